@@ -1,0 +1,101 @@
+//! Cases and the ids that replay them.
+
+use core::fmt;
+
+use crate::filter::Filter;
+use crate::group::Group;
+use crate::paging::Maxphyaddr;
+use crate::pfec::Pfec;
+use crate::stimulus::Stimulus;
+
+/// One filter against one stimulus in a group's setting.
+///
+/// Its id is `GROUP:STIMULUS:FILTER`, as in `filter.basic.long:user-write-np-pte:1,1f,6`. An id keeps
+/// its meaning in later versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// Where the case is reported, and its setting.
+    pub group: Group,
+    /// The access.
+    pub stimulus: Stimulus,
+    /// L1's wish.
+    pub filter: Filter,
+}
+
+impl Case {
+    /// The error code of the fault that must arise, if one must.
+    #[must_use]
+    pub fn pfec(&self, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
+        self.stimulus.pfec(self.group.setting, maxphyaddr)
+    }
+
+    /// The case of an id.
+    ///
+    /// The filter may be any, not just one that the group's plan has. Whether the processor has the
+    /// stimulus is not asked.
+    #[must_use]
+    pub fn from_id(id: &str) -> Option<Self> {
+        let mut parts = id.split(':');
+        let (group, stimulus, filter) = (parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() {
+            return None;
+        }
+        let group = Group::from_name(group)?;
+        // 36 bits: the narrowest address has every stimulus.
+        let stimulus = Stimulus::all(group.setting, 36).find(|known| displays_as(known, stimulus))?;
+        Some(Self { group, stimulus, filter: filter.parse().ok()? })
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.group, self.stimulus, self.filter)
+    }
+}
+
+/// Whether a value is written as exactly this text.
+fn displays_as(value: &impl fmt::Display, text: &str) -> bool {
+    struct Rest<'a>(&'a str);
+    impl fmt::Write for Rest<'_> {
+        fn write_str(&mut self, part: &str) -> fmt::Result {
+            self.0 = self.0.strip_prefix(part).ok_or(fmt::Error)?;
+            Ok(())
+        }
+    }
+    let mut rest = Rest(text);
+    fmt::write(&mut rest, format_args!("{value}")).is_ok() && rest.0.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Case;
+    use crate::filter::Filter;
+    use crate::group::Group;
+    use crate::stimulus::Stimulus;
+    use std::string::ToString;
+
+    #[test]
+    fn every_id_finds_its_case() {
+        for group in Group::all() {
+            for stimulus in Stimulus::all(group.setting, 40) {
+                let case = Case { group, stimulus, filter: Filter::new(true, 0x1f, 0x0b) };
+                assert_eq!(Case::from_id(&case.to_string()), Some(case));
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_ids_are_none() {
+        for id in [
+            "",
+            "filter.basic.long",
+            "filter.basic.long:user-read-user",
+            "filter.basic.long:user-read-user:1,1f",
+            "filter.basic.long:user-read-use:1,1f,3",
+            "filter.basic.long:user-read-user:1,1f,3:",
+            "filter.*:user-read-user:1,1f,3",
+        ] {
+            assert_eq!(Case::from_id(id), None, "{id}");
+        }
+    }
+}

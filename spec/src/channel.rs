@@ -1,0 +1,10 @@
+//! The port by which the guest reaches a VMM that knows maskmatch.
+//!
+//! Harmless elsewhere: a VMM that does not know the port answers all ones and ignores what is written.
+
+/// The I/O port, accessed with 32 bits.
+pub const PORT: u16 = 0x4d4d;
+/// What a read of [`PORT`] gives if the VMM knows it: "MASK", little-endian.
+pub const SIGNATURE: u32 = u32::from_le_bytes(*b"MASK");
+/// Written to [`PORT`]: fetch the dirty log, so that the next write to each page is tracked anew.
+pub const ACTION_REARM_DIRTY_LOG: u32 = 1;

@@ -1,0 +1,109 @@
+//! Groups: the cases that are reported as one line of the log.
+
+use core::fmt;
+
+use crate::glob;
+use crate::plan::{Family, Profile};
+use crate::setting::{SETTINGS, Setting};
+
+/// A family of filters against all stimuli of a setting.
+///
+/// Written as `filter.FAMILY.SETTING`, as in `filter.basic.long`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The filters.
+    pub family: Family,
+    /// What stays fixed around the stimuli, and so which stimuli there are.
+    pub setting: &'static Setting,
+}
+
+impl Group {
+    /// All groups in the order in which they run.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Family::ALL.into_iter().flat_map(|family| SETTINGS.iter().map(move |setting| Self { family, setting }))
+    }
+
+    /// The groups that a pattern selects, see [`glob::matches`].
+    pub fn selected(pattern: &str) -> impl Iterator<Item = Self> {
+        Self::all().filter(move |group| group.matches(pattern))
+    }
+
+    /// Whether a pattern selects the group.
+    #[must_use]
+    pub fn matches(&self, pattern: &str) -> bool {
+        let mut name = Name::default();
+        // The longest name fits, as a test shows.
+        let _ = fmt::write(&mut name, format_args!("{self}"));
+        glob::matches(pattern, name.as_str())
+    }
+
+    /// The group of a name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        if name.contains(['*', '?']) {
+            return None;
+        }
+        Self::selected(name).next()
+    }
+
+    /// How many filters the group tries in a profile.
+    #[must_use]
+    pub fn filters(&self, profile: Profile) -> usize {
+        self.family.len(profile)
+    }
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "filter.{}.{}", self.family.name(), self.setting.name)
+    }
+}
+
+/// A name in memory without allocation.
+#[derive(Default)]
+struct Name {
+    bytes: [u8; 32],
+    len: usize,
+}
+
+impl Name {
+    fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+}
+
+impl fmt::Write for Name {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.len + text.len();
+        let room = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Group;
+    use std::collections::HashSet;
+    use std::string::ToString;
+
+    #[test]
+    fn names_are_unique_and_find_their_group() {
+        let names: HashSet<_> = Group::all().map(|group| group.to_string()).collect();
+        assert_eq!(names.len(), Group::all().count());
+        for group in Group::all() {
+            assert!(group.to_string().len() <= 32);
+            assert_eq!(Group::from_name(&group.to_string()), Some(group));
+        }
+        assert_eq!(Group::from_name("filter.*"), None);
+        assert_eq!(Group::from_name("filter.basic"), None);
+    }
+
+    #[test]
+    fn patterns_select() {
+        assert_eq!(Group::selected("*").count(), Group::all().count());
+        assert_eq!(Group::selected("filter.basic.*").count() * 2, Group::all().count());
+        assert_eq!(Group::selected("nothing").count(), 0);
+    }
+}

@@ -1,0 +1,189 @@
+//! The memory that L1 and L2 share: addresses in L2's linear space, and the records in it.
+//!
+//! L2 is linked at [`L2_BASE`]. The shared area is mapped twice, once for user mode and once for
+//! supervisor mode, since SMAP keeps a supervisor from the first; the two addresses differ in one bit.
+
+use crate::page::PageIndex;
+use crate::paging::Level;
+
+/// Linear address of L2's image.
+pub const L2_BASE: u64 = 0x4000_0000;
+/// Bytes that L2's image may take in memory, its stacks included.
+pub const L2_SIZE: usize = 32 * 1024;
+/// Linear address of the shared area for user mode.
+pub const SHARED_USER: u64 = 0x5000_0000;
+/// The address bit that turns a user-mode address of the shared area into a supervisor-mode one.
+pub const SHARED_SUPERVISOR_BIT: u32 = 29;
+/// Linear address of the shared area for supervisor mode.
+pub const SHARED_SUPERVISOR: u64 = SHARED_USER | 1 << SHARED_SUPERVISOR_BIT;
+/// The index in the PML4 of the good entry of the test region; pages that differ in the PML4 entry follow.
+pub const TEST_PML4_INDEX: usize = 16;
+/// More pages than this have no room in the frame that they share.
+pub const MAX_PAGES: usize = 63;
+/// Slots in the shared area.
+pub const MAX_SLOTS: usize = 255;
+
+/// Offset in a page's part of the frame: code that loads [`TOKEN`] and goes on at the resume address.
+pub const FRAME_CODE: u64 = 0;
+/// Offset in a page's part of the frame: [`TOKEN`], to be read.
+pub const FRAME_DATA: u64 = 16;
+/// Offset in a page's part of the frame: where a supervisor writes the walk's number.
+pub const FRAME_WRITE_SUPERVISOR: u64 = 32;
+/// Offset in a page's part of the frame: where a user writes the walk's number.
+pub const FRAME_WRITE_USER: u64 = 40;
+/// Bytes of the frame that belong to one page.
+pub const FRAME_PART: u64 = 64;
+
+/// What a read finds, and what code that is fetched loads.
+pub const TOKEN: u64 = 0x6d61_736b_6d61_7463;
+
+/// `mov rax, rbx; jmp r15`: at [`FRAME_CODE`]. RBX holds [`TOKEN`], R15 the resume address.
+pub const FETCHED_CODE: [u8; 6] = [0x48, 0x89, 0xd8, 0x41, 0xff, 0xe7];
+
+/// Where in L2's linear space a page is, the offset of its part of the frame included.
+///
+/// At its own level it has index `page + 1`, at the others index 0, where the entry is good.
+#[must_use]
+pub const fn page_address(level: Level, page: PageIndex) -> u64 {
+    let index = page as u64 + 1;
+    let shift = match level {
+        Level::Pml4e => 39,
+        Level::Pdpte => 30,
+        Level::Pde => 21,
+        Level::Pte => 12,
+    };
+    ((TEST_PML4_INDEX as u64) << 39) + (index << shift) + index * FRAME_PART
+}
+
+/// One stimulus' place in the shared area: what L2 is to do, and what it saw. 64 bytes.
+///
+/// L2's #PF handler fills the fields from [`Slot::faults`] on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[repr(C, align(64))]
+pub struct Slot {
+    /// The linear address to access.
+    pub address: u64,
+    /// RAX behind the access: [`TOKEN`] if it read or ran, else the walk's number.
+    pub result: u64,
+    /// How many page faults L2's handler got.
+    pub faults: u64,
+    /// The error code that was pushed.
+    pub error_code: u64,
+    /// CR2 in the handler.
+    pub cr2: u64,
+    /// RIP that was pushed.
+    pub rip: u64,
+    /// CS that was pushed.
+    pub cs: u64,
+    /// RFLAGS that were pushed.
+    pub rflags: u64,
+}
+
+/// The head of the shared area, 64 bytes; the slots follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[repr(C, align(64))]
+pub struct Control {
+    /// The walk's number: what is in RAX before each access, and what a write writes.
+    pub walk: u64,
+    /// How many slots each loop has, in the order of [`crate::stimulus::WALK_ORDER`].
+    pub counts: [u64; 6],
+    /// 0, or 0x100 + vector of an exception or interrupt that L2 did not expect.
+    pub unexpected: u64,
+}
+
+/// The shared area.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(4096))]
+pub struct Shared {
+    /// What L1 tells L2, and back.
+    pub control: Control,
+    /// The slots in the order of the walk.
+    pub slots: [Slot; MAX_SLOTS],
+}
+
+/// What L1 must know of L2's image: at the image's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Header {
+    /// [`Header::MAGIC`].
+    pub magic: u64,
+    /// First entry: L2 loads its descriptor tables and calls L1 back. RSP is L2's to set.
+    pub init: u64,
+    /// Entry of a walk over all slots.
+    pub walk: u64,
+    /// Start of the pages that user mode runs.
+    pub user_start: u64,
+    /// End of the pages that user mode runs.
+    pub user_end: u64,
+    /// End of the image in memory.
+    pub end: u64,
+    /// RIP of the accessing instruction of each loop; without meaning for fetches, whose RIP is their target.
+    pub access: [u64; 6],
+    /// Where each loop goes on after its access.
+    pub resume: [u64; 6],
+    /// Selector that CS holds in user mode, with RPL.
+    pub user_cs: u64,
+    /// Selector that CS holds in supervisor mode.
+    pub supervisor_cs: u64,
+    /// First entry of a single access for L0's own wish, see [`crate::host`].
+    pub host: u64,
+}
+
+impl Header {
+    /// "L2maskma", little-endian.
+    pub const MAGIC: u64 = u64::from_le_bytes(*b"L2maskma");
+}
+
+/// What L1 notes of one VM exit by page fault, in the order of the fields. 64 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[repr(C, align(64))]
+pub struct ExitRecord {
+    /// VM-exit interruption information.
+    pub info: u64,
+    /// VM-exit interruption error code.
+    pub error_code: u64,
+    /// Exit qualification.
+    pub qualification: u64,
+    /// Guest RIP.
+    pub rip: u64,
+    /// Guest RFLAGS.
+    pub rflags: u64,
+    /// IDT-vectoring information, bit 31 alone: the others have no meaning while it is 0.
+    pub idt_vectoring: u64,
+    /// RSI of L2: the slot's address in whichever mapping L2 used.
+    pub slot: u64,
+    /// CR2.
+    pub cr2: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        ExitRecord, FRAME_PART, FRAME_WRITE_USER, MAX_PAGES, SHARED_SUPERVISOR, SHARED_USER, Shared, Slot, page_address,
+    };
+    use crate::page::PAGES;
+    use core::mem::size_of;
+    use std::collections::HashSet;
+
+    #[test]
+    fn records_have_the_size_that_assembly_counts_on() {
+        assert_eq!(size_of::<Slot>(), 64);
+        assert_eq!(size_of::<ExitRecord>(), 64);
+        assert_eq!(size_of::<Shared>(), 4 * 4096);
+        assert_eq!(SHARED_SUPERVISOR - SHARED_USER, 0x2000_0000);
+    }
+
+    #[test]
+    fn pages_have_addresses_and_frame_parts_of_their_own() {
+        let mut pages = HashSet::new();
+        let mut parts = HashSet::new();
+        for (index, page) in PAGES.iter().enumerate() {
+            let address = page_address(page.level, index);
+            assert!(pages.insert(address >> 12));
+            assert!(parts.insert(address & 0xfff));
+            assert!(address < 1 << 47, "canonical");
+        }
+        assert!((MAX_PAGES as u64 + 1) * FRAME_PART <= 4096);
+        const { assert!(FRAME_WRITE_USER + 8 <= FRAME_PART) };
+    }
+}

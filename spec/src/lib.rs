@@ -1,0 +1,42 @@
+//! What all parts of maskmatch share, and the only place where it is written what must happen.
+//!
+//! No I/O, no allocation, no `unsafe`: the same code judges inside the image (`l1`) and reads logs
+//! on the host (`runner`), and every line of it runs in host tests.
+//!
+//! Sections are those of the *Intel 64 and IA-32 Architectures Software Developer's Manual*,
+//! combined volumes, order number 325462-075US (June 2021), cited as "SDM" with number and title.
+//!
+//! | to find | look in |
+//! |---|---|
+//! | the rule that decides about a VM exit | [`filter`] |
+//! | the error code of a page fault | [`pfec`] |
+//! | which access faults, and with what error code | [`paging`] |
+//! | the accesses that L2 makes | [`page`], [`setting`], [`stimulus`] |
+//! | the filters that L1 asks for | [`plan`] |
+//! | what L1 and L2 must see | [`outcome`], [`deviation`] |
+//! | what a wrong host seems to do | [`hypothesis`] |
+//! | names on command lines and in logs | [`group`], [`case`], [`options`], [`log`] |
+//! | the memory that L1 and L2 share | [`layout`] |
+//! | the port that reaches the VMM | [`channel`] |
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod case;
+pub mod channel;
+pub mod deviation;
+pub mod filter;
+pub mod glob;
+pub mod group;
+pub mod hypothesis;
+pub mod layout;
+pub mod log;
+pub mod options;
+pub mod outcome;
+pub mod page;
+pub mod paging;
+pub mod pfec;
+pub mod plan;
+pub mod setting;
+pub mod stimulus;

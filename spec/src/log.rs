@@ -1,0 +1,55 @@
+//! The serial log: its grammar, written by L1 and read by the runner.
+//!
+//! KTAP, so that a person, `grep '^not ok'` and any TAP consumer can read it. Every line that is not
+//! KTAP's own is a comment, `# WORD ...`. Between the version line and the end record nothing else may
+//! stand, and the end record carries the CRC-32 of all bytes before it: what was cut, garbled or mixed
+//! with another program's text never reads as complete.
+//!
+//! ```text
+//! KTAP version 1
+//! # maskmatch 0.1.0 log=1 boot=pvh ...            once, KEY=VALUE words
+//! 1..12                                           the number of groups; 1..0 # SKIP reason
+//! # progress filter.basic.long 64/2048            heartbeat
+//! # fail id=CASE want=OUTCOME got=OUTCOME         the first failures of a group
+//! # cause filter.basic.long swapped-mask-match    what the group's host seems to do
+//! # known filter.basic.long rf0 cases=99 reason   a known deviation and what it is
+//! # note ...                                      anything that a reader should know
+//! ok 1 filter.basic.long # cases=1 failed=0 ...   one a group; not ok; ok ... # SKIP reason
+//! # error ...                                     maskmatch itself is wrong; nothing but the end follows
+//! # end passed=1 failed=0 skipped=0 errors=0 cases=1 crc32=0123abcd
+//! ```
+
+mod read;
+mod write;
+
+pub use read::{BadLog, Line, Reader, Summary, Verdict, words};
+pub use write::Writer;
+
+/// The first line.
+pub const VERSION_LINE: &str = "KTAP version 1";
+/// The version of this grammar, `log=` in the line that follows.
+pub const FORMAT: u32 = 1;
+/// How many failing cases of a group are logged in full; the rest is counted.
+pub const FAILURES_IN_FULL: u64 = 16;
+
+/// What a group did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Cases tried.
+    pub cases: u64,
+    /// Cases that failed.
+    pub failed: u64,
+    /// Cases that showed a known deviation and nothing else wrong.
+    pub known: u64,
+    /// Faults that exited to L1.
+    pub exits: u64,
+    /// Faults that L2's handler got.
+    pub delivered: u64,
+    /// Time stamp counter from the group's start to its end; on Bochs, instructions.
+    pub tsc: u64,
+    /// CRC-32 of which faults exited, in the order of the cases: equal hosts give equal digests.
+    pub digest: u32,
+}
+
+#[cfg(test)]
+mod tests;

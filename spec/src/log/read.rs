@@ -1,0 +1,476 @@
+//! Reading the log: the runner's side of the grammar.
+
+use core::fmt;
+
+use super::{Counts, FORMAT, VERSION_LINE};
+
+/// One line of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// The version line.
+    Version,
+    /// The line that names maskmatch: its version, and words for [`words`].
+    Maskmatch {
+        /// maskmatch's own version.
+        version: &'a str,
+        /// The grammar's version.
+        format: u32,
+        /// KEY=VALUE words about CPU, host and options.
+        facts: &'a str,
+    },
+    /// How many groups follow.
+    Plan(u64),
+    /// Nothing can run, and why.
+    SkipAll(&'a str),
+    /// The heartbeat.
+    Progress {
+        /// The group that runs.
+        group: &'a str,
+        /// Filters done.
+        done: u64,
+        /// Filters to do.
+        of: u64,
+    },
+    /// A failing case.
+    Fail {
+        /// The case's id.
+        id: &'a str,
+        /// What must happen.
+        want: &'a str,
+        /// What happened.
+        got: &'a str,
+    },
+    /// What a failing group's host seems to do.
+    Cause {
+        /// The group.
+        group: &'a str,
+        /// Names of hypotheses joined by commas, or `unknown`.
+        suspects: &'a str,
+    },
+    /// A known deviation.
+    Known {
+        /// The group that showed it.
+        group: &'a str,
+        /// The deviation's name.
+        deviation: &'a str,
+        /// How many cases showed it.
+        cases: u64,
+        /// What it is.
+        reason: &'a str,
+    },
+    /// A remark.
+    Note(&'a str),
+    /// A group's result.
+    Group {
+        /// Its place in the plan, from 1.
+        number: u64,
+        /// Its name.
+        group: &'a str,
+        /// What it did.
+        counts: Counts,
+    },
+    /// A group that cannot run here.
+    Skip {
+        /// Its place in the plan, from 1.
+        number: u64,
+        /// Its name.
+        group: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
+    /// maskmatch is wrong.
+    Error(&'a str),
+    /// The end record.
+    End(Summary),
+}
+
+/// What the end record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Groups without a failure.
+    pub passed: u64,
+    /// Groups with one.
+    pub failed: u64,
+    /// Groups that could not run.
+    pub skipped: u64,
+    /// Errors of maskmatch.
+    pub errors: u64,
+    /// Cases tried.
+    pub cases: u64,
+    /// CRC-32 of all bytes before the end record.
+    pub crc32: u32,
+}
+
+/// The KEY=VALUE words of a line.
+pub fn words(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split_ascii_whitespace().filter_map(|word| word.split_once('='))
+}
+
+/// The value of the next word, which must have this key.
+fn value<'a>(words: &mut dyn Iterator<Item = &'a str>, key: &str) -> Option<&'a str> {
+    words.next()?.strip_prefix(key)?.strip_prefix('=')
+}
+
+fn number<'a>(words: &mut dyn Iterator<Item = &'a str>, key: &str) -> Option<u64> {
+    decimal(value(words, key)?)
+}
+
+/// Digits alone: a sign, or a zero in front, would be a second way to write the same.
+fn decimal(text: &str) -> Option<u64> {
+    let canonical = text.bytes().all(|b| b.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
+    if canonical { text.parse().ok() } else { None }
+}
+
+/// Eight hexadecimal digits.
+fn hex32<'a>(words: &mut dyn Iterator<Item = &'a str>, key: &str) -> Option<u32> {
+    let text = value(words, key)?;
+    let canonical = text.len() == 8 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if canonical { u32::from_str_radix(text, 16).ok() } else { None }
+}
+
+impl<'a> Line<'a> {
+    /// Reads one line, without its line feed.
+    #[must_use]
+    pub fn parse(line: &'a str) -> Option<Self> {
+        if line == VERSION_LINE {
+            return Some(Self::Version);
+        }
+        if let Some(comment) = line.strip_prefix("# ") {
+            let (word, rest) = comment.split_once(' ')?;
+            return Self::comment(word, rest);
+        }
+        if let Some(plan) = line.strip_prefix("1..") {
+            return match plan.split_once(" # SKIP ") {
+                Some(("0", reason)) => Some(Self::SkipAll(reason)),
+                Some(_) => None,
+                None => Some(Self::Plan(decimal(plan)?)),
+            };
+        }
+        let (passed, result) = match line.strip_prefix("ok ") {
+            Some(result) => (true, result),
+            None => (false, line.strip_prefix("not ok ")?),
+        };
+        Self::result(passed, result)
+    }
+
+    fn comment(word: &str, rest: &'a str) -> Option<Self> {
+        let mut words = rest.split(' ');
+        let line = match word {
+            "maskmatch" => {
+                let (version, rest) = rest.split_once(" log=")?;
+                let (format, facts) = rest.split_once(' ')?;
+                return Some(Self::Maskmatch { version, format: decimal(format)?.try_into().ok()?, facts });
+            }
+            "progress" => {
+                let group = words.next()?;
+                let (done, of) = words.next()?.split_once('/')?;
+                Self::Progress { group, done: decimal(done)?, of: decimal(of)? }
+            }
+            "fail" => Self::Fail {
+                id: value(&mut words, "id")?,
+                want: value(&mut words, "want")?,
+                got: value(&mut words, "got")?,
+            },
+            "cause" => Self::Cause { group: words.next()?, suspects: words.next()? },
+            "known" => {
+                let (group, rest) = rest.split_once(' ')?;
+                let (deviation, rest) = rest.split_once(' ')?;
+                let (cases, reason) = rest.strip_prefix("cases=")?.split_once(' ')?;
+                return Some(Self::Known { group, deviation, cases: decimal(cases)?, reason });
+            }
+            "note" => return Some(Self::Note(rest)),
+            "error" => return Some(Self::Error(rest)),
+            "end" => Self::End(Summary {
+                passed: number(&mut words, "passed")?,
+                failed: number(&mut words, "failed")?,
+                skipped: number(&mut words, "skipped")?,
+                errors: number(&mut words, "errors")?,
+                cases: number(&mut words, "cases")?,
+                crc32: hex32(&mut words, "crc32")?,
+            }),
+            _ => return None,
+        };
+        if words.next().is_some() { None } else { Some(line) }
+    }
+
+    fn result(passed: bool, result: &'a str) -> Option<Self> {
+        let (place, rest) = result.split_once(' ')?;
+        let (group, rest) = rest.split_once(" # ")?;
+        let place = decimal(place)?;
+        if let Some(reason) = rest.strip_prefix("SKIP ") {
+            return if passed { Some(Self::Skip { number: place, group, reason }) } else { None };
+        }
+        let mut words = rest.split(' ');
+        let counts = Counts {
+            cases: number(&mut words, "cases")?,
+            failed: number(&mut words, "failed")?,
+            known: number(&mut words, "known")?,
+            exits: number(&mut words, "exits")?,
+            delivered: number(&mut words, "delivered")?,
+            tsc: number(&mut words, "tsc")?,
+            digest: hex32(&mut words, "digest")?,
+        };
+        let consistent = passed == (counts.failed == 0) && words.next().is_none();
+        if consistent { Some(Self::Group { number: place, group, counts }) } else { None }
+    }
+}
+
+/// Why a log is not complete and sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadLog {
+    /// No version line.
+    NoLog,
+    /// A line that the grammar does not have, by its number from the version line, which is 1.
+    Garbled {
+        /// The line's number.
+        line: u64,
+    },
+    /// A line that may not stand where it stands.
+    OutOfPlace {
+        /// The line's number.
+        line: u64,
+    },
+    /// The grammar is of another version.
+    Format(u32),
+    /// No end record.
+    Cut,
+    /// The checksum does not fit.
+    Checksum,
+    /// The end record or the plan contradicts the lines before it.
+    Contradiction,
+}
+
+impl fmt::Display for BadLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoLog => f.write_str("no log of maskmatch is in it: the line 'KTAP version 1' is missing"),
+            Self::Garbled { line } => {
+                write!(
+                    f,
+                    "line {line} of the log is not maskmatch's: it is garbled, or another program wrote on the line"
+                )
+            }
+            Self::OutOfPlace { line } => {
+                write!(f, "line {line} of the log stands where it may not: lines are missing or doubled")
+            }
+            Self::Format(format) => write!(f, "the log has format {format}, this maskmatch reads format {FORMAT}"),
+            Self::Cut => f.write_str("the log has no end record: the guest crashed, hung, or its output was cut"),
+            Self::Checksum => f.write_str("the log's checksum is wrong: bytes were lost or changed"),
+            Self::Contradiction => f.write_str("the log's end record contradicts its other lines"),
+        }
+    }
+}
+
+impl core::error::Error for BadLog {}
+
+/// What a whole log says. The worst of several is the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// Every group that ran passed, and one ran.
+    Pass,
+    /// Nothing could run: the host or the CPU lacks something.
+    Skip,
+    /// The host is wrong.
+    Fail,
+    /// maskmatch is wrong.
+    Error,
+    /// There is no complete log.
+    Crash,
+}
+
+impl Verdict {
+    /// The word in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Skip => "skip",
+            Self::Fail => "fail",
+            Self::Error => "error",
+            Self::Crash => "crash",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where a reader is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    BeforeLog,
+    Header,
+    Plan,
+    Groups,
+    AfterError,
+    Ended,
+}
+
+/// Reads a log line by line and judges whether it is complete and sound.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    place: Place,
+    hasher: crc32fast::Hasher,
+    lines: u64,
+    planned: u64,
+    counted: Summary,
+    known: u64,
+    bad: Option<BadLog>,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self {
+            place: Place::BeforeLog,
+            hasher: crc32fast::Hasher::new(),
+            lines: 0,
+            planned: 0,
+            counted: Summary::default(),
+            known: 0,
+            bad: None,
+        }
+    }
+}
+
+impl Reader {
+    /// Takes in the next line, without its line feed; a carriage return at its end is ignored.
+    ///
+    /// Before the version line and behind the end record anything may stand. A line that is bad is
+    /// remembered, and reading goes on: what it tells afterwards is still shown, but is no pass.
+    pub fn line<'a>(&mut self, line: &'a str) -> Option<Line<'a>> {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        if self.place == Place::Ended || (self.place == Place::BeforeLog && line != VERSION_LINE) {
+            return None;
+        }
+        self.lines += 1;
+        let Some(parsed) = Line::parse(line) else {
+            self.note(BadLog::Garbled { line: self.lines });
+            return None;
+        };
+        if let Line::End(summary) = parsed {
+            self.end(summary);
+            return Some(parsed);
+        }
+        self.hasher.update(line.as_bytes());
+        self.hasher.update(b"\n");
+        match self.follow(&parsed) {
+            Some(place) => self.place = place,
+            None => self.note(BadLog::OutOfPlace { line: self.lines }),
+        }
+        Some(parsed)
+    }
+
+    /// The place behind a line, or `None` if it may not stand here.
+    fn follow(&mut self, line: &Line<'_>) -> Option<Place> {
+        match (self.place, line) {
+            (Place::BeforeLog, Line::Version) => Some(Place::Header),
+            (Place::Header, Line::Maskmatch { format, .. }) => {
+                if *format != FORMAT {
+                    self.note(BadLog::Format(*format));
+                }
+                Some(Place::Plan)
+            }
+            (Place::Plan, Line::Plan(groups)) => {
+                self.planned = *groups;
+                Some(Place::Groups)
+            }
+            (Place::Plan, Line::SkipAll(_)) => Some(Place::Groups),
+            (Place::Plan | Place::Groups, Line::Error(_)) => {
+                self.counted.errors += 1;
+                Some(Place::AfterError)
+            }
+            (Place::Groups, Line::Group { number, counts, .. }) => {
+                if counts.failed == 0 {
+                    self.counted.passed += 1;
+                } else {
+                    self.counted.failed += 1;
+                }
+                self.counted.cases += counts.cases;
+                self.known += counts.known;
+                self.numbered(*number)
+            }
+            (Place::Groups, Line::Skip { number, .. }) => {
+                self.counted.skipped += 1;
+                self.numbered(*number)
+            }
+            (
+                Place::Groups,
+                Line::Progress { .. } | Line::Fail { .. } | Line::Cause { .. } | Line::Known { .. } | Line::Note(_),
+            ) => Some(Place::Groups),
+            (Place::Plan | Place::AfterError, Line::Note(_)) => Some(self.place),
+            _ => None,
+        }
+    }
+
+    fn numbered(&self, number: u64) -> Option<Place> {
+        let Summary { passed, failed, skipped, .. } = self.counted;
+        if number == passed + failed + skipped { Some(Place::Groups) } else { None }
+    }
+
+    fn end(&mut self, summary: Summary) {
+        let Summary { passed, failed, skipped, errors, .. } = self.counted;
+        let all_groups = passed + failed + skipped == self.planned;
+        if summary.crc32 != self.hasher.clone().finalize() {
+            self.note(BadLog::Checksum);
+        } else if (Summary { crc32: summary.crc32, ..self.counted }) != summary
+            || (errors == 0 && (!all_groups || self.place != Place::Groups))
+        {
+            self.note(BadLog::Contradiction);
+        }
+        self.place = Place::Ended;
+    }
+
+    fn note(&mut self, bad: BadLog) {
+        self.bad.get_or_insert(bad);
+    }
+
+    /// Whether the end record was read.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.place == Place::Ended
+    }
+
+    /// What the lines so far add up to; the checksum is that of the lines.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        Summary { crc32: self.hasher.clone().finalize(), ..self.counted }
+    }
+
+    /// How many cases showed a known deviation.
+    #[must_use]
+    pub fn known(&self) -> u64 {
+        self.known
+    }
+
+    /// What is wrong with the log, if the input ends here.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn sound(&self) -> Result<(), BadLog> {
+        match (self.bad, self.place) {
+            (Some(bad), _) => Err(bad),
+            (None, Place::BeforeLog) => Err(BadLog::NoLog),
+            (None, Place::Ended) => Ok(()),
+            (None, _) => Err(BadLog::Cut),
+        }
+    }
+
+    /// The verdict, if the input ends here. With `strict`, a known deviation is a failure.
+    #[must_use]
+    pub fn verdict(&self, strict: bool) -> Verdict {
+        if self.sound().is_err() {
+            Verdict::Crash
+        } else if self.counted.errors > 0 {
+            Verdict::Error
+        } else if self.counted.failed > 0 || (strict && self.known > 0) {
+            Verdict::Fail
+        } else if self.counted.passed == 0 {
+            Verdict::Skip
+        } else {
+            Verdict::Pass
+        }
+    }
+}

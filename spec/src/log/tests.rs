@@ -1,0 +1,179 @@
+//! What is written is read, and what was damaged on the way never passes.
+
+use super::{BadLog, Counts, Line, Reader, Verdict, Writer};
+use proptest::prelude::*;
+use std::format;
+use std::string::String;
+use std::vec::Vec;
+
+const COUNTS: Counts = Counts { cases: 10, failed: 0, known: 0, exits: 4, delivered: 3, tsc: 99, digest: 0x0012_abcd };
+
+fn log(body: impl FnOnce(&mut Writer<&mut String>)) -> String {
+    let mut text = String::new();
+    let mut log = Writer::begin(&mut text, "0.1.0", &"boot=pvh cpu=GenuineIntel");
+    body(&mut log);
+    log.end();
+    text
+}
+
+fn passing() -> String {
+    log(|log| {
+        log.plan(2);
+        log.progress(&"filter.basic.long", 1, 2);
+        log.result(1, &"filter.basic.long", &COUNTS);
+        log.skip(2, &"filter.high.long", &"CPU lacks it");
+    })
+}
+
+fn read(text: &str) -> Reader {
+    let mut reader = Reader::default();
+    for line in text.lines() {
+        reader.line(line);
+    }
+    reader
+}
+
+fn verdict(text: &str) -> Verdict {
+    read(text).verdict(false)
+}
+
+#[test]
+fn verdicts_of_whole_logs() {
+    assert_eq!(verdict(&passing()), Verdict::Pass);
+    let failing = log(|log| {
+        log.plan(1);
+        log.fail(&"filter.basic.long:user-read-user:1,0,0", &"silent", &"silent+without-effect");
+        log.cause(&"filter.basic.long", &"all-exit");
+        log.result(1, &"filter.basic.long", &Counts { failed: 1, ..COUNTS });
+    });
+    assert_eq!(verdict(&failing), Verdict::Fail);
+    assert_eq!(verdict(&log(|log| log.skip_all(&"no VMX"))), Verdict::Skip);
+    assert_eq!(verdict(&log(|log| log.error(&"bad option"))), Verdict::Error);
+    let erring = log(|log| {
+        log.plan(3);
+        log.result(1, &"filter.basic.long", &COUNTS);
+        log.error(&"vector=13");
+    });
+    assert_eq!(verdict(&erring), Verdict::Error);
+}
+
+#[test]
+fn known_deviations_pass_unless_strict() {
+    let text = log(|log| {
+        log.plan(1);
+        log.known(&"filter.basic.long", "rf0", 4, "a reason");
+        log.result(1, &"filter.basic.long", &Counts { known: 4, ..COUNTS });
+    });
+    let reader = read(&text);
+    assert_eq!(reader.verdict(false), Verdict::Pass);
+    assert_eq!(reader.verdict(true), Verdict::Fail);
+    assert_eq!(reader.known(), 4);
+}
+
+#[test]
+fn lines_come_back_as_written() {
+    let text = passing();
+    let mut lines = text.lines();
+    assert_eq!(Line::parse(lines.next().unwrap()), Some(Line::Version));
+    assert!(matches!(
+        Line::parse(lines.next().unwrap()),
+        Some(Line::Maskmatch { version: "0.1.0", format: 1, facts: "boot=pvh cpu=GenuineIntel" })
+    ));
+    assert_eq!(Line::parse(lines.next().unwrap()), Some(Line::Plan(2)));
+    assert_eq!(Line::parse(lines.next().unwrap()), Some(Line::Progress { group: "filter.basic.long", done: 1, of: 2 }));
+    assert_eq!(
+        Line::parse(lines.next().unwrap()),
+        Some(Line::Group { number: 1, group: "filter.basic.long", counts: COUNTS })
+    );
+    assert!(matches!(Line::parse(lines.next().unwrap()), Some(Line::Skip { number: 2, .. })));
+}
+
+#[test]
+fn noise_around_the_log_and_carriage_returns_are_ignored() {
+    let text = format!("SeaBIOS\r\n\r\nBooting...\n{}\nreboot: done\n", passing().replace('\n', "\r\n"));
+    assert_eq!(verdict(&text), Verdict::Pass);
+}
+
+#[test]
+fn a_log_without_its_end_record_is_a_crash() {
+    let text = passing();
+    let cut = text.rsplit_once("# end").unwrap().0;
+    assert_eq!(read(cut).sound(), Err(BadLog::Cut));
+    assert_eq!(verdict(cut), Verdict::Crash);
+    assert_eq!(read("").sound(), Err(BadLog::NoLog));
+}
+
+#[test]
+fn every_flipped_bit_and_every_cut_is_seen() {
+    let text = passing();
+    for at in 0..text.len() {
+        for bit in 0..7 {
+            let mut bytes: Vec<u8> = text.clone().into();
+            bytes[at] ^= 1 << bit;
+            let damaged = String::from_utf8(bytes).unwrap();
+            // A line feed behind the end record may become anything.
+            if at + 1 < text.len() {
+                assert_eq!(verdict(&damaged), Verdict::Crash, "bit {bit} of byte {at}: {damaged}");
+            }
+        }
+        assert_ne!(verdict(&text[..at.min(text.len() - 2)]), Verdict::Pass);
+    }
+}
+
+#[test]
+fn lost_doubled_and_foreign_lines_are_seen() {
+    let text = passing();
+    let lines: Vec<&str> = text.lines().collect();
+    for at in 0..lines.len() {
+        let mut without = lines.clone();
+        without.remove(at);
+        assert_ne!(verdict(&without.join("\n")), Verdict::Pass);
+        let mut foreign = lines.clone();
+        foreign.insert(at, "[    0.1] clocksource: tsc");
+        assert_eq!(verdict(&foreign.join("\n")) == Verdict::Pass, at == 0);
+        if at + 1 < lines.len() {
+            let mut doubled = lines.clone();
+            doubled.insert(at, lines[at]);
+            assert_ne!(verdict(&doubled.join("\n")), Verdict::Pass);
+        }
+    }
+}
+
+#[test]
+fn an_end_record_that_contradicts_the_lines_is_seen() {
+    let text = passing();
+    for (from, to) in [("passed=1", "passed=2"), ("cases=10 crc", "cases=11 crc"), ("skipped=1", "skipped=0")] {
+        assert_eq!(read(&text.replace(from, to)).sound(), Err(BadLog::Contradiction), "{from}");
+    }
+    let short = log(|log| {
+        log.plan(2);
+        log.result(1, &"filter.basic.long", &COUNTS);
+    });
+    assert_eq!(read(&short).sound(), Err(BadLog::Contradiction));
+}
+
+#[test]
+fn the_worst_verdict_is_the_greatest() {
+    let order = [Verdict::Pass, Verdict::Skip, Verdict::Fail, Verdict::Error, Verdict::Crash];
+    assert!(order.is_sorted());
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics_or_passes(text: String) {
+        prop_assert_eq!(verdict(&text), Verdict::Crash);
+    }
+
+    #[test]
+    fn no_line_panics(line in "(ok|not ok|# (end|fail|known|progress|maskmatch)|1\\.\\.)[ -~]{0,60}") {
+        let _ = Line::parse(&line);
+    }
+
+    #[test]
+    fn counts_round_trip(cases: u64, known: u64, exits: u64, delivered: u64, tsc: u64, digest: u32, failed in 0u64..3) {
+        let counts = Counts { cases, failed, known, exits, delivered, tsc, digest };
+        let text = log(|log| log.result(1, &"g", &counts));
+        let line = text.lines().nth(2).unwrap();
+        prop_assert_eq!(Line::parse(line), Some(Line::Group { number: 1, group: "g", counts }));
+    }
+}

@@ -1,0 +1,154 @@
+//! One access of L2 with a known answer.
+
+use core::fmt;
+
+use crate::layout;
+use crate::page::{PAGES, PageIndex};
+use crate::paging::{Access, Maxphyaddr, Privilege, walk};
+use crate::pfec::Pfec;
+use crate::setting::{BASE, Setting};
+
+/// Who accesses which page how.
+///
+/// Written as `WHO-ACCESS-PAGE`, as in `user-write-np-pte`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stimulus {
+    /// Made at CPL 0 or CPL 3.
+    pub privilege: Privilege,
+    /// Read, write or fetch.
+    pub access: Access,
+    /// The row of [`PAGES`].
+    pub page: PageIndex,
+}
+
+/// The order in which L2 walks: who and how.
+pub const WALK_ORDER: [(Privilege, Access); 6] = [
+    (Privilege::Supervisor, Access::Read),
+    (Privilege::Supervisor, Access::Write),
+    (Privilege::Supervisor, Access::Fetch),
+    (Privilege::User, Access::Read),
+    (Privilege::User, Access::Write),
+    (Privilege::User, Access::Fetch),
+];
+
+impl Stimulus {
+    /// All stimuli of a setting, in the order in which L2 walks them.
+    ///
+    /// [`BASE`] makes every one that the processor can have; another setting makes those that end
+    /// otherwise than in [`BASE`], faulting or silent.
+    pub fn all(setting: &Setting, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Self> {
+        let mode = setting.mode;
+        WALK_ORDER
+            .into_iter()
+            .flat_map(|(privilege, access)| (0..PAGES.len()).map(move |page| Self { privilege, access, page }))
+            .filter(move |stimulus| PAGES[stimulus.page].exists(maxphyaddr))
+            .filter(move |stimulus| {
+                mode == BASE.mode || stimulus.pfec_in(mode, maxphyaddr) != stimulus.pfec_in(BASE.mode, maxphyaddr)
+            })
+    }
+
+    /// The error code of the fault that the access must raise, or `None` if it must be silent.
+    #[must_use]
+    pub fn pfec(&self, setting: &Setting, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
+        self.pfec_in(setting.mode, maxphyaddr)
+    }
+
+    fn pfec_in(&self, mode: crate::paging::Mode, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
+        walk(PAGES[self.page].entries(maxphyaddr), self.access, self.privilege, mode, maxphyaddr).err()
+    }
+
+    /// The linear address that the access touches.
+    #[must_use]
+    pub fn address(&self) -> u64 {
+        let page = &PAGES[self.page];
+        layout::page_address(page.level, self.page)
+            + match (self.access, self.privilege) {
+                (Access::Fetch, _) => layout::FRAME_CODE,
+                (Access::Read, _) => layout::FRAME_DATA,
+                (Access::Write, Privilege::Supervisor) => layout::FRAME_WRITE_SUPERVISOR,
+                (Access::Write, Privilege::User) => layout::FRAME_WRITE_USER,
+            }
+    }
+
+    /// The number of the loop in [`WALK_ORDER`] that makes the access.
+    #[must_use]
+    pub fn loop_number(&self) -> usize {
+        let access = match self.access {
+            Access::Read => 0,
+            Access::Write => 1,
+            Access::Fetch => 2,
+        };
+        access + if self.privilege == Privilege::User { 3 } else { 0 }
+    }
+}
+
+impl fmt::Display for Stimulus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let who = match self.privilege {
+            Privilege::Supervisor => "super",
+            Privilege::User => "user",
+        };
+        let access = match self.access {
+            Access::Read => "read",
+            Access::Write => "write",
+            Access::Fetch => "fetch",
+        };
+        write!(f, "{who}-{access}-{}", PAGES[self.page].name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Stimulus, WALK_ORDER};
+    use crate::layout::MAX_SLOTS;
+    use crate::setting::{BASE, SETTINGS};
+    use std::collections::{BTreeSet, HashSet};
+    use std::string::ToString;
+
+    #[test]
+    fn ids_and_addresses_are_unique_and_fit() {
+        for setting in SETTINGS {
+            for maxphyaddr in [36, 40, 46, 51, 52] {
+                let all: std::vec::Vec<_> = Stimulus::all(setting, maxphyaddr).collect();
+                assert!(!all.is_empty());
+                assert!(all.len() <= MAX_SLOTS, "{} has {}", setting.name, all.len());
+                let names: HashSet<_> = all.iter().map(ToString::to_string).collect();
+                assert_eq!(names.len(), all.len());
+                let mut order: std::vec::Vec<_> = all.iter().map(Stimulus::loop_number).collect();
+                assert!(order.is_sorted());
+                order.dedup();
+                assert!(order.iter().all(|&at| at < WALK_ORDER.len()));
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_that_the_five_bits_allow_is_raised() {
+        // RSVD implies P, so codes with RSVD alone cannot be; a fetch is no write.
+        let possible: BTreeSet<u32> =
+            (0..32).filter(|code| (code & 8 == 0 || code & 1 == 1) && code & 0x12 != 0x12).collect();
+        let raised: BTreeSet<u32> =
+            Stimulus::all(BASE, 40).filter_map(|s| s.pfec(BASE, 40)).map(|pfec| pfec.bits()).collect();
+        assert_eq!(raised, possible);
+    }
+
+    #[test]
+    fn every_fault_has_a_legal_twin() {
+        for (privilege, access) in WALK_ORDER {
+            let silent = SETTINGS.iter().any(|setting| {
+                Stimulus::all(setting, 40)
+                    .any(|s| s.privilege == privilege && s.access == access && s.pfec(setting, 40).is_none())
+            });
+            assert!(silent, "{privilege:?} {access:?} never succeeds");
+        }
+    }
+
+    #[test]
+    fn settings_change_something_each() {
+        for setting in &SETTINGS[1..] {
+            for stimulus in Stimulus::all(setting, 40) {
+                assert_ne!(stimulus.pfec(setting, 40), stimulus.pfec(BASE, 40));
+            }
+        }
+    }
+}
