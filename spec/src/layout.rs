@@ -125,8 +125,6 @@ pub struct Header {
     pub user_cs: u64,
     /// Selector that CS holds in supervisor mode.
     pub supervisor_cs: u64,
-    /// First entry of a single access for L0's own wish, see [`crate::host`].
-    pub host: u64,
 }
 
 impl Header {

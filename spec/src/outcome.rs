@@ -265,7 +265,6 @@ mod tests {
             resume: [0; 6],
             user_cs: 0x23,
             supervisor_cs: 8,
-            host: 0,
         }
     }
 

@@ -1,0 +1,91 @@
+//! The memory functions that compiled code calls: no C library is here to have them.
+#![allow(unsafe_code, reason = "the functions' contracts are C's; string instructions do the work")]
+
+use core::arch::asm;
+
+/// C's `memcpy`.
+///
+/// # Safety
+/// Both ranges of `count` bytes are valid and do not overlap.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
+    // SAFETY: as the caller says; DF is clear in L1.
+    unsafe {
+        asm!("rep movsb", inout("rcx") count => _, inout("rdi") to => _, inout("rsi") from => _,
+            options(nostack, preserves_flags));
+    }
+    to
+}
+
+/// C's `memmove`.
+///
+/// # Safety
+/// Both ranges of `count` bytes are valid.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
+    if (to as usize).wrapping_sub(from as usize) >= count {
+        // SAFETY: copying upwards reads each byte before it is overwritten.
+        return unsafe { memcpy(to, from, count) };
+    }
+    // SAFETY: copying downwards does; the last bytes are `count - 1` behind the first.
+    unsafe {
+        asm!("std", "rep movsb", "cld", inout("rcx") count => _,
+            inout("rdi") to.wrapping_add(count).wrapping_sub(1) => _,
+            inout("rsi") from.wrapping_add(count).wrapping_sub(1) => _, options(nostack));
+    }
+    to
+}
+
+/// C's `memset`.
+///
+/// # Safety
+/// The range of `count` bytes is valid.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memset(to: *mut u8, value: i32, count: usize) -> *mut u8 {
+    // SAFETY: as the caller says; DF is clear in L1.
+    unsafe {
+        asm!("rep stosb", inout("rcx") count => _, inout("rdi") to => _, in("al") value as u8,
+            options(nostack, preserves_flags));
+    }
+    to
+}
+
+/// C's `memcmp`.
+///
+/// # Safety
+/// Both ranges of `count` bytes are valid.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, count: usize) -> i32 {
+    let (above, below): (u8, u8);
+    // SAFETY: as the caller says; XOR makes the flags those of equality where `count` is 0.
+    unsafe {
+        asm!("xor eax, eax", "repe cmpsb", "seta {above}", "setb {below}", inout("rcx") count => _,
+            inout("rsi") one => _, inout("rdi") other => _, above = lateout(reg_byte) above,
+            below = lateout(reg_byte) below, out("eax") _, options(nostack));
+    }
+    i32::from(above) - i32::from(below)
+}
+
+/// The compiler's `bcmp`: equality alone.
+///
+/// # Safety
+/// Both ranges of `count` bytes are valid.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn bcmp(one: *const u8, other: *const u8, count: usize) -> i32 {
+    // SAFETY: as the caller says.
+    unsafe { memcmp(one, other, count) }
+}
+
+/// C's `strlen`.
+///
+/// # Safety
+/// A byte of 0 follows.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn strlen(text: *const u8) -> usize {
+    let left: usize;
+    // SAFETY: as the caller says; DF is clear in L1.
+    unsafe {
+        asm!("repne scasb", inout("rcx") usize::MAX => left, inout("rdi") text => _, in("al") 0u8, options(nostack));
+    }
+    usize::MAX - left - 1
+}

@@ -1,0 +1,130 @@
+//! The processor: what it can, and turning on what L1 needs.
+#![allow(unsafe_code, reason = "reads MSRs, writes control registers")]
+
+use core::arch::x86_64::{__cpuid, __cpuid_count};
+use core::fmt;
+
+use spec::paging::{Maxphyaddr, Mode};
+use x86_64::registers::control::{Cr4, Cr4Flags};
+use x86_64::registers::model_specific::{Efer, EferFlags, Msr};
+
+use crate::vmx::{Capabilities, Missing};
+
+const IA32_FEATURE_CONTROL: u32 = 0x3a;
+/// Lock bit, and VMXON outside SMX operation. SDM vol. 3C, section 23.7, "Enabling and Entering VMX Operation".
+const FEATURE_CONTROL_LOCK: u64 = 1 << 0;
+const FEATURE_CONTROL_VMXON: u64 = 1 << 2;
+/// What CPUID.80000008H is taken to say where it does not exist.
+const DEFAULT_MAXPHYADDR: Maxphyaddr = 36;
+
+/// What CPUID says of the features that stimuli and settings depend on.
+#[expect(clippy::struct_excessive_bools, reason = "each is one bit of CPUID")]
+pub struct Cpu {
+    vendor: [u8; 12],
+    signature: u32,
+    hypervisor: Option<[u8; 12]>,
+    /// The width of physical addresses in bits.
+    pub maxphyaddr: Maxphyaddr,
+    vmx: bool,
+    nx: bool,
+    smep: bool,
+    smap: bool,
+}
+
+impl Cpu {
+    /// Asks CPUID.
+    pub fn identify() -> Self {
+        let root = __cpuid(0);
+        let basic = __cpuid(1);
+        let structured = if root.eax >= 7 { __cpuid_count(7, 0).ebx } else { 0 };
+        let extended_max = __cpuid(0x8000_0000).eax;
+        let extended = if extended_max >= 0x8000_0001 { __cpuid(0x8000_0001).edx } else { 0 };
+        let maxphyaddr =
+            if extended_max >= 0x8000_0008 { __cpuid(0x8000_0008).eax as Maxphyaddr } else { DEFAULT_MAXPHYADDR };
+        let hypervisor = (basic.ecx >> 31 & 1 == 1).then(|| {
+            let leaf = __cpuid(0x4000_0000);
+            text([leaf.ebx, leaf.ecx, leaf.edx])
+        });
+        Self {
+            vendor: text([root.ebx, root.edx, root.ecx]),
+            signature: basic.eax,
+            hypervisor,
+            maxphyaddr,
+            vmx: basic.ecx >> 5 & 1 == 1,
+            nx: extended >> 20 & 1 == 1,
+            smep: structured >> 7 & 1 == 1,
+            smap: structured >> 20 & 1 == 1,
+        }
+    }
+
+    /// What the processor lacks for a mode of L2, if anything.
+    pub fn lacks(&self, mode: Mode) -> Option<&'static str> {
+        [
+            (mode.nxe && !self.nx, "the CPU lacks NX (CPUID.80000001H:EDX[20])"),
+            (mode.smep && !self.smep, "the CPU lacks SMEP (CPUID.(7,0):EBX[7])"),
+            (mode.smap && !self.smap, "the CPU lacks SMAP (CPUID.(7,0):EBX[20])"),
+        ]
+        .into_iter()
+        .find_map(|(lacks, reason)| lacks.then_some(reason))
+    }
+
+    /// What VMX offers here, or what is missing to use it.
+    pub fn vmx_capabilities(&self) -> Result<Capabilities, Missing> {
+        if !self.vmx {
+            return Err(Missing::Vmx);
+        }
+        // SAFETY: a processor with VMX has the MSR.
+        let mut control = unsafe { Msr::new(IA32_FEATURE_CONTROL).read() };
+        if control & FEATURE_CONTROL_LOCK == 0 {
+            control |= FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMXON;
+            // SAFETY: the MSR is not locked, and the bits written are those of a processor with VMX.
+            unsafe { Msr::new(IA32_FEATURE_CONTROL).write(control) };
+        }
+        if control & FEATURE_CONTROL_VMXON == 0 {
+            return Err(Missing::FeatureControl(control));
+        }
+        Capabilities::read()
+    }
+
+    /// Turns on VMX and NX for L1.
+    pub fn enable_features(&self) {
+        // SAFETY: the processor has what is turned on, and nothing that runs depends on its being off.
+        unsafe {
+            Cr4::update(|cr4| *cr4 |= Cr4Flags::VIRTUAL_MACHINE_EXTENSIONS);
+            if self.nx {
+                Efer::update(|efer| *efer |= EferFlags::NO_EXECUTE_ENABLE);
+            }
+        }
+    }
+}
+
+/// Three registers as twelve characters.
+fn text(registers: [u32; 3]) -> [u8; 12] {
+    let mut bytes = [0; 12];
+    for (chunk, register) in bytes.chunks_exact_mut(4).zip(registers) {
+        chunk.copy_from_slice(&register.to_le_bytes());
+    }
+    bytes
+}
+
+/// A name from CPUID as one word.
+struct Word<'a>(&'a [u8; 12]);
+
+impl fmt::Display for Word<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for &byte in self.0.iter().take_while(|&&byte| byte != 0) {
+            fmt::Write::write_char(f, if byte.is_ascii_graphic() { byte.into() } else { '?' })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Cpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cpu={} signature={:x} maxphyaddr={}", Word(&self.vendor), self.signature, self.maxphyaddr)?;
+        match &self.hypervisor {
+            Some(name) => write!(f, " hypervisor={}", Word(name)),
+            None => f.write_str(" hypervisor=none"),
+        }
+    }
+}

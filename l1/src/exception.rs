@@ -1,0 +1,128 @@
+//! Exceptions in L1: each ends the log with an error record instead of a triple fault.
+#![allow(unsafe_code, reason = "loads descriptor tables; the stubs are assembly")]
+
+use core::arch::global_asm;
+
+use x86_64::VirtAddr;
+use x86_64::instructions::tables::load_tss;
+use x86_64::registers::control::Cr2;
+use x86_64::structures::DescriptorTablePointer;
+use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable};
+use x86_64::structures::idt::Entry;
+use x86_64::structures::tss::TaskStateSegment;
+
+use crate::boot::CODE_SELECTOR;
+use crate::global::Global;
+use crate::output::{self, log};
+
+const VECTORS: usize = 32;
+const STACK: usize = 8 * 1024;
+/// The vectors that push an error code: #DF, #TS, #NP, #SS, #GP, #PF, #AC, #CP, #VC, #SX.
+/// SDM vol. 3A, table 6-1, "Protected-Mode Exceptions and Interrupts".
+const WITH_ERROR_CODE: u32 =
+    1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 21 | 1 << 29 | 1 << 30;
+
+#[repr(C, align(16))]
+struct Stack([u8; STACK]);
+
+struct Tables {
+    gdt: GlobalDescriptorTable,
+    tss: TaskStateSegment,
+    idt: [Entry<()>; VECTORS],
+    stack: Stack,
+}
+
+static TABLES: Global<Tables> = Global::new(Tables {
+    gdt: GlobalDescriptorTable::empty(),
+    tss: TaskStateSegment::new(),
+    idt: [Entry::missing(); VECTORS],
+    stack: Stack([0; STACK]),
+});
+
+/// What the stubs leave on the stack.
+#[repr(C)]
+struct Frame {
+    vector: u64,
+    error_code: u64,
+    rip: u64,
+    cs: u64,
+    rflags: u64,
+    rsp: u64,
+    ss: u64,
+}
+
+// One stub of 16 bytes for each vector: it makes the two kinds of frame the same.
+global_asm!(
+    r#"
+    .section .text.exception, "ax"
+    .balign 16
+    .globl l1_exception_stubs
+    l1_exception_stubs:
+    .set l1_vector, 0
+    .rept {vectors}
+        .balign 16
+        .if ({with_error_code} >> l1_vector) & 1
+        .else
+            push 0
+        .endif
+        push l1_vector
+        jmp l1_exception_common
+        .set l1_vector, l1_vector + 1
+    .endr
+    l1_exception_common:
+        cld
+        mov rdi, rsp
+        and rsp, -16
+        call {handler}
+        ud2
+    .text
+    "#,
+    vectors = const VECTORS,
+    with_error_code = const WITH_ERROR_CODE,
+    handler = sym handler,
+);
+
+unsafe extern "C" {
+    fn l1_exception_stubs();
+}
+
+/// Loads L1's own GDT, TSS and IDT; every vector below 32 has a handler on a stack of its own.
+pub fn catch_all() {
+    // SAFETY: the first call in `l1_main`; nothing else refers to the tables.
+    let tables = unsafe { &mut *TABLES.get() };
+    tables.tss.interrupt_stack_table[0] = VirtAddr::from_ptr(tables.stack.0.as_ptr_range().end);
+    // The order of `boot`'s selectors.
+    tables.gdt.append(Descriptor::kernel_code_segment());
+    tables.gdt.append(Descriptor::kernel_data_segment());
+    // SAFETY: the tables are static; the stubs are code for these vectors; CS and SS mean the same in
+    // the new GDT; the IDT's limit covers its entries.
+    unsafe {
+        let tss = tables.gdt.append(Descriptor::tss_segment_unchecked(&raw const tables.tss));
+        tables.gdt.load_unsafe();
+        load_tss(tss);
+        for (vector, gate) in tables.idt.iter_mut().enumerate() {
+            let stub = l1_exception_stubs as *const () as u64 + 16 * vector as u64;
+            gate.set_handler_addr(VirtAddr::new(stub)).set_stack_index(0);
+        }
+        let limit = (size_of_val(&tables.idt) - 1) as u16;
+        let base = VirtAddr::from_ptr(tables.idt.as_ptr());
+        x86_64::instructions::tables::lidt(&DescriptorTablePointer { limit, base });
+    }
+}
+
+/// Linear address of the TSS, which VM exits load into TR.
+pub fn tss_base() -> u64 {
+    // SAFETY: computes an address, reads nothing.
+    unsafe { &raw const (*TABLES.get()).tss as u64 }
+}
+
+extern "C" fn handler(frame: &Frame) -> ! {
+    let Frame { vector, error_code, rip, cs, rflags, rsp, .. } = frame;
+    let cr2 = Cr2::read_raw();
+    log().error(&format_args!(
+        "exception in L1: vector={vector} ec={error_code:x} rip={rip:x} cr2={cr2:x} cs={cs:x} rflags={rflags:x} rsp={rsp:x}"
+    ));
+    output::end()
+}
+
+const _: () = assert!(CODE_SELECTOR == 8);

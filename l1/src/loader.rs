@@ -1,0 +1,126 @@
+//! What the loader says: command line and memory, by multiboot2 or PVH.
+#![allow(unsafe_code, reason = "reads what the loader left in memory")]
+
+use core::ffi::CStr;
+
+use multiboot2::{BootInformation, BootInformationHeader, MemoryAreaType};
+
+/// The longest command line that is taken, in bytes.
+const MAX_COMMAND_LINE: usize = 1024;
+/// EBX points at this in a PVH boot. Xen `xen/include/public/arch-x86/hvm/start_info.h`.
+const PVH_MAGIC: u32 = 0x336e_c578;
+/// Type of usable memory in PVH's memory map, as in E820.
+const PVH_RAM: u32 = 1;
+
+/// `struct hvm_start_info`, version 1.
+#[repr(C)]
+struct PvhStartInfo {
+    magic: u32,
+    version: u32,
+    flags: u32,
+    modules: u32,
+    module_list: u64,
+    command_line: u64,
+    rsdp: u64,
+    memory_map: u64,
+    memory_map_entries: u32,
+    reserved: u32,
+}
+
+/// `struct hvm_memmap_table_entry`.
+#[repr(C)]
+struct PvhMemory {
+    address: u64,
+    size: u64,
+    kind: u32,
+    reserved: u32,
+}
+
+/// What was handed over, copied out of the loader's memory.
+pub struct Boot {
+    protocol: &'static str,
+    memory_bytes: u64,
+    command_line: [u8; MAX_COMMAND_LINE],
+    command_line_len: usize,
+}
+
+impl Boot {
+    /// The protocol's word in the log.
+    pub fn protocol(&self) -> &'static str {
+        self.protocol
+    }
+
+    /// Usable memory in KiB, 0 if the loader did not say.
+    pub fn memory_kib(&self) -> u64 {
+        self.memory_bytes / 1024
+    }
+
+    /// The command line, what is not UTF-8 cut off.
+    pub fn command_line(&self) -> &str {
+        let bytes = &self.command_line[..self.command_line_len];
+        match core::str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(bad) => core::str::from_utf8(&bytes[..bad.valid_up_to()]).unwrap_or_default(),
+        }
+    }
+
+    fn copy_command_line(&mut self, text: &[u8]) {
+        let len = text.len().min(MAX_COMMAND_LINE);
+        self.command_line[..len].copy_from_slice(&text[..len]);
+        self.command_line_len = len;
+    }
+}
+
+/// Reads what the loader left at `info`.
+pub fn read(magic: u32, info: u32) -> Boot {
+    let mut boot =
+        Boot { protocol: "unknown", memory_bytes: 0, command_line: [0; MAX_COMMAND_LINE], command_line_len: 0 };
+    if magic == multiboot2::MAGIC {
+        boot.protocol = "multiboot2";
+        read_multiboot2(&mut boot, info);
+    } else if info != 0 && info.is_multiple_of(4) {
+        read_pvh(&mut boot, info);
+    }
+    boot
+}
+
+fn read_multiboot2(boot: &mut Boot, info: u32) {
+    // SAFETY: the loader's magic says that EBX points at multiboot2 information, which nothing has
+    // written since; the low 4 GiB are mapped.
+    let Ok(info) = (unsafe { BootInformation::load(info as usize as *const BootInformationHeader) }) else {
+        return;
+    };
+    if let Some(Ok(text)) = info.command_line_tag().map(multiboot2::CommandLineTag::cmdline) {
+        boot.copy_command_line(text.as_bytes());
+    }
+    if let Some(map) = info.memory_map_tag() {
+        boot.memory_bytes = map
+            .memory_areas()
+            .iter()
+            .filter(|area| area.typ() == MemoryAreaType::Available)
+            .map(multiboot2::MemoryArea::size)
+            .sum();
+    }
+}
+
+fn read_pvh(boot: &mut Boot, info: u32) {
+    // SAFETY: the low 4 GiB are mapped, and any bytes are a value of the struct.
+    let info = unsafe { &*(info as usize as *const PvhStartInfo) };
+    if info.magic != PVH_MAGIC {
+        return;
+    }
+    boot.protocol = "pvh";
+    if info.command_line != 0 {
+        // SAFETY: PVH says that this points at a string that ends in 0.
+        let text = unsafe { CStr::from_ptr(info.command_line as *const core::ffi::c_char) };
+        boot.copy_command_line(text.to_bytes());
+    }
+    // Version 0 ends before the memory map.
+    if info.version >= 1 && info.memory_map != 0 {
+        // SAFETY: PVH says that so many entries are there.
+        let map = unsafe {
+            core::slice::from_raw_parts(info.memory_map as *const PvhMemory, info.memory_map_entries as usize)
+        };
+        boot.memory_bytes = map.iter().filter(|area| area.kind == PVH_RAM).map(|area| area.size).sum();
+    }
+}

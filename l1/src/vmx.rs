@@ -1,0 +1,91 @@
+//! VMX: what the processor offers, and being in VMX operation with one vmcs12.
+#![allow(unsafe_code, reason = "VMX instructions")]
+
+mod capabilities;
+mod controls;
+pub mod entry;
+mod field;
+mod vmcs;
+
+pub use capabilities::{Capabilities, Missing};
+pub use controls::Controls;
+pub use field::Field;
+pub use vmcs::{VmFail, Vmcs, vmread, vmwrite};
+
+use core::arch::asm;
+use core::fmt;
+
+use x86_64::registers::control::{Cr0, Cr4};
+
+use crate::global::Global;
+
+/// A region of one page that software may not touch while the processor uses it.
+#[repr(C, align(4096))]
+struct Region([u32; 1024]);
+
+static VMXON_REGION: Global<Region> = Global::new(Region([0; 1024]));
+static VMCS_REGION: Global<Region> = Global::new(Region([0; 1024]));
+
+/// Being in VMX root operation with a current VMCS.
+pub struct Vmx {
+    /// vmcs12, current and clear when [`Vmx::enter`] returns it.
+    pub vmcs: Vmcs,
+    /// The controls that the processor allows, ready to be written.
+    pub controls: Controls,
+    capabilities: Capabilities,
+}
+
+/// Why VMX operation could not be entered.
+#[derive(Clone, Copy, Debug)]
+pub enum EnterFailed {
+    /// CR0 or CR4 has a bit that VMX operation does not allow.
+    ControlRegister,
+    /// VMXON failed.
+    Vmxon(VmFail),
+    /// VMCLEAR or VMPTRLD failed.
+    Vmcs(VmFail),
+}
+
+impl fmt::Display for EnterFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ControlRegister => f.write_str("CR0 or CR4 of L1 has a bit that VMX operation does not allow"),
+            Self::Vmxon(fail) => write!(f, "VMXON {fail}"),
+            Self::Vmcs(fail) => write!(f, "VMCLEAR or VMPTRLD {fail}"),
+        }
+    }
+}
+
+impl Vmx {
+    /// Enters VMX operation and makes vmcs12 current. CR4.VMXE must be set.
+    pub fn enter(capabilities: &Capabilities) -> Result<Self, EnterFailed> {
+        if !capabilities.allows(Cr0::read_raw(), Cr4::read_raw()) {
+            return Err(EnterFailed::ControlRegister);
+        }
+        let vmxon_region = prepare(&VMXON_REGION, capabilities.revision);
+        let vmcs_region = prepare(&VMCS_REGION, capabilities.revision);
+        let (carry, zero): (u8, u8);
+        // SAFETY: CR0, CR4 and IA32_FEATURE_CONTROL were checked; the region is a page of its own that
+        // begins with the revision.
+        unsafe {
+            asm!("vmxon [{0}]", "setc {1}", "setz {2}", in(reg) &raw const vmxon_region,
+                lateout(reg_byte) carry, lateout(reg_byte) zero, options(nostack));
+        }
+        vmcs::outcome(carry, zero).map_err(EnterFailed::Vmxon)?;
+        let vmcs = Vmcs::load(vmcs_region).map_err(EnterFailed::Vmcs)?;
+        Ok(Self { vmcs, controls: capabilities.controls, capabilities: *capabilities })
+    }
+
+    /// CR0 and CR4 with the bits that VMX operation wants, for L2.
+    pub fn fixed(&self, cr0: u64, cr4: u64) -> (u64, u64) {
+        self.capabilities.fixed(cr0, cr4)
+    }
+}
+
+/// Writes the revision into a region and returns its physical address.
+fn prepare(region: &Global<Region>, revision: u32) -> u64 {
+    let region = region.get();
+    // SAFETY: the processor does not use the region yet; L1 maps memory one to one.
+    unsafe { (*region).0[0] = revision };
+    region as u64
+}

@@ -1,0 +1,52 @@
+//! The execution, exit and entry controls that L1 uses.
+//!
+//! SDM vol. 3C, sections 24.6.1, "Pin-Based VM-Execution Controls", 24.6.2, "Processor-Based
+//! VM-Execution Controls", 24.7.1, "VM-Exit Controls", 24.8.1, "VM-Entry Controls".
+
+use bitflags::bitflags;
+
+bitflags! {
+    /// Primary processor-based controls that matter to L1: it wants all of them 0.
+    #[derive(Clone, Copy, Debug)]
+    pub struct ProcessorBased: u32 {
+        
+        
+        /// Unconditional I/O exiting.
+        const UNCONDITIONAL_IO_EXITING = 1 << 24;
+    }
+}
+
+bitflags! {
+    /// VM-exit controls.
+    #[derive(Clone, Copy, Debug)]
+    pub struct ExitControls: u32 {
+        /// Host address-space size: exits go to 64-bit mode.
+        const HOST_64_BIT = 1 << 9;
+        /// Load IA32_EFER: L1's NXE differs from L2's.
+        const LOAD_EFER = 1 << 21;
+    }
+}
+
+bitflags! {
+    /// VM-entry controls.
+    #[derive(Clone, Copy, Debug)]
+    pub struct EntryControls: u32 {
+        /// IA-32e mode guest.
+        const GUEST_IA32E = 1 << 9;
+        /// Load IA32_EFER: L2's NXE differs from L1's.
+        const LOAD_EFER = 1 << 15;
+    }
+}
+
+/// The four control fields as the processor allows them.
+#[derive(Clone, Copy, Debug)]
+pub struct Controls {
+    /// Pin-based: nothing but what must be 1.
+    pub pin_based: u32,
+    /// Processor-based: nothing but what must be 1.
+    pub processor_based: u32,
+    /// VM exit.
+    pub exit: u32,
+    /// VM entry.
+    pub entry: u32,
+}

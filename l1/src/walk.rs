@@ -1,0 +1,175 @@
+//! One walk: L2 makes every access of a setting under one filter.
+#![allow(unsafe_code, reason = "the shared area is L2's too")]
+
+use core::arch::asm;
+use core::fmt;
+use core::ptr;
+
+use spec::filter::{EXCEPTION_BITMAP_PF, Filter};
+use spec::layout::{Control, ExitRecord, SHARED_SUPERVISOR, Slot};
+use spec::outcome::{RFLAGS_AC, WALK_RFLAGS};
+
+use crate::guest::{Guest, shared};
+use crate::vmx::{Field, VmFail, Vmx, entry, vmread, vmwrite};
+
+/// The basic exit reason of VMCALL. SDM vol. 3D, appendix C, "VMX Basic Exit Reasons".
+const REASON_VMCALL: u64 = 18;
+/// What CR2 holds at the start of each walk: no page under test is there.
+pub const CR2_AT_START: u64 = 0x0c2;
+
+/// How a walk ended, if not at its end.
+#[derive(Clone, Copy, Debug)]
+pub enum Broken {
+    /// L2 got an exception that it did not expect; its vector.
+    Vector(u64),
+    /// L2 exited for another reason than a #PF or its VMCALL; reason and qualification.
+    Reason(u64, u64),
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vector(vector) => write!(f, "unexpected-vector,vector={vector:x}"),
+            Self::Reason(reason, qualification) => {
+                write!(f, "unexpected-exit,reason={reason:x},qual={qualification:x}")
+            }
+        }
+    }
+}
+
+/// A VM entry that failed: no case can be judged after it.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryFailed(VmFail);
+
+impl fmt::Display for EntryFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the VM entry {}", self.0)
+    }
+}
+
+/// L2 ready to walk.
+pub struct Walker {
+    vmx: Vmx,
+    guest: Guest,
+    filter: Option<Filter>,
+    number: u64,
+    rflags: u64,
+}
+
+/// What a walk left.
+pub struct Walked<'a> {
+    /// The walk's number: what its writes wrote.
+    pub number: u64,
+    /// Exits by exception in their order.
+    pub exits: &'a [ExitRecord],
+    /// Why it is not complete.
+    pub broken: Option<Broken>,
+}
+
+impl Walker {
+    /// Writes vmcs12 and lets L2 load its tables.
+    pub fn new(vmx: Vmx, guest: Guest) -> Result<Self, EntryFailed> {
+        guest.write_vmcs(&vmx);
+        let mut walker = Self { vmx, guest, filter: None, number: 0, rflags: WALK_RFLAGS };
+        walker.set_filter(Filter::ALWAYS);
+        walker.start_guest()?;
+        Ok(walker)
+    }
+
+    /// The guest that walks.
+    pub fn guest(&self) -> &Guest {
+        &self.guest
+    }
+
+    /// Sets the slots, and the register bits around them.
+    pub fn prepare(&mut self, mode: spec::paging::Mode, addresses: impl Iterator<Item = (usize, u64)>) {
+        self.guest.set_mode(&self.vmx, mode);
+        self.rflags = WALK_RFLAGS | if mode.ac { RFLAGS_AC } else { 0 };
+        let mut counts = [0; 6];
+        let shared = shared();
+        for (at, (loop_number, address)) in addresses.enumerate() {
+            counts[loop_number] += 1;
+            // SAFETY: L2 does not run; stimuli are at most as many as slots, as a test of `spec` shows.
+            unsafe { (&raw mut (*shared).slots[at]).write(Slot { address, ..Slot::default() }) };
+        }
+        // SAFETY: L2 does not run.
+        unsafe { (&raw mut (*shared).control).write(Control { walk: self.number, counts, unexpected: 0 }) };
+    }
+
+    /// Lets L2 walk all slots under a filter.
+    pub fn walk(&mut self, filter: Filter) -> Result<Walked<'_>, EntryFailed> {
+        self.set_filter(filter);
+        self.number += 1;
+        vmwrite(Field::GuestRip, self.guest.header.walk);
+        vmwrite(Field::GuestRflags, self.rflags);
+        // SAFETY: L2 does not run.
+        unsafe { (&raw mut (*shared()).control.walk).write_volatile(self.number) };
+        write_cr2(CR2_AT_START);
+        let exits = entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed)?;
+        Ok(Walked { number: self.number, exits, broken: how_it_ended() })
+    }
+
+    /// Puts L2 back to its start: after a broken walk its registers are not known.
+    pub fn restart(&mut self, mode: spec::paging::Mode) -> Result<(), EntryFailed> {
+        self.guest.write_guest_state(&self.vmx);
+        self.start_guest()?;
+        self.guest.set_mode(&self.vmx, mode);
+        // SAFETY: L2 does not run.
+        unsafe { (&raw mut (*shared()).control.unexpected).write_volatile(0) };
+        Ok(())
+    }
+
+    fn start_guest(&mut self) -> Result<(), EntryFailed> {
+        entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed)?;
+        match how_it_ended() {
+            None => Ok(()),
+            Some(broken) => panic!("L2 does not start: {broken}"),
+        }
+    }
+
+    /// Writes what changes of the filter, and nothing else.
+    fn set_filter(&mut self, filter: Filter) {
+        let old = self.filter.replace(filter);
+        if old.is_none_or(|old| old.eb_pf != filter.eb_pf) {
+            vmwrite(Field::ExceptionBitmap, if filter.eb_pf { EXCEPTION_BITMAP_PF.into() } else { 0 });
+        }
+        if old.is_none_or(|old| old.mask != filter.mask) {
+            vmwrite(Field::PfecMask, filter.mask.into());
+        }
+        if old.is_none_or(|old| old.matching != filter.matching) {
+            vmwrite(Field::PfecMatch, filter.matching.into());
+        }
+    }
+}
+
+/// A slot as L2 left it.
+pub fn slot(at: usize) -> Slot {
+    // SAFETY: L2 does not run.
+    unsafe { (&raw const (*shared()).slots[at]).read_volatile() }
+}
+
+/// Forgets the faults that L2 noted in a slot.
+pub fn clear_faults(at: usize) {
+    // SAFETY: L2 does not run.
+    unsafe { (&raw mut (*shared()).slots[at].faults).write_volatile(0) };
+}
+
+/// The supervisor address of a slot, in which L2's own two addresses of it agree.
+pub fn slot_address(at: usize) -> u64 {
+    SHARED_SUPERVISOR + (size_of::<Control>() + at * size_of::<Slot>()) as u64
+}
+
+fn how_it_ended() -> Option<Broken> {
+    let reason = vmread(Field::ExitReason);
+    if reason != REASON_VMCALL {
+        return Some(Broken::Reason(reason, vmread(Field::ExitQualification)));
+    }
+    // SAFETY: L2 does not run.
+    let unexpected = unsafe { ptr::read_volatile(&raw const (*shared()).control.unexpected) };
+    (unexpected != 0).then_some(Broken::Vector(unexpected & 0xff))
+}
+
+fn write_cr2(value: u64) {
+    // SAFETY: CR2 has no effect on anything; L1's own handlers never return to read it.
+    unsafe { asm!("mov cr2, {0}", in(reg) value, options(nomem, nostack, preserves_flags)) }
+}

@@ -1,0 +1,179 @@
+//! The walk over the slots, and the handlers, in assembly: L1 resumes L2 in the middle of it, so which
+//! register holds what is part of the contract.
+//!
+//! | register | holds |
+//! |---|---|
+//! | RAX | the walk's number before an access; what was read, or the token, behind it |
+//! | RBX | the token |
+//! | RBP | the walk's number |
+//! | RCX | slots left in this loop |
+//! | RDI | the address to access |
+//! | RSI | the slot |
+//! | R14 | the shared area |
+//! | R15 | where to go on behind the access |
+//! | R8, R9 | the handlers' |
+//!
+//! RFLAGS stay as L1 set them through the whole walk (LEA, LOOP and MOV change none), so that what a
+//! fault saves of them can be compared.
+#![allow(unsafe_code, reason = "the walk is assembly")]
+
+use core::arch::{asm, global_asm};
+
+use spec::layout::{Header, SHARED_SUPERVISOR, SHARED_SUPERVISOR_BIT, SHARED_USER, TOKEN};
+
+use crate::tables::BACK_VECTOR;
+
+const SUPERVISOR_CS: u16 = 0x08;
+const USER_SS: u16 = 0x18 | 3;
+const USER_CS: u16 = 0x20 | 3;
+
+// One loop of the walk: `who` and `how` name its labels.
+global_asm!(
+    r"
+    .macro l2_loop who, how, number, access:vararg
+        mov rcx, [r14 + 8 + 8 * \number]
+        jrcxz l2_\who\()_\how\()_done
+        lea r15, [rip + l2_\who\()_\how\()_resume]
+    l2_\who\()_\how\()_next:
+        mov rdi, [rsi]
+        mov rax, rbp
+    l2_\who\()_\how\()_access:
+        \access
+    l2_\who\()_\how\()_resume:
+        mov [rsi + 8], rax
+        lea rsi, [rsi + 64]
+        loop l2_\who\()_\how\()_next
+    l2_\who\()_\how\()_done:
+    .endm
+    "
+);
+
+global_asm!(
+    r#"
+    .section .head, "a"
+        .quad {magic}, l2_init, l2_walk, l2_user_start, l2_user_end, l2_end
+        .quad l2_super_read_access, l2_super_write_access, l2_super_fetch_access
+        .quad l2_user_read_access, l2_user_write_access, l2_user_fetch_access
+        .quad l2_super_read_resume, l2_super_write_resume, l2_super_fetch_resume
+        .quad l2_user_read_resume, l2_user_write_resume, l2_user_fetch_resume
+        .quad {user_cs}, {supervisor_cs}
+
+    .section .text.walk, "ax"
+    .globl l2_init
+    l2_init:
+        mov rsp, offset l2_stack_top
+        call l2_load_tables
+        vmcall
+        ud2
+
+    l2_walk:
+        mov rsp, offset l2_stack_top
+        mov r14d, {shared_supervisor}
+        mov rbp, [r14]
+        movabs rbx, {token}
+        lea rsi, [r14 + 64]
+        l2_loop super, read, 0, mov rax, [rdi]
+        l2_loop super, write, 1, mov [rdi], rax
+        l2_loop super, fetch, 2, jmp rdi
+        # The same slots and flags in user mode, which has no stack: it pushes nothing.
+        mov r14d, {shared_user}
+        lea rsi, [rsi - (1 << {supervisor_bit})]
+        push {user_ss}
+        push 0
+        pushfq
+        push {user_cs}
+        push offset l2_user_walk
+        iretq
+
+    .globl l2_back
+    l2_back:
+        vmcall
+        ud2
+
+    # The hardware pushed error code, RIP, CS, RFLAGS, RSP, SS. The slot is reached by its supervisor address.
+    .globl l2_page_fault
+    l2_page_fault:
+        mov r9, rsi
+        bts r9, {supervisor_bit}
+        pop r8
+        mov [r9 + 24], r8
+        mov r8, cr2
+        mov [r9 + 32], r8
+        mov r8, [rsp]
+        mov [r9 + 40], r8
+        mov r8, [rsp + 8]
+        mov [r9 + 48], r8
+        mov r8, [rsp + 16]
+        mov [r9 + 56], r8
+        inc qword ptr [r9 + 16]
+        mov [rsp], r15
+        iretq
+
+    # One entry of 16 bytes for each vector.
+    .balign 16
+    .globl l2_unexpected
+    l2_unexpected:
+    .set l2_vector, 0
+    .rept 32
+        .balign 16
+        mov r8d, 0x100 + l2_vector
+        jmp l2_report
+        .set l2_vector, l2_vector + 1
+    .endr
+    .balign 16
+    l2_report:
+        mov r9d, {shared_supervisor}
+        mov [r9 + 56], r8
+        vmcall
+        ud2
+
+    .section .user, "ax"
+    l2_user_walk:
+        l2_loop user, read, 3, mov rax, [rdi]
+        l2_loop user, write, 4, mov [rdi], rax
+        l2_loop user, fetch, 5, jmp rdi
+        int {back_vector}
+
+    .section .bss.stack, "aw", @nobits
+    .balign 16
+        .skip 512
+    l2_stack_top:
+    .text
+    "#,
+    magic = const Header::MAGIC,
+    user_cs = const USER_CS,
+    user_ss = const USER_SS,
+    supervisor_cs = const SUPERVISOR_CS,
+    shared_supervisor = const SHARED_SUPERVISOR,
+    shared_user = const SHARED_USER,
+    supervisor_bit = const SHARED_SUPERVISOR_BIT,
+    token = const TOKEN,
+    back_vector = const BACK_VECTOR,
+);
+
+unsafe extern "C" {
+    fn l2_page_fault();
+    fn l2_back();
+    fn l2_unexpected();
+}
+
+/// The handler of #PF.
+pub fn page_fault_handler() -> u64 {
+    l2_page_fault as *const () as u64
+}
+
+/// The handler of the software interrupt by which user mode comes back.
+pub fn back_handler() -> u64 {
+    l2_back as *const () as u64
+}
+
+/// The handler of a vector below 32 that L2 does not expect.
+pub fn unexpected_handler(vector: u8) -> u64 {
+    l2_unexpected as *const () as u64 + 16 * u64::from(vector)
+}
+
+/// Leaves L2 for good.
+pub fn give_up() -> ! {
+    // SAFETY: UD2 raises #UD, whose handler or missing IDT ends in a VM exit; it does not come back.
+    unsafe { asm!("ud2", options(noreturn, nostack)) }
+}
