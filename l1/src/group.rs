@@ -9,11 +9,12 @@ use spec::group::Group;
 use spec::hypothesis::Suspects;
 use spec::log::{Counts, FAILURES_IN_FULL};
 use spec::options::Options;
+use spec::outcome::Observed;
 use spec::stimulus::Stimulus;
 
 use crate::cpu::Cpu;
 use crate::guest::Guest;
-use crate::judge::{Judge, Judged};
+use crate::judge::Judge;
 use crate::output::log;
 use crate::vmx::Vmx;
 use crate::walk::{Broken, EntryFailed, Walker};
@@ -81,11 +82,11 @@ fn run_group(
         return Ok(());
     }
     let stimulus = only.map(|case| case.stimulus);
-    let judge = Judge::new(group.setting, stimulus, walker.guest(), cpu.maxphyaddr, options.known);
+    let mut judge = Judge::new(group.setting, stimulus, walker.guest(), cpu.maxphyaddr, options.known);
     if judge.len() == 0 {
         return Err(Failed::NoSuchStimulus);
     }
-    walker.prepare(mode, judge.stimuli().map(|p| (p.stimulus.loop_number(), p.stimulus.address())));
+    walker.prepare(mode, judge.stimuli().map(|s| (s.loop_number(), s.address())));
 
     let filters = if only.is_some() { 1 } else { group.filters(options.profile) };
     let mut tried = Tried::new(*group);
@@ -95,7 +96,7 @@ fn run_group(
             log().progress(group, at, filters);
         }
         let filter = only.map_or_else(|| group.family.filter(options.profile, at), |case| case.filter);
-        tried.walk(filter, &judge, walker)?;
+        tried.walk(filter, &mut judge, walker)?;
     }
     tried.counts.tsc = tsc().wrapping_sub(started);
     tried.log(number);
@@ -124,7 +125,7 @@ impl Tried {
     }
 
     /// One walk: all cases of a filter.
-    fn walk(&mut self, filter: Filter, judge: &Judge, walker: &mut Walker) -> Result<(), EntryFailed> {
+    fn walk(&mut self, filter: Filter, judge: &mut Judge, walker: &mut Walker) -> Result<(), EntryFailed> {
         let walked = walker.walk(filter)?;
         let broken = walked.broken;
         self.counts.cases += judge.len() as u64;
@@ -132,26 +133,23 @@ impl Tried {
             self.broken(filter, broken, judge.len());
             return walker.restart(self.group.setting.mode);
         }
-        let tally = judge.walk(filter, &walked, |stimulus, judged| self.judged(filter, stimulus, &judged));
+        let tally = judge.walk(filter, &walked, |stimulus, want, got| self.failed(filter, stimulus, want, got));
+        self.counts.known += tally.known;
         self.counts.exits += tally.exits;
         self.counts.delivered += tally.delivered;
         self.digest.update(&tally.exited.to_le_bytes());
-        self.suspects.observe(filter, self.before, tally.seen, tally.exited);
+        if tally.seen != 0 {
+            self.suspects.observe(filter, self.before, tally.seen, tally.exited);
+        }
         self.before = filter;
         Ok(())
     }
 
-    fn judged(&mut self, filter: Filter, stimulus: &Stimulus, judged: &Judged) {
-        match judged {
-            Judged::Right => {}
-            Judged::Known => self.counts.known += 1,
-            Judged::Wrong { want, got } => {
-                self.counts.failed += 1;
-                if self.counts.failed <= FAILURES_IN_FULL {
-                    let case = Case { group: self.group, stimulus: *stimulus, filter };
-                    log().fail(&case, want, got);
-                }
-            }
+    fn failed(&mut self, filter: Filter, stimulus: &Stimulus, want: &Observed, got: &Observed) {
+        self.counts.failed += 1;
+        if self.counts.failed <= FAILURES_IN_FULL {
+            let case = Case { group: self.group, stimulus: *stimulus, filter };
+            log().fail(&case, want, got);
         }
     }
 

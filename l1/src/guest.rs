@@ -4,10 +4,10 @@
 use core::ptr;
 
 use spec::layout::{
-    FETCHED_CODE, FRAME_CODE, FRAME_DATA, FRAME_PART, FRAME_WRITE_SUPERVISOR, FRAME_WRITE_USER, Header, L2_BASE, L2_SIZE,
+    Control, FETCHED_CODE, FRAME_CODE, FRAME_DATA, FRAME_PART, Header, L2_BASE, L2_SIZE, MAX_SLOTS,
     Shared, Slot, TOKEN,
 };
-use spec::paging::{Mode, Privilege};
+use spec::paging::Mode;
 use spec::setting::BASE;
 use x86_64::registers::control::{Cr0, Cr3, Cr4};
 use x86_64::registers::model_specific::Efer;
@@ -29,11 +29,7 @@ struct Frame([u64; 512]);
 
 static IMAGE_MEMORY: Global<ImageMemory> = Global::new(ImageMemory([0; L2_SIZE]));
 static FRAME: Global<Frame> = Global::new(Frame([0; 512]));
-static SHARED: Global<Shared> = Global::new(Shared { control: EMPTY_CONTROL, slots: [EMPTY_SLOT; spec::layout::MAX_SLOTS] });
-const EMPTY_CONTROL: spec::layout::Control = spec::layout::Control { walk: 0, counts: [0; 6], unexpected: 0 };
-const EMPTY_SLOT: Slot =
-    Slot { address: 0, result: 0, faults: 0, error_code: 0, cr2: 0, rip: 0, cs: 0, rflags: 0 };
-
+static SHARED: Global<Shared> = Global::new(Shared { control: Control { walk: 0, counts: [0; 6], unexpected: 0 }, slots: [Slot::new(0); MAX_SLOTS] });
 const CR0_WP: u64 = 1 << 16;
 /// CR0: PE, MP, ET, NE, PG.
 const CR0_BASE: u64 = 1 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 31;
@@ -225,13 +221,7 @@ pub fn shared() -> *mut Shared {
     SHARED.get()
 }
 
-/// Where a write to a page under test lands.
-pub fn written(address: u64, privilege: Privilege) -> *const u64 {
-    let offset = match privilege {
-        Privilege::Supervisor => FRAME_WRITE_SUPERVISOR,
-        Privilege::User => FRAME_WRITE_USER,
-    };
-    debug_assert!(address % FRAME_PART == offset);
-    let _ = offset;
+/// Where an access to a page under test lands.
+pub fn frame_at(address: u64) -> *const u64 {
     FRAME.get().cast::<u8>().wrapping_add((address & 0xfff) as usize).cast()
 }

@@ -6,8 +6,9 @@ use core::fmt;
 use core::ptr;
 
 use spec::filter::{EXCEPTION_BITMAP_PF, Filter};
-use spec::layout::{Control, ExitRecord, SHARED_SUPERVISOR, Slot};
+use spec::layout::{Control, ExitRecord, SHARED_SUPERVISOR, SHARED_USER, Slot};
 use spec::outcome::{RFLAGS_AC, WALK_RFLAGS};
+use spec::paging::{Mode, Privilege};
 
 use crate::guest::{Guest, shared};
 use crate::vmx::{Field, VmFail, Vmx, entry, vmread, vmwrite};
@@ -82,7 +83,7 @@ impl Walker {
     }
 
     /// Sets the slots, and the register bits around them.
-    pub fn prepare(&mut self, mode: spec::paging::Mode, addresses: impl Iterator<Item = (usize, u64)>) {
+    pub fn prepare(&mut self, mode: Mode, addresses: impl Iterator<Item = (usize, u64)>) {
         self.guest.set_mode(&self.vmx, mode);
         self.rflags = WALK_RFLAGS | if mode.ac { RFLAGS_AC } else { 0 };
         let mut counts = [0; 6];
@@ -90,7 +91,7 @@ impl Walker {
         for (at, (loop_number, address)) in addresses.enumerate() {
             counts[loop_number] += 1;
             // SAFETY: L2 does not run; stimuli are at most as many as slots, as a test of `spec` shows.
-            unsafe { (&raw mut (*shared).slots[at]).write(Slot { address, ..Slot::default() }) };
+            unsafe { (&raw mut (*shared).slots[at]).write(Slot::new(address)) };
         }
         // SAFETY: L2 does not run.
         unsafe { (&raw mut (*shared).control).write(Control { walk: self.number, counts, unexpected: 0 }) };
@@ -110,7 +111,7 @@ impl Walker {
     }
 
     /// Puts L2 back to its start: after a broken walk its registers are not known.
-    pub fn restart(&mut self, mode: spec::paging::Mode) -> Result<(), EntryFailed> {
+    pub fn restart(&mut self, mode: Mode) -> Result<(), EntryFailed> {
         self.guest.write_guest_state(&self.vmx);
         self.start_guest()?;
         self.guest.set_mode(&self.vmx, mode);
@@ -142,21 +143,25 @@ impl Walker {
     }
 }
 
-/// A slot as L2 left it.
-pub fn slot(at: usize) -> Slot {
-    // SAFETY: L2 does not run.
-    unsafe { (&raw const (*shared()).slots[at]).read_volatile() }
+/// The slots. L2 fills them while L1 waits in `entry::enter`.
+pub fn slots() -> *mut Slot {
+    // SAFETY: computes an address, reads nothing.
+    unsafe { (&raw mut (*shared()).slots).cast() }
 }
 
-/// Forgets the faults that L2 noted in a slot.
-pub fn clear_faults(at: usize) {
-    // SAFETY: L2 does not run.
-    unsafe { (&raw mut (*shared()).slots[at].faults).write_volatile(0) };
+/// Where L2 puts the result of a slot's access.
+pub fn result_at(at: usize) -> *const u64 {
+    // SAFETY: computes an address, reads nothing; callers have a stimulus for the slot.
+    unsafe { &raw const (*slots().add(at)).result }
 }
 
-/// The supervisor address of a slot, in which L2's own two addresses of it agree.
-pub fn slot_address(at: usize) -> u64 {
-    SHARED_SUPERVISOR + (size_of::<Control>() + at * size_of::<Slot>()) as u64
+/// The address of a slot as L2 has it in RSI for an access of this privilege.
+pub fn slot_address(at: usize, privilege: Privilege) -> u64 {
+    let base = match privilege {
+        Privilege::Supervisor => SHARED_SUPERVISOR,
+        Privilege::User => SHARED_USER,
+    };
+    base + (size_of::<Control>() + at * size_of::<Slot>()) as u64
 }
 
 fn how_it_ended() -> Option<Broken> {

@@ -48,17 +48,22 @@ impl Filter {
     }
 
     /// The set of [`Pfec::BASIC`] codes that exit: bit `n` stands for error code `n`.
+    ///
+    /// [`Filter::exits`] for 32 codes at once; a test holds the two together.
     #[must_use]
+    #[inline]
     pub const fn basic_exits(self) -> u32 {
-        let mut set = 0;
-        let mut code = 0;
-        while code < 32 {
-            if self.exits(Pfec::from_bits_retain(code)) {
-                set |= 1 << code;
+        /// For each of the five bits, the codes in which it is set.
+        const CODES_WITH: [u32; 5] = [0xaaaa_aaaa, 0xcccc_cccc, 0xf0f0_f0f0, 0xff00_ff00, 0xffff_0000];
+        let mut equal = if self.matching & !(self.mask & Pfec::BASIC.bits()) == 0 { u32::MAX } else { 0 };
+        let mut bit = 0;
+        while bit < 5 {
+            if self.mask >> bit & 1 == 1 {
+                equal &= if self.matching >> bit & 1 == 1 { CODES_WITH[bit] } else { !CODES_WITH[bit] };
             }
-            code += 1;
+            bit += 1;
         }
-        set
+        if self.eb_pf { equal } else { !equal }
     }
 }
 
@@ -156,7 +161,31 @@ mod tests {
         }
     }
 
+    fn set_by_the_rule(filter: Filter) -> u32 {
+        (0..32).filter(|&code| filter.exits(pfec(code))).fold(0, |set, code| set | 1 << code)
+    }
+
+    #[test]
+    fn sets_of_codes_follow_the_rule() {
+        for mask in 0..32 {
+            for matching in 0..32 {
+                for eb in [false, true] {
+                    let filter = Filter::new(eb, mask, matching);
+                    assert_eq!(filter.basic_exits(), set_by_the_rule(filter));
+                }
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn sets_of_codes_follow_the_rule_with_all_32_bits(eb: bool, mask: u32, matching: u32) {
+            for matching in [matching, matching & mask, matching & mask & 0x1f] {
+                let filter = Filter::new(eb, mask, matching);
+                prop_assert_eq!(filter.basic_exits(), set_by_the_rule(filter));
+            }
+        }
+
         #[test]
         fn eb_inverts(mask: u32, matching: u32, code: u32) {
             let with = Filter::new(true, mask, matching).exits(pfec(code));

@@ -3,6 +3,7 @@
 //! L2 is linked at [`L2_BASE`]. The shared area is mapped twice, once for user mode and once for
 //! supervisor mode, since SMAP keeps a supervisor from the first; the two addresses differ in one bit.
 
+use crate::outcome::{Delivery, Exit};
 use crate::page::PageIndex;
 use crate::paging::Level;
 
@@ -57,8 +58,8 @@ pub const fn page_address(level: Level, page: PageIndex) -> u64 {
 
 /// One stimulus' place in the shared area: what L2 is to do, and what it saw. 64 bytes.
 ///
-/// L2's #PF handler fills the fields from [`Slot::faults`] on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+/// L2's #PF handler counts in [`Slot::faults`] and fills [`Slot::delivery`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub struct Slot {
     /// The linear address to access.
@@ -67,16 +68,16 @@ pub struct Slot {
     pub result: u64,
     /// How many page faults L2's handler got.
     pub faults: u64,
-    /// The error code that was pushed.
-    pub error_code: u64,
-    /// CR2 in the handler.
-    pub cr2: u64,
-    /// RIP that was pushed.
-    pub rip: u64,
-    /// CS that was pushed.
-    pub cs: u64,
-    /// RFLAGS that were pushed.
-    pub rflags: u64,
+    /// The last of them.
+    pub delivery: Delivery,
+}
+
+impl Slot {
+    /// A slot for an address, without faults.
+    #[must_use]
+    pub const fn new(address: u64) -> Self {
+        Self { address, result: 0, faults: 0, delivery: Delivery { error_code: 0, cr2: 0, rip: 0, cs: 0, rflags: 0 } }
+    }
 }
 
 /// The head of the shared area, 64 bytes; the slots follow.
@@ -132,26 +133,23 @@ impl Header {
     pub const MAGIC: u64 = u64::from_le_bytes(*b"L2maskma");
 }
 
-/// What L1 notes of one VM exit by page fault, in the order of the fields. 64 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+/// What L1 notes of one VM exit by page fault. 64 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub struct ExitRecord {
-    /// VM-exit interruption information.
-    pub info: u64,
-    /// VM-exit interruption error code.
-    pub error_code: u64,
-    /// Exit qualification.
-    pub qualification: u64,
-    /// Guest RIP.
-    pub rip: u64,
-    /// Guest RFLAGS.
-    pub rflags: u64,
-    /// IDT-vectoring information, bit 31 alone: the others have no meaning while it is 0.
-    pub idt_vectoring: u64,
-    /// RSI of L2: the slot's address in whichever mapping L2 used.
+    /// The exit's fields. Of the IDT-vectoring information bit 31 alone: the others have no meaning
+    /// while it is 0.
+    pub exit: Exit,
+    /// RSI of L2: the slot's address in the mapping that the access' privilege uses.
     pub slot: u64,
-    /// CR2.
-    pub cr2: u64,
+}
+
+impl ExitRecord {
+    /// Nothing noted.
+    pub const EMPTY: Self = Self {
+        exit: Exit { info: 0, error_code: 0, qualification: 0, rip: 0, rflags: 0, idt_vectoring: 0, cr2: 0 },
+        slot: 0,
+    };
 }
 
 #[cfg(test)]

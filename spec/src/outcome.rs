@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::filter::Filter;
-use crate::layout::{ExitRecord, Header, Slot};
+use crate::layout::Header;
 use crate::paging::{Access, Privilege};
 use crate::pfec::Pfec;
 use crate::stimulus::Stimulus;
@@ -21,8 +21,9 @@ pub const INTERRUPTION_INFO_PF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 14;
 /// Bit 31 of the IDT-vectoring information: valid.
 pub const IDT_VECTORING_VALID: u64 = 1 << 31;
 
-/// The fields of a VM exit by #PF, as L1 reads them.
+/// The fields of a VM exit by #PF, in the order in which L1's exit path stores them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Exit {
     /// VM-exit interruption information, 32 bits.
     pub info: u64,
@@ -43,8 +44,9 @@ pub struct Exit {
 /// What L2's own handler finds when the #PF is delivered to it.
 ///
 /// SDM vol. 3A, section 6.15, "Exception and Interrupt Reference", "Interrupt 14", and section 6.14,
-/// "Exception and Interrupt Handling in 64-bit Mode".
+/// "Exception and Interrupt Handling in 64-bit Mode". The order is that in which L2's handler stores them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Delivery {
     /// The error code on the stack.
     pub error_code: u64,
@@ -161,43 +163,6 @@ impl Expectation {
     }
 }
 
-impl Exit {
-    /// The fields as L1's exit path notes them, for L2's slot at `slot`.
-    #[must_use]
-    pub fn record(&self, slot: u64) -> ExitRecord {
-        ExitRecord {
-            info: self.info,
-            error_code: self.error_code,
-            qualification: self.qualification,
-            rip: self.rip,
-            rflags: self.rflags,
-            idt_vectoring: self.idt_vectoring,
-            slot,
-            cr2: self.cr2,
-        }
-    }
-}
-
-impl From<&ExitRecord> for Exit {
-    fn from(record: &ExitRecord) -> Self {
-        Self {
-            info: record.info,
-            error_code: record.error_code,
-            qualification: record.qualification,
-            rip: record.rip,
-            rflags: record.rflags,
-            idt_vectoring: record.idt_vectoring,
-            cr2: record.cr2,
-        }
-    }
-}
-
-impl From<&Slot> for Delivery {
-    fn from(slot: &Slot) -> Self {
-        Self { error_code: slot.error_code, cr2: slot.cr2, rip: slot.rip, cs: slot.cs, rflags: slot.rflags }
-    }
-}
-
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -248,7 +213,7 @@ impl fmt::Display for Observed {
 mod tests {
     use super::{Exit, Expectation, Observed, Outcome, RFLAGS_RF};
     use crate::filter::Filter;
-    use crate::layout::{ExitRecord, Header};
+    use crate::layout::Header;
     use crate::setting::BASE;
     use crate::stimulus::Stimulus;
     use std::string::ToString;
@@ -301,12 +266,5 @@ mod tests {
         assert!(Observed { executed: true, ..seen }.to_string().ends_with("+executed"));
         let nothing = Observed { executed: false, ..Observed::exactly(Outcome::Silent) };
         assert_eq!(nothing.to_string(), "silent+without-effect");
-    }
-
-    #[test]
-    fn records_keep_every_field() {
-        let exit = Exit { info: 1, error_code: 2, qualification: 3, rip: 4, rflags: 5, idt_vectoring: 6, cr2: 7 };
-        assert_eq!(Exit::from(&exit.record(9)), exit);
-        assert_eq!(exit.record(9), ExitRecord { slot: 9, ..exit.record(0) });
     }
 }

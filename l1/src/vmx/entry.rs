@@ -19,17 +19,7 @@ use crate::global::Global;
 const RECORDS: usize = MAX_SLOTS + 1;
 const EXIT_STACK: usize = 256;
 
-static RECORDS_OF_WALK: Global<[ExitRecord; RECORDS]> = Global::new([const { EMPTY }; RECORDS]);
-const EMPTY: ExitRecord = ExitRecord {
-    info: 0,
-    error_code: 0,
-    qualification: 0,
-    rip: 0,
-    rflags: 0,
-    idt_vectoring: 0,
-    slot: 0,
-    cr2: 0,
-};
+static RECORDS_OF_WALK: Global<[ExitRecord; RECORDS]> = Global::new([ExitRecord::EMPTY; RECORDS]);
 
 #[repr(C, align(16))]
 struct Stack([u8; EXIT_STACK]);
@@ -96,9 +86,9 @@ global_asm!(
         vmread r11, r10
         and r11d, 0x80000000
         mov [r8 + 40], r11
-        mov [r8 + 48], rsi
         mov r10, cr2
-        mov [r8 + 56], r10
+        mov [r8 + 48], r10
+        mov [r8 + 56], rsi
         add r8, {record_size}
         mov [rip + {state}], r8
         vmwrite r9, r15
