@@ -222,6 +222,6 @@ pub fn shared() -> *mut Shared {
 }
 
 /// Where an access to a page under test lands.
-pub fn frame_at(address: u64) -> *const u64 {
+pub fn frame_at(address: u64) -> *mut u64 {
     FRAME.get().cast::<u8>().wrapping_add((address & 0xfff) as usize).cast()
 }

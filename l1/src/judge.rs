@@ -10,11 +10,12 @@ use core::slice;
 use spec::deviation::Deviations;
 use spec::filter::Filter;
 use spec::layout::{ExitRecord, MAX_SLOTS, Slot, TOKEN};
-use spec::outcome::{Delivery, Expectation, Observed};
+use spec::outcome::{Expectation, Observed, Outcome};
 use spec::paging::{Access, Maxphyaddr};
 use spec::setting::Setting;
 use spec::stimulus::Stimulus;
 
+use crate::difference::Difference;
 use crate::global::Global;
 use crate::guest::{self, Guest};
 use crate::walk::{self, CR2_AT_START, Walked};
@@ -23,11 +24,13 @@ use crate::walk::{self, CR2_AT_START, Walked};
 struct Prepared {
     /// What an exit of this host must look like, its known deviations included; CR2 is set per walk.
     record: ExitRecord,
-    delivery: Delivery,
-    /// Where the access' effect shows.
-    effect: *const u64,
-    /// The effect is the walk's number; else it is the token.
-    writes: bool,
+    /// What the slot must look like behind a delivery, from [`Slot::faults`] on.
+    slot: Slot,
+    /// Where it shows whether the access had its effect: what it read, or wrote.
+    effect: *mut u64,
+    /// What must be there: the walk's number where this is all ones, else `effect_constant`.
+    effect_is_walk: u64,
+    effect_constant: u64,
     /// The stimulus' code in a set of basic codes; 0 if it must be silent.
     code: u32,
     expectation: Expectation,
@@ -69,20 +72,28 @@ impl Judge {
             let expectation = Expectation::new(&stimulus, pfec, setting.mode.ac, &guest.header);
             let writes = stimulus.access == Access::Write;
             let code = pfec.and_then(|pfec| pfec.basic_index()).map_or(0, |index| 1 << index);
+            let silent = pfec.is_none();
             let prepared = Prepared {
                 record: ExitRecord {
                     exit: known.applied_to(expectation.exit(CR2_AT_START)),
                     slot: walk::slot_address(len, stimulus.privilege),
                 },
-                delivery: expectation.delivery(),
+                slot: Slot { faults: 1, delivery: expectation.delivery(), ..Slot::new(0) },
                 effect: if writes { guest::frame_at(stimulus.address()) } else { walk::result_at(len) },
-                writes,
+                // RAX holds the walk's number before the access: a write leaves it in the frame, and a
+                // read or fetch that does not execute leaves it in RAX.
+                effect_is_walk: if silent == writes { u64::MAX } else { 0 },
+                effect_constant: if silent == writes || writes { 0 } else { TOKEN },
                 code,
                 expectation,
                 stimulus,
             };
-            // SAFETY: stimuli are at most `MAX_SLOTS`, as a test of `spec` shows.
-            unsafe { room.add(len).write(prepared) };
+            // SAFETY: stimuli are at most `MAX_SLOTS`, as a test of `spec` shows. The effect is in the frame
+            // or in a slot; no walk has the number 0.
+            unsafe {
+                prepared.effect.write_volatile(0);
+                room.add(len).write(prepared);
+            }
             len += 1;
             seen |= code;
         }
@@ -105,50 +116,84 @@ impl Judge {
         &mut self,
         filter: Filter,
         walked: &Walked<'_>,
+        wrong: impl FnMut(&Stimulus, &Observed, &Observed),
+    ) -> Tally {
+        self.if_all_right(filter, walked).unwrap_or_else(|| self.one_by_one(filter, walked, wrong))
+    }
+
+    /// The tally if every case is as this host must show it. Differences are gathered, not branched on:
+    /// on a host that is right this is most of L1's work.
+    #[inline(never)]
+    fn if_all_right(&mut self, filter: Filter, walked: &Walked<'_>) -> Option<Tally> {
+        let wanted = filter.basic_exits();
+        let mut exits = walked.exits.iter();
+        let mut slot = walk::slots().cast_const();
+        let mut cr2 = CR2_AT_START;
+        let mut delivered = 0;
+        let mut difference = Difference::none();
+        for prepared in &mut *self.prepared {
+            // SAFETY: there are as many slots as stimuli; L2 does not run; the effect is in a static.
+            let (seen, effect) = unsafe { (&*slot, prepared.effect.read_volatile()) };
+            slot = slot.wrapping_add(1);
+            difference.word |= effect ^ prepared.effect_constant ^ (walked.number & prepared.effect_is_walk);
+            if prepared.code & wanted != 0 {
+                prepared.record.exit.cr2 = cr2;
+                difference.word |= seen.faults;
+                difference.exit(exits.next()?, &prepared.record);
+            } else if prepared.code != 0 {
+                delivered += 1;
+                cr2 = prepared.slot.delivery.cr2;
+                difference.delivery(seen, &prepared.slot);
+            } else {
+                difference.word |= seen.faults;
+            }
+        }
+        (difference.is_none() && exits.len() == 0).then(|| {
+            let exits = walked.exits.len() as u64;
+            let known = if self.known.is_empty() { 0 } else { exits };
+            Tally { seen: self.seen, exited: self.seen & wanted, exits, delivered, known }
+        })
+    }
+
+    /// Judges a walk in which something is not right.
+    #[cold]
+    fn one_by_one(
+        &mut self,
+        filter: Filter,
+        walked: &Walked<'_>,
         mut wrong: impl FnMut(&Stimulus, &Observed, &Observed),
     ) -> Tally {
-        let wanted = filter.basic_exits();
-        let deviates = !self.known.is_empty();
         let mut tally = Tally { seen: self.seen, ..Tally::default() };
-        let mut exits = walked.exits.iter();
+        let mut exits = walked.exits.iter().peekable();
         let mut cr2 = CR2_AT_START;
-        for (at, prepared) in self.prepared.iter_mut().enumerate() {
+        for (at, prepared) in self.prepared.iter().enumerate() {
             // SAFETY: there are as many slots as stimuli, and L2 does not run.
-            let slot = unsafe { &mut *walk::slots().add(at) };
-            prepared.record.exit.cr2 = cr2;
-            let before = exits.as_slice();
-            let exited = before.first().is_some_and(|exit| exit.slot == prepared.record.slot);
-            let right = if prepared.code & wanted != 0 {
-                exited && before[0] == prepared.record && slot.faults == 0
-            } else if prepared.code != 0 {
-                !exited && slot.faults == 1 && slot.delivery == prepared.delivery
-            } else {
-                !exited && slot.faults == 0
-            };
-            if exited {
-                exits.next();
-                tally.exits += 1;
+            let slot = unsafe { &*walk::slots().add(at) };
+            let mut got = prepared.observed(slot, walked.number);
+            while let Some(record) = exits.next_if(|record| record.slot == prepared.record.slot) {
+                got.exits += 1;
+                got.exit = Some(record.exit);
+            }
+            tally.exits += got.exits;
+            tally.delivered += got.deliveries;
+            if got.exits != 0 {
                 tally.exited |= prepared.code;
             }
-            if right && prepared.executed(walked.number) == (prepared.code == 0) {
-                tally.known += u64::from(exited && deviates);
-            } else {
-                let mut got = prepared.observed(before.first().filter(|_| exited), slot, walked.number);
-                while exits.as_slice().first().is_some_and(|more| more.slot == prepared.record.slot) {
-                    got.exit = exits.next().map(|more| more.exit);
-                    got.exits += 1;
-                    tally.exits += 1;
-                }
-                let want = Observed::exactly(prepared.expectation.outcome(filter, cr2));
-                // A host that lacks its known deviation is right too.
-                if got != want {
+            let outcome = prepared.expectation.outcome(filter, cr2);
+            let deviating = match outcome {
+                Outcome::Exit(exit) => Outcome::Exit(self.known.applied_to(exit)),
+                other => other,
+            };
+            let want = Observed::exactly(outcome);
+            if got != want {
+                if got == Observed::exactly(deviating) {
+                    tally.known += 1;
+                } else {
                     wrong(&prepared.stimulus, &want, &got);
                 }
             }
             if slot.faults != 0 {
-                tally.delivered += slot.faults;
                 cr2 = slot.delivery.cr2;
-                slot.faults = 0;
             }
         }
         tally
@@ -160,13 +205,14 @@ impl Prepared {
     fn executed(&self, walk: u64) -> bool {
         // SAFETY: the address is in the frame or in a slot, both statics; L2 does not run.
         let effect = unsafe { self.effect.read_volatile() };
-        effect == if self.writes { walk } else { TOKEN }
+        effect == if self.stimulus.access == Access::Write { walk } else { TOKEN }
     }
 
-    fn observed(&self, exit: Option<&ExitRecord>, slot: &Slot, walk: u64) -> Observed {
+    /// What was seen but exits.
+    fn observed(&self, slot: &Slot, walk: u64) -> Observed {
         Observed {
-            exits: exit.is_some().into(),
-            exit: exit.map(|exit| exit.exit),
+            exits: 0,
+            exit: None,
             deliveries: slot.faults,
             delivery: (slot.faults != 0).then_some(slot.delivery),
             executed: self.executed(walk),

@@ -11,6 +11,7 @@ mod boot;
 mod builtins;
 mod channel;
 mod cpu;
+mod difference;
 mod exception;
 mod global;
 mod group;

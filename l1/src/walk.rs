@@ -150,9 +150,9 @@ pub fn slots() -> *mut Slot {
 }
 
 /// Where L2 puts the result of a slot's access.
-pub fn result_at(at: usize) -> *const u64 {
+pub fn result_at(at: usize) -> *mut u64 {
     // SAFETY: computes an address, reads nothing; callers have a stimulus for the slot.
-    unsafe { &raw const (*slots().add(at)).result }
+    unsafe { &raw mut (*slots().add(at)).result }
 }
 
 /// The address of a slot as L2 has it in RSI for an access of this privilege.

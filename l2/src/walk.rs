@@ -36,6 +36,7 @@ global_asm!(
         lea r15, [rip + l2_\who\()_\how\()_resume]
     l2_\who\()_\how\()_next:
         mov rdi, [rsi]
+        mov qword ptr [rsi + 16], 0
         mov rax, rbp
     l2_\who\()_\how\()_access:
         \access

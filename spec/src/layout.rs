@@ -66,7 +66,7 @@ pub struct Slot {
     pub address: u64,
     /// RAX behind the access: [`TOKEN`] if it read or ran, else the walk's number.
     pub result: u64,
-    /// How many page faults L2's handler got.
+    /// How many page faults L2's handler got in this walk.
     pub faults: u64,
     /// The last of them.
     pub delivery: Delivery,
