@@ -16,28 +16,28 @@ use crate::global::Global;
 use crate::output::{self, log};
 
 const VECTORS: usize = 32;
-const STACK: usize = 8 * 1024;
+const STACK_SIZE: usize = 8 * 1024;
 /// The vectors that push an error code: #DF, #TS, #NP, #SS, #GP, #PF, #AC, #CP, #VC, #SX.
 /// SDM vol. 3A, table 6-1, "Protected-Mode Exceptions and Interrupts".
 const WITH_ERROR_CODE: u32 =
     1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 21 | 1 << 29 | 1 << 30;
 
 #[repr(C, align(16))]
-struct Stack([u8; STACK]);
+struct Stack([u8; STACK_SIZE]);
 
 struct Tables {
     gdt: GlobalDescriptorTable,
     tss: TaskStateSegment,
     idt: [Entry<()>; VECTORS],
-    stack: Stack,
 }
 
 static TABLES: Global<Tables> = Global::new(Tables {
     gdt: GlobalDescriptorTable::empty(),
     tss: TaskStateSegment::new(),
     idt: [Entry::missing(); VECTORS],
-    stack: Stack([0; STACK]),
 });
+
+static STACK: Global<Stack> = Global::new(Stack([0; STACK_SIZE]));
 
 /// What the stubs leave on the stack.
 #[repr(C)]
@@ -90,7 +90,7 @@ unsafe extern "C" {
 pub fn catch_all() {
     // SAFETY: the first call in `l1_main`; nothing else refers to the tables.
     let tables = unsafe { &mut *TABLES.get() };
-    tables.tss.interrupt_stack_table[0] = VirtAddr::from_ptr(tables.stack.0.as_ptr_range().end);
+    tables.tss.interrupt_stack_table[0] = VirtAddr::from_ptr(STACK.get().wrapping_add(1));
     // The order of `boot`'s selectors.
     tables.gdt.append(Descriptor::kernel_code_segment());
     tables.gdt.append(Descriptor::kernel_data_segment());

@@ -2,12 +2,13 @@
 
 use core::fmt;
 
+use crc::Digest;
 use spec::case::Case;
 use spec::deviation::Deviation;
 use spec::filter::Filter;
 use spec::group::Group;
 use spec::hypothesis::Suspects;
-use spec::log::{Counts, FAILURES_IN_FULL};
+use spec::log::{CRC32, Counts, FAILURES_IN_FULL};
 use spec::options::Options;
 use spec::outcome::Observed;
 use spec::stimulus::Stimulus;
@@ -107,7 +108,7 @@ fn run_group(
 struct Tried {
     group: Group,
     counts: Counts,
-    digest: crc32fast::Hasher,
+    digest: Digest<'static, u32>,
     suspects: Suspects,
     before: Filter,
 }
@@ -118,7 +119,7 @@ impl Tried {
         Self {
             group,
             counts: Counts::default(),
-            digest: crc32fast::Hasher::new(),
+            digest: CRC32.digest(),
             suspects: Suspects::all(),
             before: Filter::ALWAYS,
         }

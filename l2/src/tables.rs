@@ -2,12 +2,13 @@
 #![allow(unsafe_code, reason = "loads descriptor tables and hands out addresses of handlers in assembly")]
 
 use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
 
 use x86_64::PrivilegeLevel;
 use x86_64::VirtAddr;
 use x86_64::instructions::tables::load_tss;
 use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable};
-use x86_64::structures::idt::InterruptDescriptorTable;
+use x86_64::structures::idt::{Entry, InterruptDescriptorTable};
 use x86_64::structures::tss::TaskStateSegment;
 
 use crate::walk;
@@ -36,27 +37,19 @@ struct Tables {
     stacks: Stacks,
 }
 
-struct Once(UnsafeCell<Tables>);
+struct Once(UnsafeCell<MaybeUninit<Tables>>);
 
-// SAFETY: L2 has one processor, and `load` alone touches the tables.
+// SAFETY: L2 has one processor, and `l2_load_tables` alone touches the tables.
 unsafe impl Sync for Once {}
 
-static TABLES: Once = Once(UnsafeCell::new(Tables {
-    gdt: GlobalDescriptorTable::empty(),
-    tss: TaskStateSegment::new(),
-    idt: EMPTY_IDT,
-    stacks: Stacks([[0; STACK]; 3]),
-}));
-
-/// All bytes 0: no gate is present.
-// SAFETY: every field of the table is an integer, for which 0 is a value.
-const EMPTY_IDT: InterruptDescriptorTable = unsafe { core::mem::zeroed() };
+static TABLES: Once = Once(UnsafeCell::new(MaybeUninit::zeroed()));
 
 /// Builds and loads GDT, TSS and IDT. The first entry at `init` and each one after a triple fault does so.
 #[unsafe(no_mangle)]
 extern "C" fn l2_load_tables() {
     // SAFETY: runs on the one processor with interrupts off, before any of the tables is in use.
-    let tables = unsafe { &mut *TABLES.0.get() };
+    // Bytes of 0 are a table without gates and a stack; GDT and TSS are written before they are used.
+    let tables = unsafe { (*TABLES.0.get()).assume_init_mut() };
     tables.gdt = GlobalDescriptorTable::empty();
     tables.tss = TaskStateSegment::new();
     for (at, stack) in tables.stacks.0.iter().enumerate() {
@@ -90,12 +83,11 @@ extern "C" fn l2_load_tables() {
 /// `handler` is the address of code that can be entered by this vector.
 unsafe fn set_gate(idt: &mut InterruptDescriptorTable, vector: u8, handler: VirtAddr, ist: Ist, from: PrivilegeLevel) {
     // The crate's table has a type of its own for each vector; a gate's bytes are the same for all.
-    let gate = x86_64::structures::idt::Entry::<()>::missing();
-    let mut gate = gate;
+    let mut gate = Entry::<()>::missing();
     // SAFETY: as the caller says; the stack of the index was set in the TSS.
     unsafe {
         gate.set_handler_addr(handler).set_stack_index(ist as u16).set_privilege_level(from);
-        let gates = (&raw mut *idt).cast::<x86_64::structures::idt::Entry<()>>();
+        let gates = (&raw mut *idt).cast::<Entry<()>>();
         gates.add(vector.into()).write(gate);
     }
 }

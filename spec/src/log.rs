@@ -22,8 +22,13 @@
 mod read;
 mod write;
 
+use crc::{CRC_32_ISO_HDLC, Crc};
+
 pub use read::{BadLog, Line, Reader, Summary, Verdict, words};
 pub use write::Writer;
+
+/// CRC-32 as in Ethernet and zlib: of the log's bytes, and of a group's exits.
+pub static CRC32: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
 /// The first line.
 pub const VERSION_LINE: &str = "KTAP version 1";

@@ -1,7 +1,7 @@
 //! VMCS fields by name. SDM vol. 3D, appendix B, "Field Encoding in VMCS".
 
 /// The encoding of a field of the VMCS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 #[repr(u32)]
 #[rustfmt::skip]
 pub enum Field {

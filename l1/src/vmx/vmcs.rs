@@ -91,6 +91,6 @@ pub fn vmwrite(field: Field, value: u64) {
             lateout(reg_byte) carry, lateout(reg_byte) zero, options(nomem, nostack));
     }
     if let Err(fail) = outcome(carry, zero) {
-        panic!("VMWRITE of {field:?} {fail}");
+        panic!("VMWRITE of field {:x} {fail}", field as u32);
     }
 }

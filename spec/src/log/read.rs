@@ -2,7 +2,9 @@
 
 use core::fmt;
 
-use super::{Counts, FORMAT, VERSION_LINE};
+use crc::Digest;
+
+use super::{CRC32, Counts, FORMAT, VERSION_LINE};
 
 /// One line of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -310,10 +312,10 @@ enum Place {
 }
 
 /// Reads a log line by line and judges whether it is complete and sound.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reader {
     place: Place,
-    hasher: crc32fast::Hasher,
+    digest: Digest<'static, u32>,
     lines: u64,
     planned: u64,
     counted: Summary,
@@ -325,7 +327,7 @@ impl Default for Reader {
     fn default() -> Self {
         Self {
             place: Place::BeforeLog,
-            hasher: crc32fast::Hasher::new(),
+            digest: CRC32.digest(),
             lines: 0,
             planned: 0,
             counted: Summary::default(),
@@ -354,8 +356,8 @@ impl Reader {
             self.end(summary);
             return Some(parsed);
         }
-        self.hasher.update(line.as_bytes());
-        self.hasher.update(b"\n");
+        self.digest.update(line.as_bytes());
+        self.digest.update(b"\n");
         match self.follow(&parsed) {
             Some(place) => self.place = place,
             None => self.note(BadLog::OutOfPlace { line: self.lines }),
@@ -413,7 +415,7 @@ impl Reader {
     fn end(&mut self, summary: Summary) {
         let Summary { passed, failed, skipped, errors, .. } = self.counted;
         let all_groups = passed + failed + skipped == self.planned;
-        if summary.crc32 != self.hasher.clone().finalize() {
+        if summary.crc32 != self.digest.clone().finalize() {
             self.note(BadLog::Checksum);
         } else if (Summary { crc32: summary.crc32, ..self.counted }) != summary
             || (errors == 0 && (!all_groups || self.place != Place::Groups))
@@ -436,7 +438,7 @@ impl Reader {
     /// What the lines so far add up to; the checksum is that of the lines.
     #[must_use]
     pub fn summary(&self) -> Summary {
-        Summary { crc32: self.hasher.clone().finalize(), ..self.counted }
+        Summary { crc32: self.digest.clone().finalize(), ..self.counted }
     }
 
     /// How many cases showed a known deviation.

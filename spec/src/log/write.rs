@@ -2,12 +2,13 @@
 
 use core::fmt::{self, Display, Write};
 
-use super::{Counts, FORMAT, VERSION_LINE};
+use crc::Digest;
+
+use super::{CRC32, Counts, FORMAT, VERSION_LINE};
 
 /// Writes a log line by line and keeps what the end record needs.
 ///
 /// An error of the sink is ignored: a serial line has none, and a log with a hole fails its checksum.
-#[derive(Debug)]
 pub struct Writer<W: Write> {
     sink: Summing<W>,
     passed: u64,
@@ -18,15 +19,14 @@ pub struct Writer<W: Write> {
 }
 
 /// A sink that keeps the CRC-32 of all that went through.
-#[derive(Debug)]
 struct Summing<W> {
     sink: W,
-    hasher: crc32fast::Hasher,
+    digest: Digest<'static, u32>,
 }
 
 impl<W: Write> Write for Summing<W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.hasher.update(text.as_bytes());
+        self.digest.update(text.as_bytes());
         self.sink.write_str(text)
     }
 }
@@ -35,7 +35,7 @@ impl<W: Write> Writer<W> {
     /// Begins a log: version line, then the line that names maskmatch, with `facts` behind it (words
     /// of the form KEY=VALUE).
     pub fn begin(sink: W, version: &str, facts: &dyn Display) -> Self {
-        let sink = Summing { sink, hasher: crc32fast::Hasher::new() };
+        let sink = Summing { sink, digest: CRC32.digest() };
         let mut log = Self { sink, passed: 0, failed: 0, skipped: 0, errors: 0, cases: 0 };
         log.line(format_args!("{VERSION_LINE}"));
         log.line(format_args!("# maskmatch {version} log={FORMAT} {facts}"));
@@ -109,7 +109,7 @@ impl<W: Write> Writer<W> {
     /// The end record. What follows it is not the log's.
     pub fn end(&mut self) {
         let Self { passed, failed, skipped, errors, cases, .. } = *self;
-        let crc = self.sink.hasher.clone().finalize();
+        let crc = self.sink.digest.clone().finalize();
         self.line(format_args!(
             "# end passed={passed} failed={failed} skipped={skipped} errors={errors} cases={cases} crc32={crc:08x}"
         ));
