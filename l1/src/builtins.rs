@@ -44,7 +44,7 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut
 unsafe extern "C" fn memset(to: *mut u8, value: i32, count: usize) -> *mut u8 {
     // SAFETY: as the caller says; DF is clear in L1.
     unsafe {
-        asm!("rep stosb", inout("rcx") count => _, inout("rdi") to => _, in("al") value as u8,
+        asm!("rep stosb", inout("rcx") count => _, inout("rdi") to => _, in("al") value.to_le_bytes()[0],
             options(nostack, preserves_flags));
     }
     to

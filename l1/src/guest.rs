@@ -4,8 +4,7 @@
 use core::ptr;
 
 use spec::layout::{
-    Control, FETCHED_CODE, FRAME_CODE, FRAME_DATA, FRAME_PART, Header, L2_BASE, L2_SIZE, MAX_SLOTS,
-    Shared, Slot, TOKEN,
+    Control, FETCHED_CODE, FRAME_CODE, FRAME_DATA, FRAME_PART, Header, L2_BASE, L2_SIZE, MAX_SLOTS, Shared, Slot, TOKEN,
 };
 use spec::paging::Mode;
 use spec::setting::BASE;
@@ -29,7 +28,10 @@ struct Frame([u64; 512]);
 
 static IMAGE_MEMORY: Global<ImageMemory> = Global::new(ImageMemory([0; L2_SIZE]));
 static FRAME: Global<Frame> = Global::new(Frame([0; 512]));
-static SHARED: Global<Shared> = Global::new(Shared { control: Control { walk: 0, counts: [0; 6], unexpected: 0 }, slots: [Slot::new(0); MAX_SLOTS] });
+static SHARED: Global<Shared> = Global::new(Shared {
+    control: Control { walk: 0, counts: [0; 6], unexpected: 0 },
+    slots: [Slot::new(0); MAX_SLOTS],
+});
 const CR0_WP: u64 = 1 << 16;
 /// CR0: PE, MP, ET, NE, PG.
 const CR0_BASE: u64 = 1 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 31;
@@ -55,18 +57,18 @@ pub struct Guest {
 impl Guest {
     /// Copies the image to its memory, builds the tables, fills the frame under test.
     pub fn build(cpu: &Cpu) -> Self {
-        let memory = Memory {
-            image: IMAGE_MEMORY.get() as u64,
-            shared: SHARED.get() as u64,
-            frame: FRAME.get() as u64,
-        };
+        let memory =
+            Memory { image: IMAGE_MEMORY.get() as u64, shared: SHARED.get() as u64, frame: FRAME.get() as u64 };
         // SAFETY: the image fits, as its linker script asserts; the memory is a static of `L2_SIZE` bytes
         // that begins with a header, whose fields may have any value.
         let header = unsafe {
             ptr::copy_nonoverlapping(IMAGE.as_ptr(), IMAGE_MEMORY.get().cast(), IMAGE.len().min(L2_SIZE));
             IMAGE_MEMORY.get().cast::<Header>().read()
         };
-        assert!(header.magic == Header::MAGIC && header.end <= L2_BASE + L2_SIZE as u64, "L2's image is not what L1 expects");
+        assert!(
+            header.magic == Header::MAGIC && header.end <= L2_BASE + L2_SIZE as u64,
+            "L2's image is not what L1 expects"
+        );
         fill_frame();
         Self { header, root: paging::build(memory, &header, cpu.maxphyaddr) }
     }
@@ -97,7 +99,7 @@ impl Guest {
         vmwrite(Field::GuestGdtrLimit, 0);
         vmwrite(Field::GuestIdtrLimit, 0);
         vmwrite(Field::GuestCr3, self.root);
-        self.set_mode(vmx, BASE.mode);
+        set_mode(vmx, BASE.mode);
         vmwrite(Field::GuestDr7, DR7);
         vmwrite(Field::GuestRsp, 0);
         vmwrite(Field::GuestRip, self.header.init);
@@ -107,18 +109,18 @@ impl Guest {
             vmwrite(field, 0);
         }
     }
+}
 
-    /// Sets the register bits of a mode but RFLAGS.AC, which each walk sets.
-    pub fn set_mode(&self, vmx: &Vmx, mode: Mode) {
-        let cr0 = CR0_BASE | if mode.wp { CR0_WP } else { 0 };
-        let cr4 = CR4_BASE | if mode.smep { CR4_SMEP } else { 0 } | if mode.smap { CR4_SMAP } else { 0 };
-        let (cr0, cr4) = vmx.fixed(cr0, cr4);
-        vmwrite(Field::GuestCr0, cr0);
-        vmwrite(Field::GuestCr4, cr4);
-        vmwrite(Field::Cr0ReadShadow, cr0);
-        vmwrite(Field::Cr4ReadShadow, cr4);
-        vmwrite(Field::GuestEfer, EFER_BASE | if mode.nxe { EFER_NXE } else { 0 });
-    }
+/// Sets the register bits of a mode but RFLAGS.AC, which each walk sets.
+pub fn set_mode(vmx: &Vmx, mode: Mode) {
+    let cr0 = CR0_BASE | if mode.wp { CR0_WP } else { 0 };
+    let cr4 = CR4_BASE | if mode.smep { CR4_SMEP } else { 0 } | if mode.smap { CR4_SMAP } else { 0 };
+    let (cr0, cr4) = vmx.fixed(cr0, cr4);
+    vmwrite(Field::GuestCr0, cr0);
+    vmwrite(Field::GuestCr4, cr4);
+    vmwrite(Field::Cr0ReadShadow, cr0);
+    vmwrite(Field::Cr4ReadShadow, cr4);
+    vmwrite(Field::GuestEfer, EFER_BASE | if mode.nxe { EFER_NXE } else { 0 });
 }
 
 /// Access rights of a flat 64-bit code segment, a data segment, a busy TSS, and none.
@@ -189,13 +191,9 @@ fn write_host_state() {
     vmwrite(Field::HostCr3, Cr3::read_raw().0.start_address().as_u64());
     vmwrite(Field::HostCr4, Cr4::read_raw());
     vmwrite(Field::HostEfer, Efer::read_raw());
-    for field in [
-        Field::HostFsBase,
-        Field::HostGsBase,
-        Field::HostSysenterCs,
-        Field::HostSysenterEsp,
-        Field::HostSysenterEip,
-    ] {
+    for field in
+        [Field::HostFsBase, Field::HostGsBase, Field::HostSysenterCs, Field::HostSysenterEsp, Field::HostSysenterEip]
+    {
         vmwrite(field, 0);
     }
     vmwrite(Field::HostTrBase, exception::tss_base());

@@ -12,6 +12,7 @@ use spec::filter::Filter;
 use spec::layout::{ExitRecord, MAX_SLOTS, Slot, TOKEN};
 use spec::outcome::{Expectation, Observed, Outcome};
 use spec::paging::{Access, Maxphyaddr};
+use spec::pfec::Pfec;
 use spec::setting::Setting;
 use spec::stimulus::Stimulus;
 
@@ -63,7 +64,13 @@ pub struct Tally {
 
 impl Judge {
     /// Prepares the stimuli of a setting: all that the processor has, or one.
-    pub fn new(setting: &Setting, only: Option<Stimulus>, guest: &Guest, maxphyaddr: Maxphyaddr, known: Deviations) -> Self {
+    pub fn new(
+        setting: &Setting,
+        only: Option<Stimulus>,
+        guest: &Guest,
+        maxphyaddr: Maxphyaddr,
+        known: Deviations,
+    ) -> Self {
         let room = PREPARED.get().cast::<Prepared>();
         let mut len = 0;
         let mut seen = 0;
@@ -71,7 +78,7 @@ impl Judge {
             let pfec = stimulus.pfec(setting, maxphyaddr);
             let expectation = Expectation::new(&stimulus, pfec, setting.mode.ac, &guest.header);
             let writes = stimulus.access == Access::Write;
-            let code = pfec.and_then(|pfec| pfec.basic_index()).map_or(0, |index| 1 << index);
+            let code = pfec.and_then(Pfec::basic_index).map_or(0, |index| 1 << index);
             let silent = pfec.is_none();
             let prepared = Prepared {
                 record: ExitRecord {

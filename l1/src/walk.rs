@@ -10,7 +10,7 @@ use spec::layout::{Control, ExitRecord, SHARED_SUPERVISOR, SHARED_USER, Slot};
 use spec::outcome::{RFLAGS_AC, WALK_RFLAGS};
 use spec::paging::{Mode, Privilege};
 
-use crate::guest::{Guest, shared};
+use crate::guest::{Guest, set_mode, shared};
 use crate::vmx::{Field, VmFail, Vmx, entry, vmread, vmwrite};
 
 /// The basic exit reason of VMCALL. SDM vol. 3D, appendix C, "VMX Basic Exit Reasons".
@@ -84,7 +84,7 @@ impl Walker {
 
     /// Sets the slots, and the register bits around them.
     pub fn prepare(&mut self, mode: Mode, addresses: impl Iterator<Item = (usize, u64)>) {
-        self.guest.set_mode(&self.vmx, mode);
+        set_mode(&self.vmx, mode);
         self.rflags = WALK_RFLAGS | if mode.ac { RFLAGS_AC } else { 0 };
         let mut counts = [0; 6];
         let shared = shared();
@@ -114,7 +114,7 @@ impl Walker {
     pub fn restart(&mut self, mode: Mode) -> Result<(), EntryFailed> {
         self.guest.write_guest_state(&self.vmx);
         self.start_guest()?;
-        self.guest.set_mode(&self.vmx, mode);
+        set_mode(&self.vmx, mode);
         // SAFETY: L2 does not run.
         unsafe { (&raw mut (*shared()).control.unexpected).write_volatile(0) };
         Ok(())

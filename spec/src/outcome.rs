@@ -17,7 +17,7 @@ pub const RFLAGS_AC: u64 = 1 << 18;
 pub const RFLAGS_RF: u64 = 1 << 16;
 /// VM-exit interruption information of a #PF: valid, error code valid, hardware exception, vector 14.
 /// SDM section 27.2.2, "Information for VM Exits Due to Vectored Events".
-pub const INTERRUPTION_INFO_PF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 14;
+pub const INTERRUPTION_INFO_PF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 0xe;
 /// Bit 31 of the IDT-vectoring information: valid.
 pub const IDT_VECTORING_VALID: u64 = 1 << 31;
 

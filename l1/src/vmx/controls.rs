@@ -9,8 +9,8 @@ bitflags! {
     /// Primary processor-based controls that matter to L1: it wants all of them 0.
     #[derive(Clone, Copy, Debug)]
     pub struct ProcessorBased: u32 {
-        
-        
+
+
         /// Unconditional I/O exiting.
         const UNCONDITIONAL_IO_EXITING = 1 << 24;
     }

@@ -113,7 +113,7 @@ fn value<'a>(words: &mut dyn Iterator<Item = &'a str>, key: &str) -> Option<&'a 
     words.next()?.strip_prefix(key)?.strip_prefix('=')
 }
 
-fn number<'a>(words: &mut dyn Iterator<Item = &'a str>, key: &str) -> Option<u64> {
+fn number(words: &mut dyn Iterator<Item = &str>, key: &str) -> Option<u64> {
     decimal(value(words, key)?)
 }
 
@@ -124,7 +124,7 @@ fn decimal(text: &str) -> Option<u64> {
 }
 
 /// Eight hexadecimal digits.
-fn hex32<'a>(words: &mut dyn Iterator<Item = &'a str>, key: &str) -> Option<u32> {
+fn hex32(words: &mut dyn Iterator<Item = &str>, key: &str) -> Option<u32> {
     let text = value(words, key)?;
     let canonical = text.len() == 8 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     if canonical { u32::from_str_radix(text, 16).ok() } else { None }
@@ -379,7 +379,6 @@ impl Reader {
                 self.planned = *groups;
                 Some(Place::Groups)
             }
-            (Place::Plan, Line::SkipAll(_)) => Some(Place::Groups),
             (Place::Plan | Place::Groups, Line::Error(_)) => {
                 self.counted.errors += 1;
                 Some(Place::AfterError)
@@ -398,7 +397,8 @@ impl Reader {
                 self.counted.skipped += 1;
                 self.numbered(*number)
             }
-            (
+            (Place::Plan, Line::SkipAll(_))
+            | (
                 Place::Groups,
                 Line::Progress { .. } | Line::Fail { .. } | Line::Cause { .. } | Line::Known { .. } | Line::Note(_),
             ) => Some(Place::Groups),
