@@ -10,6 +10,7 @@ use x86_64::registers::model_specific::{Efer, EferFlags, Msr};
 
 use crate::vmx::{Capabilities, Missing};
 
+const IA32_APIC_BASE: u32 = 0x1b;
 const IA32_FEATURE_CONTROL: u32 = 0x3a;
 /// Lock bit, and VMXON outside SMX operation. SDM vol. 3C, section 23.7, "Enabling and Entering VMX Operation".
 const FEATURE_CONTROL_LOCK: u64 = 1 << 0;
@@ -26,6 +27,7 @@ pub struct Cpu {
     /// The width of physical addresses in bits.
     pub maxphyaddr: Maxphyaddr,
     vmx: bool,
+    apic: bool,
     nx: bool,
     smep: bool,
     smap: bool,
@@ -50,6 +52,7 @@ impl Cpu {
             signature: basic.eax,
             hypervisor,
             maxphyaddr,
+            apic: basic.edx >> 9 & 1 == 1,
             vmx: basic.ecx >> 5 & 1 == 1,
             nx: extended >> 20 & 1 == 1,
             smep: structured >> 7 & 1 == 1,
@@ -66,6 +69,22 @@ impl Cpu {
         ]
         .into_iter()
         .find_map(|(lacks, reason)| lacks.then_some(reason))
+    }
+
+    /// Whether a VMM says that it is there; it gives memory that holds 0.
+    pub fn has_hypervisor(&self) -> bool {
+        self.hypervisor.is_some()
+    }
+
+    /// The physical address of the local APIC's page, if that is in use (not in x2APIC mode, not off).
+    /// SDM vol. 3A, section 10.4.3, "Enabling or Disabling the Local APIC".
+    pub fn local_apic(&self) -> Option<u64> {
+        if !self.apic {
+            return None;
+        }
+        // SAFETY: a processor with an APIC and long mode has the MSR.
+        let base = unsafe { Msr::new(IA32_APIC_BASE).read() };
+        (base >> 10 & 3 == 2).then_some(base & 0xf_ffff_f000)
     }
 
     /// What VMX offers here, or what is missing to use it.

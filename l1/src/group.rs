@@ -3,19 +3,21 @@
 use core::fmt;
 
 use crc::Digest;
-use spec::case::Case;
+use spec::case::{Case, Probe};
 use spec::deviation::Deviation;
 use spec::filter::Filter;
 use spec::group::Group;
+use spec::host::HostAccess;
 use spec::hypothesis::Suspects;
 use spec::log::{CRC32, Counts, FAILURES_IN_FULL};
 use spec::options::Options;
-use spec::outcome::Observed;
-use spec::stimulus::Stimulus;
+use spec::outcome::{Observed, Outcome};
 
 use crate::cpu::Cpu;
 use crate::guest::Guest;
+use crate::host::{FreshMemory, Pages};
 use crate::judge::Judge;
+use crate::loader::Boot;
 use crate::output::log;
 use crate::vmx::Vmx;
 use crate::walk::{Broken, EntryFailed, Walker};
@@ -51,11 +53,11 @@ impl From<EntryFailed> for Failed {
 }
 
 /// Runs what the options select.
-pub fn run(options: &Options<'_>, cpu: &Cpu, vmx: Vmx, guest: Guest) -> Result<(), Failed> {
-    let mut walker = Walker::new(vmx, guest)?;
+pub fn run(options: &Options<'_>, boot: &Boot, cpu: &Cpu, vmx: Vmx, guest: Guest) -> Result<(), Failed> {
+    let mut machine = Machine { options, cpu, walker: Walker::new(vmx, guest)?, memory: FreshMemory::behind_image(boot) };
     if let Some(case) = options.case {
         log().plan(1);
-        return run_group(1, &case.group, Some(&case), options, cpu, &mut walker);
+        return machine.run_group(1, case.group, Some(&case));
     }
     let groups = Group::selected(options.filter).count();
     if groups == 0 {
@@ -63,45 +65,84 @@ pub fn run(options: &Options<'_>, cpu: &Cpu, vmx: Vmx, guest: Guest) -> Result<(
     }
     log().plan(groups);
     for (at, group) in Group::selected(options.filter).enumerate() {
-        run_group(at + 1, &group, None, options, cpu, &mut walker)?;
+        machine.run_group(at + 1, group, None)?;
     }
     Ok(())
 }
 
-/// Runs a group, or one case of it, and logs its result.
-fn run_group(
-    number: usize,
-    group: &Group,
-    only: Option<&Case>,
-    options: &Options<'_>,
-    cpu: &Cpu,
-    walker: &mut Walker,
-) -> Result<(), Failed> {
-    let mode = group.setting.mode;
-    if let Some(reason) = cpu.lacks(mode) {
-        log().skip(number, group, &reason);
-        return Ok(());
-    }
-    let stimulus = only.map(|case| case.stimulus);
-    let mut judge = Judge::new(group.setting, stimulus, walker.guest(), cpu.maxphyaddr, options.known);
-    if judge.len() == 0 {
-        return Err(Failed::NoSuchStimulus);
-    }
-    walker.prepare(mode, judge.stimuli().map(|s| (s.loop_number(), s.address())));
+/// What all groups use.
+struct Machine<'a> {
+    options: &'a Options<'a>,
+    cpu: &'a Cpu,
+    walker: Walker,
+    memory: FreshMemory,
+}
 
-    let filters = if only.is_some() { 1 } else { group.filters(options.profile) };
-    let mut tried = Tried::new(*group);
-    let started = tsc();
-    for at in 0..filters {
-        if at % HEARTBEAT == 0 {
-            log().progress(group, at, filters);
+impl Machine<'_> {
+    /// Runs a group, or one case of it, and logs its result.
+    fn run_group(&mut self, number: usize, group: Group, only: Option<&Case>) -> Result<(), Failed> {
+        let filters = if only.is_some() { 1 } else { group.filter_count(self.options.profile) };
+        let mut tried = Tried::new(group);
+        let started;
+        match group {
+            Group::Filter { setting, .. } => {
+                if let Some(reason) = self.cpu.lacks(setting.mode) {
+                    log().skip(number, &group, &reason);
+                    return Ok(());
+                }
+                let stimulus = only.and_then(|case| match case.probe {
+                    Probe::Stimulus(stimulus) => Some(stimulus),
+                    Probe::Host(_) => None,
+                });
+                let guest = self.walker.guest();
+                let mut judge = Judge::new(setting, stimulus, guest, self.cpu.maxphyaddr, self.options.known);
+                if judge.len() == 0 {
+                    return Err(Failed::NoSuchStimulus);
+                }
+                self.walker.prepare(setting.mode, judge.stimuli().map(|s| (s.loop_number(), s.address())));
+                started = tsc();
+                self.each_filter(group, only, filters, |walker, _, filter| tried.walk(filter, &mut judge, walker))?;
+            }
+            Group::Host(wish) => {
+                let mut pages = match Pages::new(wish, filters, &self.memory, self.cpu) {
+                    Ok(pages) => pages,
+                    Err(reason) => {
+                        log().skip(number, &group, &reason);
+                        return Ok(());
+                    }
+                };
+                let access = only.and_then(|case| match case.probe {
+                    Probe::Host(access) => Some(access),
+                    Probe::Stimulus(_) => None,
+                });
+                started = tsc();
+                self.each_filter(group, only, filters, |walker, memory, filter| {
+                    tried.host_walk(filter, &mut pages, access, walker, memory)
+                })?;
+            }
         }
-        let filter = only.map_or_else(|| group.family.filter(options.profile, at), |case| case.filter);
-        tried.walk(filter, &mut judge, walker)?;
+        tried.counts.tsc = tsc().wrapping_sub(started);
+        tried.log(number);
+        Ok(())
     }
-    tried.counts.tsc = tsc().wrapping_sub(started);
-    tried.log(number);
-    Ok(())
+
+    /// Calls `walk` with each filter of a group, with heartbeats between.
+    fn each_filter(
+        &mut self,
+        group: Group,
+        only: Option<&Case>,
+        filters: usize,
+        mut walk: impl FnMut(&mut Walker, &mut FreshMemory, Filter) -> Result<(), EntryFailed>,
+    ) -> Result<(), EntryFailed> {
+        for at in 0..filters {
+            if at % HEARTBEAT == 0 {
+                log().progress(&group, at, filters);
+            }
+            let filter = only.map_or_else(|| group.filter(self.options.profile, at), |case| case.filter);
+            walk(&mut self.walker, &mut self.memory, filter)?;
+        }
+        Ok(())
+    }
 }
 
 /// What a group has seen so far.
@@ -132,9 +173,11 @@ impl Tried {
         self.counts.cases += judge.len() as u64;
         if let Some(broken) = broken {
             self.broken(filter, broken, judge.len());
-            return walker.restart(self.group.setting.mode);
+            return walker.restart();
         }
-        let tally = judge.walk(filter, &walked, |stimulus, want, got| self.failed(filter, stimulus, want, got));
+        let tally = judge.walk(filter, &walked, |stimulus, want, got| {
+            self.failed(filter, Probe::Stimulus(*stimulus), want, got);
+        });
         self.counts.known += tally.known;
         self.counts.exits += tally.exits;
         self.counts.delivered += tally.delivered;
@@ -146,11 +189,37 @@ impl Tried {
         Ok(())
     }
 
-    fn failed(&mut self, filter: Filter, stimulus: &Stimulus, want: &Observed, got: &Observed) {
+    /// One walk over the pages of a wish of L0: every access must be silent, and have its effect.
+    fn host_walk(
+        &mut self,
+        filter: Filter,
+        pages: &mut Pages,
+        only: Option<HostAccess>,
+        walker: &mut Walker,
+        memory: &mut FreshMemory,
+    ) -> Result<(), EntryFailed> {
+        let cases = pages.map(walker, memory, only);
+        self.counts.cases += cases as u64;
+        let walked = walker.walk(filter)?;
+        if let Some(broken) = walked.broken {
+            self.broken(filter, broken, cases);
+            return walker.restart();
+        }
+        let want = Observed::exactly(Outcome::Silent);
+        for (access, got) in pages.observed(&walked) {
+            self.counts.exits += got.exits;
+            self.counts.delivered += got.deliveries;
+            if got != want {
+                self.failed(filter, Probe::Host(access), &want, &got);
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, filter: Filter, probe: Probe, want: &Observed, got: &Observed) {
         self.counts.failed += 1;
         if self.counts.failed <= FAILURES_IN_FULL {
-            let case = Case { group: self.group, stimulus: *stimulus, filter };
-            log().fail(&case, want, got);
+            log().fail(&Case { group: self.group, probe, filter }, want, got);
         }
     }
 
@@ -164,7 +233,7 @@ impl Tried {
 
     fn log(&mut self, number: usize) {
         self.counts.digest = self.digest.clone().finalize();
-        if self.counts.failed > 0 {
+        if self.counts.failed > 0 && matches!(self.group, Group::Filter { .. }) {
             log().cause(&self.group, &self.suspects);
         }
         if self.counts.known > 0 {

@@ -8,6 +8,7 @@ use spec::layout::{
 };
 use spec::paging::Mode;
 use spec::setting::BASE;
+use spec::stimulus::LOOPS;
 use x86_64::registers::control::{Cr0, Cr3, Cr4};
 use x86_64::registers::model_specific::Efer;
 
@@ -27,9 +28,10 @@ struct ImageMemory([u8; L2_SIZE]);
 struct Frame([u64; 512]);
 
 static IMAGE_MEMORY: Global<ImageMemory> = Global::new(ImageMemory([0; L2_SIZE]));
+static SCRATCH_FRAME: Global<Frame> = Global::new(Frame([0; 512]));
 static FRAME: Global<Frame> = Global::new(Frame([0; 512]));
 static SHARED: Global<Shared> = Global::new(Shared {
-    control: Control { walk: 0, counts: [0; 6], unexpected: 0 },
+    control: Control { walk: 0, unexpected: 0, counts: [0; LOOPS] },
     slots: [Slot::new(0); MAX_SLOTS],
 });
 const CR0_WP: u64 = 1 << 16;
@@ -58,7 +60,7 @@ impl Guest {
     /// Copies the image to its memory, builds the tables, fills the frame under test.
     pub fn build(cpu: &Cpu) -> Self {
         let memory =
-            Memory { image: IMAGE_MEMORY.get() as u64, shared: SHARED.get() as u64, frame: FRAME.get() as u64 };
+            Memory { image: IMAGE_MEMORY.get() as u64, shared: SHARED.get() as u64, frame: FRAME.get() as u64, scratch: SCRATCH_FRAME.get() as u64 };
         // SAFETY: the image fits, as its linker script asserts; the memory is a static of `L2_SIZE` bytes
         // that begins with a header, whose fields may have any value.
         let header = unsafe {

@@ -5,6 +5,8 @@ use core::ffi::CStr;
 
 use multiboot2::{BootInformation, BootInformationHeader, MemoryAreaType};
 
+/// Where L1 is loaded, see `linker/l1.ld`.
+const IMAGE_START: u64 = 2 << 20;
 /// The longest command line that is taken, in bytes.
 const MAX_COMMAND_LINE: usize = 1024;
 /// EBX points at this in a PVH boot. Xen `xen/include/public/arch-x86/hvm/start_info.h`.
@@ -40,6 +42,7 @@ struct PvhMemory {
 pub struct Boot {
     protocol: &'static str,
     memory_bytes: u64,
+    free_end: u64,
     command_line: [u8; MAX_COMMAND_LINE],
     command_line_len: usize,
 }
@@ -53,6 +56,18 @@ impl Boot {
     /// Usable memory in KiB, 0 if the loader did not say.
     pub fn memory_kib(&self) -> u64 {
         self.memory_bytes / 1024
+    }
+
+    /// The end of the usable memory that L1 lies in, 0 if the loader did not say.
+    pub fn free_end(&self) -> u64 {
+        self.free_end
+    }
+
+    fn usable(&mut self, start: u64, size: u64) {
+        self.memory_bytes += size;
+        if (start..start.saturating_add(size)).contains(&IMAGE_START) {
+            self.free_end = start + size;
+        }
     }
 
     /// The command line, what is not UTF-8 cut off.
@@ -74,7 +89,7 @@ impl Boot {
 /// Reads what the loader left at `info`.
 pub fn read(magic: u32, info: u32) -> Boot {
     let mut boot =
-        Boot { protocol: "unknown", memory_bytes: 0, command_line: [0; MAX_COMMAND_LINE], command_line_len: 0 };
+        Boot { protocol: "unknown", memory_bytes: 0, free_end: 0, command_line: [0; MAX_COMMAND_LINE], command_line_len: 0 };
     if magic == multiboot2::MAGIC {
         boot.protocol = "multiboot2";
         read_multiboot2(&mut boot, info);
@@ -94,12 +109,9 @@ fn read_multiboot2(boot: &mut Boot, info: u32) {
         boot.copy_command_line(text.as_bytes());
     }
     if let Some(map) = info.memory_map_tag() {
-        boot.memory_bytes = map
-            .memory_areas()
-            .iter()
-            .filter(|area| area.typ() == MemoryAreaType::Available)
-            .map(multiboot2::MemoryArea::size)
-            .sum();
+        for area in map.memory_areas().iter().filter(|area| area.typ() == MemoryAreaType::Available) {
+            boot.usable(area.start_address(), area.size());
+        }
     }
 }
 
@@ -121,6 +133,8 @@ fn read_pvh(boot: &mut Boot, info: u32) {
         let map = unsafe {
             core::slice::from_raw_parts(info.memory_map as *const PvhMemory, info.memory_map_entries as usize)
         };
-        boot.memory_bytes = map.iter().filter(|area| area.kind == PVH_RAM).map(|area| area.size).sum();
+        for area in map.iter().filter(|area| area.kind == PVH_RAM) {
+            boot.usable(area.address, area.size);
+        }
     }
 }

@@ -16,6 +16,7 @@ mod exception;
 mod global;
 mod group;
 mod guest;
+mod host;
 mod judge;
 mod loader;
 mod output;
@@ -52,7 +53,7 @@ extern "sysv64" fn l1_main(loader_magic: u32, loader_info: u32) -> ! {
         Err(failed) => output::end_with_error(&failed),
     };
     let guest = guest::Guest::build(&cpu);
-    match group::run(&options, &cpu, vmx, guest) {
+    match group::run(&options, &boot, &cpu, vmx, guest) {
         Ok(()) => output::end(),
         Err(failed) => output::end_with_error(&failed),
     }

@@ -5,7 +5,9 @@
 
 use core::ptr;
 
-use spec::layout::{Header, L2_BASE, L2_SIZE, SHARED_SUPERVISOR, SHARED_USER, Shared, TEST_PML4_INDEX};
+use spec::layout::{
+    HOST_BASE, Header, L2_BASE, L2_SIZE, SCRATCH, SHARED_SUPERVISOR, SHARED_USER, Shared, TEST_PML4_INDEX,
+};
 use spec::page::{PAGES, good};
 use spec::paging::{Entry, Level, Maxphyaddr};
 
@@ -26,6 +28,11 @@ struct Tables {
     image: Table,
     shared_user: Table,
     shared_supervisor: Table,
+    scratch: Table,
+    // Pages of `spec::host`.
+    host_pdpt: Table,
+    host_pd: Table,
+    host_pt: Table,
     // Pages under test: one table of each level, in which index 0 is good.
     test_pdpt: Table,
     test_pd: Table,
@@ -41,6 +48,10 @@ static TABLES: Global<Tables> = Global::new(Tables {
     image: EMPTY,
     shared_user: EMPTY,
     shared_supervisor: EMPTY,
+    scratch: EMPTY,
+    host_pdpt: EMPTY,
+    host_pd: EMPTY,
+    host_pt: EMPTY,
     test_pdpt: EMPTY,
     test_pd: EMPTY,
     test_pt: EMPTY,
@@ -55,6 +66,8 @@ pub struct Memory {
     pub shared: u64,
     /// The frame of the pages under test.
     pub frame: u64,
+    /// The scratch frame.
+    pub scratch: u64,
 }
 
 const SUPERVISOR: u64 = good(Level::Pte) & !Entry::US.bits();
@@ -71,6 +84,11 @@ pub fn build(memory: Memory, l2: &Header, maxphyaddr: Maxphyaddr) -> u64 {
     link(&mut tables.low_pd, index(L2_BASE, 21), &tables.image);
     link(&mut tables.low_pd, index(SHARED_USER, 21), &tables.shared_user);
     link(&mut tables.low_pd, index(SHARED_SUPERVISOR, 21), &tables.shared_supervisor);
+    link(&mut tables.low_pd, index(SCRATCH, 21), &tables.scratch);
+    tables.scratch.0.fill(memory.scratch | USER);
+    link(&mut tables.root, index(HOST_BASE, 39), &tables.host_pdpt);
+    link(&mut tables.host_pdpt, index(HOST_BASE, 30), &tables.host_pd);
+    link(&mut tables.host_pd, index(HOST_BASE, 21), &tables.host_pt);
 
     for page in (0..L2_SIZE as u64).step_by(PAGE as usize) {
         let address = L2_BASE + page;
@@ -102,6 +120,16 @@ pub fn build(memory: Memory, l2: &Header, maxphyaddr: Maxphyaddr) -> u64 {
         entry_at(page.level, number + 1, page.entry(maxphyaddr));
     }
     ptr::from_ref(&tables.root) as u64
+}
+
+/// Maps a physical page of `spec::host` for a slot, and behind it the frame with code to come back.
+/// Returns the page's linear address.
+pub fn map_host_page(slot: usize, page: u64, frame: u64) -> u64 {
+    // SAFETY: L2 does not run; nothing else refers to the tables.
+    let table = unsafe { &mut (*TABLES.get()).host_pt };
+    table.0[2 * slot] = page | USER;
+    table.0[2 * slot + 1] = frame | USER;
+    HOST_BASE + 2 * slot as u64 * PAGE
 }
 
 /// The index of a linear address in a table whose entries each span `1 << shift` bytes.

@@ -6,9 +6,11 @@ use core::fmt;
 use core::ptr;
 
 use spec::filter::{EXCEPTION_BITMAP_PF, Filter};
-use spec::layout::{Control, ExitRecord, SHARED_SUPERVISOR, SHARED_USER, Slot};
+use spec::layout::{Control, ExitRecord, SCRATCH, SCRATCH_SIZE, SHARED_SUPERVISOR, SHARED_USER, Slot};
 use spec::outcome::{RFLAGS_AC, WALK_RFLAGS};
 use spec::paging::{Mode, Privilege};
+use spec::setting::BASE;
+use spec::stimulus::LOOPS;
 
 use crate::guest::{Guest, set_mode, shared};
 use crate::vmx::{Field, VmFail, Vmx, entry, vmread, vmwrite};
@@ -54,7 +56,7 @@ pub struct Walker {
     guest: Guest,
     filter: Option<Filter>,
     number: u64,
-    rflags: u64,
+    mode: Mode,
 }
 
 /// What a walk left.
@@ -71,7 +73,7 @@ impl Walker {
     /// Writes vmcs12 and lets L2 load its tables.
     pub fn new(vmx: Vmx, guest: Guest) -> Result<Self, EntryFailed> {
         guest.write_vmcs(&vmx);
-        let mut walker = Self { vmx, guest, filter: None, number: 0, rflags: WALK_RFLAGS };
+        let mut walker = Self { vmx, guest, filter: None, number: 0, mode: BASE.mode };
         walker.set_filter(Filter::ALWAYS);
         walker.start_guest()?;
         Ok(walker)
@@ -82,11 +84,11 @@ impl Walker {
         &self.guest
     }
 
-    /// Sets the slots, and the register bits around them.
+    /// Sets the slots (loop number and address of each), and the register bits around them.
     pub fn prepare(&mut self, mode: Mode, addresses: impl Iterator<Item = (usize, u64)>) {
         set_mode(&self.vmx, mode);
-        self.rflags = WALK_RFLAGS | if mode.ac { RFLAGS_AC } else { 0 };
-        let mut counts = [0; 6];
+        self.mode = mode;
+        let mut counts = [0; LOOPS];
         let shared = shared();
         for (at, (loop_number, address)) in addresses.enumerate() {
             counts[loop_number] += 1;
@@ -94,27 +96,28 @@ impl Walker {
             unsafe { (&raw mut (*shared).slots[at]).write(Slot::new(address)) };
         }
         // SAFETY: L2 does not run.
-        unsafe { (&raw mut (*shared).control).write(Control { walk: self.number, counts, unexpected: 0 }) };
+        unsafe { (&raw mut (*shared).control).write(Control { walk: 0, unexpected: 0, counts }) };
     }
 
     /// Lets L2 walk all slots under a filter.
     pub fn walk(&mut self, filter: Filter) -> Result<Walked<'_>, EntryFailed> {
         self.set_filter(filter);
         self.number += 1;
+        let number = SCRATCH + self.number % SCRATCH_SIZE;
         vmwrite(Field::GuestRip, self.guest.header.walk);
-        vmwrite(Field::GuestRflags, self.rflags);
+        vmwrite(Field::GuestRflags, WALK_RFLAGS | if self.mode.ac { RFLAGS_AC } else { 0 });
         // SAFETY: L2 does not run.
-        unsafe { (&raw mut (*shared()).control.walk).write_volatile(self.number) };
+        unsafe { (&raw mut (*shared()).control.walk).write_volatile(number) };
         write_cr2(CR2_AT_START);
         let exits = entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed)?;
-        Ok(Walked { number: self.number, exits, broken: how_it_ended() })
+        Ok(Walked { number, exits, broken: how_it_ended() })
     }
 
     /// Puts L2 back to its start: after a broken walk its registers are not known.
-    pub fn restart(&mut self, mode: Mode) -> Result<(), EntryFailed> {
+    pub fn restart(&mut self) -> Result<(), EntryFailed> {
         self.guest.write_guest_state(&self.vmx);
         self.start_guest()?;
-        set_mode(&self.vmx, mode);
+        set_mode(&self.vmx, self.mode);
         // SAFETY: L2 does not run.
         unsafe { (&raw mut (*shared()).control.unexpected).write_volatile(0) };
         Ok(())

@@ -19,7 +19,7 @@
 
 use core::arch::{asm, global_asm};
 
-use spec::layout::{Header, SHARED_SUPERVISOR, SHARED_SUPERVISOR_BIT, SHARED_USER, TOKEN};
+use spec::layout::{Control, Header, SHARED_SUPERVISOR, SHARED_SUPERVISOR_BIT, SHARED_USER, TOKEN};
 
 use crate::tables::BACK_VECTOR;
 
@@ -31,7 +31,7 @@ const USER_CS: u16 = 0x20 | 3;
 global_asm!(
     r"
     .macro l2_loop who, how, number, access:vararg
-        mov rcx, [r14 + 8 + 8 * \number]
+        mov rcx, [r14 + 16 + 8 * \number]
         jrcxz l2_\who\()_\how\()_done
         lea r15, [rip + l2_\who\()_\how\()_resume]
     l2_\who\()_\how\()_next:
@@ -54,9 +54,13 @@ global_asm!(
     .section .head, "a"
         .quad {magic}, l2_init, l2_walk, l2_user_start, l2_user_end, l2_end
         .quad l2_super_read_access, l2_super_write_access, l2_super_fetch_access
+        .quad l2_super_read4_access, l2_super_write4_access
         .quad l2_user_read_access, l2_user_write_access, l2_user_fetch_access
+        .quad l2_user_read4_access, l2_user_write4_access
         .quad l2_super_read_resume, l2_super_write_resume, l2_super_fetch_resume
+        .quad l2_super_read4_resume, l2_super_write4_resume
         .quad l2_user_read_resume, l2_user_write_resume, l2_user_fetch_resume
+        .quad l2_user_read4_resume, l2_user_write4_resume
         .quad {user_cs}, {supervisor_cs}
 
     .section .text.walk, "ax"
@@ -72,10 +76,12 @@ global_asm!(
         mov r14d, {shared_supervisor}
         mov rbp, [r14]
         movabs rbx, {token}
-        lea rsi, [r14 + 64]
+        lea rsi, [r14 + {control}]
         l2_loop super, read, 0, mov rax, [rdi]
         l2_loop super, write, 1, mov [rdi], rax
         l2_loop super, fetch, 2, jmp rdi
+        l2_loop super, read4, 3, mov eax, [rdi]
+        l2_loop super, write4, 4, mov [rdi], eax
         # The same slots and flags in user mode, which has no stack: it pushes nothing.
         mov r14d, {shared_user}
         lea rsi, [rsi - (1 << {supervisor_bit})]
@@ -124,15 +130,17 @@ global_asm!(
     .balign 16
     l2_report:
         mov r9d, {shared_supervisor}
-        mov [r9 + 56], r8
+        mov [r9 + 8], r8
         vmcall
         ud2
 
     .section .user, "ax"
     l2_user_walk:
-        l2_loop user, read, 3, mov rax, [rdi]
-        l2_loop user, write, 4, mov [rdi], rax
-        l2_loop user, fetch, 5, jmp rdi
+        l2_loop user, read, 5, mov rax, [rdi]
+        l2_loop user, write, 6, mov [rdi], rax
+        l2_loop user, fetch, 7, jmp rdi
+        l2_loop user, read4, 8, mov eax, [rdi]
+        l2_loop user, write4, 9, mov [rdi], eax
         int {back_vector}
 
     .section .bss.stack, "aw", @nobits
@@ -142,6 +150,7 @@ global_asm!(
     .text
     "#,
     magic = const Header::MAGIC,
+    control = const size_of::<Control>(),
     user_cs = const USER_CS,
     user_ss = const USER_SS,
     supervisor_cs = const SUPERVISOR_CS,

@@ -4,52 +4,87 @@ use core::fmt;
 
 use crate::filter::Filter;
 use crate::group::Group;
+use crate::host::HostAccess;
 use crate::paging::Maxphyaddr;
 use crate::pfec::Pfec;
 use crate::stimulus::Stimulus;
 
-/// One filter against one stimulus in a group's setting.
+/// The access of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// To a page under test, in a group `filter.*`.
+    Stimulus(Stimulus),
+    /// To a page that L0 must see to, in a group `host.*`.
+    Host(HostAccess),
+}
+
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stimulus(stimulus) => stimulus.fmt(f),
+            Self::Host(access) => access.fmt(f),
+        }
+    }
+}
+
+/// One filter against one access in a group's setting.
 ///
-/// Its id is `GROUP:STIMULUS:FILTER`, as in `filter.basic.long:user-write-np-pte:1,1f,6`. An id keeps
+/// Its id is `GROUP:ACCESS:FILTER`, as in `filter.basic.long:user-write-np-pte:1,1f,6`. An id keeps
 /// its meaning in later versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Case {
     /// Where the case is reported, and its setting.
     pub group: Group,
     /// The access.
-    pub stimulus: Stimulus,
+    pub probe: Probe,
     /// L1's wish.
     pub filter: Filter,
+}
+
+impl Group {
+    /// The accesses that a group tries with each filter.
+    pub fn probes(self, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Probe> {
+        let (setting, wish) = match self {
+            Self::Filter { setting, .. } => (Some(setting), None),
+            Self::Host(wish) => (None, Some(wish)),
+        };
+        let stimuli = setting.into_iter().flat_map(move |setting| Stimulus::all(setting, maxphyaddr));
+        let accesses = wish.into_iter().flat_map(crate::host::Wish::accesses);
+        stimuli.map(Probe::Stimulus).chain(accesses.map(Probe::Host))
+    }
 }
 
 impl Case {
     /// The error code of the fault that must arise, if one must.
     #[must_use]
     pub fn pfec(&self, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
-        self.stimulus.pfec(self.group.setting, maxphyaddr)
+        match (self.group, self.probe) {
+            (Group::Filter { setting, .. }, Probe::Stimulus(stimulus)) => stimulus.pfec(setting, maxphyaddr),
+            _ => None,
+        }
     }
 
     /// The case of an id.
     ///
     /// The filter may be any, not just one that the group's plan has. Whether the processor has the
-    /// stimulus is not asked.
+    /// access is not asked.
     #[must_use]
     pub fn from_id(id: &str) -> Option<Self> {
         let mut parts = id.split(':');
-        let (group, stimulus, filter) = (parts.next()?, parts.next()?, parts.next()?);
+        let (group, probe, filter) = (parts.next()?, parts.next()?, parts.next()?);
         if parts.next().is_some() {
             return None;
         }
         let group = Group::from_name(group)?;
         // 36 bits: the narrowest address has every stimulus.
-        let stimulus = Stimulus::all(group.setting, 36).find(|known| displays_as(known, stimulus))?;
-        Some(Self { group, stimulus, filter: filter.parse().ok()? })
+        let probe = group.probes(36).find(|known| displays_as(known, probe))?;
+        Some(Self { group, probe, filter: filter.parse().ok()? })
     }
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.group, self.stimulus, self.filter)
+        write!(f, "{}:{}:{}", self.group, self.probe, self.filter)
     }
 }
 
@@ -71,14 +106,13 @@ mod tests {
     use super::Case;
     use crate::filter::Filter;
     use crate::group::Group;
-    use crate::stimulus::Stimulus;
     use std::string::ToString;
 
     #[test]
     fn every_id_finds_its_case() {
         for group in Group::all() {
-            for stimulus in Stimulus::all(group.setting, 40) {
-                let case = Case { group, stimulus, filter: Filter::new(true, 0x1f, 0x0b) };
+            for probe in group.probes(40) {
+                let case = Case { group, probe, filter: Filter::new(true, 0x1f, 0x0b) };
                 assert_eq!(Case::from_id(&case.to_string()), Some(case));
             }
         }
@@ -94,6 +128,8 @@ mod tests {
             "filter.basic.long:user-read-use:1,1f,3",
             "filter.basic.long:user-read-user:1,1f,3:",
             "filter.*:user-read-user:1,1f,3",
+            "host.touch:user-read-user:1,1f,3",
+            "host.dirty:user-fetch-first:1,1f,3",
         ] {
             assert_eq!(Case::from_id(id), None, "{id}");
         }

@@ -6,5 +6,8 @@
 pub const PORT: u16 = 0x4d4d;
 /// What a read of [`PORT`] gives if the VMM knows it: "MASK", little-endian.
 pub const SIGNATURE: u32 = u32::from_le_bytes(*b"MASK");
-/// Written to [`PORT`]: fetch the dirty log, so that the next write to each page is tracked anew.
+/// Written to [`PORT`]: track writes to memory, and forget those so far, so that the next write to
+/// each page is seen by L0.
 pub const ACTION_REARM_DIRTY_LOG: u32 = 1;
+/// Physical address of a page whose VMM remembers what is written and gives it back.
+pub const DEVICE_PAGE: u64 = 0xfeb0_0000;

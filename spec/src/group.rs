@@ -2,25 +2,34 @@
 
 use core::fmt;
 
+use crate::filter::Filter;
 use crate::glob;
+use crate::host::Wish;
 use crate::plan::{Family, Profile};
 use crate::setting::{SETTINGS, Setting};
 
-/// A family of filters against all stimuli of a setting.
-///
-/// Written as `filter.FAMILY.SETTING`, as in `filter.basic.long`.
+/// Cases that belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Group {
-    /// The filters.
-    pub family: Family,
-    /// What stays fixed around the stimuli, and so which stimuli there are.
-    pub setting: &'static Setting,
+pub enum Group {
+    /// A family of filters against all stimuli of a setting: `filter.FAMILY.SETTING`, as in
+    /// `filter.basic.long`.
+    Filter {
+        /// The filters.
+        family: Family,
+        /// What stays fixed around the stimuli, and so which stimuli there are.
+        setting: &'static Setting,
+    },
+    /// All classes of filters against accesses that L0 must see for itself: `host.WISH`, as in `host.touch`.
+    Host(Wish),
 }
 
 impl Group {
     /// All groups in the order in which they run.
     pub fn all() -> impl Iterator<Item = Self> {
-        Family::ALL.into_iter().flat_map(|family| SETTINGS.iter().map(move |setting| Self { family, setting }))
+        Family::ALL
+            .into_iter()
+            .flat_map(|family| SETTINGS.iter().map(move |setting| Self::Filter { family, setting }))
+            .chain(Wish::ALL.into_iter().map(Self::Host))
     }
 
     /// The groups that a pattern selects, see [`glob::matches`].
@@ -48,14 +57,34 @@ impl Group {
 
     /// How many filters the group tries in a profile.
     #[must_use]
-    pub fn filters(&self, profile: Profile) -> usize {
-        self.family.len(profile)
+    pub fn filter_count(&self, profile: Profile) -> usize {
+        match self {
+            Self::Filter { family, .. } => family.len(profile),
+            Self::Host(_) => Wish::filters().len(),
+        }
+    }
+
+    /// The filter at `index`, which must be below [`Group::filter_count`].
+    #[must_use]
+    pub fn filter(&self, profile: Profile, index: usize) -> Filter {
+        match self {
+            Self::Filter { family, .. } => family.filter(profile, index),
+            Self::Host(_) => Wish::filters()[index],
+        }
+    }
+
+    /// All filters that the group tries in a profile, in the order in which L1 sets them.
+    pub fn filters(self, profile: Profile) -> impl Iterator<Item = Filter> {
+        (0..self.filter_count(profile)).map(move |index| self.filter(profile, index))
     }
 }
 
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "filter.{}.{}", self.family.name(), self.setting.name)
+        match self {
+            Self::Filter { family, setting } => write!(f, "filter.{}.{}", family.name(), setting.name),
+            Self::Host(wish) => write!(f, "host.{}", wish.name()),
+        }
     }
 }
 
@@ -85,6 +114,7 @@ impl fmt::Write for Name {
 #[cfg(test)]
 mod tests {
     use super::Group;
+    use crate::plan::Profile;
     use std::collections::HashSet;
     use std::string::ToString;
 
@@ -103,7 +133,17 @@ mod tests {
     #[test]
     fn patterns_select() {
         assert_eq!(Group::selected("*").count(), Group::all().count());
-        assert_eq!(Group::selected("filter.basic.*").count() * 2, Group::all().count());
+        assert_eq!(Group::selected("filter.basic.*").count(), Group::selected("filter.high.*").count());
+        assert_eq!(Group::selected("host.*").count(), 4);
         assert_eq!(Group::selected("nothing").count(), 0);
+    }
+
+    #[test]
+    fn filters_are_as_many_as_counted() {
+        for group in Group::all() {
+            for profile in Profile::ALL {
+                assert_eq!(group.filters(profile).count(), group.filter_count(profile));
+            }
+        }
     }
 }

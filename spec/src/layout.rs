@@ -6,6 +6,7 @@
 use crate::outcome::{Delivery, Exit};
 use crate::page::PageIndex;
 use crate::paging::Level;
+use crate::stimulus::LOOPS;
 
 /// Linear address of L2's image.
 pub const L2_BASE: u64 = 0x4000_0000;
@@ -17,12 +18,20 @@ pub const SHARED_USER: u64 = 0x5000_0000;
 pub const SHARED_SUPERVISOR_BIT: u32 = 29;
 /// Linear address of the shared area for supervisor mode.
 pub const SHARED_SUPERVISOR: u64 = SHARED_USER | 1 << SHARED_SUPERVISOR_BIT;
+/// Linear address of 2 MiB that user and supervisor may write: all of it is one scratch frame. A walk's
+/// number is an address in it, so that fresh memory, which holds 0, can be run: its instructions are
+/// `add [rax], al`.
+pub const SCRATCH: u64 = 0x6000_0000;
+/// Bytes at [`SCRATCH`].
+pub const SCRATCH_SIZE: u64 = 2 << 20;
+/// Linear address of the pages of [`crate::host`]: two for each slot, the second with code to come back.
+pub const HOST_BASE: u64 = 8 << 39;
 /// The index in the PML4 of the good entry of the test region; pages that differ in the PML4 entry follow.
 pub const TEST_PML4_INDEX: usize = 16;
 /// More pages than this have no room in the frame that they share.
 pub const MAX_PAGES: usize = 63;
 /// Slots in the shared area.
-pub const MAX_SLOTS: usize = 255;
+pub const MAX_SLOTS: usize = 254;
 
 /// Offset in a page's part of the frame: code that loads [`TOKEN`] and goes on at the resume address.
 pub const FRAME_CODE: u64 = 0;
@@ -80,16 +89,16 @@ impl Slot {
     }
 }
 
-/// The head of the shared area, 64 bytes; the slots follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+/// The head of the shared area, 128 bytes; the slots follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub struct Control {
     /// The walk's number: what is in RAX before each access, and what a write writes.
     pub walk: u64,
-    /// How many slots each loop has, in the order of [`crate::stimulus::WALK_ORDER`].
-    pub counts: [u64; 6],
     /// 0, or 0x100 + vector of an exception or interrupt that L2 did not expect.
     pub unexpected: u64,
+    /// How many slots each loop has, by [`crate::stimulus::loop_number`].
+    pub counts: [u64; LOOPS],
 }
 
 /// The shared area.
@@ -119,9 +128,9 @@ pub struct Header {
     /// End of the image in memory.
     pub end: u64,
     /// RIP of the accessing instruction of each loop; without meaning for fetches, whose RIP is their target.
-    pub access: [u64; 6],
+    pub access: [u64; LOOPS],
     /// Where each loop goes on after its access.
-    pub resume: [u64; 6],
+    pub resume: [u64; LOOPS],
     /// Selector that CS holds in user mode, with RPL.
     pub user_cs: u64,
     /// Selector that CS holds in supervisor mode.
@@ -155,7 +164,7 @@ impl ExitRecord {
 #[cfg(test)]
 mod tests {
     use super::{
-        ExitRecord, FRAME_PART, FRAME_WRITE_USER, MAX_PAGES, SHARED_SUPERVISOR, SHARED_USER, Shared, Slot, page_address,
+        Control, ExitRecord, FRAME_PART, FRAME_WRITE_USER, MAX_PAGES, SHARED_SUPERVISOR, SHARED_USER, Shared, Slot, page_address,
     };
     use crate::page::PAGES;
     use core::mem::size_of;
@@ -164,6 +173,7 @@ mod tests {
     #[test]
     fn records_have_the_size_that_assembly_counts_on() {
         assert_eq!(size_of::<Slot>(), 64);
+        assert_eq!(size_of::<Control>(), 128);
         assert_eq!(size_of::<ExitRecord>(), 64);
         assert_eq!(size_of::<Shared>(), 4 * 4096);
         assert_eq!(SHARED_SUPERVISOR - SHARED_USER, 0x2000_0000);

@@ -12,6 +12,7 @@
 //! | the error code of a page fault | [`pfec`] |
 //! | which access faults, and with what error code | [`paging`] |
 //! | the accesses that L2 makes | [`page`], [`setting`], [`stimulus`] |
+//! | accesses that L0 must see for itself | [`host`] |
 //! | the filters that L1 asks for | [`plan`] |
 //! | what L1 and L2 must see | [`outcome`], [`deviation`] |
 //! | what a wrong host seems to do | [`hypothesis`] |
@@ -29,6 +30,7 @@ pub mod deviation;
 pub mod filter;
 pub mod glob;
 pub mod group;
+pub mod host;
 pub mod hypothesis;
 pub mod layout;
 pub mod log;

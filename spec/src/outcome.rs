@@ -226,8 +226,8 @@ mod tests {
             user_start: 0,
             user_end: 0,
             end: 0,
-            access: [1, 2, 3, 4, 5, 6],
-            resume: [0; 6],
+            access: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+            resume: [0; 10],
             user_cs: 0x23,
             supervisor_cs: 8,
         }

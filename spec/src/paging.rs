@@ -3,6 +3,8 @@
 //! SDM vol. 3A, section 4.5, "4-Level Paging and 5-Level Paging" (table 4-14 to 4-20 for the entries),
 //! section 4.6.1, "Determination of Access Rights", and section 4.7, "Page-Fault Exceptions".
 
+use core::fmt;
+
 use bitflags::bitflags;
 
 use crate::pfec::Pfec;
@@ -64,6 +66,25 @@ pub enum Privilege {
     Supervisor,
     /// Made at CPL 3.
     User,
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Fetch => "fetch",
+        })
+    }
+}
+
+impl fmt::Display for Privilege {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Supervisor => "super",
+            Self::User => "user",
+        })
+    }
 }
 
 /// The register bits that paging depends on.

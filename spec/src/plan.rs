@@ -124,7 +124,7 @@ fn standard_high(index: usize) -> Filter {
 }
 
 /// The filters of the quick profile: each class of wish, in the direct and in the inverse form.
-const QUICK_BASIC: [Filter; 28] = [
+pub(crate) const QUICK_BASIC: [Filter; 28] = [
     Filter::ALWAYS,
     Filter::NEVER,
     // The inverse forms of both.
