@@ -1,0 +1,292 @@
+//! The command line: every command and option, with the help that users read.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use spec::case::Case;
+use spec::plan::Profile;
+
+/// Memory of the guest unless asked otherwise.
+pub const DEFAULT_MEMORY_MIB: u32 = 4;
+
+/// Checks how a hypervisor treats page faults of a nested guest.
+///
+/// Boots a small hypervisor (L1) on the host under test (L0). L1 runs a tiny guest (L2) under every page-fault
+/// error-code MASK and MATCH and compares each fault with what Intel's manual says. Without a command, `run`.
+///
+/// Exit codes: 0 pass, 1 fail (the host is wrong), 2 usage, 3 nothing could be run, 4 crash, time limit or damaged
+/// log, 5 error in maskmatch itself.
+#[derive(Debug, Parser)]
+#[command(name = "maskmatch", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do; `run` if left out.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Boot the test image and give the verdict.
+    Run(RunArgs),
+    /// Run one failing case again, alone.
+    Replay(ReplayArgs),
+    /// Give the verdict on a serial log that was made anywhere.
+    Check(CheckArgs),
+    /// Show groups, stimuli or case ids, without booting anything.
+    List(ListArgs),
+    /// Tell what a case does, what the manual says about it, and what must happen.
+    Explain(ExplainArgs),
+    /// Write the test image, to boot it in any VMM or on bare metal.
+    Image(ImageArgs),
+    /// Tell what this machine can run, and how to mend what it cannot.
+    Doctor,
+    /// Run the standard profile on Bochs and measure it.
+    Bench,
+}
+
+/// Options of `run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// Which groups run: a pattern in which `*` stands for anything and `?` for one character.
+    #[arg(long, value_name = "GLOB", default_value = "*", conflicts_with = "case")]
+    pub filter: String,
+    /// One case instead of groups: an id as a report or `maskmatch list --cases` shows it.
+    #[arg(long, value_name = "ID", value_parser = case)]
+    pub case: Option<Case>,
+    #[command(flatten)]
+    pub on: OnArgs,
+}
+
+/// Options of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The case's id.
+    #[arg(value_name = "ID", value_parser = case)]
+    pub case: Case,
+    #[command(flatten)]
+    pub on: OnArgs,
+}
+
+/// Where and how to run, and what to do with the result.
+#[derive(Clone, Debug, Args)]
+pub struct OnArgs {
+    /// The host under test.
+    #[arg(long, value_enum, default_value_t)]
+    pub l0: L0,
+    /// How much is tried.
+    #[arg(long, value_parser = profile, default_value = "standard", value_name = "quick|standard|exhaustive")]
+    pub profile: Profile,
+    /// With `--l0 qemu`: what QEMU runs the guest on.
+    #[arg(long, value_enum, default_value_t)]
+    pub accel: Accel,
+    /// With `--l0 bochs`: the processor that Bochs presents, as `bochs -help cpu` lists them.
+    #[arg(long, value_name = "BOCHS_MODEL")]
+    pub cpu: Option<String>,
+    /// Memory of the guest, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MEMORY_MIB, value_parser = clap::value_parser!(u32).range(2..=3072))]
+    pub memory: u32,
+    /// Time limit of the boot; a generous one by default.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
+    pub limit: Option<Duration>,
+    /// Known deviations of the host are failures, too.
+    #[arg(long)]
+    pub strict: bool,
+    /// Keep the raw serial log, written as it arrives.
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Write the result as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Echo the exact command line of the VMM.
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+impl Default for OnArgs {
+    fn default() -> Self {
+        Self {
+            l0: L0::default(),
+            profile: Profile::default(),
+            accel: Accel::default(),
+            cpu: None,
+            memory: DEFAULT_MEMORY_MIB,
+            limit: None,
+            strict: false,
+            log: None,
+            json: None,
+            verbose: false,
+        }
+    }
+}
+
+/// The hosts under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
+pub enum L0 {
+    /// This machine's KVM if it offers nested VMX, else Bochs.
+    #[default]
+    Auto,
+    /// This machine's KVM, by the VMM built in here.
+    Kvm,
+    /// QEMU, see --accel.
+    Qemu,
+    /// The Bochs emulator: a processor in place of a host.
+    Bochs,
+    /// Real Linux/KVM inside Bochs.
+    Lab,
+}
+
+/// What QEMU runs a guest on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
+pub enum Accel {
+    /// This machine's KVM.
+    #[default]
+    Kvm,
+    /// Emulation. It has no VMX: the image boots and says so.
+    Tcg,
+}
+
+impl Accel {
+    /// The word as QEMU takes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        }
+    }
+}
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The log; `-` for standard input.
+    #[arg(value_name = "LOG")]
+    pub log: PathBuf,
+    /// Known deviations of the host are failures, too.
+    #[arg(long)]
+    pub strict: bool,
+    /// Write the result as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Options of `list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Which groups: a pattern in which `*` stands for anything and `?` for one character.
+    #[arg(long, value_name = "GLOB", default_value = "*")]
+    pub filter: String,
+    /// How much is tried.
+    #[arg(long, value_parser = profile, default_value = "standard", value_name = "quick|standard|exhaustive")]
+    pub profile: Profile,
+    /// Every case's id, one a line.
+    #[arg(long, conflicts_with = "stimuli")]
+    pub cases: bool,
+    /// Every stimulus, with the error code of the fault that must arise.
+    #[arg(long)]
+    pub stimuli: bool,
+    #[command(flatten)]
+    pub processor: ProcessorArgs,
+}
+
+/// Options of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The case's id.
+    #[arg(value_name = "ID", value_parser = case)]
+    pub case: Case,
+    #[command(flatten)]
+    pub processor: ProcessorArgs,
+}
+
+/// What of the processor decides which stimuli there are.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct ProcessorArgs {
+    /// Physical-address width of the processor: which address bits are reserved.
+    #[arg(long, value_name = "BITS", default_value_t = 40, value_parser = clap::value_parser!(u8).range(36..=52))]
+    pub maxphyaddr: u8,
+}
+
+/// Options of `image`.
+#[derive(Debug, Args)]
+#[group(id = "form", required = true, multiple = false)]
+pub struct ImageForm {
+    /// Write an ELF file, for `qemu -kernel`, GRUB's `multiboot2`, and loaders of PVH kernels.
+    #[arg(long, value_name = "FILE")]
+    pub elf: Option<PathBuf>,
+    /// Write a bootable CD or USB image with GRUB in it.
+    #[arg(long, value_name = "FILE")]
+    pub iso: Option<PathBuf>,
+}
+
+/// Options of `image`.
+#[derive(Debug, Args)]
+pub struct ImageArgs {
+    #[command(flatten)]
+    pub form: ImageForm,
+    /// The command line that the ISO image boots with, as in `profile=quick filter=filter.basic.*`.
+    #[arg(long, value_name = "TEXT", default_value = "", conflicts_with = "elf")]
+    pub cmdline: String,
+}
+
+fn profile(text: &str) -> Result<Profile, String> {
+    Profile::from_name(text).ok_or_else(|| "a profile is quick, standard or exhaustive".to_string())
+}
+
+fn case(text: &str) -> Result<Case, String> {
+    Case::from_id(text).ok_or_else(|| {
+        "no case has this id; an id is GROUP:STIMULUS:EB,MASK,MATCH, and `maskmatch list --cases` shows them"
+            .to_string()
+    })
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "a limit is a number of seconds".to_string())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| "a limit is a number of seconds, not below 0".to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cli, Command};
+    use clap::{CommandFactory, Parser};
+
+    #[test]
+    fn clap_finds_no_contradiction() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_is_the_command_if_none_is_given() {
+        let cli = Cli::try_parse_from(["maskmatch", "--profile", "quick", "--limit", "0.5"]).unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.run.on.limit.unwrap().as_millis(), 500);
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for line in [
+            "--profile fast",
+            "--limit -1",
+            "--limit nan",
+            "--limit x",
+            "run --case nonsense",
+            "run --memory 0",
+            "image",
+            "image --elf a --iso b",
+            "list --cases --stimuli",
+            "replay",
+            "frobnicate",
+            "--filter x --case filter.basic.long:user-read-user:1,0,0",
+        ] {
+            assert!(Cli::try_parse_from(std::iter::once("maskmatch").chain(line.split(' '))).is_err(), "{line}");
+        }
+        let id = "filter.basic.long:user-read-user:1,0,0";
+        assert!(matches!(
+            Cli::try_parse_from(["maskmatch", "replay", id, "--l0", "bochs"]).unwrap().command,
+            Some(Command::Replay(_))
+        ));
+    }
+}

@@ -1,0 +1,88 @@
+//! From a log that came to its end to what the user gets: verdict, report, JSON, exit code.
+
+use std::path::Path;
+
+use spec::deviation::Deviations;
+use spec::log::Verdict;
+
+use crate::exit_code::{Exit, Stop};
+use crate::findings::Findings;
+use crate::json::{self, Measured};
+use crate::judge::{Judgement, Source, judge};
+use crate::output;
+use crate::report::Report;
+use crate::vmm::Unavailable;
+
+/// Where a log came from, for the report.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The host, as the verdict line calls it; empty if nobody knows.
+    pub l0: String,
+    /// Options that choose this host again, with a space in front.
+    pub options: String,
+    /// Deviations that the host is known for.
+    pub expected: Deviations,
+}
+
+/// All that is known when a run, or the reading of a log, is over.
+pub struct Conclusion {
+    /// What the log tells.
+    pub findings: Findings,
+    /// The verdict.
+    pub judgement: Judgement,
+    /// Why the log ends where it ends.
+    pub source: Source,
+    /// Whether known deviations are failures.
+    pub strict: bool,
+    /// Where the log came from.
+    pub origin: Origin,
+    /// What was measured beside the log.
+    pub measured: Measured,
+}
+
+impl Conclusion {
+    /// Judges what was read.
+    pub fn new(
+        (findings, stopped): (Findings, Option<String>),
+        source: Source,
+        strict: bool,
+        origin: Origin,
+        measured: Measured,
+    ) -> Self {
+        let judgement = judge(&findings, stopped.as_deref(), &source, strict);
+        Self { findings, judgement, source, strict, origin, measured }
+    }
+
+    /// Nothing could be booted: a skip, in JSON too, for those who wait for a result.
+    pub fn unavailable(why: &Unavailable, strict: bool) -> Self {
+        Self {
+            findings: Findings::default(),
+            judgement: Judgement { verdict: Verdict::Skip, sentence: why.to_string() },
+            source: Source::File,
+            strict,
+            origin: Origin::default(),
+            measured: Measured::default(),
+        }
+    }
+
+    /// Prints the report and writes the JSON.
+    ///
+    /// # Errors
+    /// A file or standard output cannot be written; the report is printed all the same.
+    pub fn publish(&self, json: Option<&Path>) -> Result<Exit, Stop> {
+        let Self { findings, judgement, source, strict, origin, measured } = self;
+        let report = Report {
+            findings,
+            judgement,
+            strict: *strict,
+            l0: &origin.l0,
+            options: &origin.options,
+            expected: origin.expected,
+        };
+        output::text(&report.text())?;
+        if let Some(path) = json {
+            json::Document::new(findings, judgement, source, *strict, &origin.l0, *measured).write(path)?;
+        }
+        Ok(judgement.verdict.into())
+    }
+}

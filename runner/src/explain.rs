@@ -1,0 +1,268 @@
+//! `explain`: what a case does, what the manual says, and what must happen, in words and without booting.
+//!
+//! Every fact comes from `spec`; here are only the sentences around it.
+
+use std::fmt::Write;
+
+use spec::case::{Case, Probe};
+use spec::filter::Filter;
+use spec::group::Group;
+use spec::host::{HostAccess, Round};
+use spec::hypothesis::Hypothesis;
+use spec::outcome::{INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF, WALK_RFLAGS};
+use spec::page::{self, PAGES};
+use spec::paging::{Access, Level, Maxphyaddr, Privilege};
+use spec::pfec::Pfec;
+use spec::setting::Setting;
+use spec::stimulus::Stimulus;
+
+use crate::cli::ExplainArgs;
+use crate::exit_code::{Exit, Stop};
+use crate::list::{around, bits};
+use crate::output;
+
+/// Prints the explanation.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn explain(arguments: &ExplainArgs) -> Result<Exit, Stop> {
+    output::text(&text(&arguments.case, arguments.processor.maxphyaddr))?;
+    Ok(Exit::Pass)
+}
+
+/// The explanation of a case on a processor with this address width.
+pub fn text(case: &Case, maxphyaddr: Maxphyaddr) -> String {
+    let mut text = format!("{case}\n\n");
+    let pfec = case.pfec(maxphyaddr);
+    match (case.group, case.probe) {
+        (Group::Filter { setting, .. }, Probe::Stimulus(stimulus)) => {
+            access(&mut text, &stimulus, setting, maxphyaddr);
+            fault(&mut text, case, pfec);
+            rule(&mut text, case.filter, pfec);
+            outcome(&mut text, case.filter, &stimulus, setting, pfec);
+        }
+        (group, Probe::Host(access)) => host(&mut text, group, access, case.filter),
+        // No id leads here: a group's accesses are of its own kind.
+        (Group::Host(_), Probe::Stimulus(_)) => {}
+    }
+    if let Some(pfec) = pfec {
+        catches(&mut text, case.filter, pfec);
+    }
+    let _ = writeln!(text, "\nRun it: maskmatch replay {case}");
+    text
+}
+
+/// An access that L0 must see for itself.
+fn host(text: &mut String, group: Group, access: HostAccess, filter: Filter) {
+    let (who, does) = (privilege(access.privilege), does(access.access));
+    let round = match access.round {
+        Round::First => "for the first time in a walk",
+        Round::Again => "for the second time in a walk, at the next eight bytes",
+    };
+    let (_, what) = around(group);
+    let _ = writeln!(text, "L2, in {who}, {does} a page that its tables allow, {round}.");
+    let _ = writeln!(text, "  page     {what}");
+    let _ = writeln!(
+        text,
+        "\nL0 has to see the access, and may intercept a page fault for that. L2's own paging does not cause that\n\
+         fault: it must not show, whatever L1's filter, {filter}, asks for.\n  \
+         SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
+    );
+    let _ = writeln!(text, "\nMust happen: silence. The access has its effect; L1 sees no exit by #PF, L2 no #PF.");
+}
+
+fn access(text: &mut String, stimulus: &Stimulus, setting: &Setting, maxphyaddr: Maxphyaddr) {
+    let page = &PAGES[stimulus.page];
+    let level = match page.level {
+        Level::Pml4e => "PML4 entry",
+        Level::Pdpte => "page-directory-pointer-table entry",
+        Level::Pde => "page-directory entry",
+        Level::Pte => "page-table entry",
+    };
+    let (who, does) = (privilege(stimulus.privilege), does(stimulus.access));
+    let _ = writeln!(text, "L2, in {who}, {does} {:#x}.", stimulus.address());
+    let _ = writeln!(text, "  page     {}: its {level} is {}", page.name, difference(page, maxphyaddr));
+    let _ = writeln!(text, "  setting  {}: {}", setting.name, setting.what);
+    if !page.exists(maxphyaddr) {
+        let _ = writeln!(text, "  A processor with MAXPHYADDR {maxphyaddr} has no reserved address bit: no such case.");
+    }
+}
+
+fn privilege(privilege: Privilege) -> &'static str {
+    match privilege {
+        Privilege::Supervisor => "supervisor mode (CPL 0)",
+        Privilege::User => "user mode (CPL 3)",
+    }
+}
+
+fn does(access: Access) -> &'static str {
+    match access {
+        Access::Read => "reads from",
+        Access::Write => "writes to",
+        Access::Fetch => "fetches an instruction from",
+    }
+}
+
+/// What an entry has that one which allows everything has not, and the other way round.
+fn difference(page: &page::Page, maxphyaddr: Maxphyaddr) -> String {
+    let (entry, good) = (page.entry(maxphyaddr), page::good(page.level));
+    let names = |bits: u64| -> Vec<String> {
+        let named = |bit: u32| match bit {
+            0 => "P (present)".into(),
+            1 => "R/W".into(),
+            2 => "U/S".into(),
+            7 => "PS (page size)".into(),
+            63 => "XD".into(),
+            _ => format!("bit {bit}"),
+        };
+        (0..64).filter(|bit| bits >> bit & 1 == 1).map(named).collect()
+    };
+    let parts: Vec<String> = [("without", good & !entry), ("with", entry & !good)]
+        .into_iter()
+        .filter(|(_, bits)| *bits != 0)
+        .map(|(word, bits)| format!("{word} {}", names(bits).join(", ")))
+        .collect();
+    if parts.is_empty() { "present, writable, user and executable".into() } else { parts.join(", ") }
+}
+
+fn fault(text: &mut String, case: &Case, pfec: Option<Pfec>) {
+    let sections = "SDM vol. 3A, 4.6.1 (Determination of Access Rights) and 4.7 (Page-Fault Exceptions)";
+    let _ = match pfec {
+        Some(pfec) => writeln!(
+            text,
+            "\nThe access raises #PF with error code {:#04x}: {}.\n  {sections}",
+            pfec.bits(),
+            bits(pfec)
+        ),
+        None => writeln!(
+            text,
+            "\nThe access is allowed: it raises no fault, and L1's filter, {}, is not asked.\n  {sections}",
+            case.filter
+        ),
+    };
+}
+
+fn rule(text: &mut String, filter: Filter, pfec: Option<Pfec>) {
+    let Filter { eb_pf, mask, matching } = filter;
+    let _ = writeln!(text, "\nL1's filter: EB.PF = {}, MASK = {mask:#x}, MATCH = {matching:#x}", u8::from(eb_pf));
+    let Some(pfec) = pfec else { return };
+    let masked = pfec.bits() & mask;
+    let equal = masked == matching;
+    let _ = writeln!(
+        text,
+        "  error code & MASK = {masked:#x} {} MATCH: EB.PF = {} {} says {}.",
+        if equal { "equals" } else { "differs from" },
+        u8::from(eb_pf),
+        if equal { "directly" } else { "inversely" },
+        if filter.exits(pfec) { "exit" } else { "no exit" },
+    );
+    if matching & !mask != 0 {
+        let _ = writeln!(text, "  MATCH has bits outside MASK, so the two can never be equal.");
+    }
+    let _ = writeln!(text, "  SDM vol. 3C, 24.6.3 (Exception Bitmap) and 25.2 (Other Causes of VM Exits)");
+}
+
+fn outcome(text: &mut String, filter: Filter, stimulus: &Stimulus, setting: &Setting, pfec: Option<Pfec>) {
+    let Some(pfec) = pfec else {
+        let _ = writeln!(text, "\nMust happen: silence. The access has its effect; L1 sees no exit, L2 no #PF.");
+        return;
+    };
+    let address = stimulus.address();
+    let rip = match stimulus.access {
+        Access::Fetch => format!("{address:#x}, the instruction that could not be fetched"),
+        Access::Read | Access::Write => "the accessing instruction".into(),
+    };
+    let ac = if setting.mode.ac { RFLAGS_AC } else { 0 };
+    let rflags = WALK_RFLAGS | RFLAGS_RF | ac;
+    if filter.exits(pfec) {
+        let _ = writeln!(
+            text,
+            "\nMust happen: one VM exit to L1, the instruction unexecuted, and L2's #PF handler not called.\n  \
+             exit reason                     0 (exception or NMI)\n  \
+             interruption information        {INTERRUPTION_INFO_PF:#x} (SDM 27.2.2)\n  \
+             interruption error code         {:#x}\n  \
+             exit qualification              {address:#x} (27.2.1)\n  \
+             guest RIP                       {rip} (27.3.3)\n  \
+             guest RFLAGS                    {rflags:#x}, RF set (27.3.3)\n  \
+             IDT-vectoring information       not valid (27.2.4)\n  \
+             CR2                             as before the access (27.1)",
+            pfec.bits()
+        );
+    } else {
+        let _ = writeln!(
+            text,
+            "\nMust happen: one #PF in L2's own handler, the instruction unexecuted, and no exit to L1.\n  \
+             error code on the stack         {:#x} (SDM vol. 3A, 6.15, Interrupt 14)\n  \
+             CR2                             {address:#x}\n  \
+             RIP on the stack                {rip}\n  \
+             RFLAGS on the stack             {rflags:#x}, RF set",
+            pfec.bits()
+        );
+    }
+}
+
+/// The wrong hosts that this one case tells from a right one.
+fn catches(text: &mut String, filter: Filter, pfec: Pfec) {
+    let Some(index) = pfec.basic_index() else { return };
+    let right = filter.exits(pfec);
+    let stale = [Hypothesis::StaleFilter, Hypothesis::StaleMaskMatch];
+    let caught: Vec<Hypothesis> = Hypothesis::ALL
+        .into_iter()
+        .filter(|hypothesis| !stale.contains(hypothesis))
+        .filter(|hypothesis| (hypothesis.basic_exits(filter, filter) >> index & 1 == 1) != right)
+        .collect();
+    if caught.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\nIt catches a host that");
+    for hypothesis in caught {
+        let _ = writeln!(text, "  - {} ({})", hypothesis.meaning(), hypothesis.name());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text;
+    use spec::case::Case;
+    use spec::group::Group;
+    use spec::plan::Profile;
+
+    fn explained(id: &str) -> String {
+        text(&Case::from_id(id).unwrap(), 40)
+    }
+
+    #[test]
+    fn an_exit_a_delivery_and_silence_are_told_apart() {
+        let exit = explained("filter.basic.long:user-write-np-pte:1,1f,6");
+        for part in [
+            "user mode (CPL 3), writes to",
+            "without P (present)",
+            "error code 0x06: W/R U/S",
+            "error code & MASK = 0x6 equals MATCH: EB.PF = 1 directly says exit",
+            "one VM exit to L1",
+            "swapped-mask-match",
+            "24.6.3",
+        ] {
+            assert!(exit.contains(part), "{part}\n{exit}");
+        }
+        let delivered = explained("filter.basic.long:user-write-np-pte:0,1f,6");
+        assert!(delivered.contains("EB.PF = 0 directly says no exit"), "{delivered}");
+        assert!(delivered.contains("one #PF in L2's own handler"));
+        let inverse = explained("filter.basic.long:user-write-np-pte:0,0,1");
+        assert!(inverse.contains("EB.PF = 0 inversely says exit") && inverse.contains("can never be equal"));
+        assert!(explained("filter.basic.long:user-read-user:1,0,0").contains("Must happen: silence"));
+    }
+
+    #[test]
+    fn every_access_can_be_explained() {
+        for group in Group::all() {
+            for filter in group.filters(Profile::Quick).take(3) {
+                for probe in group.probes(40) {
+                    let text = text(&Case { group, probe, filter }, 40);
+                    assert!(text.contains("Must happen: "), "{text}");
+                }
+            }
+        }
+        assert!(explained("host.dirty:user-write-again:1,0,0").contains("Must happen: silence"));
+    }
+}

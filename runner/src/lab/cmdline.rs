@@ -1,0 +1,85 @@
+//! The lab kernel's command line, with the reason for every option.
+//!
+//! Bochs runs about 100 million instructions a second, and Linux spends billions on things that no test here needs.
+//! Each option either spares such work, or keeps clear of something that the emulated CPU does not do as a real one.
+//! None of them touches KVM.
+
+/// Emulated instructions per emulated second: sets the rate of timers. High enough that timer interrupts are rare.
+pub const IPS: u32 = 50_000_000;
+
+/// Options for every kernel: text, and why.
+const COMMON: &[(&str, &str)] = &[
+    ("console=ttyS0", "a panic, the one thing that comes this way, is then in Bochs' serial file"),
+    ("quiet", "every character on the emulated UART costs thousands of instructions"),
+    ("panic=-1 reboot=t", "a panic ends in a triple fault at once, on which Bochs stops, not in a silent loop"),
+    ("nokaslr", "the kernel is entered past the code that would relocate it"),
+    ("mitigations=off", "the emulated CPU speculates nothing"),
+    ("tsc=reliable", "the TSC counts instructions: it needs no watchdog"),
+    ("lpj=200000", "spares the calibration of the delay loop"),
+    ("no_timer_check", "the timer's interrupt needs no test"),
+    ("random.trust_cpu=1", "RDRAND ends the wait for entropy"),
+    ("cryptomgr.notests", "spares the self-tests of every cipher"),
+    (
+        "clearcpuid=321,323,580",
+        "XSAVEC, XSAVES: Bochs' sizes differ from what Linux checks; FSRM: newer CPU models hang",
+    ),
+    ("rcupdate.rcu_expedited=1", "unloading a module waits for grace periods; an expedited one costs less"),
+    ("acpi=off nosmp", "one CPU, and no tables to interpret"),
+];
+
+/// Init calls that are left out, by what they would do; a kernel that lacks one ignores its name.
+const LEFT_OUT: &[&[&str]] = &[
+    // Certificates and keyrings.
+    &["load_system_certificate_list", "integrity_init_keyring"],
+    // Self-tests and noise gathering of ciphers: 140 million instructions on 6.12.
+    &["jent_mod_init", "crypto_kdf108_init", "blake2s_mod_init"],
+    // Tracing, and the parameters of drivers that are built in.
+    &[
+        "ftrace_check_for_weak_functions",
+        "ftrace_check_sync",
+        "trace_eval_init",
+        "trace_eval_sync",
+        "tracer_init_tracefs",
+        "param_sysfs_builtin_init",
+    ],
+    // Functions offered to BPF programs: the first of them reads all of the kernel's BTF, 47 million instructions.
+    &[
+        "kfunc_init",
+        "bpf_rstat_kfunc_init",
+        "bpf_key_sig_kfuncs_init",
+        "bpf_prog_test_run_init",
+        "bpf_tcp_ca_kfunc_init",
+        "bpf_dummy_struct_ops_init",
+        "bpf_kfunc_init",
+        "bpf_fs_kfuncs_init",
+        "bpf_kprobe_multi_kfuncs_init",
+        "bpf_mptcp_kfunc_init",
+        "cpumask_kfunc_init",
+        "crypto_kfunc_init",
+        "cubictcp_register",
+    ],
+];
+
+/// The command line, the same for every kernel from 5.10 to 7.2. `extra` comes last, where the kernel lets it override.
+#[must_use]
+pub fn command_line(extra: &str) -> String {
+    let mut words: Vec<String> = COMMON.iter().map(|(text, _)| (*text).to_string()).collect();
+    // Must be the rate at which the TSC really counts, else timer interrupts come in a storm.
+    words.push(format!("tsc_early_khz={}", IPS / 1000));
+    words.push(format!("initcall_blacklist={}", LEFT_OUT.concat().join(",")));
+    words.extend((!extra.is_empty()).then(|| extra.to_string()));
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_fits_and_ends_with_what_the_user_added() {
+        let line = command_line("loglevel=7");
+        assert!(line.len() < 2048 - 256);
+        assert!(line.ends_with(" loglevel=7"));
+        assert!(line.contains("tsc_early_khz=50000"));
+    }
+}

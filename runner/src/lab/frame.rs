@@ -1,0 +1,204 @@
+//! Frames: how bytes survive a stream that others write to as well.
+//!
+//! Port 0xe9 ends up on Bochs' standard output, between lines that Bochs prints itself. A frame therefore starts
+//! with a marker that no text contains, carries its own length, a sequence number and a CRC32, and the decoder
+//! looks for the next marker wherever it lost the thread. What it could not read it *reports*: a frame that was
+//! damaged or never arrived is an event of its own, so that a log with a hole in it is never taken for a whole one.
+//!
+//! ```text
+//! marker  F5 4D 4D FA
+//! kind    u8
+//! seq     u32   counts from 0, little endian like all that follows
+//! ticks   u64   the sender's time-stamp counter: in Bochs, instructions since power-on
+//! length  u32   of the payload, at most MAX_PAYLOAD
+//! payload
+//! crc     u32   CRC32 of everything from kind to the payload's end
+//! ```
+
+/// The four bytes a frame starts with; the first and the last occur in no UTF-8 text.
+const MARKER: [u8; 4] = [0xf5, b'M', b'M', 0xfa];
+/// Bytes from the marker up to the payload.
+const HEADER: usize = 4 + 1 + 4 + 8 + 4;
+/// Bytes of the checksum after the payload.
+const CRC: usize = 4;
+/// The longest payload: a sender splits what is longer.
+pub const MAX_PAYLOAD: usize = 0x1_0000;
+
+/// One frame as it was received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// What the payload is: see [`crate::lab::message::Message`].
+    pub kind: u8,
+    /// The sender's count, from 0.
+    pub seq: u32,
+    /// The sender's time-stamp counter when it sent the frame.
+    pub ticks: u64,
+    /// The content.
+    pub payload: Vec<u8>,
+}
+
+impl Frame {
+    /// The bytes to send. A payload beyond [`MAX_PAYLOAD`] is cut there: the sender splits before it gets here.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let payload = &self.payload[..self.payload.len().min(MAX_PAYLOAD)];
+        let mut bytes = Vec::with_capacity(HEADER + payload.len() + CRC);
+        bytes.extend(MARKER);
+        bytes.push(self.kind);
+        bytes.extend(self.seq.to_le_bytes());
+        bytes.extend(self.ticks.to_le_bytes());
+        bytes.extend((payload.len() as u32).to_le_bytes());
+        bytes.extend(payload);
+        let crc = crc32fast::hash(&bytes[MARKER.len()..]);
+        bytes.extend(crc.to_le_bytes());
+        bytes
+    }
+}
+
+/// What the decoder found, in the order of the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A whole frame with a good checksum and the sequence number that was due.
+    Frame(Frame),
+    /// Bytes between frames: other programs' text.
+    Noise(Vec<u8>),
+    /// A marker was there, but not the frame it promised: why, in a sentence.
+    Damaged(String),
+    /// Frames `from` up to, not including, `until` were sent and did not arrive whole.
+    Missing {
+        /// The first that is missing.
+        from: u32,
+        /// The first after it that arrived.
+        until: u32,
+    },
+}
+
+/// Turns the stream back into frames; see the module's text for what it does when the stream is not clean.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    buffer: Vec<u8>,
+    noise: Vec<u8>,
+    due: u32,
+}
+
+/// What stands at the start of the buffer.
+enum Head {
+    Frame(Frame, usize),
+    NeedMore,
+    Bad(String),
+}
+
+impl Decoder {
+    /// A decoder at the start of a stream.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the stream's next bytes and returns what they complete.
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<Event> {
+        self.buffer.extend_from_slice(bytes);
+        self.drain(false)
+    }
+
+    /// The stream has ended: returns what is left, a frame that was cut off as [`Event::Damaged`].
+    pub fn finish(&mut self) -> Vec<Event> {
+        let mut events = self.drain(true);
+        self.noise.append(&mut self.buffer);
+        self.flush_noise(&mut events);
+        events
+    }
+
+    fn drain(&mut self, ended: bool) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut at = 0;
+        while let Some(skip) = find_marker(&self.buffer[at..]) {
+            self.noise.extend_from_slice(&self.buffer[at..at + skip]);
+            at += skip;
+            match head(&self.buffer[at..]) {
+                Head::Frame(frame, length) => {
+                    self.flush_noise(&mut events);
+                    at += length;
+                    self.sequence(frame, &mut events);
+                }
+                Head::NeedMore if !ended => {
+                    self.buffer.drain(..at);
+                    return events;
+                }
+                bad => {
+                    let why = match bad {
+                        Head::Bad(why) => why,
+                        _ => "the stream ends inside a frame".into(),
+                    };
+                    self.flush_noise(&mut events);
+                    events.push(Event::Damaged(why));
+                    // Whatever follows the false marker may hold a whole frame: look at all of it again.
+                    self.noise.extend_from_slice(&MARKER);
+                    at += MARKER.len();
+                }
+            }
+        }
+        // Keep what may be the start of a marker.
+        let keep = (1..MARKER.len()).rev().find(|&n| self.buffer[at..].ends_with(&MARKER[..n])).unwrap_or(0);
+        let noise_end = self.buffer.len() - keep;
+        self.noise.extend_from_slice(&self.buffer[at..noise_end]);
+        self.buffer.drain(..noise_end);
+        if self.noise.contains(&b'\n') {
+            self.flush_noise(&mut events);
+        }
+        events
+    }
+
+    fn sequence(&mut self, frame: Frame, events: &mut Vec<Event>) {
+        if frame.seq < self.due {
+            events.push(Event::Damaged(format!("frame {} came when {} was due", frame.seq, self.due)));
+            return;
+        }
+        if frame.seq > self.due {
+            events.push(Event::Missing { from: self.due, until: frame.seq });
+        }
+        self.due = frame.seq.saturating_add(1);
+        events.push(Event::Frame(frame));
+    }
+
+    fn flush_noise(&mut self, events: &mut Vec<Event>) {
+        if !self.noise.is_empty() {
+            events.push(Event::Noise(std::mem::take(&mut self.noise)));
+        }
+    }
+}
+
+/// Where the first whole marker starts.
+fn find_marker(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(MARKER.len()).position(|window| window == MARKER)
+}
+
+/// Reads the frame whose marker `bytes` starts with.
+fn head(bytes: &[u8]) -> Head {
+    let Some((header, rest)) = bytes.split_at_checked(HEADER) else { return Head::NeedMore };
+    let (Some(seq), Some(ticks), Some(length)) = (word(header, 5), double(header, 9), word(header, 17)) else {
+        return Head::NeedMore;
+    };
+    let length = length as usize;
+    if length > MAX_PAYLOAD {
+        return Head::Bad(format!("a frame claims {length} bytes, the most is {MAX_PAYLOAD}"));
+    }
+    let Some((payload, rest)) = rest.split_at_checked(length) else { return Head::NeedMore };
+    let Some(crc) = word(rest, 0) else { return Head::NeedMore };
+    if crc32fast::hash(&bytes[MARKER.len()..HEADER + length]) != crc {
+        return Head::Bad(format!("a frame that says it is number {seq} has a bad checksum"));
+    }
+    let frame = Frame { kind: header[4], seq, ticks, payload: payload.to_vec() };
+    Head::Frame(frame, HEADER + length + CRC)
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes)
+}
+
+fn double(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests;

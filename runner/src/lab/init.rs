@@ -1,0 +1,209 @@
+//! Process 1 of the lab: loads `kvm_intel` with each parameter set and has the set run.
+//!
+//! On entry: the kernel has unpacked the initramfs of [`super::initramfs`] and executed `/init`, which is this very
+//! executable; nothing is mounted, file descriptors 0 to 2 are /dev/console, which nobody reads. Everything that
+//! happens leaves as [`Message`]s. On exit, whatever happened: the machine is powered off.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::process;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::mount::{MountFlags, mount};
+use rustix::system::{RebootCommand, delete_module, finit_module, reboot};
+
+use super::frame::MAX_PAYLOAD;
+use super::job::{self, Job};
+use super::kmsg::Kmsg;
+use super::message::Message;
+use super::modules::KVM_INTEL;
+use super::params::ParamSet;
+use super::port::{self, Sender};
+
+/// The file systems that init mounts.
+const MOUNTS: &[(&str, &str)] = &[("devtmpfs", "/dev"), ("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", "/tmp")];
+/// Where the kernel shows the parameters that are in force.
+const PARAMETERS: &str = "/sys/module/kvm_intel/parameters";
+/// How often and how long to wait for a module that is still in use: a VM's memory is freed with a delay.
+const UNLOAD_TRIES: usize = 200;
+const UNLOAD_PAUSE: Duration = Duration::from_millis(5);
+/// The guest's serial bytes are sent by the line, or in pieces of this size.
+const SERIAL_PIECE: usize = 4096;
+
+/// What whoever runs a set is told.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// The set that `kvm_intel` is loaded with.
+    pub set: &'a ParamSet,
+    /// All of its parameters as they are in force.
+    pub effective: &'a [(String, String)],
+    /// The job's arguments.
+    pub args: &'a [String],
+}
+
+/// Runs one set: gets the guest's serial bytes to the sink it is handed, and says why if the run did not complete.
+pub trait RunSet: FnMut(&Run<'_>, &mut dyn FnMut(&[u8])) -> Result<(), String> {}
+impl<F: FnMut(&Run<'_>, &mut dyn FnMut(&[u8])) -> Result<(), String>> RunSet for F {}
+
+/// Whether this process is the lab's init.
+#[must_use]
+pub fn is_init() -> bool {
+    process::id() == 1 && Path::new(job::PATH).exists()
+}
+
+/// Does the job, whatever it takes, and powers off.
+pub fn run(mut run_set: impl RunSet) -> ! {
+    // Without access to the ports there is no way to tell anyone; the runner outside sees that nothing came.
+    let Ok(sender) = Sender::open() else { stop() };
+    let sender = Arc::new(sender);
+    report_panics(&sender);
+    let last = match work(&sender, &mut run_set) {
+        Ok(()) => Message::Done,
+        Err(why) => Message::Error(why),
+    };
+    sender.send(&last);
+    port::power_off(&sender);
+    stop()
+}
+
+/// A panic, which aborts the process and with it the kernel, is told before it does.
+fn report_panics(sender: &Arc<Sender>) {
+    let sender = Arc::clone(sender);
+    std::panic::set_hook(Box::new(move |panic| {
+        sender.send_last(&Message::Error(format!("init: {panic}")));
+        port::power_off(&sender);
+        stop()
+    }));
+}
+
+/// The end on a machine that does not know Bochs' port.
+fn stop() -> ! {
+    loop {
+        let _ = reboot(RebootCommand::PowerOff);
+        thread::sleep(Duration::from_secs(1));
+    }
+}
+
+fn work(sender: &Arc<Sender>, run_set: &mut impl RunSet) -> Result<(), String> {
+    let stage = |text: &str| sender.send(&Message::Stage(text.into()));
+    stage("init");
+    for (kind, target) in MOUNTS {
+        mount(*kind, *target, *kind, MountFlags::empty(), None)
+            .map_err(|error| format!("{target} is not mounted: {error}"))?;
+    }
+    stage("mounted");
+    let job = fs::read(job::PATH).map_err(|error| error.to_string());
+    let job: Job = job
+        .and_then(|json| serde_json::from_slice(&json).map_err(|error| error.to_string()))
+        .map_err(|error| format!("{} is unreadable: {error}", job::PATH))?;
+    let kmsg = Arc::new(Kmsg::open().map_err(|error| format!("/dev/kmsg does not open: {error}"))?);
+    watch(&kmsg, sender);
+    for module in &job.modules {
+        load(module, "").map_err(|error| format!("{module} does not load: {error}"))?;
+    }
+    stage("modules");
+    for set in &job.sets {
+        let end = one_set(&job, set, sender, run_set);
+        drain(&kmsg, sender);
+        sender.send(&end);
+    }
+    Ok(())
+}
+
+/// Loads, runs and unloads; returns the message that ends the set.
+fn one_set(job: &Job, set: &ParamSet, sender: &Sender, run_set: &mut impl RunSet) -> Message {
+    let name = set.to_string();
+    let end = |failure| Message::End { set: set.to_string(), failure };
+    if let Some(why) = set.unknown_to(&job.known_params) {
+        return Message::Skip { set: name, why };
+    }
+    let line = set.module_line(&job.always);
+    if let Err(error) = load(&job.kvm_intel, &line) {
+        return end(Some(format!("kvm_intel does not load with {line}: {error}")));
+    }
+    let effective = effective();
+    let outcome = if let Some(why) = set.refused_by(&effective) {
+        Message::Skip { set: name, why }
+    } else {
+        sender.send(&Message::Begin { set: name, effective: effective.clone() });
+        let mut serial = Serial { sender, line: Vec::new() };
+        let result = run_set(&Run { set, effective: &effective, args: &job.args }, &mut |bytes| serial.take(bytes));
+        serial.flush();
+        end(result.err())
+    };
+    match unload() {
+        Ok(()) => outcome,
+        Err(error) => end(Some(format!("kvm_intel does not unload: {error}"))),
+    }
+}
+
+/// Gathers the guest's bytes to lines: a frame has 25 bytes of its own.
+struct Serial<'a> {
+    sender: &'a Sender,
+    line: Vec<u8>,
+}
+
+impl Serial<'_> {
+    fn take(&mut self, bytes: &[u8]) {
+        self.line.extend_from_slice(bytes);
+        if self.line.len() >= SERIAL_PIECE.min(MAX_PAYLOAD) || bytes.contains(&b'\n') {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.line.is_empty() {
+            self.sender.send(&Message::Serial(std::mem::take(&mut self.line)));
+        }
+    }
+}
+
+/// Passes the kernel's log on as it comes, so that it is told even if the set never ends.
+fn watch(kmsg: &Arc<Kmsg>, sender: &Arc<Sender>) {
+    let (kmsg, sender) = (Arc::clone(kmsg), Arc::clone(sender));
+    thread::spawn(move || {
+        while kmsg.wait().is_ok() {
+            drain(&kmsg, &sender);
+        }
+    });
+}
+
+fn drain(kmsg: &Kmsg, sender: &Sender) {
+    kmsg.drain(&mut |line| sender.send(&Message::Kmsg(line)));
+}
+
+fn load(path: &str, parameters: &str) -> io::Result<()> {
+    let parameters = std::ffi::CString::new(parameters)?;
+    Ok(finit_module(File::open(path)?, &parameters, 0)?)
+}
+
+/// Removes `kvm_intel`, and waits for its last user to be gone.
+fn unload() -> io::Result<()> {
+    let name = std::ffi::CString::new(KVM_INTEL)?;
+    let mut tries = 0;
+    loop {
+        match delete_module(&name, libc::O_NONBLOCK) {
+            Ok(()) => return Ok(()),
+            Err(error) if tries == UNLOAD_TRIES => return Err(error.into()),
+            Err(_) => thread::sleep(UNLOAD_PAUSE),
+        }
+        tries += 1;
+    }
+}
+
+/// Every parameter of `kvm_intel` as it is in force; one that cannot be read is left out.
+fn effective() -> Vec<(String, String)> {
+    let Ok(entries) = fs::read_dir(PARAMETERS) else { return Vec::new() };
+    let mut values: Vec<(String, String)> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let value = fs::read_to_string(entry.path()).ok()?;
+            Some((entry.file_name().into_string().ok()?, value.trim().to_string()))
+        })
+        .collect();
+    values.sort();
+    values
+}

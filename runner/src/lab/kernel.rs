@@ -1,0 +1,163 @@
+//! Which kernel the lab boots, and where its files are.
+//!
+//! A kernel is named by a Debian suite (`bookworm`), by a version (`6.1`, or exactly `6.1.0-50`), or by the user's
+//! own files. Debian's are kept in the cache folder: `kernels/PACKAGE_VERSION/` has `bzImage`, `vmlinux` (unpacked)
+//! and `modules/`; `kernels/names/NAME` says which of them a name stood for when it was first asked for. As long as
+//! both are there, neither network nor apt is used. To have a name looked up again: [`Request::refresh`], or
+//! delete its file in `names`.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{debian, vmlinux};
+use crate::vmm::Unavailable;
+
+/// What the user asked for; all fields empty: the machine's own suite.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// `--kernel`: a suite or a version.
+    pub kernel: Option<String>,
+    /// `--kernel-image`: a bzImage of the user's own.
+    pub image: Option<PathBuf>,
+    /// `--modules`: the folder with that kernel's modules.
+    pub modules: Option<PathBuf>,
+    /// `--kvm-intel`: a module to take instead of the kernel's own.
+    pub kvm_intel: Option<PathBuf>,
+    /// Look the name up again, even if the cache knows it.
+    pub refresh: bool,
+}
+
+/// A kernel whose files are there.
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    /// What the user called it, for tables.
+    pub label: String,
+    /// Its release, like `6.1.0-50-cloud-amd64`.
+    pub release: String,
+    /// The bzImage.
+    pub image: PathBuf,
+    /// The folder with its modules.
+    pub modules: PathBuf,
+    /// What to load instead of the folder's `kvm_intel`.
+    pub kvm_intel: Option<PathBuf>,
+    /// Where [`vmlinux::open`] may keep the unpacked kernel.
+    pub unpacked: Option<PathBuf>,
+}
+
+/// The cache folder: `$XDG_CACHE_HOME/maskmatch`, or `~/.cache/maskmatch`.
+///
+/// # Errors
+/// Neither variable is set.
+pub fn cache_folder() -> Result<PathBuf, Unavailable> {
+    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    base.map(|base| base.join("maskmatch")).ok_or_else(|| Unavailable {
+        why: "there is no folder to keep kernels in: neither XDG_CACHE_HOME nor HOME is set".into(),
+        mend: "set XDG_CACHE_HOME to a folder that can be written to".into(),
+    })
+}
+
+/// Finds or fetches the kernel; `progress` is told what takes time.
+///
+/// # Errors
+/// The request contradicts itself, a file is missing, or Debian's package cannot be had.
+pub fn obtain(request: &Request, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Kernel, Unavailable> {
+    let kernel = match (&request.image, &request.modules, &request.kernel) {
+        (Some(image), Some(modules), None) => own(image, modules)?,
+        (None, None, name) => fetched(name.as_deref(), request.refresh, cache, progress)?,
+        _ => {
+            return Err(Unavailable {
+                why: "the kernel is named in two ways or by halves".into(),
+                mend: "give either --kernel, or both --kernel-image and --modules".into(),
+            });
+        }
+    };
+    Ok(Kernel { kvm_intel: request.kvm_intel.clone(), ..kernel })
+}
+
+/// The user's own files.
+fn own(image: &Path, modules: &Path) -> Result<Kernel, Unavailable> {
+    Ok(Kernel {
+        label: image.file_name().unwrap_or(image.as_os_str()).to_string_lossy().into_owned(),
+        release: release(image)?,
+        image: image.to_path_buf(),
+        modules: modules.to_path_buf(),
+        kvm_intel: None,
+        unpacked: None,
+    })
+}
+
+/// A kernel of Debian's, out of the cache or into it.
+fn fetched(
+    name: Option<&str>,
+    refresh: bool,
+    cache: &Path,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Kernel, Unavailable> {
+    let name = match name {
+        Some(name) => name.to_string(),
+        None => debian::own_suite()?,
+    };
+    if name.is_empty()
+        || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.~".contains(&b))
+        || name.starts_with('.')
+    {
+        return Err(Unavailable {
+            why: format!("'{name}' names no kernel"),
+            mend: "give --kernel a Debian suite like bookworm or a version like 6.1".into(),
+        });
+    }
+    let kernels = cache.join("kernels");
+    let pointer = kernels.join("names").join(&name);
+    let known = fs::read_to_string(&pointer).ok().filter(|_| !refresh).map(|folder| kernels.join(folder.trim()));
+    let folder = if let Some(folder) = known.filter(|folder| folder.join("bzImage").is_file()) {
+        folder
+    } else {
+        let folder = debian::fetch(&debian::Wanted::parse(&name), &kernels, progress)?;
+        remember(&pointer, &folder)?;
+        folder
+    };
+    let image = folder.join("bzImage");
+    Ok(Kernel {
+        label: name,
+        release: release(&image)?,
+        image,
+        modules: folder.join("modules"),
+        kvm_intel: None,
+        unpacked: Some(folder.join("vmlinux")),
+    })
+}
+
+fn remember(pointer: &Path, folder: &Path) -> Result<(), Unavailable> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let parent = pointer.parent().unwrap_or(pointer);
+    fs::create_dir_all(parent).and_then(|()| fs::write(pointer, format!("{name}\n"))).map_err(|error| Unavailable {
+        why: format!("{} cannot be written: {error}", pointer.display()),
+        mend: "set XDG_CACHE_HOME to a folder that can be written to".into(),
+    })
+}
+
+fn release(image: &Path) -> Result<String, Unavailable> {
+    let header = fs::read(image).map_err(|error| error.to_string());
+    header.and_then(|bytes| vmlinux::release(&bytes)).map_err(|why| Unavailable {
+        why: format!("{} cannot be booted: {why}", image.display()),
+        mend: "name a Linux x86-64 bzImage with --kernel-image".into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contradictions_and_odd_names_are_sentences() {
+        let quiet = &mut |_: &str| {};
+        let half = Request { image: Some("/boot/vmlinuz".into()), ..Request::default() };
+        assert!(obtain(&half, Path::new("/nonexistent"), quiet).unwrap_err().mend.contains("--modules"));
+        for name in ["", "../x", "a b", ".x"] {
+            let odd = Request { kernel: Some(name.into()), ..Request::default() };
+            assert!(obtain(&odd, Path::new("/nonexistent"), quiet).unwrap_err().why.contains("names no kernel"));
+        }
+    }
+}

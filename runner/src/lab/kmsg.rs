@@ -1,0 +1,121 @@
+//! The kernel's log while sets are running: an oops or a warning is a result, too.
+//!
+//! Records are read from /dev/kmsg: `level,sequence,time,flags;text`, and lines starting with a space that belong to
+//! the record before (Documentation/ABI/testing/dev-kmsg).
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Mutex;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+/// The longest record that the kernel hands out.
+const RECORD: usize = 8192;
+/// Records of this level (warning) or graver are passed on.
+const WARNING: u32 = 4;
+/// Level, in the number before the first comma.
+const LEVEL_MASK: u32 = 7;
+/// What a kernel says when it is in trouble, whatever the level.
+const GRAVE: &[&str] = &[
+    "WARNING:",
+    "BUG",
+    "Oops",
+    "unchecked MSR access",
+    "Call Trace",
+    "soft lockup",
+    "hung_task",
+    "blocked for more than",
+    "general protection fault",
+    "Kernel panic",
+    "KASAN",
+    "UBSAN",
+    "rcu_preempt self-detected stall",
+    "detected stall",
+    "invalid opcode",
+    "double fault",
+];
+
+/// Whether a line of the log says that the kernel is in trouble.
+#[must_use]
+pub fn is_grave(line: &str) -> bool {
+    GRAVE.iter().any(|word| line.contains(word))
+}
+
+/// The log from the moment of opening on.
+#[derive(Debug)]
+pub struct Kmsg {
+    file: Mutex<File>,
+    /// A second handle to wait on, so that waiting does not keep others from reading.
+    waiting: File,
+}
+
+impl Kmsg {
+    /// Opens the log at its end.
+    ///
+    /// # Errors
+    /// /dev/kmsg is not there.
+    pub fn open() -> io::Result<Self> {
+        let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg")?;
+        file.seek(SeekFrom::End(0))?;
+        let waiting = file.try_clone()?;
+        Ok(Self { file: Mutex::new(file), waiting })
+    }
+
+    /// Hands every new line that is worth it to `each`.
+    pub fn drain(&self, each: &mut dyn FnMut(String)) {
+        let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut record = [0; RECORD];
+        loop {
+            match file.read(&mut record) {
+                Ok(0) => return,
+                Ok(length) => {
+                    if let Some(line) = interesting(&String::from_utf8_lossy(&record[..length])) {
+                        each(line);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // The reader was too slow and lines were overwritten; reading goes on behind the gap.
+                Err(error) if error.raw_os_error() == Some(Errno::PIPE.raw_os_error()) => {
+                    each("(lines of the kernel's log were lost here)".into());
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Waits until there may be something to drain.
+    ///
+    /// # Errors
+    /// The log cannot be waited on.
+    pub fn wait(&self) -> io::Result<()> {
+        poll(&mut [PollFd::new(&self.waiting, PollFlags::IN)], None)?;
+        Ok(())
+    }
+}
+
+/// A record's text, if its level or its words make it worth passing on.
+fn interesting(record: &str) -> Option<String> {
+    let (prefix, rest) = record.split_once(';')?;
+    let level = prefix.split(',').next()?.parse::<u32>().ok()? & LEVEL_MASK;
+    let text = rest.lines().next().unwrap_or_default();
+    (level <= WARNING || is_grave(text)).then(|| text.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_sorted_by_level_and_words() {
+        assert_eq!(interesting("4,1,2,-;kvm: odd\n SUBSYSTEM=x\n"), Some("kvm: odd".into()));
+        assert_eq!(interesting("6,1,2,-;loaded\n"), None);
+        assert_eq!(interesting("30,1,2,-;systemd says\n"), None);
+        assert_eq!(
+            interesting("6,1,2,-;unchecked MSR access error: RDMSR\n"),
+            Some("unchecked MSR access error: RDMSR".into())
+        );
+        assert_eq!(interesting("garbage"), None);
+    }
+}

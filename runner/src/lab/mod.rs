@@ -1,0 +1,29 @@
+//! The lab: real Linux/KVM inside Bochs.
+//!
+//! A stock Debian kernel boots from memory, its initramfs holds this very executable as `/init`, and as process 1
+//! that loads `kvm_intel` once for each [`params::ParamSet`], lets the built-in KVM VMM run the test image under it,
+//! and sends what happened down port 0xe9 as frames.
+//!
+//! Outside (on the user's machine), in this order:
+//! [`kernel`] (which kernel; [`debian`] fetches it), [`vmlinux`] (what to put where in memory), [`modules`],
+//! [`initramfs`], [`cmdline`], [`boot_params`], and at last [`frame::Decoder`] on what Bochs prints.
+//! Inside, as process 1: [`init`], with [`port`] and [`kmsg`]. [`job`] is what the outside tells the inside.
+
+pub mod apt;
+pub mod boot_params;
+pub mod cmdline;
+pub mod debian;
+pub mod decompress;
+pub mod external;
+pub mod frame;
+pub mod init;
+pub mod initramfs;
+pub mod job;
+pub mod kernel;
+pub mod kmod;
+pub mod kmsg;
+pub mod message;
+pub mod modules;
+pub mod params;
+pub mod port;
+pub mod vmlinux;

@@ -1,0 +1,137 @@
+//! The KVM modules of a kernel: `kvm_intel` and all it needs, in the order in which they load.
+//!
+//! Dependencies are read from the modules themselves (`depends=` in `.modinfo`): an unpacked package has no
+//! `modules.dep`, and a folder that has one says the same.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::kmod;
+use crate::vmm::Unavailable;
+
+/// The module under test.
+pub const KVM_INTEL: &str = "kvm_intel";
+/// How deep a folder of modules may be.
+const MAX_DEPTH: usize = 16;
+
+/// A module ready to be loaded.
+#[derive(Debug, Clone)]
+pub struct Module {
+    /// Its name as the kernel has it, with underscores.
+    pub name: String,
+    /// Where it was found.
+    pub file: PathBuf,
+    /// The ELF, unpacked and lean.
+    pub elf: Vec<u8>,
+    /// The parameters it has.
+    pub parameters: Vec<String>,
+}
+
+/// Finds `kvm_intel` below `folder` and everything that it needs; the last one is `kvm_intel` itself.
+/// `instead` is a file to take in its place.
+///
+/// # Errors
+/// A module is missing or unreadable.
+pub fn gather(folder: &Path, instead: Option<&Path>) -> Result<Vec<Module>, Unavailable> {
+    let mut index = HashMap::new();
+    index_folder(folder, MAX_DEPTH, &mut index);
+    if let Some(file) = instead {
+        index.insert(KVM_INTEL.to_string(), file.to_path_buf());
+    }
+    let mut loaded = Vec::new();
+    visit(KVM_INTEL, folder, &index, &mut Vec::new(), &mut loaded)?;
+    Ok(loaded)
+}
+
+/// Copies the files that [`gather`] would read from `from` to `to`, as they are.
+///
+/// # Errors
+/// As [`gather`], or the copy cannot be written.
+pub fn copy_needed(from: &Path, to: &Path) -> Result<(), Unavailable> {
+    for module in gather(from, None)? {
+        let name = module.file.file_name().unwrap_or_default();
+        fs::create_dir_all(to).and_then(|()| fs::copy(&module.file, to.join(name))).map_err(|error| Unavailable {
+            why: format!("{} cannot be copied to {}: {error}", module.file.display(), to.display()),
+            mend: "check the folder's free space and permissions".into(),
+        })?;
+    }
+    Ok(())
+}
+
+/// Adds every module file below `folder` under its name.
+fn index_folder(folder: &Path, depth: usize, index: &mut HashMap<String, PathBuf>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            if depth > 0 {
+                index_folder(&path, depth - 1, index);
+            }
+        } else if let Some(name) = module_name(&path) {
+            index.insert(name, path);
+        }
+    }
+}
+
+/// `kvm-intel.ko.xz` is `kvm_intel`; `None`: not a module's file.
+fn module_name(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let packing = [".xz", ".zst", ".gz"];
+    let name = packing.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+    Some(name.strip_suffix(".ko")?.replace('-', "_"))
+}
+
+/// Reads `name` after all it depends on. `above`: the modules on the way to it, so that a cycle ends.
+fn visit(
+    name: &str,
+    folder: &Path,
+    index: &HashMap<String, PathBuf>,
+    above: &mut Vec<String>,
+    loaded: &mut Vec<Module>,
+) -> Result<(), Unavailable> {
+    let name = name.replace('-', "_");
+    if loaded.iter().any(|module| module.name == name) || above.contains(&name) {
+        return Ok(());
+    }
+    let file = index.get(&name).ok_or_else(|| Unavailable {
+        why: format!("{} has no module {name}", folder.display()),
+        mend: "name the folder of the kernel's own modules (lib/modules/RELEASE) with --modules".into(),
+    })?;
+    let wrong = |why: String| Unavailable {
+        why: format!("{} cannot be used: {why}", file.display()),
+        mend: "name a module that was built for this kernel".into(),
+    };
+    let bytes = fs::read(file).map_err(|error| wrong(error.to_string()))?;
+    let elf = kmod::unpack(bytes).map_err(wrong)?;
+    let info = kmod::info(&elf).map_err(wrong)?;
+    above.push(name.clone());
+    for needed in kmod::dependencies(&info) {
+        visit(&needed, folder, index, above, loaded)?;
+    }
+    above.pop();
+    let parameters = kmod::parameters(&info);
+    // A module that cannot be made leaner loads all the same, only slower.
+    let elf = kmod::lean(&elf).unwrap_or(elf);
+    loaded.push(Module { name, file: file.clone(), elf, parameters });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_kernels() {
+        let name = |text: &str| module_name(Path::new(text));
+        assert_eq!(name("a/kvm-intel.ko.xz"), Some("kvm_intel".into()));
+        assert_eq!(name("irqbypass.ko"), Some("irqbypass".into()));
+        assert_eq!(name("modules.dep"), None);
+    }
+
+    #[test]
+    fn a_folder_without_the_module_is_a_sentence() {
+        let error = gather(Path::new("/nonexistent"), None).unwrap_err();
+        assert!(error.why.contains("kvm_intel"));
+    }
+}

@@ -1,0 +1,208 @@
+//! Sets of `kvm_intel` parameters: what L0 is told, and which sets are worth a run.
+//!
+//! What decides is whether L0 itself wants page faults while L2 runs: always without EPT; with EPT only if
+//! `allow_smaller_maxphyaddr` is on and the guest's MAXPHYADDR is below the host's; otherwise never. The other
+//! parameters change how vmcs12 reaches L0 (shadow VMCS) or how L2's tables are walked.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// `kvm_intel` parameters that every run has: without nesting there is nothing to test.
+const NESTED: (&str, &str) = ("nested", "1");
+/// The name under which a set says which MAXPHYADDR the guest gets; the VMM's business, not the module's.
+const GUEST_MAXPHYADDR: &str = "guest_maxphyaddr";
+/// A MAXPHYADDR below every host's (Bochs has 40), and one that real guests have had.
+const SMALLER_MAXPHYADDR: u8 = 36;
+
+/// One way to load `kvm_intel`, and the MAXPHYADDR that its guest gets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ParamSet {
+    values: Vec<(String, String)>,
+    guest_maxphyaddr: Option<u8>,
+}
+
+impl ParamSet {
+    /// The parameters as given, in order, without those that every run has.
+    #[must_use]
+    pub fn values(&self) -> &[(String, String)] {
+        &self.values
+    }
+
+    /// The MAXPHYADDR that the VMM gives the guest; `None`: the host's.
+    #[must_use]
+    pub fn guest_maxphyaddr(&self) -> Option<u8> {
+        self.guest_maxphyaddr
+    }
+
+    /// The parameter line for the kernel: `always` (see [`always`]) first, so that the set can override it.
+    #[must_use]
+    pub fn module_line(&self, always: &[(String, String)]) -> String {
+        let own = |name: &str| self.values.iter().any(|(known, _)| known == name);
+        let kept = always.iter().filter(|(name, _)| !own(name));
+        kept.chain(&self.values).map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+    }
+
+    /// If the module lacks a parameter of this set: a sentence that says which. The kernel itself would only log it.
+    #[must_use]
+    pub fn unknown_to(&self, known: &[String]) -> Option<String> {
+        let unknown: Vec<&str> =
+            self.values.iter().map(|(name, _)| name.as_str()).filter(|name| !known.iter().any(|k| k == name)).collect();
+        (!unknown.is_empty()).then(|| format!("this kernel's kvm_intel has no parameter {}", unknown.join(", ")))
+    }
+
+    /// If the loaded module has another value in force than this set asks for (`effective` is what it says): a
+    /// sentence that says which. The kernel turns off what the CPU, or another parameter, does not allow.
+    #[must_use]
+    pub fn refused_by(&self, effective: &[(String, String)]) -> Option<String> {
+        self.values.iter().find_map(|(name, wanted)| {
+            let (_, got) = effective.iter().find(|(known, got)| known == name && !is_same(wanted, got))?;
+            Some(format!("{name}={wanted} was asked for, and {name}={got} is in force"))
+        })
+    }
+}
+
+impl FromStr for ParamSet {
+    type Err = String;
+
+    /// Parses `ept=0` or `ept=1,vpid=0`; `guest_maxphyaddr=36` is the guest's.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut set = Self { values: Vec::new(), guest_maxphyaddr: None };
+        for part in text.split([',', ' ']).filter(|part| !part.is_empty()) {
+            let (name, value) = part
+                .split_once('=')
+                .filter(|(name, value)| {
+                    is_word(name) && !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic())
+                })
+                .ok_or_else(|| format!("'{part}' is not of the form name=value, like ept=0"))?;
+            let name = name.replace('-', "_");
+            if name == GUEST_MAXPHYADDR {
+                let bits = value.parse().ok().filter(|bits| (32..=52).contains(bits));
+                set.guest_maxphyaddr = Some(bits.ok_or_else(|| format!("guest_maxphyaddr={value} is not in 32..=52"))?);
+            } else if name == NESTED.0 && !is_on(value) {
+                return Err(format!("nested={value} leaves nothing to test; leave it out"));
+            } else if set.values.iter().any(|(known, _)| *known == name) {
+                return Err(format!("'{text}' names {name} twice"));
+            } else {
+                set.values.push((name, value.into()));
+            }
+        }
+        if set.values.is_empty() && set.guest_maxphyaddr.is_none() {
+            return Err("a parameter set is empty; write it like ept=0 or ept=1,vpid=0".into());
+        }
+        let smaller = set.values.iter().any(|(name, value)| name == "allow_smaller_maxphyaddr" && is_on(value));
+        if smaller && set.guest_maxphyaddr.is_none() {
+            set.guest_maxphyaddr = Some(SMALLER_MAXPHYADDR);
+        }
+        Ok(set)
+    }
+}
+
+impl fmt::Display for ParamSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts: Vec<String> = self.values.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        parts.extend(self.guest_maxphyaddr.map(|bits| format!("{GUEST_MAXPHYADDR}={bits}")));
+        f.write_str(&parts.join(","))
+    }
+}
+
+impl TryFrom<String> for ParamSet {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<ParamSet> for String {
+    fn from(set: ParamSet) -> Self {
+        set.to_string()
+    }
+}
+
+/// The parameters of every run in a Bochs of this major version.
+#[must_use]
+pub fn always(bochs_major: u32) -> Vec<(String, String)> {
+    // With APIC virtualization, guests on Bochs 3.0 do not get going.
+    let quirk = (bochs_major >= 3).then_some(("enable_apicv", "0"));
+    std::iter::once(NESTED).chain(quirk).map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+/// The sets that are run when the user names none.
+#[must_use]
+pub fn matrix(exhaustive: bool) -> Vec<ParamSet> {
+    let standard = ["ept=1", "ept=0", "allow_smaller_maxphyaddr=1", "enable_shadow_vmcs=0"];
+    let more: &[&str] = if exhaustive { &["unrestricted_guest=0", "vpid=0"] } else { &[] };
+    standard.iter().chain(more).filter_map(|text| text.parse().ok()).collect()
+}
+
+fn is_word(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// Whether a parameter's value is the one asked for: booleans are printed as Y and N, numbers in decimal.
+fn is_same(wanted: &str, got: &str) -> bool {
+    let is_off = |value: &str| matches!(value, "0" | "n" | "N" | "off");
+    match got {
+        "Y" => is_on(wanted),
+        "N" => is_off(wanted),
+        _ => wanted == got || !wanted.bytes().all(|b| b.is_ascii_digit()),
+    }
+}
+
+/// How the kernel reads a boolean parameter.
+fn is_on(value: &str) -> bool {
+    matches!(value, "1" | "y" | "Y" | "on")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_print_as_they_parse() {
+        for text in ["ept=0", "ept=1,vpid=0", "allow_smaller_maxphyaddr=1,guest_maxphyaddr=36", "guest_maxphyaddr=39"] {
+            assert_eq!(text.parse::<ParamSet>().map(|set| set.to_string()), Ok(text.to_string()));
+        }
+        let set: ParamSet = "allow_smaller_maxphyaddr=Y".parse().unwrap();
+        assert_eq!(set.guest_maxphyaddr(), Some(36));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in ["", "ept", "ept=", "=1", "ept=0,ept=1", "nested=0", "guest_maxphyaddr=99", "e\u{e9}=1"] {
+            assert!(text.parse::<ParamSet>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_module_line_nests_and_lets_the_set_override() {
+        let set: ParamSet = "ept=0".parse().unwrap();
+        assert_eq!(set.module_line(&always(2)), "nested=1 ept=0");
+        assert_eq!(set.module_line(&always(3)), "nested=1 enable_apicv=0 ept=0");
+        let set: ParamSet = "enable_apicv=1".parse().unwrap();
+        assert_eq!(set.module_line(&always(3)), "nested=1 enable_apicv=1");
+    }
+
+    #[test]
+    fn an_unknown_parameter_says_its_name() {
+        let set: ParamSet = "ept=0,warp=9".parse().unwrap();
+        assert!(set.unknown_to(&["ept".into()]).unwrap().contains("warp"));
+        assert_eq!(set.unknown_to(&["ept".into(), "warp".into()]), None);
+    }
+
+    #[test]
+    fn what_is_not_in_force_is_refused() {
+        let set: ParamSet = "ept=1,ple_gap=128".parse().unwrap();
+        let in_force = |ept: &str| vec![("ept".to_string(), ept.to_string()), ("ple_gap".into(), "128".into())];
+        assert_eq!(set.refused_by(&in_force("Y")), None);
+        assert!(set.refused_by(&in_force("N")).unwrap().contains("ept=N"));
+    }
+
+    #[test]
+    fn the_matrix_is_whole() {
+        assert_eq!((matrix(false).len(), matrix(true).len()), (4, 6));
+    }
+}

@@ -1,0 +1,62 @@
+//! `maskmatch`: boots the test image on a host, reads its log, and says pass or fail.
+//!
+//! | to find | look in |
+//! |---|---|
+//! | commands and options | [`cli`] |
+//! | which host is tested | [`l0`] |
+//! | booting and reading, step by step | [`run`], [`intake`] |
+//! | log -> verdict -> report, JSON, exit code | [`findings`], [`judge`], [`conclusion`], [`report`], [`json`], [`exit_code`] |
+//! | VMMs | [`vmm`] |
+
+mod bench;
+mod check;
+mod cli;
+mod conclusion;
+mod difference;
+mod doctor;
+mod exit_code;
+mod explain;
+mod findings;
+mod image;
+mod intake;
+mod json;
+mod judge;
+mod l0;
+mod list;
+mod output;
+mod payload;
+mod progress;
+mod report;
+mod run;
+mod setup;
+mod vmm;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+use exit_code::{Exit, Stop};
+use run::What;
+
+fn main() -> ExitCode {
+    let exit = dispatch(Cli::parse()).unwrap_or_else(|stop| {
+        output::remark(&stop.to_string());
+        stop.exit
+    });
+    exit.into()
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, Stop> {
+    let command = cli.command.unwrap_or(Command::Run(cli.run));
+    match command {
+        Command::Run(args) => run::run(What { filter: &args.filter, case: args.case }, &args.on),
+        Command::Replay(args) => run::run(What { filter: "*", case: Some(args.case) }, &args.on),
+        Command::Check(args) => check::check(&args),
+        Command::List(args) => list::list(&args),
+        Command::Explain(args) => explain::explain(&args),
+        Command::Image(args) => image::image(&args),
+        Command::Doctor => doctor::doctor(),
+        Command::Bench => bench::bench(),
+    }
+}

@@ -1,0 +1,102 @@
+//! `run` and `replay`: choose the host, boot, read the log as it comes, conclude.
+
+use std::fs::File;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use spec::case::Case;
+use spec::deviation::{Deviations, Host};
+use spec::group::Group;
+use spec::options::Options;
+use spec::plan::Profile;
+
+use crate::cli::OnArgs;
+use crate::conclusion::{Conclusion, Origin};
+use crate::exit_code::{Exit, Stop};
+use crate::intake::{Intake, Limits};
+use crate::json::Measured;
+use crate::judge::Source;
+use crate::l0::{self, Chosen};
+use crate::output::remark;
+use crate::payload;
+use crate::progress::Progress;
+use crate::vmm::{Boot, Unavailable};
+
+/// What is to run.
+#[derive(Clone, Copy, Debug)]
+pub struct What<'a> {
+    /// Which groups.
+    pub filter: &'a str,
+    /// One case in place of groups.
+    pub case: Option<Case>,
+}
+
+/// Runs and reports.
+///
+/// # Errors
+/// The options cannot be, or a file cannot be written. A host that cannot be used is a verdict: skip.
+pub fn run(what: What<'_>, on: &OnArgs) -> Result<Exit, Stop> {
+    check(what, on)?;
+    let mut log = match &on.log {
+        Some(path) => Some(File::create(path).map_err(|error| Stop::file("write", path, &error))?),
+        None => None,
+    };
+    let conclusion = match execute(what, on, log.as_mut()) {
+        Ok(conclusion) => conclusion,
+        Err(unavailable) => Conclusion::unavailable(&unavailable, on.strict),
+    };
+    conclusion.publish(on.json.as_deref())
+}
+
+fn check(what: What<'_>, on: &OnArgs) -> Result<(), Stop> {
+    l0::check(on)?;
+    if Group::selected(what.filter).next().is_none() {
+        let filter = what.filter;
+        return Err(Stop::usage(format!("no group matches '{filter}': `maskmatch list` shows them all")));
+    }
+    Ok(())
+}
+
+/// Boots the image and reads its log to the end.
+///
+/// # Errors
+/// The host cannot be used on this machine.
+pub fn execute(what: What<'_>, on: &OnArgs, log: Option<&mut File>) -> Result<Conclusion, Unavailable> {
+    let Chosen { vmm, host, options, why } = l0::choose(on)?;
+    if let Some(why) = why {
+        remark(&format!("on {}: {why}", vmm.describe()));
+    }
+    let expected = Deviations::of(host);
+    let cmdline = Options { filter: what.filter, profile: on.profile, case: what.case, known: expected }.to_string();
+    let boot = Boot {
+        elf: payload::L1_ELF,
+        cmdline: &cmdline,
+        memory_mib: on.memory,
+        limit: on.limit.unwrap_or_else(|| default_limit(on.profile, host)),
+        verbose: on.verbose,
+    };
+    let progress = if what.case.is_some() { Progress::none() } else { Progress::of_run(what.filter, on.profile) };
+    let mut intake = Intake::new(Limits::RUN, log.map(|log| log as &mut dyn Write), progress);
+    let start = Instant::now();
+    let outcome = vmm.run(&boot, &mut intake);
+    let seconds = start.elapsed().as_secs_f64();
+    if let (Some(error), Some(path)) = (&intake.log_error, &on.log) {
+        remark(&format!("the log in {} is incomplete: {error}", path.display()));
+    }
+    let read = intake.finish();
+    let outcome = outcome?;
+    let origin = Origin { l0: vmm.describe(), options, expected };
+    let measured = Measured { instructions: outcome.instructions, seconds: Some(seconds) };
+    Ok(Conclusion::new(read, Source::Run(outcome.end), on.strict, origin, measured))
+}
+
+/// Many times what a healthy host takes. Bochs runs nothing but emulated code.
+fn default_limit(profile: Profile, host: Host) -> Duration {
+    let minutes = match profile {
+        Profile::Quick => 5,
+        Profile::Standard => 30,
+        Profile::Exhaustive => 120,
+    };
+    let factor = if matches!(host, Host::Bochs { .. }) { 2 } else { 1 };
+    Duration::from_secs(60 * minutes * factor)
+}

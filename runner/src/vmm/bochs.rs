@@ -1,0 +1,157 @@
+//! Bochs: a whole PC in software, with VMX, on any machine.
+//!
+//! No BIOS, no boot loader, no disk: the project's own ROM (crate `rom`) enters the image some three hundred
+//! instructions after reset, and Bochs itself puts the image into the guest's RAM. [`machine::Machine`] says
+//! what is to be booted, for maskmatch's image and for the lab's Linux alike.
+
+use crate::payload;
+use crate::vmm::bochs::machine::{Entry, Machine, Serial};
+use crate::vmm::elf::Image;
+use crate::vmm::process::{Ended, Tail, run};
+use crate::vmm::{Boot, Flow, Outcome, Sink, Unavailable, Vmm, multiboot2_info};
+use std::process::Command;
+use std::time::Duration;
+
+mod config;
+mod execute;
+pub mod machine;
+pub mod rom;
+
+/// A model with VMX, EPT and VPID, on which Linux' KVM works too.
+pub const DEFAULT_CPU_MODEL: &str = "corei7_skylake_x";
+
+/// Bochs' smallest. The emulated UART needs a fixed time for a character, which is `ips / 11520` instructions;
+/// the fewer, the cheaper is a log.
+const IPS: u32 = 1_000_000;
+
+/// Where an image's multiboot2 information is put: behind the ROM's parameter block, below the image.
+const INFO_ADDRESS: u64 = 0x10_1000;
+
+/// The Bochs that is installed, with one of its CPU models.
+#[derive(Clone, Debug)]
+pub struct Bochs {
+    version: (u32, u32),
+    cpu_model: String,
+    rom: Vec<u8>,
+}
+
+impl Bochs {
+    /// Looks for Bochs and asks it for its version and whether it has the CPU model.
+    ///
+    /// # Errors
+    /// It is not installed, does not run, lacks the model, or lacks the debugger's `-rc` (which Debian's has).
+    pub fn find(cpu_model: Option<&str>) -> Result<Self, Unavailable> {
+        let mend = "apt-get install --no-install-recommends bochs bochs-term";
+        let models = ask(&["--help", "cpu"]).map_err(|why| Unavailable::new(why, mend))?;
+        let usage = ask(&["--help"]).map_err(|why| Unavailable::new(why, mend))?;
+        let version = parse_version(&models)
+            .or_else(|| parse_version(&usage))
+            .ok_or_else(|| Unavailable::new("bochs does not say which version it is", mend))?;
+        if !usage.lines().any(|line| line.trim_start().starts_with("-rc ")) {
+            return Err(Unavailable::new(
+                "this Bochs was built without its debugger, which maskmatch starts it by",
+                mend,
+            ));
+        }
+        let cpu_model = cpu_model.unwrap_or(DEFAULT_CPU_MODEL);
+        if !models.lines().any(|line| line.trim() == cpu_model) {
+            return Err(Unavailable::new(
+                format!("Bochs {}.{} has no CPU model {cpu_model}", version.0, version.1),
+                "bochs --help cpu",
+            ));
+        }
+        Ok(Self { version, cpu_model: cpu_model.into(), rom: rom::rom_image(payload::ROM_ELF)? })
+    }
+
+    /// Major and minor version.
+    #[must_use]
+    pub fn version(&self) -> (u32, u32) {
+        self.version
+    }
+
+    /// The CPU model.
+    #[must_use]
+    pub fn cpu_model(&self) -> &str {
+        &self.cpu_model
+    }
+
+    /// Runs a machine until it is off, dead, late, or the sink has enough.
+    ///
+    /// # Errors
+    /// Bochs could not be started, or the machine contradicts itself.
+    pub fn execute(
+        &self,
+        machine: &Machine,
+        limit: Duration,
+        verbose: bool,
+        sink: &mut dyn Sink,
+    ) -> Result<Outcome, Unavailable> {
+        execute::execute(self, machine, limit, verbose, sink)
+    }
+}
+
+impl Vmm for Bochs {
+    fn id(&self) -> &'static str {
+        "bochs"
+    }
+
+    fn describe(&self) -> String {
+        format!("Bochs {}.{}, CPU model {}", self.version.0, self.version.1, self.cpu_model)
+    }
+
+    fn run(&self, boot: &Boot, sink: &mut dyn Sink) -> Result<Outcome, Unavailable> {
+        let image = Image::parse(boot.elf)?;
+        let Some((start, _)) = image.span() else {
+            return Err(Unavailable::new("the ELF image has nothing to load", ""));
+        };
+        let machine = Machine {
+            memory_mib: boot.memory_mib,
+            ips: IPS,
+            blobs: vec![
+                (INFO_ADDRESS, multiboot2_info::build(boot.cmdline, boot.memory_mib)),
+                (start, image.flatten(0)),
+            ],
+            entry: Entry::Multiboot2 { entry: image.entry, info: INFO_ADDRESS },
+            serial: Serial::Com1,
+        };
+        self.execute(&machine, boot.limit, boot.verbose, sink)
+    }
+}
+
+/// What Bochs says when it is started with these arguments, which make it exit at once.
+fn ask(arguments: &[&str]) -> Result<String, String> {
+    let mut said = Tail::default();
+    let mut command = Command::new("bochs");
+    command.args(arguments);
+    let ended = run(&mut command, None, Duration::from_secs(20), &mut |_, bytes| {
+        said.add(bytes);
+        Flow::Continue
+    });
+    match ended {
+        Ok(Ended::Exited(_)) => Ok(said.text()),
+        Ok(_) => Err("bochs does not answer".into()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err("Bochs is not installed".into()),
+        Err(error) => Err(format!("cannot start bochs: {error}")),
+    }
+}
+
+/// The version in Bochs' banner, "Bochs x86 Emulator 2.7" or "3.0.devel".
+fn parse_version(banner: &str) -> Option<(u32, u32)> {
+    let (_, rest) = banner.split_once("Bochs x86 Emulator ")?;
+    let mut numbers = rest.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_version;
+
+    #[test]
+    fn versions_are_read_from_the_banner() {
+        assert_eq!(parse_version("=====\n      Bochs x86 Emulator 2.7\n  Built from"), Some((2, 7)));
+        assert_eq!(parse_version("Bochs x86 Emulator 3.0.devel\n"), Some((3, 0)));
+        assert_eq!(parse_version("Bochs x86 Emulator 2.6.11\n"), Some((2, 6)));
+        assert_eq!(parse_version("Bochs x86 Emulator devel"), None);
+        assert_eq!(parse_version("bash: bochs: command not found"), None);
+    }
+}

@@ -1,0 +1,227 @@
+//! One run of Bochs: its files, the process, and what its end means.
+//!
+//! Everything lives in a directory of its own that is gone afterwards. COM1 is a FIFO, so that its bytes come
+//! as they are written and a flood fills no disk. Port 0xe9 comes on Bochs' stdout among its own messages; the
+//! ROM's first line marks where the guest's output begins.
+
+use crate::vmm::bochs::Bochs;
+use crate::vmm::bochs::config::{bochsrc, names};
+use crate::vmm::bochs::machine::{Machine, Serial};
+use crate::vmm::bochs::rom::{DAMAGED, STARTED};
+use crate::vmm::process::{Ended, Source, Tail, command_line, fifo, run};
+use crate::vmm::{End, Flow, Outcome, Sink, Unavailable};
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// What Bochs' panic says when the guest asked for power-off through port 0x8900.
+const SHUTDOWN_REQUESTED: &str = "shutdown requested";
+/// What it says at a triple fault: "3rd (13) exception with no resolution".
+const TRIPLE_FAULT: &str = "exception with no resolution";
+/// No log of a run that went well is near this; the tick count stands in its last lines.
+const MAX_LOG: usize = 1 << 20;
+
+/// Runs `machine`.
+pub fn execute(
+    bochs: &Bochs,
+    machine: &Machine,
+    limit: Duration,
+    verbose: bool,
+    sink: &mut dyn Sink,
+) -> Result<Outcome, Unavailable> {
+    let failed = |error: io::Error| Unavailable::failed("prepare a directory for Bochs", error);
+    let directory = tempfile::Builder::new().prefix("maskmatch-bochs-").tempdir().map_err(failed)?;
+    let path = directory.path();
+    let config = bochsrc(machine, &bochs.cpu_model);
+    fs::write(path.join(names::CONFIG), &config).map_err(failed)?;
+    fs::write(path.join(names::DEBUGGER), "c\n").map_err(failed)?;
+    fs::write(path.join(names::ROM), &bochs.rom).map_err(failed)?;
+    machine.write_ram(&File::create(path.join(names::RAM)).map_err(failed)?)?;
+    let serial = match machine.serial {
+        Serial::Com1 => Some(fifo(&path.join(names::SERIAL)).map_err(failed)?),
+        Serial::PortE9 => None,
+    };
+
+    let mut command = Command::new("bochs");
+    command.args(["-q", "-f", names::CONFIG, "-rc", names::DEBUGGER]).current_dir(path);
+    // Sound cards are probed although none is configured; without one, ALSA would fill stderr.
+    command.env("ALSA_CONFIG_PATH", "/dev/null");
+    if verbose {
+        eprintln!("maskmatch: in {}: {} </dev/null", path.display(), command_line(&command));
+        config.lines().for_each(|line| eprintln!("maskmatch: bochsrc: {line}"));
+    }
+
+    let mut stdout = PortE9::default();
+    let mut messages = Tail::default();
+    let ended = run(&mut command, serial, limit, &mut |source, bytes| match (source, machine.serial) {
+        (Source::Stderr, _) => {
+            messages.add(bytes);
+            Flow::Continue
+        }
+        (Source::Extra, _) => sink.bytes(bytes),
+        (Source::Stdout, serial) => {
+            let guest = stdout.feed(bytes);
+            let flow = if serial == Serial::PortE9 && !guest.is_empty() { sink.bytes(&guest) } else { Flow::Continue };
+            if stdout.reset || stdout.damaged { Flow::Stop } else { flow }
+        }
+    })
+    .map_err(|error| Unavailable::failed("run bochs", error))?;
+    let rest = stdout.rest();
+    if machine.serial == Serial::PortE9 && !rest.is_empty() {
+        sink.bytes(&rest);
+    }
+    let log = read_log(&path.join(names::LOG));
+    Ok(Outcome { end: meaning(ended, limit, &stdout, &log, &messages), instructions: ticks(&log) })
+}
+
+/// The end of Bochs' own log.
+fn read_log(path: &Path) -> String {
+    let bytes = fs::read(path).unwrap_or_default();
+    String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(MAX_LOG)..]).into_owned()
+}
+
+/// The clock in the log's last line: "00011023819p[UNMAP ] >>PANIC<< ...".
+fn ticks(log: &str) -> Option<u64> {
+    let line = log.lines().rev().find(|line| line.contains(">>PANIC<<"))?;
+    line.split_once(['p', 'e', 'i', 'd'])?.0.parse().ok()
+}
+
+/// What the run's end means.
+fn meaning(ended: Ended, limit: Duration, stdout: &PortE9, log: &str, messages: &Tail) -> End {
+    let panic = log.lines().rev().find_map(|line| line.split_once(">>PANIC<< ")).map(|(_, text)| text.trim());
+    if stdout.damaged {
+        return End::Crashed("the boot ROM found that Bochs did not load the guest's memory right".into());
+    }
+    if stdout.reset {
+        return End::Crashed("the guest reset the machine".into());
+    }
+    match (ended, panic) {
+        (Ended::TimedOut, _) => End::TimedOut(limit),
+        (Ended::Stopped, _) => End::Stopped,
+        (_, Some(text)) if text.contains(SHUTDOWN_REQUESTED) => End::PoweredOff,
+        (_, Some(text)) if text.contains(TRIPLE_FAULT) => End::Crashed("the guest died of a triple fault".into()),
+        (_, Some(text)) => End::Crashed(format!("Bochs panicked: {text}")),
+        (Ended::Exited(status), None) => {
+            End::Crashed(format!("Bochs ended with {status}: {}", complaint(&messages.text())))
+        }
+    }
+}
+
+/// The line in Bochs' messages that says why it gave up: the one after "Bochs is exiting".
+fn complaint(messages: &str) -> &str {
+    let mut lines = messages.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("==="));
+    let exiting = lines.clone().skip_while(|line| !line.starts_with("Bochs is exiting")).nth(1);
+    exiting.or_else(|| lines.next_back()).unwrap_or("no message")
+}
+
+/// Tells the guest's bytes on port 0xe9 from what Bochs writes to stdout, and sees the ROM run again.
+#[derive(Debug, Default)]
+struct PortE9 {
+    started: bool,
+    /// The ROM ran a second time.
+    reset: bool,
+    /// The ROM gave up.
+    damaged: bool,
+    /// Bytes that may be the start of one of the ROM's lines.
+    pending: Vec<u8>,
+}
+
+impl PortE9 {
+    /// Takes the next bytes of stdout, gives those of the guest.
+    fn feed(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.pending.extend(bytes);
+        let mut guest = Vec::new();
+        while !self.reset && !self.damaged {
+            if let Some(at) = find(&self.pending, DAMAGED) {
+                self.damaged = true;
+                self.give(at, &mut guest);
+            } else if let Some(at) = find(&self.pending, STARTED) {
+                self.give(at, &mut guest);
+                self.pending.drain(..STARTED.len());
+                self.reset = self.started;
+                self.started = true;
+            } else {
+                let keep = (0..STARTED.len().min(self.pending.len() + 1))
+                    .rev()
+                    .find(|&count| {
+                        let tail = &self.pending[self.pending.len() - count..];
+                        STARTED.starts_with(tail) || DAMAGED.starts_with(tail)
+                    })
+                    .unwrap_or(0);
+                self.give(self.pending.len() - keep, &mut guest);
+                break;
+            }
+        }
+        guest
+    }
+
+    /// What was held back when nothing follows any more.
+    fn rest(&mut self) -> Vec<u8> {
+        let mut guest = Vec::new();
+        if !self.reset && !self.damaged {
+            self.give(self.pending.len(), &mut guest);
+        }
+        guest
+    }
+
+    /// Moves the first `count` pending bytes: to the guest's, or away if the guest does not run yet.
+    fn give(&mut self, count: usize, guest: &mut Vec<u8>) {
+        let given = self.pending.drain(..count);
+        if self.started {
+            guest.extend(given);
+        }
+    }
+}
+
+/// Where `needle` is in `bytes`.
+fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
+    bytes.windows(needle.len()).position(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PortE9, complaint, ticks};
+
+    #[test]
+    fn the_guests_bytes_are_told_from_bochs_banner_however_they_are_cut() {
+        let all = b"Bochs x86\nNext at t=0\n\nmaskmatch-rom: started\nhello\n\nmask\nbye\n";
+        for cut in 0..all.len() {
+            let mut port = PortE9::default();
+            let mut guest = port.feed(&all[..cut]);
+            guest.extend(port.feed(&all[cut..]));
+            assert_eq!(String::from_utf8_lossy(&guest), "hello\n\nmask\nbye\n", "cut at {cut}");
+            assert!(!port.reset && !port.damaged);
+            assert_eq!(port.feed(b"mask"), b"", "may be the start of the ROM's line");
+            assert_eq!(port.rest(), b"mask");
+        }
+    }
+
+    #[test]
+    fn a_second_start_is_a_reset() {
+        let mut port = PortE9::default();
+        assert_eq!(port.feed(b"\nmaskmatch-rom: started\nab\nmaskmatch-rom: started\ncd"), b"ab\n");
+        assert!(port.reset);
+        let mut port = PortE9::default();
+        assert!(port.feed(b"x\nmaskmatch-rom: damaged\n").is_empty());
+        assert!(port.damaged);
+    }
+
+    #[test]
+    fn ticks_are_read_from_the_last_panic() {
+        let log = "00000000000i[      ] hi\n00000024109p[UNMAP ] >>PANIC<< Shutdown port: shutdown requested\n";
+        assert_eq!(ticks(log), Some(24109));
+        assert_eq!(ticks("00000024109i[CPU0  ] quit\n"), None);
+        assert_eq!(ticks(""), None);
+    }
+
+    #[test]
+    fn the_reason_is_the_line_after_the_announcement() {
+        let said =
+            "ALSA lib x\n=====\nBochs is exiting with the following message:\n[      ] no such model\n=====\n0i[SIM]\n";
+        assert_eq!(complaint(said), "[      ] no such model");
+        assert_eq!(complaint("sh: not found\n\n"), "sh: not found");
+        assert_eq!(complaint(""), "no message");
+    }
+}

@@ -1,0 +1,104 @@
+//! The boot ROM as Bochs loads it, and the parameter block by which the host talks to it.
+//!
+//! The block lies at the start of the blob that Bochs puts into RAM at 1 MiB; the layout is documented in the
+//! ROM's source, and the ROM's own header says which address and mark it was built for.
+
+use crate::vmm::Unavailable;
+use crate::vmm::bochs::machine::Entry;
+use crate::vmm::elf::Image;
+
+/// The size of the image, which ends at 1 MiB.
+pub const ROM_SIZE: usize = 0x1_0000;
+/// Where the blob starts, with the parameter block.
+pub const BLOB_ADDRESS: u64 = 0x10_0000;
+/// The first line on port 0xe9: what the guest itself writes there follows.
+pub const STARTED: &[u8] = b"maskmatch-rom: started\n";
+/// The ROM found the blob not as it should be.
+pub const DAMAGED: &[u8] = b"maskmatch-rom: damaged\n";
+
+const ROM_ADDRESS: u64 = 0xf_0000;
+const HEADER: usize = 0xffe0;
+const RESET_VECTOR: usize = 0xfff0;
+const MAGIC: [u8; 4] = *b"MMRP";
+const END_MARK: [u8; 4] = *b"MMRE";
+/// What is between the ROM's parts: `hlt`.
+const FILL: u8 = 0xf4;
+
+/// Makes the 64 KiB image of the ROM's ELF file.
+///
+/// # Errors
+/// The file is no ROM that this host part understands.
+pub fn rom_image(elf: &[u8]) -> Result<Vec<u8>, Unavailable> {
+    let wrong = |what: &str| Unavailable::new(format!("the boot ROM in this executable is unusable: {what}"), "");
+    let image = Image::parse(elf)?;
+    let Some((start, end)) = image.span() else { return Err(wrong("it is empty")) };
+    if start < ROM_ADDRESS || end > ROM_ADDRESS + ROM_SIZE as u64 {
+        return Err(wrong("it lies outside the 64 KiB below 1 MiB"));
+    }
+    let mut rom = vec![FILL; ROM_SIZE];
+    let at = (start - ROM_ADDRESS) as usize;
+    let flat = image.flatten(FILL);
+    rom[at..at + flat.len()].copy_from_slice(&flat);
+    if rom[HEADER..HEADER + 4] != MAGIC || rom[HEADER + 4..HEADER + 8] != (BLOB_ADDRESS as u32).to_le_bytes() {
+        return Err(wrong("its header names another parameter block"));
+    }
+    if rom[RESET_VECTOR] != 0xea {
+        return Err(wrong("there is no far jump at the reset vector"));
+    }
+    Ok(rom)
+}
+
+/// The parameter block, for a blob that ends at `end`.
+#[must_use]
+pub fn parameters(entry: Entry, end: u32) -> Vec<u8> {
+    let (kind, address, argument) = match entry {
+        Entry::Multiboot2 { entry, info } => (1, entry, info),
+        Entry::Linux64 { entry, boot_params } => (2, entry, boot_params),
+    };
+    let mut block = MAGIC.to_vec();
+    for word in [kind, address as u32, argument as u32, end] {
+        block.extend(word.to_le_bytes());
+    }
+    block
+}
+
+/// What the blob's last bytes must be.
+#[must_use]
+pub const fn end_mark() -> [u8; 4] {
+    END_MARK
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HEADER, RESET_VECTOR, ROM_SIZE, parameters, rom_image};
+    use crate::payload;
+    use crate::vmm::bochs::machine::Entry;
+    use crate::vmm::elf::tests::file;
+
+    #[test]
+    fn the_reset_vector_jumps_into_segment_f000() {
+        let rom = rom_image(payload::ROM_ELF).unwrap();
+        assert_eq!(rom.len(), ROM_SIZE);
+        let [opcode, low, high, segment_low, segment_high] = rom[RESET_VECTOR..RESET_VECTOR + 5] else {
+            unreachable!("the slice has five bytes")
+        };
+        assert_eq!((opcode, segment_low, segment_high), (0xea, 0x00, 0xf0));
+        let target = usize::from(u16::from_le_bytes([low, high]));
+        assert_eq!(rom[target], 0xfa, "the first instruction is cli");
+        assert!(target < HEADER);
+    }
+
+    #[test]
+    fn other_files_are_no_rom() {
+        assert!(rom_image(b"").is_err());
+        assert!(rom_image(&file(0x20_0000, 0x20_0000, b"abc", 3)).is_err(), "elsewhere");
+        assert!(rom_image(&file(0xf_0000, 0xf_0000, &vec![0; 0x1_0000], 0x1_0000)).is_err(), "no header");
+        assert!(rom_image(&file(0xf_0000, 0xf_0000, &vec![0; 0x1_0000], 0x1_0001)).is_err(), "too large");
+    }
+
+    #[test]
+    fn the_parameter_block_is_five_words() {
+        let block = parameters(Entry::Linux64 { entry: 0x100_0000, boot_params: 0x11_0000 }, 0x200_0000);
+        assert_eq!(block, *b"MMRP\x02\0\0\0\0\0\0\x01\0\0\x11\0\0\0\0\x02");
+    }
+}

@@ -1,0 +1,91 @@
+//! The built-in VMM on this machine's KVM: the shortest way from the image to the nested VMX under test.
+//!
+//! One vCPU in a thread of its own, RAM in one slot, PVH entry, the kernel's interrupt controllers, COM1, and
+//! a few ports (see [`devices`]). The thread that called watches the clock and feeds the sink, so neither a
+//! hung guest nor a full sink can hold up the end.
+
+use crate::vmm::{Boot, Outcome, Sink, Unavailable, Vmm};
+use host::Host;
+
+pub mod cpuid;
+pub mod devices;
+pub mod host;
+pub mod load;
+pub mod machine;
+pub mod mmio;
+pub mod vcpu;
+pub mod watch;
+
+/// Where the scratch device is unless said otherwise: below the I/O APIC, where no RAM is.
+pub const MMIO_PAGE: u64 = 0xfeb0_0000;
+
+/// What can be varied about the VM, for L0's own wish to differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvmOptions {
+    /// The physical-address width in the guest's CPUID (leaf 0x80000008, EAX bits 7:0), if not the host's.
+    pub guest_maxphyaddr: Option<u8>,
+    /// Whether RAM's pages are tracked when written. The guest can have them write-protected again, see
+    /// [`devices`].
+    pub dirty_log: bool,
+    /// Physical address of the scratch device's page, see [`mmio`].
+    pub mmio_page: u64,
+}
+
+impl Default for KvmOptions {
+    fn default() -> Self {
+        Self { guest_maxphyaddr: None, dirty_log: false, mmio_page: MMIO_PAGE }
+    }
+}
+
+/// This machine's KVM, found fit.
+#[derive(Debug)]
+pub struct Kvm {
+    host: Host,
+    options: KvmOptions,
+}
+
+impl Kvm {
+    /// Opens KVM and checks that it offers nested VMX.
+    ///
+    /// # Errors
+    /// It is missing, not permitted, too old, or offers no VMX to guests.
+    pub fn open(options: KvmOptions) -> Result<Self, Unavailable> {
+        let host = Host::open()?;
+        host.require_vmx()?;
+        Ok(Self { host, options })
+    }
+
+    /// Opens KVM for a guest that needs no VMX.
+    ///
+    /// # Errors
+    /// As [`Kvm::open`], but for the last.
+    #[cfg(test)]
+    pub fn open_plain(options: KvmOptions) -> Result<Self, Unavailable> {
+        Ok(Self { host: Host::open()?, options })
+    }
+}
+
+impl Vmm for Kvm {
+    fn id(&self) -> &'static str {
+        "kvm"
+    }
+
+    fn describe(&self) -> String {
+        let kernel = host::kernel_release();
+        let width =
+            self.options.guest_maxphyaddr.map_or_else(String::new, |width| format!(", guest MAXPHYADDR {width}"));
+        let logging = if self.options.dirty_log { ", dirty logging" } else { "" };
+        format!("KVM of Linux {kernel}{width}{logging}")
+    }
+
+    fn run(&self, boot: &Boot, sink: &mut dyn Sink) -> Result<Outcome, Unavailable> {
+        if boot.verbose {
+            eprintln!("maskmatch: {}, {} MiB, {:?}", self.describe(), boot.memory_mib, self.options);
+        }
+        let (machine, serial) = machine::Machine::build(&self.host, self.options, boot)?;
+        watch::run(machine, &serial, boot.limit, sink)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! The I/O ports of the built-in VMM.
+//!
+//! | port | device |
+//! |---|---|
+//! | 0x3f8 to 0x3ff | COM1, IRQ 4 |
+//! | 0x604, 0x8900, 0xf4 | power off: 0x2000, the letters `Shutdown`, any value |
+//! | 0x64 | 0xfe resets the machine |
+//! | `spec::channel::PORT` | reads give the signature, writes ask the VMM for an action |
+//!
+//! Everything else reads as ones and ignores what is written.
+
+use kvm_ioctls::VmFd;
+use spec::channel;
+use std::io::{self, Write};
+use std::sync::mpsc::SyncSender;
+use vm_superio::{Serial, Trigger};
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+
+const COM1: u16 = 0x3f8;
+const COM1_LAST: u16 = 0x3ff;
+const COM1_IRQ: u32 = 4;
+const KEYBOARD_COMMAND: u16 = 0x64;
+const PULSE_RESET: u8 = 0xfe;
+const DEBUG_EXIT: u16 = 0xf4;
+const ACPI_PM1A_CONTROL: u16 = 0x604;
+const ACPI_SLEEP_ENABLE: u16 = 0x2000;
+const BOCHS_SHUTDOWN: u16 = 0x8900;
+const BOCHS_LETTERS: &[u8] = b"Shutdown";
+
+/// A piece of the log is handed on when a line ends, or when it is that long.
+const CHUNK: usize = 256;
+
+/// What the VMM has to do after an `out`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Nothing.
+    None,
+    /// End the run: the guest is off.
+    PowerOff,
+    /// End the run: the guest asked for a reset.
+    Reset,
+    /// An action code that the guest wrote to the channel's port.
+    Action(u32),
+}
+
+/// The ports.
+pub struct Ports {
+    com1: Serial<Irq, vm_superio::serial::NoEvents, LogPipe>,
+    /// How many of the letters of `Shutdown` came in order.
+    letters: usize,
+}
+
+impl Ports {
+    /// Makes the devices of `vm`; `log` gets what the guest writes to COM1.
+    ///
+    /// # Errors
+    /// KVM does not take the interrupt line.
+    pub fn new(vm: &VmFd, log: SyncSender<Vec<u8>>) -> io::Result<Self> {
+        let irq = EventFd::new(EFD_NONBLOCK)?;
+        vm.register_irqfd(&irq, COM1_IRQ).map_err(|error| io::Error::from_raw_os_error(error.errno()))?;
+        Ok(Self { com1: Serial::new(Irq(irq), LogPipe { log, line: Vec::new() }), letters: 0 })
+    }
+
+    /// The guest reads from a port.
+    pub fn read(&mut self, port: u16, data: &mut [u8]) {
+        data.fill(0xff);
+        match port {
+            COM1..=COM1_LAST => {
+                if let [byte] = data {
+                    *byte = self.com1.read((port - COM1) as u8);
+                }
+            }
+            channel::PORT if data.len() == 4 => data.copy_from_slice(&channel::SIGNATURE.to_le_bytes()),
+            _ => {}
+        }
+    }
+
+    /// The guest writes to a port.
+    pub fn write(&mut self, port: u16, data: &[u8]) -> Request {
+        match (port, data) {
+            (COM1..=COM1_LAST, [byte]) => {
+                // It fails when the log's reader is gone or loopback input overflows; both end or change nothing here.
+                let _ = self.com1.write((port - COM1) as u8, *byte);
+                Request::None
+            }
+            (DEBUG_EXIT, _) => Request::PowerOff,
+            (ACPI_PM1A_CONTROL, [low, high, ..]) if u16::from_le_bytes([*low, *high]) & ACPI_SLEEP_ENABLE != 0 => {
+                Request::PowerOff
+            }
+            (BOCHS_SHUTDOWN, letters) => {
+                for letter in letters {
+                    let expected = BOCHS_LETTERS[self.letters] == *letter;
+                    self.letters = if expected { self.letters + 1 } else { 0 };
+                    if self.letters == BOCHS_LETTERS.len() {
+                        self.letters = 0;
+                        return Request::PowerOff;
+                    }
+                }
+                Request::None
+            }
+            (KEYBOARD_COMMAND, [PULSE_RESET]) => Request::Reset,
+            (channel::PORT, &[a, b, c, d]) => Request::Action(u32::from_le_bytes([a, b, c, d])),
+            _ => Request::None,
+        }
+    }
+
+    /// Hands on what no line end has followed yet.
+    pub fn flush(&mut self) {
+        self.com1.writer_mut().send();
+    }
+}
+
+/// COM1's interrupt line.
+struct Irq(EventFd);
+
+impl Trigger for Irq {
+    type E = io::Error;
+
+    fn trigger(&self) -> io::Result<()> {
+        self.0.write(1)
+    }
+}
+
+/// Collects COM1's bytes and sends them to the thread that feeds the sink.
+struct LogPipe {
+    log: SyncSender<Vec<u8>>,
+    line: Vec<u8>,
+}
+
+impl LogPipe {
+    fn send(&mut self) {
+        if !self.line.is_empty() {
+            // The reader is gone only when the run is over; then nobody wants the bytes.
+            let _ = self.log.send(std::mem::take(&mut self.line));
+        }
+    }
+}
+
+impl Write for LogPipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.line.extend(bytes);
+        if bytes.contains(&b'\n') || self.line.len() >= CHUNK {
+            self.send();
+        }
+        Ok(bytes.len())
+    }
+
+    /// COM1 flushes after each byte; pieces that small would cost more than they show.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

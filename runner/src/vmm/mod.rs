@@ -1,0 +1,122 @@
+//! How something gets booted: one trait, one file per VMM.
+//!
+//! A VMM takes an image and a command line, hands over what the guest writes to its serial port as it comes,
+//! and says how the run ended. It never judges: whatever the end, the verdict is made of the serial log. Every
+//! run has a time limit, and no process and no file outlives it.
+//!
+//! The image is a static ELF64 at physical 2 MiB with a multiboot2 header and a PVH note; its 32-bit entry
+//! serves both protocols.
+
+use std::fmt;
+use std::time::Duration;
+
+pub mod bochs;
+pub mod elf;
+pub mod iso;
+pub mod kvm;
+pub mod multiboot2_info;
+pub mod process;
+pub mod qemu;
+
+/// What to boot, and within which limits.
+#[derive(Clone, Copy, Debug)]
+pub struct Boot<'a> {
+    /// The image: a static ELF64.
+    pub elf: &'a [u8],
+    /// Its command line.
+    pub cmdline: &'a str,
+    /// The guest's RAM.
+    pub memory_mib: u32,
+    /// How long the run may take, from the start of the VM.
+    pub limit: Duration,
+    /// Whether to echo the exact command line on stderr.
+    pub verbose: bool,
+}
+
+/// How a guest's run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The guest powered off.
+    PoweredOff,
+    /// The guest or the VMM died: one sentence.
+    Crashed(String),
+    /// The limit was reached.
+    TimedOut(Duration),
+    /// The sink had seen enough.
+    Stopped,
+}
+
+/// What is known of a run that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// How it ended.
+    pub end: End,
+    /// How many instructions the guest ran, if the VMM counts them.
+    pub instructions: Option<u64>,
+}
+
+/// Whether a run goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// Stop the VMM: the log is complete, or it floods.
+    Stop,
+}
+
+/// Takes what the guest writes to its serial port, as it comes.
+pub trait Sink {
+    /// The next bytes; they may be cut anywhere.
+    fn bytes(&mut self, serial: &[u8]) -> Flow;
+}
+
+impl<F: FnMut(&[u8]) -> Flow> Sink for F {
+    fn bytes(&mut self, serial: &[u8]) -> Flow {
+        self(serial)
+    }
+}
+
+/// Something that boots images.
+pub trait Vmm {
+    /// The name on the command line.
+    fn id(&self) -> &'static str;
+
+    /// What it is, with its version, for the report.
+    fn describe(&self) -> String;
+
+    /// Boots, and returns when the run is over.
+    ///
+    /// # Errors
+    /// The VMM could not be started at all.
+    fn run(&self, boot: &Boot, sink: &mut dyn Sink) -> Result<Outcome, Unavailable>;
+}
+
+/// Why something cannot be used on this machine, and what would mend that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unavailable {
+    /// One sentence.
+    pub why: String,
+    /// What to do: a command to paste, or a sentence. Empty if nothing helps.
+    pub mend: String,
+}
+
+impl Unavailable {
+    /// Puts the two together.
+    pub fn new(why: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { why: why.into(), mend: mend.into() }
+    }
+
+    /// An operation of this machine failed that should not.
+    pub fn failed(what: impl fmt::Display, error: impl fmt::Display) -> Self {
+        Self::new(format!("cannot {what}: {error}"), "")
+    }
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)?;
+        if self.mend.is_empty() { Ok(()) } else { write!(f, "; to mend it: {}", self.mend) }
+    }
+}
+
+impl std::error::Error for Unavailable {}

@@ -1,0 +1,262 @@
+//! A program run under watch: its output comes live, its time is limited, and it never outlives the watcher.
+//!
+//! The program gets no stdin and a process group of its own. It is killed when the limit is reached, when the
+//! watcher says stop, when the watcher's function returns for whatever reason, and by the kernel when the
+//! thread that started it dies.
+
+#![allow(unsafe_code, reason = "a child that must die with its parent has to ask for that between fork and exec")]
+
+use crate::vmm::Flow;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, mknodat, open};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// How often the child's state is looked at while it says nothing.
+const TICK: Duration = Duration::from_millis(20);
+
+/// How the program's run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It exited, or a signal of someone else killed it.
+    Exited(ExitStatus),
+    /// It was killed: the limit was reached.
+    TimedOut,
+    /// It was killed: the handler wanted it.
+    Stopped,
+}
+
+/// Where output came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The program's stdout.
+    Stdout,
+    /// The program's stderr.
+    Stderr,
+    /// The descriptor that the caller added, such as the reading end of a FIFO.
+    Extra,
+}
+
+/// The child's process group, killed when this goes out of scope.
+struct Group(Child);
+
+impl Group {
+    fn kill(&mut self) {
+        // Only an unreaped child is sure to own its id still.
+        if let Ok(None) = self.0.try_wait()
+            && let Some(pid) = Pid::from_raw(self.0.id().cast_signed())
+        {
+            let _ = kill_process_group(pid, Signal::KILL);
+            let _ = self.0.wait();
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Starts the program, hands its output to `handler` as it comes, and returns when it is dead. What was
+/// written before the end is always handed over.
+///
+/// # Errors
+/// The program could not be started, or its output could not be read.
+pub fn run(
+    command: &mut Command,
+    extra: Option<OwnedFd>,
+    limit: Duration,
+    handler: &mut dyn FnMut(Source, &[u8]) -> Flow,
+) -> io::Result<Ended> {
+    let start = Instant::now();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    // SAFETY: the closure makes one system call (prctl); it allocates nothing and takes no lock, so it is sound
+    // in the child of a process with several threads.
+    unsafe {
+        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+    }
+    let mut group = Group(command.spawn()?);
+
+    let mut sources: Vec<(Source, OwnedFd)> = Vec::new();
+    sources.extend(group.0.stdout.take().map(|pipe| (Source::Stdout, pipe.into())));
+    sources.extend(group.0.stderr.take().map(|pipe| (Source::Stderr, pipe.into())));
+    sources.extend(extra.map(|fd| (Source::Extra, fd)));
+    for (_, fd) in &sources {
+        fcntl_setfl(fd, fcntl_getfl(fd)? | OFlags::NONBLOCK)?;
+    }
+
+    loop {
+        // The child's state first: what it wrote before it died is then certain to be in the pipes.
+        let exited = group.0.try_wait()?;
+        let flow = drain(&mut sources, handler)?;
+        if flow == Flow::Stop {
+            group.kill();
+            return Ok(Ended::Stopped);
+        }
+        if let Some(status) = exited {
+            return Ok(Ended::Exited(status));
+        }
+        let left = limit.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            group.kill();
+            drain(&mut sources, handler)?;
+            return Ok(Ended::TimedOut);
+        }
+        wait(&sources, left.min(TICK))?;
+    }
+}
+
+/// Waits until a source has something to read, or for `time`.
+fn wait(sources: &[(Source, OwnedFd)], time: Duration) -> io::Result<()> {
+    let mut fds: Vec<PollFd> = sources.iter().map(|(_, fd)| PollFd::new(fd, PollFlags::IN)).collect();
+    let time = Timespec::try_from(time).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+    match poll(&mut fds, Some(&time)) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Reads what is there, at most about 1 MiB of each source, so that a flood cannot hold up the clock.
+fn drain(sources: &mut Vec<(Source, OwnedFd)>, handler: &mut dyn FnMut(Source, &[u8]) -> Flow) -> io::Result<Flow> {
+    let mut buffer = [0; 16384];
+    let mut closed = Vec::new();
+    for (index, (source, fd)) in sources.iter().enumerate() {
+        for _ in 0..64 {
+            match rustix::io::read(fd, &mut buffer) {
+                Ok(0) => {
+                    closed.push(index);
+                    break;
+                }
+                Ok(count) => {
+                    if handler(*source, &buffer[..count]) == Flow::Stop {
+                        return Ok(Flow::Stop);
+                    }
+                }
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    // A closed source would make every poll return at once.
+    for index in closed.into_iter().rev() {
+        sources.remove(index);
+    }
+    Ok(Flow::Continue)
+}
+
+/// Makes a FIFO and opens it for both directions, so that neither side ever waits for the other to open it.
+///
+/// # Errors
+/// The file system refuses it.
+pub fn fifo(path: &Path) -> io::Result<OwnedFd> {
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+    Ok(open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// The command line as one can paste it into a shell.
+#[must_use]
+pub fn command_line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| quote(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
+}
+
+/// A word that a shell takes as it is.
+#[must_use]
+pub fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+/// The last bytes of a program's messages, for a sentence about its failure.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tail(Vec<u8>);
+
+impl Tail {
+    const KEEP: usize = 8192;
+
+    /// Adds bytes, forgets the oldest.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.extend(bytes);
+        let excess = self.0.len().saturating_sub(Self::KEEP);
+        self.0.drain(..excess);
+    }
+
+    /// What is kept, as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0).into_owned()
+    }
+
+    /// The last line that says something.
+    #[must_use]
+    pub fn last_line(&self) -> String {
+        self.text().lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no message").to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ended, Source, Tail, command_line, run};
+    use crate::vmm::Flow;
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    fn shell(script: &str, limit: Duration, stop_at: Option<u8>) -> (Ended, Vec<u8>, Vec<u8>) {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let ended = run(Command::new("sh").args(["-c", script]), None, limit, &mut |source, bytes| {
+            if source == Source::Stdout {
+                out.extend(bytes);
+            } else {
+                err.extend(bytes);
+            }
+            if stop_at.is_some_and(|byte| bytes.contains(&byte)) { Flow::Stop } else { Flow::Continue }
+        });
+        (ended.unwrap(), out, err)
+    }
+
+    #[test]
+    fn nothing_is_lost_at_an_exit() {
+        let (ended, out, err) = shell("seq 20000; echo bad >&2; exit 3", Duration::from_mins(1), None);
+        assert!(matches!(ended, Ended::Exited(status) if status.code() == Some(3)));
+        assert_eq!(out.split(|byte| *byte == b'\n').count() - 1, 20000);
+        assert_eq!(err, b"bad\n");
+    }
+
+    #[test]
+    fn the_limit_kills_the_whole_group() {
+        let start = Instant::now();
+        let (ended, out, _) = shell("echo before; sleep 60 & sleep 60", Duration::from_millis(300), None);
+        assert_eq!(ended, Ended::TimedOut);
+        assert_eq!(out, b"before\n");
+        assert!(start.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_flood_can_be_stopped() {
+        let (ended, out, _) = shell("while :; do echo flood; done", Duration::from_mins(1), Some(b'f'));
+        assert_eq!(ended, Ended::Stopped);
+        assert!(out.starts_with(b"flood\n"));
+    }
+
+    #[test]
+    fn command_lines_can_be_pasted() {
+        let mut command = Command::new("bochs");
+        command.args(["-q", "a b", "it's", ""]);
+        assert_eq!(command_line(&command), r"bochs -q 'a b' 'it'\''s' ''");
+    }
+
+    #[test]
+    fn the_last_line_is_the_last_that_says_something() {
+        let mut tail = Tail::default();
+        tail.add(b"one\n two \n\n");
+        assert_eq!(tail.last_line(), "two");
+    }
+}

@@ -1,0 +1,136 @@
+//! Real boots.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use spec::group::Group;
+use spec::plan::Profile;
+
+use crate::command::{call, line};
+use crate::files::Folder;
+
+const CASE: &str = "filter.basic.long:user-write-np-pte:1,1f,6";
+
+/// The groups that run anywhere, and how many cases of them the quick profile has on a processor like Bochs'.
+const FILTERS: &str = "filter.*";
+
+fn quick_cases() -> usize {
+    Group::selected(FILTERS).map(|group| group.filter_count(Profile::Quick) * group.probes(40).count()).sum()
+}
+
+fn cases(json: &Value) -> u64 {
+    json["groups"].as_array().expect("groups").iter().filter_map(|group| group["cases"].as_u64()).sum()
+}
+
+#[test]
+fn the_quick_profile_passes_on_bochs_and_check_agrees() {
+    let folder = Folder::new();
+    let (log, json) = (folder.path("log"), folder.path("json"));
+    let quick = ["run", "--l0", "bochs", "--profile", "quick", "--filter", FILTERS];
+    let run = call(quick.into_iter().chain(["--log", &log, "--json", &json])).expect(0);
+    let groups = Group::selected(FILTERS).count();
+    assert!(run.verdict().starts_with(&format!("maskmatch: pass: {groups} groups, ")), "{run:#?}");
+    assert!(run.verdict().contains("on Bochs "), "{run:#?}");
+    assert_eq!(run.err.lines().filter(|line| line.contains("] filter.")).count(), groups, "a line per group");
+    let result = folder.json("json");
+    assert_eq!(result["verdict"], "pass");
+    assert_eq!(result["exit_code"], 0);
+    assert_eq!(result["log_sound"], true);
+    assert!(result["seconds"].as_f64().is_some_and(|seconds| seconds > 0.0));
+    assert_eq!(cases(&result), quick_cases() as u64);
+
+    let checked = call(["check", &log, "--json", &folder.path("checked")]).expect(0);
+    assert!(run.verdict().starts_with(checked.verdict()), "the same but for the host: {checked:#?}");
+    assert_eq!(folder.json("checked")["groups"], result["groups"]);
+
+    let bytes = folder.read("log");
+    let middle = bytes.len() / 2;
+    let mut flipped = bytes.clone();
+    flipped[middle] ^= 1;
+    let flipped = call(["check", &folder.write("flipped", flipped)]).expect(4);
+    assert!(flipped.verdict().starts_with("maskmatch: crash: "), "{flipped:#?}");
+    let cut = call(["check", &folder.write("cut", &bytes[..middle])]).expect(4);
+    assert!(cut.verdict().contains("no end record"), "{cut:#?}");
+    assert!(cut.verdict().contains("last seen"), "{cut:#?}");
+    assert!(cut.out.contains("filter.basic.long "), "what was seen is shown: {cut:#?}");
+}
+
+#[test]
+fn without_a_command_the_best_host_runs_and_the_choice_is_told() {
+    let run = line("--profile quick --filter filter.basic.long").expect(0);
+    assert!(run.err.lines().any(|line| line.starts_with("maskmatch: on ")), "{run:#?}");
+    assert!(run.verdict().starts_with("maskmatch: pass: 1 group, "), "{run:#?}");
+}
+
+#[test]
+fn one_case_runs_alone() {
+    let folder = Folder::new();
+    for command in [&["run", "--case", CASE][..], &["replay", CASE]] {
+        let json = folder.path("json");
+        let run = call(command.iter().copied().chain(["--l0", "bochs", "--json", &json])).expect(0);
+        assert!(run.verdict().starts_with("maskmatch: pass: 1 group, 1 case"), "{run:#?}");
+        assert_eq!(cases(&folder.json("json")), 1);
+    }
+}
+
+#[test]
+fn strictness_turns_a_known_deviation_into_a_failure() {
+    let folder = Folder::new();
+    let json = folder.path("json");
+    let run = call(["run", "--l0", "bochs", "--profile", "quick", "--strict", "--json", &json]);
+    let result = folder.json("json");
+    if result["l0"].as_str().is_some_and(|l0| l0.starts_with("Bochs 2.7")) {
+        let run = run.expect(1);
+        assert!(run.verdict().contains("rf0"), "{run:#?}");
+        assert_eq!(result["groups"][0]["known_deviations"][0]["name"], "rf0");
+        assert_eq!(result["groups"][0]["verdict"], "fail");
+    } else {
+        run.expect(0);
+    }
+}
+
+#[test]
+fn a_time_limit_ends_the_run_as_a_crash() {
+    let folder = Folder::new();
+    let json = folder.path("json");
+    let start = Instant::now();
+    let run = call(["run", "--l0", "bochs", "--profile", "exhaustive", "--limit", "0.2", "--json", &json]).expect(4);
+    assert!(start.elapsed() < Duration::from_mins(2), "it hung");
+    assert!(run.verdict().contains("the time limit of 0.2 s was reached"), "{run:#?}");
+    assert_eq!(folder.json("json")["end"], "timed-out");
+    line("run --l0 bochs --profile quick --limit 0").expect(4);
+}
+
+#[test]
+fn a_processor_without_vmx_is_a_skip_that_names_vmx() {
+    let folder = Folder::new();
+    let (log, json) = (folder.path("log"), folder.path("json"));
+    let run = call(["run", "--l0", "qemu", "--accel", "tcg", "--log", &log, "--json", &json]).expect(3);
+    assert!(run.verdict().starts_with("maskmatch: skip: "), "{run:#?}");
+    assert!(run.verdict().contains("VMX"), "{run:#?}");
+    assert!(String::from_utf8_lossy(&folder.read("log")).contains("1..0 # SKIP "));
+    assert_eq!(folder.json("json")["log_sound"], true, "the image booted and said so itself");
+    let checked = call(["check", &log]).expect(3);
+    assert!(checked.verdict().contains("VMX"), "{checked:#?}");
+}
+
+#[test]
+fn kvm_runs_or_says_in_one_sentence_why_not() {
+    for options in ["--l0 kvm", "--l0 qemu"] {
+        let run = line(&format!("run {options} --profile quick"));
+        match run.code {
+            0 => assert!(run.verdict().starts_with("maskmatch: pass: "), "{run:#?}"),
+            3 => {
+                assert!(run.verdict().starts_with("maskmatch: skip: "), "{run:#?}");
+                assert_eq!(run.out.lines().count(), 1, "{run:#?}");
+            }
+            _ => panic!("{run:#?}"),
+        }
+    }
+}
+
+#[test]
+fn a_processor_model_that_bochs_lacks_is_no_crash() {
+    let run = line("run --l0 bochs --cpu no_such_model").expect(3);
+    assert!(run.verdict().contains("no_such_model"), "{run:#?}");
+}
