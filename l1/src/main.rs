@@ -52,6 +52,9 @@ extern "sysv64" fn l1_main(loader_magic: u32, loader_info: u32) -> ! {
         Ok(vmx) => vmx,
         Err(failed) => output::end_with_error(&failed),
     };
+    if !difference::sees_every_field() {
+        output::end_with_error(&"L1 does not compare every field of a VM exit or of a delivery");
+    }
     let guest = guest::Guest::build(&cpu);
     match group::run(&options, &boot, &cpu, vmx, guest) {
         Ok(()) => output::end(),
