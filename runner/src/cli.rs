@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use spec::case::Case;
 use spec::plan::Profile;
 
+use crate::lab::params::ParamSet;
+
 /// Memory of the guest unless asked otherwise.
 pub const DEFAULT_MEMORY_MIB: u32 = 4;
 
@@ -32,6 +34,8 @@ pub struct Cli {
 pub enum Command {
     /// Boot the test image and give the verdict.
     Run(RunArgs),
+    /// Run on real Linux/KVM inside Bochs: `run --l0 lab`, on any machine.
+    Lab(RunArgs),
     /// Run one failing case again, alone.
     Replay(ReplayArgs),
     /// Give the verdict on a serial log that was made anywhere.
@@ -77,13 +81,15 @@ pub struct OnArgs {
     /// The host under test.
     #[arg(long, value_enum, default_value_t)]
     pub l0: L0,
-    /// How much is tried.
-    #[arg(long, value_parser = profile, default_value = "standard", value_name = "quick|standard|exhaustive")]
-    pub profile: Profile,
+    /// How much is tried; quick by default in the lab, standard elsewhere.
+    #[arg(long, value_parser = profile, value_name = "quick|standard|exhaustive")]
+    pub profile: Option<Profile>,
     /// With `--l0 qemu`: what QEMU runs the guest on.
     #[arg(long, value_enum, default_value_t)]
     pub accel: Accel,
-    /// With `--l0 bochs`: the processor that Bochs presents, as `bochs -help cpu` lists them.
+    #[command(flatten)]
+    pub lab: LabArgs,
+    /// With `--l0 bochs` or the lab: the processor that Bochs presents, as `bochs -help cpu` lists them.
     #[arg(long, value_name = "BOCHS_MODEL")]
     pub cpu: Option<String>,
     /// Memory of the guest, in MiB.
@@ -110,8 +116,9 @@ impl Default for OnArgs {
     fn default() -> Self {
         Self {
             l0: L0::default(),
-            profile: Profile::default(),
+            profile: None,
             accel: Accel::default(),
+            lab: LabArgs::default(),
             cpu: None,
             memory: DEFAULT_MEMORY_MIB,
             limit: None,
@@ -123,10 +130,43 @@ impl Default for OnArgs {
     }
 }
 
+impl OnArgs {
+    /// How much is tried on a host.
+    pub fn profile_for(&self, l0: L0) -> Profile {
+        self.profile.unwrap_or(if l0 == L0::Lab { Profile::Quick } else { Profile::Standard })
+    }
+}
+
+/// Options of the lab.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Options of the lab")]
+pub struct LabArgs {
+    /// Debian's kernel of a suite (bullseye, bookworm, trixie, sid) or of a version (6.1); may be repeated. By default
+    /// that of this machine's suite.
+    #[arg(long, value_name = "SUITE|VERSION")]
+    pub kernel: Vec<String>,
+    /// A kernel of your own, with --modules.
+    #[arg(long, value_name = "BZIMAGE", requires = "modules", conflicts_with = "kernel")]
+    pub kernel_image: Option<PathBuf>,
+    /// The folder with the modules of --kernel-image.
+    #[arg(long, value_name = "DIR", requires = "kernel_image")]
+    pub modules: Option<PathBuf>,
+    /// A kvm-intel.ko to be loaded in place of the kernel's.
+    #[arg(long, value_name = "FILE.ko")]
+    pub kvm_intel: Option<PathBuf>,
+    /// Parameters of kvm_intel, as in `ept=0` or `ept=1,vpid=0`; `guest_maxphyaddr=36` is the guest's; may be repeated,
+    /// each is a run of its own. By default ept=1, ept=0, allow_smaller_maxphyaddr=1 and enable_shadow_vmcs=0.
+    #[arg(long = "param", value_name = "NAME=VALUE,...")]
+    pub params: Vec<ParamSet>,
+    /// Look for a newer kernel than the one that is kept from an earlier run.
+    #[arg(long)]
+    pub refresh: bool,
+}
+
 /// The hosts under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
 pub enum L0 {
-    /// This machine's KVM if it offers nested VMX, else Bochs.
+    /// This machine's KVM if it offers nested VMX, else the lab, else Bochs.
     #[default]
     Auto,
     /// This machine's KVM, by the VMM built in here.

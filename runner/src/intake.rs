@@ -61,6 +61,11 @@ impl<'a> Intake<'a> {
         }
     }
 
+    /// Whether a limit was passed.
+    pub fn flooded(&self) -> bool {
+        self.stopped.is_some()
+    }
+
     fn end_line(&mut self) {
         let news = self.findings.line(&String::from_utf8_lossy(&self.line));
         self.line.clear();

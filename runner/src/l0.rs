@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use spec::deviation::Host;
 
-use crate::cli::{Accel, L0, OnArgs};
+use crate::cli::{Accel, L0, LabArgs, OnArgs};
 use crate::exit_code::Stop;
 use crate::setup::{self, Package};
 use crate::vmm::bochs::Bochs;
@@ -34,8 +34,14 @@ pub fn check(on: &OnArgs) -> Result<(), Stop> {
     if on.accel != Accel::default() && on.l0 != L0::Qemu {
         return Err(Stop::usage("--accel chooses what QEMU runs on: add --l0 qemu"));
     }
-    if on.cpu.is_some() && !matches!(on.l0, L0::Bochs | L0::Auto) {
+    if on.cpu.is_some() && !matches!(on.l0, L0::Bochs | L0::Lab | L0::Auto) {
         return Err(Stop::usage("--cpu names a processor of Bochs: add --l0 bochs"));
+    }
+    if on.lab != LabArgs::default() && on.l0 != L0::Lab {
+        return Err(Stop::usage("--kernel, --param and their like are the lab's: use `maskmatch lab`"));
+    }
+    if on.log.is_some() && on.l0 == L0::Lab {
+        return Err(Stop::usage("--log is for one boot, and the lab makes several: use --json"));
     }
     Ok(())
 }
@@ -58,6 +64,7 @@ pub fn choose(on: &OnArgs) -> Result<Chosen, Unavailable> {
     Ok(chosen)
 }
 
+/// Without the lab, which is more than one boot: see [`crate::run`].
 fn automatic(on: &OnArgs) -> Result<Chosen, Unavailable> {
     if on.cpu.is_some() {
         return Ok(Chosen { why: Some("--cpu names a processor of Bochs".into()), ..bochs(on.cpu.as_deref())? });
@@ -74,8 +81,16 @@ fn kvm() -> Result<Chosen, Unavailable> {
     Ok(Chosen { vmm: Box::new(vmm), host: Host::Kvm, options, why: None })
 }
 
+/// Bochs, installed if it is missing.
+///
+/// # Errors
+/// It cannot be used here.
+pub fn find_bochs(cpu: Option<&str>) -> Result<Bochs, Unavailable> {
+    found_or_installed(|| Bochs::find(cpu), setup::BOCHS)
+}
+
 fn bochs(cpu: Option<&str>) -> Result<Chosen, Unavailable> {
-    let vmm = found_or_installed(|| Bochs::find(cpu), setup::BOCHS)?;
+    let vmm = find_bochs(cpu)?;
     let (major, minor) = vmm.version();
     let cpu = cpu.map(|cpu| format!(" --cpu {cpu}")).unwrap_or_default();
     let options = format!(" --l0 {}{cpu}", vmm.id());

@@ -7,6 +7,7 @@
 //! | booting and reading, step by step | [`run`], [`intake`] |
 //! | log -> verdict -> report, JSON, exit code | [`findings`], [`judge`], [`conclusion`], [`report`], [`json`], [`exit_code`] |
 //! | VMMs | [`vmm`] |
+//! | real Linux/KVM inside Bochs | [`lab`] |
 
 mod bench;
 mod check;
@@ -22,6 +23,7 @@ mod intake;
 mod json;
 mod judge;
 mod l0;
+mod lab;
 mod list;
 mod output;
 mod payload;
@@ -35,11 +37,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, L0, OnArgs};
 use exit_code::{Exit, Stop};
 use run::What;
 
 fn main() -> ExitCode {
+    if lab::init::is_init() {
+        lab::inside::run();
+    }
     let exit = dispatch(Cli::parse()).unwrap_or_else(|stop| {
         output::remark(&stop.to_string());
         stop.exit
@@ -51,6 +56,10 @@ fn dispatch(cli: Cli) -> Result<Exit, Stop> {
     let command = cli.command.unwrap_or(Command::Run(cli.run));
     match command {
         Command::Run(args) => run::run(What { filter: &args.filter, case: args.case }, &args.on),
+        Command::Lab(args) => {
+            let on = OnArgs { l0: L0::Lab, ..args.on };
+            run::run(What { filter: &args.filter, case: args.case }, &on)
+        }
         Command::Replay(args) => run::run(What { filter: "*", case: Some(args.case) }, &args.on),
         Command::Check(args) => check::check(&args),
         Command::List(args) => list::list(&args),

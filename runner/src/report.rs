@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use spec::deviation::Deviations;
-use spec::hypothesis::Hypothesis;
+use spec::hypothesis::{FILTER_HONOURED, Hypothesis};
 use spec::log::{FAILURES_IN_FULL, Verdict};
 
 use crate::difference::differences;
@@ -37,6 +37,13 @@ impl Report<'_> {
         if !self.findings.groups.is_empty() {
             let _ = writeln!(text, "{}\n", self.table());
         }
+        text.push_str(&self.without_table());
+        text
+    }
+
+    /// The report but for the table of groups.
+    pub fn without_table(&self) -> String {
+        let mut text = String::new();
         for note in &self.findings.notes {
             let _ = writeln!(text, "note: {note}");
         }
@@ -163,6 +170,9 @@ impl Report<'_> {
 fn cause(suspect: &str) -> String {
     match Hypothesis::from_name(suspect) {
         Some(hypothesis) => format!("the host {} ({suspect})", hypothesis.meaning()),
+        None if suspect == FILTER_HONOURED => {
+            "each fault went to the right party; what is reported of it is wrong (filter-honoured)".into()
+        }
         None if suspect == "unknown" => "unknown: no single way to get filters wrong explains all of the group".into(),
         None => suspect.to_string(),
     }

@@ -10,16 +10,18 @@ use spec::group::Group;
 use spec::options::Options;
 use spec::plan::Profile;
 
-use crate::cli::OnArgs;
+use crate::cli::{L0, OnArgs};
 use crate::conclusion::{Conclusion, Origin};
 use crate::exit_code::{Exit, Stop};
 use crate::intake::{Intake, Limits};
 use crate::json::Measured;
 use crate::judge::Source;
 use crate::l0::{self, Chosen};
+use crate::lab;
 use crate::output::remark;
 use crate::payload;
 use crate::progress::Progress;
+use crate::vmm::kvm::{Kvm, KvmOptions};
 use crate::vmm::{Boot, Unavailable};
 
 /// What is to run.
@@ -37,6 +39,35 @@ pub struct What<'a> {
 /// The options cannot be, or a file cannot be written. A host that cannot be used is a verdict: skip.
 pub fn run(what: What<'_>, on: &OnArgs) -> Result<Exit, Stop> {
     check(what, on)?;
+    match on.l0 {
+        L0::Lab => match lab::command::run(what, on) {
+            Ok(exit) => exit,
+            Err(unavailable) => Conclusion::unavailable(&unavailable, on.strict).publish(on.json.as_deref()),
+        },
+        L0::Auto if on.cpu.is_none() && on.log.is_none() => automatic(what, on),
+        _ => one_boot(what, on),
+    }
+}
+
+/// This machine's KVM if it offers nested VMX, else the lab if that can be had, else Bochs.
+fn automatic(what: What<'_>, on: &OnArgs) -> Result<Exit, Stop> {
+    let on_host = |l0| OnArgs { l0, ..on.clone() };
+    let Err(no_kvm) = Kvm::open(KvmOptions::default()) else {
+        remark("this machine's KVM offers nested VMX");
+        return one_boot(what, &on_host(L0::Kvm));
+    };
+    remark(&format!("{}: the lab takes its place", no_kvm.why));
+    match lab::command::run(what, &on_host(L0::Lab)) {
+        Ok(exit) => exit,
+        Err(no_lab) => {
+            remark(&format!("{no_lab}; Bochs takes the host's place"));
+            one_boot(what, &on_host(L0::Bochs))
+        }
+    }
+}
+
+/// One boot on one host.
+fn one_boot(what: What<'_>, on: &OnArgs) -> Result<Exit, Stop> {
     let mut log = match &on.log {
         Some(path) => Some(File::create(path).map_err(|error| Stop::file("write", path, &error))?),
         None => None,
@@ -63,19 +94,20 @@ fn check(what: What<'_>, on: &OnArgs) -> Result<(), Stop> {
 /// The host cannot be used on this machine.
 pub fn execute(what: What<'_>, on: &OnArgs, log: Option<&mut File>) -> Result<Conclusion, Unavailable> {
     let Chosen { vmm, host, options, why } = l0::choose(on)?;
+    let profile = on.profile_for(on.l0);
     if let Some(why) = why {
         remark(&format!("on {}: {why}", vmm.describe()));
     }
     let expected = Deviations::of(host);
-    let cmdline = Options { filter: what.filter, profile: on.profile, case: what.case, known: expected }.to_string();
+    let cmdline = Options { filter: what.filter, profile, case: what.case, known: expected }.to_string();
     let boot = Boot {
         elf: payload::L1_ELF,
         cmdline: &cmdline,
         memory_mib: on.memory,
-        limit: on.limit.unwrap_or_else(|| default_limit(on.profile, host)),
+        limit: on.limit.unwrap_or_else(|| default_limit(profile, host)),
         verbose: on.verbose,
     };
-    let progress = if what.case.is_some() { Progress::none() } else { Progress::of_run(what.filter, on.profile) };
+    let progress = if what.case.is_some() { Progress::none() } else { Progress::of_run(what.filter, profile) };
     let mut intake = Intake::new(Limits::RUN, log.map(|log| log as &mut dyn Write), progress);
     let start = Instant::now();
     let outcome = vmm.run(&boot, &mut intake);
@@ -91,7 +123,7 @@ pub fn execute(what: What<'_>, on: &OnArgs, log: Option<&mut File>) -> Result<Co
 }
 
 /// Many times what a healthy host takes. Bochs runs nothing but emulated code.
-fn default_limit(profile: Profile, host: Host) -> Duration {
+pub fn default_limit(profile: Profile, host: Host) -> Duration {
     let minutes = match profile {
         Profile::Quick => 5,
         Profile::Standard => 30,

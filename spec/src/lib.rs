@@ -16,6 +16,7 @@
 //! | the filters that L1 asks for | [`plan`] |
 //! | what L1 and L2 must see | [`outcome`], [`deviation`] |
 //! | what a wrong host seems to do | [`hypothesis`] |
+//! | one filter for L0 and L1: merge policies, and what they are worth | [`merge`] |
 //! | names on command lines and in logs | [`group`], [`case`], [`options`], [`log`] |
 //! | the memory that L1 and L2 share | [`layout`] |
 //! | the port that reaches the VMM | [`channel`] |
@@ -34,6 +35,7 @@ pub mod host;
 pub mod hypothesis;
 pub mod layout;
 pub mod log;
+pub mod merge;
 pub mod options;
 pub mod outcome;
 pub mod page;

@@ -11,6 +11,8 @@
 
 pub mod apt;
 pub mod boot_params;
+pub mod collect;
+pub mod command;
 pub mod cmdline;
 pub mod debian;
 pub mod decompress;
@@ -18,6 +20,7 @@ pub mod external;
 pub mod frame;
 pub mod init;
 pub mod initramfs;
+pub mod inside;
 pub mod job;
 pub mod kernel;
 pub mod kmod;
@@ -26,4 +29,6 @@ pub mod message;
 pub mod modules;
 pub mod params;
 pub mod port;
+pub mod session;
+pub mod table;
 pub mod vmlinux;

@@ -24,16 +24,13 @@ pub const MMIO_PAGE: u64 = 0xfeb0_0000;
 pub struct KvmOptions {
     /// The physical-address width in the guest's CPUID (leaf 0x80000008, EAX bits 7:0), if not the host's.
     pub guest_maxphyaddr: Option<u8>,
-    /// Whether RAM's pages are tracked when written. The guest can have them write-protected again, see
-    /// [`devices`].
-    pub dirty_log: bool,
     /// Physical address of the scratch device's page, see [`mmio`].
     pub mmio_page: u64,
 }
 
 impl Default for KvmOptions {
     fn default() -> Self {
-        Self { guest_maxphyaddr: None, dirty_log: false, mmio_page: MMIO_PAGE }
+        Self { guest_maxphyaddr: None, mmio_page: MMIO_PAGE }
     }
 }
 
@@ -74,8 +71,7 @@ impl Vmm for Kvm {
         let kernel = host::kernel_release();
         let width =
             self.options.guest_maxphyaddr.map_or_else(String::new, |width| format!(", guest MAXPHYADDR {width}"));
-        let logging = if self.options.dirty_log { ", dirty logging" } else { "" };
-        format!("KVM of Linux {kernel}{width}{logging}")
+        format!("KVM of Linux {kernel}{width}")
     }
 
     fn run(&self, boot: &Boot, sink: &mut dyn Sink) -> Result<Outcome, Unavailable> {

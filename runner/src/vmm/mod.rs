@@ -66,7 +66,7 @@ pub enum Flow {
 
 /// Takes what the guest writes to its serial port, as it comes.
 pub trait Sink {
-    /// The next bytes; they may be cut anywhere.
+    /// The next bytes; they may be cut anywhere. Called without bytes now and then while nothing comes.
     fn bytes(&mut self, serial: &[u8]) -> Flow;
 }
 

@@ -41,6 +41,8 @@ pub enum Source {
     Stderr,
     /// The descriptor that the caller added, such as the reading end of a FIFO.
     Extra,
+    /// Nowhere: time has passed, and the handler may look at its clock.
+    Nothing,
 }
 
 /// The child's process group, killed when this goes out of scope.
@@ -95,7 +97,10 @@ pub fn run(
     loop {
         // The child's state first: what it wrote before it died is then certain to be in the pipes.
         let exited = group.0.try_wait()?;
-        let flow = drain(&mut sources, handler)?;
+        let mut flow = drain(&mut sources, handler)?;
+        if flow == Flow::Continue {
+            flow = handler(Source::Nothing, &[]);
+        }
         if flow == Flow::Stop {
             group.kill();
             return Ok(Ended::Stopped);

@@ -140,7 +140,7 @@ impl Vmm for Qemu {
         }
         let mut messages = Tail::default();
         let ended = run(&mut command, None, boot.limit, &mut |source, bytes| match source {
-            Source::Stdout => sink.bytes(bytes),
+            Source::Stdout | Source::Nothing => sink.bytes(bytes),
             Source::Stderr | Source::Extra => {
                 messages.add(bytes);
                 Flow::Continue

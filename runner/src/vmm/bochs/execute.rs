@@ -60,7 +60,7 @@ pub fn execute(
             messages.add(bytes);
             Flow::Continue
         }
-        (Source::Extra, _) => sink.bytes(bytes),
+        (Source::Extra | Source::Nothing, _) => sink.bytes(bytes),
         (Source::Stdout, serial) => {
             let guest = stdout.feed(bytes);
             let flow = if serial == Serial::PortE9 && !guest.is_empty() { sink.bytes(&guest) } else { Flow::Continue };

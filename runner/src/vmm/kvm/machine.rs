@@ -35,6 +35,7 @@ pub struct Machine {
     ports: Ports,
     scratch: Scratch,
     memory: GuestMemoryMmap,
+    tracked: bool,
 }
 
 impl Machine {
@@ -53,7 +54,7 @@ impl Machine {
         let vm = create_vm(host)?;
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), ram as usize)])
             .map_err(|error| Unavailable::failed("allocate the guest's memory", error))?;
-        add_ram(&vm, &memory, ram, options.dirty_log)?;
+        add_ram(&vm, &memory, ram, false)?;
         let start = load::load(&memory, boot)?;
         let vcpu = vcpu::create(&vm, 0, &cpuid::guest(&host.cpuid, &options, 0))?;
         if host.offers_vmx() {
@@ -62,7 +63,7 @@ impl Machine {
         vcpu::enter(&vcpu, start)?;
         let (sender, receiver) = sync_channel(LOG_QUEUE);
         let ports = Ports::new(&vm, sender).map_err(|error| Unavailable::failed("make COM1", error))?;
-        Ok((Self { vcpu, vm, ports, scratch: Scratch::new(options.mmio_page), memory }, receiver))
+        Ok((Self { vcpu, vm, ports, scratch: Scratch::new(options.mmio_page), memory, tracked: false }, receiver))
     }
 
     /// Runs the guest until it ends or `stop` is set.
@@ -114,7 +115,11 @@ impl Machine {
     fn act(&mut self, code: u32) {
         if code == channel::ACTION_REARM_DIRTY_LOG {
             let size = self.memory.iter().map(|region| vm_memory::GuestMemoryRegion::len(region) as usize).sum();
-            // Fetching the log protects the pages again. Without dirty logging KVM refuses, and nothing changes.
+            // The first time turns logging on. Then fetching the log protects the pages again. If KVM refuses,
+            // nothing is tracked, which no guest can tell from tracking that does not show.
+            if !self.tracked && add_ram(&self.vm, &self.memory, size as u64, true).is_ok() {
+                self.tracked = true;
+            }
             let _ = self.vm.get_dirty_log(RAM_SLOT, size);
         }
     }

@@ -33,7 +33,7 @@ fn image(code: &[u8]) -> Vec<u8> {
 
 /// Runs `code`, or nothing where there is no KVM.
 fn run(code: &[u8], limit: Duration, flow: Flow) -> Option<(Outcome, Vec<u8>)> {
-    let kvm = Kvm::open_plain(KvmOptions { dirty_log: true, ..Default::default() }).ok()?;
+    let kvm = Kvm::open_plain(KvmOptions::default()).ok()?;
     let image = image(code);
     let boot = Boot { elf: &image, cmdline: "", memory_mib: 16, limit, verbose: false };
     let mut log = Vec::new();

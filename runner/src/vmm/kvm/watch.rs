@@ -49,7 +49,12 @@ pub fn run(
                     break Some(End::Stopped);
                 }
             }
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => {
+                if sink.bytes(&[]) == Flow::Stop {
+                    wanted = false;
+                    break Some(End::Stopped);
+                }
+            }
             // The vCPU's thread is done, and everything that it sent was received.
             Err(RecvTimeoutError::Disconnected) => break None,
         }

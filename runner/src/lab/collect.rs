@@ -1,0 +1,285 @@
+//! What the lab's init tells, collected set by set while Bochs runs.
+//!
+//! A frame that is damaged or missing spoils the set that it belongs to: the set's log is then not sound, and never
+//! a pass. A kernel in trouble (an oops, a warning) while a set runs is that host's failure.
+
+use std::time::{Duration, Instant};
+
+use super::frame::{Decoder, Event};
+use super::kmsg;
+use super::message::Message;
+use crate::findings::Findings;
+use crate::intake::{Intake, Limits};
+use crate::output::remark;
+use crate::progress::Progress;
+use crate::vmm::{Flow, Sink};
+
+/// How a set ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SetEnd {
+    /// The guest's run came to its end; or why it could not.
+    Ran(Option<String>),
+    /// The kernel lacks what the set needs.
+    Skipped(String),
+    /// The lab itself went away in the midst of the set.
+    Lost,
+}
+
+/// One set that was begun.
+pub struct Collected {
+    /// The set as it prints.
+    pub set: String,
+    /// The parameters in force.
+    pub effective: Vec<(String, String)>,
+    /// What the log tells, and why reading it stopped early.
+    pub read: (Findings, Option<String>),
+    /// How it ended.
+    pub end: SetEnd,
+    /// What L0's kernel said that shows it in trouble.
+    pub trouble: Vec<String>,
+    /// Instructions from the set's begin to its end.
+    pub instructions: u64,
+}
+
+/// The set that is running.
+struct Current {
+    set: String,
+    effective: Vec<(String, String)>,
+    intake: Intake<'static>,
+    trouble: Vec<String>,
+    began: u64,
+}
+
+/// Takes what Bochs prints.
+pub struct Collector {
+    /// The sets that are over, in order.
+    pub sets: Vec<Collected>,
+    /// All sets are through.
+    pub done: bool,
+    /// Why init gave up, what was damaged, and the last words of a kernel between sets.
+    pub complaints: Vec<String>,
+    /// Instructions from reset to init.
+    pub boot_instructions: Option<u64>,
+    decoder: Decoder,
+    current: Option<Current>,
+    progress: Box<dyn Fn() -> Progress>,
+    last_frame: Instant,
+    now: u64,
+    silence: Duration,
+    stopped: Option<String>,
+}
+
+impl Collector {
+    /// Collects from a boot's start; `progress` is made anew for each set.
+    pub fn new(silence: Duration, progress: Box<dyn Fn() -> Progress>) -> Self {
+        Self {
+            sets: Vec::new(),
+            done: false,
+            complaints: Vec::new(),
+            boot_instructions: None,
+            decoder: Decoder::new(),
+            current: None,
+            progress,
+            last_frame: Instant::now(),
+            now: 0,
+            silence,
+            stopped: None,
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Frame(frame) => {
+                self.last_frame = Instant::now();
+                self.now = frame.ticks;
+                match Message::decode(&frame) {
+                    Ok(message) => self.message(message),
+                    Err(why) => self.complaints.push(why),
+                }
+            }
+            // Bochs' own words at its start and end, and the kernel's console.
+            Event::Noise(_) => {}
+            Event::Damaged(why) => self.complaints.push(why),
+            Event::Missing { from, until } => {
+                self.complaints.push(format!("frames {from} to {} were lost", until.saturating_sub(1)));
+            }
+        }
+    }
+
+    fn message(&mut self, message: Message) {
+        match message {
+            Message::Stage(stage) => {
+                if self.boot_instructions.is_none() {
+                    self.boot_instructions = Some(self.now);
+                    remark(&format!("the lab's kernel is up after {} million instructions", self.now / 1_000_000));
+                }
+                if stage == "modules" {
+                    remark("KVM is loaded");
+                }
+            }
+            Message::Begin { set, effective } => {
+                remark(&format!("kvm_intel {set}"));
+                let intake = Intake::new(Limits::RUN, None, (self.progress)());
+                self.current = Some(Current { set, effective, intake, trouble: Vec::new(), began: self.now });
+            }
+            Message::Serial(bytes) => {
+                if let Some(current) = &mut self.current {
+                    // The guest ends by itself; what floods is found by its set's limits when it is judged.
+                    let _ = current.intake.bytes(&bytes);
+                }
+            }
+            Message::Kmsg(line) => match &mut self.current {
+                Some(current) if kmsg::is_grave(&line) => current.trouble.push(line),
+                None if kmsg::is_grave(&line) => self.complaints.push(format!("L0's kernel: {line}")),
+                _ => {}
+            },
+            Message::End { set, failure } => self.end(set, SetEnd::Ran(failure)),
+            Message::Skip { set, why } => {
+                remark(&format!("kvm_intel {set}: skip: {why}"));
+                self.end(set, SetEnd::Skipped(why));
+            }
+            Message::Done => self.done = true,
+            Message::Error(why) => self.complaints.push(format!("the lab's init: {why}")),
+        }
+    }
+
+    fn end(&mut self, set: String, end: SetEnd) {
+        let current = self.current.take().filter(|current| current.set == set);
+        let collected = match current {
+            Some(current) => Collected {
+                set,
+                effective: current.effective,
+                read: current.intake.finish(),
+                end,
+                trouble: current.trouble,
+                instructions: self.now.saturating_sub(current.began),
+            },
+            None => Collected {
+                set,
+                effective: Vec::new(),
+                read: (Findings::default(), None),
+                end,
+                trouble: Vec::new(),
+                instructions: 0,
+            },
+        };
+        self.sets.push(collected);
+    }
+
+    /// The boot is over: a set that is still running is lost.
+    pub fn finish(&mut self) {
+        let rest = self.decoder.finish();
+        for event in rest {
+            self.event(event);
+        }
+        if let Some(set) = self.current.as_ref().map(|current| current.set.clone()) {
+            self.end(set, SetEnd::Lost);
+        }
+    }
+
+    /// Why the boot was stopped from outside, if it was.
+    pub fn stopped(&self) -> Option<&str> {
+        self.stopped.as_deref()
+    }
+}
+
+impl Sink for Collector {
+    fn bytes(&mut self, bytes: &[u8]) -> Flow {
+        for event in self.decoder.push(bytes) {
+            self.event(event);
+        }
+        if self.last_frame.elapsed() > self.silence {
+            self.stopped = Some(format!("L0's kernel said nothing for {} s", self.silence.as_secs()));
+        }
+        if let Some(current) = &mut self.current
+            && current.intake.flooded()
+        {
+            self.stopped = Some("the guest flooded its serial line".into());
+        }
+        if self.stopped.is_some() { Flow::Stop } else { Flow::Continue }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Collector, SetEnd};
+    use crate::lab::frame::Frame;
+    use crate::lab::message::Message;
+    use crate::progress::Progress;
+    use crate::vmm::{Flow, Sink};
+    use std::time::Duration;
+
+    fn collector() -> Collector {
+        Collector::new(Duration::from_mins(1), Box::new(Progress::none))
+    }
+
+    fn stream(messages: &[Message]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (seq, message) in (0..).zip(messages) {
+            let (kind, payload) = message.encode();
+            bytes.extend(Frame { kind, seq, ticks: u64::from(seq) * 10, payload }.encode());
+        }
+        bytes
+    }
+
+    fn begin(set: &str) -> Message {
+        Message::Begin { set: set.into(), effective: vec![("ept".into(), "Y".into())] }
+    }
+
+    fn end(set: &str) -> Message {
+        Message::End { set: set.into(), failure: None }
+    }
+
+    #[test]
+    fn sets_come_out_in_order_with_what_they_wrote() {
+        let mut collector = collector();
+        let bytes = stream(&[
+            Message::Stage("init".into()),
+            begin("ept=1"),
+            Message::Serial(b"KTAP version 1\n".to_vec()),
+            Message::Kmsg("WARNING: CPU: 0 PID: 1".into()),
+            end("ept=1"),
+            Message::Skip { set: "x=1".into(), why: "unknown".into() },
+            Message::Done,
+        ]);
+        assert_eq!(collector.bytes(&bytes), Flow::Continue);
+        collector.finish();
+        assert!(collector.done);
+        let [first, second] = &collector.sets[..] else { panic!("two sets") };
+        assert_eq!((first.set.as_str(), &first.end), ("ept=1", &SetEnd::Ran(None)));
+        assert_eq!(first.read.0.last_line, "KTAP version 1");
+        assert_eq!(first.trouble.len(), 1);
+        assert_eq!(first.instructions, 30);
+        assert_eq!(second.end, SetEnd::Skipped("unknown".into()));
+    }
+
+    #[test]
+    fn a_set_in_whose_midst_the_lab_ends_is_lost_and_kept() {
+        let mut collector = collector();
+        let _ = collector.bytes(&stream(&[begin("ept=1"), Message::Serial(b"KTAP version 1\n".to_vec())]));
+        collector.finish();
+        assert!(!collector.done);
+        assert_eq!(collector.sets[0].end, SetEnd::Lost);
+        assert_eq!(collector.sets[0].read.0.last_line, "KTAP version 1");
+    }
+
+    #[test]
+    fn a_lost_frame_is_told() {
+        let mut collector = collector();
+        let one = stream(&[begin("ept=1")]);
+        let all = stream(&[begin("ept=1"), Message::Serial(b"lost\n".to_vec()), end("ept=1")]);
+        let last = stream(&[begin("ept=1"), Message::Serial(b"lost\n".to_vec())]).len();
+        let _ = collector.bytes(&one);
+        let _ = collector.bytes(&all[last..]);
+        collector.finish();
+        assert!(!collector.complaints.is_empty());
+    }
+
+    #[test]
+    fn silence_stops_the_boot() {
+        let mut collector = Collector::new(Duration::ZERO, Box::new(Progress::none));
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(collector.bytes(b""), Flow::Stop);
+        assert!(collector.stopped().is_some());
+    }
+}

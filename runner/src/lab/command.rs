@@ -1,0 +1,136 @@
+//! `maskmatch lab`: from the command line to the table, the JSON and the exit code.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+use spec::deviation::Host;
+use spec::log::Verdict;
+use spec::options::Options;
+use spec::plan::Profile;
+
+use super::kernel::Request;
+use super::params;
+use super::session::{self, Plan, SetResult};
+use super::table;
+use crate::cli::{L0, LabArgs, OnArgs};
+use crate::exit_code::{Exit, Stop};
+use crate::json::Document;
+use crate::l0;
+use crate::output::{self, remark};
+use crate::run::{What, default_limit};
+use crate::vmm::Unavailable;
+
+/// Runs all kernels with all parameter sets. The outer error is that nothing could be run at all; the inner one,
+/// that a result cannot be written.
+///
+/// # Errors
+/// No kernel can be had, or Bochs cannot be used.
+pub fn run(what: What<'_>, on: &OnArgs) -> Result<Result<Exit, Stop>, Unavailable> {
+    let bochs = l0::find_bochs(on.cpu.as_deref())?;
+    let (major, minor) = bochs.version();
+    let profile = on.profile_for(L0::Lab);
+    let sets =
+        if on.lab.params.is_empty() { params::matrix(profile == Profile::Exhaustive) } else { on.lab.params.clone() };
+    // A boot runs all sets one after the other.
+    let limit = default_limit(profile, Host::Bochs { major, minor }) * u32::try_from(sets.len()).unwrap_or(u32::MAX);
+    let plan = Plan {
+        options: Options { filter: what.filter, profile, case: what.case, ..Options::default() },
+        memory_mib: on.memory,
+        sets,
+        limit: on.limit.unwrap_or(limit),
+        strict: on.strict,
+        verbose: on.verbose,
+    };
+    let mut results = Vec::new();
+    let mut missing: Option<Unavailable> = None;
+    for request in requests(&on.lab) {
+        match session::run(&bochs, &request, &plan) {
+            Ok(more) => results.extend(more),
+            Err(unavailable) => {
+                remark(&unavailable.to_string());
+                missing.get_or_insert(unavailable);
+            }
+        }
+    }
+    match missing {
+        Some(missing) if results.is_empty() => Err(missing),
+        missing => Ok(publish(&results, missing.as_ref(), on)),
+    }
+}
+
+/// One request for each kernel.
+fn requests(lab: &LabArgs) -> Vec<Request> {
+    let request = |kernel: Option<String>| Request {
+        kernel,
+        image: lab.kernel_image.clone(),
+        modules: lab.modules.clone(),
+        kvm_intel: lab.kvm_intel.clone(),
+        refresh: lab.refresh,
+    };
+    if lab.kernel.is_empty() {
+        return vec![request(None)];
+    }
+    lab.kernel.iter().map(|kernel| request(Some(kernel.clone()))).collect()
+}
+
+/// A kernel that could not be had spoils a pass: it was asked for.
+fn publish(results: &[SetResult], missing: Option<&Unavailable>, on: &OnArgs) -> Result<Exit, Stop> {
+    output::text(&table::text(results, on.strict))?;
+    let verdict = match table::worst(results) {
+        Verdict::Pass if missing.is_some() => Verdict::Skip,
+        verdict => verdict,
+    };
+    if let Some(missing) = missing {
+        output::text(&format!("maskmatch: {verdict}: a kernel is missing: {missing}\n"))?;
+    }
+    if let Some(path) = &on.json {
+        write_json(path, results, verdict, on.strict)?;
+    }
+    Ok(verdict.into())
+}
+
+/// The lab's result as JSON: one document as [`crate::json`] describes for each kernel and parameter set.
+#[derive(Serialize)]
+struct LabDocument<'a> {
+    l0: &'static str,
+    verdict: &'static str,
+    exit_code: u8,
+    results: Vec<LabResult<'a>>,
+}
+
+#[derive(Serialize)]
+struct LabResult<'a> {
+    kernel: &'a str,
+    params: &'a str,
+    in_force: BTreeMap<&'a str, &'a str>,
+    kernel_trouble: &'a [String],
+    #[serde(flatten)]
+    document: Document<'a>,
+}
+
+fn write_json(path: &Path, results: &[SetResult], verdict: Verdict, strict: bool) -> Result<(), Stop> {
+    let results = results.iter().map(|result| {
+        let conclusion = &result.conclusion;
+        let (l0, measured) = (&conclusion.origin.l0, conclusion.measured);
+        LabResult {
+            kernel: &result.kernel,
+            params: &result.set,
+            in_force: result.effective.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+            kernel_trouble: &result.trouble,
+            document: Document::new(
+                &conclusion.findings,
+                &conclusion.judgement,
+                &conclusion.source,
+                strict,
+                l0,
+                measured,
+            ),
+        }
+    });
+    let exit_code = Exit::from(verdict) as u8;
+    let document = LabDocument { l0: "lab", verdict: verdict.name(), exit_code, results: results.collect() };
+    let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
+    text.push('\n');
+    std::fs::write(path, text).map_err(|error| Stop::file("write", path, &error))
+}

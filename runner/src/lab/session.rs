@@ -1,0 +1,209 @@
+//! `maskmatch lab`: every kernel with every parameter set, each result kept, whatever happens to the others.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use spec::deviation::{Deviations, Host};
+use spec::log::Verdict;
+use spec::options::Options;
+
+use super::boot_params;
+use super::cmdline;
+use super::collect::{Collected, Collector, SetEnd};
+use super::initramfs;
+use super::inside::Wanted;
+use super::kernel::{self, Kernel, Request};
+use super::modules::{self, Module};
+use super::params::{self, ParamSet};
+use super::vmlinux;
+use crate::conclusion::{Conclusion, Origin};
+use crate::json::Measured;
+use crate::judge::Source;
+use crate::output::remark;
+use crate::progress::Progress;
+use crate::vmm::bochs::Bochs;
+use crate::vmm::bochs::machine::{Entry, Machine, Serial};
+use crate::vmm::{End, Unavailable};
+
+/// RAM of the machine that Linux runs in.
+const MEMORY_MIB: u32 = 256;
+/// A kernel that says nothing for so long hangs: the slowest group has a heartbeat every few seconds.
+const SILENCE: Duration = Duration::from_mins(3);
+
+/// What the lab is to do.
+pub struct Plan<'a> {
+    /// The image's options but for the known deviations.
+    pub options: Options<'a>,
+    /// RAM of the guest under test.
+    pub memory_mib: u32,
+    /// Parameter sets, in order.
+    pub sets: Vec<ParamSet>,
+    /// Time limit of each boot of a kernel.
+    pub limit: Duration,
+    /// Whether known deviations are failures.
+    pub strict: bool,
+    /// Whether to echo the command line of Bochs.
+    pub verbose: bool,
+}
+
+/// One kernel with one parameter set.
+pub struct SetResult {
+    /// The kernel's release.
+    pub kernel: String,
+    /// The set as it prints.
+    pub set: String,
+    /// The parameters in force.
+    pub effective: Vec<(String, String)>,
+    /// The verdict and what it is made of.
+    pub conclusion: Conclusion,
+    /// What L0's kernel said that shows it in trouble.
+    pub trouble: Vec<String>,
+}
+
+/// One kernel, ready to boot.
+struct Ready {
+    release: String,
+    label: String,
+    image: PathBuf,
+    unpacked: Option<PathBuf>,
+    modules: Vec<Module>,
+    init: Vec<u8>,
+}
+
+/// Runs all sets on one kernel. A boot that ends early is followed by another for the sets that are left.
+///
+/// # Errors
+/// The kernel cannot be had, or the lab not started at all.
+pub fn run(bochs: &Bochs, request: &Request, plan: &Plan<'_>) -> Result<Vec<SetResult>, Unavailable> {
+    let ready = prepare(request)?;
+    let mut results = Vec::new();
+    let mut left = plan.sets.clone();
+    while !left.is_empty() {
+        let done = boot(bochs, &ready, plan, &left)?;
+        // Without any result a second boot would end the same way.
+        let stuck = done.is_empty();
+        left.drain(..done.len().min(left.len()));
+        results.extend(done);
+        if stuck {
+            break;
+        }
+        if !left.is_empty() {
+            remark("the lab boots again for the parameter sets that are left");
+        }
+    }
+    Ok(results)
+}
+
+fn prepare(request: &Request) -> Result<Ready, Unavailable> {
+    let cache = kernel::cache_folder()?;
+    let Kernel { label, release, image, modules, kvm_intel, unpacked } =
+        kernel::obtain(request, &cache, &mut |stage| remark(stage))?;
+    let modules = modules::gather(&modules, kvm_intel.as_deref())?;
+    let init = std::env::current_exe()
+        .and_then(std::fs::read)
+        .map_err(|error| Unavailable::failed("read maskmatch's own executable", error))?;
+    Ok(Ready { release, label, image, unpacked, modules, init })
+}
+
+/// One boot of the kernel with these sets: their results as far as it came, one at least if any was begun.
+fn boot(bochs: &Bochs, ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Result<Vec<SetResult>, Unavailable> {
+    let (major, minor) = bochs.version();
+    let known = Deviations::of(Host::Bochs { major, minor });
+    let options = Options { known, ..plan.options };
+    let wanted = Wanted { cmdline: options.to_string(), memory_mib: plan.memory_mib };
+    let initramfs =
+        initramfs::build(&ready.init, &ready.modules, sets, &params::always(major), &wanted.to_args(), &[])
+            .map_err(|error| Unavailable::failed("build the lab's initramfs", error))?;
+    let vmlinux = vmlinux::open(&ready.image, ready.unpacked.as_deref())?;
+    let image = boot_params::lay_out(vmlinux, initramfs, &cmdline::command_line(""), MEMORY_MIB)?;
+    let machine = Machine {
+        memory_mib: MEMORY_MIB,
+        ips: cmdline::IPS,
+        blobs: image.blobs,
+        entry: Entry::Linux64 { entry: image.entry, boot_params: image.boot_params },
+        serial: Serial::PortE9,
+    };
+    remark(&format!("Linux {} boots in Bochs {major}.{minor}", ready.release));
+    let (filter, profile) = (plan.options.filter.to_string(), plan.options.profile);
+    let alone = plan.options.case.is_some();
+    let progress = move || if alone { Progress::none() } else { Progress::of_run(&filter, profile) };
+    let mut collector = Collector::new(SILENCE, Box::new(progress));
+    let start = Instant::now();
+    let outcome = bochs.execute(&machine, plan.limit, plan.verbose, &mut collector)?;
+    collector.finish();
+    let why = why_it_ended(&outcome.end, &collector);
+    let seconds = start.elapsed().as_secs_f64();
+    let l0 = |set: &str| format!("KVM of Linux {} with {set} in Bochs {major}.{minor}", ready.release);
+    let mut results: Vec<SetResult> = Vec::new();
+    let total: u64 = collector.sets.iter().map(|set| set.instructions).sum();
+    for collected in std::mem::take(&mut collector.sets) {
+        let share = if total == 0 { 0.0 } else { collected.instructions as f64 / total as f64 };
+        let origin = Origin {
+            l0: l0(&collected.set),
+            options: format!(" --l0 lab --kernel {} --param '{}'", ready.label, collected.set),
+            expected: known,
+        };
+        let measured = Measured { instructions: Some(collected.instructions), seconds: Some(seconds * share) };
+        results.push(conclude(collected, &ready.release, &why, plan.strict, origin, measured));
+    }
+    if results.is_empty() {
+        let Some(first) = sets.first() else { return Ok(results) };
+        let set = first.to_string();
+        let origin = Origin { l0: l0(&set), ..Origin::default() };
+        let source = Source::Run(End::Crashed(why));
+        let conclusion = Conclusion::new(<_>::default(), source, plan.strict, origin, Measured::default());
+        results.push(SetResult {
+            kernel: ready.release.clone(),
+            set,
+            effective: Vec::new(),
+            conclusion,
+            trouble: Vec::new(),
+        });
+    }
+    Ok(results)
+}
+
+/// The boot's end as a sentence, for the set that it cut off.
+fn why_it_ended(end: &End, collector: &Collector) -> String {
+    let mut why = match (collector.stopped(), end) {
+        (Some(stopped), _) => stopped.to_string(),
+        (None, End::PoweredOff) => "the lab powered off".into(),
+        (None, End::Crashed(how)) => format!("the lab's machine crashed: {how}"),
+        (None, End::TimedOut(limit)) => format!("the time limit of {} s was reached", limit.as_secs_f64()),
+        (None, End::Stopped) => "the lab was stopped".into(),
+    };
+    for complaint in &collector.complaints {
+        why.push_str("; ");
+        why.push_str(complaint);
+    }
+    why
+}
+
+fn conclude(
+    collected: Collected,
+    release: &str,
+    why: &str,
+    strict: bool,
+    origin: Origin,
+    measured: Measured,
+) -> SetResult {
+    let Collected { set, effective, read, end, trouble, .. } = collected;
+    let kernel = release.to_string();
+    let mut conclusion = match end {
+        SetEnd::Skipped(reason) => {
+            let mut skipped = Conclusion::unavailable(&Unavailable::new(reason, ""), strict);
+            skipped.origin = origin;
+            skipped
+        }
+        SetEnd::Ran(None) => Conclusion::new(read, Source::Run(End::PoweredOff), strict, origin, measured),
+        SetEnd::Ran(Some(failure)) => Conclusion::new(read, Source::Run(End::Crashed(failure)), strict, origin, measured),
+        SetEnd::Lost => Conclusion::new(read, Source::Run(End::Crashed(why.into())), strict, origin, measured),
+    };
+    if let Some(first) = trouble.first()
+        && conclusion.judgement.verdict < Verdict::Fail
+    {
+        conclusion.judgement.verdict = Verdict::Fail;
+        conclusion.judgement.sentence = format!("L0's kernel is in trouble: {first}");
+    }
+    SetResult { kernel, set, effective, conclusion, trouble }
+}
