@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use spec::case::Case;
+use spec::filter::Filter;
 use spec::plan::Profile;
 
 use crate::lab::params::ParamSet;
@@ -44,6 +45,8 @@ pub enum Command {
     List(ListArgs),
     /// Tell what a case does, what the manual says about it, and what must happen.
     Explain(ExplainArgs),
+    /// Tell what merge policies make of two parties' filters, and what it costs.
+    Merge(MergeArgs),
     /// Write the test image, to boot it in any VMM or on bare metal.
     Image(ImageArgs),
     /// Tell what this machine can run, and how to mend what it cannot.
@@ -240,6 +243,29 @@ pub struct ExplainArgs {
     pub case: Case,
     #[command(flatten)]
     pub processor: ProcessorArgs,
+}
+
+/// Options of `merge`.
+///
+/// A filter can be written in words (`P,!RSVD` for faults with P set and RSVD clear, `!(P,RSVD)` for all others than
+/// those with both, `all`, `none`), as fields (`eb=0 mask=0x1 match=0x1`), and as in logs (`0,1,1`).
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// L0's need; more than once: all faults that any of them wants; left out: none.
+    #[arg(long, value_name = "FILTER", value_parser = crate::merge::parse, conflicts_with = "survey")]
+    pub l0: Vec<Filter>,
+    /// L1's filter, as its vmcs12 has it.
+    #[arg(long, value_name = "FILTER", value_parser = crate::merge::parse, required_unless_present = "survey", conflicts_with = "survey")]
+    pub l1: Option<Filter>,
+    /// What vmcs02 has before: one of the policies does not always write it.
+    #[arg(long, value_name = "FILTER", value_parser = crate::merge::parse, default_value = "eb=0 mask=0 match=0")]
+    pub before: Filter,
+    /// Write merge.md and merge.svg: all of L1's filters against what hosts need.
+    #[arg(long)]
+    pub survey: bool,
+    /// With `--survey`: the folder of both files.
+    #[arg(long, value_name = "DIR", default_value = "docs", requires = "survey")]
+    pub out: PathBuf,
 }
 
 /// What of the processor decides which stimuli there are.

@@ -61,6 +61,11 @@ impl<'a> Intake<'a> {
         }
     }
 
+    /// What was read so far.
+    pub fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
     /// Whether a limit was passed.
     pub fn flooded(&self) -> bool {
         self.stopped.is_some()

@@ -25,6 +25,7 @@ mod judge;
 mod l0;
 mod lab;
 mod list;
+mod merge;
 mod output;
 mod payload;
 mod progress;
@@ -65,6 +66,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Stop> {
         Command::List(args) => list::list(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Image(args) => image::image(&args),
+        Command::Merge(args) => merge::merge(&args),
         Command::Doctor => doctor::doctor(),
         Command::Bench => bench::bench(),
     }

@@ -3,6 +3,7 @@
 //! A frame that is damaged or missing spoils the set that it belongs to: the set's log is then not sound, and never
 //! a pass. A kernel in trouble (an oops, a warning) while a set runs is that host's failure.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::frame::{Decoder, Event};
@@ -25,6 +26,23 @@ pub enum SetEnd {
     Lost,
 }
 
+/// A line of L0's kernel that shows it in trouble.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The line.
+    pub line: String,
+    /// Where the guest was.
+    pub place: String,
+    /// How often it came there.
+    pub times: u64,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} times, first {})", self.line, self.times, self.place)
+    }
+}
+
 /// One set that was begun.
 pub struct Collected {
     /// The set as it prints.
@@ -36,7 +54,7 @@ pub struct Collected {
     /// How it ended.
     pub end: SetEnd,
     /// What L0's kernel said that shows it in trouble.
-    pub trouble: Vec<String>,
+    pub trouble: Vec<Trouble>,
     /// Instructions from the set's begin to its end.
     pub instructions: u64,
 }
@@ -46,7 +64,7 @@ struct Current {
     set: String,
     effective: Vec<(String, String)>,
     intake: Intake<'static>,
-    trouble: Vec<String>,
+    trouble: Vec<Trouble>,
     began: u64,
 }
 
@@ -66,12 +84,13 @@ pub struct Collector {
     last_frame: Instant,
     now: u64,
     silence: Duration,
+    verbose: bool,
     stopped: Option<String>,
 }
 
 impl Collector {
-    /// Collects from a boot's start; `progress` is made anew for each set.
-    pub fn new(silence: Duration, progress: Box<dyn Fn() -> Progress>) -> Self {
+    /// Collects from a boot's start; `progress` is made anew for each set. If `verbose`, the kernel's lines are shown.
+    pub fn new(silence: Duration, progress: Box<dyn Fn() -> Progress>, verbose: bool) -> Self {
         Self {
             sets: Vec::new(),
             done: false,
@@ -83,6 +102,7 @@ impl Collector {
             last_frame: Instant::now(),
             now: 0,
             silence,
+            verbose,
             stopped: None,
         }
     }
@@ -128,11 +148,7 @@ impl Collector {
                     let _ = current.intake.bytes(&bytes);
                 }
             }
-            Message::Kmsg(line) => match &mut self.current {
-                Some(current) if kmsg::is_grave(&line) => current.trouble.push(line),
-                None if kmsg::is_grave(&line) => self.complaints.push(format!("L0's kernel: {line}")),
-                _ => {}
-            },
+            Message::Kmsg(line) => self.kernel_line(&line),
             Message::End { set, failure } => self.end(set, SetEnd::Ran(failure)),
             Message::Skip { set, why } => {
                 remark(&format!("kvm_intel {set}: skip: {why}"));
@@ -140,6 +156,26 @@ impl Collector {
             }
             Message::Done => self.done = true,
             Message::Error(why) => self.complaints.push(format!("the lab's init: {why}")),
+        }
+    }
+
+    /// What L0's kernel logged. Trouble is told once for each group that it came in, with the last heartbeat.
+    fn kernel_line(&mut self, line: &str) {
+        if self.verbose {
+            remark(&format!("L0's kernel: {line}"));
+        }
+        if !kmsg::is_grave(line) {
+            return;
+        }
+        let Some(current) = &mut self.current else {
+            self.complaints.push(format!("L0's kernel: {line}"));
+            return;
+        };
+        let place = current.intake.findings().last_seen().unwrap_or_else(|| "before the log".into());
+        let line = line.trim();
+        match current.trouble.iter_mut().find(|known| known.line == line && known.place == place) {
+            Some(known) => known.times += 1,
+            None => current.trouble.push(Trouble { line: line.into(), place, times: 1 }),
         }
     }
 
@@ -210,7 +246,7 @@ mod tests {
     use std::time::Duration;
 
     fn collector() -> Collector {
-        Collector::new(Duration::from_mins(1), Box::new(Progress::none))
+        Collector::new(Duration::from_mins(1), Box::new(Progress::none), false)
     }
 
     fn stream(messages: &[Message]) -> Vec<u8> {
@@ -277,7 +313,7 @@ mod tests {
 
     #[test]
     fn silence_stops_the_boot() {
-        let mut collector = Collector::new(Duration::ZERO, Box::new(Progress::none));
+        let mut collector = Collector::new(Duration::ZERO, Box::new(Progress::none), false);
         std::thread::sleep(Duration::from_millis(2));
         assert_eq!(collector.bytes(b""), Flow::Stop);
         assert!(collector.stopped().is_some());

@@ -104,7 +104,7 @@ struct LabResult<'a> {
     kernel: &'a str,
     params: &'a str,
     in_force: BTreeMap<&'a str, &'a str>,
-    kernel_trouble: &'a [String],
+    kernel_trouble: Vec<String>,
     #[serde(flatten)]
     document: Document<'a>,
 }
@@ -117,7 +117,7 @@ fn write_json(path: &Path, results: &[SetResult], verdict: Verdict, strict: bool
             kernel: &result.kernel,
             params: &result.set,
             in_force: result.effective.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
-            kernel_trouble: &result.trouble,
+            kernel_trouble: result.trouble.iter().map(ToString::to_string).collect(),
             document: Document::new(
                 &conclusion.findings,
                 &conclusion.judgement,

@@ -9,7 +9,7 @@ use spec::options::Options;
 
 use super::boot_params;
 use super::cmdline;
-use super::collect::{Collected, Collector, SetEnd};
+use super::collect::{Collected, Collector, SetEnd, Trouble};
 use super::initramfs;
 use super::inside::Wanted;
 use super::kernel::{self, Kernel, Request};
@@ -57,7 +57,7 @@ pub struct SetResult {
     /// The verdict and what it is made of.
     pub conclusion: Conclusion,
     /// What L0's kernel said that shows it in trouble.
-    pub trouble: Vec<String>,
+    pub trouble: Vec<Trouble>,
 }
 
 /// One kernel, ready to boot.
@@ -127,7 +127,7 @@ fn boot(bochs: &Bochs, ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Res
     let (filter, profile) = (plan.options.filter.to_string(), plan.options.profile);
     let alone = plan.options.case.is_some();
     let progress = move || if alone { Progress::none() } else { Progress::of_run(&filter, profile) };
-    let mut collector = Collector::new(SILENCE, Box::new(progress));
+    let mut collector = Collector::new(SILENCE, Box::new(progress), plan.verbose);
     let start = Instant::now();
     let outcome = bochs.execute(&machine, plan.limit, plan.verbose, &mut collector)?;
     collector.finish();

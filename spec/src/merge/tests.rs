@@ -161,7 +161,7 @@ fn any_filter() -> impl Strategy<Value = Filter> {
     (any::<bool>(), mask, prop_oneof![Just(0), Just(u32::MAX), Just(0x9), any::<u32>()], any::<bool>()).prop_map(
         |(eb, mask, matching, outside)| {
             let within = matching & mask;
-            Filter::new(eb, mask, if outside && matching & 0xff == 0 { matching } else { within })
+            Filter::new(eb, mask, if outside && matching.trailing_zeros() >= 8 { matching } else { within })
         },
     )
 }
