@@ -12,6 +12,7 @@ use spec::hypothesis::Suspects;
 use spec::log::{CRC32, Counts, FAILURES_IN_FULL};
 use spec::options::Options;
 use spec::outcome::{Observed, Outcome};
+use spec::stimulus::Stimulus;
 
 use crate::cpu::Cpu;
 use crate::guest::Guest;
@@ -85,17 +86,17 @@ impl Machine<'_> {
         let mut tried = Tried::new(group);
         let started;
         match group {
-            Group::Filter { setting, .. } => {
+            Group::Filter { family, setting } => {
                 if let Some(reason) = self.cpu.lacks(setting.mode) {
                     log().skip(number, &group, &reason);
                     return Ok(());
                 }
-                let stimulus = only.and_then(|case| match case.probe {
-                    Probe::Stimulus(stimulus) => Some(stimulus),
-                    Probe::Host(_) => None,
-                });
-                let guest = self.walker.guest();
-                let mut judge = Judge::new(setting, stimulus, guest, self.cpu.maxphyaddr, self.options.known);
+                let maxphyaddr = self.cpu.maxphyaddr;
+                // One case may be any that the processor has, the profile's or not.
+                let thin = only.is_none() && family.is_thin(self.options.profile);
+                let stimuli = Stimulus::selected(setting, maxphyaddr, thin)
+                    .filter(|stimulus| only.is_none_or(|case| case.probe == Probe::Stimulus(*stimulus)));
+                let mut judge = Judge::new(setting, stimuli, self.walker.guest(), maxphyaddr, self.options.known);
                 if judge.len() == 0 {
                     return Err(Failed::NoSuchStimulus);
                 }

@@ -63,10 +63,10 @@ pub struct Tally {
 }
 
 impl Judge {
-    /// Prepares the stimuli of a setting: all that the processor has, or one.
+    /// Prepares stimuli of a setting.
     pub fn new(
         setting: &Setting,
-        only: Option<Stimulus>,
+        stimuli: impl Iterator<Item = Stimulus>,
         guest: &Guest,
         maxphyaddr: Maxphyaddr,
         known: Deviations,
@@ -74,7 +74,7 @@ impl Judge {
         let room = PREPARED.get().cast::<Prepared>();
         let mut len = 0;
         let mut seen = 0;
-        for stimulus in Stimulus::all(setting, maxphyaddr).filter(|s| only.is_none_or(|only| only == *s)) {
+        for stimulus in stimuli {
             let pfec = stimulus.pfec(setting, maxphyaddr);
             let expectation = Expectation::new(&stimulus, pfec, setting.mode.ac, &guest.header);
             let writes = stimulus.access == Access::Write;

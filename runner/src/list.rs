@@ -41,7 +41,7 @@ pub fn list(arguments: &ListArgs) -> Result<Exit, Stop> {
 fn cases(out: &mut dyn Write, groups: &[Group], profile: Profile, maxphyaddr: Maxphyaddr) -> io::Result<()> {
     for &group in groups {
         for filter in group.filters(profile) {
-            for probe in group.probes(maxphyaddr) {
+            for probe in group.probes_in(profile, maxphyaddr) {
                 writeln!(out, "{}", Case { group, probe, filter })?;
             }
         }
@@ -100,7 +100,7 @@ fn overview(out: &mut dyn Write, groups: &[Group], profile: Profile, maxphyaddr:
     writeln!(out, "{:26} {:>8} {:>8} {:>11}  around them", "group", "filters", "accesses", "cases")?;
     let mut total = 0;
     for group in groups {
-        let (filters, accesses) = (group.filter_count(profile), group.probes(maxphyaddr).count());
+        let (filters, accesses) = (group.filter_count(profile), group.probes_in(profile, maxphyaddr).count());
         let cases = (filters * accesses) as u64;
         total += cases;
         let (name, (_, what)) = (group.to_string(), around(*group));

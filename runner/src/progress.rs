@@ -92,7 +92,7 @@ impl Progress {
 }
 
 fn cases(group: &Group, profile: Profile) -> u64 {
-    (group.filter_count(profile) * group.probes(USUAL_MAXPHYADDR).count()) as u64
+    (group.filter_count(profile) * group.probes_in(profile, USUAL_MAXPHYADDR).count()) as u64
 }
 
 fn known_cases(name: &str, profile: Profile) -> u64 {

@@ -7,6 +7,7 @@ use crate::group::Group;
 use crate::host::HostAccess;
 use crate::paging::Maxphyaddr;
 use crate::pfec::Pfec;
+use crate::plan::Profile;
 use crate::stimulus::Stimulus;
 
 /// The access of a case.
@@ -42,13 +43,19 @@ pub struct Case {
 }
 
 impl Group {
-    /// The accesses that a group tries with each filter.
+    /// The accesses that a group tries with each filter, in any profile.
     pub fn probes(self, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Probe> {
-        let (setting, wish) = match self {
-            Self::Filter { setting, .. } => (Some(setting), None),
+        self.probes_in(Profile::Exhaustive, maxphyaddr)
+    }
+
+    /// The accesses that a group tries with each filter in a profile.
+    pub fn probes_in(self, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Probe> {
+        let (filter, wish) = match self {
+            Self::Filter { family, setting } => (Some((setting, family.is_thin(profile))), None),
             Self::Host(wish) => (None, Some(wish)),
         };
-        let stimuli = setting.into_iter().flat_map(move |setting| Stimulus::all(setting, maxphyaddr));
+        let stimuli =
+            filter.into_iter().flat_map(move |(setting, thin)| Stimulus::selected(setting, maxphyaddr, thin));
         let accesses = wish.into_iter().flat_map(crate::host::Wish::accesses);
         stimuli.map(Probe::Stimulus).chain(accesses.map(Probe::Host))
     }

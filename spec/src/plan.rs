@@ -5,7 +5,8 @@ use crate::filter::Filter;
 /// How much is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Profile {
-    /// A few dozen filters: every way to be wrong that was ever seen, in seconds on any host.
+    /// A few dozen filters, each against one stimulus of each error code: every way to be wrong that was
+    /// ever seen, in seconds on any host.
     Quick,
     /// All filters over the five basic bits, and each of the other bits.
     #[default]
@@ -38,6 +39,8 @@ impl Profile {
 /// Filters that belong together and are reported as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
+    /// Always and never, each in both forms: for the fields that are reported of each stimulus.
+    Each,
     /// EB.PF, MASK and MATCH over [`crate::pfec::Pfec::BASIC`]: 2,048 filters.
     Basic,
     /// Filters that use the other 27 bits, which no basic fault sets.
@@ -46,12 +49,13 @@ pub enum Family {
 
 impl Family {
     /// All families.
-    pub const ALL: [Self; 2] = [Self::Basic, Self::High];
+    pub const ALL: [Self; 3] = [Self::Each, Self::Basic, Self::High];
 
     /// The family's part of a group's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Each => "each",
             Self::Basic => "basic",
             Self::High => "high",
         }
@@ -61,6 +65,7 @@ impl Family {
     #[must_use]
     pub fn len(self, profile: Profile) -> usize {
         match (self, profile) {
+            (Self::Each, _) => EACH.len(),
             (Self::Basic, Profile::Quick) => QUICK_BASIC.len(),
             (Self::Basic, Profile::Standard | Profile::Exhaustive) => 2 * 32 * 32,
             (Self::High, Profile::Quick) => 2 * QUICK_HIGH_BITS.len() * HIGH_SHAPES,
@@ -73,6 +78,7 @@ impl Family {
     #[must_use]
     pub fn filter(self, profile: Profile, index: usize) -> Filter {
         match (self, profile) {
+            (Self::Each, _) => EACH[index],
             (Self::Basic, Profile::Quick) => QUICK_BASIC[index],
             (Self::Basic, Profile::Standard | Profile::Exhaustive) => {
                 Filter::new(index & 1 == 1, (index >> 1 & 31) as u32, (index >> 6) as u32)
@@ -82,11 +88,20 @@ impl Family {
         }
     }
 
+    /// Whether the family is held against one stimulus of each error code alone, and not against all.
+    #[must_use]
+    pub fn is_thin(self, profile: Profile) -> bool {
+        profile == Profile::Quick && self != Self::Each
+    }
+
     /// All filters of the family in a profile, in the order in which L1 sets them.
     pub fn filters(self, profile: Profile) -> impl Iterator<Item = Filter> {
         (0..self.len(profile)).map(move |index| self.filter(profile, index))
     }
 }
+
+/// Always and never, direct and inverse.
+const EACH: [Filter; 4] = [Filter::ALWAYS, Filter::NEVER, Filter::new(false, 0, 1), Filter::new(false, 0, 0)];
 
 /// How one bit above the basic ones can stand in MASK and MATCH.
 const HIGH_SHAPES: usize = 5;
@@ -210,7 +225,7 @@ mod tests {
     #[test]
     fn profiles_grow() {
         for family in Family::ALL {
-            assert!(family.len(Profile::Quick) < family.len(Profile::Standard));
+            assert!(family.len(Profile::Quick) < family.len(Profile::Standard) || family == Family::Each);
             assert!(family.len(Profile::Standard) <= family.len(Profile::Exhaustive));
         }
         for profile in Profile::ALL {

@@ -47,6 +47,21 @@ impl Stimulus {
             })
     }
 
+    /// All stimuli; or if `thin`, the first that each loop has for each error code, and for silence.
+    pub fn selected(setting: &Setting, maxphyaddr: Maxphyaddr, thin: bool) -> impl Iterator<Item = Self> {
+        let mode = setting.mode;
+        // For each loop the codes seen, and at 32 silence.
+        let mut seen = [0u64; LOOPS];
+        Self::all(setting, maxphyaddr).filter(move |stimulus| {
+            let code = stimulus.pfec_in(mode, maxphyaddr).map_or(Some(32), Pfec::basic_index);
+            let bit = code.map_or(0, |code| 1 << code);
+            let loop_seen = &mut seen[stimulus.loop_number()];
+            let new = bit == 0 || *loop_seen & bit == 0;
+            *loop_seen |= bit;
+            !thin || new
+        })
+    }
+
     /// The error code of the fault that the access must raise, or `None` if it must be silent.
     #[must_use]
     pub fn pfec(&self, setting: &Setting, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
@@ -134,6 +149,17 @@ mod tests {
         let raised: BTreeSet<u32> =
             Stimulus::all(BASE, 40).filter_map(|s| s.pfec(BASE, 40)).map(|pfec| pfec.bits()).collect();
         assert_eq!(raised, possible);
+    }
+
+    #[test]
+    fn the_thin_selection_has_every_code_once_for_each_loop() {
+        for setting in SETTINGS {
+            let key = |s: &Stimulus| (s.loop_number(), s.pfec(setting, 40).map(|pfec| pfec.bits()));
+            let all: BTreeSet<_> = Stimulus::all(setting, 40).map(|s| key(&s)).collect();
+            let thin: std::vec::Vec<_> = Stimulus::selected(setting, 40, true).map(|s| key(&s)).collect();
+            assert_eq!(thin.len(), all.len());
+            assert_eq!(thin.into_iter().collect::<BTreeSet<_>>(), all);
+        }
     }
 
     #[test]

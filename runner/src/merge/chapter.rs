@@ -139,18 +139,19 @@ const METHOD: &str = "\
 
 A filter makes a subcube of the error codes exit (EB.PF = 1), or all but a subcube (EB.PF = 0). So there are two things
 to try: the smallest subcube around both wishes, and everything but the largest subcube that neither party wants.
-M0, T0 and M1, T1 are the parties' MASK and MATCH, with MATCH within MASK; otherwise a filter is `all` or `none`.
+M0, T0 and M1, T1 are the parties' MASK and MATCH. Filters are `all` or `none` if MASK is 0 or MATCH has a bit outside it;
+merging those is plain. The other ones:
 
-| L0's and L1's EB.PF | the best filter | exact |
+| EB.PF | the best filter | exact |
 |---|---|---|
-| 1 and 1 | A = M0 & M1 & ~(T0 ^ T1): the bits that both compare, and alike. If A is not 0: EB.PF = 1, MASK = A, MATCH = T0 & A. | if one contains the other, or M0 = M1 and T0, T1 differ in one bit |
-| | If A is 0: EB.PF = 0, MASK = a bit of M0 and another one of M1, MATCH = these bits of ~T0 and ~T1. | if M0 and M1 have one bit each |
-| 1 and 0 | If T0 and T1 differ in a bit of M0 & M1: L1's filter, which contains L0's. | yes |
+| both 1 | A = M0 & M1 & ~(T0 ^ T1): the bits that both compare, and alike. If A is not 0: EB.PF = 1, MASK = A, MATCH = T0 & A. | if one contains the other, or M0 = M1 and T0, T1 differ in one bit |
+| | If A is 0: EB.PF = 0, MASK = a bit of M0 and another one of M1, MATCH = these bits of ~T0 and ~T1; `all` if M0 = M1 is one bit. | if M0 or M1 is one bit, and the other has one more or none |
+| 1 (M0, T0) and 0 (M1, T1) | If T0 and T1 differ in a bit of M0 & M1: the second, which contains the first. | yes |
 | | Else EB.PF = 0, MASK = M1 and a bit of M0 that M1 lacks, MATCH = T1 and that bit of ~T0; `all` if M1 lacks none. | if M1 lacks one or none |
-| 0 and 0 | If T0 and T1 differ in a bit of M0 & M1: `all`. Else EB.PF = 0, MASK = M0 \\| M1, MATCH = T0 \\| T1. | always |
+| both 0 | If T0 and T1 differ in a bit of M0 & M1: `all`. Else EB.PF = 0, MASK = M0 \\| M1, MATCH = T0 \\| T1. | always |
 
-A filter with EB.PF = 0 and one bit in MASK is the same as one with EB.PF = 1 and that bit of MATCH inverted; in this
-table it counts as the latter. `spec::merge::exact` has the proof, and does it for any number of L0's filters. Its tests
+A filter with EB.PF = 0 and one bit in MASK is the same as one with EB.PF = 1 and that bit of MATCH inverted; here
+it counts as the latter. `spec::merge::exact` has the proof, and does it for any number of L0's filters. Its tests
 hold it against all filters over up to 7 bits.
 
 ";
@@ -256,7 +257,8 @@ fn share(part: u64, whole: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{EXAMPLES, KEPT_FROM, parse, share, write};
+    use super::{EXAMPLES, Judgement, KEPT_FROM, Wishes, exact, parse, share, survey, write};
+    use spec::filter::Filter;
     use std::fs;
 
     #[test]
@@ -281,5 +283,50 @@ mod tests {
     #[test]
     fn little_is_not_nothing() {
         assert_eq!((share(0, 9), share(1, 9_999), share(1, 3)), ("0".into(), "< 0.1 %".into(), "33.3 %".into()));
+    }
+
+    /// The rows of the method's table, as they are written there.
+    fn by_table(l0: Filter, l1: Filter) -> (Filter, bool) {
+        let lowest = |bits: u32| bits & bits.wrapping_neg();
+        let Filter { mask: m0, matching: t0, .. } = l0;
+        let Filter { mask: m1, matching: t1, .. } = l1;
+        let differ = (t0 ^ t1) & m0 & m1;
+        match (l0.eb_pf, l1.eb_pf) {
+            (true, true) => {
+                let alike = m0 & m1 & !(t0 ^ t1);
+                if alike != 0 {
+                    let contains = differ == 0 && (m0 & m1 == m0 || m0 & m1 == m1);
+                    let exact = contains || m0 == m1 && differ.is_power_of_two();
+                    return (Filter::new(true, alike, t0 & alike), exact);
+                }
+                let pairs = (0..32).flat_map(|a| (0..32).map(move |b| (1 << a, 1 << b)));
+                let pair = pairs.into_iter().find(|&(a, b): &(u32, u32)| a != b && m0 & a != 0 && m1 & b != 0);
+                let Some((a, b)) = pair else { return (Filter::ALWAYS, true) };
+                let one = |one: u32, other: u32| one.is_power_of_two() && (other & !one).count_ones() <= 1;
+                (Filter::new(false, a | b, !t0 & a | !t1 & b), one(m0, m1) || one(m1, m0))
+            }
+            (true, false) if differ != 0 => (l1, true),
+            (true, false) => match lowest(m0 & !m1) {
+                0 => (Filter::ALWAYS, true),
+                bit => (Filter::new(false, m1 | bit, t1 | !t0 & bit), (m0 & !m1).count_ones() == 1),
+            },
+            (false, true) => by_table(l1, l0),
+            (false, false) if differ != 0 => (Filter::ALWAYS, true),
+            (false, false) => (Filter::new(false, m0 | m1, t0 | t1), true),
+        }
+    }
+
+    #[test]
+    fn the_table_of_the_method_is_true() {
+        let plain = |filter: &Filter| filter.mask != 0 && filter.matching & !filter.mask == 0;
+        let direct = |filter: &Filter| filter.eb_pf || !filter.mask.is_power_of_two();
+        let all: Vec<Filter> = survey::filters(4).into_iter().filter(plain).filter(direct).collect();
+        for (&l0, &l1) in all.iter().flat_map(|l0| all.iter().map(move |l1| (l0, l1))) {
+            let wishes = Wishes { l0: &[l0], l1 };
+            let (filter, is_exact) = by_table(l0, l1);
+            let (told, best) = (Judgement::of(filter, wishes), Judgement::of(exact(wishes), wishes));
+            assert!(told.is_sound(), "{l0} {l1}: {filter}");
+            assert_eq!((told.excess, told.is_exact()), (best.excess, is_exact), "{l0} {l1}: {filter}");
+        }
     }
 }
