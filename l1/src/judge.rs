@@ -10,7 +10,7 @@ use core::slice;
 use spec::deviation::Deviations;
 use spec::filter::Filter;
 use spec::layout::{ExitRecord, MAX_SLOTS, Slot, TOKEN};
-use spec::outcome::{Expectation, Observed, Outcome};
+use spec::outcome::{Expectation, Observed};
 use spec::paging::{Access, Maxphyaddr};
 use spec::pfec::Pfec;
 use spec::setting::Setting;
@@ -40,10 +40,9 @@ struct Prepared {
 
 static PREPARED: Global<MaybeUninit<[Prepared; MAX_SLOTS]>> = Global::new(MaybeUninit::uninit());
 
-/// The stimuli of a group, and what this host is known for.
+/// The stimuli of a group.
 pub struct Judge {
     prepared: &'static mut [Prepared],
-    known: Deviations,
     seen: u32,
 }
 
@@ -58,8 +57,6 @@ pub struct Tally {
     pub exits: u64,
     /// Deliveries to L2.
     pub delivered: u64,
-    /// Cases that are right but for the host's known deviations.
-    pub known: u64,
 }
 
 impl Judge {
@@ -95,17 +92,23 @@ impl Judge {
                 expectation,
                 stimulus,
             };
-            // SAFETY: stimuli are at most `MAX_SLOTS`, as a test of `spec` shows. The effect is in the frame
-            // or in a slot; no walk has the number 0.
-            unsafe {
-                prepared.effect.write_volatile(0);
-                room.add(len).write(prepared);
-            }
+            // SAFETY: stimuli are at most `MAX_SLOTS`, as a test of `spec` shows.
+            unsafe { room.add(len).write(prepared) };
             len += 1;
             seen |= code;
         }
         // SAFETY: the first `len` are written, and a judge's group is over before the next judge is made.
-        Self { prepared: unsafe { slice::from_raw_parts_mut(room, len) }, known, seen }
+        let mut judge = Self { prepared: unsafe { slice::from_raw_parts_mut(room, len) }, seen };
+        judge.forget_effects();
+        judge
+    }
+
+    /// Removes what the accesses of earlier walks left: no walk has the number 0.
+    pub fn forget_effects(&mut self) {
+        for prepared in &*self.prepared {
+            // SAFETY: the effect is in the frame or in a slot, both statics; L2 does not run.
+            unsafe { prepared.effect.write_volatile(0) };
+        }
     }
 
     /// How many stimuli there are.
@@ -118,14 +121,19 @@ impl Judge {
         self.prepared.iter().map(|prepared| &prepared.stimulus)
     }
 
-    /// Judges every case of a walk, and tells `wrong` of each that failed: what must be and what was.
+    /// Judges every case of a walk. `wrong` is told of each that is not right: what must be and what was. Where
+    /// all is as a host with the known deviations shows it, nobody is told; then each exit of the tally has
+    /// those of [`Deviations::applied_to`], and the second value is true.
     pub fn walk(
         &mut self,
         filter: Filter,
         walked: &Walked<'_>,
         wrong: impl FnMut(&Stimulus, &Observed, &Observed),
-    ) -> Tally {
-        self.if_all_right(filter, walked).unwrap_or_else(|| self.one_by_one(filter, walked, wrong))
+    ) -> (Tally, bool) {
+        match self.if_all_right(filter, walked) {
+            Some(tally) => (tally, true),
+            None => (self.one_by_one(filter, walked, wrong), false),
+        }
     }
 
     /// The tally if every case is as this host must show it. Differences are gathered, not branched on:
@@ -157,8 +165,7 @@ impl Judge {
         }
         (difference.is_none() && exits.len() == 0).then(|| {
             let exits = walked.exits.len() as u64;
-            let known = if self.known.is_empty() { 0 } else { exits };
-            Tally { seen: self.seen, exited: self.seen & wanted, exits, delivered, known }
+            Tally { seen: self.seen, exited: self.seen & wanted, exits, delivered }
         })
     }
 
@@ -186,18 +193,9 @@ impl Judge {
             if got.exits != 0 {
                 tally.exited |= prepared.code;
             }
-            let outcome = prepared.expectation.outcome(filter, cr2);
-            let deviating = match outcome {
-                Outcome::Exit(exit) => Outcome::Exit(self.known.applied_to(exit)),
-                other => other,
-            };
-            let want = Observed::exactly(outcome);
+            let want = Observed::exactly(prepared.expectation.outcome(filter, cr2));
             if got != want {
-                if got == Observed::exactly(deviating) {
-                    tally.known += 1;
-                } else {
-                    wrong(&prepared.stimulus, &want, &got);
-                }
+                wrong(&prepared.stimulus, &want, &got);
             }
             if slot.faults != 0 {
                 cr2 = slot.delivery.cr2;

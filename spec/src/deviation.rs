@@ -5,12 +5,17 @@
 
 use core::fmt;
 
-use crate::outcome::{Exit, RFLAGS_RF};
+use crate::case::{Case, Probe};
+use crate::group::Group;
+use crate::host::Wish;
+use crate::outcome::{Exit, Observed, Outcome, RFLAGS_RF};
+use crate::page::PAGES;
+use crate::paging::Entry;
 
-/// A host hypervisor (or emulator in its place) and its version.
+/// What a host is made of, as far as known deviations depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
-    /// The Bochs emulator.
+    /// The Bochs emulator: it makes the faults, whoever judges them.
     Bochs {
         /// Major version.
         major: u32,
@@ -18,7 +23,10 @@ pub enum Host {
         minor: u32,
     },
     /// Linux/KVM.
-    Kvm,
+    Kvm {
+        /// The parameter `ept` of kvm_intel as it is in force; without EPT, L0 shadows L2's page tables.
+        ept: bool,
+    },
     /// Any other.
     Other,
 }
@@ -28,17 +36,23 @@ pub enum Host {
 pub enum Deviation {
     /// Guest RFLAGS.RF is 0 after a VM exit by #PF.
     Rf0,
+    /// IA32_EFER.NXE of L2 was turned off, and XD is still no reserved bit.
+    NxStale,
+    /// L2's accesses to the local APIC's page go to memory.
+    ApicPrefetch,
 }
 
 impl Deviation {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Rf0];
+    pub const ALL: [Self; 3] = [Self::Rf0, Self::NxStale, Self::ApicPrefetch];
 
     /// The word on command lines and in logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rf0 => "rf0",
+            Self::NxStale => "nx-stale",
+            Self::ApicPrefetch => "apic-prefetch",
         }
     }
 
@@ -55,6 +69,12 @@ impl Deviation {
             Self::Rf0 => {
                 "Bochs before 2.8 saves RFLAGS.RF = 0 on a VM exit by #PF; SDM 27.3.3 (Saving RIP, RSP, RFLAGS, and SSP) wants 1"
             }
+            Self::NxStale => {
+                "KVM with ept=0 keeps shadow pages when L2's IA32_EFER.NXE goes to 0, so XD is not reserved in them; SDM 4.7 (Page-Fault Exceptions) wants RSVD"
+            }
+            Self::ApicPrefetch => {
+                "KVM with ept=0 maps its private APIC-access page for L2 when it prefetches shadow PTEs; SDM 10.4.1 (The Local APIC Block Diagram) wants the registers"
+            }
         }
     }
 
@@ -63,60 +83,106 @@ impl Deviation {
     pub fn belongs_to(self, host: Host) -> bool {
         match (self, host) {
             (Self::Rf0, Host::Bochs { major, minor }) => (major, minor) < (2, 8),
-            (Self::Rf0, _) => false,
+            (Self::NxStale | Self::ApicPrefetch, Host::Kvm { ept }) => !ept,
+            _ => false,
         }
+    }
+
+    /// Whether the deviation can show in a group.
+    #[must_use]
+    pub fn shows_in(self, group: Group) -> bool {
+        match (self, group) {
+            (Self::Rf0, Group::Filter { .. }) | (Self::ApicPrefetch, Group::Host(Wish::Apic)) => true,
+            (Self::NxStale, Group::Filter { setting, .. }) => !setting.mode.nxe,
+            _ => false,
+        }
+    }
+
+    /// Whether the deviation, and nothing else, makes the difference between what must be and what was.
+    #[must_use]
+    pub fn explains(self, case: &Case, want: &Observed, got: &Observed) -> bool {
+        match self {
+            Self::Rf0 => {
+                let rf_clear = |exit: Exit| Exit { rflags: exit.rflags & !RFLAGS_RF, ..exit };
+                want.exit.is_some() && *got == Observed { exit: want.exit.map(rf_clear), ..*want }
+            }
+            Self::NxStale => {
+                let xd = |probe| match probe {
+                    Probe::Stimulus(stimulus) => PAGES[stimulus.page].entry(36) & Entry::XD.bits() != 0,
+                    Probe::Host(_) => false,
+                };
+                self.shows_in(case.group) && xd(case.probe) && *got == Observed::exactly(Outcome::Silent)
+            }
+            Self::ApicPrefetch => {
+                let without_effect = Observed { executed: false, ..Observed::exactly(Outcome::Silent) };
+                self.shows_in(case.group) && *got == without_effect
+            }
+        }
+    }
+
+    const fn bit(self) -> u32 {
+        1 << self as u32
     }
 }
 
 /// A set of known deviations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Deviations {
-    rf0: bool,
+    bits: u32,
 }
 
 impl Deviations {
     /// No deviation.
-    pub const NONE: Self = Self { rf0: false };
+    pub const NONE: Self = Self { bits: 0 };
 
     /// Those that belong to a host.
     #[must_use]
     pub fn of(host: Host) -> Self {
-        Self { rf0: Deviation::Rf0.belongs_to(host) }
+        Deviation::ALL.into_iter().filter(|deviation| deviation.belongs_to(host)).fold(Self::NONE, Self::with)
     }
 
-    /// Whether there is none.
+    /// The set with one more.
     #[must_use]
-    pub fn is_empty(self) -> bool {
-        self == Self::NONE
+    pub const fn with(self, deviation: Deviation) -> Self {
+        Self { bits: self.bits | deviation.bit() }
+    }
+
+    /// Those of either set: what a host in an emulator has.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self { bits: self.bits | other.bits }
     }
 
     /// Whether a deviation is in the set.
     #[must_use]
-    pub fn contains(self, deviation: Deviation) -> bool {
-        match deviation {
-            Deviation::Rf0 => self.rf0,
-        }
+    pub const fn contains(self, deviation: Deviation) -> bool {
+        self.bits & deviation.bit() != 0
+    }
+
+    /// The members.
+    pub fn iter(self) -> impl Iterator<Item = Deviation> {
+        Deviation::ALL.into_iter().filter(move |&deviation| self.contains(deviation))
     }
 
     /// The set of names joined by commas, as [`fmt::Display`] writes it.
     #[must_use]
     pub fn from_names(names: &str) -> Option<Self> {
-        let mut set = Self::NONE;
         if names == NO_NAMES {
-            return Some(set);
+            return Some(Self::NONE);
         }
-        for name in names.split(',') {
-            match Deviation::from_name(name)? {
-                Deviation::Rf0 => set.rf0 = true,
-            }
-        }
-        Some(set)
+        names.split(',').try_fold(Self::NONE, |set, name| Some(set.with(Deviation::from_name(name)?)))
     }
 
     /// What a host with these deviations shows in place of the right exit.
     #[must_use]
     pub fn applied_to(self, exit: Exit) -> Exit {
-        if self.rf0 { Exit { rflags: exit.rflags & !RFLAGS_RF, ..exit } } else { exit }
+        if self.contains(Deviation::Rf0) { Exit { rflags: exit.rflags & !RFLAGS_RF, ..exit } } else { exit }
+    }
+
+    /// The member that makes the difference between what must be and what was, if one does.
+    #[must_use]
+    pub fn explaining(self, case: &Case, want: &Observed, got: &Observed) -> Option<Deviation> {
+        self.iter().find(|deviation| deviation.explains(case, want, got))
     }
 }
 
@@ -126,7 +192,7 @@ const NO_NAMES: &str = "none";
 impl fmt::Display for Deviations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut joint = "";
-        for deviation in Deviation::ALL.into_iter().filter(|&d| self.contains(d)) {
+        for deviation in self.iter() {
             write!(f, "{joint}{}", deviation.name())?;
             joint = ",";
         }
@@ -137,35 +203,78 @@ impl fmt::Display for Deviations {
 #[cfg(test)]
 mod tests {
     use super::{Deviation, Deviations, Host};
-    use crate::outcome::{Exit, RFLAGS_RF};
+    use crate::case::Case;
+    use crate::outcome::{Delivery, Exit, Observed, Outcome, RFLAGS_RF};
     use std::string::ToString;
 
+    const EXIT: Exit = Exit { info: 1, error_code: 2, qualification: 3, rip: 4, rflags: !0, idt_vectoring: 6, cr2: 7 };
+    const DELIVERY: Delivery = Delivery { error_code: 9, cr2: 1, rip: 2, cs: 3, rflags: 4 };
+
     #[test]
-    fn rf0_belongs_to_old_bochs_alone() {
-        for (host, belongs) in [
-            (Host::Bochs { major: 2, minor: 7 }, true),
-            (Host::Bochs { major: 2, minor: 8 }, false),
-            (Host::Bochs { major: 3, minor: 0 }, false),
-            (Host::Kvm, false),
-            (Host::Other, false),
+    fn deviations_belong_to_their_hosts_alone() {
+        let shadowing = Host::Kvm { ept: false };
+        for (deviation, host, belongs) in [
+            (Deviation::Rf0, Host::Bochs { major: 2, minor: 7 }, true),
+            (Deviation::Rf0, Host::Bochs { major: 2, minor: 8 }, false),
+            (Deviation::Rf0, Host::Bochs { major: 3, minor: 0 }, false),
+            (Deviation::Rf0, shadowing, false),
+            (Deviation::NxStale, shadowing, true),
+            (Deviation::NxStale, Host::Kvm { ept: true }, false),
+            (Deviation::ApicPrefetch, shadowing, true),
+            (Deviation::ApicPrefetch, Host::Bochs { major: 2, minor: 7 }, false),
+            (Deviation::Rf0, Host::Other, false),
         ] {
-            assert_eq!(Deviation::Rf0.belongs_to(host), belongs, "{host:?}");
+            assert_eq!(deviation.belongs_to(host), belongs, "{deviation:?} {host:?}");
         }
     }
 
     #[test]
     fn names_round_trip() {
-        for set in [Deviations::NONE, Deviations::of(Host::Bochs { major: 2, minor: 7 })] {
+        let bochs = Deviations::of(Host::Bochs { major: 2, minor: 7 });
+        for set in [Deviations::NONE, bochs, bochs.union(Deviations::of(Host::Kvm { ept: false }))] {
             assert_eq!(Deviations::from_names(&set.to_string()), Some(set));
         }
         assert_eq!(Deviations::from_names("rf1"), None);
+        assert_eq!(Deviations::from_names("none,rf0"), None);
+    }
+
+    fn case(id: &str) -> Case {
+        Case::from_id(id).unwrap()
     }
 
     #[test]
-    fn rf0_changes_rf_and_nothing_else() {
-        let exit = Exit { info: 1, error_code: 2, qualification: 3, rip: 4, rflags: !0, idt_vectoring: 6, cr2: 7 };
-        let set = Deviations::from_names("rf0").unwrap();
-        assert_eq!(set.applied_to(exit), Exit { rflags: !RFLAGS_RF, ..exit });
-        assert_eq!(Deviations::NONE.applied_to(exit), exit);
+    fn rf0_explains_rf_and_nothing_else() {
+        let any = case("filter.basic.long:user-read-np-pte:1,0,0");
+        let want = Observed::exactly(Outcome::Exit(EXIT));
+        let got = |exit| Observed::exactly(Outcome::Exit(exit));
+        let rf_clear = Exit { rflags: !RFLAGS_RF, ..EXIT };
+        let known = Deviations::NONE.with(Deviation::Rf0);
+        assert_eq!(known.applied_to(EXIT), rf_clear);
+        assert_eq!(Deviations::NONE.applied_to(EXIT), EXIT);
+        assert_eq!(known.explaining(&any, &want, &got(rf_clear)), Some(Deviation::Rf0));
+        assert_eq!(known.explaining(&any, &want, &got(Exit { cr2: 8, ..rf_clear })), None);
+        assert_eq!(Deviations::NONE.explaining(&any, &want, &got(rf_clear)), None);
+    }
+
+    #[test]
+    fn nx_stale_explains_a_silent_access_through_xd_without_nxe() {
+        let want = Observed::exactly(Outcome::Delivered(DELIVERY));
+        let silent = Observed::exactly(Outcome::Silent);
+        let explains = |id: &str, got: &Observed| Deviation::NxStale.explains(&case(id), &want, got);
+        assert!(explains("filter.basic.long-nx0:user-read-user-nx:1,0,0", &silent));
+        assert!(!explains("filter.basic.long:user-read-user-nx:1,0,0", &silent));
+        assert!(!explains("filter.basic.long-off:user-fetch-np-pte:1,0,0", &silent));
+        assert!(!explains("filter.basic.long-nx0:user-read-user-nx:1,0,0", &want));
+        assert!(!explains("filter.basic.long-nx0:user-read-user-nx:1,0,0", &Observed { executed: false, ..silent }));
+    }
+
+    #[test]
+    fn apic_prefetch_explains_an_access_to_the_apic_without_effect() {
+        let want = Observed::exactly(Outcome::Silent);
+        let without_effect = Observed { executed: false, ..want };
+        let explains = |id: &str, got: &Observed| Deviation::ApicPrefetch.explains(&case(id), &want, got);
+        assert!(explains("host.apic:user-read-again:1,0,0", &without_effect));
+        assert!(!explains("host.device:user-read-again:1,0,0", &without_effect));
+        assert!(!explains("host.apic:user-read-again:1,0,0", &Observed::exactly(Outcome::Delivered(DELIVERY))));
     }
 }

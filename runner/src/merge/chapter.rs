@@ -16,31 +16,32 @@ use crate::output;
 /// From this line on the file is not generated: what is measured on hosts is kept as it is.
 const KEPT_FROM: &str = "<!-- What follows is measured on hosts; `maskmatch merge --survey` keeps it. -->";
 
-/// Writes both files into a folder, which is made if there is none.
+/// Makes the survey and writes both files into a folder, which is made if there is none.
 ///
 /// # Errors
 /// A file cannot be written.
 pub fn write(folder: &Path) -> Result<Exit, Stop> {
+    let over = |width| NEEDS.iter().map(|need| (need, survey::costs(need.filters, width))).collect::<Vec<_>>();
+    let five = over(5);
+    let files = keep(folder, &chapter(&five, &over(7), &survey::all_pairs(5)), &chart::svg(&five))?;
+    let time = survey::nanoseconds_of_a_merge();
+    output::text(&format!("{files} written; an exact merge takes {time} ns here in the mean\n"))?;
+    Ok(Exit::Pass)
+}
+
+/// Writes both files, and keeps what was measured.
+fn keep(folder: &Path, chapter: &str, picture: &str) -> Result<String, Stop> {
     fs::create_dir_all(folder).map_err(|error| Stop::file("make the folder", folder, &error))?;
-    let (text, picture) = (folder.join("merge.md"), folder.join("merge.svg"));
+    let (text, image) = (folder.join("merge.md"), folder.join("merge.svg"));
     let kept = match fs::read_to_string(&text) {
         Ok(old) => old.find(KEPT_FROM).map(|at| old[at..].to_string()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(Stop::file("read", &text, &error)),
     };
-    let five: Vec<(&Need, Costs)> = NEEDS.iter().map(|need| (need, survey::costs(need.filters, 5))).collect();
-    let seven: Vec<(&Need, Costs)> = NEEDS.iter().map(|need| (need, survey::costs(need.filters, 7))).collect();
-    let pairs = survey::all_pairs(5);
-    let chapter = chapter(&five, &seven, &pairs) + &kept.unwrap_or_default();
+    let chapter = chapter.to_string() + &kept.unwrap_or_default();
     fs::write(&text, chapter).map_err(|error| Stop::file("write", &text, &error))?;
-    fs::write(&picture, chart::svg(&five)).map_err(|error| Stop::file("write", &picture, &error))?;
-    output::text(&format!(
-        "{} and {} written; an exact merge takes {} ns here in the mean\n",
-        text.display(),
-        picture.display(),
-        survey::nanoseconds_of_a_merge()
-    ))?;
-    Ok(Exit::Pass)
+    fs::write(&image, picture).map_err(|error| Stop::file("write", &image, &error))?;
+    Ok(format!("{} and {}", text.display(), image.display()))
 }
 
 /// The text.
@@ -55,7 +56,8 @@ fn chapter(five: &[(&Need, Costs)], seven: &[(&Need, Costs)], pairs: &Costs) -> 
         let _ = writeln!(text, "### L1's {} filters over {width} bits\n", thousands(filters));
         table(&mut text, rows);
     }
-    let _ = writeln!(text, "### Any filter of L0 against any of L1, over 5 bits: {} pairs\n", thousands(pairs[0].pairs));
+    let _ =
+        writeln!(text, "### Any filter of L0 against any of L1, over 5 bits: {} pairs\n", thousands(pairs[0].pairs));
     header(&mut text);
     lines(&mut text, "any one filter", pairs);
     text.push('\n');
@@ -257,7 +259,7 @@ fn share(part: u64, whole: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{EXAMPLES, Judgement, KEPT_FROM, Wishes, exact, parse, share, survey, write};
+    use super::{EXAMPLES, Judgement, KEPT_FROM, NEEDS, Wishes, chapter, exact, keep, parse, share, survey};
     use spec::filter::Filter;
     use std::fs;
 
@@ -269,15 +271,22 @@ mod tests {
     #[test]
     fn what_was_measured_is_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("merge.md");
-        write(folder.path()).unwrap();
-        let generated = fs::read_to_string(&file).unwrap();
-        assert!(generated.ends_with("|\n\n") && !generated.contains("NaN"));
-        let measured = format!("{KEPT_FROM}\n\n## Measured\n");
-        fs::write(&file, format!("old text\n{measured}")).unwrap();
-        write(folder.path()).unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap(), generated + &measured);
-        assert!(folder.path().join("merge.svg").exists());
+        let (inner, measured) = (folder.path().join("docs"), format!("{KEPT_FROM}\n\n## Measured\n"));
+        let file = inner.join("merge.md");
+        keep(&inner, "old\n", "<svg/>").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "old\n");
+        fs::write(&file, format!("old\n{measured}")).unwrap();
+        keep(&inner, "new\n", "<svg/>").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), format!("new\n{measured}"));
+        assert!(inner.join("merge.svg").exists());
+    }
+
+    #[test]
+    fn every_figure_has_its_place() {
+        let rows: Vec<_> = NEEDS.iter().map(|need| (need, survey::costs(need.filters, 3))).collect();
+        let text = chapter(&rows, &rows, &survey::all_pairs(2));
+        assert!(!text.contains("NaN") && !text.contains("{}"), "{text}");
+        assert_eq!(text.matches("| exact | ").count(), 2 * NEEDS.len() + 1 + 1);
     }
 
     #[test]

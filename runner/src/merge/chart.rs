@@ -27,7 +27,8 @@ pub fn svg(needs: &[(&Need, Costs)]) -> String {
     let mut y = TOP;
     for (need, costs) in needs {
         let words = if need.words.is_empty() { "none".to_string() } else { need.words.join("; ") };
-        let _ = writeln!(svg, "<text x=\"12\" y=\"{}\" font-weight=\"bold\">L0: {} ({words})</text>", y + 14.0, need.name);
+        let _ =
+            writeln!(svg, "<text x=\"12\" y=\"{}\" font-weight=\"bold\">L0: {} ({words})</text>", y + 14.0, need.name);
         y += 20.0;
         for cost in costs {
             let (width, text) = (cost.mean_excess() * FULL, y + BAR - 4.0);

@@ -89,9 +89,9 @@ fn bit(name: &str) -> Result<u32, String> {
 fn fields(text: &str) -> Result<Filter, String> {
     let (mut eb, mut mask, mut matching) = (None, None, None);
     for field in text.split([' ', '\t', ',']).filter(|field| !field.is_empty()) {
-        let (key, value) = field.split_once('=').ok_or_else(|| {
-            format!("'{field}' is no field: write eb=, mask= and match=, without spaces around '='")
-        })?;
+        let (key, value) = field
+            .split_once('=')
+            .ok_or_else(|| format!("'{field}' is no field: write eb=, mask= and match=, without spaces around '='"))?;
         let place = match key.to_ascii_lowercase().as_str() {
             "eb" | "eb.pf" => &mut eb,
             "mask" => &mut mask,
@@ -106,7 +106,9 @@ fn fields(text: &str) -> Result<Filter, String> {
     let eb_pf = match eb.ok_or_else(|| missing("eb"))? {
         0 => false,
         1 => true,
-        other => return Err(format!("eb={other} cannot be: it is the one bit for #PF in the exception bitmap, 0 or 1")),
+        other => {
+            return Err(format!("eb={other} cannot be: it is the one bit for #PF in the exception bitmap, 0 or 1"));
+        }
     };
     Ok(Filter::new(eb_pf, mask.ok_or_else(|| missing("mask"))?, matching.ok_or_else(|| missing("match"))?))
 }

@@ -15,16 +15,16 @@ use crate::filter::Filter;
 ///
 /// 1. **U is empty.** Then [`Filter::NEVER`] has excess 0.
 /// 2. **The smallest subcube around a set** that is not empty is unique: it fixes exactly the bits in which all of
-///    the set agree, for one that fixes another bit misses a member, and one that fixes fewer bits contains it.
-///    * All of a subcube agree in the bits that it fixes, and in no other.
-///    * All that is outside a subcube which fixes two bits or more agrees in no bit: for each bit some other one is
-///      fixed, and flipping that leaves this one free. Outside a subcube that fixes one bit is a subcube itself:
-///      the other half.
-///    * All of a union agree where its parts agree with each other.
-/// 3. **If U agrees in a bit**, that subcube, H, has at most 2^31 codes. A filter with EB.PF = 0 spares a subcube; as
-///    U is not empty it spares at most half of all codes, so 2^31 codes or more exit. None is smaller than H.
-/// 4. **If U agrees in no bit**, the only subcube around it is everything. With EB.PF = 0, the spared subcube D has to
-///    lie in the complement of U, and the largest such D is best. The complement is what every party spares:
+///    the set agree, for one that fixes another bit misses a member, and one that fixes fewer bits contains it. All
+///    of a subcube agree in the bits that it fixes, and in no other; all of a union of subcubes agree where these
+///    agree with each other.
+/// 3. **If all of U agree in a bit, and no inverse filter (EB.PF = 0) wants a fault**, that subcube, H, has at most
+///    2^31 codes. A filter with EB.PF = 0 spares a subcube; as U is not empty it spares at most half of all codes, so
+///    2^31 codes or more exit. None is smaller than H.
+/// 4. **Else only EB.PF = 0 is left to try.** If U agrees in no bit, the only subcube around it is everything. If an
+///    inverse filter wants a fault, it wants 2^31 codes or more, so a subcube around U is everything or a half, and
+///    a half is what EB.PF = 0 makes of the other half. With EB.PF = 0, the spared subcube D has to lie in the
+///    complement of U, and the largest such D is best. The complement is what every party spares:
 ///    * an inverse filter spares a subcube, and what several spare is their meet, a subcube C or nothing;
 ///    * a direct filter spares all but a subcube A.
 ///
@@ -43,7 +43,7 @@ use crate::filter::Filter;
 ///
 /// At most `k^d` steps for filters that compare `k` bits and `d` more bits in the result, and `d` is at most the number of
 /// direct filters. For one filter of each party that is a few dozen instructions unless both are direct and agree
-/// in no bit; then it is one step for each of L1's bits at most.
+/// in no bit; then it is a step for each bit of either at most, and rarely more than two.
 #[must_use]
 pub fn exact(wishes: Wishes<'_>) -> Filter {
     match hull(wishes) {
@@ -56,7 +56,8 @@ pub fn exact(wishes: Wishes<'_>) -> Filter {
     }
 }
 
-/// The smallest subcube around all that is wanted, or `None` if nothing is.
+/// The smallest subcube around all that is wanted, or `None` if nothing is; everything once an inverse filter wants
+/// a fault.
 fn hull(wishes: Wishes<'_>) -> Option<Cube> {
     let mut hull: Option<Cube> = None;
     for filter in wishes.filters() {

@@ -42,12 +42,12 @@ impl Cube {
     }
 }
 
-/// The error codes that a filter makes exit, in the one normal form that each set has.
+/// The error codes that a filter makes exit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exits {
     /// A subcube. [`Cube::ALL`]: every fault exits.
     Inside(Cube),
-    /// All but a subcube that fixes two bits or more, or none: outside of [`Cube::ALL`] is no fault.
+    /// All but a subcube. Outside of [`Cube::ALL`]: no fault exits.
     Outside(Cube),
 }
 
@@ -58,14 +58,7 @@ impl Exits {
             return if filter.eb_pf { Self::Outside(Cube::ALL) } else { Self::Inside(Cube::ALL) };
         }
         let equal = Cube { fixed: filter.mask, value: filter.matching };
-        if filter.eb_pf {
-            Self::Inside(equal)
-        } else if filter.mask.is_power_of_two() {
-            // Outside one half is the other half.
-            Self::Inside(Cube { fixed: filter.mask, value: filter.mask & !filter.matching })
-        } else {
-            Self::Outside(equal)
-        }
+        if filter.eb_pf { Self::Inside(equal) } else { Self::Outside(equal) }
     }
 
     pub const fn inside(self) -> Option<Cube> {
