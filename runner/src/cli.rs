@@ -46,6 +46,9 @@ pub enum Command {
     /// Tell what a case does, what the manual says about it, and what must happen.
     Explain(ExplainArgs),
     /// Tell what merge policies make of two parties' filters, and what it costs.
+    ///
+    /// A filter can be written in words ('P,!RSVD' for faults with P set and RSVD clear, '!(P,RSVD)' for all others
+    /// than those with both, all, none), as fields ('eb=0 mask=0x1 match=0x1'), and as in logs (0,1,1).
     Merge(MergeArgs),
     /// Write the test image, to boot it in any VMM or on bare metal.
     Image(ImageArgs),
@@ -246,9 +249,6 @@ pub struct ExplainArgs {
 }
 
 /// Options of `merge`.
-///
-/// A filter can be written in words (`P,!RSVD` for faults with P set and RSVD clear, `!(P,RSVD)` for all others than
-/// those with both, `all`, `none`), as fields (`eb=0 mask=0x1 match=0x1`), and as in logs (`0,1,1`).
 #[derive(Debug, Args)]
 pub struct MergeArgs {
     /// L0's need; more than once: all faults that any of them wants; left out: none.

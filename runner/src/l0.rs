@@ -8,8 +8,10 @@ use spec::deviation::Host;
 
 use crate::cli::{Accel, L0, LabArgs, OnArgs};
 use crate::exit_code::Stop;
+use crate::lab::known;
 use crate::setup::{self, Package};
 use crate::vmm::bochs::Bochs;
+use crate::vmm::kvm::host::kernel_release;
 use crate::vmm::kvm::{Kvm, KvmOptions};
 use crate::vmm::qemu::{self, Qemu};
 use crate::vmm::{Unavailable, Vmm};
@@ -78,7 +80,13 @@ fn automatic(on: &OnArgs) -> Result<Chosen, Unavailable> {
 fn kvm() -> Result<Chosen, Unavailable> {
     let vmm = Kvm::open(KvmOptions::default())?;
     let options = format!(" --l0 {}", vmm.id());
-    Ok(Chosen { vmm: Box::new(vmm), host: Host::Kvm, options, why: None })
+    Ok(Chosen { vmm: Box::new(vmm), host: this_kvm(), options, why: None })
+}
+
+/// This machine's KVM as known deviations depend on it.
+fn this_kvm() -> Host {
+    let ept = std::fs::read_to_string("/sys/module/kvm_intel/parameters/ept");
+    known::kvm(&kernel_release(), ept.is_ok_and(|ept| ept.trim() == "Y"))
 }
 
 /// Bochs, installed if it is missing.
@@ -102,7 +110,7 @@ fn qemu(accel: Accel) -> Result<Chosen, Unavailable> {
         Accel::Kvm => {
             // QEMU need not be installed to find out that KVM is not fit.
             Kvm::open(KvmOptions::default())?;
-            (Host::Kvm, qemu::Accel::Kvm)
+            (this_kvm(), qemu::Accel::Kvm)
         }
         Accel::Tcg => (Host::Other, qemu::Accel::Tcg),
     };

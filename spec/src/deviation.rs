@@ -26,6 +26,10 @@ pub enum Host {
     Kvm {
         /// The parameter `ept` of kvm_intel as it is in force; without EPT, L0 shadows L2's page tables.
         ept: bool,
+        /// Major number of the kernel's release.
+        major: u32,
+        /// Minor number of the kernel's release.
+        minor: u32,
     },
     /// Any other.
     Other,
@@ -83,7 +87,7 @@ impl Deviation {
     pub fn belongs_to(self, host: Host) -> bool {
         match (self, host) {
             (Self::Rf0, Host::Bochs { major, minor }) => (major, minor) < (2, 8),
-            (Self::NxStale | Self::ApicPrefetch, Host::Kvm { ept }) => !ept,
+            (Self::NxStale | Self::ApicPrefetch, Host::Kvm { ept, .. }) => !ept,
             _ => false,
         }
     }
@@ -212,14 +216,14 @@ mod tests {
 
     #[test]
     fn deviations_belong_to_their_hosts_alone() {
-        let shadowing = Host::Kvm { ept: false };
+        let shadowing = Host::Kvm { ept: false, major: 6, minor: 1 };
         for (deviation, host, belongs) in [
             (Deviation::Rf0, Host::Bochs { major: 2, minor: 7 }, true),
             (Deviation::Rf0, Host::Bochs { major: 2, minor: 8 }, false),
             (Deviation::Rf0, Host::Bochs { major: 3, minor: 0 }, false),
             (Deviation::Rf0, shadowing, false),
             (Deviation::NxStale, shadowing, true),
-            (Deviation::NxStale, Host::Kvm { ept: true }, false),
+            (Deviation::NxStale, Host::Kvm { ept: true, major: 6, minor: 1 }, false),
             (Deviation::ApicPrefetch, shadowing, true),
             (Deviation::ApicPrefetch, Host::Bochs { major: 2, minor: 7 }, false),
             (Deviation::Rf0, Host::Other, false),
@@ -231,7 +235,7 @@ mod tests {
     #[test]
     fn names_round_trip() {
         let bochs = Deviations::of(Host::Bochs { major: 2, minor: 7 });
-        for set in [Deviations::NONE, bochs, bochs.union(Deviations::of(Host::Kvm { ept: false }))] {
+        for set in [Deviations::NONE, bochs, bochs.union(Deviations::of(Host::Kvm { ept: false, major: 6, minor: 1 }))] {
             assert_eq!(Deviations::from_names(&set.to_string()), Some(set));
         }
         assert_eq!(Deviations::from_names("rf1"), None);

@@ -25,6 +25,7 @@ pub mod job;
 pub mod kernel;
 pub mod kmod;
 pub mod kmsg;
+pub mod known;
 pub mod message;
 pub mod modules;
 pub mod params;

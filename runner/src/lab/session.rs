@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use spec::deviation::{Deviations, Host};
 use spec::log::Verdict;
 use spec::options::Options;
 
@@ -13,6 +12,7 @@ use super::collect::{Collected, Collector, SetEnd, Trouble};
 use super::initramfs;
 use super::inside::Wanted;
 use super::kernel::{self, Kernel, Request};
+use super::known;
 use super::modules::{self, Module};
 use super::params::{self, ParamSet};
 use super::vmlinux;
@@ -108,9 +108,8 @@ fn prepare(request: &Request) -> Result<Ready, Unavailable> {
 /// One boot of the kernel with these sets: their results as far as it came, one at least if any was begun.
 fn boot(bochs: &Bochs, ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Result<Vec<SetResult>, Unavailable> {
     let (major, minor) = bochs.version();
-    let known = Deviations::of(Host::Bochs { major, minor });
-    let options = Options { known, ..plan.options };
-    let wanted = Wanted { cmdline: options.to_string(), memory_mib: plan.memory_mib };
+    let wanted =
+        Wanted { cmdline: plan.options.to_string(), memory_mib: plan.memory_mib, bochs: (major, minor) };
     let initramfs =
         initramfs::build(&ready.init, &ready.modules, sets, &params::always(major), &wanted.to_args(), &[])
             .map_err(|error| Unavailable::failed("build the lab's initramfs", error))?;
@@ -141,7 +140,7 @@ fn boot(bochs: &Bochs, ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Res
         let origin = Origin {
             l0: l0(&collected.set),
             options: format!(" --l0 lab --kernel {} --param '{}'", ready.label, collected.set),
-            expected: known,
+            expected: known::deviations((major, minor), &ready.release, &collected.effective),
         };
         let measured = Measured { instructions: Some(collected.instructions), seconds: Some(seconds * share) };
         results.push(conclude(collected, &ready.release, &why, plan.strict, origin, measured));

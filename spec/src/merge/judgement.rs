@@ -80,6 +80,8 @@ impl Judgement {
 
     /// A case that fails on a host which has this filter in vmcs02: the one with the smallest error code,
     /// and among equals one that L1 misses. `None` if the filter is sound, or if no access of L2 shows its fault.
+    ///
+    /// L0's loss shows where L0 needs the fault for a smaller MAXPHYADDR, or for shadow page tables.
     #[must_use]
     pub fn case(&self, wishes: Wishes<'_>) -> Option<Case> {
         let missed_by = |wish: Filter, pfec: Pfec| wish.exits(pfec) && !self.vmcs02.exits(pfec);
@@ -96,18 +98,23 @@ impl Judgement {
                 offer(pfec, group, Probe::Stimulus(stimulus));
             }
         }
-        let missed_by_l0 = |pfec| wishes.l0.iter().any(|&wish| missed_by(wish, pfec)) && !wishes.l1.exits(pfec);
+        // What L0 alone wants, and wants as a host does that needs all of `need`.
+        let missed_by_l0 = |need: Filter, pfec| {
+            let lost = |&wish: &Filter| missed_by(wish, pfec) && smallest_missed(need, wish).is_none();
+            !wishes.l1.exits(pfec) && wishes.l0.iter().any(lost)
+        };
         for stimulus in Stimulus::all(BASE, NARROW) {
             // L0 promised a smaller MAXPHYADDR: the processor's code lacks RSVD, and L0 has to see the fault to mend it.
             let (raised, mended) = (on_wide_processor(stimulus), stimulus.pfec(BASE, NARROW));
-            if let Some(pfec) = raised.filter(|&pfec| raised != mended && missed_by_l0(pfec)) {
+            let need = PRESENT_NOT_RESERVED;
+            if let Some(pfec) = raised.filter(|&pfec| raised != mended && missed_by_l0(need, pfec)) {
                 offer(pfec, group, Probe::Stimulus(stimulus));
             }
         }
-        for wish in [Wish::Touch, Wish::Dirty] {
+        for (wish, need) in [(Wish::Touch, NOT_PRESENT), (Wish::Dirty, PRESENT_WRITE)] {
             for access in wish.accesses().filter(|access| access.round == Round::First) {
                 let raised = shadow_fault(wish, access.privilege, access.access);
-                if let Some(pfec) = raised.filter(|&pfec| missed_by_l0(pfec)) {
+                if let Some(pfec) = raised.filter(|&pfec| missed_by_l0(need, pfec)) {
                     offer(pfec, Group::Host(wish), Probe::Host(access));
                 }
             }
@@ -121,6 +128,13 @@ fn smallest_missed(wish: Filter, vmcs02: Filter) -> Option<Pfec> {
     let inverse = Filter { eb_pf: !wish.eb_pf, ..wish };
     smallest_spared(&[inverse, vmcs02].into_iter())
 }
+
+/// What a host wants that presents a smaller MAXPHYADDR.
+const PRESENT_NOT_RESERVED: Filter = Filter::new(true, 0x09, 0x01);
+/// What a host wants that fills shadow page tables.
+const NOT_PRESENT: Filter = Filter::new(true, 0x01, 0x00);
+/// What a host wants that tracks writes in shadow page tables.
+const PRESENT_WRITE: Filter = Filter::new(true, 0x03, 0x03);
 
 /// A MAXPHYADDR below that of most processors. Ids of cases do not depend on it.
 const NARROW: Maxphyaddr = 40;

@@ -1,0 +1,42 @@
+//! What a host in the lab is known for: KVM of a release with its parameters, on the processor that Bochs emulates.
+
+use spec::deviation::{Deviations, Host};
+
+/// The known deviations. `effective` are the parameters of kvm_intel in force.
+#[must_use]
+pub fn deviations((major, minor): (u32, u32), release: &str, effective: &[(String, String)]) -> Deviations {
+    let is_on = |name: &str| effective.iter().any(|(known, value)| known == name && value == "Y");
+    Deviations::of(Host::Bochs { major, minor }).union(Deviations::of(kvm(release, is_on("ept"))))
+}
+
+/// KVM of a release such as `6.1.0-56-cloud-amd64`.
+#[must_use]
+pub fn kvm(release: &str, ept: bool) -> Host {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) => Host::Kvm { ept, major, minor },
+        _ => Host::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{deviations, kvm};
+    use spec::deviation::{Deviation, Host};
+
+    #[test]
+    fn releases_are_read() {
+        assert_eq!(kvm("6.1.0-56-cloud-amd64", true), Host::Kvm { ept: true, major: 6, minor: 1 });
+        assert_eq!(kvm("7.2.13+deb14-cloud-amd64", false), Host::Kvm { ept: false, major: 7, minor: 2 });
+        assert_eq!(kvm("strange", true), Host::Other);
+    }
+
+    #[test]
+    fn both_the_emulator_and_kvm_count() {
+        let force = |ept: &str| vec![("ept".to_string(), ept.to_string())];
+        let shadowing = deviations((2, 7), "6.1.0", &force("N"));
+        assert!(shadowing.contains(Deviation::Rf0) && shadowing.contains(Deviation::NxStale));
+        let with_ept = deviations((3, 0), "6.1.0", &force("Y"));
+        assert!(!with_ept.contains(Deviation::Rf0) && !with_ept.contains(Deviation::NxStale));
+    }
+}
