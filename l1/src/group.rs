@@ -56,7 +56,8 @@ impl From<EntryFailed> for Failed {
 
 /// Runs what the options select.
 pub fn run(options: &Options<'_>, boot: &Boot, cpu: &Cpu, vmx: Vmx, guest: Guest) -> Result<(), Failed> {
-    let mut machine = Machine { options, cpu, walker: Walker::new(vmx, guest)?, memory: FreshMemory::behind_image(boot) };
+    let mut machine =
+        Machine { options, cpu, walker: Walker::new(vmx, guest)?, memory: FreshMemory::behind_image(boot) };
     if let Some(case) = options.case {
         log().plan(1);
         return machine.run_group(1, case.group, Some(&case));

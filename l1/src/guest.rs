@@ -59,8 +59,12 @@ pub struct Guest {
 impl Guest {
     /// Copies the image to its memory, builds the tables, fills the frame under test.
     pub fn build(cpu: &Cpu) -> Self {
-        let memory =
-            Memory { image: IMAGE_MEMORY.get() as u64, shared: SHARED.get() as u64, frame: FRAME.get() as u64, scratch: SCRATCH_FRAME.get() as u64 };
+        let memory = Memory {
+            image: IMAGE_MEMORY.get() as u64,
+            shared: SHARED.get() as u64,
+            frame: FRAME.get() as u64,
+            scratch: SCRATCH_FRAME.get() as u64,
+        };
         // SAFETY: the image fits, as its linker script asserts; the memory is a static of `L2_SIZE` bytes
         // that begins with a header, whose fields may have any value.
         let header = unsafe {

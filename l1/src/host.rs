@@ -194,7 +194,11 @@ impl Pages {
     fn has_effect(&self, Laid { access, target }: Laid, result: u64, walk: u64) -> bool {
         // SAFETY: the target is memory that is L1's, or a device's register; both can be read by L1.
         let there = unsafe {
-            if access.narrow { (target as *const u32).read_volatile().into() } else { (target as *const u64).read_volatile() }
+            if access.narrow {
+                (target as *const u32).read_volatile().into()
+            } else {
+                (target as *const u64).read_volatile()
+            }
         };
         match (self.wish, access.access) {
             (_, Access::Fetch) => result == TOKEN,

@@ -88,8 +88,13 @@ impl Boot {
 
 /// Reads what the loader left at `info`.
 pub fn read(magic: u32, info: u32) -> Boot {
-    let mut boot =
-        Boot { protocol: "unknown", memory_bytes: 0, free_end: 0, command_line: [0; MAX_COMMAND_LINE], command_line_len: 0 };
+    let mut boot = Boot {
+        protocol: "unknown",
+        memory_bytes: 0,
+        free_end: 0,
+        command_line: [0; MAX_COMMAND_LINE],
+        command_line_len: 0,
+    };
     if magic == multiboot2::MAGIC {
         boot.protocol = "multiboot2";
         read_multiboot2(&mut boot, info);

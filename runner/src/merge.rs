@@ -114,7 +114,7 @@ fn lost(text: &mut String, judged: &[(Policy, Judgement)], wishes: Wishes<'_>) {
         let _ = writeln!(text, "\n{name} loses {code:#04x}, which {party} wants ({real}).");
         let _ = match judgement.case(wishes) {
             Some(case) => writeln!(text, "  A host that does so fails: maskmatch replay {case}"),
-            None => writeln!(text, "  No case shows it: L2 has no access that makes a fault which is lost."),
+            None => writeln!(text, "  No case shows it: no access of L2 tells whether that fault exits."),
         };
     }
 }

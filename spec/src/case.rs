@@ -54,8 +54,7 @@ impl Group {
             Self::Filter { family, setting } => (Some((setting, family.is_thin(profile))), None),
             Self::Host(wish) => (None, Some(wish)),
         };
-        let stimuli =
-            filter.into_iter().flat_map(move |(setting, thin)| Stimulus::selected(setting, maxphyaddr, thin));
+        let stimuli = filter.into_iter().flat_map(move |(setting, thin)| Stimulus::selected(setting, maxphyaddr, thin));
         let accesses = wish.into_iter().flat_map(crate::host::Wish::accesses);
         stimuli.map(Probe::Stimulus).chain(accesses.map(Probe::Host))
     }

@@ -235,7 +235,8 @@ mod tests {
     #[test]
     fn names_round_trip() {
         let bochs = Deviations::of(Host::Bochs { major: 2, minor: 7 });
-        for set in [Deviations::NONE, bochs, bochs.union(Deviations::of(Host::Kvm { ept: false, major: 6, minor: 1 }))] {
+        for set in [Deviations::NONE, bochs, bochs.union(Deviations::of(Host::Kvm { ept: false, major: 6, minor: 1 }))]
+        {
             assert_eq!(Deviations::from_names(&set.to_string()), Some(set));
         }
         assert_eq!(Deviations::from_names("rf1"), None);

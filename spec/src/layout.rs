@@ -164,7 +164,8 @@ impl ExitRecord {
 #[cfg(test)]
 mod tests {
     use super::{
-        Control, ExitRecord, FRAME_PART, FRAME_WRITE_USER, MAX_PAGES, SHARED_SUPERVISOR, SHARED_USER, Shared, Slot, page_address,
+        Control, ExitRecord, FRAME_PART, FRAME_WRITE_USER, MAX_PAGES, SHARED_SUPERVISOR, SHARED_USER, Shared, Slot,
+        page_address,
     };
     use crate::page::PAGES;
     use core::mem::size_of;

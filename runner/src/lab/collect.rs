@@ -57,6 +57,8 @@ pub struct Collected {
     pub trouble: Vec<Trouble>,
     /// Instructions from the set's begin to its end.
     pub instructions: u64,
+    /// Wall time from the set's begin to its end.
+    pub seconds: f64,
 }
 
 /// The set that is running.
@@ -66,6 +68,7 @@ struct Current {
     intake: Intake<'static>,
     trouble: Vec<Trouble>,
     began: u64,
+    started: Instant,
 }
 
 /// Takes what Bochs prints.
@@ -140,7 +143,14 @@ impl Collector {
             Message::Begin { set, effective } => {
                 remark(&format!("kvm_intel {set}"));
                 let intake = Intake::new(Limits::RUN, None, (self.progress)());
-                self.current = Some(Current { set, effective, intake, trouble: Vec::new(), began: self.now });
+                self.current = Some(Current {
+                    set,
+                    effective,
+                    intake,
+                    trouble: Vec::new(),
+                    began: self.now,
+                    started: Instant::now(),
+                });
             }
             Message::Serial(bytes) => {
                 if let Some(current) = &mut self.current {
@@ -189,6 +199,7 @@ impl Collector {
                 end,
                 trouble: current.trouble,
                 instructions: self.now.saturating_sub(current.began),
+                seconds: current.started.elapsed().as_secs_f64(),
             },
             None => Collected {
                 set,
@@ -197,6 +208,7 @@ impl Collector {
                 end,
                 trouble: Vec::new(),
                 instructions: 0,
+                seconds: 0.0,
             },
         };
         self.sets.push(collected);

@@ -10,7 +10,7 @@ use crate::vmm::kvm::{Kvm, KvmOptions};
 use crate::vmm::{Boot, End, Flow, Vmm};
 
 /// The guest's clock runs slower than the user's, whose time limit is what counts.
-const LIMIT: Duration = Duration::from_secs(24 * 3600);
+const LIMIT: Duration = Duration::from_hours(24);
 
 /// What the outside wants of each set's run; passed through the job's arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,9 +11,9 @@
 
 pub mod apt;
 pub mod boot_params;
+pub mod cmdline;
 pub mod collect;
 pub mod command;
-pub mod cmdline;
 pub mod debian;
 pub mod decompress;
 pub mod external;

@@ -1,7 +1,7 @@
 //! `maskmatch lab`: every kernel with every parameter set, each result kept, whatever happens to the others.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use spec::log::Verdict;
 use spec::options::Options;
@@ -108,11 +108,9 @@ fn prepare(request: &Request) -> Result<Ready, Unavailable> {
 /// One boot of the kernel with these sets: their results as far as it came, one at least if any was begun.
 fn boot(bochs: &Bochs, ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Result<Vec<SetResult>, Unavailable> {
     let (major, minor) = bochs.version();
-    let wanted =
-        Wanted { cmdline: plan.options.to_string(), memory_mib: plan.memory_mib, bochs: (major, minor) };
-    let initramfs =
-        initramfs::build(&ready.init, &ready.modules, sets, &params::always(major), &wanted.to_args(), &[])
-            .map_err(|error| Unavailable::failed("build the lab's initramfs", error))?;
+    let wanted = Wanted { cmdline: plan.options.to_string(), memory_mib: plan.memory_mib, bochs: (major, minor) };
+    let initramfs = initramfs::build(&ready.init, &ready.modules, sets, &params::always(major), &wanted.to_args(), &[])
+        .map_err(|error| Unavailable::failed("build the lab's initramfs", error))?;
     let vmlinux = vmlinux::open(&ready.image, ready.unpacked.as_deref())?;
     let image = boot_params::lay_out(vmlinux, initramfs, &cmdline::command_line(""), MEMORY_MIB)?;
     let machine = Machine {
@@ -127,22 +125,18 @@ fn boot(bochs: &Bochs, ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Res
     let alone = plan.options.case.is_some();
     let progress = move || if alone { Progress::none() } else { Progress::of_run(&filter, profile) };
     let mut collector = Collector::new(SILENCE, Box::new(progress), plan.verbose);
-    let start = Instant::now();
     let outcome = bochs.execute(&machine, plan.limit, plan.verbose, &mut collector)?;
     collector.finish();
     let why = why_it_ended(&outcome.end, &collector);
-    let seconds = start.elapsed().as_secs_f64();
     let l0 = |set: &str| format!("KVM of Linux {} with {set} in Bochs {major}.{minor}", ready.release);
     let mut results: Vec<SetResult> = Vec::new();
-    let total: u64 = collector.sets.iter().map(|set| set.instructions).sum();
     for collected in std::mem::take(&mut collector.sets) {
-        let share = if total == 0 { 0.0 } else { collected.instructions as f64 / total as f64 };
         let origin = Origin {
             l0: l0(&collected.set),
             options: format!(" --l0 lab --kernel {} --param '{}'", ready.label, collected.set),
             expected: known::deviations((major, minor), &ready.release, &collected.effective),
         };
-        let measured = Measured { instructions: Some(collected.instructions), seconds: Some(seconds * share) };
+        let measured = Measured { instructions: Some(collected.instructions), seconds: Some(collected.seconds) };
         results.push(conclude(collected, &ready.release, &why, plan.strict, origin, measured));
     }
     if results.is_empty() {
@@ -195,7 +189,9 @@ fn conclude(
             skipped
         }
         SetEnd::Ran(None) => Conclusion::new(read, Source::Run(End::PoweredOff), strict, origin, measured),
-        SetEnd::Ran(Some(failure)) => Conclusion::new(read, Source::Run(End::Crashed(failure)), strict, origin, measured),
+        SetEnd::Ran(Some(failure)) => {
+            Conclusion::new(read, Source::Run(End::Crashed(failure)), strict, origin, measured)
+        }
         SetEnd::Lost => Conclusion::new(read, Source::Run(End::Crashed(why.into())), strict, origin, measured),
     };
     if let Some(first) = trouble.first()

@@ -84,8 +84,11 @@ fn details(text: &mut String, result: &SetResult, strict: bool) {
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     let facts = &conclusion.findings.facts;
-    in_force.extend(facts.iter().filter(|(key, _)| key == "maxphyaddr").map(|(_, bits)| format!("guest MAXPHYADDR={bits}")));
-    let _ = writeln!(text, "{set}: in force {}", if in_force.is_empty() { "nothing".into() } else { in_force.join(" ") });
+    in_force.extend(
+        facts.iter().filter(|(key, _)| key == "maxphyaddr").map(|(_, bits)| format!("guest MAXPHYADDR={bits}")),
+    );
+    let _ =
+        writeln!(text, "{set}: in force {}", if in_force.is_empty() { "nothing".into() } else { in_force.join(" ") });
     for line in trouble {
         let _ = writeln!(text, "  L0's kernel: {line}");
     }
@@ -114,7 +117,12 @@ fn verdict_line(results: &[SetResult]) -> String {
     let mut kernels: Vec<&str> = results.iter().map(|result| result.kernel.as_str()).collect();
     kernels.dedup();
     let sets = counted(results.len() as u64, "parameter set");
-    format!("{verdict}: {sets} ({}), {} on KVM of Linux {}", parts.join(", "), counted(cases, "case"), kernels.join(", "))
+    format!(
+        "{verdict}: {sets} ({}), {} on KVM of Linux {}",
+        parts.join(", "),
+        counted(cases, "case"),
+        kernels.join(", ")
+    )
 }
 
 /// The worst verdict; a skip beside a pass takes nothing from it.

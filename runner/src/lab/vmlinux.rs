@@ -38,8 +38,6 @@ const LIMIT: usize = 512 << 20;
 pub struct Vmlinux {
     /// The bzImage's bytes from [`SETUP_HEADER`] on.
     pub setup_header: Vec<u8>,
-    /// The release, like `6.1.0-50-cloud-amd64`.
-    pub release: String,
     /// Physical address and content of each segment.
     pub segments: Vec<(u64, Vec<u8>)>,
     /// Physical address of the 64-bit entry point.
@@ -70,7 +68,7 @@ pub fn open(image: &Path, unpacked: Option<&Path>) -> Result<Vmlinux, Unavailabl
         elf
     };
     let (segments, entry, end) = segments(&elf).map_err(wrong)?;
-    Ok(Vmlinux { setup_header: header.setup.to_vec(), release: header.release, segments, entry, end })
+    Ok(Vmlinux { setup_header: header.setup.to_vec(), segments, entry, end })
 }
 
 /// The release in a bzImage's header.

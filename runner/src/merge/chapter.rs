@@ -77,7 +77,7 @@ fn answers(text: &mut String, five: &[(&Need, Costs)], pairs: &Costs) {
     let _ = writeln!(
         text,
         "**Is merging possible at all, with one filter?** Yes. A sound filter with the least excess always exists, is \
-         found in a few dozen instructions, and is often exact.\n\n\
+         found in less than a microsecond, and is often exact.\n\n\
          - L0 presents a smaller MAXPHYADDR (`P,!RSVD`): {} of L1's {} filters over 5 bits merge exactly ({}). The \
          excess falls from {} of all error codes with KVM's policy to {}, and from {:.1} to {:.1} needless faults \
          among the 18 error codes that arise without PK, SS, HLAT and SGX. KVM's policy is exact for {}.\n\

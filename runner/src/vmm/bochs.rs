@@ -69,12 +69,6 @@ impl Bochs {
         self.version
     }
 
-    /// The CPU model.
-    #[must_use]
-    pub fn cpu_model(&self) -> &str {
-        &self.cpu_model
-    }
-
     /// Runs a machine until it is off, dead, late, or the sink has enough.
     ///
     /// # Errors

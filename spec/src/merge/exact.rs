@@ -42,7 +42,7 @@ use crate::filter::Filter;
 /// # Cost
 ///
 /// At most `k^d` steps for filters that compare `k` bits and `d` more bits in the result, and `d` is at most the number of
-/// direct filters. For one filter of each party that is a few dozen instructions unless both are direct and agree
+/// direct filters. For one filter of each party that is some hundred instructions unless both are direct and agree
 /// in no bit; then it is a step for each bit of either at most, and rarely more than two.
 #[must_use]
 pub fn exact(wishes: Wishes<'_>) -> Filter {
