@@ -1,5 +1,6 @@
 //! Comparing records without branches, 16 bytes at a time.
 #![allow(unsafe_code, reason = "SSE2 intrinsics on records")]
+#![expect(clippy::inline_always, reason = "the image is built for size, and this is its hot loop")]
 
 use core::arch::x86_64::{
     __m128i, _mm_cmpeq_epi8, _mm_load_si128, _mm_movemask_epi8, _mm_or_si128, _mm_setzero_si128, _mm_xor_si128,

@@ -161,12 +161,11 @@ impl Pages {
         match (self.wish, access) {
             (_, Access::Fetch) if round == Round::First => RUN_FIRST,
             (_, Access::Fetch) => RUN_AGAIN,
-            (Wish::Touch, _) => 8 * again,
+            (Wish::Touch, _) | (Wish::Device, Access::Read) => 8 * again,
             (Wish::Dirty, Access::Read) => 0x100 + 8 * again,
             (Wish::Dirty, Access::Write) => 16 * user + 8 * again,
             (Wish::Apic, Access::Read) => APIC_VERSION,
             (Wish::Apic, Access::Write) => APIC_TPR,
-            (Wish::Device, Access::Read) => 8 * again,
             (Wish::Device, Access::Write) => DEVICE_WRITE + 16 * user + 8 * again,
         }
     }

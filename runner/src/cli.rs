@@ -164,9 +164,22 @@ pub struct LabArgs {
     /// each is a run of its own. By default ept=1, ept=0, allow_smaller_maxphyaddr=1 and enable_shadow_vmcs=0.
     #[arg(long = "param", value_name = "NAME=VALUE,...")]
     pub params: Vec<ParamSet>,
+    /// What boots the test image on the lab's KVM.
+    #[arg(long, value_enum, default_value_t)]
+    pub vmm: LabVmm,
     /// Look for a newer kernel than the one that is kept from an earlier run.
     #[arg(long)]
     pub refresh: bool,
+}
+
+/// What boots the test image on the lab's KVM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
+pub enum LabVmm {
+    /// The VMM built in here.
+    #[default]
+    Kvm,
+    /// This machine's QEMU, taken into the lab: slower, and without the channel that some groups need.
+    Qemu,
 }
 
 /// The hosts under test.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::exit_code::{Exit, Stop};
+use crate::lab::kernel;
 use crate::output;
 use crate::setup::{self, Package};
 use crate::vmm::bochs::Bochs;
@@ -16,9 +17,11 @@ use crate::vmm::{Unavailable, Vmm};
 /// Standard output cannot be written.
 pub fn doctor() -> Result<Exit, Stop> {
     let bochs = Bochs::find(None).map(|bochs| bochs.describe());
+    let lab = lab(&bochs);
     let hosts = [
         ("kvm", "run --l0 kvm", Kvm::open(KvmOptions::default()).map(|kvm| kvm.describe())),
         ("qemu kvm", "run --l0 qemu", Qemu::find(Accel::Kvm).map(|qemu| qemu.describe())),
+        ("lab", "lab", lab),
         ("bochs", "run --l0 bochs", bochs),
     ];
     let usable = hosts.iter().any(|(_, _, found)| found.is_ok());
@@ -36,6 +39,26 @@ pub fn doctor() -> Result<Exit, Stop> {
     );
     output::text(&text)?;
     Ok(if usable { Exit::Pass } else { Exit::Nothing })
+}
+
+/// The lab wants Bochs, and a kernel: kept from an earlier run, or fetched by Debian's tools.
+fn lab(bochs: &Result<String, Unavailable>) -> Result<String, Unavailable> {
+    let bochs = bochs.clone()?;
+    let kept = kernel::cache_folder()?.join("kernels/names");
+    if kept.read_dir().is_ok_and(|mut names| names.next().is_some()) {
+        return Ok(format!("real Linux/KVM in {bochs}; a kernel is kept from an earlier run"));
+    }
+    let in_path = |tool: &str| {
+        std::env::var_os("PATH")
+            .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(tool).exists()))
+    };
+    if in_path("apt-get") && in_path("dpkg-deb") {
+        return Ok(format!("real Linux/KVM in {bochs}; the first run fetches a kernel"));
+    }
+    Err(Unavailable::new(
+        "there is no apt-get to fetch a kernel with",
+        "maskmatch lab --kernel-image BZIMAGE --modules DIR",
+    ))
 }
 
 fn line(text: &mut String, name: &str, command: &str, found: Result<String, Unavailable>) {

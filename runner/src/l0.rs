@@ -40,7 +40,7 @@ pub fn check(on: &OnArgs) -> Result<(), Stop> {
         return Err(Stop::usage("--cpu names a processor of Bochs: add --l0 bochs"));
     }
     if on.lab != LabArgs::default() && on.l0 != L0::Lab {
-        return Err(Stop::usage("--kernel, --param and their like are the lab's: use `maskmatch lab`"));
+        return Err(Stop::usage("--kernel, --param, --vmm and their like are the lab's: use `maskmatch lab`"));
     }
     if on.log.is_some() && on.l0 == L0::Lab {
         return Err(Stop::usage("--log is for one boot, and the lab makes several: use --json"));
@@ -114,9 +114,17 @@ fn qemu(accel: Accel) -> Result<Chosen, Unavailable> {
         }
         Accel::Tcg => (Host::Other, qemu::Accel::Tcg),
     };
-    let vmm = found_or_installed(|| Qemu::find(on), setup::QEMU)?;
+    let vmm = find_qemu(on)?;
     let options = format!(" --l0 {} --accel {}", vmm.id(), accel.name());
     Ok(Chosen { vmm: Box::new(vmm), host, options, why: None })
+}
+
+/// QEMU, installed if it is missing.
+///
+/// # Errors
+/// It cannot be used here.
+pub fn find_qemu(accel: qemu::Accel) -> Result<Qemu, Unavailable> {
+    found_or_installed(|| Qemu::find(accel), setup::QEMU)
 }
 
 /// A tool that works is taken wherever it is; only one that is missing is installed.

@@ -21,10 +21,10 @@ pub fn print(body: impl FnOnce(&mut BufWriter<StdoutLock<'static>>) -> io::Resul
     }
 }
 
-/// Writes a whole text, see [`print`].
+/// Writes a whole text, see [`print()`].
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn text(text: &str) -> Result<(), Stop> {
     print(|out| out.write_all(text.as_bytes()))
 }

@@ -134,7 +134,6 @@ mod tests {
     fn kernel() -> Vmlinux {
         Vmlinux {
             setup_header: vec![0x11; 0x77],
-            release: "6.1".into(),
             segments: vec![(0x100_0000, vec![1; 10])],
             entry: 0x100_0000,
             end: 0x3f0_0000,

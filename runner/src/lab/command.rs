@@ -11,21 +11,23 @@ use spec::plan::Profile;
 
 use super::kernel::Request;
 use super::params;
+use super::qemu;
 use super::session::{self, Plan, SetResult};
 use super::table;
-use crate::cli::{L0, LabArgs, OnArgs};
+use crate::cli::{L0, LabArgs, LabVmm, OnArgs};
 use crate::exit_code::{Exit, Stop};
 use crate::json::Document;
 use crate::l0;
 use crate::output::{self, remark};
 use crate::run::{What, default_limit};
 use crate::vmm::Unavailable;
+use crate::vmm::qemu::Accel;
 
 /// Runs all kernels with all parameter sets. The outer error is that nothing could be run at all; the inner one,
 /// that a result cannot be written.
 ///
 /// # Errors
-/// No kernel can be had, or Bochs cannot be used.
+/// No kernel can be had, or Bochs (or QEMU, if it is wanted) cannot be used.
 pub fn run(what: What<'_>, on: &OnArgs) -> Result<Result<Exit, Stop>, Unavailable> {
     let bochs = l0::find_bochs(on.cpu.as_deref())?;
     let (major, minor) = bochs.version();
@@ -34,10 +36,16 @@ pub fn run(what: What<'_>, on: &OnArgs) -> Result<Result<Exit, Stop>, Unavailabl
         if on.lab.params.is_empty() { params::matrix(profile == Profile::Exhaustive) } else { on.lab.params.clone() };
     // A boot runs all sets one after the other.
     let limit = default_limit(profile, Host::Bochs { major, minor }) * u32::try_from(sets.len()).unwrap_or(u32::MAX);
+    let qemu = match on.lab.vmm {
+        LabVmm::Kvm => None,
+        // Here it only has to start: the KVM is inside.
+        LabVmm::Qemu => Some(qemu::pack(&l0::find_qemu(Accel::Tcg)?)?),
+    };
     let plan = Plan {
         options: Options { filter: what.filter, profile, case: what.case, ..Options::default() },
         memory_mib: on.memory,
         sets,
+        qemu,
         limit: on.limit.unwrap_or(limit),
         strict: on.strict,
         verbose: on.verbose,

@@ -94,7 +94,7 @@ mod tests {
     use std::io::Write;
 
     fn sample() -> Vec<u8> {
-        (0..200_000_u32).flat_map(|i| ((i * i) >> 7).to_le_bytes()).collect()
+        (0..200_000_u32).flat_map(|i| (i.wrapping_mul(i) >> 7).to_le_bytes()).collect()
     }
 
     fn packed(format: Format) -> Vec<u8> {

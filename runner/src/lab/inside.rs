@@ -1,5 +1,6 @@
-//! The lab's work as process 1: the built-in KVM VMM runs the test image under each parameter set.
+//! The lab's work as process 1: the built-in KVM VMM, or QEMU, runs the test image under each parameter set.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::init::{self, Run};
@@ -7,7 +8,8 @@ use super::known;
 use crate::payload;
 use crate::vmm::kvm::host::kernel_release;
 use crate::vmm::kvm::{Kvm, KvmOptions};
-use crate::vmm::{Boot, End, Flow, Vmm};
+use crate::vmm::qemu::Qemu;
+use crate::vmm::{Boot, End, Flow, Unavailable, Vmm};
 
 /// The guest's clock runs slower than the user's, whose time limit is what counts.
 const LIMIT: Duration = Duration::from_hours(24);
@@ -21,6 +23,8 @@ pub struct Wanted {
     pub memory_mib: u32,
     /// Major and minor version of the Bochs outside.
     pub bochs: (u32, u32),
+    /// The path of the QEMU that is to run the image; without one, the built-in VMM does.
+    pub qemu: Option<String>,
 }
 
 impl Wanted {
@@ -28,7 +32,9 @@ impl Wanted {
     #[must_use]
     pub fn to_args(&self) -> Vec<String> {
         let (major, minor) = self.bochs;
-        vec![self.cmdline.clone(), self.memory_mib.to_string(), major.to_string(), minor.to_string()]
+        let numbers = [self.memory_mib, major, minor].map(|number| number.to_string());
+        let texts = [self.cmdline.clone()].into_iter().chain(numbers);
+        texts.chain([self.qemu.clone().unwrap_or_default()]).collect()
     }
 
     /// From the job's arguments.
@@ -36,12 +42,13 @@ impl Wanted {
     /// # Errors
     /// A sentence, if [`Wanted::to_args`] did not make them.
     pub fn from_args(args: &[String]) -> Result<Self, String> {
-        let [cmdline, memory, major, minor] = args else {
+        let [cmdline, memory, major, minor, qemu] = args else {
             return Err("the job has other arguments than this init knows".into());
         };
         let number = |text: &String| text.parse().map_err(|_| format!("the job's '{text}' is no number"));
         let (memory_mib, bochs) = (number(memory)?, (number(major)?, number(minor)?));
-        Ok(Self { cmdline: cmdline.clone(), memory_mib, bochs })
+        let qemu = (!qemu.is_empty()).then(|| qemu.clone());
+        Ok(Self { cmdline: cmdline.clone(), memory_mib, bochs, qemu })
     }
 }
 
@@ -51,12 +58,11 @@ pub fn run() -> ! {
 }
 
 fn one_set(run: &Run<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), String> {
-    let Wanted { cmdline, memory_mib, bochs } = Wanted::from_args(run.args)?;
+    let Wanted { cmdline, memory_mib, bochs, qemu } = Wanted::from_args(run.args)?;
     let known = known::deviations(bochs, &kernel_release(), run.effective);
     // Of a key that is there twice the last counts.
     let cmdline = format!("{cmdline} known={known}");
-    let options = KvmOptions { guest_maxphyaddr: run.set.guest_maxphyaddr(), ..KvmOptions::default() };
-    let vmm = Kvm::open(options).map_err(|unavailable| unavailable.to_string())?;
+    let vmm = vmm(qemu, run.set.guest_maxphyaddr()).map_err(|unavailable| unavailable.to_string())?;
     let boot = Boot { elf: payload::L1_ELF, cmdline: &cmdline, memory_mib, limit: LIMIT, verbose: false };
     let mut pass_on = |bytes: &[u8]| {
         sink(bytes);
@@ -69,14 +75,24 @@ fn one_set(run: &Run<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), String> {
     }
 }
 
+/// What runs the image: the QEMU at this path, or the built-in VMM.
+fn vmm(qemu: Option<String>, guest_maxphyaddr: Option<u8>) -> Result<Box<dyn Vmm>, Unavailable> {
+    match qemu {
+        Some(program) => Ok(Box::new(Qemu::at(PathBuf::from(program), guest_maxphyaddr)?)),
+        None => Ok(Box::new(Kvm::open(KvmOptions { guest_maxphyaddr, ..KvmOptions::default() })?)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Wanted;
 
     #[test]
     fn arguments_survive() {
-        let wanted = Wanted { cmdline: "profile=quick filter=*".into(), memory_mib: 4, bochs: (2, 7) };
-        assert_eq!(Wanted::from_args(&wanted.to_args()), Ok(wanted));
+        for qemu in [None, Some("/usr/bin/qemu-system-x86_64".to_string())] {
+            let wanted = Wanted { cmdline: "profile=quick filter=*".into(), memory_mib: 4, bochs: (2, 7), qemu };
+            assert_eq!(Wanted::from_args(&wanted.to_args()), Ok(wanted));
+        }
         assert!(Wanted::from_args(&[]).is_err());
         assert!(Wanted::from_args(&["a".into(), "b".into()]).is_err());
     }

@@ -30,6 +30,7 @@ pub mod message;
 pub mod modules;
 pub mod params;
 pub mod port;
+pub mod qemu;
 pub mod session;
 pub mod table;
 pub mod vmlinux;

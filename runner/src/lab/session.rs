@@ -15,6 +15,7 @@ use super::kernel::{self, Kernel, Request};
 use super::known;
 use super::modules::{self, Module};
 use super::params::{self, ParamSet};
+use super::qemu::Packed;
 use super::vmlinux;
 use crate::conclusion::{Conclusion, Origin};
 use crate::json::Measured;
@@ -27,6 +28,8 @@ use crate::vmm::{End, Unavailable};
 
 /// RAM of the machine that Linux runs in.
 const MEMORY_MIB: u32 = 256;
+/// With QEMU in it, whose libraries alone are 60 MiB.
+const MEMORY_WITH_QEMU_MIB: u32 = 768;
 /// A kernel that says nothing for so long hangs: the slowest group has a heartbeat every few seconds.
 const SILENCE: Duration = Duration::from_mins(3);
 
@@ -38,6 +41,8 @@ pub struct Plan<'a> {
     pub memory_mib: u32,
     /// Parameter sets, in order.
     pub sets: Vec<ParamSet>,
+    /// The QEMU that boots the image inside; without one, the built-in VMM does.
+    pub qemu: Option<Packed>,
     /// Time limit of each boot of a kernel.
     pub limit: Duration,
     /// Whether known deviations are failures.
@@ -108,13 +113,21 @@ fn prepare(request: &Request) -> Result<Ready, Unavailable> {
 /// One boot of the kernel with these sets: their results as far as it came, one at least if any was begun.
 fn boot(bochs: &Bochs, ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Result<Vec<SetResult>, Unavailable> {
     let (major, minor) = bochs.version();
-    let wanted = Wanted { cmdline: plan.options.to_string(), memory_mib: plan.memory_mib, bochs: (major, minor) };
-    let initramfs = initramfs::build(&ready.init, &ready.modules, sets, &params::always(major), &wanted.to_args(), &[])
+    let qemu = plan.qemu.as_ref();
+    let wanted = Wanted {
+        cmdline: plan.options.to_string(),
+        memory_mib: plan.memory_mib,
+        bochs: (major, minor),
+        qemu: qemu.map(|qemu| qemu.program.clone()),
+    };
+    let (args, extra) = (wanted.to_args(), qemu.map_or(&[][..], |qemu| &qemu.files));
+    let initramfs = initramfs::build(&ready.init, &ready.modules, sets, &params::always(major), &args, extra)
         .map_err(|error| Unavailable::failed("build the lab's initramfs", error))?;
+    let lab_memory_mib = if qemu.is_some() { MEMORY_WITH_QEMU_MIB } else { MEMORY_MIB };
     let vmlinux = vmlinux::open(&ready.image, ready.unpacked.as_deref())?;
-    let image = boot_params::lay_out(vmlinux, initramfs, &cmdline::command_line(""), MEMORY_MIB)?;
+    let image = boot_params::lay_out(vmlinux, initramfs, &cmdline::command_line(""), lab_memory_mib)?;
     let machine = Machine {
-        memory_mib: MEMORY_MIB,
+        memory_mib: lab_memory_mib,
         ips: cmdline::IPS,
         blobs: image.blobs,
         entry: Entry::Linux64 { entry: image.entry, boot_params: image.boot_params },
@@ -128,12 +141,16 @@ fn boot(bochs: &Bochs, ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Res
     let outcome = bochs.execute(&machine, plan.limit, plan.verbose, &mut collector)?;
     collector.finish();
     let why = why_it_ended(&outcome.end, &collector);
-    let l0 = |set: &str| format!("KVM of Linux {} with {set} in Bochs {major}.{minor}", ready.release);
+    let (on, chosen) = match qemu {
+        Some(qemu) => (format!("QEMU {} on ", qemu.version), " --vmm qemu"),
+        None => (String::new(), ""),
+    };
+    let l0 = |set: &str| format!("{on}KVM of Linux {} with {set} in Bochs {major}.{minor}", ready.release);
     let mut results: Vec<SetResult> = Vec::new();
     for collected in std::mem::take(&mut collector.sets) {
         let origin = Origin {
             l0: l0(&collected.set),
-            options: format!(" --l0 lab --kernel {} --param '{}'", ready.label, collected.set),
+            options: format!(" --l0 lab --kernel {} --param '{}'{chosen}", ready.label, collected.set),
             expected: known::deviations((major, minor), &ready.release, &collected.effective),
         };
         let measured = Measured { instructions: Some(collected.instructions), seconds: Some(collected.seconds) };

@@ -8,7 +8,7 @@ use crate::vmm::process::{Ended, Source, Tail, command_line, fifo, run};
 use crate::vmm::{Boot, End, Flow, Outcome, Sink, Unavailable, Vmm};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -52,8 +52,10 @@ impl Accel {
 /// The QEMU that is installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Qemu {
+    program: PathBuf,
     version: String,
     accel: Accel,
+    guest_maxphyaddr: Option<u8>,
 }
 
 impl Qemu {
@@ -80,11 +82,44 @@ impl Qemu {
         }
         let version = parse_version(&said.text())
             .ok_or_else(|| Unavailable::new(format!("{PROGRAM} does not say which version it is"), MEND))?;
-        Ok(Self { version, accel })
+        Ok(Self { program: in_path(), version, accel, guest_maxphyaddr: None })
+    }
+
+    /// A QEMU that is known to be there, on KVM; its guest gets this physical-address width, or the host's. It is not
+    /// asked for its version: in an emulator that takes a good part of a run.
+    ///
+    /// # Errors
+    /// KVM is not fit for a guest that uses VMX.
+    pub fn at(program: PathBuf, guest_maxphyaddr: Option<u8>) -> Result<Self, Unavailable> {
+        Host::open()?.require_vmx()?;
+        Ok(Self { program, version: "of unknown version".into(), accel: Accel::Kvm, guest_maxphyaddr })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Its version.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The value of `-cpu`.
+    fn cpu(&self) -> String {
+        let model = self.accel.cpu();
+        match self.guest_maxphyaddr {
+            // By default "host" has the host's width, whatever phys-bits says.
+            Some(bits) => format!("{model},host-phys-bits=off,phys-bits={bits}"),
+            None => model.into(),
+        }
     }
 
     fn command(&self, boot: &Boot, directory: &Path) -> Command {
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(&self.program);
+        let cpu = self.cpu();
         let memory = boot.memory_mib.to_string();
         let monitor = format!("pipe,id=qmp,path={QMP}");
         command.current_dir(directory).args([
@@ -93,7 +128,7 @@ impl Qemu {
             "-accel",
             self.accel.name(),
             "-cpu",
-            self.accel.cpu(),
+            &cpu,
             "-m",
             &memory,
             "-nodefaults",
@@ -160,6 +195,13 @@ impl Vmm for Qemu {
     }
 }
 
+/// Where the search path has the program; its bare name if nowhere.
+fn in_path() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(PROGRAM)).find(|program| program.is_file());
+    found.unwrap_or_else(|| PROGRAM.into())
+}
+
 /// What it means that QEMU exited.
 fn meaning(status: ExitStatus, reason: Option<&str>, messages: &Tail) -> End {
     match (status.code(), reason) {
@@ -190,7 +232,7 @@ fn parse_version(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{meaning, parse_version, shutdown_reason};
+    use super::{Accel, Qemu, meaning, parse_version, shutdown_reason};
     use crate::vmm::End;
     use crate::vmm::process::Tail;
     use std::os::unix::process::ExitStatusExt;
@@ -200,6 +242,18 @@ mod tests {
     fn versions_are_read() {
         assert_eq!(parse_version("QEMU emulator version 7.2.22 (Debian 1:7.2)\nCopyright").unwrap(), "7.2.22");
         assert_eq!(parse_version("no QEMU"), None);
+    }
+
+    #[test]
+    fn the_guest_gets_the_width_that_is_wanted() {
+        let qemu = |guest_maxphyaddr| Qemu {
+            program: "qemu".into(),
+            version: "7.2".into(),
+            accel: Accel::Kvm,
+            guest_maxphyaddr,
+        };
+        assert_eq!(qemu(None).cpu(), "host");
+        assert_eq!(qemu(Some(36)).cpu(), "host,host-phys-bits=off,phys-bits=36");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod boot;
 mod check;
 mod command;
 mod files;
+mod lab;
 mod listing;
 mod missing;
 mod usage;

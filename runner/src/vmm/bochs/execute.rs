@@ -82,7 +82,7 @@ fn read_log(path: &Path) -> String {
     String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(MAX_LOG)..]).into_owned()
 }
 
-/// The clock in the log's last line: "00011023819p[UNMAP ] >>PANIC<< ...".
+/// The clock in the log's last line: `00011023819p[UNMAP ] >>PANIC<< ...`.
 fn ticks(log: &str) -> Option<u64> {
     let line = log.lines().rev().find(|line| line.contains(">>PANIC<<"))?;
     line.split_once(['p', 'e', 'i', 'd'])?.0.parse().ok()

@@ -8,13 +8,19 @@ const ADDRESS_WIDTHS: u32 = 0x8000_0008;
 /// Leaf 1, EBX bits 31:24: the initial APIC ID.
 const APIC_ID_SHIFT: u32 = 24;
 
+/// Leaf 1, ECX bit 31: there is a hypervisor, whose name is in leaf 0x40000000. KVM leaves it to the VMM.
+const HYPERVISOR: u32 = 1 << 31;
+
 /// What the vCPU with this number shows.
 #[must_use]
 pub fn guest(supported: &CpuId, options: &KvmOptions, vcpu: u8) -> CpuId {
     let mut cpuid = supported.clone();
     for entry in cpuid.as_mut_slice() {
         match entry.function {
-            1 => entry.ebx = entry.ebx & !(0xff << APIC_ID_SHIFT) | u32::from(vcpu) << APIC_ID_SHIFT,
+            1 => {
+                entry.ebx = entry.ebx & !(0xff << APIC_ID_SHIFT) | u32::from(vcpu) << APIC_ID_SHIFT;
+                entry.ecx |= HYPERVISOR;
+            }
             ADDRESS_WIDTHS => {
                 if let Some(width) = options.guest_maxphyaddr {
                     entry.eax = entry.eax & !0xff | u32::from(width);
@@ -34,12 +40,15 @@ mod tests {
 
     #[test]
     fn only_what_is_asked_for_changes() {
-        let leaf = |function, eax, ebx| kvm_cpuid_entry2 { function, eax, ebx, ..Default::default() };
+        let leaf = |function, eax, ebx, ecx| kvm_cpuid_entry2 { function, eax, ebx, ecx, ..Default::default() };
         let supported =
-            CpuId::from_entries(&[leaf(1, 0x50654, 0x0710_0800), leaf(0x8000_0008, 0x0030_302e, 7)]).unwrap();
+            CpuId::from_entries(&[leaf(1, 0x50654, 0x0710_0800, 0x20), leaf(0x8000_0008, 0x0030_302e, 7, 0)]).unwrap();
         let patched = guest(&supported, &KvmOptions { guest_maxphyaddr: Some(36), ..Default::default() }, 2);
-        assert_eq!(patched.as_slice(), [leaf(1, 0x50654, 0x0210_0800), leaf(0x8000_0008, 0x0030_3024, 7)]);
+        assert_eq!(
+            patched.as_slice(),
+            [leaf(1, 0x50654, 0x0210_0800, 0x8000_0020), leaf(0x8000_0008, 0x0030_3024, 7, 0)]
+        );
         let same = guest(&supported, &KvmOptions::default(), 7);
-        assert_eq!(same.as_slice(), supported.as_slice());
+        assert_eq!(same.as_slice()[1], supported.as_slice()[1]);
     }
 }

@@ -1,0 +1,46 @@
+//! The lab for real: a stock kernel of this machine's suite in Bochs, its own `kvm_intel`, our image.
+
+use crate::command::line;
+use crate::files::Folder;
+
+#[test]
+fn real_kvm_passes_and_tells_what_was_in_force() {
+    let files = Folder::new();
+    let json = files.path("lab.json");
+    let called =
+        line(&format!("lab --param ept=1 --param warp_drive=1 --param ept=0 --filter filter.each.long --json {json}"))
+            .expect(0);
+    assert!(called.verdict().starts_with("maskmatch: pass: 3 parameter sets (2 pass, 1 skip)"), "{}", called.verdict());
+    let json = files.json("lab.json");
+    assert_eq!(json["verdict"], "pass");
+    let results = json["results"].as_array().expect("results");
+    let value = |at: usize, name: &str| results[at]["in_force"][name].as_str().unwrap_or_default().to_string();
+    assert_eq!((value(0, "ept"), value(0, "nested")), ("Y".into(), "Y".into()));
+    assert!(results[1]["sentence"].as_str().is_some_and(|why| why.contains("warp_drive")));
+    assert_eq!(value(2, "ept"), "N");
+    for at in [0, 2] {
+        assert_eq!(results[at]["facts"]["hypervisor"], "KVMKVMKVM");
+        assert_eq!(results[at]["facts"]["channel"], "yes");
+        assert!(results[at]["groups"][0]["exits"].as_u64().is_some_and(|exits| exits > 0));
+    }
+}
+
+#[test]
+fn what_shows_on_stock_kvm_is_a_failure_if_strict() {
+    let called = line("lab --param ept=0 --strict --case filter.each.long-nx0:user-read-user-nx:1,0,0").expect(1);
+    assert!(called.out.contains("nx-stale"), "{}", called.out);
+}
+
+#[test]
+fn a_time_limit_ends_the_lab_as_a_crash() {
+    let called = line("lab --param ept=1 --limit 0.5").expect(4);
+    assert!(called.verdict().contains("crash"), "{}", called.verdict());
+}
+
+#[test]
+fn wrong_parameters_and_files_are_told() {
+    line("lab --param ept").expect(2);
+    line("lab --kernel-image /nowhere").expect(2);
+    line("lab --kernel-image /nowhere --modules /nowhere").expect(3);
+    line("run --l0 bochs --kernel sid").expect(2);
+}
