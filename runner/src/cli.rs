@@ -107,7 +107,8 @@ pub struct OnArgs {
     /// Known deviations of the host are failures, too.
     #[arg(long)]
     pub strict: bool,
-    /// Keep the raw serial log, written as it arrives.
+    /// Keep the raw serial log, written as it arrives; the lab writes that of each run as FILE.1, FILE.2 and so on, or
+    /// FILE if there is but one.
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
     /// Write the result as JSON.

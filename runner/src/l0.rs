@@ -42,9 +42,6 @@ pub fn check(on: &OnArgs) -> Result<(), Stop> {
     if on.lab != LabArgs::default() && on.l0 != L0::Lab {
         return Err(Stop::usage("--kernel, --param, --vmm and their like are the lab's: use `maskmatch lab`"));
     }
-    if on.log.is_some() && on.l0 == L0::Lab {
-        return Err(Stop::usage("--log is for one boot, and the lab makes several: use --json"));
-    }
     Ok(())
 }
 

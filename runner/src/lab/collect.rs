@@ -51,6 +51,8 @@ pub struct Collected {
     pub effective: Vec<(String, String)>,
     /// What the log tells, and why reading it stopped early.
     pub read: (Findings, Option<String>),
+    /// The raw serial log.
+    pub raw: Vec<u8>,
     /// How it ended.
     pub end: SetEnd,
     /// What L0's kernel said that shows it in trouble.
@@ -66,6 +68,7 @@ struct Current {
     set: String,
     effective: Vec<(String, String)>,
     intake: Intake<'static>,
+    raw: Vec<u8>,
     trouble: Vec<Trouble>,
     began: u64,
     started: Instant,
@@ -147,6 +150,7 @@ impl Collector {
                     set,
                     effective,
                     intake,
+                    raw: Vec::new(),
                     trouble: Vec::new(),
                     began: self.now,
                     started: Instant::now(),
@@ -156,6 +160,7 @@ impl Collector {
                 if let Some(current) = &mut self.current {
                     // The guest ends by itself; what floods is found by its set's limits when it is judged.
                     let _ = current.intake.bytes(&bytes);
+                    current.raw.extend(bytes);
                 }
             }
             Message::Kmsg(line) => self.kernel_line(&line),
@@ -196,6 +201,7 @@ impl Collector {
                 set,
                 effective: current.effective,
                 read: current.intake.finish(),
+                raw: current.raw,
                 end,
                 trouble: current.trouble,
                 instructions: self.now.saturating_sub(current.began),
@@ -205,6 +211,7 @@ impl Collector {
                 set,
                 effective: Vec::new(),
                 read: (Findings::default(), None),
+                raw: Vec::new(),
                 end,
                 trouble: Vec::new(),
                 instructions: 0,

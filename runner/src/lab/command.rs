@@ -92,10 +92,26 @@ fn publish(results: &[SetResult], missing: Option<&Unavailable>, on: &OnArgs) ->
     if let Some(missing) = missing {
         output::text(&format!("maskmatch: {verdict}: a kernel is missing: {missing}\n"))?;
     }
+    if let Some(path) = &on.log {
+        write_logs(path, results)?;
+    }
     if let Some(path) = &on.json {
         write_json(path, results, verdict, on.strict)?;
     }
     Ok(verdict.into())
+}
+
+/// One raw log is FILE; of several, each is FILE.N, counted from 1 in the order of the table.
+fn write_logs(path: &Path, results: &[SetResult]) -> Result<(), Stop> {
+    for (number, result) in (1..).zip(results) {
+        let mut name = path.as_os_str().to_owned();
+        if results.len() > 1 {
+            name.push(format!(".{number}"));
+        }
+        let path = Path::new(&name);
+        std::fs::write(path, &result.raw).map_err(|error| Stop::file("write", path, &error))?;
+    }
+    Ok(())
 }
 
 /// The lab's result as JSON: one document as [`crate::json`] describes for each kernel and parameter set.

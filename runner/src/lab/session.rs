@@ -61,6 +61,8 @@ pub struct SetResult {
     pub effective: Vec<(String, String)>,
     /// The verdict and what it is made of.
     pub conclusion: Conclusion,
+    /// The raw serial log.
+    pub raw: Vec<u8>,
     /// What L0's kernel said that shows it in trouble.
     pub trouble: Vec<Trouble>,
 }
@@ -167,6 +169,7 @@ fn boot(bochs: &Bochs, ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Res
             set,
             effective: Vec::new(),
             conclusion,
+            raw: Vec::new(),
             trouble: Vec::new(),
         });
     }
@@ -197,7 +200,7 @@ fn conclude(
     origin: Origin,
     measured: Measured,
 ) -> SetResult {
-    let Collected { set, effective, read, end, trouble, .. } = collected;
+    let Collected { set, effective, read, raw, end, trouble, .. } = collected;
     let kernel = release.to_string();
     let mut conclusion = match end {
         SetEnd::Skipped(reason) => {
@@ -217,5 +220,5 @@ fn conclude(
         conclusion.judgement.verdict = Verdict::Fail;
         conclusion.judgement.sentence = format!("L0's kernel is in trouble: {first}");
     }
-    SetResult { kernel, set, effective, conclusion, trouble }
+    SetResult { kernel, set, effective, conclusion, raw, trouble }
 }

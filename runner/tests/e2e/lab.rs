@@ -7,9 +7,11 @@ use crate::files::Folder;
 fn real_kvm_passes_and_tells_what_was_in_force() {
     let files = Folder::new();
     let json = files.path("lab.json");
-    let called =
-        line(&format!("lab --param ept=1 --param warp_drive=1 --param ept=0 --filter filter.each.long --json {json}"))
-            .expect(0);
+    let log = files.path("log");
+    let called = line(&format!(
+        "lab --param ept=1 --param warp_drive=1 --param ept=0 --filter filter.each.long --json {json} --log {log}"
+    ))
+    .expect(0);
     assert!(called.verdict().starts_with("maskmatch: pass: 3 parameter sets (2 pass, 1 skip)"), "{}", called.verdict());
     let json = files.json("lab.json");
     assert_eq!(json["verdict"], "pass");
@@ -18,6 +20,9 @@ fn real_kvm_passes_and_tells_what_was_in_force() {
     assert_eq!((value(0, "ept"), value(0, "nested")), ("Y".into(), "Y".into()));
     assert!(results[1]["sentence"].as_str().is_some_and(|why| why.contains("warp_drive")));
     assert_eq!(value(2, "ept"), "N");
+    let checked = line(&format!("check {log}.1")).expect(0);
+    assert!(checked.verdict().starts_with("maskmatch: pass: 1 group, 936 cases"), "{}", checked.verdict());
+    line(&format!("check {log}.2")).expect(4);
     for at in [0, 2] {
         assert_eq!(results[at]["facts"]["hypervisor"], "KVMKVMKVM");
         assert_eq!(results[at]["facts"]["channel"], "yes");
