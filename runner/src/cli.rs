@@ -330,7 +330,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cli, Command};
+    use super::{Cli, Command, LabVmm};
     use clap::{CommandFactory, Parser};
 
     #[test]
@@ -343,6 +343,17 @@ mod tests {
         let cli = Cli::try_parse_from(["maskmatch", "--profile", "quick", "--limit", "0.5"]).unwrap();
         assert!(cli.command.is_none());
         assert_eq!(cli.run.on.limit.unwrap().as_millis(), 500);
+    }
+
+    #[test]
+    fn the_lab_boots_by_the_vmm_that_is_named() {
+        let vmm = |line: &str| match Cli::try_parse_from(line.split(' ')).unwrap().command {
+            Some(Command::Lab(run)) => run.on.lab.vmm,
+            _ => panic!("the lab"),
+        };
+        assert_eq!(vmm("maskmatch lab"), LabVmm::Kvm);
+        assert_eq!(vmm("maskmatch lab --vmm qemu --param ept=1"), LabVmm::Qemu);
+        assert!(Cli::try_parse_from(["maskmatch", "lab", "--vmm", "bochs"]).is_err());
     }
 
     #[test]

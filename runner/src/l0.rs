@@ -82,8 +82,10 @@ fn kvm() -> Result<Chosen, Unavailable> {
 
 /// This machine's KVM as known deviations depend on it.
 fn this_kvm() -> Host {
-    let ept = std::fs::read_to_string("/sys/module/kvm_intel/parameters/ept");
-    known::kvm(&kernel_release(), ept.is_ok_and(|ept| ept.trim() == "Y"))
+    known::kvm(&kernel_release(), |name| {
+        let value = std::fs::read_to_string(format!("/sys/module/kvm_intel/parameters/{name}"));
+        value.is_ok_and(|value| value.trim() == "Y")
+    })
 }
 
 /// Bochs, installed if it is missing.

@@ -8,7 +8,7 @@ use core::fmt;
 use crate::case::{Case, Probe};
 use crate::group::Group;
 use crate::host::Wish;
-use crate::outcome::{Exit, Observed, Outcome, RFLAGS_RF};
+use crate::outcome::{Delivery, Exit, INTERRUPTION_INFO_PF, Observed, Outcome, RFLAGS_RF};
 use crate::page::PAGES;
 use crate::paging::Entry;
 
@@ -26,6 +26,8 @@ pub enum Host {
     Kvm {
         /// The parameter `ept` of kvm_intel as it is in force; without EPT, L0 shadows L2's page tables.
         ept: bool,
+        /// The parameter `allow_smaller_maxphyaddr` as it is in force; with it, L0 corrects error codes.
+        smaller_maxphyaddr: bool,
         /// Major number of the kernel's release.
         major: u32,
         /// Minor number of the kernel's release.
@@ -42,13 +44,17 @@ pub enum Deviation {
     Rf0,
     /// IA32_EFER.NXE of L2 was turned off, and XD is still no reserved bit.
     NxStale,
+    /// Faults that L0 makes for L2 go to L1 against its filter, now and then.
+    ApfFlag,
+    /// Page tables that L1 changed between two VM entries are not read again.
+    PgdUnsynced,
     /// L2's accesses to the local APIC's page go to memory.
     ApicPrefetch,
 }
 
 impl Deviation {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Rf0, Self::NxStale, Self::ApicPrefetch];
+    pub const ALL: [Self; 5] = [Self::Rf0, Self::NxStale, Self::ApfFlag, Self::PgdUnsynced, Self::ApicPrefetch];
 
     /// The word on command lines and in logs.
     #[must_use]
@@ -56,6 +62,8 @@ impl Deviation {
         match self {
             Self::Rf0 => "rf0",
             Self::NxStale => "nx-stale",
+            Self::ApfFlag => "apf-flag",
+            Self::PgdUnsynced => "pgd-unsynced",
             Self::ApicPrefetch => "apic-prefetch",
         }
     }
@@ -76,6 +84,12 @@ impl Deviation {
             Self::NxStale => {
                 "KVM with ept=0 keeps shadow pages when L2's IA32_EFER.NXE goes to 0, so XD is not reserved in them; SDM 4.7 (Page-Fault Exceptions) wants RSVD"
             }
+            Self::ApfFlag => {
+                "KVM 5.10 leaves the async_page_fault flag of faults that it makes for L2 uninitialized, and gives flagged ones to L1 unfiltered; SDM 25.2 (Other Causes of VM Exits) wants the filter"
+            }
+            Self::PgdUnsynced => {
+                "KVM 5.10 with ept=0 does not sync L2's shadow pages at a VM entry without VPID; SDM 4.10.4.1 (Operations that Invalidate TLBs and Paging-Structure Caches) wants the new page tables"
+            }
             Self::ApicPrefetch => {
                 "KVM with ept=0 maps its private APIC-access page for L2 when it prefetches shadow PTEs; SDM 10.4.1 (The Local APIC Block Diagram) wants the registers"
             }
@@ -87,16 +101,28 @@ impl Deviation {
     pub fn belongs_to(self, host: Host) -> bool {
         match (self, host) {
             (Self::Rf0, Host::Bochs { major, minor }) => (major, minor) < (2, 8),
-            (Self::NxStale | Self::ApicPrefetch, Host::Kvm { ept, .. }) => !ept,
+            (Self::NxStale, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) >= (6, 1),
+            (Self::ApfFlag, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
+                (!ept || smaller_maxphyaddr) && (major, minor) == (5, 10)
+            }
+            (Self::PgdUnsynced, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) == (5, 10),
+            (Self::ApicPrefetch, Host::Kvm { ept, .. }) => !ept,
             _ => false,
         }
+    }
+
+    /// Whether the deviation shows in every run in which it can, so that its absence says that the host was mended.
+    #[must_use]
+    pub const fn is_certain(self) -> bool {
+        !matches!(self, Self::ApfFlag)
     }
 
     /// Whether the deviation can show in a group.
     #[must_use]
     pub fn shows_in(self, group: Group) -> bool {
         match (self, group) {
-            (Self::Rf0, Group::Filter { .. }) | (Self::ApicPrefetch, Group::Host(Wish::Apic)) => true,
+            (Self::Rf0 | Self::ApfFlag, Group::Filter { .. }) | (Self::ApicPrefetch, Group::Host(Wish::Apic)) => true,
+            (Self::PgdUnsynced, Group::Host(wish)) => wish != Wish::Dirty,
             (Self::NxStale, Group::Filter { setting, .. }) => !setting.mode.nxe,
             _ => false,
         }
@@ -117,7 +143,27 @@ impl Deviation {
                 };
                 self.shows_in(case.group) && xd(case.probe) && *got == Observed::exactly(Outcome::Silent)
             }
-            Self::ApicPrefetch => {
+            Self::ApfFlag => {
+                // All that is reported is right but that it is an exit; CR2 is L1's to compare.
+                let as_exit = |delivery: Delivery, cr2, rflags| Exit {
+                    info: INTERRUPTION_INFO_PF,
+                    error_code: delivery.error_code,
+                    qualification: delivery.cr2,
+                    rip: delivery.rip,
+                    rflags,
+                    idt_vectoring: 0,
+                    cr2,
+                };
+                match (want.delivery, got.exit) {
+                    (Some(delivery), Some(exit)) => {
+                        let rf_aside = exit.rflags | RFLAGS_RF == delivery.rflags;
+                        let expected = as_exit(delivery, exit.cr2, exit.rflags);
+                        rf_aside && *got == Observed::exactly(Outcome::Exit(expected))
+                    }
+                    _ => false,
+                }
+            }
+            Self::PgdUnsynced | Self::ApicPrefetch => {
                 let without_effect = Observed { executed: false, ..Observed::exactly(Outcome::Silent) };
                 self.shows_in(case.group) && *got == without_effect
             }
@@ -216,14 +262,23 @@ mod tests {
 
     #[test]
     fn deviations_belong_to_their_hosts_alone() {
-        let shadowing = Host::Kvm { ept: false, major: 6, minor: 1 };
+        let kvm = |ept, smaller_maxphyaddr, major, minor| Host::Kvm { ept, smaller_maxphyaddr, major, minor };
+        let shadowing = kvm(false, false, 6, 1);
         for (deviation, host, belongs) in [
             (Deviation::Rf0, Host::Bochs { major: 2, minor: 7 }, true),
             (Deviation::Rf0, Host::Bochs { major: 2, minor: 8 }, false),
             (Deviation::Rf0, Host::Bochs { major: 3, minor: 0 }, false),
             (Deviation::Rf0, shadowing, false),
             (Deviation::NxStale, shadowing, true),
-            (Deviation::NxStale, Host::Kvm { ept: true, major: 6, minor: 1 }, false),
+            (Deviation::NxStale, kvm(true, false, 6, 1), false),
+            (Deviation::NxStale, kvm(false, false, 5, 10), false),
+            (Deviation::ApfFlag, kvm(false, false, 5, 10), true),
+            (Deviation::ApfFlag, kvm(true, true, 5, 10), true),
+            (Deviation::ApfFlag, kvm(true, false, 5, 10), false),
+            (Deviation::ApfFlag, kvm(false, true, 6, 1), false),
+            (Deviation::PgdUnsynced, kvm(false, false, 5, 10), true),
+            (Deviation::PgdUnsynced, kvm(true, false, 5, 10), false),
+            (Deviation::PgdUnsynced, shadowing, false),
             (Deviation::ApicPrefetch, shadowing, true),
             (Deviation::ApicPrefetch, Host::Bochs { major: 2, minor: 7 }, false),
             (Deviation::Rf0, Host::Other, false),
@@ -235,8 +290,11 @@ mod tests {
     #[test]
     fn names_round_trip() {
         let bochs = Deviations::of(Host::Bochs { major: 2, minor: 7 });
-        for set in [Deviations::NONE, bochs, bochs.union(Deviations::of(Host::Kvm { ept: false, major: 6, minor: 1 }))]
-        {
+        for set in [
+            Deviations::NONE,
+            bochs,
+            bochs.union(Deviations::of(Host::Kvm { ept: false, smaller_maxphyaddr: true, major: 5, minor: 10 })),
+        ] {
             assert_eq!(Deviations::from_names(&set.to_string()), Some(set));
         }
         assert_eq!(Deviations::from_names("rf1"), None);
@@ -271,6 +329,31 @@ mod tests {
         assert!(!explains("filter.basic.long-off:user-fetch-np-pte:1,0,0", &silent));
         assert!(!explains("filter.basic.long-nx0:user-read-user-nx:1,0,0", &want));
         assert!(!explains("filter.basic.long-nx0:user-read-user-nx:1,0,0", &Observed { executed: false, ..silent }));
+    }
+
+    #[test]
+    fn apf_flag_explains_an_exit_in_place_of_a_delivery() {
+        let case = case("filter.basic.long:user-read-np-pte:1,0,1");
+        let delivery = Delivery { rflags: RFLAGS_RF | 2, ..DELIVERY };
+        let want = Observed::exactly(Outcome::Delivered(delivery));
+        let exit =
+            Exit { info: 0x8000_0b0e, error_code: 9, qualification: 1, rip: 2, rflags: 2, idt_vectoring: 0, cr2: 77 };
+        let got = |exit| Observed::exactly(Outcome::Exit(exit));
+        let explains = |got: &Observed| Deviation::ApfFlag.explains(&case, &want, got);
+        assert!(explains(&got(exit)));
+        assert!(explains(&got(Exit { rflags: RFLAGS_RF | 2, ..exit })));
+        assert!(!explains(&got(Exit { error_code: 1, ..exit })));
+        assert!(!explains(&got(Exit { rflags: 3, ..exit })));
+        assert!(!explains(&Observed { exits: 2, ..got(exit) }));
+        assert!(!Deviation::ApfFlag.explains(&case, &got(exit), &want));
+    }
+
+    #[test]
+    fn pgd_unsynced_explains_accesses_that_go_elsewhere() {
+        let want = Observed::exactly(Outcome::Silent);
+        let without_effect = Observed { executed: false, ..want };
+        assert!(Deviation::PgdUnsynced.explains(&case("host.touch:user-write-first:1,0,0"), &want, &without_effect));
+        assert!(!Deviation::PgdUnsynced.explains(&case("host.dirty:user-write-first:1,0,0"), &want, &without_effect));
     }
 
     #[test]

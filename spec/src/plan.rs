@@ -110,8 +110,8 @@ const HIGH_BITS: usize = 27;
 /// MASK of all ones against each basic code, then against all ones, and MATCH of all ones without MASK.
 const ALL_ONES: usize = 2 * (32 + 2);
 const STANDARD_HIGH: usize = 2 * HIGH_BITS * HIGH_SHAPES + ALL_ONES;
-/// PK, the lowest reserved one, SGX, and the ends of the upper half.
-const QUICK_HIGH_BITS: [u32; 5] = [5, 8, 15, 16, 31];
+/// PK, SGX, and the highest: one of each part that a host may cut off.
+const QUICK_HIGH_BITS: [u32; 3] = [5, 15, 31];
 
 /// One bit in MASK, MATCH or both, alone and together with P.
 fn high_bit(bit: u32, index: usize) -> Filter {

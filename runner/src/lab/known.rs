@@ -6,15 +6,17 @@ use spec::deviation::{Deviations, Host};
 #[must_use]
 pub fn deviations((major, minor): (u32, u32), release: &str, effective: &[(String, String)]) -> Deviations {
     let is_on = |name: &str| effective.iter().any(|(known, value)| known == name && value == "Y");
-    Deviations::of(Host::Bochs { major, minor }).union(Deviations::of(kvm(release, is_on("ept"))))
+    Deviations::of(Host::Bochs { major, minor }).union(Deviations::of(kvm(release, is_on)))
 }
 
-/// KVM of a release such as `6.1.0-56-cloud-amd64`.
-#[must_use]
-pub fn kvm(release: &str, ept: bool) -> Host {
+/// KVM of a release such as `6.1.0-56-cloud-amd64`; `is_on` tells of a parameter of kvm_intel whether it is in force.
+pub fn kvm(release: &str, is_on: impl Fn(&str) -> bool) -> Host {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());
     match (numbers.next(), numbers.next()) {
-        (Some(major), Some(minor)) => Host::Kvm { ept, major, minor },
+        (Some(major), Some(minor)) => {
+            let (ept, smaller_maxphyaddr) = (is_on("ept"), is_on("allow_smaller_maxphyaddr"));
+            Host::Kvm { ept, smaller_maxphyaddr, major, minor }
+        }
         _ => Host::Other,
     }
 }
@@ -26,9 +28,10 @@ mod tests {
 
     #[test]
     fn releases_are_read() {
-        assert_eq!(kvm("6.1.0-56-cloud-amd64", true), Host::Kvm { ept: true, major: 6, minor: 1 });
-        assert_eq!(kvm("7.2.13+deb14-cloud-amd64", false), Host::Kvm { ept: false, major: 7, minor: 2 });
-        assert_eq!(kvm("strange", true), Host::Other);
+        let host = |ept, major, minor| Host::Kvm { ept, smaller_maxphyaddr: false, major, minor };
+        assert_eq!(kvm("6.1.0-56-cloud-amd64", |name| name == "ept"), host(true, 6, 1));
+        assert_eq!(kvm("7.2.13+deb14-cloud-amd64", |_| false), host(false, 7, 2));
+        assert_eq!(kvm("strange", |_| true), Host::Other);
     }
 
     #[test]
