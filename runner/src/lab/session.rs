@@ -1,5 +1,6 @@
 //! `maskmatch lab`: every kernel with every parameter set, each result kept, whatever happens to the others.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use crate::output::remark;
 use crate::progress::Progress;
 use crate::vmm::bochs::Bochs;
 use crate::vmm::bochs::machine::{Entry, Machine, Serial};
+use crate::vmm::process::quote;
 use crate::vmm::{End, Unavailable};
 
 /// RAM of the machine that Linux runs in.
@@ -70,7 +72,8 @@ pub struct SetResult {
 /// One kernel, ready to boot.
 struct Ready {
     release: String,
-    label: String,
+    /// Options that choose this kernel again, with a space in front.
+    options: String,
     image: PathBuf,
     unpacked: Option<PathBuf>,
     modules: Vec<Module>,
@@ -109,7 +112,19 @@ fn prepare(request: &Request) -> Result<Ready, Unavailable> {
     let init = std::env::current_exe()
         .and_then(std::fs::read)
         .map_err(|error| Unavailable::failed("read maskmatch's own executable", error))?;
-    Ok(Ready { release, label, image, unpacked, modules, init })
+    Ok(Ready { release, options: kernel_options(request, &label), image, unpacked, modules, init })
+}
+
+/// Options that choose the same kernel and module again, with a space in front of each.
+fn kernel_options(request: &Request, label: &str) -> String {
+    let own =
+        [("--kernel-image", &request.image), ("--modules", &request.modules), ("--kvm-intel", &request.kvm_intel)];
+    let own = own.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?.to_string_lossy())));
+    let mut options = if request.image.is_some() { String::new() } else { format!(" --kernel {label}") };
+    for (option, path) in own {
+        let _ = write!(options, " {option} {}", quote(&path));
+    }
+    options
 }
 
 /// One boot of the kernel with these sets: their results as far as it came, one at least if any was begun.
@@ -152,7 +167,7 @@ fn boot(bochs: &Bochs, ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Res
     for collected in std::mem::take(&mut collector.sets) {
         let origin = Origin {
             l0: l0(&collected.set),
-            options: format!(" --l0 lab --kernel {} --param '{}'{chosen}", ready.label, collected.set),
+            options: format!(" --l0 lab{} --param '{}'{chosen}", ready.options, collected.set),
             expected: known::deviations((major, minor), &ready.release, &collected.effective),
         };
         let measured = Measured { instructions: Some(collected.instructions), seconds: Some(collected.seconds) };
@@ -221,4 +236,19 @@ fn conclude(
         conclusion.judgement.sentence = format!("L0's kernel is in trouble: {first}");
     }
     SetResult { kernel, set, effective, conclusion, raw, trouble }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Request, kernel_options};
+
+    #[test]
+    fn the_kernel_is_chosen_again_by_the_same_options() {
+        let request = Request::default();
+        assert_eq!(kernel_options(&request, "bookworm"), " --kernel bookworm");
+        let swapped = Request { kvm_intel: Some("/x/kvm intel.ko".into()), ..Request::default() };
+        assert_eq!(kernel_options(&swapped, "6.1"), " --kernel 6.1 --kvm-intel '/x/kvm intel.ko'");
+        let own = Request { image: Some("/b/bzImage".into()), modules: Some("/b/m".into()), ..Request::default() };
+        assert_eq!(kernel_options(&own, "bzImage"), " --kernel-image /b/bzImage --modules /b/m");
+    }
 }
