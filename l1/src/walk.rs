@@ -42,11 +42,19 @@ impl fmt::Display for Broken {
 
 /// A VM entry that failed: no case can be judged after it.
 #[derive(Clone, Copy, Debug)]
-pub struct EntryFailed(VmFail);
+pub enum EntryFailed {
+    /// The VM entry itself failed.
+    Entry(VmFail),
+    /// L2 was entered at its start and did not call back.
+    Start(Broken),
+}
 
 impl fmt::Display for EntryFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the VM entry {}", self.0)
+        match self {
+            Self::Entry(fail) => write!(f, "the VM entry {fail}"),
+            Self::Start(broken) => write!(f, "L2 does not get through its start: {broken}"),
+        }
     }
 }
 
@@ -109,7 +117,7 @@ impl Walker {
         // SAFETY: L2 does not run.
         unsafe { (&raw mut (*shared()).control.walk).write_volatile(number) };
         write_cr2(CR2_AT_START);
-        let exits = entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed)?;
+        let exits = entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
         Ok(Walked { number, exits, broken: how_it_ended() })
     }
 
@@ -124,10 +132,10 @@ impl Walker {
     }
 
     fn start_guest(&mut self) -> Result<(), EntryFailed> {
-        entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed)?;
+        entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
         match how_it_ended() {
             None => Ok(()),
-            Some(broken) => panic!("L2 does not start: {broken}"),
+            Some(broken) => Err(EntryFailed::Start(broken)),
         }
     }
 

@@ -1,7 +1,7 @@
 //! `run` and `replay`: choose the host, boot, read the log as it comes, conclude.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
 
 use spec::case::Case;
@@ -81,6 +81,13 @@ fn one_boot(what: What<'_>, on: &OnArgs) -> Result<Exit, Stop> {
 
 fn check(what: What<'_>, on: &OnArgs) -> Result<(), Stop> {
     l0::check(on)?;
+    // A result that cannot be written is told before the run, not behind it.
+    for path in [&on.log, &on.json].into_iter().flatten() {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if folder.is_some_and(|folder| !folder.is_dir()) {
+            return Err(Stop::file("write", path, &ErrorKind::NotFound.into()));
+        }
+    }
     if Group::selected(what.filter).next().is_none() {
         let filter = what.filter;
         return Err(Stop::usage(format!("no group matches '{filter}': `maskmatch list` shows them all")));

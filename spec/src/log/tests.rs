@@ -58,6 +58,13 @@ fn verdicts_of_whole_logs() {
 }
 
 #[test]
+fn an_error_of_several_lines_is_one_line_of_the_log() {
+    let text = log(|log| log.error(&"L1 panicked: at l1/src/walk.rs:1:2:\nL2 does not start\r\n"));
+    assert_eq!(verdict(&text), Verdict::Error);
+    assert!(text.contains("# error L1 panicked: at l1/src/walk.rs:1:2: L2 does not start"));
+}
+
+#[test]
 fn known_deviations_pass_unless_strict() {
     let text = log(|log| {
         log.plan(1);

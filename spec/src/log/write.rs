@@ -31,6 +31,27 @@ impl<W: Write> Write for Summing<W> {
     }
 }
 
+/// Text in which line ends are blanks: a panic's message has several lines.
+struct OneLine<'a>(&'a dyn Display);
+
+impl Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        struct Blanks<'a, 'b>(&'a mut fmt::Formatter<'b>);
+        impl Write for Blanks<'_, '_> {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                for (at, part) in text.split(['\n', '\r']).enumerate() {
+                    if at > 0 {
+                        self.0.write_char(' ')?;
+                    }
+                    self.0.write_str(part)?;
+                }
+                Ok(())
+            }
+        }
+        write!(Blanks(f), "{}", self.0)
+    }
+}
+
 impl<W: Write> Writer<W> {
     /// Begins a log: version line, then the line that names maskmatch, with `facts` behind it (words
     /// of the form KEY=VALUE).
@@ -103,7 +124,7 @@ impl<W: Write> Writer<W> {
     /// Something is wrong with maskmatch itself or how it was started.
     pub fn error(&mut self, what: &dyn Display) {
         self.errors += 1;
-        self.line(format_args!("# error {what}"));
+        self.line(format_args!("# error {}", OneLine(what)));
     }
 
     /// The end record. What follows it is not the log's.
