@@ -13,6 +13,9 @@ pub enum Hypothesis {
     Swapped,
     /// EB.PF = 0 is taken as "no page fault exits", whatever MASK and MATCH say.
     InverseIgnored,
+    /// L2 runs on L1's MASK and MATCH with EB.PF set for L0: faults that L1 wants by the inverse form reach
+    /// L0 only where it corrects their error code.
+    L0NeedDropped,
     /// EB.PF is taken as 1.
     EbAlwaysSet,
     /// EB.PF is taken as 0.
@@ -37,10 +40,11 @@ pub enum Hypothesis {
 
 impl Hypothesis {
     /// All of them, the more telling ones first.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ClearedMaskMatch,
         Self::Swapped,
         Self::InverseIgnored,
+        Self::L0NeedDropped,
         Self::EbAlwaysSet,
         Self::EbAlwaysClear,
         Self::StaleFilter,
@@ -60,6 +64,7 @@ impl Hypothesis {
             Self::ClearedMaskMatch => "cleared-mask-match",
             Self::Swapped => "swapped-mask-match",
             Self::InverseIgnored => "inverse-ignored",
+            Self::L0NeedDropped => "l0-need-dropped",
             Self::EbAlwaysSet => "eb-always-set",
             Self::EbAlwaysClear => "eb-always-clear",
             Self::StaleFilter => "stale-filter",
@@ -86,6 +91,9 @@ impl Hypothesis {
             Self::ClearedMaskMatch => "behaves as MASK = MATCH = 0 with L1's EB.PF",
             Self::Swapped => "behaves as with MASK and MATCH exchanged",
             Self::InverseIgnored => "behaves as if EB.PF = 0 let every fault through, without the inverse comparison",
+            Self::L0NeedDropped => {
+                "runs L2 on L1's MASK and MATCH with EB.PF = 1: the merge leaves out what L0 itself needs"
+            }
             Self::EbAlwaysSet => "behaves as EB.PF = 1 with L1's MASK and MATCH",
             Self::EbAlwaysClear => "behaves as EB.PF = 0 with L1's MASK and MATCH",
             Self::StaleFilter => "behaves as with the whole filter of the VM entry before",
@@ -112,6 +120,11 @@ impl Hypothesis {
                 } else {
                     0
                 }
+            }
+            Self::L0NeedDropped => {
+                // Error codes with RSVD (bit 3) are L0's to make where the guest's MAXPHYADDR is smaller.
+                const WITH_RSVD: u32 = 0xff00_ff00;
+                now.basic_exits() & (Filter::new(true, now.mask, now.matching).basic_exits() | WITH_RSVD)
             }
             Self::EbAlwaysSet => Filter::new(true, now.mask, now.matching).basic_exits(),
             Self::EbAlwaysClear => Filter::new(false, now.mask, now.matching).basic_exits(),
