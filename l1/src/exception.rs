@@ -11,7 +11,7 @@ use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable};
 use x86_64::structures::idt::Entry;
 use x86_64::structures::tss::TaskStateSegment;
 
-use crate::boot::CODE_SELECTOR;
+use crate::boot::{CODE_SELECTOR, DATA_SELECTOR, TSS_SELECTOR};
 use crate::global::Global;
 use crate::output::{self, log};
 
@@ -125,4 +125,5 @@ extern "C" fn handler(frame: &Frame) -> ! {
     output::end()
 }
 
-const _: () = assert!(CODE_SELECTOR == 8);
+// The order in which `catch_all` appends its segments gives them the selectors of `boot`.
+const _: () = assert!(CODE_SELECTOR == 0x08 && DATA_SELECTOR == 0x10 && TSS_SELECTOR == 0x18);

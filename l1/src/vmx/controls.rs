@@ -6,11 +6,9 @@
 use bitflags::bitflags;
 
 bitflags! {
-    /// Primary processor-based controls that matter to L1: it wants all of them 0.
+    /// The primary processor-based control that L1 needs to be 0.
     #[derive(Clone, Copy, Debug)]
     pub struct ProcessorBased: u32 {
-
-
         /// Unconditional I/O exiting.
         const UNCONDITIONAL_IO_EXITING = 1 << 24;
     }
