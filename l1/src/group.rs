@@ -9,7 +9,7 @@ use spec::filter::Filter;
 use spec::group::Group;
 use spec::host::HostAccess;
 use spec::hypothesis::Suspects;
-use spec::log::{CRC32, Counts, FAILURES_IN_FULL};
+use spec::log::{CRC32, Counts, FAILURES_IN_FULL, REASON_ABOVE};
 use spec::options::Options;
 use spec::outcome::{Observed, Outcome};
 use spec::setting::BASE;
@@ -56,8 +56,13 @@ impl From<EntryFailed> for Failed {
 
 /// Runs what the options select.
 pub fn run(options: &Options<'_>, boot: &Boot, cpu: &Cpu, vmx: Vmx, guest: Guest) -> Result<(), Failed> {
-    let mut machine =
-        Machine { options, cpu, walker: Walker::new(vmx, guest)?, memory: FreshMemory::behind_image(boot) };
+    let mut machine = Machine {
+        options,
+        cpu,
+        walker: Walker::new(vmx, guest)?,
+        memory: FreshMemory::behind_image(boot),
+        told: Deviations::NONE,
+    };
     if let Some(case) = options.case {
         log().plan(1);
         return machine.run_group(1, case.group, Some(&case));
@@ -79,6 +84,8 @@ struct Machine<'a> {
     cpu: &'a Cpu,
     walker: Walker,
     memory: FreshMemory,
+    /// Known deviations whose reason is in the log.
+    told: Deviations,
 }
 
 impl Machine<'_> {
@@ -133,7 +140,7 @@ impl Machine<'_> {
             }
         }
         tried.counts.tsc = tsc().wrapping_sub(started);
-        tried.log(number);
+        tried.log(number, &mut self.told);
         Ok(())
     }
 
@@ -254,7 +261,8 @@ impl Tried {
         }
     }
 
-    fn log(&mut self, number: usize) {
+    /// Logs the result. A known deviation's reason is told once a log.
+    fn log(&mut self, number: usize, told: &mut Deviations) {
         self.counts.digest = self.digest.clone().finalize();
         if self.counts.failed > 0 && matches!(self.group, Group::Filter { .. }) {
             log().cause(&self.group, &self.suspects);
@@ -262,7 +270,9 @@ impl Tried {
         for deviation in self.known.iter() {
             let cases = self.known_cases[deviation as usize];
             if cases > 0 {
-                log().known(&self.group, deviation.name(), cases, deviation.reason());
+                let reason = if told.contains(deviation) { REASON_ABOVE } else { deviation.reason() };
+                *told = told.with(deviation);
+                log().known(&self.group, deviation.name(), cases, reason);
             }
         }
         self.counts.known = self.known_cases.iter().sum();

@@ -3,7 +3,7 @@
 //! Nothing here judges; [`Findings::reader`] does, and [`crate::judge`] joins it with how the run ended.
 //! What stands in a log that is cut or garbled is kept all the same.
 
-use spec::log::{Counts, Line, Reader, words};
+use spec::log::{Counts, Line, REASON_ABOVE, Reader, words};
 
 /// A failing case that the log has in full.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,7 +162,10 @@ impl Findings {
                 self.group(group).1.suspects = suspects.split(',').map(ToString::to_string).collect();
             }
             Line::Known { group, deviation, cases, reason } => {
-                let known = Known { name: deviation.to_string(), cases, reason: reason.to_string() };
+                let mut earlier = self.groups.iter().flat_map(|group| &group.known);
+                let above = earlier.find(|known| reason == REASON_ABOVE && known.name == deviation);
+                let reason = above.map_or_else(|| reason.to_string(), |known| known.reason.clone());
+                let known = Known { name: deviation.to_string(), cases, reason };
                 self.group(group).1.known.push(known);
             }
             Line::Note(text) => self.notes.push(text.to_string()),
@@ -234,4 +237,29 @@ fn shortened(line: &str) -> String {
         text.push_str("...");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Findings;
+    use spec::log::{Counts, REASON_ABOVE, Writer};
+
+    #[test]
+    fn a_reason_that_is_told_once_is_known_of_each_group() {
+        let mut findings = Findings::default();
+        let counts = Counts { cases: 1, known: 1, ..Counts::default() };
+        let mut text = String::new();
+        let mut log = Writer::begin(&mut text, "0.1.0", &"boot=pvh");
+        log.plan(2);
+        log.known(&"filter.basic.long", "rf0", 1, "RF is lost");
+        log.result(1, &"filter.basic.long", &counts);
+        log.known(&"filter.high.long", "rf0", 1, REASON_ABOVE);
+        log.result(2, &"filter.high.long", &counts);
+        for line in text.lines() {
+            findings.line(line);
+        }
+        let reasons: Vec<&str> =
+            findings.groups.iter().flat_map(|group| &group.known).map(|known| known.reason.as_str()).collect();
+        assert_eq!(reasons, ["RF is lost", "RF is lost"]);
+    }
 }

@@ -12,7 +12,7 @@
 //! # progress filter.basic.long 64/2048            heartbeat
 //! # fail id=CASE want=OUTCOME got=OUTCOME         the first failures of a group
 //! # cause filter.basic.long swapped-mask-match    what the group's host seems to do
-//! # known filter.basic.long rf0 cases=99 reason   a known deviation and what it is
+//! # known filter.basic.long rf0 cases=99 reason   a known deviation and what it is, later `as above`
 //! # note ...                                      anything that a reader should know
 //! ok 1 filter.basic.long # cases=1 failed=0 ...   one a group; not ok; ok ... # SKIP reason
 //! # error ...                                     maskmatch itself is wrong; nothing but the end follows
@@ -34,6 +34,8 @@ pub static CRC32: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 pub const VERSION_LINE: &str = "KTAP version 1";
 /// The version of this grammar, `log=` in the line that follows.
 pub const FORMAT: u32 = 1;
+/// What a known deviation's line has in place of a reason that stands further up in the log.
+pub const REASON_ABOVE: &str = "as above";
 /// How many failing cases of a group are logged in full; the rest is counted.
 pub const FAILURES_IN_FULL: u64 = 16;
 
