@@ -1,13 +1,15 @@
 //! The processor: what it can, and turning on what L1 needs.
 #![allow(unsafe_code, reason = "reads MSRs, writes control registers")]
 
-use core::arch::x86_64::{__cpuid, __cpuid_count};
+use core::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
 use core::fmt;
 
 use spec::paging::{Maxphyaddr, Mode};
+use spec::scene::Feature;
 use x86_64::registers::control::{Cr4, Cr4Flags};
 use x86_64::registers::model_specific::{Efer, EferFlags, Msr};
 
+use crate::channel;
 use crate::vmx::{Capabilities, Missing};
 
 const IA32_APIC_BASE: u32 = 0x1b;
@@ -31,6 +33,10 @@ pub struct Cpu {
     nx: bool,
     smep: bool,
     smap: bool,
+    /// CPUID.1:ECX.
+    basic_ecx: u32,
+    /// CPUID.(7,0):EBX and ECX.
+    structured: (u32, u32),
 }
 
 impl Cpu {
@@ -38,7 +44,8 @@ impl Cpu {
     pub fn identify() -> Self {
         let root = __cpuid(0);
         let basic = __cpuid(1);
-        let structured = if root.eax >= 7 { __cpuid_count(7, 0).ebx } else { 0 };
+        let structured =
+            if root.eax >= 7 { __cpuid_count(7, 0) } else { CpuidResult { eax: 0, ebx: 0, ecx: 0, edx: 0 } };
         let extended_max = __cpuid(0x8000_0000).eax;
         let extended = if extended_max >= 0x8000_0001 { __cpuid(0x8000_0001).edx } else { 0 };
         let maxphyaddr =
@@ -55,8 +62,10 @@ impl Cpu {
             apic: basic.edx >> 9 & 1 == 1,
             vmx: basic.ecx >> 5 & 1 == 1,
             nx: extended >> 20 & 1 == 1,
-            smep: structured >> 7 & 1 == 1,
-            smap: structured >> 20 & 1 == 1,
+            smep: structured.ebx >> 7 & 1 == 1,
+            smap: structured.ebx >> 20 & 1 == 1,
+            basic_ecx: basic.ecx,
+            structured: (structured.ebx, structured.ecx),
         }
     }
 
@@ -69,6 +78,21 @@ impl Cpu {
         ]
         .into_iter()
         .find_map(|(lacks, reason)| lacks.then_some(reason))
+    }
+
+    /// What is lacking for a scene that needs a feature, if anything.
+    pub fn lacks_feature(&self, feature: Feature) -> Option<&'static str> {
+        let (ebx, ecx) = self.structured;
+        let (has, reason) = match feature {
+            Feature::Cmpxchg16b => (self.basic_ecx >> 13 & 1 == 1, "the CPU lacks CMPXCHG16B (CPUID.1:ECX[13])"),
+            Feature::Xsave => (self.basic_ecx >> 26 & 1 == 1, "the CPU lacks XSAVE (CPUID.1:ECX[26])"),
+            Feature::Invpcid => (ebx >> 10 & 1 == 1, "the CPU lacks INVPCID (CPUID.(7,0):EBX[10])"),
+            Feature::Pku => (ecx >> 3 & 1 == 1, "the CPU lacks PKU (CPUID.(7,0):ECX[3])"),
+            Feature::Pks => (ecx >> 31 & 1 == 1, "the CPU lacks PKS (CPUID.(7,0):ECX[31])"),
+            Feature::ShadowStack => (ecx >> 7 & 1 == 1, "the CPU lacks shadow stacks (CPUID.(7,0):ECX[7])"),
+            Feature::Channel => (channel::present(), "it needs maskmatch's built-in VMM"),
+        };
+        (!has).then_some(reason)
     }
 
     /// Whether a VMM says that it is there; it gives memory that holds 0.

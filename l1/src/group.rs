@@ -12,6 +12,9 @@ use spec::hypothesis::Suspects;
 use spec::log::{CRC32, Counts, FAILURES_IN_FULL, REASON_ABOVE};
 use spec::options::Options;
 use spec::outcome::{Observed, Outcome};
+use spec::scene::end::{End, Ends, How};
+use spec::scene::environment::Environment;
+use spec::scene::{Act, Scene};
 use spec::setting::BASE;
 use spec::stimulus::Stimulus;
 
@@ -21,11 +24,14 @@ use crate::host::{FreshMemory, Pages};
 use crate::judge::Judge;
 use crate::loader::Boot;
 use crate::output::log;
+use crate::stage::Stage;
 use crate::vmx::Vmx;
 use crate::walk::{Broken, EntryFailed, Walker};
 
 /// Filters between two heartbeats.
 const HEARTBEAT: usize = 64;
+/// Scenes between two heartbeats.
+const SCENES_PER_HEARTBEAT: usize = 32;
 
 /// Why groups could not be run.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +68,7 @@ pub fn run(options: &Options<'_>, boot: &Boot, cpu: &Cpu, vmx: Vmx, guest: Guest
         walker: Walker::new(vmx, guest)?,
         memory: FreshMemory::behind_image(boot),
         told: Deviations::NONE,
+        stage: None,
     };
     if let Some(case) = options.case {
         log().plan(1);
@@ -86,6 +93,8 @@ struct Machine<'a> {
     memory: FreshMemory,
     /// Known deviations whose reason is in the log.
     told: Deviations,
+    /// Made for the first group that plays on it.
+    stage: Option<Stage>,
 }
 
 impl Machine<'_> {
@@ -131,17 +140,61 @@ impl Machine<'_> {
                 };
                 let access = only.and_then(|case| match case.probe {
                     Probe::Host(access) => Some(access),
-                    Probe::Stimulus(_) => None,
+                    Probe::Stimulus(_) | Probe::Scene(_) => None,
                 });
                 started = tsc();
                 self.each_filter(group, only, filters, |walker, memory, filter| {
                     tried.host_walk(filter, &mut pages, access, walker, memory)
                 })?;
             }
+            Group::Scene { act, environment } => {
+                started = tsc();
+                self.play(act, environment, only, &mut tried)?;
+            }
         }
         tried.counts.tsc = tsc().wrapping_sub(started);
         tried.log(number, &mut self.told);
         Ok(())
+    }
+
+    /// Plays the scenes of an act, or one of them under one filter.
+    fn play(
+        &mut self,
+        act: Act,
+        environment: &'static Environment,
+        only: Option<&Case>,
+        tried: &mut Tried,
+    ) -> Result<(), EntryFailed> {
+        let vmx = self.walker.vmx();
+        let stage = match &mut self.stage {
+            Some(stage) => stage,
+            none => none.insert(Stage::new(vmx, self.cpu.maxphyaddr)?),
+        };
+        stage.set_up(vmx, environment)?;
+        let scenes = act.scenes_in(environment).count();
+        for (at, scene) in act.scenes_in(environment).enumerate() {
+            if only.is_some_and(|case| case.probe != Probe::Scene(scene)) {
+                continue;
+            }
+            if let Some(reason) = scene.needs.and_then(|feature| self.cpu.lacks_feature(feature)) {
+                log().note(&format_args!("{}:{} is left out: {reason}", tried.group, scene.name));
+                continue;
+            }
+            if at % SCENES_PER_HEARTBEAT == 0 {
+                log().progress(&tried.group, at, scenes);
+            }
+            let one = only.map(|case| [case.filter]);
+            for &filter in one.as_ref().map_or(Act::filters(self.options.profile), |one| one) {
+                let want = scene.expect(environment, filter, self.cpu.maxphyaddr);
+                let got = stage.play(scene, filter, &want)?;
+                tried.scene(scene, filter, &want, &got);
+                if got.first.how != want.first.how {
+                    // It went where its state was not foreseen.
+                    stage.set_up(vmx, environment)?;
+                }
+            }
+        }
+        self.walker.make_current()
     }
 
     /// Calls `walk` with each filter of a group, with heartbeats between.
@@ -240,6 +293,23 @@ impl Tried {
         Ok(())
     }
 
+    /// One case of a scene.
+    fn scene(&mut self, scene: &'static Scene, filter: Filter, want: &Ends, got: &Ends) {
+        self.counts.cases += 1;
+        let exit = matches!(got.first, End { how: How::Exit(_), .. });
+        self.counts.exits += u64::from(exit);
+        self.counts.delivered += u64::from(matches!(got.first, End { how: How::Delivered(_), .. }));
+        self.digest.update(&[u8::from(exit)]);
+        if want.admits(got) {
+            return;
+        }
+        if let Some(deviation) = self.known.explaining_scene(want, got) {
+            self.known_cases[deviation as usize] += 1;
+            return;
+        }
+        self.failed(&Case { group: self.group, probe: Probe::Scene(scene), filter }, want, got);
+    }
+
     /// A case that is not as the manual says: a known deviation or a failure.
     fn not_right(&mut self, filter: Filter, probe: Probe, want: &Observed, got: &Observed) {
         let case = Case { group: self.group, probe, filter };
@@ -247,9 +317,13 @@ impl Tried {
             self.known_cases[deviation as usize] += 1;
             return;
         }
+        self.failed(&case, want, got);
+    }
+
+    fn failed(&mut self, case: &Case, want: &dyn fmt::Display, got: &dyn fmt::Display) {
         self.counts.failed += 1;
         if self.counts.failed <= FAILURES_IN_FULL {
-            log().fail(&case, want, got);
+            log().fail(case, want, got);
         }
     }
 

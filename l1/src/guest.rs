@@ -83,6 +83,7 @@ impl Guest {
     pub fn write_vmcs(&self, vmx: &Vmx) {
         write_controls(vmx);
         write_host_state();
+        entry::write_host_entry();
         self.write_guest_state(vmx);
     }
 
@@ -169,7 +170,8 @@ const ZERO_STATE: [Field; 7] = [
     Field::GuestSysenterEip,
 ];
 
-fn write_controls(vmx: &Vmx) {
+/// Writes the controls of vmcs12 that all of L1's guests have.
+pub fn write_controls(vmx: &Vmx) {
     vmwrite(Field::PinBasedControls, vmx.controls.pin_based.into());
     vmwrite(Field::ProcessorBasedControls, vmx.controls.processor_based.into());
     vmwrite(Field::ExitControls, vmx.controls.exit.into());
@@ -187,7 +189,8 @@ fn write_controls(vmx: &Vmx) {
     }
 }
 
-fn write_host_state() {
+/// Writes L1's state as VM exits load it, RSP and RIP aside.
+pub fn write_host_state() {
     for segment in [Field::HostEs, Field::HostSs, Field::HostDs, Field::HostFs, Field::HostGs] {
         vmwrite(segment, DATA_SELECTOR.into());
     }
@@ -205,7 +208,6 @@ fn write_host_state() {
     vmwrite(Field::HostTrBase, exception::tss_base());
     vmwrite(Field::HostGdtrBase, x86_64::instructions::tables::sgdt().base.as_u64());
     vmwrite(Field::HostIdtrBase, x86_64::instructions::tables::sidt().base.as_u64());
-    entry::write_host_entry();
 }
 
 /// Gives every page its code to fetch and its token to read.

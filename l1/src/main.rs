@@ -23,6 +23,7 @@ mod output;
 mod paging;
 mod power;
 mod serial;
+mod stage;
 mod vmx;
 mod walk;
 

@@ -25,6 +25,7 @@ struct Region([u32; 1024]);
 
 static VMXON_REGION: Global<Region> = Global::new(Region([0; 1024]));
 static VMCS_REGION: Global<Region> = Global::new(Region([0; 1024]));
+static STAGE_VMCS_REGION: Global<Region> = Global::new(Region([0; 1024]));
 
 /// Being in VMX root operation with a current VMCS.
 pub struct Vmx {
@@ -74,6 +75,11 @@ impl Vmx {
         vmcs::outcome(carry, zero).map_err(EnterFailed::Vmxon)?;
         let vmcs = Vmcs::load(vmcs_region).map_err(EnterFailed::Vmcs)?;
         Ok(Self { vmcs, controls: capabilities.controls, capabilities: *capabilities })
+    }
+
+    /// A second VMCS, clear and current: that of [`crate::stage`]. Called once.
+    pub fn stage_vmcs(&self) -> Result<Vmcs, VmFail> {
+        Vmcs::load(prepare(&STAGE_VMCS_REGION, self.capabilities.revision))
     }
 
     /// CR0 and CR4 with the bits that VMX operation wants, for L2.

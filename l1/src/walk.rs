@@ -87,6 +87,16 @@ impl Walker {
         Ok(walker)
     }
 
+    /// VMX, for a VMCS beside the walker's.
+    pub fn vmx(&self) -> &Vmx {
+        &self.vmx
+    }
+
+    /// Makes the walker's VMCS current.
+    pub fn make_current(&self) -> Result<(), EntryFailed> {
+        self.vmx.vmcs.make_current().map_err(EntryFailed::Entry)
+    }
+
     /// The guest that walks.
     pub fn guest(&self) -> &Guest {
         &self.guest
@@ -185,7 +195,8 @@ fn how_it_ended() -> Option<Broken> {
     (unexpected != 0).then_some(Broken::Vector(unexpected & 0xff))
 }
 
-fn write_cr2(value: u64) {
+/// Writes CR2.
+pub fn write_cr2(value: u64) {
     // SAFETY: CR2 has no effect on anything; L1's own handlers never return to read it.
     unsafe { asm!("mov cr2, {0}", in(reg) value, options(nomem, nostack, preserves_flags)) }
 }

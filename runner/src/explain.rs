@@ -21,6 +21,8 @@ use crate::exit_code::{Exit, Stop};
 use crate::list::{around, bits};
 use crate::output;
 
+mod scene;
+
 /// Prints the explanation.
 ///
 /// # Errors
@@ -42,8 +44,11 @@ pub fn text(case: &Case, maxphyaddr: Maxphyaddr) -> String {
             outcome(&mut text, case.filter, &stimulus, setting, pfec);
         }
         (group, Probe::Host(access)) => host(&mut text, group, access, case.filter),
+        (Group::Scene { environment, .. }, Probe::Scene(scene)) => {
+            scene::explain(&mut text, scene, environment, case.filter, maxphyaddr);
+        }
         // No id leads here: a group's accesses are of its own kind.
-        (Group::Host(_), Probe::Stimulus(_)) => {}
+        (Group::Host(_) | Group::Scene { .. }, Probe::Stimulus(_)) | (_, Probe::Scene(_)) => {}
     }
     if let Some(pfec) = pfec {
         catches(&mut text, case.filter, pfec);

@@ -8,6 +8,7 @@ use crate::host::HostAccess;
 use crate::paging::Maxphyaddr;
 use crate::pfec::Pfec;
 use crate::plan::Profile;
+use crate::scene::Scene;
 use crate::stimulus::Stimulus;
 
 /// The access of a case.
@@ -17,6 +18,8 @@ pub enum Probe {
     Stimulus(Stimulus),
     /// To a page that L0 must see to, in a group `host.*`.
     Host(HostAccess),
+    /// A scene, in a group of an act.
+    Scene(&'static Scene),
 }
 
 impl fmt::Display for Probe {
@@ -24,6 +27,7 @@ impl fmt::Display for Probe {
         match self {
             Self::Stimulus(stimulus) => stimulus.fmt(f),
             Self::Host(access) => access.fmt(f),
+            Self::Scene(scene) => f.write_str(scene.name),
         }
     }
 }
@@ -50,13 +54,15 @@ impl Group {
 
     /// The accesses that a group tries with each filter in a profile.
     pub fn probes_in(self, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Probe> {
-        let (filter, wish) = match self {
-            Self::Filter { family, setting } => (Some((setting, family.is_thin(profile))), None),
-            Self::Host(wish) => (None, Some(wish)),
+        let (filter, wish, act) = match self {
+            Self::Filter { family, setting } => (Some((setting, family.is_thin(profile))), None, None),
+            Self::Host(wish) => (None, Some(wish), None),
+            Self::Scene { act, environment } => (None, None, Some((act, environment))),
         };
         let stimuli = filter.into_iter().flat_map(move |(setting, thin)| Stimulus::selected(setting, maxphyaddr, thin));
         let accesses = wish.into_iter().flat_map(crate::host::Wish::accesses);
-        stimuli.map(Probe::Stimulus).chain(accesses.map(Probe::Host))
+        let scenes = act.into_iter().flat_map(|(act, environment)| act.scenes_in(environment));
+        stimuli.map(Probe::Stimulus).chain(accesses.map(Probe::Host)).chain(scenes.map(Probe::Scene))
     }
 }
 
@@ -66,6 +72,7 @@ impl Case {
     pub fn pfec(&self, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
         match (self.group, self.probe) {
             (Group::Filter { setting, .. }, Probe::Stimulus(stimulus)) => stimulus.pfec(setting, maxphyaddr),
+            (Group::Scene { environment, .. }, Probe::Scene(scene)) => scene.pfec(environment, maxphyaddr),
             _ => None,
         }
     }

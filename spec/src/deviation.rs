@@ -11,6 +11,7 @@ use crate::host::Wish;
 use crate::outcome::{Delivery, Exit, INTERRUPTION_INFO_PF, Observed, Outcome, RFLAGS_RF};
 use crate::page::PAGES;
 use crate::paging::Entry;
+use crate::scene::end::Ends;
 
 /// What a host is made of, as far as known deviations depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +122,8 @@ impl Deviation {
     #[must_use]
     pub fn shows_in(self, group: Group) -> bool {
         match (self, group) {
-            (Self::Rf0 | Self::ApfFlag, Group::Filter { .. }) | (Self::ApicPrefetch, Group::Host(Wish::Apic)) => true,
+            (Self::Rf0 | Self::ApfFlag, Group::Filter { .. } | Group::Scene { .. })
+            | (Self::ApicPrefetch, Group::Host(Wish::Apic)) => true,
             (Self::PgdUnsynced, Group::Host(wish)) => wish != Wish::Dirty,
             (Self::NxStale, Group::Filter { setting, .. }) => !setting.mode.nxe,
             _ => false,
@@ -139,7 +141,7 @@ impl Deviation {
             Self::NxStale => {
                 let xd = |probe| match probe {
                     Probe::Stimulus(stimulus) => PAGES[stimulus.page].entry(36) & Entry::XD.bits() != 0,
-                    Probe::Host(_) => false,
+                    Probe::Host(_) | Probe::Scene(_) => false,
                 };
                 self.shows_in(case.group) && xd(case.probe) && *got == Observed::exactly(Outcome::Silent)
             }
@@ -227,6 +229,13 @@ impl Deviations {
     #[must_use]
     pub fn applied_to(self, exit: Exit) -> Exit {
         if self.contains(Deviation::Rf0) { Exit { rflags: exit.rflags & !RFLAGS_RF, ..exit } } else { exit }
+    }
+
+    /// The member that makes the difference between how a scene must end and how it did, if one does.
+    #[must_use]
+    pub fn explaining_scene(self, want: &Ends, got: &Ends) -> Option<Deviation> {
+        let rf_clear = Ends { first: want.first.with_rf_clear(), ..*want };
+        (self.contains(Deviation::Rf0) && rf_clear.admits(got)).then_some(Deviation::Rf0)
     }
 
     /// The member that makes the difference between what must be and what was, if one does.

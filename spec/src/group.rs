@@ -6,6 +6,8 @@ use crate::filter::Filter;
 use crate::glob;
 use crate::host::Wish;
 use crate::plan::{Family, Profile};
+use crate::scene::Act;
+use crate::scene::environment::{ENVIRONMENTS, Environment};
 use crate::setting::{SETTINGS, Setting};
 
 /// Cases that belong together.
@@ -21,6 +23,13 @@ pub enum Group {
     },
     /// All classes of filters against accesses that L0 must see for itself: `host.WISH`, as in `host.touch`.
     Host(Wish),
+    /// Classes of filters against the scenes of an act in an environment: `ACT.ENVIRONMENT`, as in `access.long`.
+    Scene {
+        /// The scenes.
+        act: Act,
+        /// What stays fixed around them.
+        environment: &'static Environment,
+    },
 }
 
 impl Group {
@@ -30,6 +39,11 @@ impl Group {
             .into_iter()
             .flat_map(|family| SETTINGS.iter().map(move |setting| Self::Filter { family, setting }))
             .chain(Wish::ALL.into_iter().map(Self::Host))
+            .chain(Act::ALL.into_iter().flat_map(|act| {
+                let fitting =
+                    ENVIRONMENTS.iter().filter(move |environment| act.scenes_in(environment).next().is_some());
+                fitting.map(move |environment| Self::Scene { act, environment })
+            }))
     }
 
     /// The groups that a pattern selects, see [`glob::matches`].
@@ -61,6 +75,7 @@ impl Group {
         match self {
             Self::Filter { family, .. } => family.len(profile),
             Self::Host(_) => Wish::filters().len(),
+            Self::Scene { .. } => Act::filters(profile).len(),
         }
     }
 
@@ -70,6 +85,7 @@ impl Group {
         match self {
             Self::Filter { family, .. } => family.filter(profile, index),
             Self::Host(_) => Wish::filters()[index],
+            Self::Scene { .. } => Act::filters(profile)[index],
         }
     }
 
@@ -84,6 +100,7 @@ impl fmt::Display for Group {
         match self {
             Self::Filter { family, setting } => write!(f, "filter.{}.{}", family.name(), setting.name),
             Self::Host(wish) => write!(f, "host.{}", wish.name()),
+            Self::Scene { act, environment } => write!(f, "{}.{}", act.name(), environment.name),
         }
     }
 }

@@ -14,6 +14,7 @@
 //! | the accesses that L2 makes | [`page`], [`setting`], [`stimulus`] |
 //! | accesses that L0 must see for itself | [`host`] |
 //! | the filters that L1 asks for | [`plan`] |
+//! | scenes: single instructions and events with all that is reported of them | [`scene`] |
 //! | what L1 and L2 must see | [`outcome`], [`deviation`] |
 //! | what a wrong host seems to do | [`hypothesis`] |
 //! | one filter for L0 and L1: merge policies, and what they are worth | [`merge`] |
@@ -42,5 +43,6 @@ pub mod page;
 pub mod paging;
 pub mod pfec;
 pub mod plan;
+pub mod scene;
 pub mod setting;
 pub mod stimulus;

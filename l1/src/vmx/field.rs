@@ -12,15 +12,17 @@ pub enum Field {
     HostEs = 0x0c00, HostCs = 0x0c02, HostSs = 0x0c04, HostDs = 0x0c06, HostFs = 0x0c08,
     HostGs = 0x0c0a, HostTr = 0x0c0c,
     // 64 bits.
-    VmcsLinkPointer = 0x2800, GuestDebugctl = 0x2802, GuestEfer = 0x2806, HostEfer = 0x2c02,
+    GuestPhysicalAddress = 0x2400, VmcsLinkPointer = 0x2800, GuestDebugctl = 0x2802, GuestEfer = 0x2806, HostEfer = 0x2c02,
     // 32 bits, controls.
     PinBasedControls = 0x4000, ProcessorBasedControls = 0x4002, ExceptionBitmap = 0x4004,
     PfecMask = 0x4006, PfecMatch = 0x4008, Cr3TargetCount = 0x400a, ExitControls = 0x400c,
     ExitMsrStoreCount = 0x400e, ExitMsrLoadCount = 0x4010, EntryControls = 0x4012,
-    EntryMsrLoadCount = 0x4014, EntryInterruptionInfo = 0x4016,
+    EntryMsrLoadCount = 0x4014, EntryInterruptionInfo = 0x4016, EntryExceptionErrorCode = 0x4018,
+    EntryInstructionLength = 0x401a,
     // 32 bits, read-only.
     InstructionError = 0x4400, ExitReason = 0x4402, ExitInterruptionInfo = 0x4404,
-    ExitInterruptionErrorCode = 0x4406, IdtVectoringInfo = 0x4408,
+    ExitInterruptionErrorCode = 0x4406, IdtVectoringInfo = 0x4408, IdtVectoringErrorCode = 0x440a,
+    ExitInstructionLength = 0x440c,
     // 32 bits, guest state.
     GuestEsLimit = 0x4800, GuestCsLimit = 0x4802, GuestSsLimit = 0x4804, GuestDsLimit = 0x4806,
     GuestFsLimit = 0x4808, GuestGsLimit = 0x480a, GuestLdtrLimit = 0x480c, GuestTrLimit = 0x480e,

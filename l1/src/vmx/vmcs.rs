@@ -33,8 +33,9 @@ pub fn outcome(carry: u8, zero: u8) -> Result<(), VmFail> {
     }
 }
 
-/// The VMCS that is current.
+/// A VMCS, cleared once and current from then on until another is made so.
 pub struct Vmcs {
+    address: u64,
     launched: bool,
 }
 
@@ -48,14 +49,20 @@ impl Vmcs {
                 lateout(reg_byte) carry, lateout(reg_byte) zero, options(nostack));
         }
         outcome(carry, zero)?;
+        let vmcs = Self { address, launched: false };
+        vmcs.make_current()?;
+        Ok(vmcs)
+    }
+
+    /// Makes the VMCS current: [`vmread`], [`vmwrite`] and VM entries are its from now on.
+    pub fn make_current(&self) -> Result<(), VmFail> {
         let (carry, zero): (u8, u8);
-        // SAFETY: as above.
+        // SAFETY: VMX operation was entered, and the address is that of a region that `load` cleared.
         unsafe {
-            asm!("vmptrld [{0}]", "setc {1}", "setz {2}", in(reg) &raw const address,
+            asm!("vmptrld [{0}]", "setc {1}", "setz {2}", in(reg) &raw const self.address,
                 lateout(reg_byte) carry, lateout(reg_byte) zero, options(nostack));
         }
-        outcome(carry, zero)?;
-        Ok(Self { launched: false })
+        outcome(carry, zero)
     }
 
     /// Whether the next entry is by VMRESUME; VMLAUNCH is for the first.

@@ -1,0 +1,91 @@
+//! The explanation of a scene.
+
+use std::fmt::Write;
+
+use spec::filter::Filter;
+use spec::paging::Maxphyaddr;
+use spec::scene::end::{End, How};
+use spec::scene::environment::Environment;
+use spec::scene::event::Source;
+use spec::scene::{Answer, Scene};
+
+use super::{does, privilege, rule};
+use crate::list::bits;
+
+/// What L2 does, what L1 sets, and what must be seen.
+pub fn explain(text: &mut String, scene: &Scene, environment: &Environment, filter: Filter, maxphyaddr: Maxphyaddr) {
+    let pfec = scene.pfec(environment, maxphyaddr);
+    let _ = writeln!(text, "L2, in {}: {}.", privilege(scene.cpl), scene.what);
+    let _ = writeln!(text, "  environment  {}: {}", environment.name, environment.what);
+    if !scene.text.is_empty() {
+        let bytes: Vec<String> = scene.code.iter().map(|byte| format!("{byte:02x}")).collect();
+        let _ = writeln!(text, "  instruction  {} ({}) at {:#x}", scene.text, bytes.join(" "), scene.rip);
+    }
+    if let Some(event) = &scene.event {
+        let how = match event.source {
+            Source::Injected => "L1 injects at the VM entry",
+            Source::Raised => "the instruction raises",
+        };
+        let _ = writeln!(text, "  event        {how} vector {} ({:?})", event.vector, event.kind);
+    }
+    for (place, kind) in scene.pages {
+        let mut words: Vec<String> = Vec::new();
+        for (what, flags) in [("without", kind.without), ("with", kind.with)] {
+            words.extend(flags.iter_names().map(|(name, _)| format!("{what} {name}")));
+        }
+        if kind.reserved {
+            words.push("with reserved address bit MAXPHYADDR".into());
+        }
+        if kind.key != 0 {
+            words.push(format!("protection key {}", kind.key));
+        }
+        let _ = writeln!(text, "  page         {place:?} at {:#x}: {}", place.linear(), words.join(", "));
+    }
+    match (scene.fault, pfec) {
+        (Some(fault), Some(pfec)) => {
+            let implicit = if fault.privilege == scene.cpl { "" } else { ", implicitly in supervisor mode," };
+            let _ = writeln!(
+                text,
+                "\nIt{implicit} {} {:#x}, which raises #PF with error code {:#04x}: {}.\n  \
+                 SDM vol. 3A, 4.6.1 (Determination of Access Rights) and 4.7 (Page-Fault Exceptions)",
+                does(fault.access),
+                fault.address,
+                pfec.bits(),
+                bits(pfec)
+            );
+        }
+        _ => {
+            let _ = writeln!(text, "\nNo page fault arises, so L1's filter, {filter}, is not asked.");
+        }
+    }
+    rule(text, filter, pfec);
+    let ends = scene.expect(environment, filter, maxphyaddr);
+    let _ = writeln!(text, "\nMust happen: {}", end(&ends.first));
+    let _ = writeln!(text, "  {}", ends.first);
+    if let Some(second) = &ends.second {
+        let answer = match scene.answer {
+            Answer::Nothing => "L1 goes on",
+            Answer::Retry => "L1 makes the page good and enters L2 again",
+            Answer::Reinject => "L1 makes the page good and injects the event that the exit reported",
+            Answer::Reflect => "L1 injects the page fault into L2",
+        };
+        let _ = writeln!(text, "Then {answer}: {}", end(second));
+        let _ = writeln!(text, "  {second}");
+    }
+    let _ = writeln!(
+        text,
+        "  SDM vol. 3C, 27.1 (Architectural State Before a VM Exit), 27.2 (Recording VM-Exit Information), 27.3 (Saving\n  \
+         Guest State); vol. 3A, 6.14.2 (64-Bit Mode Stack Frame){}{}",
+        if scene.section.is_empty() { "" } else { "; " },
+        scene.section
+    );
+}
+
+fn end(end: &End) -> String {
+    match end.how {
+        How::Exit(0) => "a VM exit to L1 by an exception, L2's handler not called.".into(),
+        How::Exit(reason) => format!("a VM exit to L1 with basic exit reason {reason}."),
+        How::Delivered(vector) => format!("L2's handler of vector {vector} runs, and no exit to L1 comes before."),
+        How::Done => "the instruction completes; L1 sees no exit, L2 no fault.".into(),
+    }
+}

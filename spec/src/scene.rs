@@ -1,0 +1,453 @@
+//! Scenes: one instruction or event of L2 each, entered by L1 right where it happens, with all that must be
+//! reported of the page fault that it meets.
+//!
+//! A scene begins with a VM entry to the instruction (or with an event injected there) and ends at the first VM
+//! exit: a #PF that L1's filter wants, a VMCALL in the handler to which L2's IDT leads, or the VMCALL behind
+//! the instruction. So every register, the interruptibility state and the rest are L1's to choose before, and
+//! to hold against the manual behind.
+//!
+//! | to find | look in |
+//! |---|---|
+//! | the pages of a scene | [`place`] |
+//! | paging modes and controls | [`environment`] |
+//! | the descriptor tables | [`descriptor`] |
+//! | what is seen at the end | [`end`] |
+//! | what must be seen | [`expect`] |
+//! | the scenes themselves | [`rows`] |
+
+pub mod descriptor;
+pub mod end;
+pub mod environment;
+pub mod event;
+pub mod expect;
+pub mod place;
+pub mod rows;
+
+use crate::filter::Filter;
+use crate::paging::{Access, Privilege};
+use crate::plan::{Profile, QUICK_BASIC};
+use end::{Word, Words};
+use environment::{Environment, Width};
+use event::Event;
+use place::{Kind, Place};
+
+/// The page fault that a scene meets, unless its entry allows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The linear address.
+    pub address: u64,
+    /// Read, write or fetch.
+    pub access: Access,
+    /// A user-mode or a supervisor-mode access; implicit ones are supervisor-mode at any CPL.
+    /// SDM vol. 3A, section 4.6, "Access Rights".
+    pub privilege: Privilege,
+    /// Where RIP is then; the instruction under test by default.
+    pub rip: Option<u64>,
+}
+
+/// What comes where L1's filter lets the fault through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unwanted {
+    /// #PF is delivered to L2.
+    PageFault,
+    /// It makes a double fault, which is delivered to L2.
+    DoubleFault,
+    /// It makes a double fault, which L1 intercepts.
+    DoubleFaultExit,
+    /// It makes a triple fault.
+    TripleFault,
+}
+
+/// What L1 does about an exit by #PF, to see where that leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing: the scene is over.
+    Nothing,
+    /// Makes the page good and enters again: the instruction must complete.
+    Retry,
+    /// Makes the page good and injects what the IDT-vectoring information reported.
+    Reinject,
+    /// Injects the #PF into L2, CR2 written by L1.
+    Reflect,
+}
+
+/// What a processor must have for a scene.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// CMPXCHG16B: CPUID.1:ECX\[13\].
+    Cmpxchg16b,
+    /// XSAVE: CPUID.1:ECX\[26\].
+    Xsave,
+    /// INVPCID: CPUID.(7,0):EBX\[10\].
+    Invpcid,
+    /// Protection keys for user-mode pages: CPUID.(7,0):ECX\[3\].
+    Pku,
+    /// Protection keys for supervisor-mode pages: CPUID.(7,0):ECX\[31\].
+    Pks,
+    /// Shadow stacks: CPUID.(7,0):ECX\[7\], and the VM-entry control "load CET state".
+    ShadowStack,
+    /// maskmatch's built-in VMM, for its device.
+    Channel,
+}
+
+/// One scene. Rows are made by [`Scene::new`] and the methods behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scene {
+    /// The scene's name in ids.
+    pub name: &'static str,
+    /// What happens, in a few words.
+    pub what: &'static str,
+    /// CPL 0 or CPL 3.
+    pub cpl: Privilege,
+    /// The instruction's bytes; none where an event alone is the scene.
+    pub code: &'static [u8],
+    /// The instruction as a disassembler writes it.
+    pub text: &'static str,
+    /// Linear address of the instruction.
+    pub rip: u64,
+    /// RSP at the start; the top of the stack of the CPL by default.
+    pub rsp: Option<u64>,
+    /// Registers that do not hold [`initial_register`].
+    pub registers: &'static [(Word, u64)],
+    /// RFLAGS beside bit 1.
+    pub rflags: u64,
+    /// Guest interruptibility state at the entry.
+    pub interruptibility: u64,
+    /// Guest pending debug exceptions at the entry.
+    pub pending_debug: u64,
+    /// The pages that are not good.
+    pub pages: &'static [(Place, Kind)],
+    /// Eight bytes each that are written before: linear address and value.
+    pub memory: &'static [(u64, u64)],
+    /// Linear address of eight bytes that are looked at behind.
+    pub watch: Option<u64>,
+    /// Vectors beside #PF that L1 intercepts: bits of the exception bitmap.
+    pub intercepts: u32,
+    /// Gates of these vectors, one bit each up to 63, use [`Place::EventStack`].
+    pub event_stack: u64,
+    /// The event that is under way when the fault comes, or that is delivered where none comes.
+    pub event: Option<Event>,
+    /// The fault, if there is one.
+    pub fault: Option<Fault>,
+    /// What comes where the filter does not want it.
+    pub unwanted: Unwanted,
+    /// Bit 12 of the interruption information is set: the fault is one of IRET, which unblocked NMIs.
+    pub nmi_unblocked: bool,
+    /// Words that a fault leaves otherwise than at the start: a string instruction's registers.
+    pub at_fault: &'static [(Word, u64)],
+    /// Words that completion leaves otherwise than at the start.
+    pub at_end: &'static [(Word, u64)],
+    /// Words that the manual leaves open here.
+    pub open: Words,
+    /// What L1 does about an exit.
+    pub answer: Answer,
+    /// What the processor must have.
+    pub needs: Option<Feature>,
+    /// Where the manual says so, beside the sections of [`expect`].
+    pub section: &'static str,
+}
+
+/// The instruction's place unless a scene says otherwise.
+pub const RIP: u64 = Place::Code0.linear() + 0x100;
+/// Between the top of a stack and what is pushed first. A multiple of 16.
+const BELOW_TOP: u64 = 0x100;
+
+/// What the register of this number of [`Word`] holds if a scene does not name it: a value of its own for each.
+#[must_use]
+pub const fn initial_register(at: usize) -> u64 {
+    0x1111_1111 * (at as u64 % 7 + 1) + at as u64
+}
+
+impl Scene {
+    /// A scene in which an instruction completes: the start of each row.
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        what: &'static str,
+        cpl: Privilege,
+        code: &'static [u8],
+        text: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            what,
+            cpl,
+            code,
+            text,
+            rip: RIP,
+            rsp: None,
+            registers: &[],
+            rflags: 0,
+            interruptibility: 0,
+            pending_debug: 0,
+            pages: &[],
+            memory: &[],
+            watch: None,
+            intercepts: 0,
+            event_stack: 0,
+            event: None,
+            fault: None,
+            unwanted: Unwanted::PageFault,
+            nmi_unblocked: false,
+            at_fault: &[],
+            at_end: &[],
+            open: 0,
+            answer: Answer::Nothing,
+            needs: None,
+            section: "",
+        }
+    }
+
+    /// With pages that are not good.
+    #[must_use]
+    pub const fn pages(mut self, pages: &'static [(Place, Kind)]) -> Self {
+        self.pages = pages;
+        self
+    }
+
+    /// With registers set.
+    #[must_use]
+    pub const fn registers(mut self, registers: &'static [(Word, u64)]) -> Self {
+        self.registers = registers;
+        self
+    }
+
+    /// With the instruction elsewhere.
+    #[must_use]
+    pub const fn rip(mut self, rip: u64) -> Self {
+        self.rip = rip;
+        self
+    }
+
+    /// With RSP elsewhere.
+    #[must_use]
+    pub const fn rsp(mut self, rsp: u64) -> Self {
+        self.rsp = Some(rsp);
+        self
+    }
+
+    /// With bits set in RFLAGS.
+    #[must_use]
+    pub const fn rflags(mut self, rflags: u64) -> Self {
+        self.rflags = rflags;
+        self
+    }
+
+    /// With an interruptibility state.
+    #[must_use]
+    pub const fn interruptibility(mut self, interruptibility: u64) -> Self {
+        self.interruptibility = interruptibility;
+        self
+    }
+
+    /// With pending debug exceptions.
+    #[must_use]
+    pub const fn pending_debug(mut self, pending_debug: u64) -> Self {
+        self.pending_debug = pending_debug;
+        self
+    }
+
+    /// With memory written before.
+    #[must_use]
+    pub const fn memory(mut self, memory: &'static [(u64, u64)]) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// With memory looked at behind.
+    #[must_use]
+    pub const fn watch(mut self, linear: u64) -> Self {
+        self.watch = Some(linear);
+        self
+    }
+
+    /// With exceptions that L1 intercepts.
+    #[must_use]
+    pub const fn intercepts(mut self, vectors: u32) -> Self {
+        self.intercepts = vectors;
+        self
+    }
+
+    /// With vectors whose gates select the stack of events.
+    #[must_use]
+    pub const fn event_stack(mut self, vectors: u64) -> Self {
+        self.event_stack = vectors;
+        self
+    }
+
+    /// With an event.
+    #[must_use]
+    pub const fn event(mut self, event: Event) -> Self {
+        self.event = Some(event);
+        self
+    }
+
+    /// With a fault of the scene's privilege.
+    #[must_use]
+    pub const fn fault(mut self, address: u64, access: Access) -> Self {
+        self.fault = Some(Fault { address, access, privilege: self.cpl, rip: None });
+        self
+    }
+
+    /// With a fault of an implicit supervisor-mode access.
+    #[must_use]
+    pub const fn implicit_fault(mut self, address: u64, access: Access) -> Self {
+        self.fault = Some(Fault { address, access, privilege: Privilege::Supervisor, rip: None });
+        self
+    }
+
+    /// With what comes where the filter does not want the fault.
+    #[must_use]
+    pub const fn unwanted(mut self, unwanted: Unwanted) -> Self {
+        self.unwanted = unwanted;
+        self
+    }
+
+    /// With NMIs unblocked by the IRET that faults.
+    #[must_use]
+    pub const fn nmi_unblocked(mut self) -> Self {
+        self.nmi_unblocked = true;
+        self
+    }
+
+    /// With words that the fault changes.
+    #[must_use]
+    pub const fn at_fault(mut self, words: &'static [(Word, u64)]) -> Self {
+        self.at_fault = words;
+        self
+    }
+
+    /// With words that completion changes.
+    #[must_use]
+    pub const fn at_end(mut self, words: &'static [(Word, u64)]) -> Self {
+        self.at_end = words;
+        self
+    }
+
+    /// With words that the manual leaves open.
+    #[must_use]
+    pub const fn open(mut self, words: Words) -> Self {
+        self.open = words;
+        self
+    }
+
+    /// With L1's answer to an exit.
+    #[must_use]
+    pub const fn answer(mut self, answer: Answer) -> Self {
+        self.answer = answer;
+        self
+    }
+
+    /// With a need.
+    #[must_use]
+    pub const fn needs(mut self, feature: Feature) -> Self {
+        self.needs = Some(feature);
+        self
+    }
+
+    /// With the manual's section.
+    #[must_use]
+    pub const fn section(mut self, section: &'static str) -> Self {
+        self.section = section;
+        self
+    }
+
+    /// Whether the scene can play in an environment.
+    #[must_use]
+    pub fn fits(&self, environment: &Environment) -> bool {
+        match environment.width {
+            Width::Bits64 => true,
+        }
+    }
+
+    /// What the register of this number of [`Word`] holds at the start.
+    #[must_use]
+    pub fn register_at(&self, at: usize) -> u64 {
+        let named = self.registers.iter().find(|(word, _)| *word as usize == at);
+        named.map_or(initial_register(at), |(_, value)| *value)
+    }
+
+    /// RSP at the start.
+    #[must_use]
+    pub fn start_rsp(&self) -> u64 {
+        self.rsp.unwrap_or_else(|| stack_of(self.cpl))
+    }
+
+    /// How a page's entry differs from a good one.
+    #[must_use]
+    pub fn kind(&self, place: Place) -> Kind {
+        self.pages.iter().find(|(named, _)| *named == place).map_or(Kind::GOOD, |(_, kind)| *kind)
+    }
+}
+
+/// Where a CPL's stack begins.
+#[must_use]
+pub const fn stack_of(cpl: Privilege) -> u64 {
+    match cpl {
+        Privilege::Supervisor => Place::Stack.linear() + place::PAGE - BELOW_TOP,
+        Privilege::User => Place::UserStack.linear() + place::PAGE - BELOW_TOP,
+    }
+}
+
+/// Scenes that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Who accesses, by which instruction.
+    Access,
+}
+
+impl Act {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::Access];
+
+    /// The act's part of a group's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Access => "access",
+        }
+    }
+
+    /// One line for `maskmatch list`.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Access => "every way in which an instruction accesses memory",
+        }
+    }
+
+    /// Its scenes.
+    #[must_use]
+    pub const fn scenes(self) -> &'static [Scene] {
+        match self {
+            Self::Access => rows::access::SCENES,
+        }
+    }
+
+    /// Its scenes in an environment.
+    pub fn scenes_in(self, environment: &Environment) -> impl Iterator<Item = &'static Scene> {
+        self.scenes().iter().filter(move |scene| scene.fits(environment))
+    }
+
+    /// The filters under which scenes are played.
+    #[must_use]
+    pub const fn filters(profile: Profile) -> &'static [Filter] {
+        match profile {
+            Profile::Quick => &QUICK,
+            Profile::Standard | Profile::Exhaustive => &QUICK_BASIC,
+        }
+    }
+}
+
+/// Always and never in both forms, not present, present.
+const QUICK: [Filter; 6] = [
+    Filter::ALWAYS,
+    Filter::NEVER,
+    Filter::new(false, 0, 1),
+    Filter::new(false, 0, 0),
+    Filter::new(true, 1, 0),
+    Filter::new(true, 1, 1),
+];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,257 @@
+//! How a scene ends, word by word.
+
+use core::fmt;
+
+/// One thing that is seen at the end of a scene, 64 bits wide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "the general-purpose registers have the names that they have everywhere")]
+pub enum Word {
+    /// RAX, and so on: L2's general-purpose registers but RSP, in the order of their encoding.
+    Rax,
+    Rcx,
+    Rdx,
+    Rbx,
+    Rbp,
+    Rsi,
+    Rdi,
+    R8,
+    R9,
+    R10,
+    R11,
+    R12,
+    R13,
+    R14,
+    R15,
+    /// CR2.
+    Cr2,
+    /// DR6.
+    Dr6,
+    /// VM-exit interruption information.
+    Info,
+    /// The error code: the VM-exit interruption error code, or that on the handler's stack.
+    ErrorCode,
+    /// Exit qualification.
+    Qualification,
+    /// IDT-vectoring information.
+    IdtInfo,
+    /// IDT-vectoring error code.
+    IdtError,
+    /// VM-exit instruction length.
+    Length,
+    /// Guest-physical address of an EPT violation or misconfiguration.
+    GuestPhysical,
+    /// RIP as the VMCS or the handler's stack has it, and so on.
+    Rip,
+    /// RSP.
+    Rsp,
+    /// RFLAGS.
+    Rflags,
+    /// CS selector.
+    Cs,
+    /// SS selector.
+    Ss,
+    /// Guest interruptibility state.
+    Interruptibility,
+    /// Guest activity state.
+    Activity,
+    /// Guest pending debug exceptions.
+    PendingDebug,
+    /// The eight bytes at [`super::Scene::watch`].
+    Memory,
+    /// The A and D bits of the last entry of the walk to [`super::Scene::watch`].
+    Leaf,
+}
+
+/// How many [`Word`]s there are.
+pub const WORDS: usize = Word::Leaf as usize + 1;
+
+/// Every word's name, as a log has it.
+const NAMES: [&str; WORDS] = [
+    "rax", "rcx", "rdx", "rbx", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cr2",
+    "dr6", "info", "ec", "qual", "idt", "idtec", "len", "gpa", "rip", "rsp", "rflags", "cs", "ss", "intr", "activity",
+    "pdbg", "memory", "leaf",
+];
+
+impl Word {
+    /// The general-purpose registers.
+    pub const REGISTERS: usize = Self::R15 as usize + 1;
+
+    /// The word's bit in a set of words.
+    #[must_use]
+    pub const fn bit(self) -> u64 {
+        1 << self as u32
+    }
+}
+
+/// A set of words, one bit each: see [`Word::bit`].
+pub type Words = u64;
+
+/// Where a scene ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// A VM exit to L1 with this basic exit reason.
+    Exit(u16),
+    /// Delivered to L2's handler of this vector.
+    Delivered(u8),
+    /// The instruction completed, and the one behind it was reached.
+    Done,
+}
+
+/// The basic exit reason of exceptions. SDM vol. 3D, appendix C, "VMX Basic Exit Reasons".
+pub const EXIT_EXCEPTION: u16 = 0;
+/// The basic exit reason of a triple fault.
+pub const EXIT_TRIPLE_FAULT: u16 = 2;
+/// The basic exit reason of an EPT violation.
+pub const EXIT_EPT_VIOLATION: u16 = 48;
+/// The basic exit reason of an EPT misconfiguration.
+pub const EXIT_EPT_MISCONFIGURATION: u16 = 49;
+
+/// The end of a scene: what must be, or what was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Where it ended.
+    pub how: How,
+    /// What was found there.
+    pub words: [u64; WORDS],
+    /// The words that are fixed: the others have no meaning, or the manual leaves them open.
+    pub fixed: Words,
+}
+
+impl End {
+    /// An end of which no word is fixed yet.
+    #[must_use]
+    pub const fn new(how: How) -> Self {
+        Self { how, words: [0; WORDS], fixed: 0 }
+    }
+
+    /// The end with a word fixed.
+    #[must_use]
+    pub const fn with(mut self, word: Word, value: u64) -> Self {
+        self.words[word as usize] = value;
+        self.fixed |= word.bit();
+        self
+    }
+
+    /// The end without a word: it is left open.
+    #[must_use]
+    pub const fn open(mut self, word: Word) -> Self {
+        self.words[word as usize] = 0;
+        self.fixed &= !word.bit();
+        self
+    }
+
+    /// A word's value.
+    #[must_use]
+    pub const fn word(&self, word: Word) -> u64 {
+        self.words[word as usize]
+    }
+
+    /// Whether what was seen is what must be: the same how, and the same value in each fixed word.
+    #[must_use]
+    pub fn admits(&self, seen: &Self) -> bool {
+        self.how == seen.how && self.differing(seen) == 0
+    }
+
+    /// The fixed words in which the two differ.
+    #[must_use]
+    pub fn differing(&self, seen: &Self) -> Words {
+        (0..WORDS)
+            .filter(|&at| self.fixed >> at & 1 == 1 && self.words[at] != seen.words[at])
+            .fold(0, |set, at| set | 1 << at)
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.how {
+            How::Exit(reason) => write!(f, "exit,reason={reason:x}")?,
+            How::Delivered(vector) => write!(f, "delivered,vector={vector:x}")?,
+            How::Done => f.write_str("done")?,
+        }
+        for (at, name) in NAMES.iter().enumerate() {
+            if self.fixed >> at & 1 == 1 {
+                write!(f, ",{name}={:x}", self.words[at])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Up to two ends: of the scene itself, and of what L1 does about an exit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// Where the instruction led.
+    pub first: End,
+    /// Where L1's answer led, see [`super::Answer`].
+    pub second: Option<End>,
+}
+
+impl Ends {
+    /// Whether what was seen is what must be.
+    #[must_use]
+    pub fn admits(&self, seen: &Self) -> bool {
+        self.first.admits(&seen.first)
+            && match (&self.second, &seen.second) {
+                (Some(must), Some(seen)) => must.admits(seen),
+                (must, seen) => must.is_none() && seen.is_none(),
+            }
+    }
+}
+
+impl fmt::Display for Ends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.first.fmt(f)?;
+        match &self.second {
+            Some(second) => write!(f, "+then,{second}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{End, Ends, How, WORDS, Word};
+    use std::string::ToString;
+
+    fn end() -> End {
+        (0..WORDS).fold(End::new(How::Exit(0)), |mut end, at| {
+            end.words[at] = at as u64 + 1;
+            end.fixed |= 1 << at;
+            end
+        })
+    }
+
+    #[test]
+    fn each_fixed_word_counts_and_each_open_one_does_not() {
+        for at in 0..WORDS {
+            let mut seen = end();
+            seen.words[at] ^= 1 << 40;
+            assert!(!end().admits(&seen), "{at}");
+            assert_eq!(end().differing(&seen), 1 << at);
+            let mut open = end();
+            open.fixed &= !(1 << at);
+            assert!(open.admits(&seen), "{at}");
+        }
+        assert!(end().admits(&end()));
+        assert!(!end().admits(&End { how: How::Delivered(14), ..end() }));
+    }
+
+    #[test]
+    fn a_second_end_must_be_there_and_right() {
+        let one = Ends { first: end(), second: None };
+        let two = Ends { second: Some(end().with(Word::Rip, 0)), ..one };
+        assert!(one.admits(&one) && two.admits(&two));
+        assert!(!one.admits(&two) && !two.admits(&one));
+        assert!(!two.admits(&Ends { second: Some(end()), ..one }));
+    }
+
+    #[test]
+    fn what_is_open_is_not_shown() {
+        let end =
+            End::new(How::Delivered(14)).with(Word::Rcx, 7).with(Word::Leaf, 0x60).with(Word::Cr2, 1).open(Word::Cr2);
+        assert_eq!(end.to_string(), "delivered,vector=e,rcx=7,leaf=60");
+        let ends = Ends { first: end, second: Some(End::new(How::Done)) };
+        assert_eq!(ends.to_string(), "delivered,vector=e,rcx=7,leaf=60+then,done");
+    }
+}

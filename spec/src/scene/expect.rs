@@ -1,0 +1,220 @@
+//! What must be seen at the end of a scene.
+//!
+//! SDM vol. 3C, chapter 27, "VM Exits": section 27.1, "Architectural State Before a VM Exit" (CR2, DR6 and the
+//! general-purpose registers as if the exception had not come), 27.2.1, "Basic VM-Exit Information", 27.2.2,
+//! "Information for VM Exits Due to Vectored Events", 27.2.4, "Information for VM Exits During Event Delivery",
+//! 27.3.3, "Saving RIP, RSP, RFLAGS, and SSP", and 27.3.4, "Saving Non-Register State". For what reaches L2:
+//! SDM vol. 3A, section 6.14.2, "64-Bit Mode Stack Frame", and section 6.15, "Exception and Interrupt Reference".
+
+use super::end::{EXIT_EXCEPTION, EXIT_TRIPLE_FAULT, End, Ends, How, Word};
+use super::environment::Environment;
+use super::event::{Event, Source};
+use super::place::{Kind, Place};
+use super::{Answer, Scene, Unwanted};
+use crate::filter::Filter;
+use crate::outcome::{IDT_VECTORING_VALID, INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF};
+use crate::page::good;
+use crate::paging::{Level, Maxphyaddr, Mode, Privilege, walk};
+use crate::pfec::Pfec;
+
+/// What CR2 holds at the start of a scene: no page of the stage is there.
+pub const CR2_AT_START: u64 = 0x0c2;
+/// What DR6 holds at the start of a scene: its value at reset. SDM vol. 3B, figure 17-1, "Debug Registers".
+pub const DR6_AT_START: u64 = 0xffff_0ff0;
+/// The bit of RFLAGS that is always 1.
+const RFLAGS_FIXED: u64 = 1 << 1;
+/// Bit 12 of interruption information: NMI unblocking due to IRET.
+const NMI_UNBLOCKED: u64 = 1 << 12;
+/// Interruption information of a #DF: valid, error code valid, hardware exception, vector 8.
+const INTERRUPTION_INFO_DF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 8;
+const VECTOR_DF: u8 = 8;
+const VECTOR_PF: u8 = 14;
+
+/// Selectors of L2's code and stack segments in 64-bit mode, with RPL.
+#[must_use]
+pub const fn selectors(cpl: Privilege) -> (u64, u64) {
+    match cpl {
+        Privilege::Supervisor => (0x08, 0x10),
+        Privilege::User => (0x1b, 0x23),
+    }
+}
+
+impl Scene {
+    /// The error code of the page fault that must arise, or `None` if the access is allowed.
+    #[must_use]
+    pub fn pfec(&self, environment: &Environment, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
+        let fault = self.fault?;
+        let place = Place::of(fault.address)?;
+        let entries = Level::WALK.map(|level| match level {
+            Level::Pte => self.kind(place).entry(place, self.cpl, maxphyaddr),
+            _ => good(level),
+        });
+        // Implicit accesses do not look at RFLAGS.AC. SDM vol. 3A, section 4.6.1, "Determination of Access Rights".
+        let implicit = fault.privilege != self.cpl;
+        let mode = Mode { ac: !implicit && self.rflags & RFLAGS_AC != 0, ..environment.mode };
+        walk(entries, fault.access, fault.privilege, mode, maxphyaddr).err()
+    }
+
+    /// What must be seen under a filter of L1.
+    #[must_use]
+    pub fn expect(&self, environment: &Environment, filter: Filter, maxphyaddr: Maxphyaddr) -> Ends {
+        let Some(pfec) = self.pfec(environment, maxphyaddr) else {
+            return Ends { first: self.settled(), second: None };
+        };
+        if filter.exits(pfec) {
+            let second = match self.answer {
+                Answer::Nothing => None,
+                Answer::Retry | Answer::Reinject => Some(self.settled()),
+                // The saved RF is what L1 found.
+                Answer::Reflect => Some(self.delivered_fault(pfec).open(Word::Rflags)),
+            };
+            return Ends { first: self.exit(pfec), second };
+        }
+        let first = match self.unwanted {
+            Unwanted::PageFault => self.delivered_fault(pfec),
+            // SDM vol. 3A, section 6.15, "Interrupt 8": the saved CS and RIP are undefined.
+            Unwanted::DoubleFault => self.unchanged(How::Delivered(VECTOR_DF)).with(Word::ErrorCode, 0),
+            // Section 27.2.4: an original event that led to a #DF which exits is not reported.
+            Unwanted::DoubleFaultExit => self
+                .unchanged(How::Exit(EXIT_EXCEPTION))
+                .with(Word::Info, INTERRUPTION_INFO_DF)
+                .with(Word::ErrorCode, 0)
+                .with(Word::IdtInfo, 0),
+            Unwanted::TripleFault => self.unchanged(How::Exit(EXIT_TRIPLE_FAULT)).with(Word::IdtInfo, 0),
+        };
+        Ends { first, second: None }
+    }
+
+    /// RFLAGS at the start.
+    #[must_use]
+    pub const fn start_rflags(&self) -> u64 {
+        self.rflags | RFLAGS_FIXED
+    }
+
+    /// The value of the watched memory before.
+    fn memory_before(&self, watch: u64) -> u64 {
+        self.memory.iter().find(|(at, _)| *at == watch).map_or(0, |(_, value)| *value)
+    }
+
+    /// An end at which registers, DR6 and memory are as at the start.
+    fn unchanged(&self, how: How) -> End {
+        let mut end = End::new(how);
+        for at in 0..Word::REGISTERS {
+            end.words[at] = self.register_at(at);
+            end.fixed |= 1 << at;
+        }
+        end = end.with(Word::Dr6, DR6_AT_START);
+        match self.watch {
+            Some(watch) => end.with(Word::Memory, self.memory_before(watch)),
+            None => end,
+        }
+    }
+
+    fn finish(&self, end: End, changes: &[(Word, u64)]) -> End {
+        let mut end = changes.iter().fold(end, |end, (word, value)| end.with(*word, *value));
+        end.fixed &= !self.open;
+        end
+    }
+
+    /// The instruction completed, or the event was delivered.
+    fn settled(&self) -> End {
+        match &self.event {
+            None => {
+                let end = self.unchanged(How::Done).with(Word::Cr2, CR2_AT_START).with(Word::Rsp, self.start_rsp());
+                self.finish(end.with(Word::Rip, self.rip + self.code.len() as u64), self.at_end)
+            }
+            Some(event) => self.delivered_event(event),
+        }
+    }
+
+    fn delivered_event(&self, event: &Event) -> End {
+        let rip = self.rip + if event.is_software() { event.length } else { 0 };
+        let end = self.frame(self.unchanged(How::Delivered(event.vector)), rip).with(Word::Cr2, CR2_AT_START);
+        let end = match event.error_code {
+            Some(code) => end.with(Word::ErrorCode, code.into()),
+            None => end,
+        };
+        // What an injected event pushes of RF is left open.
+        let raised_fault = event.source == Source::Raised && event.is_fault();
+        self.finish(if raised_fault { end } else { end.open(Word::Rflags) }, self.at_end)
+    }
+
+    /// What a handler's stack holds of a fault at `rip`.
+    fn frame(&self, end: End, rip: u64) -> End {
+        let (cs, ss) = selectors(self.cpl);
+        end.with(Word::Rip, rip)
+            .with(Word::Rsp, self.start_rsp())
+            .with(Word::Rflags, self.start_rflags() | RFLAGS_RF)
+            .with(Word::Cs, cs)
+            .with(Word::Ss, ss)
+    }
+
+    fn fault_rip(&self) -> u64 {
+        self.fault.and_then(|fault| fault.rip).unwrap_or(self.rip)
+    }
+
+    fn fault_address(&self) -> u64 {
+        self.fault.map_or(0, |fault| fault.address)
+    }
+
+    fn delivered_fault(&self, pfec: Pfec) -> End {
+        let end = self
+            .frame(self.unchanged(How::Delivered(VECTOR_PF)), self.fault_rip())
+            .with(Word::ErrorCode, pfec.bits().into())
+            .with(Word::Cr2, self.fault_address());
+        self.finish(end, self.at_fault)
+    }
+
+    fn exit(&self, pfec: Pfec) -> End {
+        let unblocked = if self.nmi_unblocked { NMI_UNBLOCKED } else { 0 };
+        let interruptibility = if self.nmi_unblocked { 0 } else { self.interruptibility };
+        let mut end = self
+            .frame(self.unchanged(How::Exit(EXIT_EXCEPTION)), self.fault_rip())
+            .with(Word::Info, INTERRUPTION_INFO_PF | unblocked)
+            .with(Word::ErrorCode, pfec.bits().into())
+            .with(Word::Qualification, self.fault_address())
+            .with(Word::Cr2, CR2_AT_START)
+            .with(Word::IdtInfo, 0)
+            .with(Word::Interruptibility, interruptibility)
+            .with(Word::Activity, 0)
+            .with(Word::PendingDebug, 0);
+        if let Some(event) = &self.event {
+            end = end.with(Word::IdtInfo, event.info());
+            if let Some(code) = event.error_code {
+                end = end.with(Word::IdtError, code.into());
+            }
+            if event.is_software() {
+                end = end.with(Word::Length, event.length);
+            }
+        }
+        self.finish(end, self.at_fault)
+    }
+}
+
+impl End {
+    /// What was read, without what the manual leaves undefined: everything of an IDT-vectoring information that
+    /// is not valid, bit 12 of one that is, and then bit 12 of the interruption information. Sections 27.2.2, 27.2.4.
+    #[must_use]
+    pub fn without_undefined(mut self) -> Self {
+        let idt = &mut self.words[Word::IdtInfo as usize];
+        if *idt & IDT_VECTORING_VALID == 0 {
+            *idt = 0;
+        } else {
+            *idt &= !NMI_UNBLOCKED;
+            self.words[Word::Info as usize] &= !NMI_UNBLOCKED;
+        }
+        self
+    }
+
+    /// The end on a host that saves RF = 0 on a VM exit.
+    #[must_use]
+    pub fn with_rf_clear(mut self) -> Self {
+        if matches!(self.how, How::Exit(_)) {
+            self.words[Word::Rflags as usize] &= !RFLAGS_RF;
+        }
+        self
+    }
+}
+
+/// The kind of a page that is good, for L1's answers.
+pub const MENDED: Kind = Kind::GOOD;

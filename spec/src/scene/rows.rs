@@ -1,0 +1,3 @@
+//! The scenes, one module an act. To add one, add a row.
+
+pub mod access;
