@@ -1,4 +1,7 @@
 //! COM1.
+//!
+//! A port access is a trip to the host, so a line goes out in as few as the UART allows: in bursts that fill its FIFO, with
+//! one look at the line status before each (`uart_16550` sends byte by byte where there is no FIFO).
 #![allow(unsafe_code, reason = "I/O ports")]
 
 use core::fmt;
@@ -10,8 +13,15 @@ use uart_16550::{BaudRate, Config, Uart16550};
 
 const COM1: u16 = 0x3f8;
 
+/// Bytes that are gathered before they are sent, unless a line ends earlier.
+const GATHER: usize = 256;
+
 /// The log's sink. Where the machine has no COM1, what is written is lost.
-pub struct Serial(Option<Uart16550<PioBackend>>);
+pub struct Serial {
+    uart: Option<Uart16550<PioBackend>>,
+    line: [u8; GATHER],
+    length: usize,
+}
 
 impl Serial {
     /// COM1 at 115,200 baud, 8 data bits, no parity, 1 stop bit.
@@ -19,12 +29,24 @@ impl Serial {
         let config = Config { baud_rate: BaudRate::Baud115200, ..Config::DEFAULT };
         // SAFETY: L1 owns the machine, and the ports from 3F8H on are COM1 on a PC.
         let uart = unsafe { Uart16550::new_port(COM1) };
-        Self(uart.ok().and_then(|mut uart| uart.init(config).is_ok().then_some(uart)))
+        let uart = uart.ok().and_then(|mut uart| uart.init(config).is_ok().then_some(uart));
+        Self { uart, line: [0; GATHER], length: 0 }
+    }
+
+    /// Sends what was gathered.
+    fn flush(&mut self) {
+        if let Some(uart) = &mut self.uart {
+            uart.send_bytes_exact(&self.line[..self.length]);
+            // A VMM may hold back what is written until the guest reads; a line must be out before anything can hang.
+            uart.lsr();
+        }
+        self.length = 0;
     }
 
     /// Waits until the last byte has left: powering off earlier would lose it.
     pub fn drain(&mut self) {
-        if let Some(uart) = &mut self.0 {
+        self.flush();
+        if let Some(uart) = &mut self.uart {
             while !uart.lsr().contains(LSR::TRANSMITTER_EMPTY) {
                 spin_loop();
             }
@@ -34,8 +56,12 @@ impl Serial {
 
 impl fmt::Write for Serial {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if let Some(uart) = &mut self.0 {
-            uart.send_bytes_exact(text.as_bytes());
+        for byte in text.bytes() {
+            self.line[self.length] = byte;
+            self.length += 1;
+            if byte == b'\n' || self.length == GATHER {
+                self.flush();
+            }
         }
         Ok(())
     }

@@ -9,9 +9,11 @@ pub const IPS: u32 = 50_000_000;
 
 /// Options for every kernel: text, and why.
 const COMMON: &[(&str, &str)] = &[
-    ("console=ttyS0", "a panic, the one thing that comes this way, is then in Bochs' serial file"),
-    ("quiet", "every character on the emulated UART costs thousands of instructions"),
+    ("console=ttyS0", "how an oops or a panic is told whatever becomes of init"),
+    ("loglevel=1", "every character on the emulated UART costs thousands of instructions; an oops is printed all the same"),
     ("panic=-1 reboot=t", "a panic ends in a triple fault at once, on which Bochs stops, not in a silent loop"),
+    ("watchdog_thresh=3 softlockup_panic=1", "a kernel that hangs panics after 300 million instructions, and tells where"),
+    ("noreplace-smp", "spares the rewriting of every lock prefix for one CPU"),
     ("nokaslr", "the kernel is entered past the code that would relocate it"),
     ("mitigations=off", "the emulated CPU speculates nothing"),
     ("tsc=reliable", "the TSC counts instructions: it needs no watchdog"),
@@ -42,6 +44,8 @@ const LEFT_OUT: &[&[&str]] = &[
         "tracer_init_tracefs",
         "param_sysfs_builtin_init",
     ],
+    // Memory caches in sysfs: 11 million instructions on 6.1.
+    &["slab_sysfs_init"],
     // Functions offered to BPF programs: the first of them reads all of the kernel's BTF, 47 million instructions.
     &[
         "kfunc_init",

@@ -15,6 +15,9 @@ use crate::output::remark;
 use crate::progress::Progress;
 use crate::vmm::{Flow, Sink};
 
+/// What is kept of the kernel's console: an oops and the panic behind it have some KiB.
+const MAX_CONSOLE: usize = 1 << 20;
+
 /// How a set ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SetEnd {
@@ -86,6 +89,7 @@ pub struct Collector {
     pub boot_instructions: Option<u64>,
     decoder: Decoder,
     current: Option<Current>,
+    console: Vec<u8>,
     progress: Box<dyn Fn() -> Progress>,
     last_frame: Instant,
     now: u64,
@@ -104,6 +108,7 @@ impl Collector {
             boot_instructions: None,
             decoder: Decoder::new(),
             current: None,
+            console: Vec::new(),
             progress,
             last_frame: Instant::now(),
             now: 0,
@@ -227,8 +232,20 @@ impl Collector {
         for event in rest {
             self.event(event);
         }
+        self.last_words();
         if let Some(set) = self.current.as_ref().map(|current| current.set.clone()) {
             self.end(set, SetEnd::Lost);
+        }
+    }
+
+    /// What a dying kernel could tell by its console alone.
+    fn last_words(&mut self) {
+        let console = std::mem::take(&mut self.console);
+        for line in String::from_utf8_lossy(&console).lines().map(without_time) {
+            let trouble = self.current.iter().flat_map(|current| &current.trouble);
+            if kmsg::is_grave(line) && !trouble.map(|trouble| &trouble.line).any(|known| known == line) {
+                self.kernel_line(line);
+            }
         }
     }
 
@@ -238,7 +255,18 @@ impl Collector {
     }
 }
 
+/// A line of the kernel's console without the time in front, which /dev/kmsg keeps apart.
+fn without_time(line: &str) -> &str {
+    let rest = line.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+    rest.map_or(line, |(_, rest)| rest).trim()
+}
+
 impl Sink for Collector {
+    fn console(&mut self, text: &[u8]) {
+        let room = MAX_CONSOLE.saturating_sub(self.console.len());
+        self.console.extend(&text[..text.len().min(room)]);
+    }
+
     fn bytes(&mut self, bytes: &[u8]) -> Flow {
         for event in self.decoder.push(bytes) {
             self.event(event);
@@ -316,6 +344,17 @@ mod tests {
         assert!(!collector.done);
         assert_eq!(collector.sets[0].end, SetEnd::Lost);
         assert_eq!(collector.sets[0].read.0.last_line, "KTAP version 1");
+    }
+
+    #[test]
+    fn last_words_on_the_console_are_told_once() {
+        let mut collector = collector();
+        let _ = collector.bytes(&stream(&[begin("ept=1"), Message::Kmsg("BUG: known".into())]));
+        collector.console(b"\r\n[    4.637548] BUG: known\r\n[    4.7] RIP: 0010:f+0x1/0x2 [kvm_intel]\r\n[    4.8] idle\r\n");
+        collector.finish();
+        let told: Vec<(&str, u64)> =
+            collector.sets[0].trouble.iter().map(|trouble| (trouble.line.as_str(), trouble.times)).collect();
+        assert_eq!(told, [("BUG: known", 1), ("RIP: 0010:f+0x1/0x2 [kvm_intel]", 1)]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! On entry: the kernel has unpacked the initramfs of [`super::initramfs`] and executed `/init`, which is this very
 //! executable; nothing is mounted, file descriptors 0 to 2 are /dev/console, which nobody reads. Everything that
-//! happens leaves as [`Message`]s. On exit, whatever happened: the machine is powered off.
+//! happens leaves as [`Message`]s. On exit, whatever happened: the machine is powered off, or the kernel has panicked.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,7 +17,7 @@ use rustix::system::{RebootCommand, delete_module, finit_module, reboot};
 
 use super::frame::MAX_PAYLOAD;
 use super::job::{self, Job};
-use super::kmsg::Kmsg;
+use super::kmsg::{self, Kmsg};
 use super::message::Message;
 use super::modules::KVM_INTEL;
 use super::params::ParamSet;
@@ -171,8 +171,18 @@ fn watch(kmsg: &Arc<Kmsg>, sender: &Arc<Sender>) {
     });
 }
 
+/// An oops kills the thread that it strikes, here the vCPU's, and nobody would end the set: so it ends the lab.
 fn drain(kmsg: &Kmsg, sender: &Sender) {
-    kmsg.drain(&mut |line| sender.send(&Message::Kmsg(line)));
+    let mut oops = false;
+    kmsg.drain(&mut |line| {
+        oops |= kmsg::is_oops(&line);
+        sender.send(&Message::Kmsg(line));
+    });
+    if oops {
+        sender.send(&Message::Error("L0's kernel died of an oops".into()));
+        port::power_off(sender);
+        stop()
+    }
 }
 
 fn load(path: &str, parameters: &str) -> io::Result<()> {

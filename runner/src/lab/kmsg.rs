@@ -35,12 +35,22 @@ const GRAVE: &[&str] = &[
     "detected stall",
     "invalid opcode",
     "double fault",
+    // Where it happened, in the kernel's code segment.
+    "RIP: 0010:",
 ];
+/// In the first line of an oops, before its number.
+const OOPS: &str = " [#";
 
 /// Whether a line of the log says that the kernel is in trouble.
 #[must_use]
 pub fn is_grave(line: &str) -> bool {
     GRAVE.iter().any(|word| line.contains(word))
+}
+
+/// Whether a line of the log begins an oops, after which the kernel is not to be trusted.
+#[must_use]
+pub fn is_oops(line: &str) -> bool {
+    line.contains(OOPS)
 }
 
 /// The log from the moment of opening on.
@@ -106,6 +116,13 @@ fn interesting(record: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_oops_is_told_from_a_warning() {
+        assert!(is_oops("Oops: 0002 [#1] PREEMPT SMP NOPTI"));
+        assert!(is_oops("invalid opcode: 0000 [#1] SMP"));
+        assert!(!is_oops("WARNING: CPU: 0 PID: 71 at arch/x86/kvm/mmu/mmu.c:1 mmu_free+0x1/0x2 [kvm]"));
+    }
 
     #[test]
     fn records_are_sorted_by_level_and_words() {

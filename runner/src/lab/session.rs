@@ -157,6 +157,9 @@ fn boot(bochs: &Bochs, ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Res
     let mut collector = Collector::new(SILENCE, Box::new(progress), plan.verbose);
     let outcome = bochs.execute(&machine, plan.limit, plan.verbose, &mut collector)?;
     collector.finish();
+    if let Some(instructions) = outcome.instructions {
+        remark(&format!("the lab is over after {} million instructions", instructions / 1_000_000));
+    }
     let why = why_it_ended(&outcome.end, &collector);
     let (on, chosen) = match qemu {
         Some(qemu) => (format!("QEMU {} on ", qemu.version), " --vmm qemu"),

@@ -68,6 +68,9 @@ pub enum Flow {
 pub trait Sink {
     /// The next bytes; they may be cut anywhere. Called without bytes now and then while nothing comes.
     fn bytes(&mut self, serial: &[u8]) -> Flow;
+
+    /// What a guest whose serial port is not COM1 writes there: the last words of an operating system.
+    fn console(&mut self, _text: &[u8]) {}
 }
 
 impl<F: FnMut(&[u8]) -> Flow> Sink for F {

@@ -2,6 +2,7 @@
 //! runs themselves, and where a machine lacks nested VMX the tests ask for the clean skip that must be.
 
 mod boot;
+mod broken;
 mod check;
 mod command;
 mod files;

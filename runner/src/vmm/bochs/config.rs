@@ -1,6 +1,6 @@
 //! The `bochsrc` that Bochs reads.
 
-use crate::vmm::bochs::machine::{Machine, Serial};
+use crate::vmm::bochs::machine::Machine;
 use crate::vmm::bochs::rom::BLOB_ADDRESS;
 use std::path::Path;
 
@@ -25,7 +25,7 @@ const VGA_ROM: &str = "/usr/share/vgabios/vgabios.bin";
 
 /// The configuration for `machine`.
 pub fn bochsrc(machine: &Machine, cpu_model: &str) -> String {
-    let Machine { memory_mib, ips, serial, .. } = machine;
+    let Machine { memory_mib, ips, .. } = machine;
     // A triple fault must end Bochs (panic: fatal) rather than start the guest anew, and no message below a
     // panic is of use: Linux would make Bochs log by the hundred megabytes.
     let config = format!(
@@ -49,9 +49,5 @@ pub fn bochsrc(machine: &Machine, cpu_model: &str) -> String {
     );
     // Bochs wants a VGA BIOS to be there if one is named; nothing runs it.
     let vga = if Path::new(VGA_ROM).exists() { format!("vgaromimage: file={VGA_ROM}\n") } else { String::new() };
-    let com1 = match serial {
-        Serial::Com1 => format!("com1: enabled=1, mode=file, dev={}\n", names::SERIAL),
-        Serial::PortE9 => String::new(),
-    };
-    config + &vga + &com1
+    config + &vga + &format!("com1: enabled=1, mode=file, dev={}\n", names::SERIAL)
 }

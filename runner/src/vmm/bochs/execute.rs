@@ -39,10 +39,7 @@ pub fn execute(
     fs::write(path.join(names::DEBUGGER), "c\n").map_err(failed)?;
     fs::write(path.join(names::ROM), &bochs.rom).map_err(failed)?;
     machine.write_ram(&File::create(path.join(names::RAM)).map_err(failed)?)?;
-    let serial = match machine.serial {
-        Serial::Com1 => Some(fifo(&path.join(names::SERIAL)).map_err(failed)?),
-        Serial::PortE9 => None,
-    };
+    let com1 = fifo(&path.join(names::SERIAL)).map_err(failed)?;
 
     let mut command = Command::new("bochs");
     command.args(["-q", "-f", names::CONFIG, "-rc", names::DEBUGGER]).current_dir(path);
@@ -55,9 +52,13 @@ pub fn execute(
 
     let mut stdout = PortE9::default();
     let mut messages = Tail::default();
-    let ended = run(&mut command, serial, limit, &mut |source, bytes| match (source, machine.serial) {
+    let ended = run(&mut command, Some(com1), limit, &mut |source, bytes| match (source, machine.serial) {
         (Source::Stderr, _) => {
             messages.add(bytes);
+            Flow::Continue
+        }
+        (Source::Extra, Serial::PortE9) => {
+            sink.console(bytes);
             Flow::Continue
         }
         (Source::Extra | Source::Nothing, _) => sink.bytes(bytes),

@@ -35,7 +35,7 @@ pub enum Entry {
 pub enum Serial {
     /// COM1 at 0x3f8, with the time that a real one takes.
     Com1,
-    /// Port 0xe9: a character costs the guest one `out`.
+    /// Port 0xe9: a character costs the guest one `out`. What comes on COM1 then is [`crate::vmm::Sink::console`]'s.
     PortE9,
 }
 

@@ -16,7 +16,8 @@ use std::sync::mpsc::SyncSender;
 use vm_superio::{Serial, Trigger};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-const COM1: u16 = 0x3f8;
+/// COM1's data register.
+pub const COM1: u16 = 0x3f8;
 const COM1_LAST: u16 = 0x3ff;
 const COM1_IRQ: u32 = 4;
 const KEYBOARD_COMMAND: u16 = 0x64;
@@ -78,9 +79,12 @@ impl Ports {
     /// The guest writes to a port.
     pub fn write(&mut self, port: u16, data: &[u8]) -> Request {
         match (port, data) {
-            (COM1..=COM1_LAST, [byte]) => {
-                // It fails when the log's reader is gone or loopback input overflows; both end or change nothing here.
-                let _ = self.com1.write((port - COM1) as u8, *byte);
+            (COM1..=COM1_LAST, bytes) => {
+                // More than one are those of a string instruction.
+                for byte in bytes {
+                    // It fails when the log's reader is gone or loopback input overflows; both end or change nothing here.
+                    let _ = self.com1.write((port - COM1) as u8, *byte);
+                }
                 Request::None
             }
             (DEBUG_EXIT, _) => Request::PowerOff,

@@ -5,13 +5,13 @@
 
 #![allow(unsafe_code, reason = "KVM keeps the address of the guest's memory, and its run page has a union")]
 
-use crate::vmm::kvm::devices::{Ports, Request};
+use crate::vmm::kvm::devices::{COM1, Ports, Request};
 use crate::vmm::kvm::host::Host;
 use crate::vmm::kvm::mmio::{self, Scratch};
 use crate::vmm::kvm::{KvmOptions, cpuid, load, vcpu};
 use crate::vmm::{Boot, End, Unavailable};
 use kvm_bindings::{KVM_MEM_LOG_DIRTY_PAGES, kvm_pit_config, kvm_userspace_memory_region};
-use kvm_ioctls::{VcpuExit, VcpuFd, VmFd};
+use kvm_ioctls::{Cap, IoEventAddress, VcpuExit, VcpuFd, VmFd};
 use spec::channel;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -36,6 +36,8 @@ pub struct Machine {
     scratch: Scratch,
     memory: GuestMemoryMmap,
     tracked: bool,
+    /// KVM gathers what the guest writes to COM1.
+    gathers: bool,
 }
 
 impl Machine {
@@ -56,19 +58,22 @@ impl Machine {
             .map_err(|error| Unavailable::failed("allocate the guest's memory", error))?;
         add_ram(&vm, &memory, ram, false)?;
         let start = load::load(&memory, boot)?;
-        let vcpu = vcpu::create(&vm, 0, &cpuid::guest(&host.cpuid, &options, 0))?;
+        let mut vcpu = vcpu::create(&vm, 0, &cpuid::guest(&host.cpuid, &options, 0))?;
         if host.offers_vmx() {
             vcpu::allow_vmx(&vcpu)?;
         }
         vcpu::enter(&vcpu, start)?;
+        let gathers = gather_serial(&vm, &mut vcpu);
         let (sender, receiver) = sync_channel(LOG_QUEUE);
         let ports = Ports::new(&vm, sender).map_err(|error| Unavailable::failed("make COM1", error))?;
-        Ok((Self { vcpu, vm, ports, scratch: Scratch::new(options.mmio_page), memory, tracked: false }, receiver))
+        let scratch = Scratch::new(options.mmio_page);
+        Ok((Self { vcpu, vm, ports, scratch, memory, tracked: false, gathers }, receiver))
     }
 
     /// Runs the guest until it ends or `stop` is set.
     pub fn run(mut self, stop: &AtomicBool) -> End {
         let end = self.serve(stop);
+        self.take_gathered();
         self.ports.flush();
         end
     }
@@ -80,7 +85,12 @@ impl Machine {
                     self.ports.read(port, data);
                     Request::None
                 }
-                Ok(VcpuExit::IoOut(port, data)) => self.ports.write(port, data),
+                Ok(VcpuExit::IoOut(port, data)) => {
+                    let data = data.to_vec();
+                    // What was gathered was written before.
+                    self.take_gathered();
+                    self.ports.write(port, &data)
+                }
                 Ok(VcpuExit::MmioRead(address, data)) => {
                     self.scratch.read(address, data);
                     Request::None
@@ -101,6 +111,7 @@ impl Machine {
                 Err(error) if [libc::EINTR, libc::EAGAIN].contains(&error.errno()) => Request::None,
                 Err(error) => return End::Crashed(format!("KVM_RUN failed: {error}")),
             };
+            self.take_gathered();
             match request {
                 Request::None => {}
                 Request::PowerOff => return End::PoweredOff,
@@ -109,6 +120,16 @@ impl Machine {
             }
         }
         End::Stopped
+    }
+
+    /// Gives to COM1 what KVM has gathered for it.
+    fn take_gathered(&mut self) {
+        while self.gathers
+            && let Ok(Some(entry)) = self.vcpu.coalesced_mmio_read()
+        {
+            let length = (entry.len as usize).min(entry.data.len());
+            self.ports.write(entry.phys_addr as u16, &entry.data[..length]);
+        }
     }
 
     /// Does what the guest asked for through the channel. Unknown codes are for a newer VMM.
@@ -131,6 +152,14 @@ impl Machine {
         let rip = self.vcpu.get_regs().ok().map(|regs| regs.rip);
         vcpu::internal_error(internal.suberror, &internal.data[..count], rip)
     }
+}
+
+/// Has KVM gather what the guest writes to COM1, so that not every byte leaves the kernel; whether it does. It hands over what it
+/// has with the next exit, which a guest that looks at the line status now and then makes soon.
+fn gather_serial(vm: &VmFd, vcpu: &mut VcpuFd) -> bool {
+    vm.check_extension(Cap::CoalescedPio)
+        && vcpu.map_coalesced_mmio_ring().is_ok()
+        && vm.register_coalesced_mmio(IoEventAddress::Pio(COM1.into()), 1).is_ok()
 }
 
 /// A VM with the kernel's interrupt controllers and timer.
