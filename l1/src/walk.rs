@@ -5,6 +5,8 @@ use core::arch::asm;
 use core::fmt;
 use core::ptr;
 
+use spec::action::Then;
+use spec::channel::{Ask, Status};
 use spec::filter::{EXCEPTION_BITMAP_PF, Filter};
 use spec::layout::{Control, ExitRecord, SCRATCH, SCRATCH_SIZE, SHARED_SUPERVISOR, SHARED_USER, Slot};
 use spec::outcome::{RFLAGS_AC, WALK_RFLAGS};
@@ -27,6 +29,8 @@ pub enum Broken {
     Vector(u64),
     /// L2 exited for another reason than a #PF or its VMCALL; reason and qualification.
     Reason(u64, u64),
+    /// L2 did not get from the VMM what it asked for, and walked no slot.
+    Refused(Status),
 }
 
 impl fmt::Display for Broken {
@@ -36,6 +40,7 @@ impl fmt::Display for Broken {
             Self::Reason(reason, qualification) => {
                 write!(f, "unexpected-exit,reason={reason:x},qual={qualification:x}")
             }
+            Self::Refused(status) => write!(f, "refused,status={:x}", status.word()),
         }
     }
 }
@@ -104,21 +109,48 @@ impl Walker {
             unsafe { (&raw mut (*shared).slots[at]).write(Slot::new(address)) };
         }
         // SAFETY: L2 does not run.
-        unsafe { (&raw mut (*shared).control).write(Control { walk: 0, unexpected: 0, counts }) };
+        unsafe { (&raw mut (*shared).control).write(Control { walk: 0, unexpected: 0, counts, ask: 0, status: 0 }) };
     }
 
     /// Lets L2 walk all slots under a filter.
     pub fn walk(&mut self, filter: Filter) -> Result<Walked<'_>, EntryFailed> {
+        self.walk_asking(filter, None)
+    }
+
+    /// Lets L2 ask the VMM for something and then walk all slots under a filter.
+    pub fn walk_asking(&mut self, filter: Filter, ask: Option<Ask>) -> Result<Walked<'_>, EntryFailed> {
         self.set_filter(filter);
         self.number += 1;
         let number = SCRATCH + self.number % SCRATCH_SIZE;
         vmwrite(Field::GuestRip, self.guest.header.walk);
         vmwrite(Field::GuestRflags, WALK_RFLAGS | if self.mode.ac { RFLAGS_AC } else { 0 });
+        // SAFETY: computes an address.
+        let control = unsafe { &raw mut (*shared()).control };
         // SAFETY: L2 does not run.
-        unsafe { (&raw mut (*shared()).control.walk).write_volatile(number) };
+        unsafe {
+            (&raw mut (*control).walk).write_volatile(number);
+            (&raw mut (*control).ask).write_volatile(ask.map_or(0, Ask::code).into());
+            (&raw mut (*control).status).write_volatile(0);
+        }
         write_cr2(CR2_AT_START);
-        let exits = entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
-        Ok(Walked { number, exits, broken: how_it_ended() })
+        entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
+        Ok(self.last())
+    }
+
+    /// The last walk.
+    pub fn last(&self) -> Walked<'_> {
+        let number = SCRATCH + self.number % SCRATCH_SIZE;
+        Walked { number, exits: entry::exits(&self.vmx.vmcs), broken: how_it_ended() }
+    }
+
+    /// Writes to vmcs12 what is there already.
+    pub fn rewrite(&self, then: Then) {
+        let Some(filter) = self.filter else { return };
+        match then {
+            Then::SameWalk | Then::NextEntry => {}
+            Then::WriteBitmap => vmwrite(Field::ExceptionBitmap, bitmap(filter)),
+            Then::WriteMask => vmwrite(Field::PfecMask, filter.mask.into()),
+        }
     }
 
     /// Puts L2 back to its start: after a broken walk its registers are not known.
@@ -143,7 +175,7 @@ impl Walker {
     fn set_filter(&mut self, filter: Filter) {
         let old = self.filter.replace(filter);
         if old.is_none_or(|old| old.eb_pf != filter.eb_pf) {
-            vmwrite(Field::ExceptionBitmap, if filter.eb_pf { EXCEPTION_BITMAP_PF.into() } else { 0 });
+            vmwrite(Field::ExceptionBitmap, bitmap(filter));
         }
         if old.is_none_or(|old| old.mask != filter.mask) {
             vmwrite(Field::PfecMask, filter.mask.into());
@@ -152,6 +184,11 @@ impl Walker {
             vmwrite(Field::PfecMatch, filter.matching.into());
         }
     }
+}
+
+/// The exception bitmap of a filter.
+fn bitmap(filter: Filter) -> u64 {
+    if filter.eb_pf { EXCEPTION_BITMAP_PF.into() } else { 0 }
 }
 
 /// The slots. L2 fills them while L1 waits in `entry::enter`.
@@ -182,7 +219,13 @@ fn how_it_ended() -> Option<Broken> {
     }
     // SAFETY: L2 does not run.
     let unexpected = unsafe { ptr::read_volatile(&raw const (*shared()).control.unexpected) };
-    (unexpected != 0).then_some(Broken::Vector(unexpected & 0xff))
+    // SAFETY: L2 does not run.
+    let status = unsafe { ptr::read_volatile(&raw const (*shared()).control.status) };
+    match (unexpected, Status::from_word(status as u32)) {
+        (0, Status::Done) => None,
+        (0, status) => Some(Broken::Refused(status)),
+        (vector, _) => Some(Broken::Vector(vector & 0xff)),
+    }
 }
 
 fn write_cr2(value: u64) {

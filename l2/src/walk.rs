@@ -7,18 +7,21 @@
 //! | RBX | the token |
 //! | RBP | the walk's number |
 //! | RCX | slots left in this loop |
+//! | RDX | the VMM's port, before the first access alone |
 //! | RDI | the address to access |
 //! | RSI | the slot |
 //! | R14 | the shared area |
 //! | R15 | where to go on behind the access |
 //! | R8, R9 | the handlers' |
 //!
-//! RFLAGS stay as L1 set them through the whole walk (LEA, LOOP and MOV change none), so that what a
+//! RFLAGS stay as L1 set them through the whole walk (LEA, LOOP, MOV, IN and OUT change none), so that what a
 //! fault saves of them can be compared.
 #![allow(unsafe_code, reason = "the walk is assembly")]
 
 use core::arch::{asm, global_asm};
+use core::mem::offset_of;
 
+use spec::channel::{PORT, STATUS_PORT};
 use spec::layout::{Control, Header, SHARED_SUPERVISOR, SHARED_SUPERVISOR_BIT, SHARED_USER, TOKEN};
 
 use crate::tables::BACK_VECTOR;
@@ -76,7 +79,20 @@ global_asm!(
         mov r14d, {shared_supervisor}
         mov rbp, [r14]
         movabs rbx, {token}
-        lea rsi, [r14 + {control}]
+        # What the VMM is to do, if anything. If it does not, there is no walk.
+        mov rcx, [r14 + {ask}]
+        jrcxz 1f
+        mov edx, {port}
+        mov eax, ecx
+        out dx, eax
+        mov edx, {status_port}
+        in eax, dx
+        mov [r14 + {status}], rax
+        mov ecx, eax
+        jrcxz 1f
+        vmcall
+        ud2
+    1:  lea rsi, [r14 + {control}]
         l2_loop super, read, 0, mov rax, [rdi]
         l2_loop super, write, 1, mov [rdi], rax
         l2_loop super, fetch, 2, jmp rdi
@@ -151,6 +167,10 @@ global_asm!(
     "#,
     magic = const Header::MAGIC,
     control = const size_of::<Control>(),
+    ask = const offset_of!(Control, ask),
+    status = const offset_of!(Control, status),
+    port = const PORT,
+    status_port = const STATUS_PORT,
     user_cs = const USER_CS,
     user_ss = const USER_SS,
     supervisor_cs = const SUPERVISOR_CS,

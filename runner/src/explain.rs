@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 
+use spec::action::Action;
 use spec::case::{Case, Probe};
 use spec::filter::Filter;
 use spec::group::Group;
@@ -13,7 +14,7 @@ use spec::outcome::{INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF, WALK_RFLAGS};
 use spec::page::{self, PAGES};
 use spec::paging::{Access, Level, Maxphyaddr, Privilege};
 use spec::pfec::Pfec;
-use spec::setting::Setting;
+use spec::setting::{BASE, Setting};
 use spec::stimulus::Stimulus;
 
 use crate::cli::ExplainArgs;
@@ -41,15 +42,56 @@ pub fn text(case: &Case, maxphyaddr: Maxphyaddr) -> String {
             rule(&mut text, case.filter, pfec);
             outcome(&mut text, case.filter, &stimulus, setting, pfec);
         }
+        (Group::Action(action), Probe::Stimulus(stimulus)) => {
+            host_action(&mut text, action);
+            access(&mut text, &stimulus, BASE, maxphyaddr);
+            fault(&mut text, case, pfec);
+            rule(&mut text, case.filter, pfec);
+            outcome(&mut text, case.filter, &stimulus, BASE, pfec);
+        }
+        (Group::Action(action), Probe::Own(stimulus)) => {
+            host_action(&mut text, action);
+            own(&mut text, &stimulus, maxphyaddr, pfec);
+        }
         (group, Probe::Host(access)) => host(&mut text, group, access, case.filter),
         // No id leads here: a group's accesses are of its own kind.
-        (Group::Host(_), Probe::Stimulus(_)) => {}
+        (Group::Host(_), Probe::Stimulus(_) | Probe::Own(_)) | (Group::Filter { .. }, Probe::Own(_)) => {}
     }
-    if let Some(pfec) = pfec {
+    if let (Some(pfec), Probe::Stimulus(_)) = (pfec, case.probe) {
         catches(&mut text, case.filter, pfec);
     }
     let _ = writeln!(text, "\nRun it: maskmatch replay {case}");
     text
+}
+
+/// What the VMM does.
+fn host_action(text: &mut String, action: &Action) {
+    let _ = writeln!(text, "While L2 is active, the VMM acts: {}.", action.what);
+    if action.before != action.after {
+        let _ = writeln!(text, "The MAXPHYADDR below is the one behind the action.");
+    }
+    if action.may_be_refused() {
+        let _ = writeln!(text, "L0 may refuse it by EINVAL; then L2 walks with the MAXPHYADDR that it has.");
+    }
+    let _ = writeln!(text);
+}
+
+/// An access of L1's own.
+fn own(text: &mut String, stimulus: &Stimulus, maxphyaddr: Maxphyaddr, pfec: Option<Pfec>) {
+    let page = &PAGES[stimulus.page];
+    let (does, address) = (does(stimulus.access), stimulus.address());
+    let _ = writeln!(text, "When L2 has walked, L1, in supervisor mode, {does} {address:#x} itself.");
+    let _ = writeln!(text, "  page     {}: {}", page.name, difference(page, maxphyaddr));
+    let _ = match pfec {
+        Some(pfec) => writeln!(
+            text,
+            "\nMust happen: one #PF in L1's own handler, error code {:#04x}: {}. No filter in vmcs12 is about L1's own\n\
+             faults.\n  SDM vol. 3A, 4.7 (Page-Fault Exceptions)",
+            pfec.bits(),
+            bits(pfec)
+        ),
+        None => writeln!(text, "\nMust happen: silence. The access has its effect."),
+    };
 }
 
 /// An access that L0 must see for itself.

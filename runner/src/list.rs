@@ -76,6 +76,7 @@ pub fn around(group: Group) -> (&'static str, &'static str) {
     match group {
         Group::Filter { setting, .. } => (setting.name, setting.what),
         Group::Host(wish) => (wish.name(), wish.what()),
+        Group::Action(action) => (action.name, action.what),
     }
 }
 

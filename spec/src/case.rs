@@ -2,19 +2,23 @@
 
 use core::fmt;
 
+use crate::action::{Action, own_pfec};
 use crate::filter::Filter;
 use crate::group::Group;
 use crate::host::HostAccess;
 use crate::paging::Maxphyaddr;
 use crate::pfec::Pfec;
 use crate::plan::Profile;
+use crate::setting::BASE;
 use crate::stimulus::Stimulus;
 
 /// The access of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// To a page under test, in a group `filter.*`.
+    /// To a page under test, in a group `filter.*` or `action.*`.
     Stimulus(Stimulus),
+    /// L1's own to a page under test, behind L2's walk in a group `action.*`; written with `own-` in front.
+    Own(Stimulus),
     /// To a page that L0 must see to, in a group `host.*`.
     Host(HostAccess),
 }
@@ -23,6 +27,7 @@ impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stimulus(stimulus) => stimulus.fmt(f),
+            Self::Own(stimulus) => write!(f, "own-{stimulus}"),
             Self::Host(access) => access.fmt(f),
         }
     }
@@ -50,13 +55,16 @@ impl Group {
 
     /// The accesses that a group tries with each filter in a profile.
     pub fn probes_in(self, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Probe> {
-        let (filter, wish) = match self {
-            Self::Filter { family, setting } => (Some((setting, family.is_thin(profile))), None),
-            Self::Host(wish) => (None, Some(wish)),
+        let (filter, wish, action) = match self {
+            Self::Filter { family, setting } => (Some((setting, family.is_thin(profile))), None, None),
+            Self::Host(wish) => (None, Some(wish), None),
+            Self::Action(action) => (None, None, Some(action)),
         };
         let stimuli = filter.into_iter().flat_map(move |(setting, thin)| Stimulus::selected(setting, maxphyaddr, thin));
         let accesses = wish.into_iter().flat_map(crate::host::Wish::accesses);
-        stimuli.map(Probe::Stimulus).chain(accesses.map(Probe::Host))
+        let acted = action.into_iter().flat_map(move |_| Action::stimuli(maxphyaddr).map(Probe::Stimulus));
+        let own = action.into_iter().flat_map(move |_| Action::own_stimuli(maxphyaddr).map(Probe::Own));
+        stimuli.map(Probe::Stimulus).chain(accesses.map(Probe::Host)).chain(acted).chain(own)
     }
 }
 
@@ -66,6 +74,8 @@ impl Case {
     pub fn pfec(&self, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
         match (self.group, self.probe) {
             (Group::Filter { setting, .. }, Probe::Stimulus(stimulus)) => stimulus.pfec(setting, maxphyaddr),
+            (Group::Action(_), Probe::Stimulus(stimulus)) => stimulus.pfec(BASE, maxphyaddr),
+            (Group::Action(_), Probe::Own(stimulus)) => own_pfec(&stimulus, maxphyaddr),
             _ => None,
         }
     }

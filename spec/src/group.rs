@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::action::{ACTIONS, Action};
 use crate::filter::Filter;
 use crate::glob;
 use crate::host::Wish;
@@ -21,6 +22,9 @@ pub enum Group {
     },
     /// All classes of filters against accesses that L0 must see for itself: `host.WISH`, as in `host.touch`.
     Host(Wish),
+    /// All classes of filters behind something that the VMM does while L2 is active: `action.NAME`, as in
+    /// `action.restore`.
+    Action(&'static Action),
 }
 
 impl Group {
@@ -30,6 +34,7 @@ impl Group {
             .into_iter()
             .flat_map(|family| SETTINGS.iter().map(move |setting| Self::Filter { family, setting }))
             .chain(Wish::ALL.into_iter().map(Self::Host))
+            .chain(ACTIONS.iter().map(Self::Action))
     }
 
     /// The groups that a pattern selects, see [`glob::matches`].
@@ -61,6 +66,7 @@ impl Group {
         match self {
             Self::Filter { family, .. } => family.len(profile),
             Self::Host(_) => Wish::filters().len(),
+            Self::Action(_) => Action::filters().len(),
         }
     }
 
@@ -70,6 +76,7 @@ impl Group {
         match self {
             Self::Filter { family, .. } => family.filter(profile, index),
             Self::Host(_) => Wish::filters()[index],
+            Self::Action(_) => Action::filters()[index],
         }
     }
 
@@ -84,6 +91,7 @@ impl fmt::Display for Group {
         match self {
             Self::Filter { family, setting } => write!(f, "filter.{}.{}", family.name(), setting.name),
             Self::Host(wish) => write!(f, "host.{}", wish.name()),
+            Self::Action(action) => write!(f, "action.{}", action.name),
         }
     }
 }

@@ -12,15 +12,16 @@ use crate::vmm::kvm::{KvmOptions, cpuid, load, vcpu};
 use crate::vmm::{Boot, End, Unavailable};
 use kvm_bindings::{KVM_MEM_LOG_DIRTY_PAGES, kvm_pit_config, kvm_userspace_memory_region};
 use kvm_ioctls::{VcpuExit, VcpuFd, VmFd};
-use spec::channel;
+use spec::channel::Status;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
-use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
+use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 /// Where kvm_intel may put its three pages of TSS and its identity map: below the BIOS that is not there.
 const TSS_ADDRESS: usize = 0xfffb_d000;
 const IDENTITY_MAP_ADDRESS: u64 = 0xfffb_c000;
-const RAM_SLOT: u32 = 0;
+/// The memory slot that holds all RAM.
+pub(super) const RAM_SLOT: u32 = 0;
 /// RAM must end below the devices.
 const MAX_MEMORY_MIB: u32 = 3072;
 /// Pieces of the log that may be under way before the guest has to wait.
@@ -30,12 +31,15 @@ const MAX_ERROR_DATA: usize = 16;
 
 /// A VM that is ready to run. The order matters: the vCPU and the VM go before the memory that they use.
 pub struct Machine {
-    vcpu: VcpuFd,
-    vm: VmFd,
-    ports: Ports,
+    pub(super) vcpu: VcpuFd,
+    pub(super) vm: VmFd,
+    pub(super) ports: Ports,
     scratch: Scratch,
-    memory: GuestMemoryMmap,
-    tracked: bool,
+    pub(super) memory: GuestMemoryMmap,
+    /// Whether writes to memory are logged.
+    pub(super) tracked: bool,
+    pub(super) host: Host,
+    pub(super) options: KvmOptions,
 }
 
 impl Machine {
@@ -43,7 +47,7 @@ impl Machine {
     ///
     /// # Errors
     /// KVM refuses something, or the image does not fit.
-    pub fn build(host: &Host, options: KvmOptions, boot: &Boot) -> Result<(Self, Receiver<Vec<u8>>), Unavailable> {
+    pub fn build(options: KvmOptions, boot: &Boot) -> Result<(Self, Receiver<Vec<u8>>), Unavailable> {
         if boot.memory_mib == 0 || boot.memory_mib > MAX_MEMORY_MIB {
             return Err(Unavailable::new(format!("the guest's memory must be 1 to {MAX_MEMORY_MIB} MiB"), ""));
         }
@@ -51,10 +55,11 @@ impl Machine {
         if !options.mmio_page.is_multiple_of(mmio::SIZE) || options.mmio_page < ram {
             return Err(Unavailable::new("the MMIO page must be page-aligned and above the guest's memory", ""));
         }
-        let vm = create_vm(host)?;
+        let host = Host::open()?;
+        let vm = create_vm(&host).map_err(|error| Unavailable::failed("create a VM", error))?;
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), ram as usize)])
             .map_err(|error| Unavailable::failed("allocate the guest's memory", error))?;
-        add_ram(&vm, &memory, ram, false)?;
+        add_ram(&vm, &memory, false).map_err(|error| Unavailable::failed("give memory to the VM", error))?;
         let start = load::load(&memory, boot)?;
         let vcpu = vcpu::create(&vm, 0, &cpuid::guest(&host.cpuid, &options, 0))?;
         if host.offers_vmx() {
@@ -63,7 +68,8 @@ impl Machine {
         vcpu::enter(&vcpu, start)?;
         let (sender, receiver) = sync_channel(LOG_QUEUE);
         let ports = Ports::new(&vm, sender).map_err(|error| Unavailable::failed("make COM1", error))?;
-        Ok((Self { vcpu, vm, ports, scratch: Scratch::new(options.mmio_page), memory, tracked: false }, receiver))
+        let scratch = Scratch::new(options.mmio_page);
+        Ok((Self { vcpu, vm, ports, scratch, memory, tracked: false, host, options }, receiver))
     }
 
     /// Runs the guest until it ends or `stop` is set.
@@ -105,23 +111,18 @@ impl Machine {
                 Request::None => {}
                 Request::PowerOff => return End::PoweredOff,
                 Request::Reset => return End::Crashed("the guest reset the machine".into()),
-                Request::Action(code) => self.act(code),
+                Request::Action(code) => {
+                    let status: Status = self.act(code);
+                    self.ports.answer(status);
+                }
             }
         }
         End::Stopped
     }
 
-    /// Does what the guest asked for through the channel. Unknown codes are for a newer VMM.
-    fn act(&mut self, code: u32) {
-        if code == channel::ACTION_REARM_DIRTY_LOG {
-            let size = self.memory.iter().map(|region| vm_memory::GuestMemoryRegion::len(region) as usize).sum();
-            // The first time turns logging on. Then fetching the log protects the pages again. If KVM refuses,
-            // nothing is tracked, which no guest can tell from tracking that does not show.
-            if !self.tracked && add_ram(&self.vm, &self.memory, size as u64, true).is_ok() {
-                self.tracked = true;
-            }
-            let _ = self.vm.get_dirty_log(RAM_SLOT, size);
-        }
+    /// Bytes of RAM.
+    pub(super) fn ram(&self) -> usize {
+        ram(&self.memory)
     }
 
     fn internal_error(&mut self) -> String {
@@ -134,28 +135,31 @@ impl Machine {
 }
 
 /// A VM with the kernel's interrupt controllers and timer.
-fn create_vm(host: &Host) -> Result<VmFd, Unavailable> {
-    let failed = |what: &'static str| move |error| Unavailable::failed(what, error);
-    let vm = host.kvm.create_vm().map_err(failed("create a VM"))?;
-    vm.set_tss_address(TSS_ADDRESS).map_err(failed("place KVM's TSS"))?;
-    vm.set_identity_map_address(IDENTITY_MAP_ADDRESS).map_err(failed("place KVM's identity map"))?;
-    vm.create_irq_chip().map_err(failed("create the interrupt controllers"))?;
-    vm.create_pit2(kvm_pit_config::default()).map_err(failed("create the timer"))?;
+pub(super) fn create_vm(host: &Host) -> Result<VmFd, kvm_ioctls::Error> {
+    let vm = host.kvm.create_vm()?;
+    vm.set_tss_address(TSS_ADDRESS)?;
+    vm.set_identity_map_address(IDENTITY_MAP_ADDRESS)?;
+    vm.create_irq_chip()?;
+    vm.create_pit2(kvm_pit_config::default())?;
     Ok(vm)
 }
 
 /// Gives the memory to the VM.
-fn add_ram(vm: &VmFd, memory: &GuestMemoryMmap, size: u64, dirty_log: bool) -> Result<(), Unavailable> {
-    let failed = |error: &dyn std::fmt::Display| Unavailable::failed("give memory to the VM", error);
-    let address = memory.get_host_address(GuestAddress(0)).map_err(|error| failed(&error))?;
+pub(super) fn add_ram(vm: &VmFd, memory: &GuestMemoryMmap, dirty_log: bool) -> Result<(), kvm_ioctls::Error> {
+    let address = memory.get_host_address(GuestAddress(0)).map_err(|_| kvm_ioctls::Error::new(libc::EFAULT))?;
     let region = kvm_userspace_memory_region {
         slot: RAM_SLOT,
         flags: if dirty_log { KVM_MEM_LOG_DIRTY_PAGES } else { 0 },
         guest_phys_addr: 0,
-        memory_size: size,
+        memory_size: ram(memory) as u64,
         userspace_addr: address as u64,
     };
-    // SAFETY: the range is one mapping of exactly `size` bytes that `memory` owns, and `Machine` drops `memory`
+    // SAFETY: the range is one mapping of exactly that size that `memory` owns, and `Machine` drops `memory`
     // after the vCPU and the VM; it is accessed by raw volatile copies only, never by references.
-    unsafe { vm.set_user_memory_region(region) }.map_err(|error| failed(&error))
+    unsafe { vm.set_user_memory_region(region) }
+}
+
+/// Bytes of the memory.
+fn ram(memory: &GuestMemoryMmap) -> usize {
+    memory.iter().map(|region| GuestMemoryRegion::len(region) as usize).sum()
 }

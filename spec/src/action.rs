@@ -1,0 +1,233 @@
+//! Host actions: what the VMM does to L0 while L2 is active.
+//!
+//! L2 asks for the action itself, by the port of [`crate::channel`], as the first thing in a walk; so it
+//! happens between two instructions of L2. Whatever L0 has to do for it, the walk behind it must go as the
+//! filter says, and L1's own page faults must be as before.
+//!
+//! Where an action changes the guest's MAXPHYADDR, the new one counts from there on: CPUID shows it. L0 may
+//! refuse such a change; then nothing has changed.
+
+use crate::channel::Ask;
+use crate::filter::Filter;
+use crate::page::PAGES;
+use crate::paging::{Maxphyaddr, Mode, Privilege};
+use crate::pfec::Pfec;
+use crate::plan::QUICK_BASIC;
+use crate::setting::BASE;
+use crate::stimulus::Stimulus;
+
+/// A MAXPHYADDR of the guest, as far as actions change it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// The one that the guest started with.
+    AtStart,
+    /// The host's.
+    Wide,
+    /// [`crate::channel::NARROW`].
+    Narrow,
+}
+
+impl Width {
+    /// The move by which L1 gets it.
+    #[must_use]
+    pub const fn moving(self) -> Ask {
+        match self {
+            Self::AtStart => Ask::Move,
+            Self::Wide => Ask::MoveWide,
+            Self::Narrow => Ask::MoveNarrow,
+        }
+    }
+}
+
+/// Which walk of L2 is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// The one that asked for the action.
+    SameWalk,
+    /// The next one, behind a VM entry for which L1 wrote nothing but where L2 goes on.
+    NextEntry,
+    /// The next one, behind a VMWRITE of the exception bitmap's old value.
+    WriteBitmap,
+    /// The next one, behind a VMWRITE of MASK's old value.
+    WriteMask,
+}
+
+/// A host action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Action {
+    /// The action's part of a group's name.
+    pub name: &'static str,
+    /// One line for `maskmatch list`.
+    pub what: &'static str,
+    /// The guest's MAXPHYADDR before it: L1 sees to that before each walk.
+    pub before: Width,
+    /// What L2 asks for.
+    pub ask: Ask,
+    /// The guest's MAXPHYADDR behind it.
+    pub after: Width,
+    /// Which walk is judged.
+    pub then: Then,
+}
+
+impl Action {
+    const fn new(name: &'static str, ask: Ask, what: &'static str) -> Self {
+        Self { name, what, before: Width::AtStart, ask, after: Width::AtStart, then: Then::SameWalk }
+    }
+
+    const fn widths(self, before: Width, after: Width) -> Self {
+        Self { before, after, ..self }
+    }
+
+    const fn then(self, then: Then) -> Self {
+        Self { then, ..self }
+    }
+
+    /// Whether L0 may refuse the action: a change of CPUID that comes too late for it.
+    #[must_use]
+    pub const fn may_be_refused(&self) -> bool {
+        matches!(self.ask, Ask::Narrow | Ask::Widen | Ask::MoveThenNarrow | Ask::MoveThenWiden)
+    }
+
+    /// Whether each walk begins with a move, so that nothing is left of the walk before.
+    #[must_use]
+    pub fn needs_fresh_vm(&self) -> bool {
+        self.before != self.after
+    }
+
+    /// The filters that are tried: every class of wish.
+    #[must_use]
+    pub const fn filters() -> &'static [Filter] {
+        &QUICK_BASIC
+    }
+
+    /// The accesses of L2: one for each error code and kind of access, and all whose error code L0 has to
+    /// correct if the guest's MAXPHYADDR is below the host's.
+    pub fn stimuli(maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Stimulus> {
+        Stimulus::thin_and(BASE, maxphyaddr, is_corrected)
+    }
+
+    /// The accesses that L1 makes itself behind the walk, to the same pages.
+    pub fn own_stimuli(maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Stimulus> {
+        Self::stimuli(maxphyaddr).filter(|stimulus| stimulus.privilege == Privilege::Supervisor)
+    }
+}
+
+/// Whether the access meets the lowest reserved address bit, which is none with a greater MAXPHYADDR.
+fn is_corrected(stimulus: &Stimulus) -> bool {
+    let page = &PAGES[stimulus.page];
+    page.entry(36) & 1 << 36 != 0
+}
+
+/// The error code that an access raises on a processor on which the lowest reserved address bit of its page
+/// is none: what the hardware makes of it if the guest's MAXPHYADDR is below the processor's.
+#[must_use]
+pub fn uncorrected_pfec(stimulus: &Stimulus, mode: Mode) -> Option<Pfec> {
+    let entries = PAGES[stimulus.page].entries(crate::channel::NARROW);
+    // 51 bits: the highest address bit is reserved for every processor that has such pages.
+    crate::paging::walk(entries, stimulus.access, stimulus.privilege, mode, 51).err()
+}
+
+/// L1's own register bits, under which its own accesses are judged.
+pub const OWN_MODE: Mode = Mode { wp: true, smep: false, smap: false, ac: false, nxe: true };
+
+/// The error code that an access of L1's own must raise.
+#[must_use]
+pub fn own_pfec(stimulus: &Stimulus, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
+    let entries = PAGES[stimulus.page].entries(maxphyaddr);
+    crate::paging::walk(entries, stimulus.access, stimulus.privilege, OWN_MODE, maxphyaddr).err()
+}
+
+use Width::{Narrow, Wide};
+
+const RESTORED_NARROW: Action = Action::new(
+    "cpuid-narrow-restored",
+    Ask::MoveThenNarrow,
+    "moved to a new VM; MAXPHYADDR shrinks to 36 behind KVM_SET_NESTED_STATE, before KVM_RUN",
+)
+.widths(Wide, Narrow);
+const RESTORED_WIDEN: Action = Action::new(
+    "cpuid-widen-restored",
+    Ask::MoveThenWiden,
+    "moved to a new VM; MAXPHYADDR grows from 36 behind KVM_SET_NESTED_STATE, before KVM_RUN",
+)
+.widths(Narrow, Wide);
+const RUNNING_NARROW: Action =
+    Action::new("cpuid-narrow", Ask::Narrow, "MAXPHYADDR shrinks to 36 on the running vCPU").widths(Wide, Narrow);
+const RUNNING_WIDEN: Action =
+    Action::new("cpuid-widen", Ask::Widen, "MAXPHYADDR grows from 36 on the running vCPU").widths(Narrow, Wide);
+
+/// Every action. To add one, add a row.
+pub const ACTIONS: &[Action] = &[
+    Action::new("restore", Ask::Move, "saved, and restored in a new VM"),
+    RUNNING_NARROW,
+    RUNNING_WIDEN,
+    Action::new("cpuid-narrow-first", Ask::MoveNarrow, "moved to a new VM whose MAXPHYADDR is 36 from the start")
+        .widths(Wide, Narrow),
+    Action::new("cpuid-widen-first", Ask::MoveWide, "moved to a new VM whose MAXPHYADDR is the host's from the start")
+        .widths(Narrow, Wide),
+    RESTORED_NARROW,
+    Action {
+        name: "cpuid-narrow-next-entry",
+        what: "as cpuid-narrow-restored; the next walk, behind a VM entry without a VMWRITE of controls",
+        ..RESTORED_NARROW.then(Then::NextEntry)
+    },
+    Action {
+        name: "cpuid-narrow-write-bitmap",
+        what: "as cpuid-narrow-restored; the next walk, behind a VMWRITE of the exception bitmap",
+        ..RESTORED_NARROW.then(Then::WriteBitmap)
+    },
+    Action {
+        name: "cpuid-narrow-write-mask",
+        what: "as cpuid-narrow-restored; the next walk, behind a VMWRITE of MASK",
+        ..RESTORED_NARROW.then(Then::WriteMask)
+    },
+    RESTORED_WIDEN,
+    Action {
+        name: "cpuid-widen-next-entry",
+        what: "as cpuid-widen-restored; the next walk, behind a VM entry without a VMWRITE of controls",
+        ..RESTORED_WIDEN.then(Then::NextEntry)
+    },
+    Action {
+        name: "cpuid-widen-write-bitmap",
+        what: "as cpuid-widen-restored; the next walk, behind a VMWRITE of the exception bitmap",
+        ..RESTORED_WIDEN.then(Then::WriteBitmap)
+    },
+    Action {
+        name: "cpuid-widen-write-mask",
+        what: "as cpuid-widen-restored; the next walk, behind a VMWRITE of MASK",
+        ..RESTORED_WIDEN.then(Then::WriteMask)
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::{ACTIONS, Action, OWN_MODE, own_pfec, uncorrected_pfec};
+    use crate::layout::MAX_SLOTS;
+    use crate::page::PAGES;
+    use crate::paging::{Access, Privilege};
+    use crate::setting::BASE;
+    use crate::stimulus::Stimulus;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique() {
+        let names: HashSet<_> = ACTIONS.iter().map(|action| action.name).collect();
+        assert_eq!(names.len(), ACTIONS.len());
+    }
+
+    #[test]
+    fn the_page_of_the_seeds_bug_is_among_the_accesses() {
+        let page = PAGES.iter().position(|page| page.name == "rsvd-ro-pte").unwrap();
+        let write = Stimulus { privilege: Privilege::Supervisor, access: Access::Write, page };
+        for maxphyaddr in [36, 40, 46] {
+            assert!(Action::stimuli(maxphyaddr).any(|stimulus| stimulus == write));
+            assert!(Action::own_stimuli(maxphyaddr).any(|stimulus| stimulus == write));
+            assert!(Action::stimuli(maxphyaddr).count() <= MAX_SLOTS);
+            assert!(Action::stimuli(maxphyaddr).map(|s| s.loop_number()).is_sorted());
+        }
+        assert_eq!(write.pfec(BASE, 36).map(|pfec| pfec.bits()), Some(0xb));
+        assert_eq!(uncorrected_pfec(&write, BASE.mode).map(|pfec| pfec.bits()), Some(0x3));
+        assert_eq!(own_pfec(&write, 36).map(|pfec| pfec.bits()), Some(0xb));
+        assert_eq!(uncorrected_pfec(&write, OWN_MODE).map(|pfec| pfec.bits()), Some(0x3));
+    }
+}
