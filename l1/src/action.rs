@@ -88,7 +88,7 @@ impl Acting {
 
     /// Gets the guest into the state before the action.
     pub fn before(&mut self, walker: &mut Walker) -> Result<(), Status> {
-        if self.action.needs_fresh_vm() {
+        if self.action.needs_width_before() && !self.refused {
             done(channel::ask(self.action.before.moving()))?;
         }
         self.judge_with(if self.refused { self.before } else { self.after }, walker);
@@ -123,7 +123,7 @@ impl Acting {
 
     /// Gets the guest back into the state that it started with.
     pub fn end(&self, cpu: &Cpu) -> Result<(), Status> {
-        if self.action.needs_fresh_vm() {
+        if self.action.changes_width() {
             done(channel::ask(Ask::Move))?;
         }
         guest::relay_pages(cpu.maxphyaddr);

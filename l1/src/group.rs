@@ -169,7 +169,10 @@ impl Machine<'_> {
                 }
             }
         }
-        tried.counts.tsc = tsc().wrapping_sub(started);
+        // The TSC need not go on across a move to a new VM.
+        if !matches!(group, Group::Action(_)) {
+            tried.counts.tsc = tsc().wrapping_sub(started);
+        }
         tried.log(number, &mut self.told);
         Ok(())
     }

@@ -59,7 +59,7 @@ pub struct Action {
     pub name: &'static str,
     /// One line for `maskmatch list`.
     pub what: &'static str,
-    /// The guest's MAXPHYADDR before it: L1 sees to that before each walk.
+    /// The guest's MAXPHYADDR before it.
     pub before: Width,
     /// What L2 asks for.
     pub ask: Ask,
@@ -88,10 +88,17 @@ impl Action {
         matches!(self.ask, Ask::Narrow | Ask::Widen | Ask::MoveThenNarrow | Ask::MoveThenWiden)
     }
 
-    /// Whether each walk begins with a move, so that nothing is left of the walk before.
+    /// Whether the action changes the guest's MAXPHYADDR.
     #[must_use]
-    pub fn needs_fresh_vm(&self) -> bool {
+    pub fn changes_width(&self) -> bool {
         self.before != self.after
+    }
+
+    /// Whether each walk needs [`Action::before`] anew. An action that moves the guest and sets its MAXPHYADDR
+    /// twice brings its own.
+    #[must_use]
+    pub fn needs_width_before(&self) -> bool {
+        self.changes_width() && !matches!(self.ask, Ask::MoveThenNarrow | Ask::MoveThenWiden)
     }
 
     /// The filters that are tried: every class of wish.

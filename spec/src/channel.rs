@@ -210,6 +210,9 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Done => f.write_str("done"),
+            Self::Refused { step: Step::SmallerMaxphyaddr, .. } => {
+                f.write_str("needs an L0 that supports a guest MAXPHYADDR below its own, as kvm_intel with allow_smaller_maxphyaddr=1")
+            }
             Self::Refused { step, errno: 0 } => write!(f, "the VMM cannot {}", step.what()),
             Self::Refused { step, errno: EINVAL } => write!(f, "the VMM cannot {}: EINVAL", step.what()),
             Self::Refused { step, errno } => write!(f, "the VMM cannot {}: errno {errno}", step.what()),
