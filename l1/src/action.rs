@@ -2,10 +2,12 @@
 
 use core::fmt;
 
-use spec::action::{Action, Then, Width};
+use spec::action::{Action, Event, Then, Width};
 use spec::channel::{Ask, Status};
 use spec::deviation::Deviations;
 use spec::filter::Filter;
+use spec::layout::Header;
+use spec::outcome::{Observed, Outcome};
 use spec::paging::Maxphyaddr;
 use spec::setting::BASE;
 use spec::stimulus::Stimulus;
@@ -14,7 +16,7 @@ use crate::channel;
 use crate::cpu::Cpu;
 use crate::guest;
 use crate::judge::Judge;
-use crate::walk::{Broken, EntryFailed, Walker};
+use crate::walk::{self, Broken, CR2_AT_START, EntryFailed, Walked, Walker};
 
 /// Why an action cannot be tried here.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +93,9 @@ impl Acting {
         if self.action.needs_width_before() && !self.refused {
             done(channel::ask(self.action.before.moving()))?;
         }
+        if let Some(ask) = self.action.prepare {
+            done(channel::ask(ask))?;
+        }
         self.judge_with(if self.refused { self.before } else { self.after }, walker);
         Ok(())
     }
@@ -107,6 +112,13 @@ impl Acting {
                     self.judge_with(self.before, walker);
                     refusal = Some(status);
                 }
+                // An INIT signal must end the walk, and then nothing is left of it.
+                Some(end) if self.action.event == Some(Event::Init) && end.is_init() => {
+                    return Ok(Made { broken: None, refusal, walked: false });
+                }
+                None if self.action.event == Some(Event::Init) => {
+                    return Ok(Made { broken: Some(Broken::NoInit), refusal, walked: false });
+                }
                 broken => return Ok(Made { broken, refusal, walked: self.action.then == Then::SameWalk }),
             }
         }
@@ -119,6 +131,24 @@ impl Acting {
     /// What L1 writes between the walk that asked and the one that is judged.
     pub fn between(&self, walker: &Walker) {
         walker.rewrite(self.action.then);
+    }
+
+    /// What must be, and what was, of the event that came with the action.
+    pub fn event(&self, filter: Filter, l2: &Header, walked: &Walked<'_>) -> Option<(Observed, Observed)> {
+        let event = self.action.event.filter(|event| *event != Event::Init)?;
+        let want = Observed::exactly(event.outcome(filter, l2.asked, l2.supervisor_cs, CR2_AT_START));
+        Some((want, walk::observed_event(walked)))
+    }
+
+    /// What CR2 holds when the walk begins that asks for the action.
+    pub fn cr2(&self, filter: Filter) -> u64 {
+        let event = self.action.event.map(|event| event.outcome(filter, 0, 0, CR2_AT_START));
+        if let Some(Outcome::Delivered(delivery)) = event { delivery.cr2 } else { CR2_AT_START }
+    }
+
+    /// Takes back what must not last beyond a walk.
+    pub fn undo(&self) -> Result<(), Status> {
+        self.action.undo.map_or(Ok(()), |ask| done(channel::ask(ask)))
     }
 
     /// Gets the guest back into the state that it started with.

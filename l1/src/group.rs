@@ -137,7 +137,7 @@ impl Machine<'_> {
                 };
                 let access = only.and_then(|case| match case.probe {
                     Probe::Host(access) => Some(access),
-                    Probe::Stimulus(_) | Probe::Own(_) => None,
+                    Probe::Stimulus(_) | Probe::Own(_) | Probe::Event => None,
                 });
                 started = tsc();
                 self.each_filter(group, only, filters, |walker, memory, filter| {
@@ -148,7 +148,7 @@ impl Machine<'_> {
                 let (stimulus, own) = match only.map(|case| case.probe) {
                     Some(Probe::Stimulus(stimulus)) => (Some(stimulus), None),
                     Some(Probe::Own(stimulus)) => (None, Some(stimulus)),
-                    Some(Probe::Host(_)) | None => (None, None),
+                    Some(Probe::Host(_) | Probe::Event) | None => (None, None),
                 };
                 let mut acting = match Acting::new(action, stimulus, &mut self.walker, self.options.known) {
                     Ok(acting) => acting,
@@ -276,6 +276,13 @@ impl Tried {
         }
         if made.walked {
             let walked = walker.last();
+            if let Some((want, got)) = acting.event(filter, &walker.guest().header, &walked) {
+                self.counts.cases += 1;
+                if want != got {
+                    self.not_right(filter, Probe::Event, &want, &got);
+                }
+            }
+            let walked = walked.behind_event(acting.cr2(filter));
             self.judged(filter, &walked, acting.judge());
         } else {
             acting.between(walker);
@@ -293,6 +300,9 @@ impl Tried {
                     self.not_right(filter, Probe::Own(*stimulus), want, got);
                 }
             });
+        }
+        if let Err(status) = acting.undo() {
+            self.broken(filter, Broken::Refused(status), acting.len());
         }
         Ok(())
     }

@@ -8,8 +8,8 @@ use core::ptr;
 use spec::action::Then;
 use spec::channel::{Ask, Status};
 use spec::filter::{EXCEPTION_BITMAP_PF, Filter};
-use spec::layout::{Control, ExitRecord, SCRATCH, SCRATCH_SIZE, SHARED_SUPERVISOR, SHARED_USER, Slot};
-use spec::outcome::{RFLAGS_AC, WALK_RFLAGS};
+use spec::layout::{Control, EVENT_SLOT, ExitRecord, SCRATCH, SCRATCH_SIZE, SHARED_SUPERVISOR, SHARED_USER, Slot};
+use spec::outcome::{Observed, RFLAGS_AC, WALK_RFLAGS};
 use spec::paging::{Mode, Privilege};
 use spec::setting::BASE;
 use spec::stimulus::LOOPS;
@@ -19,6 +19,8 @@ use crate::vmx::{Field, VmFail, Vmx, entry, vmread, vmwrite};
 
 /// The basic exit reason of VMCALL. SDM vol. 3D, appendix C, "VMX Basic Exit Reasons".
 const REASON_VMCALL: u64 = 18;
+/// The basic exit reason of an INIT signal.
+const REASON_INIT: u64 = 3;
 /// What CR2 holds at the start of each walk: no page under test is there.
 pub const CR2_AT_START: u64 = 0x0c2;
 
@@ -31,6 +33,8 @@ pub enum Broken {
     Reason(u64, u64),
     /// L2 did not get from the VMM what it asked for, and walked no slot.
     Refused(Status),
+    /// An INIT signal was to end the walk, and did not.
+    NoInit,
 }
 
 impl fmt::Display for Broken {
@@ -40,8 +44,16 @@ impl fmt::Display for Broken {
             Self::Reason(reason, qualification) => {
                 write!(f, "unexpected-exit,reason={reason:x},qual={qualification:x}")
             }
+            Self::NoInit => f.write_str("no-exit-by-init"),
             Self::Refused(status) => write!(f, "refused,status={:x}", status.word()),
         }
+    }
+}
+
+impl Broken {
+    /// Whether an INIT signal ended it.
+    pub fn is_init(self) -> bool {
+        matches!(self, Self::Reason(REASON_INIT, _))
     }
 }
 
@@ -76,6 +88,8 @@ pub struct Walker {
 pub struct Walked<'a> {
     /// The walk's number: what its writes wrote.
     pub number: u64,
+    /// What CR2 held before the first access.
+    pub cr2: u64,
     /// Exits by exception in their order.
     pub exits: &'a [ExitRecord],
     /// Why it is not complete.
@@ -109,7 +123,9 @@ impl Walker {
             unsafe { (&raw mut (*shared).slots[at]).write(Slot::new(address)) };
         }
         // SAFETY: L2 does not run.
-        unsafe { (&raw mut (*shared).control).write(Control { walk: 0, unexpected: 0, counts, ask: 0, status: 0 }) };
+        unsafe {
+            (&raw mut (*shared).control).write(Control { walk: 0, unexpected: 0, counts, ask: 0, status: 0, nmis: 0 })
+        };
     }
 
     /// Lets L2 walk all slots under a filter.
@@ -140,7 +156,7 @@ impl Walker {
     /// The last walk.
     pub fn last(&self) -> Walked<'_> {
         let number = SCRATCH + self.number % SCRATCH_SIZE;
-        Walked { number, exits: entry::exits(&self.vmx.vmcs), broken: how_it_ended() }
+        Walked { number, cr2: CR2_AT_START, exits: entry::exits(&self.vmx.vmcs), broken: how_it_ended() }
     }
 
     /// Writes to vmcs12 what is there already.
@@ -201,6 +217,36 @@ pub fn slots() -> *mut Slot {
 pub fn result_at(at: usize) -> *mut u64 {
     // SAFETY: computes an address, reads nothing; callers have a stimulus for the slot.
     unsafe { &raw mut (*slots().add(at)).result }
+}
+
+/// What was seen of a fault that came while L2 asked the VMM for something, or of an NMI.
+pub fn observed_event(walked: &Walked<'_>) -> Observed {
+    // SAFETY: L2 does not run; the slot is its own.
+    let (slot, nmis) =
+        unsafe { (slots().add(EVENT_SLOT).read_volatile(), (&raw const (*shared()).control.nmis).read_volatile()) };
+    let address = slot_address(EVENT_SLOT, Privilege::Supervisor);
+    let mut exits = walked.exits.iter().filter(|record| record.slot == address);
+    let exit = exits.next_back().map(|record| record.exit);
+    Observed {
+        exits: exits.count() as u64 + u64::from(exit.is_some()),
+        exit,
+        deliveries: slot.faults,
+        delivery: (slot.faults != 0).then_some(slot.delivery),
+        executed: nmis == 1,
+    }
+}
+
+impl Walked<'_> {
+    /// The walk's own part: without the exit of an event that came while L2 asked for it, and with the CR2 that
+    /// the event left.
+    pub fn behind_event(self, cr2: u64) -> Self {
+        let event = slot_address(EVENT_SLOT, Privilege::Supervisor);
+        let exits = match self.exits {
+            [first, rest @ ..] if first.slot == event => rest,
+            all => all,
+        };
+        Walked { cr2, exits, ..self }
+    }
 }
 
 /// The address of a slot as L2 has it in RSI for an access of this privilege.

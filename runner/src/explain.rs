@@ -4,13 +4,14 @@
 
 use std::fmt::Write;
 
-use spec::action::Action;
+use spec::action::{Action, Event};
 use spec::case::{Case, Probe};
+use spec::channel::{EVENT_ADDRESS, EVENT_PFEC};
 use spec::filter::Filter;
 use spec::group::Group;
 use spec::host::{HostAccess, Round};
 use spec::hypothesis::Hypothesis;
-use spec::outcome::{INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF, WALK_RFLAGS};
+use spec::outcome::{INTERRUPTION_INFO_PF, Outcome, RFLAGS_AC, RFLAGS_RF, WALK_RFLAGS};
 use spec::page::{self, PAGES};
 use spec::paging::{Access, Level, Maxphyaddr, Privilege};
 use spec::pfec::Pfec;
@@ -53,9 +54,14 @@ pub fn text(case: &Case, maxphyaddr: Maxphyaddr) -> String {
             host_action(&mut text, action);
             own(&mut text, &stimulus, maxphyaddr, pfec);
         }
+        (Group::Action(action), Probe::Event) => {
+            host_action(&mut text, action);
+            event(&mut text, action, case.filter);
+        }
         (group, Probe::Host(access)) => host(&mut text, group, access, case.filter),
         // No id leads here: a group's accesses are of its own kind.
-        (Group::Host(_), Probe::Stimulus(_) | Probe::Own(_)) | (Group::Filter { .. }, Probe::Own(_)) => {}
+        (Group::Host(_), Probe::Stimulus(_))
+        | (Group::Host(_) | Group::Filter { .. }, Probe::Own(_) | Probe::Event) => {}
     }
     if let (Some(pfec), Probe::Stimulus(_)) = (pfec, case.probe) {
         catches(&mut text, case.filter, pfec);
@@ -74,6 +80,33 @@ fn host_action(text: &mut String, action: &Action) {
         let _ = writeln!(text, "L0 may refuse it by EINVAL; then L2 walks with the MAXPHYADDR that it has.");
     }
     let _ = writeln!(text);
+}
+
+/// What comes to L2 with an action.
+fn event(text: &mut String, action: &Action, filter: Filter) {
+    let what = match action.event.map(|event| (event, event.outcome(filter, 0, 0, 0))) {
+        Some((Event::Nmi, _)) => {
+            "one NMI in L2's own handler: vmcs12 does not ask for NMI exits.\n  SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
+        }
+        Some((Event::Init, _)) => "a VM exit to L1.\n  SDM vol. 3C, 25.2 (Other Causes of VM Exits)",
+        Some((Event::FaultInDelivery, _)) => {
+            "the page fault in L2's own handler: no filter is asked about one that is being delivered.\n  \
+             SDM vol. 3C, 26.6.1 (Vectored-Event Injection)"
+        }
+        Some((Event::Fault, Outcome::Exit(_))) => {
+            "a VM exit by the page fault: L1's filter wants it.\n  SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
+        }
+        Some((Event::Fault, _)) => {
+            "the page fault in L2's own handler: L1's filter does not want it.\n  \
+             SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
+        }
+        None => "nothing.",
+    };
+    let _ = writeln!(text, "L1's filter: {filter}");
+    if matches!(action.event, Some(Event::Fault | Event::FaultInDelivery)) {
+        let _ = writeln!(text, "The page fault: error code {:#04x} at {EVENT_ADDRESS:#x}.", EVENT_PFEC.bits());
+    }
+    let _ = writeln!(text, "\nMust happen: {what}");
 }
 
 /// An access of L1's own.

@@ -9,6 +9,7 @@
 
 use crate::channel::Ask;
 use crate::filter::Filter;
+use crate::outcome::{Expectation, Outcome};
 use crate::page::PAGES;
 use crate::paging::{Maxphyaddr, Mode, Privilege};
 use crate::pfec::Pfec;
@@ -52,6 +53,32 @@ pub enum Then {
     WriteMask,
 }
 
+/// An event that an action brings to L2 beside what the walk does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An NMI, which L1 does not ask to exit: L2's handler gets it once. SDM section 25.2, "Other Causes of VM Exits".
+    Nmi,
+    /// A page fault behind the instruction that asked: L1's filter decides about it.
+    Fault,
+    /// A page fault that is being delivered already: no filter is asked, L2 gets it. SDM section 26.6.1.
+    FaultInDelivery,
+    /// An INIT signal: a VM exit, whatever vmcs12 says. SDM section 25.2.
+    Init,
+}
+
+impl Event {
+    /// What must be seen of it. `asked` is where L2 goes on when it has asked; `cs` is L2's; `cr2` is what CR2 holds.
+    #[must_use]
+    pub fn outcome(self, filter: Filter, asked: u64, cs: u64, cr2: u64) -> Outcome {
+        let expectation = Expectation::of_event(asked, cs);
+        match self {
+            Self::Nmi | Self::Init => Outcome::Silent,
+            Self::Fault => expectation.outcome(filter, cr2),
+            Self::FaultInDelivery => Outcome::Delivered(expectation.delivery()),
+        }
+    }
+}
+
 /// A host action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Action {
@@ -61,17 +88,36 @@ pub struct Action {
     pub what: &'static str,
     /// The guest's MAXPHYADDR before it.
     pub before: Width,
+    /// What L1 asks for before each walk.
+    pub prepare: Option<Ask>,
     /// What L2 asks for.
     pub ask: Ask,
     /// The guest's MAXPHYADDR behind it.
     pub after: Width,
     /// Which walk is judged.
     pub then: Then,
+    /// What comes to L2 with it.
+    pub event: Option<Event>,
+    /// What L1 asks for when all is judged.
+    pub undo: Option<Ask>,
 }
 
 impl Action {
     const fn new(name: &'static str, ask: Ask, what: &'static str) -> Self {
-        Self { name, what, before: Width::AtStart, ask, after: Width::AtStart, then: Then::SameWalk }
+        let (before, after) = (Width::AtStart, Width::AtStart);
+        Self { name, what, before, prepare: None, ask, after, then: Then::SameWalk, event: None, undo: None }
+    }
+
+    const fn preparing(self, ask: Ask) -> Self {
+        Self { prepare: Some(ask), ..self }
+    }
+
+    const fn undoing(self, ask: Ask) -> Self {
+        Self { undo: Some(ask), ..self }
+    }
+
+    const fn event(self, event: Event) -> Self {
+        Self { event: Some(event), ..self }
     }
 
     const fn widths(self, before: Width, after: Width) -> Self {
@@ -166,6 +212,34 @@ const RUNNING_WIDEN: Action =
 /// Every action. To add one, add a row.
 pub const ACTIONS: &[Action] = &[
     Action::new("restore", Ask::Move, "saved, and restored in a new VM"),
+    Action::new(
+        "restore-pending-fault",
+        Ask::MovePendingFault,
+        "a page fault is pending; saved, and restored in a new VM",
+    )
+    .event(Event::Fault),
+    Action::new(
+        "restore-injected-fault",
+        Ask::MoveInjectedFault,
+        "a page fault is being delivered; saved, and restored in a new VM",
+    )
+    .event(Event::FaultInDelivery),
+    Action::new("restore-anywhere", Ask::MovesOn, "saved, and restored in a new VM, at each of the first signals")
+        .undoing(Ask::KicksOff),
+    Action::new("pending-fault", Ask::PendingFault, "the VMM makes a page fault pending (with payload)")
+        .event(Event::Fault),
+    Action::new("injected-fault", Ask::InjectedFault, "the VMM injects a page fault (without payload)")
+        .event(Event::FaultInDelivery),
+    Action::new("immediate-exit", Ask::ImmediateExit, "the instruction is completed by a KVM_RUN that enters no guest"),
+    Action::new("kicks", Ask::KicksOn, "signals make KVM_RUN return again and again").undoing(Ask::KicksOff),
+    Action::new("dirty-log-on", Ask::DirtyLogOn, "L0 begins to track writes to memory").undoing(Ask::DirtyLogOff),
+    Action::new("dirty-log-off", Ask::DirtyLogOff, "L0 ends tracking writes to memory").preparing(Ask::DirtyLogOn),
+    Action::new("memory-removed", Ask::RemoveMemory, "all memory is taken from the VM and given back"),
+    Action::new("memory-dropped", Ask::DropPages, "the VMM drops all pages (MADV_DONTNEED): L0 must find each anew"),
+    Action::new("guest-debug", Ask::DebugOn, "the VMM debugs the guest (KVM_SET_GUEST_DEBUG)").undoing(Ask::DebugOff),
+    Action::new("smi", Ask::Smi, "a system-management interrupt, and RSM back to L2"),
+    Action::new("nmi", Ask::Nmi, "an NMI, which L2 handles").event(Event::Nmi),
+    Action::new("init", Ask::Init, "an INIT signal, which exits to L1; the next walk").event(Event::Init),
     RUNNING_NARROW,
     RUNNING_WIDEN,
     Action::new("cpuid-narrow-first", Ask::MoveNarrow, "moved to a new VM whose MAXPHYADDR is 36 from the start")

@@ -19,6 +19,8 @@ pub enum Probe {
     Stimulus(Stimulus),
     /// L1's own to a page under test, behind L2's walk in a group `action.*`; written with `own-` in front.
     Own(Stimulus),
+    /// No access: what the action itself brings to L2, in a group `action.*`; written `event`.
+    Event,
     /// To a page that L0 must see to, in a group `host.*`.
     Host(HostAccess),
 }
@@ -28,6 +30,7 @@ impl fmt::Display for Probe {
         match self {
             Self::Stimulus(stimulus) => stimulus.fmt(f),
             Self::Own(stimulus) => write!(f, "own-{stimulus}"),
+            Self::Event => f.write_str("event"),
             Self::Host(access) => access.fmt(f),
         }
     }
@@ -64,7 +67,8 @@ impl Group {
         let accesses = wish.into_iter().flat_map(crate::host::Wish::accesses);
         let acted = action.into_iter().flat_map(move |_| Action::stimuli(maxphyaddr).map(Probe::Stimulus));
         let own = action.into_iter().flat_map(move |_| Action::own_stimuli(maxphyaddr).map(Probe::Own));
-        stimuli.map(Probe::Stimulus).chain(accesses.map(Probe::Host)).chain(acted).chain(own)
+        let event = action.and_then(|action| action.event).map(|_| Probe::Event);
+        stimuli.map(Probe::Stimulus).chain(accesses.map(Probe::Host)).chain(acted).chain(own).chain(event)
     }
 }
 

@@ -7,6 +7,7 @@
 use core::fmt;
 
 use crate::paging::Maxphyaddr;
+use crate::pfec::Pfec;
 
 /// The I/O port, accessed with 32 bits.
 pub const PORT: u16 = 0x4d4d;
@@ -40,11 +41,50 @@ pub enum Ask {
     MoveThenNarrow = 7,
     /// Move, and give the new vCPU the host's MAXPHYADDR when all of its state is set, before its first KVM_RUN.
     MoveThenWiden = 8,
+    /// Track writes to memory from now on.
+    DirtyLogOn = 9,
+    /// Track writes to memory no more.
+    DirtyLogOff = 10,
+    /// Take all memory from the VM and give it back.
+    RemoveMemory = 11,
+    /// Drop all pages of memory from the VMM's page tables, so that L0 has to find each anew; their contents stay.
+    DropPages = 12,
+    /// Complete the instruction by a KVM_RUN that enters no guest (`immediate_exit`), then go on.
+    ImmediateExit = 13,
+    /// Debug the guest: KVM_SET_GUEST_DEBUG, with interception of #DB and #BP.
+    DebugOn = 14,
+    /// Debug the guest no more.
+    DebugOff = 15,
+    /// A system-management interrupt, whose handler is RSM alone.
+    Smi = 16,
+    /// A non-maskable interrupt.
+    Nmi = 17,
+    /// An INIT signal, from the local APIC's bus.
+    Init = 18,
+    /// Signals to the vCPU's thread, one after the other.
+    KicksOn = 19,
+    /// Signals to the vCPU's thread, one after the other; at the first ones the vCPU moves.
+    MovesOn = 20,
+    /// No more such signals.
+    KicksOff = 21,
+    /// A page fault ([`EVENT_PFEC`] at [`EVENT_ADDRESS`]) that is pending: KVM_SET_VCPU_EVENTS with payload.
+    PendingFault = 22,
+    /// A page fault that is being delivered: KVM_SET_VCPU_EVENTS without payload.
+    InjectedFault = 23,
+    /// [`Ask::PendingFault`], then [`Ask::Move`].
+    MovePendingFault = 24,
+    /// [`Ask::InjectedFault`], then [`Ask::Move`].
+    MoveInjectedFault = 25,
 }
+
+/// Error code of the page fault that the VMM makes: a write of a supervisor, not present.
+pub const EVENT_PFEC: Pfec = Pfec::WR;
+/// Linear address of the page fault that the VMM makes: nothing is mapped there.
+pub const EVENT_ADDRESS: u64 = 0x7f12_3456_7000;
 
 impl Ask {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 25] = [
         Self::RearmDirtyLog,
         Self::Move,
         Self::MoveWide,
@@ -53,6 +93,23 @@ impl Ask {
         Self::Widen,
         Self::MoveThenNarrow,
         Self::MoveThenWiden,
+        Self::DirtyLogOn,
+        Self::DirtyLogOff,
+        Self::RemoveMemory,
+        Self::DropPages,
+        Self::ImmediateExit,
+        Self::DebugOn,
+        Self::DebugOff,
+        Self::Smi,
+        Self::Nmi,
+        Self::Init,
+        Self::KicksOn,
+        Self::MovesOn,
+        Self::KicksOff,
+        Self::PendingFault,
+        Self::InjectedFault,
+        Self::MovePendingFault,
+        Self::MoveInjectedFault,
     ];
 
     /// What is written to [`PORT`].
@@ -107,11 +164,23 @@ pub enum Step {
     RestoreMsrs = 16,
     /// KVM_GET_DIRTY_LOG.
     DirtyLog = 17,
+    /// madvise(MADV_DONTNEED).
+    DropPages = 18,
+    /// KVM_SET_GUEST_DEBUG.
+    Debug = 19,
+    /// KVM_SMI, or to write its handler.
+    Smi = 20,
+    /// KVM_NMI.
+    Nmi = 21,
+    /// KVM_SIGNAL_MSI.
+    Msi = 22,
+    /// To signal the vCPU's thread.
+    Kick = 23,
 }
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 23] = [
         Self::Know,
         Self::SmallerMaxphyaddr,
         Self::Run,
@@ -129,6 +198,12 @@ impl Step {
         Self::SaveMsrs,
         Self::RestoreMsrs,
         Self::DirtyLog,
+        Self::DropPages,
+        Self::Debug,
+        Self::Smi,
+        Self::Nmi,
+        Self::Msi,
+        Self::Kick,
     ];
 
     /// What was to be done, as the object of "cannot".
@@ -151,6 +226,12 @@ impl Step {
             Self::SaveMsrs => "do KVM_GET_MSRS",
             Self::RestoreMsrs => "do KVM_SET_MSRS",
             Self::DirtyLog => "do KVM_GET_DIRTY_LOG",
+            Self::DropPages => "do madvise(MADV_DONTNEED)",
+            Self::Debug => "do KVM_SET_GUEST_DEBUG",
+            Self::Smi => "do KVM_SMI",
+            Self::Nmi => "do KVM_NMI",
+            Self::Msi => "do KVM_SIGNAL_MSI",
+            Self::Kick => "signal the vCPU's thread",
         }
     }
 }

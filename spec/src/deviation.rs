@@ -172,7 +172,7 @@ impl Deviation {
             Self::NxStale => {
                 let xd = |probe| match probe {
                     Probe::Stimulus(stimulus) => PAGES[stimulus.page].entry(36) & Entry::XD.bits() != 0,
-                    Probe::Host(_) | Probe::Own(_) => false,
+                    Probe::Host(_) | Probe::Own(_) | Probe::Event => false,
                 };
                 self.shows_in(case.group) && xd(case.probe) && *got == Observed::exactly(Outcome::Silent)
             }

@@ -1,12 +1,24 @@
 //! What the guest asks the VMM for, see [`spec::channel`]: done, or refused with all as it was.
 
 use crate::vmm::kvm::host::Host;
-use crate::vmm::kvm::machine::{Machine, add_ram, create_vm};
+use crate::vmm::kvm::kicks::{Kicker, Kicks};
+use crate::vmm::kvm::machine::{Machine, create_vm};
 use crate::vmm::kvm::state::{Failed, State};
 use crate::vmm::kvm::{KvmOptions, cpuid};
-use kvm_bindings::{CpuId, KVM_CAP_SMALLER_MAXPHYADDR};
+use kvm_bindings::{
+    CpuId, KVM_CAP_SMALLER_MAXPHYADDR, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_USE_HW_BP, KVM_GUESTDBG_USE_SW_BP,
+    KVM_VCPUEVENT_VALID_PAYLOAD, kvm_guest_debug, kvm_msi,
+};
 use kvm_ioctls::VcpuFd;
-use spec::channel::{Ask, NARROW, Status, Step};
+use spec::channel::{Ask, EVENT_ADDRESS, EVENT_PFEC, NARROW, Status, Step};
+
+/// The vector of #PF.
+const PAGE_FAULT: u8 = 14;
+/// A message to the local APIC with ID 0, and its data: delivery mode INIT, level asserted.
+const MSI_TO_APIC_0: u32 = 0xfee0_0000;
+const MSI_INIT: u32 = 5 << 8 | 1 << 14;
+/// How many signals move the vCPU.
+const MOVES: u32 = 8;
 
 /// The guest's MAXPHYADDR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +32,11 @@ impl Machine {
     /// Does what a code asks for. Unknown codes are for a newer VMM.
     pub fn act(&mut self, code: u32) -> Status {
         let Some(ask) = Ask::from_code(code) else { return Status::Refused { step: Step::Know, errno: 0 } };
-        let done = match ask {
+        self.does(ask).map_or_else(Status::from, |()| Status::Done)
+    }
+
+    fn does(&mut self, ask: Ask) -> Result<(), Failed> {
+        match ask {
             Ask::RearmDirtyLog => self.rearm_dirty_log(),
             Ask::Move => self.relocate(Width::AtStart, None),
             Ask::MoveWide => self.relocate(Width::Wide, None),
@@ -29,18 +45,96 @@ impl Machine {
             Ask::Widen => self.change_width(Width::Wide),
             Ask::MoveThenNarrow => self.relocate(Width::Wide, Some(Width::Narrow)),
             Ask::MoveThenWiden => self.relocate(Width::Narrow, Some(Width::Wide)),
-        };
-        done.map_or_else(Status::from, |()| Status::Done)
+            Ask::DirtyLogOn => self.log_writes(true),
+            Ask::DirtyLogOff => self.log_writes(false),
+            Ask::RemoveMemory => self.memory.take(&self.vm).and_then(|()| self.give_memory()),
+            Ask::DropPages => self.memory.drop_pages(),
+            Ask::ImmediateExit => complete(&mut self.vcpu),
+            Ask::DebugOn => self.debug(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP),
+            Ask::DebugOff => self.debug(0),
+            Ask::Smi => self.memory.write_smi_handler().and_then(|()| self.vcpu.smi().map_err(Failed::at(Step::Smi))),
+            Ask::Nmi => self.vcpu.nmi().map_err(Failed::at(Step::Nmi)),
+            Ask::Init => self.init(),
+            Ask::KicksOn => self.kick(0),
+            Ask::MovesOn => self.kick(MOVES),
+            Ask::KicksOff => self.kicks.take().map_or(Ok(()), |kicks| kicks.failed.map_or(Ok(()), Err)),
+            Ask::PendingFault => self.fault(true),
+            Ask::InjectedFault => self.fault(false),
+            Ask::MovePendingFault => self.fault(true).and_then(|()| self.relocate(Width::AtStart, None)),
+            Ask::MoveInjectedFault => self.fault(false).and_then(|()| self.relocate(Width::AtStart, None)),
+        }
     }
 
     /// The first time turns logging on. Then fetching the log protects the pages again.
     fn rearm_dirty_log(&mut self) -> Result<(), Failed> {
         if !self.tracked {
-            add_ram(&self.vm, &self.memory, true).map_err(Failed::at(Step::Memory))?;
-            self.tracked = true;
+            self.log_writes(true)?;
         }
-        self.vm.get_dirty_log(super::machine::RAM_SLOT, self.ram()).map_err(Failed::at(Step::DirtyLog))?;
+        self.memory.forget_writes(&self.vm)
+    }
+
+    fn log_writes(&mut self, tracked: bool) -> Result<(), Failed> {
+        self.memory.give(&self.vm, tracked)?;
+        self.tracked = tracked;
         Ok(())
+    }
+
+    fn give_memory(&self) -> Result<(), Failed> {
+        self.memory.give(&self.vm, self.tracked)
+    }
+
+    fn debug(&self, control: u32) -> Result<(), Failed> {
+        let debug = kvm_guest_debug { control, ..Default::default() };
+        self.vcpu.set_guest_debug(&debug).map_err(Failed::at(Step::Debug))
+    }
+
+    /// An INIT signal to the local APIC 0.
+    fn init(&self) -> Result<(), Failed> {
+        let message = kvm_msi { address_lo: MSI_TO_APIC_0, data: MSI_INIT, ..Default::default() };
+        self.vm.signal_msi(message).map_err(Failed::at(Step::Msi)).map(drop)
+    }
+
+    /// Begins to signal this thread; the first so many signals move the vCPU.
+    fn kick(&mut self, moves: u32) -> Result<(), Failed> {
+        let kicker = Kicker::start()
+            .map_err(|error| Failed { step: Step::Kick, errno: error.raw_os_error().unwrap_or_default() })?;
+        self.kicks = Some(Kicks { moves, failed: None, _kicker: kicker });
+        Ok(())
+    }
+
+    /// A signal made KVM_RUN return.
+    pub fn kicked(&mut self) {
+        let Some(kicks) = &mut self.kicks else { return };
+        let Some(left) = kicks.moves.checked_sub(1) else { return };
+        kicks.moves = left;
+        let failed = self.relocate(Width::AtStart, None).err();
+        if let (Some(kicks), Some(failed)) = (&mut self.kicks, failed) {
+            kicks.moves = 0;
+            kicks.failed = Some(failed);
+        }
+    }
+
+    /// Makes a page fault for the guest: pending, or so far that it is being delivered.
+    fn fault(&mut self, pending: bool) -> Result<(), Failed> {
+        complete(&mut self.vcpu)?;
+        let mut events = self.vcpu.get_vcpu_events().map_err(Failed::at(Step::SaveEvents))?;
+        events.exception.nr = PAGE_FAULT;
+        events.exception.has_error_code = 1;
+        events.exception.error_code = EVENT_PFEC.bits();
+        events.exception.pending = u8::from(pending);
+        events.exception.injected = u8::from(!pending);
+        if pending {
+            events.flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
+            events.exception_has_payload = 1;
+            events.exception_payload = EVENT_ADDRESS;
+        } else {
+            // As a VMM does that does not know of payloads: CR2 is written beforehand.
+            events.flags &= !KVM_VCPUEVENT_VALID_PAYLOAD;
+            let mut sregs = self.vcpu.get_sregs().map_err(Failed::at(Step::SaveVcpu))?;
+            sregs.cr2 = EVENT_ADDRESS;
+            self.vcpu.set_sregs(&sregs).map_err(Failed::at(Step::RestoreVcpu))?;
+        }
+        self.vcpu.set_vcpu_events(&events).map_err(Failed::at(Step::RestoreEvents))
     }
 
     /// The guest's CPUID with a MAXPHYADDR.
@@ -66,7 +160,7 @@ impl Machine {
         complete(&mut self.vcpu)?;
         let state = State::save(&self.host.kvm, &self.vm, &self.vcpu)?;
         let vm = create_vm(&self.host).map_err(Failed::at(Step::CreateVm))?;
-        add_ram(&vm, &self.memory, self.tracked).map_err(Failed::at(Step::Memory))?;
+        self.memory.give(&vm, self.tracked)?;
         let vcpu = vm.create_vcpu(0).map_err(Failed::at(Step::CreateVm))?;
         vcpu.set_cpuid2(&first).map_err(Failed::at(Step::SetCpuid))?;
         state.restore(&vm, &vcpu)?;

@@ -3,25 +3,24 @@
 //! [`Machine::run`] belongs into a thread of its own. Another thread ends it by setting `stop` and kicking the
 //! thread with a signal until it is gone; a kick that comes between two checks is made good by the next one.
 
-#![allow(unsafe_code, reason = "KVM keeps the address of the guest's memory, and its run page has a union")]
+#![allow(unsafe_code, reason = "KVM's run page has a union")]
 
 use crate::vmm::kvm::devices::{Ports, Request};
 use crate::vmm::kvm::host::Host;
+use crate::vmm::kvm::kicks::Kicks;
+use crate::vmm::kvm::memory::Memory;
 use crate::vmm::kvm::mmio::{self, Scratch};
 use crate::vmm::kvm::{KvmOptions, cpuid, load, vcpu};
 use crate::vmm::{Boot, End, Unavailable};
-use kvm_bindings::{KVM_MEM_LOG_DIRTY_PAGES, kvm_pit_config, kvm_userspace_memory_region};
+use kvm_bindings::{KVM_CAP_EXCEPTION_PAYLOAD, kvm_enable_cap, kvm_pit_config};
 use kvm_ioctls::{VcpuExit, VcpuFd, VmFd};
 use spec::channel::Status;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
-use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 /// Where kvm_intel may put its three pages of TSS and its identity map: below the BIOS that is not there.
 const TSS_ADDRESS: usize = 0xfffb_d000;
 const IDENTITY_MAP_ADDRESS: u64 = 0xfffb_c000;
-/// The memory slot that holds all RAM.
-pub(super) const RAM_SLOT: u32 = 0;
 /// RAM must end below the devices.
 const MAX_MEMORY_MIB: u32 = 3072;
 /// Pieces of the log that may be under way before the guest has to wait.
@@ -35,11 +34,13 @@ pub struct Machine {
     pub(super) vm: VmFd,
     pub(super) ports: Ports,
     scratch: Scratch,
-    pub(super) memory: GuestMemoryMmap,
+    pub(super) memory: Memory,
     /// Whether writes to memory are logged.
     pub(super) tracked: bool,
     pub(super) host: Host,
     pub(super) options: KvmOptions,
+    /// Signals to this thread.
+    pub(super) kicks: Option<Kicks>,
 }
 
 impl Machine {
@@ -57,10 +58,9 @@ impl Machine {
         }
         let host = Host::open()?;
         let vm = create_vm(&host).map_err(|error| Unavailable::failed("create a VM", error))?;
-        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), ram as usize)])
-            .map_err(|error| Unavailable::failed("allocate the guest's memory", error))?;
-        add_ram(&vm, &memory, false).map_err(|error| Unavailable::failed("give memory to the VM", error))?;
-        let start = load::load(&memory, boot)?;
+        let memory = Memory::new(ram as usize)?;
+        memory.give(&vm, false).map_err(|failed| Unavailable::failed("give memory to the VM", Status::from(failed)))?;
+        let start = load::load(memory.contents(), boot)?;
         let vcpu = vcpu::create(&vm, 0, &cpuid::guest(&host.cpuid, &options, 0))?;
         if host.offers_vmx() {
             vcpu::allow_vmx(&vcpu)?;
@@ -69,7 +69,7 @@ impl Machine {
         let (sender, receiver) = sync_channel(LOG_QUEUE);
         let ports = Ports::new(&vm, sender).map_err(|error| Unavailable::failed("make COM1", error))?;
         let scratch = Scratch::new(options.mmio_page);
-        Ok((Self { vcpu, vm, ports, scratch, memory, tracked: false, host, options }, receiver))
+        Ok((Self { vcpu, vm, ports, scratch, memory, tracked: false, host, options, kicks: None }, receiver))
     }
 
     /// Runs the guest until it ends or `stop` is set.
@@ -104,7 +104,10 @@ impl Machine {
                     return End::Crashed(format!("KVM left the guest for a reason that has no handler: {exit:?}"));
                 }
                 // A signal (the kick), or a page that is not there yet: look at `stop`, go on.
-                Err(error) if [libc::EINTR, libc::EAGAIN].contains(&error.errno()) => Request::None,
+                Err(error) if [libc::EINTR, libc::EAGAIN].contains(&error.errno()) => {
+                    self.kicked();
+                    Request::None
+                }
                 Err(error) => return End::Crashed(format!("KVM_RUN failed: {error}")),
             };
             match request {
@@ -118,11 +121,6 @@ impl Machine {
             }
         }
         End::Stopped
-    }
-
-    /// Bytes of RAM.
-    pub(super) fn ram(&self) -> usize {
-        ram(&self.memory)
     }
 
     fn internal_error(&mut self) -> String {
@@ -141,25 +139,10 @@ pub(super) fn create_vm(host: &Host) -> Result<VmFd, kvm_ioctls::Error> {
     vm.set_identity_map_address(IDENTITY_MAP_ADDRESS)?;
     vm.create_irq_chip()?;
     vm.create_pit2(kvm_pit_config::default())?;
+    // As QEMU does: without it a pending exception cannot be saved as what it is.
+    let payload = kvm_enable_cap { cap: KVM_CAP_EXCEPTION_PAYLOAD, args: [1, 0, 0, 0], ..Default::default() };
+    if vm.check_extension_raw(KVM_CAP_EXCEPTION_PAYLOAD.into()) > 0 {
+        vm.enable_cap(&payload)?;
+    }
     Ok(vm)
-}
-
-/// Gives the memory to the VM.
-pub(super) fn add_ram(vm: &VmFd, memory: &GuestMemoryMmap, dirty_log: bool) -> Result<(), kvm_ioctls::Error> {
-    let address = memory.get_host_address(GuestAddress(0)).map_err(|_| kvm_ioctls::Error::new(libc::EFAULT))?;
-    let region = kvm_userspace_memory_region {
-        slot: RAM_SLOT,
-        flags: if dirty_log { KVM_MEM_LOG_DIRTY_PAGES } else { 0 },
-        guest_phys_addr: 0,
-        memory_size: ram(memory) as u64,
-        userspace_addr: address as u64,
-    };
-    // SAFETY: the range is one mapping of exactly that size that `memory` owns, and `Machine` drops `memory`
-    // after the vCPU and the VM; it is accessed by raw volatile copies only, never by references.
-    unsafe { vm.set_user_memory_region(region) }
-}
-
-/// Bytes of the memory.
-fn ram(memory: &GuestMemoryMmap) -> usize {
-    memory.iter().map(|region| GuestMemoryRegion::len(region) as usize).sum()
 }
