@@ -137,7 +137,7 @@ impl Acting {
     pub fn event(&self, filter: Filter, l2: &Header, walked: &Walked<'_>) -> Option<(Observed, Observed)> {
         let event = self.action.event.filter(|event| *event != Event::Init)?;
         let want = Observed::exactly(event.outcome(filter, l2.asked, l2.supervisor_cs, CR2_AT_START));
-        Some((want, walk::observed_event(walked)))
+        Some((want, walk::observed_event(walked, event)))
     }
 
     /// What CR2 holds when the walk begins that asks for the action.

@@ -5,8 +5,8 @@ use core::arch::asm;
 use core::fmt;
 use core::ptr;
 
-use spec::action::Then;
-use spec::channel::{Ask, Status};
+use spec::action::{Event, Then};
+use spec::channel::{Ask, SMI_HANDLED, Status};
 use spec::filter::{EXCEPTION_BITMAP_PF, Filter};
 use spec::layout::{Control, EVENT_SLOT, ExitRecord, SCRATCH, SCRATCH_SIZE, SHARED_SUPERVISOR, SHARED_USER, Slot};
 use spec::outcome::{Observed, RFLAGS_AC, WALK_RFLAGS};
@@ -124,7 +124,7 @@ impl Walker {
         }
         // SAFETY: L2 does not run.
         unsafe {
-            (&raw mut (*shared).control).write(Control { walk: 0, unexpected: 0, counts, ask: 0, status: 0, nmis: 0 })
+            (&raw mut (*shared).control).write(Control { walk: 0, unexpected: 0, counts, ask: 0, status: 0, nmis: 0 });
         };
     }
 
@@ -219,11 +219,16 @@ pub fn result_at(at: usize) -> *mut u64 {
     unsafe { &raw mut (*slots().add(at)).result }
 }
 
-/// What was seen of a fault that came while L2 asked the VMM for something, or of an NMI.
-pub fn observed_event(walked: &Walked<'_>) -> Observed {
-    // SAFETY: L2 does not run; the slot is its own.
-    let (slot, nmis) =
-        unsafe { (slots().add(EVENT_SLOT).read_volatile(), (&raw const (*shared()).control.nmis).read_volatile()) };
+/// What was seen of an event that came while L2 asked the VMM for something.
+pub fn observed_event(walked: &Walked<'_>, event: Event) -> Observed {
+    // SAFETY: L2 does not run; the slot is its own; low memory is L1's to read.
+    let (slot, nmis, smi) = unsafe {
+        (
+            slots().add(EVENT_SLOT).read_volatile(),
+            (&raw const (*shared()).control.nmis).read_volatile(),
+            (SMI_HANDLED as *const u8).read_volatile(),
+        )
+    };
     let address = slot_address(EVENT_SLOT, Privilege::Supervisor);
     let mut exits = walked.exits.iter().filter(|record| record.slot == address);
     let exit = exits.next_back().map(|record| record.exit);
@@ -232,7 +237,11 @@ pub fn observed_event(walked: &Walked<'_>) -> Observed {
         exit,
         deliveries: slot.faults,
         delivery: (slot.faults != 0).then_some(slot.delivery),
-        executed: nmis == 1,
+        executed: match event {
+            Event::Nmi => nmis == 1,
+            Event::Smi => smi == 1 && nmis == 0,
+            Event::Fault | Event::FaultInDelivery | Event::Init => nmis != 0,
+        },
     }
 }
 

@@ -88,6 +88,10 @@ fn event(text: &mut String, action: &Action, filter: Filter) {
         Some((Event::Nmi, _)) => {
             "one NMI in L2's own handler: vmcs12 does not ask for NMI exits.\n  SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
         }
+        Some((Event::Smi, _)) => {
+            "its handler runs once, and L2 goes on as if nothing had been.\n  \
+             SDM vol. 3C, 34.14 (Default Treatment of SMIs and SMM with VMX Operation and SMX Operation)"
+        }
         Some((Event::Init, _)) => "a VM exit to L1.\n  SDM vol. 3C, 25.2 (Other Causes of VM Exits)",
         Some((Event::FaultInDelivery, _)) => {
             "the page fault in L2's own handler: no filter is asked about one that is being delivered.\n  \

@@ -58,6 +58,8 @@ pub enum Then {
 pub enum Event {
     /// An NMI, which L1 does not ask to exit: L2's handler gets it once. SDM section 25.2, "Other Causes of VM Exits".
     Nmi,
+    /// An SMI: neither L1 nor L2 can see it, but for what its handler leaves in memory.
+    Smi,
     /// A page fault behind the instruction that asked: L1's filter decides about it.
     Fault,
     /// A page fault that is being delivered already: no filter is asked, L2 gets it. SDM section 26.6.1.
@@ -72,7 +74,7 @@ impl Event {
     pub fn outcome(self, filter: Filter, asked: u64, cs: u64, cr2: u64) -> Outcome {
         let expectation = Expectation::of_event(asked, cs);
         match self {
-            Self::Nmi | Self::Init => Outcome::Silent,
+            Self::Nmi | Self::Smi | Self::Init => Outcome::Silent,
             Self::Fault => expectation.outcome(filter, cr2),
             Self::FaultInDelivery => Outcome::Delivered(expectation.delivery()),
         }
@@ -237,7 +239,7 @@ pub const ACTIONS: &[Action] = &[
     Action::new("memory-removed", Ask::RemoveMemory, "all memory is taken from the VM and given back"),
     Action::new("memory-dropped", Ask::DropPages, "the VMM drops all pages (MADV_DONTNEED): L0 must find each anew"),
     Action::new("guest-debug", Ask::DebugOn, "the VMM debugs the guest (KVM_SET_GUEST_DEBUG)").undoing(Ask::DebugOff),
-    Action::new("smi", Ask::Smi, "a system-management interrupt, and RSM back to L2"),
+    Action::new("smi", Ask::Smi, "a system-management interrupt, and RSM back to L2").event(Event::Smi),
     Action::new("nmi", Ask::Nmi, "an NMI, which L2 handles").event(Event::Nmi),
     Action::new("init", Ask::Init, "an INIT signal, which exits to L1; the next walk").event(Event::Init),
     RUNNING_NARROW,

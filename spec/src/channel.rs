@@ -20,6 +20,9 @@ pub const DEVICE_PAGE: u64 = 0xfeb0_0000;
 /// The MAXPHYADDR of a guest that has a smaller one than the host.
 pub const NARROW: Maxphyaddr = 36;
 
+/// Physical address of a byte that is 0 when [`Ask::Smi`] is done, and that the handler of the SMI sets to 1.
+pub const SMI_HANDLED: u64 = 0x3_8010;
+
 /// What the guest can ask the VMM for. To *move* a vCPU: to save all of its state, and to go on with it in a
 /// new VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +58,7 @@ pub enum Ask {
     DebugOn = 14,
     /// Debug the guest no more.
     DebugOff = 15,
-    /// A system-management interrupt, whose handler is RSM alone.
+    /// A system-management interrupt, whose handler writes to [`SMI_HANDLED`] and goes back by RSM.
     Smi = 16,
     /// A non-maskable interrupt.
     Nmi = 17,

@@ -1,7 +1,7 @@
 //! What the guest asks the VMM for, see [`spec::channel`]: done, or refused with all as it was.
 
 use crate::vmm::kvm::host::Host;
-use crate::vmm::kvm::kicks::{Kicker, Kicks};
+use crate::vmm::kvm::kicks::{Kicker, Kicks, hold_signals};
 use crate::vmm::kvm::machine::{Machine, create_vm};
 use crate::vmm::kvm::state::{Failed, State};
 use crate::vmm::kvm::{KvmOptions, cpuid};
@@ -11,6 +11,7 @@ use kvm_bindings::{
 };
 use kvm_ioctls::VcpuFd;
 use spec::channel::{Ask, EVENT_ADDRESS, EVENT_PFEC, NARROW, Status, Step};
+use spec::outcome::RFLAGS_RF;
 
 /// The vector of #PF.
 const PAGE_FAULT: u8 = 14;
@@ -91,7 +92,11 @@ impl Machine {
     /// An INIT signal to the local APIC 0.
     fn init(&self) -> Result<(), Failed> {
         let message = kvm_msi { address_lo: MSI_TO_APIC_0, data: MSI_INIT, ..Default::default() };
-        self.vm.signal_msi(message).map_err(Failed::at(Step::Msi)).map(drop)
+        match self.vm.signal_msi(message).map_err(Failed::at(Step::Msi))? {
+            // No APIC took it.
+            0 => Err(Failed { step: Step::Msi, errno: 0 }),
+            _ => Ok(()),
+        }
     }
 
     /// Begins to signal this thread; the first so many signals move the vCPU.
@@ -107,7 +112,10 @@ impl Machine {
         let Some(kicks) = &mut self.kicks else { return };
         let Some(left) = kicks.moves.checked_sub(1) else { return };
         kicks.moves = left;
+        // A signal would make system calls of the move return early.
+        let held = hold_signals();
         let failed = self.relocate(Width::AtStart, None).err();
+        drop(held);
         if let (Some(kicks), Some(failed)) = (&mut self.kicks, failed) {
             kicks.moves = 0;
             kicks.failed = Some(failed);
@@ -128,8 +136,11 @@ impl Machine {
             events.exception_has_payload = 1;
             events.exception_payload = EVENT_ADDRESS;
         } else {
-            // As a VMM does that does not know of payloads: CR2 is written beforehand.
+            // As a VMM does that does not know of payloads: CR2 and RF are written beforehand.
             events.flags &= !KVM_VCPUEVENT_VALID_PAYLOAD;
+            let mut regs = self.vcpu.get_regs().map_err(Failed::at(Step::SaveVcpu))?;
+            regs.rflags |= RFLAGS_RF;
+            self.vcpu.set_regs(&regs).map_err(Failed::at(Step::RestoreVcpu))?;
             let mut sregs = self.vcpu.get_sregs().map_err(Failed::at(Step::SaveVcpu))?;
             sregs.cr2 = EVENT_ADDRESS;
             self.vcpu.set_sregs(&sregs).map_err(Failed::at(Step::RestoreVcpu))?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use vmm_sys_util::signal::{Killable, SIGRTMIN};
+use vmm_sys_util::signal::{Killable, SIGRTMIN, block_signal, unblock_signal};
 
 /// Between two signals.
 const PAUSE: Duration = Duration::from_micros(300);
@@ -27,6 +27,22 @@ pub struct Kicks {
 pub struct Kicker {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Holds back the signals to this thread until it goes out of scope.
+pub struct Held;
+
+/// Holds back the signals to this thread.
+pub fn hold_signals() -> Held {
+    // It fails if they are held back already, which is as well.
+    let _ = block_signal(SIGRTMIN());
+    Held
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = unblock_signal(SIGRTMIN());
+    }
 }
 
 struct Target(libc::pthread_t);

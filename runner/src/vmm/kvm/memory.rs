@@ -6,17 +6,21 @@
 
 use crate::vmm::Unavailable;
 use crate::vmm::kvm::state::Failed;
-use kvm_bindings::{KVM_MEM_LOG_DIRTY_PAGES, kvm_userspace_memory_region};
+use kvm_bindings::{KVM_CAP_MULTI_ADDRESS_SPACE, KVM_MEM_LOG_DIRTY_PAGES, kvm_userspace_memory_region};
 use kvm_ioctls::VmFd;
-use spec::channel::Step;
+use spec::channel::{SMI_HANDLED, Step};
 use std::fs::File;
 use std::io;
 use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
 const SLOT: u32 = 0;
+/// The same memory for system-management mode: a slot of address space 1.
+const SMM_SLOT: u32 = 1 << 16;
 /// SMBASE at reset, and where in it the handler begins. SDM vol. 3C, section 34.4, "SMRAM".
 const SMI_HANDLER: u64 = 0x3_0000 + 0x8000;
-const RSM: [u8; 2] = [0x0f, 0xaa];
+/// `mov byte ptr cs:[0x8010], 1; rsm`, in 16-bit code; up to the byte that is written, which is 0.
+const SMI_CODE: [u8; 17] = [0x2e, 0xc6, 0x06, 0x10, 0x80, 0x01, 0x0f, 0xaa, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const _: () = assert!(SMI_HANDLER + SMI_CODE.len() as u64 - 1 == SMI_HANDLED);
 
 /// The RAM.
 pub struct Memory {
@@ -71,9 +75,14 @@ impl Memory {
             memory_size,
             userspace_addr: address as u64,
         };
-        // SAFETY: the range is nothing, or one mapping of exactly that size that `self` owns, and `Machine` drops
-        // the memory after the vCPU and the VM; it is accessed by raw volatile copies only, never by references.
-        unsafe { vm.set_user_memory_region(region) }.map_err(Failed::at(Step::Memory))
+        let smm = vm.check_extension_raw(KVM_CAP_MULTI_ADDRESS_SPACE.into()) > 1;
+        for slot in [SLOT, SMM_SLOT].into_iter().take(1 + usize::from(smm)) {
+            let region = kvm_userspace_memory_region { slot, ..region };
+            // SAFETY: the range is nothing, or one mapping of exactly that size that `self` owns, and `Machine` drops
+            // the memory after the vCPU and the VM; it is accessed by raw volatile copies only, never by references.
+            unsafe { vm.set_user_memory_region(region) }.map_err(Failed::at(Step::Memory))?;
+        }
+        Ok(())
     }
 
     fn address(&self) -> Result<*mut u8, Failed> {
@@ -101,12 +110,12 @@ impl Memory {
         Err(Failed { step: Step::DropPages, errno: io::Error::last_os_error().raw_os_error().unwrap_or_default() })
     }
 
-    /// Puts RSM where a system-management interrupt goes.
+    /// Puts the handler where a system-management interrupt goes.
     ///
     /// # Errors
     /// There is too little memory.
     pub fn write_smi_handler(&self) -> Result<(), Failed> {
         let failed = |_| Failed { step: Step::Smi, errno: libc::EFAULT };
-        self.map.write_slice(&RSM, GuestAddress(SMI_HANDLER)).map_err(failed)
+        self.map.write_slice(&SMI_CODE, GuestAddress(SMI_HANDLER)).map_err(failed)
     }
 }
