@@ -1,7 +1,7 @@
 //! The port to a VMM that knows maskmatch, see [`spec::channel`].
 #![allow(unsafe_code, reason = "I/O ports")]
 
-use spec::channel::{ACTION_REARM_DIRTY_LOG, PORT, SIGNATURE};
+use spec::channel::{Ask, PORT, SIGNATURE, STATUS_PORT, Status};
 use x86_64::instructions::port::Port;
 
 /// Whether the VMM answers on the channel.
@@ -10,8 +10,12 @@ pub fn present() -> bool {
     unsafe { Port::<u32>::new(PORT).read() == SIGNATURE }
 }
 
-/// Makes the VMM track writes anew.
-pub fn rearm_dirty_log() {
-    // SAFETY: as in `present`; a VMM that does not know the port ignores what is written.
-    unsafe { Port::<u32>::new(PORT).write(ACTION_REARM_DIRTY_LOG) }
+/// Asks the VMM for something, and says what became of it.
+pub fn ask(ask: Ask) -> Status {
+    // SAFETY: as in `present`; a VMM that does not know the port ignores what is written. Whatever is asked
+    // for, the VMM keeps the guest's memory and registers as they are.
+    unsafe {
+        Port::<u32>::new(PORT).write(ask.code());
+        Status::from_word(Port::<u32>::new(STATUS_PORT).read())
+    }
 }

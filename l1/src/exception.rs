@@ -1,7 +1,9 @@
-//! Exceptions in L1: each ends the log with an error record instead of a triple fault.
+//! Exceptions in L1: each ends the log with an error record instead of a triple fault, but for page faults
+//! that [`crate::own`] provokes, which are noted there.
 #![allow(unsafe_code, reason = "loads descriptor tables; the stubs are assembly")]
 
 use core::arch::global_asm;
+use core::mem::offset_of;
 
 use x86_64::VirtAddr;
 use x86_64::instructions::tables::load_tss;
@@ -14,6 +16,7 @@ use x86_64::structures::tss::TaskStateSegment;
 use crate::boot::{CODE_SELECTOR, DATA_SELECTOR, TSS_SELECTOR};
 use crate::global::Global;
 use crate::output::{self, log};
+use crate::own::{FAULTS, Faults};
 
 const VECTORS: usize = 32;
 const STACK_SIZE: usize = 8 * 1024;
@@ -70,7 +73,29 @@ global_asm!(
         .set l1_vector, l1_vector + 1
     .endr
     l1_exception_common:
-        cld
+        # On the stack: vector, error code, RIP, CS, RFLAGS, RSP, SS.
+        cmp qword ptr [rsp], {page_fault}
+        jne 1f
+        cmp qword ptr [rip + {faults} + {resume}], 0
+        je 1f
+        mov [rip + {faults} + {saved}], rax
+        mov rax, [rsp + 8]
+        mov [rip + {faults} + {last}], rax
+        mov rax, cr2
+        mov [rip + {faults} + {last} + 8], rax
+        mov rax, [rsp + 16]
+        mov [rip + {faults} + {last} + 16], rax
+        mov rax, [rsp + 24]
+        mov [rip + {faults} + {last} + 24], rax
+        mov rax, [rsp + 32]
+        mov [rip + {faults} + {last} + 32], rax
+        inc qword ptr [rip + {faults} + {count}]
+        mov rax, [rip + {faults} + {resume}]
+        mov [rsp + 16], rax
+        mov rax, [rip + {faults} + {saved}]
+        add rsp, 16
+        iretq
+    1:  cld
         mov rdi, rsp
         and rsp, -16
         call {handler}
@@ -80,6 +105,12 @@ global_asm!(
     vectors = const VECTORS,
     with_error_code = const WITH_ERROR_CODE,
     handler = sym handler,
+    page_fault = const 14,
+    faults = sym FAULTS,
+    resume = const offset_of!(Faults, resume),
+    count = const offset_of!(Faults, count),
+    last = const offset_of!(Faults, last),
+    saved = const offset_of!(Faults, saved),
 );
 
 unsafe extern "C" {

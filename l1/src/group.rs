@@ -4,6 +4,7 @@ use core::fmt;
 
 use crc::Digest;
 use spec::case::{Case, Probe};
+use spec::channel::Status;
 use spec::deviation::{Deviation, Deviations};
 use spec::filter::Filter;
 use spec::group::Group;
@@ -18,15 +19,17 @@ use spec::scene::{Act, Scene};
 use spec::setting::BASE;
 use spec::stimulus::Stimulus;
 
+use crate::action::Acting;
 use crate::cpu::Cpu;
 use crate::guest::Guest;
 use crate::host::{FreshMemory, Pages};
 use crate::judge::Judge;
 use crate::loader::Boot;
 use crate::output::log;
+use crate::own;
 use crate::stage::Stage;
 use crate::vmx::Vmx;
-use crate::walk::{Broken, EntryFailed, Walker};
+use crate::walk::{Broken, EntryFailed, Walked, Walker};
 
 /// Filters between two heartbeats.
 const HEARTBEAT: usize = 64;
@@ -42,6 +45,8 @@ pub enum Failed {
     NoSuchStimulus,
     /// The VM entry failed.
     Entry(EntryFailed),
+    /// The VMM does not give the guest its first state back.
+    Ask(Status),
 }
 
 impl fmt::Display for Failed {
@@ -50,6 +55,7 @@ impl fmt::Display for Failed {
             Self::NoSuchGroup => f.write_str("the option filter= selects no group; `maskmatch list` shows them"),
             Self::NoSuchStimulus => f.write_str("the option case= names an access that this CPU cannot make"),
             Self::Entry(failed) => failed.fmt(f),
+            Self::Ask(status) => write!(f, "the guest does not get its first state back: {status}"),
         }
     }
 }
@@ -140,7 +146,7 @@ impl Machine<'_> {
                 };
                 let access = only.and_then(|case| match case.probe {
                     Probe::Host(access) => Some(access),
-                    Probe::Stimulus(_) | Probe::Scene(_) => None,
+                    Probe::Stimulus(_) | Probe::Own(_) | Probe::Event | Probe::Scene(_) => None,
                 });
                 started = tsc();
                 self.each_filter(group, only, filters, |walker, memory, filter| {
@@ -151,8 +157,35 @@ impl Machine<'_> {
                 started = tsc();
                 self.play(act, environment, only, &mut tried)?;
             }
+            Group::Action(action) => {
+                let (stimulus, own) = match only.map(|case| case.probe) {
+                    Some(Probe::Stimulus(stimulus)) => (Some(stimulus), None),
+                    Some(Probe::Own(stimulus)) => (None, Some(stimulus)),
+                    Some(Probe::Host(_) | Probe::Event | Probe::Scene(_)) | None => (None, None),
+                };
+                let mut acting = match Acting::new(action, stimulus, &mut self.walker, self.options.known) {
+                    Ok(acting) => acting,
+                    Err(reason) => {
+                        log().skip(number, &group, &reason);
+                        return Ok(());
+                    }
+                };
+                if acting.is_empty() {
+                    return Err(Failed::NoSuchStimulus);
+                }
+                started = tsc();
+                self.each_filter(group, only, filters, |walker, _, filter| {
+                    tried.acted_walk(filter, &mut acting, own, stimulus.is_some(), walker)
+                })?;
+                if let Err(status) = acting.end(self.cpu) {
+                    return Err(Failed::Ask(status));
+                }
+            }
         }
-        tried.counts.tsc = tsc().wrapping_sub(started);
+        // The TSC need not go on across a move to a new VM.
+        if !matches!(group, Group::Action(_)) {
+            tried.counts.tsc = tsc().wrapping_sub(started);
+        }
         tried.log(number, &mut self.told);
         Ok(())
     }
@@ -250,7 +283,13 @@ impl Tried {
             self.broken(filter, broken, judge.len());
             return walker.restart();
         }
-        let (tally, as_known) = judge.walk(filter, &walked, |stimulus, want, got| {
+        self.judged(filter, &walked, judge);
+        Ok(())
+    }
+
+    /// Judges a complete walk.
+    fn judged(&mut self, filter: Filter, walked: &Walked<'_>, judge: &mut Judge) {
+        let (tally, as_known) = judge.walk(filter, walked, |stimulus, want, got| {
             self.not_right(filter, Probe::Stimulus(*stimulus), want, got);
         });
         if as_known && self.known.contains(Deviation::Rf0) {
@@ -263,6 +302,61 @@ impl Tried {
             self.suspects.observe(filter, self.before, tally.seen, tally.exited);
         }
         self.before = filter;
+    }
+
+    /// One walk behind a host action, and L1's own page faults behind that. `own` is one of these, if no other
+    /// is wanted; with `l2_alone` none is.
+    fn acted_walk(
+        &mut self,
+        filter: Filter,
+        acting: &mut Acting,
+        own: Option<Stimulus>,
+        l2_alone: bool,
+        walker: &mut Walker,
+    ) -> Result<(), EntryFailed> {
+        self.counts.cases += acting.len() as u64;
+        if let Err(status) = acting.before(walker) {
+            self.broken(filter, Broken::Refused(status), acting.len());
+            return Ok(());
+        }
+        let made = acting.act(filter, walker)?;
+        if let Some(refusal) = made.refusal {
+            log().note(&format_args!("{}: L0 refuses the change, as it may: {refusal}", self.group));
+        }
+        if let Some(broken) = made.broken {
+            self.broken(filter, broken, acting.len());
+            return walker.restart();
+        }
+        if made.walked {
+            let walked = walker.last();
+            if let Some((want, got)) = acting.event(filter, &walker.guest().header, &walked) {
+                self.counts.cases += 1;
+                if want != got {
+                    self.not_right(filter, Probe::Event, &want, &got);
+                }
+            }
+            let walked = walked.behind_event(acting.cr2(filter));
+            self.judged(filter, &walked, acting.judge());
+        } else {
+            acting.between(walker);
+            let walked = walker.walk(filter)?;
+            if let Some(broken) = walked.broken {
+                self.broken(filter, broken, acting.len());
+                return walker.restart();
+            }
+            self.judged(filter, &walked, acting.judge());
+        }
+        if !l2_alone {
+            own::check(acting.maxphyaddr(), &walker.guest().header, own, |stimulus, want, got| {
+                self.counts.cases += 1;
+                if got != want {
+                    self.not_right(filter, Probe::Own(*stimulus), want, got);
+                }
+            });
+        }
+        if let Err(status) = acting.undo() {
+            self.broken(filter, Broken::Refused(status), acting.len());
+        }
         Ok(())
     }
 
@@ -338,7 +432,7 @@ impl Tried {
     /// Logs the result. A known deviation's reason is told once a log.
     fn log(&mut self, number: usize, told: &mut Deviations) {
         self.counts.digest = self.digest.clone().finalize();
-        if self.counts.failed > 0 && matches!(self.group, Group::Filter { .. }) {
+        if self.counts.failed > 0 && !matches!(self.group, Group::Host(_)) {
             log().cause(&self.group, &self.suspects);
         }
         for deviation in self.known.iter() {

@@ -6,7 +6,7 @@ use core::ptr;
 use spec::layout::{
     Control, FETCHED_CODE, FRAME_CODE, FRAME_DATA, FRAME_PART, Header, L2_BASE, L2_SIZE, MAX_SLOTS, Shared, Slot, TOKEN,
 };
-use spec::paging::Mode;
+use spec::paging::{Maxphyaddr, Mode};
 use spec::setting::BASE;
 use spec::stimulus::LOOPS;
 use x86_64::registers::control::{Cr0, Cr3, Cr4};
@@ -31,7 +31,7 @@ static IMAGE_MEMORY: Global<ImageMemory> = Global::new(ImageMemory([0; L2_SIZE])
 static SCRATCH_FRAME: Global<Frame> = Global::new(Frame([0; 512]));
 static FRAME: Global<Frame> = Global::new(Frame([0; 512]));
 static SHARED: Global<Shared> = Global::new(Shared {
-    control: Control { walk: 0, unexpected: 0, counts: [0; LOOPS] },
+    control: Control { walk: 0, unexpected: 0, counts: [0; LOOPS], ask: 0, status: 0, nmis: 0 },
     slots: [Slot::new(0); MAX_SLOTS],
 });
 const CR0_WP: u64 = 1 << 16;
@@ -220,6 +220,11 @@ fn fill_frame() {
             frame.add(part + FRAME_DATA as usize).cast::<u64>().write_unaligned(TOKEN);
         }
     }
+}
+
+/// Gives the pages under test the reserved address bits of another MAXPHYADDR. L2 does not run.
+pub fn relay_pages(maxphyaddr: Maxphyaddr) {
+    paging::relay(FRAME.get() as u64, maxphyaddr);
 }
 
 /// The shared area. L2 writes it while L1 waits in `entry::enter`, so it is only read and written by copies.

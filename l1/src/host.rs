@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use spec::channel::DEVICE_PAGE;
+use spec::channel::{Ask, DEVICE_PAGE};
 use spec::host::{HostAccess, Round, Wish};
 use spec::layout::TOKEN;
 use spec::outcome::Observed;
@@ -149,7 +149,8 @@ impl Pages {
         self.laid[len..].fill(None);
         walker.prepare(mode, addresses[..len].iter().copied());
         if self.wish == Wish::Dirty {
-            channel::rearm_dirty_log();
+            // If KVM refuses, nothing is tracked, which no guest can tell from tracking that does not show.
+            channel::ask(Ask::RearmDirtyLog);
         }
         len
     }

@@ -143,7 +143,7 @@ impl Judge {
         let wanted = filter.basic_exits();
         let mut exits = walked.exits.iter();
         let mut slot = walk::slots().cast_const();
-        let mut cr2 = CR2_AT_START;
+        let mut cr2 = walked.cr2;
         let mut delivered = 0;
         let mut difference = Difference::none();
         for prepared in &mut *self.prepared {
@@ -179,7 +179,7 @@ impl Judge {
     ) -> Tally {
         let mut tally = Tally { seen: self.seen, ..Tally::default() };
         let mut exits = walked.exits.iter().peekable();
-        let mut cr2 = CR2_AT_START;
+        let mut cr2 = walked.cr2;
         for (at, prepared) in self.prepared.iter().enumerate() {
             // SAFETY: there are as many slots as stimuli, and L2 does not run.
             let slot = unsafe { &*walk::slots().add(at) };

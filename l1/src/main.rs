@@ -7,6 +7,7 @@
 #![no_std]
 #![no_main]
 
+mod action;
 mod boot;
 mod builtins;
 mod channel;
@@ -20,6 +21,7 @@ mod host;
 mod judge;
 mod loader;
 mod output;
+mod own;
 mod paging;
 mod power;
 mod serial;

@@ -6,7 +6,7 @@
 use core::ptr;
 
 use spec::layout::{
-    HOST_BASE, Header, L2_BASE, L2_SIZE, SCRATCH, SHARED_SUPERVISOR, SHARED_USER, Shared, TEST_PML4_INDEX,
+    HOST_BASE, Header, L2_BASE, L2_SIZE, MAX_PAGES, SCRATCH, SHARED_SUPERVISOR, SHARED_USER, Shared, TEST_PML4_INDEX,
 };
 use spec::page::{PAGES, good};
 use spec::paging::{Entry, Level, Maxphyaddr};
@@ -100,12 +100,30 @@ pub fn build(memory: Memory, l2: &Header, maxphyaddr: Maxphyaddr) -> u64 {
         tables.shared_supervisor.0[index(SHARED_SUPERVISOR + page, 12)] = (memory.shared + page) | SUPERVISOR;
     }
 
+    lay_pages(tables, memory.frame, maxphyaddr);
+    ptr::from_ref(&tables.root) as u64
+}
+
+/// Lays the pages under test anew, for another MAXPHYADDR.
+pub fn relay(frame: u64, maxphyaddr: Maxphyaddr) {
+    // SAFETY: L2 does not run; nothing else refers to the tables.
+    lay_pages(unsafe { &mut *TABLES.get() }, frame, maxphyaddr);
+}
+
+/// The PML4 entries of the region under test.
+pub fn test_region() -> [u64; MAX_PAGES + 1] {
+    // SAFETY: nothing else refers to the tables.
+    let root = unsafe { &(*TABLES.get()).root };
+    core::array::from_fn(|index| root.0[TEST_PML4_INDEX + index])
+}
+
+fn lay_pages(tables: &mut Tables, frame: u64, maxphyaddr: Maxphyaddr) {
     // The good walk, and for each page the one entry that differs; behind it the good walk goes on.
     let next = [
         ptr::from_ref(&tables.test_pdpt) as u64,
         ptr::from_ref(&tables.test_pd) as u64,
         ptr::from_ref(&tables.test_pt) as u64,
-        memory.frame,
+        frame,
     ];
     let mut entry_at = |level: Level, index: usize, flags: u64| match level {
         Level::Pml4e => tables.root.0[TEST_PML4_INDEX + index] = next[0] | flags,
@@ -119,7 +137,6 @@ pub fn build(memory: Memory, l2: &Header, maxphyaddr: Maxphyaddr) -> u64 {
     for (number, page) in PAGES.iter().enumerate().filter(|(_, page)| page.exists(maxphyaddr)) {
         entry_at(page.level, number + 1, page.entry(maxphyaddr));
     }
-    ptr::from_ref(&tables.root) as u64
 }
 
 /// Maps a physical page of `spec::host` for a slot, and behind it the frame with code to come back.

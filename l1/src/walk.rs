@@ -5,9 +5,11 @@ use core::arch::asm;
 use core::fmt;
 use core::ptr;
 
+use spec::action::{Event, Then};
+use spec::channel::{Ask, SMI_HANDLED, Status};
 use spec::filter::{EXCEPTION_BITMAP_PF, Filter};
-use spec::layout::{Control, ExitRecord, SCRATCH, SCRATCH_SIZE, SHARED_SUPERVISOR, SHARED_USER, Slot};
-use spec::outcome::{RFLAGS_AC, WALK_RFLAGS};
+use spec::layout::{Control, EVENT_SLOT, ExitRecord, SCRATCH, SCRATCH_SIZE, SHARED_SUPERVISOR, SHARED_USER, Slot};
+use spec::outcome::{Observed, RFLAGS_AC, WALK_RFLAGS};
 use spec::paging::{Mode, Privilege};
 use spec::setting::BASE;
 use spec::stimulus::LOOPS;
@@ -17,6 +19,8 @@ use crate::vmx::{Field, VmFail, Vmx, entry, vmread, vmwrite};
 
 /// The basic exit reason of VMCALL. SDM vol. 3D, appendix C, "VMX Basic Exit Reasons".
 const REASON_VMCALL: u64 = 18;
+/// The basic exit reason of an INIT signal.
+const REASON_INIT: u64 = 3;
 /// What CR2 holds at the start of each walk: no page under test is there.
 pub const CR2_AT_START: u64 = 0x0c2;
 
@@ -27,6 +31,10 @@ pub enum Broken {
     Vector(u64),
     /// L2 exited for another reason than a #PF or its VMCALL; reason and qualification.
     Reason(u64, u64),
+    /// L2 did not get from the VMM what it asked for, and walked no slot.
+    Refused(Status),
+    /// An INIT signal was to end the walk, and did not.
+    NoInit,
 }
 
 impl fmt::Display for Broken {
@@ -36,7 +44,16 @@ impl fmt::Display for Broken {
             Self::Reason(reason, qualification) => {
                 write!(f, "unexpected-exit,reason={reason:x},qual={qualification:x}")
             }
+            Self::NoInit => f.write_str("no-exit-by-init"),
+            Self::Refused(status) => write!(f, "refused,status={:x}", status.word()),
         }
+    }
+}
+
+impl Broken {
+    /// Whether an INIT signal ended it.
+    pub fn is_init(self) -> bool {
+        matches!(self, Self::Reason(REASON_INIT, _))
     }
 }
 
@@ -71,6 +88,8 @@ pub struct Walker {
 pub struct Walked<'a> {
     /// The walk's number: what its writes wrote.
     pub number: u64,
+    /// What CR2 held before the first access.
+    pub cr2: u64,
     /// Exits by exception in their order.
     pub exits: &'a [ExitRecord],
     /// Why it is not complete.
@@ -114,21 +133,50 @@ impl Walker {
             unsafe { (&raw mut (*shared).slots[at]).write(Slot::new(address)) };
         }
         // SAFETY: L2 does not run.
-        unsafe { (&raw mut (*shared).control).write(Control { walk: 0, unexpected: 0, counts }) };
+        unsafe {
+            (&raw mut (*shared).control).write(Control { walk: 0, unexpected: 0, counts, ask: 0, status: 0, nmis: 0 });
+        };
     }
 
     /// Lets L2 walk all slots under a filter.
     pub fn walk(&mut self, filter: Filter) -> Result<Walked<'_>, EntryFailed> {
+        self.walk_asking(filter, None)
+    }
+
+    /// Lets L2 ask the VMM for something and then walk all slots under a filter.
+    pub fn walk_asking(&mut self, filter: Filter, ask: Option<Ask>) -> Result<Walked<'_>, EntryFailed> {
         self.set_filter(filter);
         self.number += 1;
         let number = SCRATCH + self.number % SCRATCH_SIZE;
         vmwrite(Field::GuestRip, self.guest.header.walk);
         vmwrite(Field::GuestRflags, WALK_RFLAGS | if self.mode.ac { RFLAGS_AC } else { 0 });
+        // SAFETY: computes an address.
+        let control = unsafe { &raw mut (*shared()).control };
         // SAFETY: L2 does not run.
-        unsafe { (&raw mut (*shared()).control.walk).write_volatile(number) };
+        unsafe {
+            (&raw mut (*control).walk).write_volatile(number);
+            (&raw mut (*control).ask).write_volatile(ask.map_or(0, Ask::code).into());
+            (&raw mut (*control).status).write_volatile(0);
+        }
         write_cr2(CR2_AT_START);
-        let exits = entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
-        Ok(Walked { number, exits, broken: how_it_ended() })
+        entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
+        Ok(self.last())
+    }
+
+    /// The last walk.
+    pub fn last(&self) -> Walked<'_> {
+        let number = SCRATCH + self.number % SCRATCH_SIZE;
+        Walked { number, cr2: CR2_AT_START, exits: entry::exits(&self.vmx.vmcs), broken: how_it_ended() }
+    }
+
+    /// Writes to vmcs12 what is there already.
+    pub fn rewrite(&self, then: Then) {
+        let Some(filter) = self.filter else { return };
+        match then {
+            Then::SameWalk | Then::NextEntry => {}
+            Then::WriteBitmap => vmwrite(Field::ExceptionBitmap, bitmap(filter)),
+            Then::WriteMask => vmwrite(Field::PfecMask, filter.mask.into()),
+        }
     }
 
     /// Puts L2 back to its start: after a broken walk its registers are not known.
@@ -153,7 +201,7 @@ impl Walker {
     fn set_filter(&mut self, filter: Filter) {
         let old = self.filter.replace(filter);
         if old.is_none_or(|old| old.eb_pf != filter.eb_pf) {
-            vmwrite(Field::ExceptionBitmap, if filter.eb_pf { EXCEPTION_BITMAP_PF.into() } else { 0 });
+            vmwrite(Field::ExceptionBitmap, bitmap(filter));
         }
         if old.is_none_or(|old| old.mask != filter.mask) {
             vmwrite(Field::PfecMask, filter.mask.into());
@@ -162,6 +210,11 @@ impl Walker {
             vmwrite(Field::PfecMatch, filter.matching.into());
         }
     }
+}
+
+/// The exception bitmap of a filter.
+fn bitmap(filter: Filter) -> u64 {
+    if filter.eb_pf { EXCEPTION_BITMAP_PF.into() } else { 0 }
 }
 
 /// The slots. L2 fills them while L1 waits in `entry::enter`.
@@ -174,6 +227,45 @@ pub fn slots() -> *mut Slot {
 pub fn result_at(at: usize) -> *mut u64 {
     // SAFETY: computes an address, reads nothing; callers have a stimulus for the slot.
     unsafe { &raw mut (*slots().add(at)).result }
+}
+
+/// What was seen of an event that came while L2 asked the VMM for something.
+pub fn observed_event(walked: &Walked<'_>, event: Event) -> Observed {
+    // SAFETY: L2 does not run; the slot is its own; low memory is L1's to read.
+    let (slot, nmis, smi) = unsafe {
+        (
+            slots().add(EVENT_SLOT).read_volatile(),
+            (&raw const (*shared()).control.nmis).read_volatile(),
+            (SMI_HANDLED as *const u8).read_volatile(),
+        )
+    };
+    let address = slot_address(EVENT_SLOT, Privilege::Supervisor);
+    let mut exits = walked.exits.iter().filter(|record| record.slot == address);
+    let exit = exits.next_back().map(|record| record.exit);
+    Observed {
+        exits: exits.count() as u64 + u64::from(exit.is_some()),
+        exit,
+        deliveries: slot.faults,
+        delivery: (slot.faults != 0).then_some(slot.delivery),
+        executed: match event {
+            Event::Nmi => nmis == 1,
+            Event::Smi => smi == 1 && nmis == 0,
+            Event::Fault | Event::FaultInDelivery | Event::Init => nmis != 0,
+        },
+    }
+}
+
+impl Walked<'_> {
+    /// The walk's own part: without the exit of an event that came while L2 asked for it, and with the CR2 that
+    /// the event left.
+    pub fn behind_event(self, cr2: u64) -> Self {
+        let event = slot_address(EVENT_SLOT, Privilege::Supervisor);
+        let exits = match self.exits {
+            [first, rest @ ..] if first.slot == event => rest,
+            all => all,
+        };
+        Walked { cr2, exits, ..self }
+    }
 }
 
 /// The address of a slot as L2 has it in RSI for an access of this privilege.
@@ -192,7 +284,13 @@ fn how_it_ended() -> Option<Broken> {
     }
     // SAFETY: L2 does not run.
     let unexpected = unsafe { ptr::read_volatile(&raw const (*shared()).control.unexpected) };
-    (unexpected != 0).then_some(Broken::Vector(unexpected & 0xff))
+    // SAFETY: L2 does not run.
+    let status = unsafe { ptr::read_volatile(&raw const (*shared()).control.status) };
+    match (unexpected, Status::from_word(status as u32)) {
+        (0, Status::Done) => None,
+        (0, status) => Some(Broken::Refused(status)),
+        (vector, _) => Some(Broken::Vector(vector & 0xff)),
+    }
 }
 
 /// Writes CR2.

@@ -25,10 +25,11 @@ enum Ist {
     PageFault,
     Back,
     Unexpected,
+    Nmi,
 }
 
 #[repr(C, align(16))]
-struct Stacks([[u8; STACK]; 3]);
+struct Stacks([[u8; STACK]; 4]);
 
 struct Tables {
     gdt: GlobalDescriptorTable,
@@ -71,6 +72,7 @@ extern "C" fn l2_load_tables() {
             let handler = VirtAddr::new(walk::unexpected_handler(vector));
             set_gate(&mut tables.idt, vector, handler, Ist::Unexpected, PrivilegeLevel::Ring0);
         }
+        set_gate(&mut tables.idt, 2, VirtAddr::new(walk::nmi_handler()), Ist::Nmi, PrivilegeLevel::Ring0);
         set_gate(&mut tables.idt, 14, VirtAddr::new(walk::page_fault_handler()), Ist::PageFault, PrivilegeLevel::Ring0);
         set_gate(&mut tables.idt, BACK_VECTOR, VirtAddr::new(walk::back_handler()), Ist::Back, PrivilegeLevel::Ring3);
         tables.idt.load_unsafe();

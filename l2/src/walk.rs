@@ -7,19 +7,22 @@
 //! | RBX | the token |
 //! | RBP | the walk's number |
 //! | RCX | slots left in this loop |
+//! | RDX | the VMM's port, before the first access alone |
 //! | RDI | the address to access |
 //! | RSI | the slot |
 //! | R14 | the shared area |
 //! | R15 | where to go on behind the access |
 //! | R8, R9 | the handlers' |
 //!
-//! RFLAGS stay as L1 set them through the whole walk (LEA, LOOP and MOV change none), so that what a
+//! RFLAGS stay as L1 set them through the whole walk (LEA, LOOP, MOV, IN and OUT change none), so that what a
 //! fault saves of them can be compared.
 #![allow(unsafe_code, reason = "the walk is assembly")]
 
 use core::arch::{asm, global_asm};
+use core::mem::offset_of;
 
-use spec::layout::{Control, Header, SHARED_SUPERVISOR, SHARED_SUPERVISOR_BIT, SHARED_USER, TOKEN};
+use spec::channel::{PORT, STATUS_PORT};
+use spec::layout::{Control, EVENT_SLOT, Header, SHARED_SUPERVISOR, SHARED_SUPERVISOR_BIT, SHARED_USER, Slot, TOKEN};
 
 use crate::tables::BACK_VECTOR;
 
@@ -61,6 +64,7 @@ global_asm!(
         .quad l2_super_read4_resume, l2_super_write4_resume
         .quad l2_user_read_resume, l2_user_write_resume, l2_user_fetch_resume
         .quad l2_user_read4_resume, l2_user_write4_resume
+        .quad l2_asked
         .quad {user_cs}, {supervisor_cs}
 
     .section .text.walk, "ax"
@@ -76,7 +80,26 @@ global_asm!(
         mov r14d, {shared_supervisor}
         mov rbp, [r14]
         movabs rbx, {token}
-        lea rsi, [r14 + {control}]
+        # What the VMM is to do, if anything. If it does not, there is no walk.
+        mov rcx, [r14 + {ask}]
+        jrcxz 1f
+        # A fault that comes with it is noted in a slot of its own, and goes on here.
+        lea rsi, [r14 + {event_slot}]
+        mov qword ptr [rsi + 16], 0
+        mov qword ptr [r14 + {nmis}], 0
+        lea r15, [rip + l2_asked]
+        mov edx, {port}
+        mov eax, ecx
+        out dx, eax
+    l2_asked:
+        mov edx, {status_port}
+        in eax, dx
+        mov [r14 + {status}], rax
+        mov ecx, eax
+        jrcxz 1f
+        vmcall
+        ud2
+    1:  lea rsi, [r14 + {control}]
         l2_loop super, read, 0, mov rax, [rdi]
         l2_loop super, write, 1, mov [rdi], rax
         l2_loop super, fetch, 2, jmp rdi
@@ -116,6 +139,13 @@ global_asm!(
         mov [rsp], r15
         iretq
 
+    .globl l2_nmi
+    l2_nmi:
+        mov r9d, {shared_supervisor}
+        # Flags are IRET's to restore.
+        inc qword ptr [r9 + {nmis}]
+        iretq
+
     # One entry of 16 bytes for each vector.
     .balign 16
     .globl l2_unexpected
@@ -151,6 +181,12 @@ global_asm!(
     "#,
     magic = const Header::MAGIC,
     control = const size_of::<Control>(),
+    ask = const offset_of!(Control, ask),
+    status = const offset_of!(Control, status),
+    nmis = const offset_of!(Control, nmis),
+    event_slot = const size_of::<Control>() + EVENT_SLOT * size_of::<Slot>(),
+    port = const PORT,
+    status_port = const STATUS_PORT,
     user_cs = const USER_CS,
     user_ss = const USER_SS,
     supervisor_cs = const SUPERVISOR_CS,
@@ -164,6 +200,7 @@ global_asm!(
 unsafe extern "C" {
     fn l2_page_fault();
     fn l2_back();
+    fn l2_nmi();
     fn l2_unexpected();
 }
 
@@ -175,6 +212,11 @@ pub fn page_fault_handler() -> u64 {
 /// The handler of the software interrupt by which user mode comes back.
 pub fn back_handler() -> u64 {
     l2_back as *const () as u64
+}
+
+/// The handler of NMIs.
+pub fn nmi_handler() -> u64 {
+    l2_nmi as *const () as u64
 }
 
 /// The handler of a vector below 32 that L2 does not expect.

@@ -4,16 +4,18 @@
 
 use std::fmt::Write;
 
+use spec::action::{Action, Event};
 use spec::case::{Case, Probe};
+use spec::channel::{EVENT_ADDRESS, EVENT_PFEC};
 use spec::filter::Filter;
 use spec::group::Group;
 use spec::host::{HostAccess, Round};
 use spec::hypothesis::Hypothesis;
-use spec::outcome::{INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF, WALK_RFLAGS};
+use spec::outcome::{INTERRUPTION_INFO_PF, Outcome, RFLAGS_AC, RFLAGS_RF, WALK_RFLAGS};
 use spec::page::{self, PAGES};
 use spec::paging::{Access, Level, Maxphyaddr, Privilege};
 use spec::pfec::Pfec;
-use spec::setting::Setting;
+use spec::setting::{BASE, Setting};
 use spec::stimulus::Stimulus;
 
 use crate::cli::ExplainArgs;
@@ -43,18 +45,96 @@ pub fn text(case: &Case, maxphyaddr: Maxphyaddr) -> String {
             rule(&mut text, case.filter, pfec);
             outcome(&mut text, case.filter, &stimulus, setting, pfec);
         }
+        (Group::Action(action), Probe::Stimulus(stimulus)) => {
+            host_action(&mut text, action);
+            access(&mut text, &stimulus, BASE, maxphyaddr);
+            fault(&mut text, case, pfec);
+            rule(&mut text, case.filter, pfec);
+            outcome(&mut text, case.filter, &stimulus, BASE, pfec);
+        }
+        (Group::Action(action), Probe::Own(stimulus)) => {
+            host_action(&mut text, action);
+            own(&mut text, &stimulus, maxphyaddr, pfec);
+        }
+        (Group::Action(action), Probe::Event) => {
+            host_action(&mut text, action);
+            event(&mut text, action, case.filter);
+        }
         (group, Probe::Host(access)) => host(&mut text, group, access, case.filter),
         (Group::Scene { environment, .. }, Probe::Scene(scene)) => {
             scene::explain(&mut text, scene, environment, case.filter, maxphyaddr);
         }
         // No id leads here: a group's accesses are of its own kind.
-        (Group::Host(_) | Group::Scene { .. }, Probe::Stimulus(_)) | (_, Probe::Scene(_)) => {}
+        (Group::Host(_) | Group::Scene { .. }, Probe::Stimulus(_))
+        | (Group::Host(_) | Group::Filter { .. } | Group::Scene { .. }, Probe::Own(_) | Probe::Event)
+        | (_, Probe::Scene(_)) => {}
     }
-    if let Some(pfec) = pfec {
+    if let (Some(pfec), Probe::Stimulus(_)) = (pfec, case.probe) {
         catches(&mut text, case.filter, pfec);
     }
     let _ = writeln!(text, "\nRun it: maskmatch replay {case}");
     text
+}
+
+/// What the VMM does.
+fn host_action(text: &mut String, action: &Action) {
+    let _ = writeln!(text, "While L2 is active, the VMM acts: {}.", action.what);
+    if action.before != action.after {
+        let _ = writeln!(text, "The MAXPHYADDR below is the one behind the action.");
+    }
+    if action.may_be_refused() {
+        let _ = writeln!(text, "L0 may refuse it by EINVAL; then L2 walks with the MAXPHYADDR that it has.");
+    }
+    let _ = writeln!(text);
+}
+
+/// What comes to L2 with an action.
+fn event(text: &mut String, action: &Action, filter: Filter) {
+    let what = match action.event.map(|event| (event, event.outcome(filter, 0, 0, 0))) {
+        Some((Event::Nmi, _)) => {
+            "one NMI in L2's own handler: vmcs12 does not ask for NMI exits.\n  SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
+        }
+        Some((Event::Smi, _)) => {
+            "its handler runs once, and L2 goes on as if nothing had been.\n  \
+             SDM vol. 3C, 34.14 (Default Treatment of SMIs and SMM with VMX Operation and SMX Operation)"
+        }
+        Some((Event::Init, _)) => "a VM exit to L1.\n  SDM vol. 3C, 25.2 (Other Causes of VM Exits)",
+        Some((Event::FaultInDelivery, _)) => {
+            "the page fault in L2's own handler: no filter is asked about one that is being delivered.\n  \
+             SDM vol. 3C, 26.6.1 (Vectored-Event Injection)"
+        }
+        Some((Event::Fault, Outcome::Exit(_))) => {
+            "a VM exit by the page fault: L1's filter wants it.\n  SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
+        }
+        Some((Event::Fault, _)) => {
+            "the page fault in L2's own handler: L1's filter does not want it.\n  \
+             SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
+        }
+        None => "nothing.",
+    };
+    let _ = writeln!(text, "L1's filter: {filter}");
+    if matches!(action.event, Some(Event::Fault | Event::FaultInDelivery)) {
+        let _ = writeln!(text, "The page fault: error code {:#04x} at {EVENT_ADDRESS:#x}.", EVENT_PFEC.bits());
+    }
+    let _ = writeln!(text, "\nMust happen: {what}");
+}
+
+/// An access of L1's own.
+fn own(text: &mut String, stimulus: &Stimulus, maxphyaddr: Maxphyaddr, pfec: Option<Pfec>) {
+    let page = &PAGES[stimulus.page];
+    let (does, address) = (does(stimulus.access), stimulus.address());
+    let _ = writeln!(text, "When L2 has walked, L1, in supervisor mode, {does} {address:#x} itself.");
+    let _ = writeln!(text, "  page     {}: {}", page.name, difference(page, maxphyaddr));
+    let _ = match pfec {
+        Some(pfec) => writeln!(
+            text,
+            "\nMust happen: one #PF in L1's own handler, error code {:#04x}: {}. No filter in vmcs12 is about L1's own\n\
+             faults.\n  SDM vol. 3A, 4.7 (Page-Fault Exceptions)",
+            pfec.bits(),
+            bits(pfec)
+        ),
+        None => writeln!(text, "\nMust happen: silence. The access has its effect."),
+    };
 }
 
 /// An access that L0 must see for itself.

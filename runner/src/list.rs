@@ -77,6 +77,7 @@ pub fn around(group: Group) -> (&'static str, &'static str) {
         Group::Filter { setting, .. } => (setting.name, setting.what),
         Group::Host(wish) => (wish.name(), wish.what()),
         Group::Scene { act, .. } => (act.name(), act.what()),
+        Group::Action(action) => (action.name, action.what),
     }
 }
 

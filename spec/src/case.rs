@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::action::{Action, own_pfec};
 use crate::filter::Filter;
 use crate::group::Group;
 use crate::host::HostAccess;
@@ -9,13 +10,18 @@ use crate::paging::Maxphyaddr;
 use crate::pfec::Pfec;
 use crate::plan::Profile;
 use crate::scene::Scene;
+use crate::setting::BASE;
 use crate::stimulus::Stimulus;
 
 /// The access of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// To a page under test, in a group `filter.*`.
+    /// To a page under test, in a group `filter.*` or `action.*`.
     Stimulus(Stimulus),
+    /// L1's own to a page under test, behind L2's walk in a group `action.*`; written with `own-` in front.
+    Own(Stimulus),
+    /// No access: what the action itself brings to L2, in a group `action.*`; written `event`.
+    Event,
     /// To a page that L0 must see to, in a group `host.*`.
     Host(HostAccess),
     /// A scene, in a group of an act.
@@ -26,6 +32,8 @@ impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stimulus(stimulus) => stimulus.fmt(f),
+            Self::Own(stimulus) => write!(f, "own-{stimulus}"),
+            Self::Event => f.write_str("event"),
             Self::Host(access) => access.fmt(f),
             Self::Scene(scene) => f.write_str(scene.name),
         }
@@ -54,15 +62,21 @@ impl Group {
 
     /// The accesses that a group tries with each filter in a profile.
     pub fn probes_in(self, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Probe> {
-        let (filter, wish, act) = match self {
-            Self::Filter { family, setting } => (Some((setting, family.is_thin(profile))), None, None),
-            Self::Host(wish) => (None, Some(wish), None),
-            Self::Scene { act, environment } => (None, None, Some((act, environment))),
+        let (filter, wish) = match self {
+            Self::Filter { family, setting } => (Some((setting, family.is_thin(profile))), None),
+            Self::Host(wish) => (None, Some(wish)),
+            Self::Action(_) | Self::Scene { .. } => (None, None),
         };
+        let action = if let Self::Action(action) = self { Some(action) } else { None };
+        let act = if let Self::Scene { act, environment } = self { Some((act, environment)) } else { None };
         let stimuli = filter.into_iter().flat_map(move |(setting, thin)| Stimulus::selected(setting, maxphyaddr, thin));
         let accesses = wish.into_iter().flat_map(crate::host::Wish::accesses);
+        let acted = action.into_iter().flat_map(move |_| Action::stimuli(maxphyaddr).map(Probe::Stimulus));
+        let own = action.into_iter().flat_map(move |_| Action::own_stimuli(maxphyaddr).map(Probe::Own));
+        let event = action.and_then(|action| action.event).map(|_| Probe::Event);
         let scenes = act.into_iter().flat_map(|(act, environment)| act.scenes_in(environment));
-        stimuli.map(Probe::Stimulus).chain(accesses.map(Probe::Host)).chain(scenes.map(Probe::Scene))
+        let filtered = stimuli.map(Probe::Stimulus).chain(accesses.map(Probe::Host));
+        filtered.chain(acted).chain(own).chain(event).chain(scenes.map(Probe::Scene))
     }
 }
 
@@ -73,6 +87,8 @@ impl Case {
         match (self.group, self.probe) {
             (Group::Filter { setting, .. }, Probe::Stimulus(stimulus)) => stimulus.pfec(setting, maxphyaddr),
             (Group::Scene { environment, .. }, Probe::Scene(scene)) => scene.pfec(environment, maxphyaddr),
+            (Group::Action(_), Probe::Stimulus(stimulus)) => stimulus.pfec(BASE, maxphyaddr),
+            (Group::Action(_), Probe::Own(stimulus)) => own_pfec(&stimulus, maxphyaddr),
             _ => None,
         }
     }

@@ -1,13 +1,325 @@
 //! The port by which the guest reaches a VMM that knows maskmatch.
 //!
 //! Harmless elsewhere: a VMM that does not know the port answers all ones and ignores what is written.
+//! L1 and L2 use it alike; L1 does not intercept it. To write to [`PORT`] asks for one [`Ask`]; the VMM has
+//! done it, or refused it, when the instruction is over. [`STATUS_PORT`] then tells which.
+
+use core::fmt;
+
+use crate::paging::Maxphyaddr;
+use crate::pfec::Pfec;
 
 /// The I/O port, accessed with 32 bits.
 pub const PORT: u16 = 0x4d4d;
+/// The I/O port that gives the [`Status`] of what was asked for last, accessed with 32 bits.
+pub const STATUS_PORT: u16 = PORT + 4;
 /// What a read of [`PORT`] gives if the VMM knows it: "MASK", little-endian.
 pub const SIGNATURE: u32 = u32::from_le_bytes(*b"MASK");
-/// Written to [`PORT`]: track writes to memory, and forget those so far, so that the next write to
-/// each page is seen by L0.
-pub const ACTION_REARM_DIRTY_LOG: u32 = 1;
 /// Physical address of a page whose VMM remembers what is written and gives it back.
 pub const DEVICE_PAGE: u64 = 0xfeb0_0000;
+/// The MAXPHYADDR of a guest that has a smaller one than the host.
+pub const NARROW: Maxphyaddr = 36;
+
+/// Physical address of a byte that is 0 when [`Ask::Smi`] is done, and that the handler of the SMI sets to 1.
+pub const SMI_HANDLED: u64 = 0x3_8010;
+
+/// What the guest can ask the VMM for. To *move* a vCPU: to save all of its state, and to go on with it in a
+/// new VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Ask {
+    /// Track writes to memory, and forget those so far, so that the next write to each page is seen by L0.
+    RearmDirtyLog = 1,
+    /// Move; the new vCPU has the MAXPHYADDR that the guest started with.
+    Move = 2,
+    /// Move; the new vCPU has the host's MAXPHYADDR before anything else of its state is set.
+    MoveWide = 3,
+    /// Move; the new vCPU has MAXPHYADDR [`NARROW`] before anything else of its state is set.
+    MoveNarrow = 4,
+    /// Give this vCPU MAXPHYADDR [`NARROW`] by KVM_SET_CPUID2.
+    Narrow = 5,
+    /// Give this vCPU the host's MAXPHYADDR by KVM_SET_CPUID2.
+    Widen = 6,
+    /// Move, and give the new vCPU MAXPHYADDR [`NARROW`] when all of its state is set, before its first KVM_RUN.
+    MoveThenNarrow = 7,
+    /// Move, and give the new vCPU the host's MAXPHYADDR when all of its state is set, before its first KVM_RUN.
+    MoveThenWiden = 8,
+    /// Track writes to memory from now on.
+    DirtyLogOn = 9,
+    /// Track writes to memory no more.
+    DirtyLogOff = 10,
+    /// Take all memory from the VM and give it back.
+    RemoveMemory = 11,
+    /// Drop all pages of memory from the VMM's page tables, so that L0 has to find each anew; their contents stay.
+    DropPages = 12,
+    /// Complete the instruction by a KVM_RUN that enters no guest (`immediate_exit`), then go on.
+    ImmediateExit = 13,
+    /// Debug the guest: KVM_SET_GUEST_DEBUG, with interception of #DB and #BP.
+    DebugOn = 14,
+    /// Debug the guest no more.
+    DebugOff = 15,
+    /// A system-management interrupt, whose handler writes to [`SMI_HANDLED`] and goes back by RSM.
+    Smi = 16,
+    /// A non-maskable interrupt.
+    Nmi = 17,
+    /// An INIT signal, from the local APIC's bus.
+    Init = 18,
+    /// Signals to the vCPU's thread, one after the other.
+    KicksOn = 19,
+    /// Signals to the vCPU's thread, one after the other; at the first ones the vCPU moves.
+    MovesOn = 20,
+    /// No more such signals.
+    KicksOff = 21,
+    /// A page fault ([`EVENT_PFEC`] at [`EVENT_ADDRESS`]) that is pending: KVM_SET_VCPU_EVENTS with payload.
+    PendingFault = 22,
+    /// A page fault that is being delivered: KVM_SET_VCPU_EVENTS without payload.
+    InjectedFault = 23,
+    /// [`Ask::PendingFault`], then [`Ask::Move`].
+    MovePendingFault = 24,
+    /// [`Ask::InjectedFault`], then [`Ask::Move`].
+    MoveInjectedFault = 25,
+}
+
+/// Error code of the page fault that the VMM makes: a write of a supervisor, not present.
+pub const EVENT_PFEC: Pfec = Pfec::WR;
+/// Linear address of the page fault that the VMM makes: nothing is mapped there.
+pub const EVENT_ADDRESS: u64 = 0x7f12_3456_7000;
+
+impl Ask {
+    /// All of them.
+    pub const ALL: [Self; 25] = [
+        Self::RearmDirtyLog,
+        Self::Move,
+        Self::MoveWide,
+        Self::MoveNarrow,
+        Self::Narrow,
+        Self::Widen,
+        Self::MoveThenNarrow,
+        Self::MoveThenWiden,
+        Self::DirtyLogOn,
+        Self::DirtyLogOff,
+        Self::RemoveMemory,
+        Self::DropPages,
+        Self::ImmediateExit,
+        Self::DebugOn,
+        Self::DebugOff,
+        Self::Smi,
+        Self::Nmi,
+        Self::Init,
+        Self::KicksOn,
+        Self::MovesOn,
+        Self::KicksOff,
+        Self::PendingFault,
+        Self::InjectedFault,
+        Self::MovePendingFault,
+        Self::MoveInjectedFault,
+    ];
+
+    /// What is written to [`PORT`].
+    #[must_use]
+    pub const fn code(self) -> u32 {
+        self as u32
+    }
+
+    /// What a code asks for, if this version knows it.
+    #[must_use]
+    pub fn from_code(code: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|ask| ask.code() == code)
+    }
+}
+
+/// The part of an [`Ask`] that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Step {
+    /// To know what is asked for.
+    Know = 1,
+    /// L0 does not support a guest with a smaller MAXPHYADDR (KVM_CAP_SMALLER_MAXPHYADDR), or the host's is
+    /// not above [`NARROW`].
+    SmallerMaxphyaddr = 2,
+    /// KVM_RUN that is to complete an instruction.
+    Run = 3,
+    /// To make a VM.
+    CreateVm = 4,
+    /// KVM_SET_USER_MEMORY_REGION.
+    Memory = 5,
+    /// KVM_SET_CPUID2.
+    SetCpuid = 6,
+    /// To save the VM's state: interrupt controllers, timer, clock.
+    SaveVm = 7,
+    /// To restore the VM's state.
+    RestoreVm = 8,
+    /// To save the vCPU's registers: general, system, MSRs, FPU, debug, local APIC, MP state.
+    SaveVcpu = 9,
+    /// To restore the vCPU's registers.
+    RestoreVcpu = 10,
+    /// KVM_GET_NESTED_STATE.
+    SaveNested = 11,
+    /// KVM_SET_NESTED_STATE.
+    RestoreNested = 12,
+    /// KVM_GET_VCPU_EVENTS.
+    SaveEvents = 13,
+    /// KVM_SET_VCPU_EVENTS.
+    RestoreEvents = 14,
+    /// KVM_GET_MSRS.
+    SaveMsrs = 15,
+    /// KVM_SET_MSRS.
+    RestoreMsrs = 16,
+    /// KVM_GET_DIRTY_LOG.
+    DirtyLog = 17,
+    /// madvise(MADV_DONTNEED).
+    DropPages = 18,
+    /// KVM_SET_GUEST_DEBUG.
+    Debug = 19,
+    /// KVM_SMI, or to write its handler.
+    Smi = 20,
+    /// KVM_NMI.
+    Nmi = 21,
+    /// KVM_SIGNAL_MSI.
+    Msi = 22,
+    /// To signal the vCPU's thread.
+    Kick = 23,
+}
+
+impl Step {
+    /// All of them.
+    pub const ALL: [Self; 23] = [
+        Self::Know,
+        Self::SmallerMaxphyaddr,
+        Self::Run,
+        Self::CreateVm,
+        Self::Memory,
+        Self::SetCpuid,
+        Self::SaveVm,
+        Self::RestoreVm,
+        Self::SaveVcpu,
+        Self::RestoreVcpu,
+        Self::SaveNested,
+        Self::RestoreNested,
+        Self::SaveEvents,
+        Self::RestoreEvents,
+        Self::SaveMsrs,
+        Self::RestoreMsrs,
+        Self::DirtyLog,
+        Self::DropPages,
+        Self::Debug,
+        Self::Smi,
+        Self::Nmi,
+        Self::Msi,
+        Self::Kick,
+    ];
+
+    /// What was to be done, as the object of "cannot".
+    const fn what(self) -> &'static str {
+        match self {
+            Self::Know => "know what is asked for",
+            Self::SmallerMaxphyaddr => "give the guest a MAXPHYADDR below the host's",
+            Self::Run => "complete the instruction by KVM_RUN",
+            Self::CreateVm => "make a VM",
+            Self::Memory => "give memory to the VM",
+            Self::SetCpuid => "do KVM_SET_CPUID2",
+            Self::SaveVm => "save the VM's devices",
+            Self::RestoreVm => "restore the VM's devices",
+            Self::SaveVcpu => "save the vCPU's registers",
+            Self::RestoreVcpu => "restore the vCPU's registers",
+            Self::SaveNested => "do KVM_GET_NESTED_STATE",
+            Self::RestoreNested => "do KVM_SET_NESTED_STATE",
+            Self::SaveEvents => "do KVM_GET_VCPU_EVENTS",
+            Self::RestoreEvents => "do KVM_SET_VCPU_EVENTS",
+            Self::SaveMsrs => "do KVM_GET_MSRS",
+            Self::RestoreMsrs => "do KVM_SET_MSRS",
+            Self::DirtyLog => "do KVM_GET_DIRTY_LOG",
+            Self::DropPages => "do madvise(MADV_DONTNEED)",
+            Self::Debug => "do KVM_SET_GUEST_DEBUG",
+            Self::Smi => "do KVM_SMI",
+            Self::Nmi => "do KVM_NMI",
+            Self::Msi => "do KVM_SIGNAL_MSI",
+            Self::Kick => "signal the vCPU's thread",
+        }
+    }
+}
+
+/// What became of the last [`Ask`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It is done.
+    Done,
+    /// It is not, and all is as before.
+    Refused {
+        /// What failed.
+        step: Step,
+        /// Linux's number of the error; 0 if no system call failed.
+        errno: u8,
+    },
+    /// No status: nobody answers on the port, or in a newer way.
+    Unknown(u32),
+}
+
+/// EINVAL, by which KVM says that it does not allow something.
+pub const EINVAL: u8 = 22;
+/// Marks a refusal, so that all ones and 0 are none.
+const REFUSED: u32 = 0x5246_0000;
+const REFUSED_MASK: u32 = 0xffff_0000;
+
+impl Status {
+    /// The word on [`STATUS_PORT`].
+    #[must_use]
+    pub const fn word(self) -> u32 {
+        match self {
+            Self::Done => 0,
+            Self::Refused { step, errno } => REFUSED | (step as u32) << 8 | errno as u32,
+            Self::Unknown(word) => word,
+        }
+    }
+
+    /// The status of a word.
+    #[must_use]
+    pub fn from_word(word: u32) -> Self {
+        let step = Step::ALL.into_iter().find(|step| *step as u32 == word >> 8 & 0xff);
+        match (word, step) {
+            (0, _) => Self::Done,
+            (word, Some(step)) if word & REFUSED_MASK == REFUSED => Self::Refused { step, errno: word as u8 },
+            _ => Self::Unknown(word),
+        }
+    }
+
+    /// Whether L0 itself said no to a change of CPUID, as its documentation allows it.
+    #[must_use]
+    pub fn is_cpuid_refused(self) -> bool {
+        self == Self::Refused { step: Step::SetCpuid, errno: EINVAL }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Refused { step: Step::SmallerMaxphyaddr, .. } => {
+                f.write_str("needs an L0 that supports a guest MAXPHYADDR below its own, as kvm_intel with allow_smaller_maxphyaddr=1")
+            }
+            Self::Refused { step, errno: 0 } => write!(f, "the VMM cannot {}", step.what()),
+            Self::Refused { step, errno: EINVAL } => write!(f, "the VMM cannot {}: EINVAL", step.what()),
+            Self::Refused { step, errno } => write!(f, "the VMM cannot {}: errno {errno}", step.what()),
+            Self::Unknown(word) => write!(f, "the VMM's answer {word:#x} is not known"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ask, EINVAL, Status, Step};
+
+    #[test]
+    fn codes_and_words_are_read_as_written() {
+        for ask in Ask::ALL {
+            assert_eq!(Ask::from_code(ask.code()), Some(ask));
+        }
+        assert_eq!(Ask::from_code(0), None);
+        for step in Step::ALL {
+            let status = Status::Refused { step, errno: EINVAL };
+            assert_eq!(Status::from_word(status.word()), status);
+        }
+        assert_eq!(Status::from_word(Status::Done.word()), Status::Done);
+        assert_eq!(Status::from_word(u32::MAX), Status::Unknown(u32::MAX));
+    }
+}

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::action::{ACTIONS, Action};
 use crate::filter::Filter;
 use crate::glob;
 use crate::host::Wish;
@@ -30,6 +31,9 @@ pub enum Group {
         /// What stays fixed around them.
         environment: &'static Environment,
     },
+    /// All classes of filters behind something that the VMM does while L2 is active: `action.NAME`, as in
+    /// `action.restore`.
+    Action(&'static Action),
 }
 
 impl Group {
@@ -39,6 +43,7 @@ impl Group {
             .into_iter()
             .flat_map(|family| SETTINGS.iter().map(move |setting| Self::Filter { family, setting }))
             .chain(Wish::ALL.into_iter().map(Self::Host))
+            .chain(ACTIONS.iter().map(Self::Action))
             .chain(Act::ALL.into_iter().flat_map(|act| {
                 let fitting =
                     ENVIRONMENTS.iter().filter(move |environment| act.scenes_in(environment).next().is_some());
@@ -76,6 +81,7 @@ impl Group {
             Self::Filter { family, .. } => family.len(profile),
             Self::Host(_) => Wish::filters().len(),
             Self::Scene { .. } => Act::filters(profile).len(),
+            Self::Action(_) => Action::filters().len(),
         }
     }
 
@@ -86,6 +92,7 @@ impl Group {
             Self::Filter { family, .. } => family.filter(profile, index),
             Self::Host(_) => Wish::filters()[index],
             Self::Scene { .. } => Act::filters(profile)[index],
+            Self::Action(_) => Action::filters()[index],
         }
     }
 
@@ -101,6 +108,7 @@ impl fmt::Display for Group {
             Self::Filter { family, setting } => write!(f, "filter.{}.{}", family.name(), setting.name),
             Self::Host(wish) => write!(f, "host.{}", wish.name()),
             Self::Scene { act, environment } => write!(f, "{}.{}", act.name(), environment.name),
+            Self::Action(action) => write!(f, "action.{}", action.name),
         }
     }
 }

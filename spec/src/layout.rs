@@ -32,6 +32,8 @@ pub const TEST_PML4_INDEX: usize = 16;
 pub const MAX_PAGES: usize = 63;
 /// Slots in the shared area.
 pub const MAX_SLOTS: usize = 254;
+/// The slot of a fault that comes while L2 asks the VMM for something. No walk is that long.
+pub const EVENT_SLOT: usize = MAX_SLOTS - 1;
 
 /// Offset in a page's part of the frame: code that loads [`TOKEN`] and goes on at the resume address.
 pub const FRAME_CODE: u64 = 0;
@@ -99,6 +101,12 @@ pub struct Control {
     pub unexpected: u64,
     /// How many slots each loop has, by [`crate::stimulus::loop_number`].
     pub counts: [u64; LOOPS],
+    /// The code of a [`crate::channel::Ask`] that L2 asks for at the start of the walk, or 0.
+    pub ask: u64,
+    /// The word of the [`crate::channel::Status`] that came of it. L2 walks only behind one that is done.
+    pub status: u64,
+    /// How many NMIs L2's handler got.
+    pub nmis: u64,
 }
 
 /// The shared area.
@@ -131,6 +139,8 @@ pub struct Header {
     pub access: [u64; LOOPS],
     /// Where each loop goes on after its access.
     pub resume: [u64; LOOPS],
+    /// Where L2 goes on when it has asked the VMM for something.
+    pub asked: u64,
     /// Selector that CS holds in user mode, with RPL.
     pub user_cs: u64,
     /// Selector that CS holds in supervisor mode.

@@ -13,6 +13,7 @@
 //! | which access faults, and with what error code | [`paging`] |
 //! | the accesses that L2 makes | [`page`], [`setting`], [`stimulus`] |
 //! | accesses that L0 must see for itself | [`host`] |
+//! | what the VMM does while L2 is active | [`action`] |
 //! | the filters that L1 asks for | [`plan`] |
 //! | scenes: single instructions and events with all that is reported of them | [`scene`] |
 //! | what L1 and L2 must see | [`outcome`], [`deviation`] |
@@ -26,6 +27,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod action;
 pub mod case;
 pub mod channel;
 pub mod deviation;

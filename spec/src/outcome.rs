@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::channel::{EVENT_ADDRESS, EVENT_PFEC};
 use crate::filter::Filter;
 use crate::layout::Header;
 use crate::paging::{Access, Privilege};
@@ -128,6 +129,13 @@ impl Expectation {
         Self { pfec, address: stimulus.address(), rip, cs, rflags }
     }
 
+    /// What the page fault that the VMM makes must show; see [`crate::channel::EVENT_PFEC`].
+    #[must_use]
+    pub fn of_event(rip: u64, cs: u64) -> Self {
+        let rflags = WALK_RFLAGS | RFLAGS_RF;
+        Self { pfec: Some(EVENT_PFEC), address: EVENT_ADDRESS, rip, cs, rflags }
+    }
+
     /// The fields of a VM exit. `cr2` is what CR2 held before the access.
     #[must_use]
     pub fn exit(&self, cr2: u64) -> Exit {
@@ -228,6 +236,7 @@ mod tests {
             end: 0,
             access: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
             resume: [0; 10],
+            asked: 0,
             user_cs: 0x23,
             supervisor_cs: 8,
         }

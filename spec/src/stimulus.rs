@@ -49,6 +49,15 @@ impl Stimulus {
 
     /// All stimuli; or if `thin`, the first that each loop has for each error code, and for silence.
     pub fn selected(setting: &Setting, maxphyaddr: Maxphyaddr, thin: bool) -> impl Iterator<Item = Self> {
+        Self::thin_and(setting, maxphyaddr, move |_| !thin)
+    }
+
+    /// The first stimulus that each loop has for each error code, and for silence; and those that `also` names.
+    pub fn thin_and(
+        setting: &Setting,
+        maxphyaddr: Maxphyaddr,
+        also: impl Fn(&Self) -> bool,
+    ) -> impl Iterator<Item = Self> {
         let mode = setting.mode;
         // For each loop the codes seen, and at 32 silence.
         let mut seen = [0u64; LOOPS];
@@ -58,7 +67,7 @@ impl Stimulus {
             let loop_seen = &mut seen[stimulus.loop_number()];
             let new = bit == 0 || *loop_seen & bit == 0;
             *loop_seen |= bit;
-            !thin || new
+            new || also(stimulus)
         })
     }
 

@@ -130,9 +130,9 @@ pub fn write_host_entry() {
     vmwrite(Field::HostRip, l1_exit as *const () as u64);
 }
 
-/// Enters L2 until an exit that is no exception, or one exception too many. Returns the exits by
-/// exception on the way, in their order.
-pub fn enter(vmcs: &mut Vmcs) -> Result<&[ExitRecord], VmFail> {
+/// Enters L2 until an exit that is no exception, or one exception too many. [`exits`] has those
+/// by exception on the way.
+pub fn enter(vmcs: &mut Vmcs) -> Result<(), VmFail> {
     let records = RECORDS_OF_WALK.get();
     let state = STATE.get();
     // SAFETY: the assembly uses the state only inside the call below.
@@ -151,10 +151,16 @@ pub fn enter(vmcs: &mut Vmcs) -> Result<&[ExitRecord], VmFail> {
         return Err(if flags & 1 == 1 { VmFail::Invalid } else { VmFail::Valid });
     }
     vmcs.set_launched();
-    // SAFETY: the assembly filled the records from the first up to `next`; the next call, which writes
+    Ok(())
+}
+
+/// The exits by exception of the last [`enter`], in their order.
+pub fn exits(_vmcs: &Vmcs) -> &[ExitRecord] {
+    let records = RECORDS_OF_WALK.get();
+    // SAFETY: the assembly filled the records from the first up to `next`; the next `enter`, which writes
     // them again, needs the VMCS that the result borrows.
-    Ok(unsafe {
-        let used = ((*state).next - records as u64) as usize / size_of::<ExitRecord>();
+    unsafe {
+        let used = ((*STATE.get()).next - records as u64) as usize / size_of::<ExitRecord>();
         core::slice::from_raw_parts(records.cast::<ExitRecord>(), used)
-    })
+    }
 }

@@ -7,12 +7,16 @@
 use crate::vmm::{Boot, Outcome, Sink, Unavailable, Vmm};
 use host::Host;
 
+pub mod action;
 pub mod cpuid;
 pub mod devices;
 pub mod host;
+pub mod kicks;
 pub mod load;
 pub mod machine;
+pub mod memory;
 pub mod mmio;
+pub mod state;
 pub mod vcpu;
 pub mod watch;
 
@@ -37,7 +41,6 @@ impl Default for KvmOptions {
 /// This machine's KVM, found fit.
 #[derive(Debug)]
 pub struct Kvm {
-    host: Host,
     options: KvmOptions,
 }
 
@@ -47,9 +50,8 @@ impl Kvm {
     /// # Errors
     /// It is missing, not permitted, too old, or offers no VMX to guests.
     pub fn open(options: KvmOptions) -> Result<Self, Unavailable> {
-        let host = Host::open()?;
-        host.require_vmx()?;
-        Ok(Self { host, options })
+        Host::open()?.require_vmx()?;
+        Ok(Self { options })
     }
 
     /// Opens KVM for a guest that needs no VMX.
@@ -58,7 +60,7 @@ impl Kvm {
     /// As [`Kvm::open`], but for the last.
     #[cfg(test)]
     pub fn open_plain(options: KvmOptions) -> Result<Self, Unavailable> {
-        Ok(Self { host: Host::open()?, options })
+        Host::open().map(|_| Self { options })
     }
 }
 
@@ -78,7 +80,7 @@ impl Vmm for Kvm {
         if boot.verbose {
             eprintln!("maskmatch: {}, {} MiB, {:?}", self.describe(), boot.memory_mib, self.options);
         }
-        let (machine, serial) = machine::Machine::build(&self.host, self.options, boot)?;
+        let (machine, serial) = machine::Machine::build(self.options, boot)?;
         watch::run(machine, &serial, boot.limit, sink)
     }
 }

@@ -32,6 +32,12 @@ pub fn guest(supported: &CpuId, options: &KvmOptions, vcpu: u8) -> CpuId {
     cpuid
 }
 
+/// MAXPHYADDR, if there is the leaf that tells.
+#[must_use]
+pub fn maxphyaddr(cpuid: &CpuId) -> Option<u8> {
+    cpuid.as_slice().iter().find(|entry| entry.function == ADDRESS_WIDTHS).map(|entry| entry.eax as u8)
+}
+
 #[cfg(test)]
 mod tests {
     use super::guest;

@@ -6,11 +6,12 @@
 //! | 0x604, 0x8900, 0xf4 | power off: 0x2000, the letters `Shutdown`, any value |
 //! | 0x64 | 0xfe resets the machine |
 //! | `spec::channel::PORT` | reads give the signature, writes ask the VMM for an action |
+//! | `spec::channel::STATUS_PORT` | what became of it |
 //!
 //! Everything else reads as ones and ignores what is written.
 
 use kvm_ioctls::VmFd;
-use spec::channel;
+use spec::channel::{self, Status};
 use std::io::{self, Write};
 use std::sync::mpsc::SyncSender;
 use vm_superio::{Serial, Trigger};
@@ -49,6 +50,8 @@ pub struct Ports {
     com1: Serial<Irq, vm_superio::serial::NoEvents, LogPipe>,
     /// How many of the letters of `Shutdown` came in order.
     letters: usize,
+    /// What became of the last action.
+    status: Status,
 }
 
 impl Ports {
@@ -59,7 +62,26 @@ impl Ports {
     pub fn new(vm: &VmFd, log: SyncSender<Vec<u8>>) -> io::Result<Self> {
         let irq = EventFd::new(EFD_NONBLOCK)?;
         vm.register_irqfd(&irq, COM1_IRQ).map_err(|error| io::Error::from_raw_os_error(error.errno()))?;
-        Ok(Self { com1: Serial::new(Irq(irq), LogPipe { log, line: Vec::new() }), letters: 0 })
+        let com1 = Serial::new(Irq(irq), LogPipe { log, line: Vec::new() });
+        Ok(Self { com1, letters: 0, status: Status::Done })
+    }
+
+    /// Takes the interrupt line from one VM to another.
+    ///
+    /// # Errors
+    /// KVM does not take it; the first VM then has it still.
+    pub fn rewire(&mut self, from: &VmFd, to: &VmFd) -> Result<(), kvm_ioctls::Error> {
+        let Irq(irq) = self.com1.interrupt_evt();
+        from.unregister_irqfd(irq, COM1_IRQ)?;
+        to.register_irqfd(irq, COM1_IRQ).inspect_err(|_| {
+            // It had the line a moment ago. Without it COM1 still works: L1 polls.
+            let _ = from.register_irqfd(irq, COM1_IRQ);
+        })
+    }
+
+    /// Notes what became of an action, for the guest to read.
+    pub fn answer(&mut self, status: Status) {
+        self.status = status;
     }
 
     /// The guest reads from a port.
@@ -72,6 +94,7 @@ impl Ports {
                 }
             }
             channel::PORT if data.len() == 4 => data.copy_from_slice(&channel::SIGNATURE.to_le_bytes()),
+            channel::STATUS_PORT if data.len() == 4 => data.copy_from_slice(&self.status.word().to_le_bytes()),
             _ => {}
         }
     }

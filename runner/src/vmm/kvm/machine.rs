@@ -3,24 +3,24 @@
 //! [`Machine::run`] belongs into a thread of its own. Another thread ends it by setting `stop` and kicking the
 //! thread with a signal until it is gone; a kick that comes between two checks is made good by the next one.
 
-#![allow(unsafe_code, reason = "KVM keeps the address of the guest's memory, and its run page has a union")]
+#![allow(unsafe_code, reason = "KVM's run page has a union")]
 
 use crate::vmm::kvm::devices::{COM1, Ports, Request};
 use crate::vmm::kvm::host::Host;
+use crate::vmm::kvm::kicks::Kicks;
+use crate::vmm::kvm::memory::Memory;
 use crate::vmm::kvm::mmio::{self, Scratch};
 use crate::vmm::kvm::{KvmOptions, cpuid, load, vcpu};
 use crate::vmm::{Boot, End, Unavailable};
-use kvm_bindings::{KVM_MEM_LOG_DIRTY_PAGES, kvm_pit_config, kvm_userspace_memory_region};
+use kvm_bindings::{KVM_CAP_EXCEPTION_PAYLOAD, kvm_enable_cap, kvm_pit_config};
 use kvm_ioctls::{Cap, IoEventAddress, VcpuExit, VcpuFd, VmFd};
-use spec::channel;
+use spec::channel::Status;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
-use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
 /// Where kvm_intel may put its three pages of TSS and its identity map: below the BIOS that is not there.
 const TSS_ADDRESS: usize = 0xfffb_d000;
 const IDENTITY_MAP_ADDRESS: u64 = 0xfffb_c000;
-const RAM_SLOT: u32 = 0;
 /// RAM must end below the devices.
 const MAX_MEMORY_MIB: u32 = 3072;
 /// Pieces of the log that may be under way before the guest has to wait.
@@ -30,14 +30,19 @@ const MAX_ERROR_DATA: usize = 16;
 
 /// A VM that is ready to run. The order matters: the vCPU and the VM go before the memory that they use.
 pub struct Machine {
-    vcpu: VcpuFd,
-    vm: VmFd,
-    ports: Ports,
+    pub(super) vcpu: VcpuFd,
+    pub(super) vm: VmFd,
+    pub(super) ports: Ports,
     scratch: Scratch,
-    memory: GuestMemoryMmap,
-    tracked: bool,
+    pub(super) memory: Memory,
+    /// Whether writes to memory are logged.
+    pub(super) tracked: bool,
     /// KVM gathers what the guest writes to COM1.
-    gathers: bool,
+    pub(super) gathers: bool,
+    pub(super) host: Host,
+    pub(super) options: KvmOptions,
+    /// Signals to this thread.
+    pub(super) kicks: Option<Kicks>,
 }
 
 impl Machine {
@@ -45,7 +50,7 @@ impl Machine {
     ///
     /// # Errors
     /// KVM refuses something, or the image does not fit.
-    pub fn build(host: &Host, options: KvmOptions, boot: &Boot) -> Result<(Self, Receiver<Vec<u8>>), Unavailable> {
+    pub fn build(options: KvmOptions, boot: &Boot) -> Result<(Self, Receiver<Vec<u8>>), Unavailable> {
         if boot.memory_mib == 0 || boot.memory_mib > MAX_MEMORY_MIB {
             return Err(Unavailable::new(format!("the guest's memory must be 1 to {MAX_MEMORY_MIB} MiB"), ""));
         }
@@ -53,11 +58,11 @@ impl Machine {
         if !options.mmio_page.is_multiple_of(mmio::SIZE) || options.mmio_page < ram {
             return Err(Unavailable::new("the MMIO page must be page-aligned and above the guest's memory", ""));
         }
-        let vm = create_vm(host)?;
-        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), ram as usize)])
-            .map_err(|error| Unavailable::failed("allocate the guest's memory", error))?;
-        add_ram(&vm, &memory, ram, false)?;
-        let start = load::load(&memory, boot)?;
+        let host = Host::open()?;
+        let vm = create_vm(&host).map_err(|error| Unavailable::failed("create a VM", error))?;
+        let memory = Memory::new(ram as usize)?;
+        memory.give(&vm, false).map_err(|failed| Unavailable::failed("give memory to the VM", Status::from(failed)))?;
+        let start = load::load(memory.contents(), boot)?;
         let mut vcpu = vcpu::create(&vm, 0, &cpuid::guest(&host.cpuid, &options, 0))?;
         if host.offers_vmx() {
             vcpu::allow_vmx(&vcpu)?;
@@ -67,7 +72,7 @@ impl Machine {
         let (sender, receiver) = sync_channel(LOG_QUEUE);
         let ports = Ports::new(&vm, sender).map_err(|error| Unavailable::failed("make COM1", error))?;
         let scratch = Scratch::new(options.mmio_page);
-        Ok((Self { vcpu, vm, ports, scratch, memory, tracked: false, gathers }, receiver))
+        Ok((Self { vcpu, vm, ports, scratch, memory, tracked: false, gathers, host, options, kicks: None }, receiver))
     }
 
     /// Runs the guest until it ends or `stop` is set.
@@ -108,7 +113,10 @@ impl Machine {
                     return End::Crashed(format!("KVM left the guest for a reason that has no handler: {exit:?}"));
                 }
                 // A signal (the kick), or a page that is not there yet: look at `stop`, go on.
-                Err(error) if [libc::EINTR, libc::EAGAIN].contains(&error.errno()) => Request::None,
+                Err(error) if [libc::EINTR, libc::EAGAIN].contains(&error.errno()) => {
+                    self.kicked();
+                    Request::None
+                }
                 Err(error) => return End::Crashed(format!("KVM_RUN failed: {error}")),
             };
             self.take_gathered();
@@ -116,7 +124,10 @@ impl Machine {
                 Request::None => {}
                 Request::PowerOff => return End::PoweredOff,
                 Request::Reset => return End::Crashed("the guest reset the machine".into()),
-                Request::Action(code) => self.act(code),
+                Request::Action(code) => {
+                    let status: Status = self.act(code);
+                    self.ports.answer(status);
+                }
             }
         }
         End::Stopped
@@ -132,19 +143,6 @@ impl Machine {
         }
     }
 
-    /// Does what the guest asked for through the channel. Unknown codes are for a newer VMM.
-    fn act(&mut self, code: u32) {
-        if code == channel::ACTION_REARM_DIRTY_LOG {
-            let size = self.memory.iter().map(|region| vm_memory::GuestMemoryRegion::len(region) as usize).sum();
-            // The first time turns logging on. Then fetching the log protects the pages again. If KVM refuses,
-            // nothing is tracked, which no guest can tell from tracking that does not show.
-            if !self.tracked && add_ram(&self.vm, &self.memory, size as u64, true).is_ok() {
-                self.tracked = true;
-            }
-            let _ = self.vm.get_dirty_log(RAM_SLOT, size);
-        }
-    }
-
     fn internal_error(&mut self) -> String {
         // SAFETY: KVM_RUN has just returned KVM_EXIT_INTERNAL_ERROR, for which KVM fills the union's `internal`.
         let internal = unsafe { self.vcpu.get_kvm_run().__bindgen_anon_1.internal };
@@ -156,35 +154,23 @@ impl Machine {
 
 /// Has KVM gather what the guest writes to COM1, so that not every byte leaves the kernel; whether it does. It hands over what it
 /// has with the next exit, which a guest that looks at the line status now and then makes soon.
-fn gather_serial(vm: &VmFd, vcpu: &mut VcpuFd) -> bool {
+pub(super) fn gather_serial(vm: &VmFd, vcpu: &mut VcpuFd) -> bool {
     vm.check_extension(Cap::CoalescedPio)
         && vcpu.map_coalesced_mmio_ring().is_ok()
         && vm.register_coalesced_mmio(IoEventAddress::Pio(COM1.into()), 1).is_ok()
 }
 
 /// A VM with the kernel's interrupt controllers and timer.
-fn create_vm(host: &Host) -> Result<VmFd, Unavailable> {
-    let failed = |what: &'static str| move |error| Unavailable::failed(what, error);
-    let vm = host.kvm.create_vm().map_err(failed("create a VM"))?;
-    vm.set_tss_address(TSS_ADDRESS).map_err(failed("place KVM's TSS"))?;
-    vm.set_identity_map_address(IDENTITY_MAP_ADDRESS).map_err(failed("place KVM's identity map"))?;
-    vm.create_irq_chip().map_err(failed("create the interrupt controllers"))?;
-    vm.create_pit2(kvm_pit_config::default()).map_err(failed("create the timer"))?;
+pub(super) fn create_vm(host: &Host) -> Result<VmFd, kvm_ioctls::Error> {
+    let vm = host.kvm.create_vm()?;
+    vm.set_tss_address(TSS_ADDRESS)?;
+    vm.set_identity_map_address(IDENTITY_MAP_ADDRESS)?;
+    vm.create_irq_chip()?;
+    vm.create_pit2(kvm_pit_config::default())?;
+    // As QEMU does: without it a pending exception cannot be saved as what it is.
+    let payload = kvm_enable_cap { cap: KVM_CAP_EXCEPTION_PAYLOAD, args: [1, 0, 0, 0], ..Default::default() };
+    if vm.check_extension_raw(KVM_CAP_EXCEPTION_PAYLOAD.into()) > 0 {
+        vm.enable_cap(&payload)?;
+    }
     Ok(vm)
-}
-
-/// Gives the memory to the VM.
-fn add_ram(vm: &VmFd, memory: &GuestMemoryMmap, size: u64, dirty_log: bool) -> Result<(), Unavailable> {
-    let failed = |error: &dyn std::fmt::Display| Unavailable::failed("give memory to the VM", error);
-    let address = memory.get_host_address(GuestAddress(0)).map_err(|error| failed(&error))?;
-    let region = kvm_userspace_memory_region {
-        slot: RAM_SLOT,
-        flags: if dirty_log { KVM_MEM_LOG_DIRTY_PAGES } else { 0 },
-        guest_phys_addr: 0,
-        memory_size: size,
-        userspace_addr: address as u64,
-    };
-    // SAFETY: the range is one mapping of exactly `size` bytes that `memory` owns, and `Machine` drops `memory`
-    // after the vCPU and the VM; it is accessed by raw volatile copies only, never by references.
-    unsafe { vm.set_user_memory_region(region) }.map_err(|error| failed(&error))
 }

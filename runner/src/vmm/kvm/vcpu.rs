@@ -25,6 +25,10 @@ const TSS: u8 = 11;
 pub fn create(vm: &VmFd, number: u8, cpuid: &CpuId) -> Result<VcpuFd, Unavailable> {
     let vcpu = vm.create_vcpu(u64::from(number)).map_err(|error| Unavailable::failed("create a vCPU", error))?;
     vcpu.set_cpuid2(cpuid).map_err(|error| Unavailable::failed("set the guest's CPUID", error))?;
+    // KVM finds the destinations of interrupts in a map that it made before this vCPU was there. To set the local
+    // APIC's state, or for a guest to turn it on, makes it anew.
+    let failed = |error| Unavailable::failed("set up the local APIC", error);
+    vcpu.set_lapic(&vcpu.get_lapic().map_err(failed)?).map_err(failed)?;
     Ok(vcpu)
 }
 

@@ -1,0 +1,200 @@
+//! Host actions, see [`spec::action`]: the guest's MAXPHYADDR around them, and the walk that is judged.
+
+use core::fmt;
+
+use spec::action::{Action, Event, Then, Width};
+use spec::channel::{Ask, Status};
+use spec::deviation::Deviations;
+use spec::filter::Filter;
+use spec::layout::Header;
+use spec::outcome::{Observed, Outcome};
+use spec::paging::Maxphyaddr;
+use spec::setting::BASE;
+use spec::stimulus::Stimulus;
+
+use crate::channel;
+use crate::cpu::Cpu;
+use crate::guest;
+use crate::judge::Judge;
+use crate::walk::{self, Broken, CR2_AT_START, EntryFailed, Walked, Walker};
+
+/// Why an action cannot be tried here.
+#[derive(Clone, Copy, Debug)]
+pub enum Unavailable {
+    /// The VMM does not know maskmatch's channel.
+    Channel,
+    /// The VMM does not make the guest that the action needs.
+    Guest(Status),
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Channel => f.write_str("needs maskmatch's built-in VMM"),
+            Self::Guest(status) => status.fmt(f),
+        }
+    }
+}
+
+/// One action with its accesses.
+pub struct Acting {
+    action: &'static Action,
+    only: Option<Stimulus>,
+    known: Deviations,
+    /// The guest's MAXPHYADDR before the action and behind it.
+    before: Maxphyaddr,
+    after: Maxphyaddr,
+    /// Judges with the MAXPHYADDR that it holds.
+    judge: Judge,
+    judged: Maxphyaddr,
+    /// L0 does not do it, as it may.
+    refused: bool,
+}
+
+impl Acting {
+    /// Finds out the guest's MAXPHYADDR on either side of the action, and leaves the guest as it is before.
+    pub fn new(
+        action: &'static Action,
+        only: Option<Stimulus>,
+        walker: &mut Walker,
+        known: Deviations,
+    ) -> Result<Self, Unavailable> {
+        if !channel::present() {
+            return Err(Unavailable::Channel);
+        }
+        let after = maxphyaddr(action.after)?;
+        let before = maxphyaddr(action.before)?;
+        let judge = lay(walker, after, only, known);
+        Ok(Self { action, only, known, before, after, judge, judged: after, refused: false })
+    }
+
+    /// Whether the group's accesses have none that was asked for.
+    pub fn is_empty(&self) -> bool {
+        self.judge.len() == 0
+    }
+
+    /// How many cases a walk has.
+    pub fn len(&self) -> usize {
+        self.judge.len()
+    }
+
+    /// The judge of the walk that was made.
+    pub fn judge(&mut self) -> &mut Judge {
+        &mut self.judge
+    }
+
+    /// The guest's MAXPHYADDR behind the walk that was made.
+    pub fn maxphyaddr(&self) -> Maxphyaddr {
+        self.judged
+    }
+
+    /// Gets the guest into the state before the action.
+    pub fn before(&mut self, walker: &mut Walker) -> Result<(), Status> {
+        if self.action.needs_width_before() && !self.refused {
+            done(channel::ask(self.action.before.moving()))?;
+        }
+        if let Some(ask) = self.action.prepare {
+            done(channel::ask(ask))?;
+        }
+        self.judge_with(if self.refused { self.before } else { self.after }, walker);
+        Ok(())
+    }
+
+    /// Lets L2 ask for the action and makes the walk up to the one that is to be judged. Returns why there is
+    /// none, if so, and L0's refusal when it comes for the first time.
+    pub fn act(&mut self, filter: Filter, walker: &mut Walker) -> Result<Made, EntryFailed> {
+        let mut refusal = None;
+        if !self.refused {
+            let broken = walker.walk_asking(filter, Some(self.action.ask))?.broken;
+            match broken {
+                Some(Broken::Refused(status)) if self.action.may_be_refused() && status.is_cpuid_refused() => {
+                    self.refused = true;
+                    self.judge_with(self.before, walker);
+                    refusal = Some(status);
+                }
+                // An INIT signal must end the walk, and then nothing is left of it.
+                Some(end) if self.action.event == Some(Event::Init) && end.is_init() => {
+                    return Ok(Made { broken: None, refusal, walked: false });
+                }
+                None if self.action.event == Some(Event::Init) => {
+                    return Ok(Made { broken: Some(Broken::NoInit), refusal, walked: false });
+                }
+                broken => return Ok(Made { broken, refusal, walked: self.action.then == Then::SameWalk }),
+            }
+        }
+        // L2 asks all the same: that L0 refuses must not change a thing.
+        let broken = walker.walk_asking(filter, Some(self.action.ask))?.broken;
+        let broken = broken.filter(|broken| !matches!(broken, Broken::Refused(status) if status.is_cpuid_refused()));
+        Ok(Made { broken, refusal, walked: false })
+    }
+
+    /// What L1 writes between the walk that asked and the one that is judged.
+    pub fn between(&self, walker: &Walker) {
+        walker.rewrite(self.action.then);
+    }
+
+    /// What must be, and what was, of the event that came with the action.
+    pub fn event(&self, filter: Filter, l2: &Header, walked: &Walked<'_>) -> Option<(Observed, Observed)> {
+        let event = self.action.event.filter(|event| *event != Event::Init)?;
+        let want = Observed::exactly(event.outcome(filter, l2.asked, l2.supervisor_cs, CR2_AT_START));
+        Some((want, walk::observed_event(walked, event)))
+    }
+
+    /// What CR2 holds when the walk begins that asks for the action.
+    pub fn cr2(&self, filter: Filter) -> u64 {
+        let event = self.action.event.map(|event| event.outcome(filter, 0, 0, CR2_AT_START));
+        if let Some(Outcome::Delivered(delivery)) = event { delivery.cr2 } else { CR2_AT_START }
+    }
+
+    /// Takes back what must not last beyond a walk.
+    pub fn undo(&self) -> Result<(), Status> {
+        self.action.undo.map_or(Ok(()), |ask| done(channel::ask(ask)))
+    }
+
+    /// Gets the guest back into the state that it started with.
+    pub fn end(&self, cpu: &Cpu) -> Result<(), Status> {
+        if self.action.changes_width() {
+            done(channel::ask(Ask::Move))?;
+        }
+        guest::relay_pages(cpu.maxphyaddr);
+        Ok(())
+    }
+
+    fn judge_with(&mut self, maxphyaddr: Maxphyaddr, walker: &mut Walker) {
+        if self.judged != maxphyaddr {
+            self.judge = lay(walker, maxphyaddr, self.only, self.known);
+            self.judged = maxphyaddr;
+        }
+    }
+}
+
+/// How far [`Acting::act`] came.
+pub struct Made {
+    /// Why nothing can be judged.
+    pub broken: Option<Broken>,
+    /// L0's refusal, the first time.
+    pub refusal: Option<Status>,
+    /// Whether the walk that asked is the one to be judged.
+    pub walked: bool,
+}
+
+/// The guest's MAXPHYADDR if it has this width.
+fn maxphyaddr(width: Width) -> Result<Maxphyaddr, Unavailable> {
+    if width != Width::AtStart {
+        done(channel::ask(width.moving())).map_err(Unavailable::Guest)?;
+    }
+    Ok(Cpu::identify().maxphyaddr)
+}
+
+/// Lays pages and slots for a MAXPHYADDR.
+fn lay(walker: &mut Walker, maxphyaddr: Maxphyaddr, only: Option<Stimulus>, known: Deviations) -> Judge {
+    let stimuli = Action::stimuli(maxphyaddr).filter(|stimulus| only.is_none_or(|only| only == *stimulus));
+    guest::relay_pages(maxphyaddr);
+    let judge = Judge::new(BASE, stimuli, walker.guest(), maxphyaddr, known);
+    walker.prepare(BASE.mode, judge.stimuli().map(|s| (s.loop_number(), s.address())));
+    judge
+}
+
+fn done(status: Status) -> Result<(), Status> {
+    if status == Status::Done { Ok(()) } else { Err(status) }
+}

@@ -1,0 +1,207 @@
+//! What the guest asks the VMM for, see [`spec::channel`]: done, or refused with all as it was.
+
+use crate::vmm::kvm::host::Host;
+use crate::vmm::kvm::kicks::{Kicker, Kicks, hold_signals};
+use crate::vmm::kvm::machine::{Machine, create_vm, gather_serial};
+use crate::vmm::kvm::state::{Failed, State};
+use crate::vmm::kvm::{KvmOptions, cpuid};
+use kvm_bindings::{
+    CpuId, KVM_CAP_SMALLER_MAXPHYADDR, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_USE_HW_BP, KVM_GUESTDBG_USE_SW_BP,
+    KVM_VCPUEVENT_VALID_PAYLOAD, kvm_guest_debug, kvm_msi,
+};
+use kvm_ioctls::VcpuFd;
+use spec::channel::{Ask, EVENT_ADDRESS, EVENT_PFEC, NARROW, Status, Step};
+use spec::outcome::RFLAGS_RF;
+
+/// The vector of #PF.
+const PAGE_FAULT: u8 = 14;
+/// A message to the local APIC with ID 0, and its data: delivery mode INIT, level asserted.
+const MSI_TO_APIC_0: u32 = 0xfee0_0000;
+const MSI_INIT: u32 = 5 << 8 | 1 << 14;
+/// How many signals move the vCPU.
+const MOVES: u32 = 8;
+
+/// The guest's MAXPHYADDR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Width {
+    AtStart,
+    Wide,
+    Narrow,
+}
+
+impl Machine {
+    /// Does what a code asks for. Unknown codes are for a newer VMM.
+    pub fn act(&mut self, code: u32) -> Status {
+        let Some(ask) = Ask::from_code(code) else { return Status::Refused { step: Step::Know, errno: 0 } };
+        self.does(ask).map_or_else(Status::from, |()| Status::Done)
+    }
+
+    fn does(&mut self, ask: Ask) -> Result<(), Failed> {
+        match ask {
+            Ask::RearmDirtyLog => self.rearm_dirty_log(),
+            Ask::Move => self.relocate(Width::AtStart, None),
+            Ask::MoveWide => self.relocate(Width::Wide, None),
+            Ask::MoveNarrow => self.relocate(Width::Narrow, None),
+            Ask::Narrow => self.change_width(Width::Narrow),
+            Ask::Widen => self.change_width(Width::Wide),
+            Ask::MoveThenNarrow => self.relocate(Width::Wide, Some(Width::Narrow)),
+            Ask::MoveThenWiden => self.relocate(Width::Narrow, Some(Width::Wide)),
+            Ask::DirtyLogOn => self.log_writes(true),
+            Ask::DirtyLogOff => self.log_writes(false),
+            Ask::RemoveMemory => self.memory.take(&self.vm).and_then(|()| self.give_memory()),
+            Ask::DropPages => self.memory.drop_pages(),
+            Ask::ImmediateExit => complete(&mut self.vcpu),
+            Ask::DebugOn => self.debug(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP),
+            Ask::DebugOff => self.debug(0),
+            Ask::Smi => self.memory.write_smi_handler().and_then(|()| self.vcpu.smi().map_err(Failed::at(Step::Smi))),
+            Ask::Nmi => self.vcpu.nmi().map_err(Failed::at(Step::Nmi)),
+            Ask::Init => self.init(),
+            Ask::KicksOn => self.kick(0),
+            Ask::MovesOn => self.kick(MOVES),
+            Ask::KicksOff => self.kicks.take().map_or(Ok(()), |kicks| kicks.failed.map_or(Ok(()), Err)),
+            Ask::PendingFault => self.fault(true),
+            Ask::InjectedFault => self.fault(false),
+            Ask::MovePendingFault => self.fault(true).and_then(|()| self.relocate(Width::AtStart, None)),
+            Ask::MoveInjectedFault => self.fault(false).and_then(|()| self.relocate(Width::AtStart, None)),
+        }
+    }
+
+    /// The first time turns logging on. Then fetching the log protects the pages again.
+    fn rearm_dirty_log(&mut self) -> Result<(), Failed> {
+        if !self.tracked {
+            self.log_writes(true)?;
+        }
+        self.memory.forget_writes(&self.vm)
+    }
+
+    fn log_writes(&mut self, tracked: bool) -> Result<(), Failed> {
+        self.memory.give(&self.vm, tracked)?;
+        self.tracked = tracked;
+        Ok(())
+    }
+
+    fn give_memory(&self) -> Result<(), Failed> {
+        self.memory.give(&self.vm, self.tracked)
+    }
+
+    fn debug(&self, control: u32) -> Result<(), Failed> {
+        let debug = kvm_guest_debug { control, ..Default::default() };
+        self.vcpu.set_guest_debug(&debug).map_err(Failed::at(Step::Debug))
+    }
+
+    /// An INIT signal to the local APIC 0.
+    fn init(&self) -> Result<(), Failed> {
+        let message = kvm_msi { address_lo: MSI_TO_APIC_0, data: MSI_INIT, ..Default::default() };
+        match self.vm.signal_msi(message).map_err(Failed::at(Step::Msi))? {
+            // No APIC took it.
+            0 => Err(Failed { step: Step::Msi, errno: 0 }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Begins to signal this thread; the first so many signals move the vCPU.
+    fn kick(&mut self, moves: u32) -> Result<(), Failed> {
+        let kicker = Kicker::start()
+            .map_err(|error| Failed { step: Step::Kick, errno: error.raw_os_error().unwrap_or_default() })?;
+        self.kicks = Some(Kicks { moves, failed: None, _kicker: kicker });
+        Ok(())
+    }
+
+    /// A signal made KVM_RUN return.
+    pub fn kicked(&mut self) {
+        let Some(kicks) = &mut self.kicks else { return };
+        let Some(left) = kicks.moves.checked_sub(1) else { return };
+        kicks.moves = left;
+        // A signal would make system calls of the move return early.
+        let held = hold_signals();
+        let failed = self.relocate(Width::AtStart, None).err();
+        drop(held);
+        if let (Some(kicks), Some(failed)) = (&mut self.kicks, failed) {
+            kicks.moves = 0;
+            kicks.failed = Some(failed);
+        }
+    }
+
+    /// Makes a page fault for the guest: pending, or so far that it is being delivered.
+    fn fault(&mut self, pending: bool) -> Result<(), Failed> {
+        complete(&mut self.vcpu)?;
+        let mut events = self.vcpu.get_vcpu_events().map_err(Failed::at(Step::SaveEvents))?;
+        events.exception.nr = PAGE_FAULT;
+        events.exception.has_error_code = 1;
+        events.exception.error_code = EVENT_PFEC.bits();
+        events.exception.pending = u8::from(pending);
+        events.exception.injected = u8::from(!pending);
+        if pending {
+            events.flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
+            events.exception_has_payload = 1;
+            events.exception_payload = EVENT_ADDRESS;
+        } else {
+            // As a VMM does that does not know of payloads: CR2 and RF are written beforehand.
+            events.flags &= !KVM_VCPUEVENT_VALID_PAYLOAD;
+            let mut regs = self.vcpu.get_regs().map_err(Failed::at(Step::SaveVcpu))?;
+            regs.rflags |= RFLAGS_RF;
+            self.vcpu.set_regs(&regs).map_err(Failed::at(Step::RestoreVcpu))?;
+            let mut sregs = self.vcpu.get_sregs().map_err(Failed::at(Step::SaveVcpu))?;
+            sregs.cr2 = EVENT_ADDRESS;
+            self.vcpu.set_sregs(&sregs).map_err(Failed::at(Step::RestoreVcpu))?;
+        }
+        self.vcpu.set_vcpu_events(&events).map_err(Failed::at(Step::RestoreEvents))
+    }
+
+    /// The guest's CPUID with a MAXPHYADDR.
+    fn cpuid(&self, width: Width) -> Result<CpuId, Failed> {
+        let Machine { host, options, .. } = self;
+        let guest_maxphyaddr = match width {
+            Width::AtStart => options.guest_maxphyaddr,
+            Width::Wide => None,
+            Width::Narrow if supports_narrow(host) => Some(NARROW),
+            Width::Narrow => return Err(Failed { step: Step::SmallerMaxphyaddr, errno: 0 }),
+        };
+        Ok(cpuid::guest(&host.cpuid, &KvmOptions { guest_maxphyaddr, ..*options }, 0))
+    }
+
+    fn change_width(&mut self, width: Width) -> Result<(), Failed> {
+        let cpuid = self.cpuid(width)?;
+        self.vcpu.set_cpuid2(&cpuid).map_err(Failed::at(Step::SetCpuid))
+    }
+
+    /// Saves everything and goes on in a new VM, whose MAXPHYADDR is `first`, and `then` when all is restored.
+    fn relocate(&mut self, first: Width, then: Option<Width>) -> Result<(), Failed> {
+        let (first, then) = (self.cpuid(first)?, then.map(|width| self.cpuid(width)).transpose()?);
+        complete(&mut self.vcpu)?;
+        let state = State::save(&self.host.kvm, &self.vm, &self.vcpu)?;
+        let vm = create_vm(&self.host).map_err(Failed::at(Step::CreateVm))?;
+        self.memory.give(&vm, self.tracked)?;
+        let mut vcpu = vm.create_vcpu(0).map_err(Failed::at(Step::CreateVm))?;
+        vcpu.set_cpuid2(&first).map_err(Failed::at(Step::SetCpuid))?;
+        state.restore(&vm, &vcpu)?;
+        if let Some(cpuid) = then {
+            vcpu.set_cpuid2(&cpuid).map_err(Failed::at(Step::SetCpuid))?;
+        }
+        self.ports.rewire(&self.vm, &vm).map_err(Failed::at(Step::CreateVm))?;
+        self.gathers = gather_serial(&vm, &mut vcpu);
+        self.vcpu = vcpu;
+        self.vm = vm;
+        Ok(())
+    }
+}
+
+/// Whether L0 gives a guest the right error codes if its MAXPHYADDR is [`NARROW`], and that is less than its own.
+fn supports_narrow(host: &Host) -> bool {
+    let smaller = host.kvm.check_extension_raw(KVM_CAP_SMALLER_MAXPHYADDR.into()) > 0;
+    smaller && cpuid::maxphyaddr(&host.cpuid).is_some_and(|width| width > NARROW)
+}
+
+/// Completes the instruction that left to the VMM, and no other.
+fn complete(vcpu: &mut VcpuFd) -> Result<(), Failed> {
+    vcpu.set_kvm_immediate_exit(1);
+    let failed = match vcpu.run() {
+        // KVM says so with a signal's error.
+        Err(error) if error.errno() == libc::EINTR => None,
+        Err(error) => Some(error.errno()),
+        // Another exit: the instruction is not over.
+        Ok(_) => Some(0),
+    };
+    vcpu.set_kvm_immediate_exit(0);
+    failed.map_or(Ok(()), |errno| Err(Failed { step: Step::Run, errno }))
+}

@@ -1,0 +1,85 @@
+//! Signals to the vCPU's thread, at times that nobody chose.
+
+#![allow(unsafe_code, reason = "sends a signal to a thread")]
+
+use crate::vmm::kvm::state::Failed;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use vmm_sys_util::signal::{Killable, SIGRTMIN, block_signal, unblock_signal};
+
+/// Between two signals.
+const PAUSE: Duration = Duration::from_micros(300);
+
+/// What is asked for while signals come.
+pub struct Kicks {
+    /// How many more signals move the vCPU.
+    pub moves: u32,
+    /// The move that failed.
+    pub failed: Option<Failed>,
+    /// Ends the signals when it goes.
+    pub _kicker: Kicker,
+}
+
+/// A thread that signals the one that started it, until it goes out of scope.
+pub struct Kicker {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Holds back the signals to this thread until it goes out of scope.
+pub struct Held;
+
+/// Holds back the signals to this thread.
+pub fn hold_signals() -> Held {
+    // It fails if they are held back already, which is as well.
+    let _ = block_signal(SIGRTMIN());
+    Held
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = unblock_signal(SIGRTMIN());
+    }
+}
+
+struct Target(libc::pthread_t);
+
+// SAFETY: the handle is that of the thread that owns the `Kicker`, which joins the sender before it ends.
+unsafe impl Killable for Target {
+    fn pthread_handle(&self) -> libc::pthread_t {
+        self.0
+    }
+}
+
+impl Kicker {
+    /// Starts.
+    ///
+    /// # Errors
+    /// There can be no thread.
+    pub fn start() -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&stop);
+        // SAFETY: it has no conditions.
+        let target = Target(unsafe { libc::pthread_self() });
+        let thread = thread::Builder::new().name("kicker".into()).spawn(move || {
+            while !seen.load(Ordering::Acquire) {
+                thread::sleep(PAUSE);
+                // One that is not sent is one less.
+                let _ = target.kill(SIGRTMIN());
+            }
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Kicker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

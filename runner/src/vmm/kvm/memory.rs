@@ -1,0 +1,121 @@
+//! The guest's RAM: one mapping of a file in memory, in one slot of the VM.
+//!
+//! It is a file so that pages can be dropped from the VMM's page tables without losing what they hold.
+
+#![allow(unsafe_code, reason = "KVM keeps the address of the guest's memory")]
+
+use crate::vmm::Unavailable;
+use crate::vmm::kvm::state::Failed;
+use kvm_bindings::{KVM_CAP_MULTI_ADDRESS_SPACE, KVM_MEM_LOG_DIRTY_PAGES, kvm_userspace_memory_region};
+use kvm_ioctls::VmFd;
+use spec::channel::{SMI_HANDLED, Step};
+use std::fs::File;
+use std::io;
+use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
+
+const SLOT: u32 = 0;
+/// The same memory for system-management mode: a slot of address space 1.
+const SMM_SLOT: u32 = 1 << 16;
+/// SMBASE at reset, and where in it the handler begins. SDM vol. 3C, section 34.4, "SMRAM".
+const SMI_HANDLER: u64 = 0x3_0000 + 0x8000;
+/// `mov byte ptr cs:[0x8010], 1; rsm`, in 16-bit code; up to the byte that is written, which is 0.
+const SMI_CODE: [u8; 17] = [0x2e, 0xc6, 0x06, 0x10, 0x80, 0x01, 0x0f, 0xaa, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const _: () = assert!(SMI_HANDLER + SMI_CODE.len() as u64 - 1 == SMI_HANDLED);
+
+/// The RAM.
+pub struct Memory {
+    map: GuestMemoryMmap,
+    size: usize,
+}
+
+impl Memory {
+    /// RAM of so many bytes from address 0.
+    ///
+    /// # Errors
+    /// This machine does not have them.
+    pub fn new(size: usize) -> Result<Self, Unavailable> {
+        let failed = |error: &dyn std::fmt::Display| Unavailable::failed("allocate the guest's memory", error);
+        let file =
+            rustix::fs::memfd_create("guest", rustix::fs::MemfdFlags::CLOEXEC).map_err(|error| failed(&error))?;
+        let file = File::from(file);
+        file.set_len(size as u64).map_err(|error| failed(&error))?;
+        let range = (GuestAddress(0), size, Some(FileOffset::new(file, 0)));
+        let map = GuestMemoryMmap::from_ranges_with_files(&[range]).map_err(|error| failed(&error))?;
+        Ok(Self { map, size })
+    }
+
+    /// Its contents.
+    #[must_use]
+    pub fn contents(&self) -> &GuestMemoryMmap {
+        &self.map
+    }
+
+    /// Gives it to a VM, whose KVM tracks writes if `tracked`.
+    ///
+    /// # Errors
+    /// KVM does not take it.
+    pub fn give(&self, vm: &VmFd, tracked: bool) -> Result<(), Failed> {
+        self.slot(vm, self.size as u64, if tracked { KVM_MEM_LOG_DIRTY_PAGES } else { 0 })
+    }
+
+    /// Takes it from a VM.
+    ///
+    /// # Errors
+    /// KVM does not give it back.
+    pub fn take(&self, vm: &VmFd) -> Result<(), Failed> {
+        self.slot(vm, 0, 0)
+    }
+
+    fn slot(&self, vm: &VmFd, memory_size: u64, flags: u32) -> Result<(), Failed> {
+        let address = self.address()?;
+        let region = kvm_userspace_memory_region {
+            slot: SLOT,
+            flags,
+            guest_phys_addr: 0,
+            memory_size,
+            userspace_addr: address as u64,
+        };
+        let smm = vm.check_extension_raw(KVM_CAP_MULTI_ADDRESS_SPACE.into()) > 1;
+        for slot in [SLOT, SMM_SLOT].into_iter().take(1 + usize::from(smm)) {
+            let region = kvm_userspace_memory_region { slot, ..region };
+            // SAFETY: the range is nothing, or one mapping of exactly that size that `self` owns, and `Machine` drops
+            // the memory after the vCPU and the VM; it is accessed by raw volatile copies only, never by references.
+            unsafe { vm.set_user_memory_region(region) }.map_err(Failed::at(Step::Memory))?;
+        }
+        Ok(())
+    }
+
+    fn address(&self) -> Result<*mut u8, Failed> {
+        self.map.get_host_address(GuestAddress(0)).map_err(|_| Failed { step: Step::Memory, errno: libc::EFAULT })
+    }
+
+    /// Fetches the log of writes, which makes KVM forget them.
+    ///
+    /// # Errors
+    /// KVM has none.
+    pub fn forget_writes(&self, vm: &VmFd) -> Result<(), Failed> {
+        vm.get_dirty_log(SLOT, self.size).map_err(Failed::at(Step::DirtyLog)).map(drop)
+    }
+
+    /// Drops all pages from this process' page tables; the file keeps their contents.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn drop_pages(&self) -> Result<(), Failed> {
+        let address = self.address()?;
+        // SAFETY: the range is one shared mapping of a file, whose contents MADV_DONTNEED leaves as they are.
+        if unsafe { libc::madvise(address.cast(), self.size, libc::MADV_DONTNEED) } == 0 {
+            return Ok(());
+        }
+        Err(Failed { step: Step::DropPages, errno: io::Error::last_os_error().raw_os_error().unwrap_or_default() })
+    }
+
+    /// Puts the handler where a system-management interrupt goes.
+    ///
+    /// # Errors
+    /// There is too little memory.
+    pub fn write_smi_handler(&self) -> Result<(), Failed> {
+        let failed = |_| Failed { step: Step::Smi, errno: libc::EFAULT };
+        self.map.write_slice(&SMI_CODE, GuestAddress(SMI_HANDLER)).map_err(failed)
+    }
+}

@@ -1,0 +1,162 @@
+//! Tests of known deviations.
+
+use super::{Deviation, Deviations, Host};
+use crate::case::Case;
+use crate::outcome::{Delivery, Exit, Observed, Outcome, RFLAGS_RF};
+use std::string::ToString;
+
+const EXIT: Exit = Exit { info: 1, error_code: 2, qualification: 3, rip: 4, rflags: !0, idt_vectoring: 6, cr2: 7 };
+const DELIVERY: Delivery = Delivery { error_code: 9, cr2: 1, rip: 2, cs: 3, rflags: 4 };
+
+#[test]
+fn deviations_belong_to_their_hosts_alone() {
+    let kvm = |ept, smaller_maxphyaddr, major, minor| Host::Kvm { ept, smaller_maxphyaddr, major, minor };
+    let shadowing = kvm(false, false, 6, 1);
+    for (deviation, host, belongs) in [
+        (Deviation::Rf0, Host::Bochs { major: 2, minor: 7 }, true),
+        (Deviation::Rf0, Host::Bochs { major: 2, minor: 8 }, false),
+        (Deviation::Rf0, Host::Bochs { major: 3, minor: 0 }, false),
+        (Deviation::Rf0, shadowing, false),
+        (Deviation::NxStale, shadowing, true),
+        (Deviation::NxStale, kvm(true, false, 6, 1), false),
+        (Deviation::NxStale, kvm(false, false, 5, 10), false),
+        (Deviation::ApfFlag, kvm(false, false, 5, 10), true),
+        (Deviation::ApfFlag, kvm(true, true, 5, 10), true),
+        (Deviation::ApfFlag, kvm(true, false, 5, 10), false),
+        (Deviation::ApfFlag, kvm(false, true, 6, 1), false),
+        (Deviation::PgdUnsynced, kvm(false, false, 5, 10), true),
+        (Deviation::PgdUnsynced, kvm(true, false, 5, 10), false),
+        (Deviation::PgdUnsynced, shadowing, false),
+        (Deviation::ApicPrefetch, shadowing, true),
+        (Deviation::ApicPrefetch, Host::Bochs { major: 2, minor: 7 }, false),
+        (Deviation::CpuidVmcs02, kvm(true, true, 6, 12), true),
+        (Deviation::CpuidVmcs01, kvm(true, true, 5, 10), true),
+        (Deviation::CpuidVmcs02, kvm(true, false, 6, 1), false),
+        (Deviation::CpuidVmcs02, kvm(false, true, 6, 1), false),
+        (Deviation::CpuidVmcs01, kvm(true, true, 7, 2), false),
+        (Deviation::Rf0, Host::Other, false),
+    ] {
+        assert_eq!(deviation.belongs_to(host), belongs, "{deviation:?} {host:?}");
+    }
+}
+
+#[test]
+fn names_round_trip() {
+    let bochs = Deviations::of(Host::Bochs { major: 2, minor: 7 });
+    for set in [
+        Deviations::NONE,
+        bochs,
+        bochs.union(Deviations::of(Host::Kvm { ept: false, smaller_maxphyaddr: true, major: 5, minor: 10 })),
+    ] {
+        assert_eq!(Deviations::from_names(&set.to_string()), Some(set));
+    }
+    assert_eq!(Deviations::from_names("rf1"), None);
+    assert_eq!(Deviations::from_names("none,rf0"), None);
+}
+
+fn case(id: &str) -> Case {
+    Case::from_id(id).unwrap()
+}
+
+#[test]
+fn rf0_explains_rf_and_nothing_else() {
+    let any = case("filter.basic.long:user-read-np-pte:1,0,0");
+    let want = Observed::exactly(Outcome::Exit(EXIT));
+    let got = |exit| Observed::exactly(Outcome::Exit(exit));
+    let rf_clear = Exit { rflags: !RFLAGS_RF, ..EXIT };
+    let known = Deviations::NONE.with(Deviation::Rf0);
+    assert_eq!(known.applied_to(EXIT), rf_clear);
+    assert_eq!(Deviations::NONE.applied_to(EXIT), EXIT);
+    assert_eq!(known.explaining(&any, &want, &got(rf_clear)), Some(Deviation::Rf0));
+    assert_eq!(known.explaining(&any, &want, &got(Exit { cr2: 8, ..rf_clear })), None);
+    assert_eq!(Deviations::NONE.explaining(&any, &want, &got(rf_clear)), None);
+}
+
+#[test]
+fn nx_stale_explains_a_silent_access_through_xd_without_nxe() {
+    let want = Observed::exactly(Outcome::Delivered(DELIVERY));
+    let silent = Observed::exactly(Outcome::Silent);
+    let explains = |id: &str, got: &Observed| Deviation::NxStale.explains(&case(id), &want, got);
+    assert!(explains("filter.basic.long-nx0:user-read-user-nx:1,0,0", &silent));
+    assert!(!explains("filter.basic.long:user-read-user-nx:1,0,0", &silent));
+    assert!(!explains("filter.basic.long-off:user-fetch-np-pte:1,0,0", &silent));
+    assert!(!explains("filter.basic.long-nx0:user-read-user-nx:1,0,0", &want));
+    assert!(!explains("filter.basic.long-nx0:user-read-user-nx:1,0,0", &Observed { executed: false, ..silent }));
+}
+
+#[test]
+fn apf_flag_explains_an_exit_in_place_of_a_delivery() {
+    let case = case("filter.basic.long:user-read-np-pte:1,0,1");
+    let delivery = Delivery { rflags: RFLAGS_RF | 2, ..DELIVERY };
+    let want = Observed::exactly(Outcome::Delivered(delivery));
+    let exit =
+        Exit { info: 0x8000_0b0e, error_code: 9, qualification: 1, rip: 2, rflags: 2, idt_vectoring: 0, cr2: 77 };
+    let got = |exit| Observed::exactly(Outcome::Exit(exit));
+    let explains = |got: &Observed| Deviation::ApfFlag.explains(&case, &want, got);
+    assert!(explains(&got(exit)));
+    assert!(explains(&got(Exit { rflags: RFLAGS_RF | 2, ..exit })));
+    assert!(!explains(&got(Exit { error_code: 1, ..exit })));
+    assert!(!explains(&got(Exit { rflags: 3, ..exit })));
+    assert!(!explains(&Observed { exits: 2, ..got(exit) }));
+    assert!(!Deviation::ApfFlag.explains(&case, &got(exit), &want));
+}
+
+#[test]
+fn cpuid_vmcs02_explains_what_the_old_mask_and_match_make_of_a_fault() {
+    let explains = |id: &str, want: Outcome, got: Outcome| {
+        Deviation::CpuidVmcs02.explains(&case(id), &Observed::exactly(want), &Observed::exactly(got))
+    };
+    let exit = |error_code| {
+        Outcome::Exit(Exit {
+            info: 0x8000_0b0e,
+            error_code,
+            qualification: 1,
+            rip: 2,
+            rflags: RFLAGS_RF,
+            idt_vectoring: 0,
+            cr2: 7,
+        })
+    };
+    let delivered = |error_code| Outcome::Delivered(Delivery { error_code, rflags: RFLAGS_RF, ..DELIVERY });
+    // RSVD alone is wanted: hardware makes 3 of it, which L0 does not get to see.
+    let rsvd = "action.cpuid-narrow-restored:super-write-rsvd-ro-pte:1,8,8";
+    assert!(explains(rsvd, exit(0xb), delivered(3)));
+    assert!(!explains(rsvd, exit(0xb), delivered(0xb)));
+    assert!(!explains(rsvd, exit(0xb), exit(3)));
+    // All are wanted by MASK = MATCH = 0: hardware gives all to L0.
+    assert!(!explains("action.cpuid-narrow-restored:super-write-rsvd-ro-pte:1,0,0", exit(0xb), delivered(3)));
+    assert!(!explains("action.cpuid-narrow-write-mask:super-write-rsvd-ro-pte:1,8,8", exit(0xb), delivered(3)));
+    assert!(!explains("action.cpuid-narrow-first:super-write-rsvd-ro-pte:1,8,8", exit(0xb), delivered(3)));
+    // The other way round, EB.PF alone counts.
+    assert!(explains("action.cpuid-widen-restored:super-read-np-pml4e:1,1,1", delivered(0), exit(0)));
+    assert!(explains("action.cpuid-widen-restored:super-read-np-pml4e:0,1,1", exit(0), delivered(0)));
+    assert!(!explains("action.cpuid-widen-restored:super-read-np-pml4e:0,1,1", exit(0), delivered(1)));
+}
+
+#[test]
+fn cpuid_vmcs01_explains_own_faults_without_rsvd() {
+    let delivered = |error_code| Observed::exactly(Outcome::Delivered(Delivery { error_code, ..DELIVERY }));
+    let own = case("action.cpuid-narrow-write-mask:own-super-write-rsvd-ro-pte:1,0,0");
+    assert!(Deviation::CpuidVmcs01.explains(&own, &delivered(0xb), &delivered(3)));
+    assert!(!Deviation::CpuidVmcs01.explains(&own, &delivered(0xb), &delivered(1)));
+    let first = case("action.cpuid-narrow-first:own-super-write-rsvd-ro-pte:1,0,0");
+    assert!(!Deviation::CpuidVmcs01.explains(&first, &delivered(0xb), &delivered(3)));
+}
+
+#[test]
+fn pgd_unsynced_explains_accesses_that_go_elsewhere() {
+    let want = Observed::exactly(Outcome::Silent);
+    let without_effect = Observed { executed: false, ..want };
+    assert!(Deviation::PgdUnsynced.explains(&case("host.touch:user-write-first:1,0,0"), &want, &without_effect));
+    assert!(!Deviation::PgdUnsynced.explains(&case("host.dirty:user-write-first:1,0,0"), &want, &without_effect));
+}
+
+#[test]
+fn apic_prefetch_explains_an_access_to_the_apic_without_effect() {
+    let want = Observed::exactly(Outcome::Silent);
+    let without_effect = Observed { executed: false, ..want };
+    let explains = |id: &str, got: &Observed| Deviation::ApicPrefetch.explains(&case(id), &want, got);
+    assert!(explains("host.apic:user-read-again:1,0,0", &without_effect));
+    assert!(!explains("host.device:user-read-again:1,0,0", &without_effect));
+    assert!(!explains("host.apic:user-read-again:1,0,0", &Observed::exactly(Outcome::Delivered(DELIVERY))));
+}
