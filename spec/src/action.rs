@@ -13,7 +13,7 @@ use crate::outcome::{Expectation, Outcome};
 use crate::page::PAGES;
 use crate::paging::{Maxphyaddr, Mode, Privilege};
 use crate::pfec::Pfec;
-use crate::plan::QUICK_BASIC;
+use crate::plan::{Profile, QUICK_BASIC};
 use crate::setting::BASE;
 use crate::stimulus::Stimulus;
 
@@ -104,6 +104,9 @@ pub struct Action {
     pub undo: Option<Ask>,
 }
 
+/// Everything and nothing, the first in the inverse form too, and faults by a reserved bit.
+const QUICK: [Filter; 4] = [Filter::ALWAYS, Filter::NEVER, Filter::new(false, 0, 1), Filter::new(true, 8, 8)];
+
 impl Action {
     const fn new(name: &'static str, ask: Ask, what: &'static str) -> Self {
         let (before, after) = (Width::AtStart, Width::AtStart);
@@ -149,10 +152,13 @@ impl Action {
         self.changes_width() && !matches!(self.ask, Ask::MoveThenNarrow | Ask::MoveThenWiden)
     }
 
-    /// The filters that are tried: every class of wish.
+    /// The filters that are tried: every class of wish, or in the quick profile the few that have caught most.
     #[must_use]
-    pub const fn filters() -> &'static [Filter] {
-        &QUICK_BASIC
+    pub const fn filters(profile: Profile) -> &'static [Filter] {
+        match profile {
+            Profile::Quick => &QUICK,
+            Profile::Standard | Profile::Exhaustive => &QUICK_BASIC,
+        }
     }
 
     /// The accesses of L2: one for each error code and kind of access, and all whose error code L0 has to

@@ -81,7 +81,7 @@ impl Group {
             Self::Filter { family, .. } => family.len(profile),
             Self::Host(_) => Wish::filters().len(),
             Self::Scene { .. } => Act::filters(profile).len(),
-            Self::Action(_) => Action::filters().len(),
+            Self::Action(_) => Action::filters(profile).len(),
         }
     }
 
@@ -92,7 +92,7 @@ impl Group {
             Self::Filter { family, .. } => family.filter(profile, index),
             Self::Host(_) => Wish::filters()[index],
             Self::Scene { .. } => Act::filters(profile)[index],
-            Self::Action(_) => Action::filters()[index],
+            Self::Action(_) => Action::filters(profile)[index],
         }
     }
 
