@@ -27,7 +27,7 @@ use crate::judge::Judge;
 use crate::loader::Boot;
 use crate::output::log;
 use crate::own;
-use crate::stage::Stage;
+use crate::stage::{Around, Stage};
 use crate::vmx::Vmx;
 use crate::walk::{Broken, EntryFailed, Walked, Walker};
 
@@ -201,8 +201,9 @@ impl Machine<'_> {
         let vmx = self.walker.vmx();
         let stage = match &mut self.stage {
             Some(stage) => stage,
-            none => none.insert(Stage::new(vmx, self.cpu.maxphyaddr)?),
+            none => none.insert(Stage::new(vmx)?),
         };
+        let around = Around { vmx, header: &self.walker.guest().header, maxphyaddr: self.cpu.maxphyaddr };
         stage.set_up(vmx, environment)?;
         let scenes = act.scenes_in(environment).count();
         for (at, scene) in act.scenes_in(environment).enumerate() {
@@ -219,7 +220,7 @@ impl Machine<'_> {
             let one = only.map(|case| [case.filter]);
             for &filter in one.as_ref().map_or(Act::filters(self.options.profile), |one| one) {
                 let want = scene.expect(environment, filter, self.cpu.maxphyaddr);
-                let got = stage.play(scene, filter, &want)?;
+                let got = stage.play(scene, filter, &want, around)?;
                 tried.scene(scene, filter, &want, &got);
                 if got.first.how != want.first.how {
                     // It went where its state was not foreseen.

@@ -4,15 +4,17 @@
 //! It has memory, page tables and a VMCS of its own beside the walker's.
 
 mod enter;
+mod interlude;
 mod memory;
 mod state;
 
 use spec::filter::{EXCEPTION_BITMAP_PF, Filter};
+use spec::layout::Header;
 use spec::outcome::IDT_VECTORING_VALID;
 use spec::paging::Maxphyaddr;
 use spec::scene::descriptor::HANDLER;
 use spec::scene::end::{End, Ends, How, WORDS, Word, Words};
-use spec::scene::environment::Environment;
+use spec::scene::environment::{ENVIRONMENTS, Environment};
 use spec::scene::event::Source;
 use spec::scene::expect::{CR2_AT_START, DR6_AT_START};
 use spec::scene::place::Place;
@@ -29,39 +31,106 @@ const INJECT_PF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 14;
 /// All words.
 const EVERYTHING: Words = (1 << WORDS) - 1;
 
-/// The stage with its VMCS.
+/// The stage with its VMCSs.
 pub struct Stage {
+    main: Player,
+    /// For [`Interlude::OtherVmcs`].
+    other: Player,
+    environment: &'static Environment,
+}
+
+/// One VMCS of the stage, and what is written in it.
+struct Player {
     vmcs: Vmcs,
+    /// The environment that is written.
     environment: Option<&'static Environment>,
-    maxphyaddr: Maxphyaddr,
     filter: Option<(Filter, u32)>,
 }
 
+/// What the stage needs of the rest of L1.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// VMX.
+    pub vmx: &'a Vmx,
+    /// What L2's image says of itself.
+    pub header: &'a Header,
+    /// The width of physical addresses in bits.
+    pub maxphyaddr: Maxphyaddr,
+}
+
 impl Stage {
-    /// Makes the stage's VMCS; it is current then.
-    pub fn new(vmx: &Vmx, maxphyaddr: Maxphyaddr) -> Result<Self, EntryFailed> {
-        let vmcs = vmx.stage_vmcs().map_err(EntryFailed::Entry)?;
-        write_controls(vmx);
-        write_host_state();
-        enter::write_host_entry();
+    /// Makes the stage and its VMCSs.
+    pub fn new(vmx: &Vmx) -> Result<Self, EntryFailed> {
         memory::build();
-        Ok(Self { vmcs, environment: None, maxphyaddr, filter: None })
+        let (other, main) = (Player::new(vmx, 1)?, Player::new(vmx, 0)?);
+        Ok(Self { main, other, environment: &ENVIRONMENTS[0] })
     }
 
     /// Makes the stage's VMCS current, and writes the state that all scenes of an environment share.
     pub fn set_up(&mut self, vmx: &Vmx, environment: &'static Environment) -> Result<(), EntryFailed> {
+        self.environment = environment;
+        self.other.environment = None;
+        self.main.set_up(vmx, environment)
+    }
+
+    /// Plays a scene under a filter. `want` says what must be seen; what was is read as far as `want` fixes it, and
+    /// in full where it ended otherwise.
+    pub fn play(
+        &mut self,
+        scene: &Scene,
+        filter: Filter,
+        want: &Ends,
+        around: Around<'_>,
+    ) -> Result<Ends, EntryFailed> {
+        let first_filter = match scene.answer {
+            Answer::Again(interlude) => {
+                scene.first_filter(interlude, filter, scene.pfec(self.environment, around.maxphyaddr))
+            }
+            _ => filter,
+        };
+        self.main.begin(scene, around.maxphyaddr);
+        self.main.set_filter(first_filter, scene.intercepts);
+        self.main.enter()?;
+        let first = end(scene, &want.first);
+        let mut ends = Ends { first, second: None };
+        let Some(second) = &want.second else { return Ok(ends) };
+        if want.first.how != first.how {
+            return Ok(ends);
+        }
+        if let Answer::Again(interlude) = scene.answer {
+            if !self.interlude(interlude, scene, filter, around)? {
+                return Ok(ends);
+            }
+        } else {
+            answer(scene, around.maxphyaddr);
+        }
+        self.main.enter()?;
+        ends.second = Some(end(scene, second));
+        Ok(ends)
+    }
+}
+
+impl Player {
+    fn new(vmx: &Vmx, number: usize) -> Result<Self, EntryFailed> {
+        let vmcs = vmx.stage_vmcs(number).map_err(EntryFailed::Entry)?;
+        write_controls(vmx);
+        write_host_state();
+        enter::write_host_entry();
+        Ok(Self { vmcs, environment: None, filter: None })
+    }
+
+    /// Makes the VMCS current and writes what all scenes of the environment share.
+    fn set_up(&mut self, vmx: &Vmx, environment: &'static Environment) -> Result<(), EntryFailed> {
         self.vmcs.make_current().map_err(EntryFailed::Entry)?;
         self.environment = Some(environment);
         state::write_environment(vmx, environment);
         Ok(())
     }
 
-    /// Plays a scene under a filter. `want` says what must be seen; what was is read as far as `want` fixes it, and
-    /// in full where it ended otherwise.
-    pub fn play(&mut self, scene: &Scene, filter: Filter, want: &Ends) -> Result<Ends, EntryFailed> {
-        memory::lay_out(scene, self.maxphyaddr);
+    /// Puts L2 to the start of a scene.
+    fn begin(&mut self, scene: &Scene, maxphyaddr: Maxphyaddr) {
+        memory::lay_out(scene, maxphyaddr);
         state::write_scene(scene);
-        self.set_filter(filter, scene.intercepts);
         if let Some(event) = scene.event.filter(|event| event.source == Source::Injected) {
             inject(event.info(), event.error_code.unwrap_or_default().into(), event.length);
         }
@@ -70,44 +139,10 @@ impl Stage {
         }
         write_cr2(CR2_AT_START);
         state::write_dr6(DR6_AT_START);
-        self.enter()?;
-        let first = Self::end(scene, &want.first);
-        let mut ends = Ends { first, second: None };
-        if let Some(second) = &want.second
-            && want.first.how == first.how
-        {
-            Self::answer(scene, self.maxphyaddr);
-            self.enter()?;
-            ends.second = Some(Self::end(scene, second));
-        }
-        Ok(ends)
     }
 
     fn enter(&mut self) -> Result<(), EntryFailed> {
         enter::enter(&mut self.vmcs).map_err(EntryFailed::Entry)
-    }
-
-    /// Does what the scene says about its exit.
-    fn answer(scene: &Scene, maxphyaddr: Maxphyaddr) {
-        if let Some(place) = scene.fault.and_then(|fault| Place::of(fault.address)) {
-            match scene.answer {
-                Answer::Retry | Answer::Reinject => memory::mend(scene, place, maxphyaddr),
-                Answer::Nothing | Answer::Reflect => {}
-            }
-        }
-        match scene.answer {
-            Answer::Nothing | Answer::Retry => {}
-            Answer::Reinject => {
-                let info = vmread(Field::IdtVectoringInfo) & !(1 << 12);
-                if info & IDT_VECTORING_VALID != 0 {
-                    inject(info, vmread(Field::IdtVectoringErrorCode), vmread(Field::ExitInstructionLength));
-                }
-            }
-            Answer::Reflect => {
-                write_cr2(vmread(Field::ExitQualification));
-                inject(INJECT_PF, vmread(Field::ExitInterruptionErrorCode), 0);
-            }
-        }
     }
 
     /// Writes what changes of the filter and of the exceptions that L1 intercepts beside #PF.
@@ -124,30 +159,53 @@ impl Stage {
             vmwrite(Field::PfecMatch, filter.matching.into());
         }
     }
+}
 
-    /// Reads how the scene ended.
-    fn end(scene: &Scene, want: &End) -> End {
-        let reason = vmread(Field::ExitReason) as u16;
-        let rip = vmread(Field::GuestRip);
-        let how = match Place::of(rip) {
-            _ if u64::from(reason) != REASON_VMCALL => How::Exit(reason),
-            Some(Place::Handlers) => How::Delivered(((rip - Place::Handlers.linear()) / HANDLER) as u8),
-            _ => How::Done,
-        };
-        let wanted = if how == want.how { want.fixed } else { EVERYTHING };
-        let mut end = End { fixed: wanted, ..End::new(how) };
-        let frame = memory::Frame::at(vmread(Field::GuestRsp));
-        for (at, value) in end.words.iter_mut().enumerate().filter(|(at, _)| wanted >> at & 1 == 1) {
-            *value = match how {
-                How::Delivered(vector) => frame.word(at, vector),
-                How::Exit(_) | How::Done => None,
-            }
-            .or_else(|| state::word(at))
-            .or_else(|| memory::word(at, scene))
-            .unwrap_or(0);
+/// Does what the scene says about its exit.
+fn answer(scene: &Scene, maxphyaddr: Maxphyaddr) {
+    if let Some(place) = scene.fault.and_then(|fault| Place::of(fault.address)) {
+        match scene.answer {
+            Answer::Retry | Answer::Reinject => memory::mend(scene, place, maxphyaddr),
+            Answer::Nothing | Answer::Reflect | Answer::Again(_) => {}
         }
-        end.without_undefined()
     }
+    match scene.answer {
+        Answer::Nothing | Answer::Retry | Answer::Again(_) => {}
+        Answer::Reinject => {
+            let info = vmread(Field::IdtVectoringInfo) & !(1 << 12);
+            if info & IDT_VECTORING_VALID != 0 {
+                inject(info, vmread(Field::IdtVectoringErrorCode), vmread(Field::ExitInstructionLength));
+            }
+        }
+        Answer::Reflect => {
+            write_cr2(vmread(Field::ExitQualification));
+            inject(INJECT_PF, vmread(Field::ExitInterruptionErrorCode), 0);
+        }
+    }
+}
+
+/// Reads how the scene ended.
+fn end(scene: &Scene, want: &End) -> End {
+    let reason = vmread(Field::ExitReason) as u16;
+    let rip = vmread(Field::GuestRip);
+    let how = match Place::of(rip) {
+        _ if u64::from(reason) != REASON_VMCALL => How::Exit(reason),
+        Some(Place::Handlers) => How::Delivered(((rip - Place::Handlers.linear()) / HANDLER) as u8),
+        _ => How::Done,
+    };
+    let wanted = if how == want.how { want.fixed } else { EVERYTHING };
+    let mut end = End { fixed: wanted, ..End::new(how) };
+    let frame = memory::Frame::at(vmread(Field::GuestRsp));
+    for (at, value) in end.words.iter_mut().enumerate().filter(|(at, _)| wanted >> at & 1 == 1) {
+        *value = match how {
+            How::Delivered(vector) => frame.word(at, vector),
+            How::Exit(_) | How::Done => None,
+        }
+        .or_else(|| state::word(at))
+        .or_else(|| memory::word(at, scene))
+        .unwrap_or(0);
+    }
+    end.without_undefined()
 }
 
 /// Injects an event at the next VM entry.

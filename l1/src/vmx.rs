@@ -25,7 +25,7 @@ struct Region([u32; 1024]);
 
 static VMXON_REGION: Global<Region> = Global::new(Region([0; 1024]));
 static VMCS_REGION: Global<Region> = Global::new(Region([0; 1024]));
-static STAGE_VMCS_REGION: Global<Region> = Global::new(Region([0; 1024]));
+static STAGE_VMCS_REGIONS: [Global<Region>; 2] = [const { Global::new(Region([0; 1024])) }; 2];
 
 /// Being in VMX root operation with a current VMCS.
 pub struct Vmx {
@@ -77,9 +77,9 @@ impl Vmx {
         Ok(Self { vmcs, controls: capabilities.controls, capabilities: *capabilities })
     }
 
-    /// A second VMCS, clear and current: that of [`crate::stage`]. Called once.
-    pub fn stage_vmcs(&self) -> Result<Vmcs, VmFail> {
-        Vmcs::load(prepare(&STAGE_VMCS_REGION, self.capabilities.revision))
+    /// One of two more VMCSs, clear and current: those of [`crate::stage`]. Called once for each number, 0 and 1.
+    pub fn stage_vmcs(&self, number: usize) -> Result<Vmcs, VmFail> {
+        Vmcs::load(prepare(&STAGE_VMCS_REGIONS[number], self.capabilities.revision))
     }
 
     /// CR0 and CR4 with the bits that VMX operation wants, for L2.

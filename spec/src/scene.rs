@@ -13,6 +13,7 @@
 //! | the descriptor tables | [`descriptor`] |
 //! | what is seen at the end | [`end`] |
 //! | what must be seen | [`expect`] |
+//! | what comes between two plays | [`interlude`] |
 //! | the scenes themselves | [`rows`] |
 
 pub mod descriptor;
@@ -20,6 +21,7 @@ pub mod end;
 pub mod environment;
 pub mod event;
 pub mod expect;
+pub mod interlude;
 pub mod place;
 pub mod rows;
 
@@ -29,6 +31,7 @@ use crate::plan::{Profile, QUICK_BASIC};
 use end::{Word, Words};
 use environment::{Environment, Width};
 use event::Event;
+use interlude::Interlude;
 use place::{Kind, Place};
 
 /// The page fault that a scene meets, unless its entry allows it.
@@ -58,7 +61,7 @@ pub enum Unwanted {
     TripleFault,
 }
 
-/// What L1 does about an exit by #PF, to see where that leads.
+/// What L1 does about the end, as a rule an exit by #PF, to see where that leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Nothing: the scene is over.
@@ -69,6 +72,8 @@ pub enum Answer {
     Reinject,
     /// Injects the #PF into L2, CR2 written by L1.
     Reflect,
+    /// Plays the scene again, whatever its first end was, with something in between.
+    Again(Interlude),
 }
 
 /// What a processor must have for a scene.
@@ -394,17 +399,20 @@ pub const fn stack_of(cpl: Privilege) -> u64 {
 pub enum Act {
     /// Who accesses, by which instruction.
     Access,
+    /// Changes of the filter, and what must not change it.
+    Stale,
 }
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Access];
+    pub const ALL: [Self; 2] = [Self::Access, Self::Stale];
 
     /// The act's part of a group's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Access => "access",
+            Self::Stale => "stale",
         }
     }
 
@@ -413,6 +421,7 @@ impl Act {
     pub const fn what(self) -> &'static str {
         match self {
             Self::Access => "every way in which an instruction accesses memory",
+            Self::Stale => "a filter that changes, and one that must not",
         }
     }
 
@@ -421,6 +430,7 @@ impl Act {
     pub const fn scenes(self) -> &'static [Scene] {
         match self {
             Self::Access => rows::access::SCENES,
+            Self::Stale => rows::stale::SCENES,
         }
     }
 

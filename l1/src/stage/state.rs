@@ -113,6 +113,9 @@ pub fn word(at: usize) -> Option<u64> {
         _ if at == Word::Interruptibility as usize => Field::GuestInterruptibility,
         _ if at == Word::Activity as usize => Field::GuestActivity,
         _ if at == Word::PendingDebug as usize => Field::GuestPendingDebug,
+        _ if at == Word::Bitmap as usize => Field::ExceptionBitmap,
+        _ if at == Word::Mask as usize => Field::PfecMask,
+        _ if at == Word::Match as usize => Field::PfecMatch,
         _ => return None,
     };
     Some(vmread(field))

@@ -42,16 +42,22 @@ pub struct Vmcs {
 impl Vmcs {
     /// Clears the VMCS at a physical address and makes it current. The region must begin with the revision.
     pub(super) fn load(address: u64) -> Result<Self, VmFail> {
+        let mut vmcs = Self { address, launched: false };
+        vmcs.clear()?;
+        vmcs.make_current()?;
+        Ok(vmcs)
+    }
+
+    /// Clears the VMCS: it keeps its fields, is not current, and its next entry is by VMLAUNCH.
+    pub fn clear(&mut self) -> Result<(), VmFail> {
         let (carry, zero): (u8, u8);
         // SAFETY: VMX operation was entered, and the address is that of a page for this use.
         unsafe {
-            asm!("vmclear [{0}]", "setc {1}", "setz {2}", in(reg) &raw const address,
+            asm!("vmclear [{0}]", "setc {1}", "setz {2}", in(reg) &raw const self.address,
                 lateout(reg_byte) carry, lateout(reg_byte) zero, options(nostack));
         }
-        outcome(carry, zero)?;
-        let vmcs = Self { address, launched: false };
-        vmcs.make_current()?;
-        Ok(vmcs)
+        self.launched = false;
+        outcome(carry, zero)
     }
 
     /// Makes the VMCS current: [`vmread`], [`vmwrite`] and VM entries are its from now on.

@@ -68,6 +68,7 @@ pub fn explain(text: &mut String, scene: &Scene, environment: &Environment, filt
             Answer::Retry => "L1 makes the page good and enters L2 again",
             Answer::Reinject => "L1 makes the page good and injects the event that the exit reported",
             Answer::Reflect => "L1 injects the page fault into L2",
+            Answer::Again(interlude) => interlude.what(),
         };
         let _ = writeln!(text, "Then {answer}: {}", end(second));
         let _ = writeln!(text, "  {second}");

@@ -9,9 +9,10 @@
 use super::end::{EXIT_EXCEPTION, EXIT_TRIPLE_FAULT, End, Ends, How, Word};
 use super::environment::Environment;
 use super::event::{Event, Source};
+use super::interlude::Interlude;
 use super::place::{Kind, Place};
 use super::{Answer, Scene, Unwanted};
-use crate::filter::Filter;
+use crate::filter::{EXCEPTION_BITMAP_PF, Filter};
 use crate::outcome::{IDT_VECTORING_VALID, INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF};
 use crate::page::good;
 use crate::paging::{Level, Maxphyaddr, Mode, Privilege, walk};
@@ -58,19 +59,50 @@ impl Scene {
     /// What must be seen under a filter of L1.
     #[must_use]
     pub fn expect(&self, environment: &Environment, filter: Filter, maxphyaddr: Maxphyaddr) -> Ends {
-        let Some(pfec) = self.pfec(environment, maxphyaddr) else {
-            return Ends { first: self.settled(), second: None };
-        };
-        if filter.exits(pfec) {
-            let second = match self.answer {
-                Answer::Nothing => None,
-                Answer::Retry | Answer::Reinject => Some(self.settled()),
-                // The saved RF is what L1 found.
-                Answer::Reflect => Some(self.delivered_fault(pfec).open(Word::Rflags)),
-            };
-            return Ends { first: self.exit(pfec), second };
+        let pfec = self.pfec(environment, maxphyaddr);
+        match self.answer {
+            Answer::Again(interlude) => {
+                let before = self.first_filter(interlude, filter, pfec);
+                let under = |filter| self.with_filter(self.end_under(filter, pfec), filter);
+                Ends { first: under(before), second: Some(under(filter)) }
+            }
+            Answer::Nothing => Ends { first: self.end_under(filter, pfec), second: None },
+            Answer::Retry | Answer::Reinject | Answer::Reflect => {
+                let second = pfec.filter(|pfec| filter.exits(*pfec)).map(|pfec| match self.answer {
+                    // The saved RF is what L1 found.
+                    Answer::Reflect => self.delivered_fault(pfec).open(Word::Rflags),
+                    _ => self.settled(),
+                });
+                Ends { first: self.end_under(filter, pfec), second }
+            }
         }
-        let first = match self.unwanted {
+    }
+
+    /// The filter of the first play, where the second is under `filter`.
+    #[must_use]
+    pub fn first_filter(&self, interlude: Interlude, filter: Filter, pfec: Option<Pfec>) -> Filter {
+        match (interlude, pfec) {
+            (Interlude::Rewrite(field), Some(pfec)) => filter.wanting_but_for(field, pfec).unwrap_or(filter),
+            _ => filter,
+        }
+    }
+
+    /// The end with the fields of the filter as VMREAD must give them. SDM vol. 3C, section 24.6.3, "Exception
+    /// Bitmap": the fields have 32 bits, of which none is reserved.
+    fn with_filter(&self, end: End, filter: Filter) -> End {
+        let pf = if filter.eb_pf { EXCEPTION_BITMAP_PF } else { 0 };
+        end.with(Word::Bitmap, (pf | self.intercepts).into())
+            .with(Word::Mask, filter.mask.into())
+            .with(Word::Match, filter.matching.into())
+    }
+
+    /// Where the instruction leads.
+    fn end_under(&self, filter: Filter, pfec: Option<Pfec>) -> End {
+        let Some(pfec) = pfec else { return self.settled() };
+        if filter.exits(pfec) {
+            return self.exit(pfec);
+        }
+        match self.unwanted {
             Unwanted::PageFault => self.delivered_fault(pfec),
             // SDM vol. 3A, section 6.15, "Interrupt 8": the saved CS and RIP are undefined.
             Unwanted::DoubleFault => self.unchanged(How::Delivered(VECTOR_DF)).with(Word::ErrorCode, 0),
@@ -81,8 +113,7 @@ impl Scene {
                 .with(Word::ErrorCode, 0)
                 .with(Word::IdtInfo, 0),
             Unwanted::TripleFault => self.unchanged(How::Exit(EXIT_TRIPLE_FAULT)).with(Word::IdtInfo, 0),
-        };
-        Ends { first, second: None }
+        }
     }
 
     /// RFLAGS at the start.

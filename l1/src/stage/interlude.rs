@@ -1,0 +1,108 @@
+//! What comes between two plays of a scene, see [`spec::scene::interlude`].
+#![allow(unsafe_code, reason = "writes L1's CR0 and CR4")]
+
+use spec::filter::Filter;
+use spec::paging::Mode;
+use spec::scene::Scene;
+use spec::scene::end::How;
+use spec::scene::interlude::Interlude;
+use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
+
+use super::{Around, Stage, end};
+use crate::guest::set_mode;
+use crate::own;
+use crate::vmx::{Field, vmread, vmwrite};
+use crate::walk::EntryFailed;
+
+/// The basic exit reason of VMCALL.
+const REASON_VMCALL: u64 = 18;
+
+impl Stage {
+    /// Does the interlude and puts L2 to where the second play begins, under `filter`. False if something in it came
+    /// out wrong, so that there is no second play.
+    pub(super) fn interlude(
+        &mut self,
+        interlude: Interlude,
+        scene: &Scene,
+        filter: Filter,
+        around: Around<'_>,
+    ) -> Result<bool, EntryFailed> {
+        let right = match interlude {
+            Interlude::Rewrite(_) => {
+                let exited = vmread(Field::ExitReason) != REASON_VMCALL;
+                self.main.set_filter(filter, scene.intercepts);
+                if exited {
+                    // L2 is still at the instruction: nothing else is to be written.
+                    return Ok(true);
+                }
+                true
+            }
+            Interlude::OtherVmcs => self.on_other_vmcs(scene, filter, around)?,
+            Interlude::Clear => {
+                self.main.vmcs.clear().map_err(EntryFailed::Entry)?;
+                self.main.vmcs.make_current().map_err(EntryFailed::Entry)?;
+                true
+            }
+            Interlude::OtherExit => {
+                self.main.begin(scene, around.maxphyaddr);
+                vmwrite(Field::GuestRip, scene.rip + scene.code.len() as u64);
+                self.main.enter()?;
+                vmread(Field::ExitReason) == REASON_VMCALL
+            }
+            Interlude::OwnFaults => {
+                let mut right = true;
+                own::check(around.maxphyaddr, around.header, None, |_, want, got| right &= want == got);
+                right
+            }
+            Interlude::OwnRegisters => {
+                toggle_own_registers();
+                true
+            }
+            Interlude::GuestRegisters => {
+                let mode = self.environment.mode;
+                set_mode(around.vmx, Mode { wp: false, smep: false, ..mode });
+                self.main.begin(scene, around.maxphyaddr);
+                vmwrite(Field::GuestRip, scene.rip + scene.code.len() as u64);
+                self.main.enter()?;
+                set_mode(around.vmx, mode);
+                vmread(Field::ExitReason) == REASON_VMCALL
+            }
+        };
+        self.main.begin(scene, around.maxphyaddr);
+        Ok(right)
+    }
+
+    /// Plays the scene on the other VMCS under the inverse filter, and makes the first current again.
+    fn on_other_vmcs(&mut self, scene: &Scene, filter: Filter, around: Around<'_>) -> Result<bool, EntryFailed> {
+        let inverse = Filter { eb_pf: !filter.eb_pf, ..filter };
+        if self.other.environment.is_none() {
+            self.other.set_up(around.vmx, self.environment)?;
+        } else {
+            self.other.vmcs.make_current().map_err(EntryFailed::Entry)?;
+        }
+        self.other.begin(scene, around.maxphyaddr);
+        self.other.set_filter(inverse, scene.intercepts);
+        self.other.enter()?;
+        let want = scene.expect(self.environment, inverse, around.maxphyaddr).second;
+        let right = want.is_none_or(|want| {
+            let seen = end(scene, &want);
+            let rf_clear = matches!(seen.how, How::Exit(_)) && want.with_rf_clear().admits(&seen);
+            want.admits(&seen) || rf_clear
+        });
+        self.main.vmcs.make_current().map_err(EntryFailed::Entry)?;
+        Ok(right)
+    }
+}
+
+/// Turns CR0.WP and CR4.SMEP of L1 off and on, or the other way round.
+fn toggle_own_registers() {
+    // SAFETY: L1 writes no read-only page and fetches from no user-mode page, so neither bit makes a difference to it;
+    // SMEP is there, since the environments of the scenes that ask for this have it.
+    unsafe {
+        Cr0::update(|cr0| cr0.toggle(Cr0Flags::WRITE_PROTECT));
+        Cr0::update(|cr0| cr0.toggle(Cr0Flags::WRITE_PROTECT));
+        let smep = Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION;
+        Cr4::update(|cr4| cr4.toggle(smep));
+        Cr4::update(|cr4| cr4.toggle(smep));
+    }
+}

@@ -1,0 +1,71 @@
+//! Whether a change of the filter takes effect at the next entry, and whether nothing else makes the filter stale.
+
+use crate::paging::Access::{Read, Write};
+use crate::paging::Privilege::User;
+use crate::scene::end::Word::Rdi;
+use crate::scene::interlude::FilterField::{Bitmap, Mask, Match};
+use crate::scene::interlude::Interlude::{
+    self, Clear, GuestRegisters, OtherExit, OtherVmcs, OwnFaults, OwnRegisters, Rewrite,
+};
+use crate::scene::place::Kind;
+use crate::scene::place::Place::Data0;
+use crate::scene::{Answer, Scene};
+
+const DATA: u64 = Data0.linear();
+
+const fn not_present(name: &'static str, interlude: Interlude) -> Scene {
+    Scene::new(name, "a read of a page that is not present, twice", User, &[0x8b, 0x07], "mov eax,[rdi]")
+        .registers(&[(Rdi, DATA)])
+        .pages(&[(Data0, Kind::NP)])
+        .fault(DATA, Read)
+        .answer(Answer::Again(interlude))
+}
+
+const fn read_only(name: &'static str, interlude: Interlude) -> Scene {
+    Scene::new(name, "a write to a read-only page, twice", User, &[0x89, 0x07], "mov [rdi],eax")
+        .registers(&[(Rdi, DATA)])
+        .pages(&[(Data0, Kind::RO)])
+        .watch(DATA)
+        .fault(DATA, Write)
+        .answer(Answer::Again(interlude))
+}
+
+const fn reserved(name: &'static str, interlude: Interlude) -> Scene {
+    Scene::new(name, "a write to a page with a reserved bit, twice", User, &[0x89, 0x07], "mov [rdi],eax")
+        .registers(&[(Rdi, DATA)])
+        .pages(&[(Data0, Kind::RSVD)])
+        .watch(DATA)
+        .fault(DATA, Write)
+        .answer(Answer::Again(interlude))
+}
+
+/// The rows.
+pub const SCENES: &[Scene] = &[
+    not_present("np-bitmap-alone", Rewrite(Bitmap)),
+    not_present("np-mask-alone", Rewrite(Mask)),
+    not_present("np-match-alone", Rewrite(Match)),
+    not_present("np-other-vmcs", OtherVmcs),
+    not_present("np-vmclear", Clear),
+    not_present("np-other-exit", OtherExit),
+    not_present("np-own-faults", OwnFaults),
+    not_present("np-own-registers", OwnRegisters),
+    not_present("np-guest-registers", GuestRegisters),
+    read_only("ro-bitmap-alone", Rewrite(Bitmap)),
+    read_only("ro-mask-alone", Rewrite(Mask)),
+    read_only("ro-match-alone", Rewrite(Match)),
+    read_only("ro-other-vmcs", OtherVmcs),
+    read_only("ro-vmclear", Clear),
+    read_only("ro-other-exit", OtherExit),
+    read_only("ro-own-faults", OwnFaults),
+    read_only("ro-own-registers", OwnRegisters),
+    read_only("ro-guest-registers", GuestRegisters),
+    reserved("rsvd-bitmap-alone", Rewrite(Bitmap)),
+    reserved("rsvd-mask-alone", Rewrite(Mask)),
+    reserved("rsvd-match-alone", Rewrite(Match)),
+    reserved("rsvd-other-vmcs", OtherVmcs),
+    reserved("rsvd-vmclear", Clear),
+    reserved("rsvd-other-exit", OtherExit),
+    reserved("rsvd-own-faults", OwnFaults),
+    reserved("rsvd-own-registers", OwnRegisters),
+    reserved("rsvd-guest-registers", GuestRegisters),
+];
