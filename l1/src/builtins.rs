@@ -11,8 +11,8 @@ use core::arch::asm;
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
     // SAFETY: as the caller says; DF is clear in L1.
     unsafe {
-        asm!("rep movsb", inout("rcx") count => _, inout("rdi") to => _, inout("rsi") from => _,
-            options(nostack, preserves_flags));
+        asm!("rep movsq", "mov ecx, {rest:e}", "rep movsb", rest = in(reg) count % 8, inout("rcx") count / 8 => _,
+            inout("rdi") to => _, inout("rsi") from => _, options(nostack, preserves_flags));
     }
     to
 }
@@ -23,9 +23,19 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut 
 /// Both ranges of `count` bytes are valid.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
-    if (to as usize).wrapping_sub(from as usize) >= count {
+    // How far `to` is behind `from`, around the end of addresses.
+    let behind = (to as usize).wrapping_sub(from as usize);
+    if behind >= count {
+        if behind.wrapping_neg() >= 8 {
+            // SAFETY: copying upwards reads each eight bytes before they are overwritten.
+            return unsafe { memcpy(to, from, count) };
+        }
         // SAFETY: copying upwards reads each byte before it is overwritten.
-        return unsafe { memcpy(to, from, count) };
+        unsafe {
+            asm!("rep movsb", inout("rcx") count => _, inout("rdi") to => _, inout("rsi") from => _,
+                options(nostack, preserves_flags));
+        }
+        return to;
     }
     // SAFETY: copying downwards does; the last bytes are `count - 1` behind the first.
     unsafe {
@@ -44,7 +54,8 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut
 unsafe extern "C" fn memset(to: *mut u8, value: i32, count: usize) -> *mut u8 {
     // SAFETY: as the caller says; DF is clear in L1.
     unsafe {
-        asm!("rep stosb", inout("rcx") count => _, inout("rdi") to => _, in("al") value.to_le_bytes()[0],
+        asm!("rep stosq", "mov ecx, {rest:e}", "rep stosb", rest = in(reg) count % 8, inout("rcx") count / 8 => _,
+            inout("rdi") to => _, in("rax") u64::from(value.to_le_bytes()[0]) * 0x0101_0101_0101_0101,
             options(nostack, preserves_flags));
     }
     to
