@@ -28,6 +28,7 @@ use crate::loader::Boot;
 use crate::output::log;
 use crate::own;
 use crate::stage::{Around, Stage};
+use crate::trace;
 use crate::vmx::Vmx;
 use crate::walk::{Broken, EntryFailed, Walked, Walker};
 
@@ -78,6 +79,7 @@ pub fn run(options: &Options<'_>, boot: &Boot, cpu: &Cpu, vmx: Vmx, guest: Guest
     };
     if let Some(case) = options.case {
         log().plan(1);
+        trace::begin();
         return machine.run_group(1, case.group, Some(&case));
     }
     let groups = Group::selected(options.filter).count();

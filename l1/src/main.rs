@@ -26,6 +26,7 @@ mod paging;
 mod power;
 mod serial;
 mod stage;
+mod trace;
 mod vmx;
 mod walk;
 

@@ -21,6 +21,7 @@ use spec::scene::place::Place;
 use spec::scene::{Answer, Scene};
 
 use crate::guest::{write_controls, write_host_state};
+use crate::trace;
 use crate::vmx::{Field, Vmcs, Vmx, vmread, vmwrite};
 use crate::walk::{EntryFailed, write_cr2};
 
@@ -142,6 +143,7 @@ impl Player {
     }
 
     fn enter(&mut self) -> Result<(), EntryFailed> {
+        trace::entry();
         enter::enter(&mut self.vmcs).map_err(EntryFailed::Entry)
     }
 
@@ -205,7 +207,9 @@ fn end(scene: &Scene, want: &End) -> End {
         .or_else(|| memory::word(at, scene))
         .unwrap_or(0);
     }
-    end.without_undefined()
+    let end = end.without_undefined();
+    trace::step(&end);
+    end
 }
 
 /// Injects an event at the next VM entry.

@@ -10,7 +10,7 @@ mod vmcs;
 pub use capabilities::{Capabilities, Missing};
 pub use controls::Controls;
 pub use field::Field;
-pub use vmcs::{VmFail, Vmcs, vmread, vmwrite};
+pub use vmcs::{VmFail, Vmcs, read_encoding, vmread, vmwrite};
 
 use core::arch::asm;
 use core::fmt;

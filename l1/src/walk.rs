@@ -15,6 +15,7 @@ use spec::setting::BASE;
 use spec::stimulus::LOOPS;
 
 use crate::guest::{Guest, set_mode, shared};
+use crate::trace;
 use crate::vmx::{Field, VmFail, Vmx, entry, vmread, vmwrite};
 
 /// The basic exit reason of VMCALL. SDM vol. 3D, appendix C, "VMX Basic Exit Reasons".
@@ -159,7 +160,11 @@ impl Walker {
             (&raw mut (*control).status).write_volatile(0);
         }
         write_cr2(CR2_AT_START);
+        trace::entry();
         entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
+        if trace::is_on() {
+            trace_walk(self.last().exits);
+        }
         Ok(self.last())
     }
 
@@ -215,6 +220,26 @@ impl Walker {
 /// The exception bitmap of a filter.
 fn bitmap(filter: Filter) -> u64 {
     if filter.eb_pf { EXCEPTION_BITMAP_PF.into() } else { 0 }
+}
+
+/// Traces what a walk left: exits by exception, what L2's handler got, and the end.
+#[cold]
+fn trace_walk(exits: &[ExitRecord]) {
+    for record in exits {
+        trace::step(&format_args!("{}", record.exit));
+    }
+    // SAFETY: L2 does not run.
+    let slots: u64 = unsafe { (&raw const (*shared()).control.counts).read() }.iter().sum();
+    for at in 0..slots as usize {
+        // SAFETY: as above; there are as many slots as counted.
+        let slot = unsafe { &*self::slots().add(at) };
+        if slot.faults == 0 {
+            trace::step(&format_args!("slot {at}: nothing delivered, RAX = {:x} behind the access", slot.result));
+        } else {
+            trace::step(&format_args!("slot {at}: {}", slot.delivery));
+        }
+    }
+    trace::step(&format_args!("VM exit, reason {:x}: the end of the walk is a VMCALL, 12", vmread(Field::ExitReason)));
 }
 
 /// The slots. L2 fills them while L1 waits in `entry::enter`.

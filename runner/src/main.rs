@@ -32,6 +32,7 @@ mod progress;
 mod report;
 mod run;
 mod setup;
+mod vmcs_field;
 mod vmm;
 
 use std::process::ExitCode;

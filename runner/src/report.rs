@@ -10,6 +10,7 @@ use spec::log::{FAILURES_IN_FULL, Verdict};
 use crate::difference::differences;
 use crate::findings::{Fate, Findings, Group};
 use crate::judge::{Judgement, thousands};
+use crate::vmcs_field;
 
 /// What a report is made of.
 pub struct Report<'a> {
@@ -45,7 +46,10 @@ impl Report<'_> {
     pub fn without_table(&self) -> String {
         let mut text = String::new();
         for note in &self.findings.notes {
-            let _ = writeln!(text, "note: {note}");
+            let _ = match vmcs_field::named(note) {
+                Some(step) => writeln!(text, "trace: {step}"),
+                None => writeln!(text, "note: {note}"),
+            };
         }
         for group in &self.findings.groups {
             self.failures(&mut text, group);

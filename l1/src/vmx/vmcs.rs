@@ -92,6 +92,17 @@ pub fn vmread(field: Field) -> u64 {
     value
 }
 
+/// Reads the field of an encoding, which need not be one.
+pub fn read_encoding(encoding: u32) -> Result<u64, VmFail> {
+    let (value, carry, zero): (u64, u8, u8);
+    // SAFETY: as in `vmread`.
+    unsafe {
+        asm!("vmread {0}, {1}", "setc {2}", "setz {3}", inout(reg) 0u64 => value, in(reg) u64::from(encoding),
+            lateout(reg_byte) carry, lateout(reg_byte) zero, options(nomem, nostack));
+    }
+    outcome(carry, zero).map(|()| value)
+}
+
 /// Writes a field of the current VMCS.
 ///
 /// # Panics
