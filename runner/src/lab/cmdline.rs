@@ -10,9 +10,15 @@ pub const IPS: u32 = 50_000_000;
 /// Options for every kernel: text, and why.
 const COMMON: &[(&str, &str)] = &[
     ("console=ttyS0", "how an oops or a panic is told whatever becomes of init"),
-    ("loglevel=1", "every character on the emulated UART costs thousands of instructions; an oops is printed all the same"),
+    (
+        "loglevel=1",
+        "every character on the emulated UART costs thousands of instructions; an oops is printed all the same",
+    ),
     ("panic=-1 reboot=t", "a panic ends in a triple fault at once, on which Bochs stops, not in a silent loop"),
-    ("watchdog_thresh=3 softlockup_panic=1", "a kernel that hangs panics after 300 million instructions, and tells where"),
+    (
+        "watchdog_thresh=3 softlockup_panic=1",
+        "a kernel that hangs panics after 300 million instructions, and tells where",
+    ),
     ("noreplace-smp", "spares the rewriting of every lock prefix for one CPU"),
     ("nokaslr", "the kernel is entered past the code that would relocate it"),
     ("mitigations=off", "the emulated CPU speculates nothing"),

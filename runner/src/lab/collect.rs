@@ -350,7 +350,9 @@ mod tests {
     fn last_words_on_the_console_are_told_once() {
         let mut collector = collector();
         let _ = collector.bytes(&stream(&[begin("ept=1"), Message::Kmsg("BUG: known".into())]));
-        collector.console(b"\r\n[    4.637548] BUG: known\r\n[    4.7] RIP: 0010:f+0x1/0x2 [kvm_intel]\r\n[    4.8] idle\r\n");
+        collector.console(
+            b"\r\n[    4.637548] BUG: known\r\n[    4.7] RIP: 0010:f+0x1/0x2 [kvm_intel]\r\n[    4.8] idle\r\n",
+        );
         collector.finish();
         let told: Vec<(&str, u64)> =
             collector.sets[0].trouble.iter().map(|trouble| (trouble.line.as_str(), trouble.times)).collect();

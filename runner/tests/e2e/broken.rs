@@ -82,7 +82,8 @@ fn broken_module(files: &Folder, code: [u8; 2]) -> Vec<u8> {
         let elf = object::File::parse(&*module).expect("a module is an ELF file");
         let function = elf.symbols().find(|symbol| symbol.name() == Ok(FUNCTION)).expect("the module has the function");
         let section = function.section_index().expect("the function is defined in the module");
-        let (start, _) = elf.section_by_index(section).ok().and_then(|text| text.file_range()).expect("text is in the file");
+        let (start, _) =
+            elf.section_by_index(section).ok().and_then(|text| text.file_range()).expect("text is in the file");
         (start + function.address()) as usize
     };
     let at = if module[at..].starts_with(ENDBR64) { at + ENDBR64.len() } else { at };
@@ -100,9 +101,12 @@ fn stock_module(files: &Folder) -> Vec<u8> {
     let cache = cache.unwrap_or_else(|| Path::new(&env::var_os("HOME").expect("a home")).join(".cache"));
     let kernels = fs::read_dir(cache.join("maskmatch/kernels")).expect("the lab's cache");
     let kernel = kernels.flatten().find(|kernel| {
-        kernel.file_name().to_string_lossy().split('_').next().is_some_and(|package| {
-            package.trim_end_matches("-unsigned").ends_with(&format!("-{release}"))
-        })
+        kernel
+            .file_name()
+            .to_string_lossy()
+            .split('_')
+            .next()
+            .is_some_and(|package| package.trim_end_matches("-unsigned").ends_with(&format!("-{release}")))
     });
     let modules = kernel.expect("the kernel is in the cache").path().join("modules");
     if let Ok(plain) = fs::read(modules.join("kvm-intel.ko")) {
