@@ -20,7 +20,7 @@ pub fn watch() -> io::Result<()> {
     for signal in [SIGINT, SIGTERM] {
         // In this order: the first signal finds nothing pending.
         flag::register_conditional_default(signal, Arc::clone(&PENDING))?;
-        flag::register_usize(signal, Arc::clone(&SIGNAL), signal as usize)?;
+        flag::register_usize(signal, Arc::clone(&SIGNAL), signal.unsigned_abs() as usize)?;
         flag::register(signal, Arc::clone(&PENDING))?;
     }
     Ok(())
@@ -34,9 +34,8 @@ pub fn pending() -> bool {
 
 /// Ends maskmatch by the signal that came, as a shell expects it; returns if none came.
 pub fn end_by_signal() {
-    let signal = SIGNAL.load(Ordering::Acquire);
-    if signal != 0 {
+    if let Ok(signal @ 1..) = i32::try_from(SIGNAL.load(Ordering::Acquire)) {
         // It fails for numbers that are no signals only.
-        let _ = low_level::emulate_default_handler(signal as i32);
+        let _ = low_level::emulate_default_handler(signal);
     }
 }
