@@ -7,6 +7,7 @@
 //! | booting and reading, step by step | [`run`], [`intake`] |
 //! | log -> verdict -> report, JSON, exit code | [`findings`], [`judge`], [`conclusion`], [`report`], [`json`], [`exit_code`] |
 //! | VMMs | [`vmm`] |
+//! | Ctrl-C | [`interrupt`] |
 //! | real Linux/KVM inside Bochs | [`lab`] |
 
 mod bench;
@@ -20,6 +21,7 @@ mod explain;
 mod findings;
 mod image;
 mod intake;
+mod interrupt;
 mod json;
 mod judge;
 mod l0;
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         output::remark(&stop.to_string());
         stop.exit
     });
+    interrupt::end_by_signal();
     exit.into()
 }
 

@@ -14,6 +14,7 @@ use crate::cli::{L0, OnArgs};
 use crate::conclusion::{Conclusion, Origin};
 use crate::exit_code::{Exit, Stop};
 use crate::intake::{Intake, Limits};
+use crate::interrupt;
 use crate::json::Measured;
 use crate::judge::Source;
 use crate::l0::{self, Chosen};
@@ -39,6 +40,9 @@ pub struct What<'a> {
 /// The options cannot be, or a file cannot be written. A host that cannot be used is a verdict: skip.
 pub fn run(what: What<'_>, on: &OnArgs) -> Result<Exit, Stop> {
     check(what, on)?;
+    if let Err(error) = interrupt::watch() {
+        remark(&format!("a run that is interrupted may leave files behind: {error}"));
+    }
     match on.l0 {
         L0::Lab => match lab::command::run(what, on) {
             Ok(exit) => exit,

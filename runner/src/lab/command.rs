@@ -16,6 +16,7 @@ use super::session::{self, Plan, SetResult};
 use super::table;
 use crate::cli::{L0, LabArgs, LabVmm, OnArgs};
 use crate::exit_code::{Exit, Stop};
+use crate::interrupt;
 use crate::json::Document;
 use crate::l0;
 use crate::output::{self, remark};
@@ -53,6 +54,9 @@ pub fn run(what: What<'_>, on: &OnArgs) -> Result<Result<Exit, Stop>, Unavailabl
     let mut results = Vec::new();
     let mut missing: Option<Unavailable> = None;
     for request in requests(&on.lab) {
+        if interrupt::pending() {
+            break;
+        }
         match session::run(&bochs, &request, &plan) {
             Ok(more) => results.extend(more),
             Err(unavailable) => {

@@ -5,6 +5,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::interrupt;
 use crate::vmm::Unavailable;
 
 /// How often a running program is looked at.
@@ -27,7 +28,11 @@ pub fn run(mut command: Command, limit: Duration) -> Result<String, Unavailable>
     let complaint = reader(child.stderr.take());
     let Some(status) = wait(&mut child, limit) else {
         return Err(Unavailable {
-            why: format!("{name} took longer than {} seconds and was stopped", limit.as_secs()),
+            why: if interrupt::pending() {
+                format!("{name} was interrupted")
+            } else {
+                format!("{name} took longer than {} seconds and was stopped", limit.as_secs())
+            },
             mend: "check the network and try again".into(),
         });
     };
@@ -57,10 +62,10 @@ fn reader(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8
     })
 }
 
-/// `None`: the limit passed, and the program was killed.
+/// `None`: the limit passed or a signal came, and the program was killed.
 fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     let start = Instant::now();
-    while start.elapsed() < limit {
+    while start.elapsed() < limit && !interrupt::pending() {
         match child.try_wait() {
             Ok(Some(status)) => return Some(status),
             Ok(None) => thread::sleep(POLL),

@@ -18,9 +18,8 @@ use crate::vmm::process::{Ended, Source, run};
 use crate::vmm::qemu::Qemu;
 use crate::vmm::{Flow, Unavailable};
 
-/// What QEMU reads on the pc machine before it enters a PVH kernel: firmware, a ROM for the local APIC, a ROM that
-/// loads the kernel.
-const FIRMWARE: [&str; 3] = ["bios-256k.bin", "kvmvapic.bin", "pvh.bin"];
+/// What QEMU reads on the pc machine before it enters a PVH kernel: firmware, a ROM that loads the kernel.
+const FIRMWARE: [&str; 2] = ["bios-256k.bin", "pvh.bin"];
 /// Where the loader keeps where the libraries are; a system may do without.
 const LOADER_CACHE: &str = "/etc/ld.so.cache";
 /// For QEMU or its loader to answer a question.

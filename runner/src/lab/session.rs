@@ -19,6 +19,7 @@ use super::params::{self, ParamSet};
 use super::qemu::Packed;
 use super::vmlinux;
 use crate::conclusion::{Conclusion, Origin};
+use crate::interrupt;
 use crate::json::Measured;
 use crate::judge::Source;
 use crate::output::remark;
@@ -88,7 +89,7 @@ pub fn run(bochs: &Bochs, request: &Request, plan: &Plan<'_>) -> Result<Vec<SetR
     let ready = prepare(request)?;
     let mut results = Vec::new();
     let mut left = plan.sets.clone();
-    while !left.is_empty() {
+    while !left.is_empty() && !interrupt::pending() {
         let done = boot(bochs, &ready, plan, &left)?;
         // Without any result a second boot would end the same way.
         let stuck = done.is_empty();
@@ -97,7 +98,7 @@ pub fn run(bochs: &Bochs, request: &Request, plan: &Plan<'_>) -> Result<Vec<SetR
         if stuck {
             break;
         }
-        if !left.is_empty() {
+        if !left.is_empty() && !interrupt::pending() {
             remark("the lab boots again for the parameter sets that are left");
         }
     }
@@ -201,7 +202,7 @@ fn why_it_ended(end: &End, collector: &Collector) -> String {
         (None, End::PoweredOff) => "the lab powered off".into(),
         (None, End::Crashed(how)) => format!("the lab's machine crashed: {how}"),
         (None, End::TimedOut(limit)) => format!("the time limit of {} s was reached", limit.as_secs_f64()),
-        (None, End::Stopped) => "the lab was stopped".into(),
+        (None, End::Stopped) => "the lab was interrupted".into(),
     };
     for complaint in &collector.complaints {
         why.push_str("; ");

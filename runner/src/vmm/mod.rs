@@ -42,7 +42,7 @@ pub enum End {
     Crashed(String),
     /// The limit was reached.
     TimedOut(Duration),
-    /// The sink had seen enough.
+    /// The sink had seen enough, or a signal asked maskmatch to end.
     Stopped,
 }
 

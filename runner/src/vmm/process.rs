@@ -1,11 +1,12 @@
 //! A program run under watch: its output comes live, its time is limited, and it never outlives the watcher.
 //!
 //! The program gets no stdin and a process group of its own. It is killed when the limit is reached, when the
-//! watcher says stop, when the watcher's function returns for whatever reason, and by the kernel when the
+//! watcher says stop, when a signal asks maskmatch to end, when the watcher's function returns for whatever reason, and by the kernel when the
 //! thread that started it dies.
 
 #![allow(unsafe_code, reason = "a child that must die with its parent has to ask for that between fork and exec")]
 
+use crate::interrupt;
 use crate::vmm::Flow;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, mknodat, open};
@@ -28,7 +29,7 @@ pub enum Ended {
     Exited(ExitStatus),
     /// It was killed: the limit was reached.
     TimedOut,
-    /// It was killed: the handler wanted it.
+    /// It was killed: the handler wanted it, or a signal.
     Stopped,
 }
 
@@ -101,7 +102,7 @@ pub fn run(
         if flow == Flow::Continue {
             flow = handler(Source::Nothing, &[]);
         }
-        if flow == Flow::Stop {
+        if flow == Flow::Stop || interrupt::pending() {
             group.kill();
             return Ok(Ended::Stopped);
         }

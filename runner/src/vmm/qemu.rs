@@ -129,6 +129,9 @@ impl Qemu {
             self.accel.name(),
             "-cpu",
             &cpu,
+            // Else QEMU syncs the whole vCPU at each access to the task priority, through CR8, which loses bits 3:0.
+            "-global",
+            "apic-common.vapic=off",
             "-m",
             &memory,
             "-nodefaults",

@@ -6,6 +6,7 @@ mod broken;
 mod check;
 mod command;
 mod files;
+mod interrupt;
 mod lab;
 mod listing;
 mod missing;

@@ -1,5 +1,6 @@
 //! The other thread of a run: it feeds the sink, watches the clock, and ends the vCPU's thread when it must.
 
+use crate::interrupt;
 use crate::vmm::kvm::machine::Machine;
 use crate::vmm::{End, Flow, Outcome, Sink, Unavailable};
 use std::sync::Arc;
@@ -41,6 +42,9 @@ pub fn run(
         let left = limit.saturating_sub(start.elapsed());
         if left.is_zero() {
             break Some(End::TimedOut(limit));
+        }
+        if interrupt::pending() {
+            break Some(End::Stopped);
         }
         match serial.recv_timeout(left.min(TICK)) {
             Ok(bytes) => {

@@ -1,0 +1,20 @@
+// For build scripts, by `include!`: how a crate's binary becomes a freestanding image.
+
+/// Links the crate's binary by `script` of this folder, without a C library and its start files.
+fn link_freestanding(script: &str) {
+    let linker = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../linker");
+    println!("cargo::rerun-if-changed={}", linker.display());
+    println!("cargo::rustc-link-arg-bins=-T{}", linker.join(script).display());
+    for arg in [
+        "-nostartfiles",
+        "-nostdlib",
+        "-static",
+        "-no-pie",
+        "-Wl,--build-id=none",
+        "-Wl,-z,max-page-size=4096",
+        "-Wl,-z,noexecstack",
+        "-Wl,--gc-sections",
+    ] {
+        println!("cargo::rustc-link-arg-bins={arg}");
+    }
+}
