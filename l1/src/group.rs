@@ -296,6 +296,8 @@ impl Tried {
             let walked = walked.behind_event(acting.cr2(filter));
             self.judged(filter, &walked, acting.judge());
         } else {
+            // An INIT signal has ended the walk that asked: `act` saw to that.
+            self.counts.cases += u64::from(acting.has_init());
             acting.between(walker);
             let walked = walker.walk(filter)?;
             if let Some(broken) = walked.broken {

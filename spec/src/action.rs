@@ -13,7 +13,7 @@ use crate::outcome::{Expectation, Outcome};
 use crate::page::PAGES;
 use crate::paging::{Maxphyaddr, Mode, Privilege};
 use crate::pfec::Pfec;
-use crate::plan::QUICK_BASIC;
+use crate::plan::{Profile, QUICK_BASIC};
 use crate::setting::BASE;
 use crate::stimulus::Stimulus;
 
@@ -152,10 +152,13 @@ impl Action {
         self.changes_width() && !matches!(self.ask, Ask::MoveThenNarrow | Ask::MoveThenWiden)
     }
 
-    /// The filters that are tried: every class of wish.
+    /// The filters that are tried: every class of wish, in the quick profile each in one of its forms.
     #[must_use]
-    pub const fn filters() -> &'static [Filter] {
-        &QUICK_BASIC
+    pub const fn filters(profile: Profile) -> &'static [Filter] {
+        match profile {
+            Profile::Quick => &QUICK,
+            Profile::Standard | Profile::Exhaustive => &QUICK_BASIC,
+        }
     }
 
     /// The accesses of L2: one for each error code and kind of access, and all whose error code L0 has to
@@ -194,6 +197,24 @@ pub fn own_pfec(stimulus: &Stimulus, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
     let entries = PAGES[stimulus.page].entries(maxphyaddr);
     crate::paging::walk(entries, stimulus.access, stimulus.privilege, OWN_MODE, maxphyaddr).err()
 }
+
+/// All and none, each in both forms; then single bits and whole codes, and what L0 wishes itself.
+const QUICK: [Filter; 14] = [
+    Filter::ALWAYS,
+    Filter::NEVER,
+    Filter::new(false, 0, 1),
+    Filter::new(false, 0, 0),
+    Filter::new(true, 0x01, 0x01),
+    Filter::new(false, 0x01, 0x01),
+    Filter::new(false, 0x02, 0x02),
+    Filter::new(true, 0x04, 0x04),
+    Filter::new(true, 0x08, 0x08),
+    Filter::new(true, 0x08, 0x00),
+    Filter::new(false, 0x08, 0x08),
+    Filter::new(true, 0x10, 0x10),
+    Filter::new(true, 0x1f, 0x07),
+    Filter::new(true, 0x09, 0x01),
+];
 
 use Width::{Narrow, Wide};
 

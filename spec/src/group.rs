@@ -66,7 +66,7 @@ impl Group {
         match self {
             Self::Filter { family, .. } => family.len(profile),
             Self::Host(_) => Wish::filters().len(),
-            Self::Action(_) => Action::filters().len(),
+            Self::Action(_) => Action::filters(profile).len(),
         }
     }
 
@@ -76,7 +76,7 @@ impl Group {
         match self {
             Self::Filter { family, .. } => family.filter(profile, index),
             Self::Host(_) => Wish::filters()[index],
-            Self::Action(_) => Action::filters()[index],
+            Self::Action(_) => Action::filters(profile)[index],
         }
     }
 
