@@ -113,10 +113,10 @@ impl Acting {
                     refusal = Some(status);
                 }
                 // An INIT signal must end the walk, and then nothing is left of it.
-                Some(end) if self.action.event == Some(Event::Init) && end.is_init() => {
+                Some(end) if self.has_init() && end.is_init() => {
                     return Ok(Made { broken: None, refusal, walked: false });
                 }
-                None if self.action.event == Some(Event::Init) => {
+                None if self.has_init() => {
                     return Ok(Made { broken: Some(Broken::NoInit), refusal, walked: false });
                 }
                 broken => return Ok(Made { broken, refusal, walked: self.action.then == Then::SameWalk }),
@@ -131,6 +131,11 @@ impl Acting {
     /// What L1 writes between the walk that asked and the one that is judged.
     pub fn between(&self, walker: &Walker) {
         walker.rewrite(self.action.then);
+    }
+
+    /// Whether the event is an INIT signal.
+    pub fn has_init(&self) -> bool {
+        self.action.event == Some(Event::Init)
     }
 
     /// What must be, and what was, of the event that came with the action.

@@ -261,6 +261,16 @@ struct Tried {
     before: Filter,
     known: Deviations,
     known_cases: [u64; Deviation::ALL.len()],
+    /// The first case that showed each.
+    examples: [Option<Example>; Deviation::ALL.len()],
+}
+
+/// A case with what must be and what was.
+#[derive(Clone, Copy)]
+struct Example {
+    case: Case,
+    want: Observed,
+    got: Observed,
 }
 
 impl Tried {
@@ -274,6 +284,7 @@ impl Tried {
             before: Filter::ALWAYS,
             known,
             known_cases: [0; Deviation::ALL.len()],
+            examples: [None; Deviation::ALL.len()],
         }
     }
 
@@ -341,6 +352,8 @@ impl Tried {
             let walked = walked.behind_event(acting.cr2(filter));
             self.judged(filter, &walked, acting.judge());
         } else {
+            // An INIT signal has ended the walk that asked: `act` saw to that.
+            self.counts.cases += u64::from(acting.has_init());
             acting.between(walker);
             let walked = walker.walk(filter)?;
             if let Some(broken) = walked.broken {
@@ -412,6 +425,7 @@ impl Tried {
         let case = Case { group: self.group, probe, filter };
         if let Some(deviation) = self.known.explaining(&case, want, got) {
             self.known_cases[deviation as usize] += 1;
+            self.examples[deviation as usize].get_or_insert(Example { case, want: *want, got: *got });
             return;
         }
         self.failed(&case, want, got);
@@ -441,9 +455,21 @@ impl Tried {
         for deviation in self.known.iter() {
             let cases = self.known_cases[deviation as usize];
             if cases > 0 {
-                let reason = if told.contains(deviation) { REASON_ABOVE } else { deviation.reason() };
+                let first = !told.contains(deviation);
                 *told = told.with(deviation);
-                log().known(&self.group, deviation.name(), cases, reason);
+                log().known(
+                    &self.group,
+                    deviation.name(),
+                    cases,
+                    if first { deviation.reason() } else { REASON_ABOVE },
+                );
+                // RF is lost in every exit, of which no example says more than the reason.
+                if let Some(Example { case, want, got }) = self.examples[deviation as usize]
+                    && first
+                    && deviation != Deviation::Rf0
+                {
+                    log().note(&format_args!("{}, for example {case}: want {want} got {got}", deviation.name()));
+                }
             }
         }
         self.counts.known = self.known_cases.iter().sum();

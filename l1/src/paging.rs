@@ -5,8 +5,10 @@
 
 use core::ptr;
 
+use spec::channel::DEVICE_PAGE;
 use spec::layout::{
-    HOST_BASE, Header, L2_BASE, L2_SIZE, MAX_PAGES, SCRATCH, SHARED_SUPERVISOR, SHARED_USER, Shared, TEST_PML4_INDEX,
+    DEVICE_LINEAR, HOST_BASE, Header, L2_BASE, L2_SIZE, MAX_PAGES, SCRATCH, SHARED_SUPERVISOR, SHARED_USER, Shared,
+    TEST_PML4_INDEX,
 };
 use spec::page::{PAGES, good};
 use spec::paging::{Entry, Level, Maxphyaddr};
@@ -89,6 +91,7 @@ pub fn build(memory: Memory, l2: &Header, maxphyaddr: Maxphyaddr) -> u64 {
     link(&mut tables.root, index(HOST_BASE, 39), &tables.host_pdpt);
     link(&mut tables.host_pdpt, index(HOST_BASE, 30), &tables.host_pd);
     link(&mut tables.host_pd, index(HOST_BASE, 21), &tables.host_pt);
+    tables.host_pt.0[index(DEVICE_LINEAR, 12)] = DEVICE_PAGE | SUPERVISOR;
 
     for page in (0..L2_SIZE as u64).step_by(PAGE as usize) {
         let address = L2_BASE + page;

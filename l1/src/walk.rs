@@ -8,7 +8,10 @@ use core::ptr;
 use spec::action::{Event, Then};
 use spec::channel::{Ask, SMI_HANDLED, Status};
 use spec::filter::{EXCEPTION_BITMAP_PF, Filter};
-use spec::layout::{Control, EVENT_SLOT, ExitRecord, SCRATCH, SCRATCH_SIZE, SHARED_SUPERVISOR, SHARED_USER, Slot};
+use spec::layout::{
+    Control, EVENT_SLOT, EXCHANGE_SLOT, Exchange, ExitRecord, SCRATCH, SCRATCH_SIZE, SHARED_SUPERVISOR, SHARED_USER,
+    Slot,
+};
 use spec::outcome::{Observed, RFLAGS_AC, WALK_RFLAGS};
 use spec::paging::{Mode, Privilege};
 use spec::setting::BASE;
@@ -135,7 +138,15 @@ impl Walker {
         }
         // SAFETY: L2 does not run.
         unsafe {
-            (&raw mut (*shared).control).write(Control { walk: 0, unexpected: 0, counts, ask: 0, status: 0, nmis: 0 });
+            (&raw mut (*shared).control).write(Control {
+                walk: 0,
+                unexpected: 0,
+                counts,
+                ask: 0,
+                status: 0,
+                nmis: 0,
+                exchange: 0,
+            });
         };
     }
 
@@ -158,6 +169,8 @@ impl Walker {
             (&raw mut (*control).walk).write_volatile(number);
             (&raw mut (*control).ask).write_volatile(ask.map_or(0, Ask::code).into());
             (&raw mut (*control).status).write_volatile(0);
+            (&raw mut (*control).exchange).write_volatile(u64::from(ask.is_some_and(leaves_more)));
+            exchange().write_volatile(Exchange::new(number as u32));
         }
         write_cr2(CR2_AT_START);
         trace::entry();
@@ -254,6 +267,16 @@ pub fn result_at(at: usize) -> *mut u64 {
     unsafe { &raw mut (*slots().add(at)).result }
 }
 
+/// Whether L2 is to leave to the VMM for more than to ask.
+fn leaves_more(ask: Ask) -> bool {
+    matches!(ask, Ask::PlainExits | Ask::ImmediateExits | Ask::MovedExits)
+}
+
+/// Where L2 has what it gives to the VMM.
+fn exchange() -> *mut Exchange {
+    slots().wrapping_add(EXCHANGE_SLOT).cast()
+}
+
 /// What was seen of an event that came while L2 asked the VMM for something.
 pub fn observed_event(walked: &Walked<'_>, event: Event) -> Observed {
     // SAFETY: L2 does not run; the slot is its own; low memory is L1's to read.
@@ -275,6 +298,8 @@ pub fn observed_event(walked: &Walked<'_>, event: Event) -> Observed {
         executed: match event {
             Event::Nmi => nmis == 1,
             Event::Smi => smi == 1 && nmis == 0,
+            // SAFETY: L2 does not run; the slot is large enough, as a test of `spec` shows.
+            Event::Exits => unsafe { exchange().read_volatile() }.is_right(),
             Event::Fault | Event::FaultInDelivery | Event::Init => nmis != 0,
         },
     }

@@ -7,22 +7,25 @@
 //! | RBX | the token |
 //! | RBP | the walk's number |
 //! | RCX | slots left in this loop |
-//! | RDX | the VMM's port, before the first access alone |
+//! | RDX | a port of the VMM, before the first access alone |
 //! | RDI | the address to access |
 //! | RSI | the slot |
 //! | R14 | the shared area |
 //! | R15 | where to go on behind the access |
 //! | R8, R9 | the handlers' |
 //!
-//! RFLAGS stay as L1 set them through the whole walk (LEA, LOOP, MOV, IN and OUT change none), so that what a
+//! RFLAGS stay as L1 set them through the whole walk (LEA, LOOP, MOV, IN, OUT and their string forms change none), so that what a
 //! fault saves of them can be compared.
 #![allow(unsafe_code, reason = "the walk is assembly")]
 
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 
-use spec::channel::{PORT, STATUS_PORT};
-use spec::layout::{Control, EVENT_SLOT, Header, SHARED_SUPERVISOR, SHARED_SUPERVISOR_BIT, SHARED_USER, Slot, TOKEN};
+use spec::channel::{DEVICE_READ, DEVICE_WRITE, ECHO_PORT, PORT, STATUS_PORT};
+use spec::layout::{
+    Control, DEVICE_LINEAR, EVENT_SLOT, EXCHANGE_SLOT, Exchange, Header, SHARED_SUPERVISOR, SHARED_SUPERVISOR_BIT,
+    SHARED_USER, Slot, TOKEN,
+};
 
 use crate::tables::BACK_VECTOR;
 
@@ -99,7 +102,24 @@ global_asm!(
         jrcxz 1f
         vmcall
         ud2
-    1:  lea rsi, [r14 + {control}]
+    1:  mov rcx, [r14 + {exchange}]
+        jrcxz 2f
+        # DF is 1: the last word first.
+        mov edx, {echo_port}
+        lea rsi, [r14 + {exchange_slot} + {out} + 12]
+        mov ecx, 4
+        rep outsd
+        lea rdi, [r14 + {exchange_slot} + {back} + 12]
+        mov ecx, 4
+        rep insd
+        movabs rdi, {device}
+        mov eax, [rdi + {device_read}]
+        mov [r14 + {exchange_slot} + {known}], eax
+        mov eax, [r14 + {exchange_slot} + {write}]
+        mov [rdi + {device_write}], eax
+        mov eax, [rdi + {device_write}]
+        mov [r14 + {exchange_slot} + {read_back}], eax
+    2:  lea rsi, [r14 + {control}]
         l2_loop super, read, 0, mov rax, [rdi]
         l2_loop super, write, 1, mov [rdi], rax
         l2_loop super, fetch, 2, jmp rdi
@@ -184,6 +204,17 @@ global_asm!(
     ask = const offset_of!(Control, ask),
     status = const offset_of!(Control, status),
     nmis = const offset_of!(Control, nmis),
+    exchange = const offset_of!(Control, exchange),
+    exchange_slot = const size_of::<Control>() + EXCHANGE_SLOT * size_of::<Slot>(),
+    out = const offset_of!(Exchange, out),
+    back = const offset_of!(Exchange, back),
+    known = const offset_of!(Exchange, known),
+    write = const offset_of!(Exchange, write),
+    read_back = const offset_of!(Exchange, read_back),
+    echo_port = const ECHO_PORT,
+    device = const DEVICE_LINEAR,
+    device_read = const DEVICE_READ,
+    device_write = const DEVICE_WRITE,
     event_slot = const size_of::<Control>() + EVENT_SLOT * size_of::<Slot>(),
     port = const PORT,
     status_port = const STATUS_PORT,

@@ -98,6 +98,10 @@ fn event(text: &mut String, action: &Action, filter: Filter) {
             "its handler runs once, and L2 goes on as if nothing had been.\n  \
              SDM vol. 3C, 34.14 (Default Treatment of SMIs and SMM with VMX Operation and SMX Operation)"
         }
+        Some((Event::Exits, _)) => {
+            "L2 gets back what the VMM gave it, and goes on.\n  SDM vol. 3C, 25.1.3 (Instructions That Cause VM Exits \
+             Conditionally): vmcs12 asks for no I/O exits"
+        }
         Some((Event::Init, _)) => "a VM exit to L1.\n  SDM vol. 3C, 25.2 (Other Causes of VM Exits)",
         Some((Event::FaultInDelivery, _)) => {
             "the page fault in L2's own handler: no filter is asked about one that is being delivered.\n  \

@@ -63,8 +63,8 @@ fn stimuli(out: &mut dyn Write, groups: &[Group], maxphyaddr: Maxphyaddr) -> io:
             let access = probe.to_string();
             // The filter does not decide which fault arises.
             match (Case { group, probe, filter: Filter::NEVER }).pfec(maxphyaddr) {
-                Some(pfec) => writeln!(out, "{name:12} {access:28} {:#04x} {}", pfec.bits(), bits(pfec))?,
-                None => writeln!(out, "{name:12} {access:28} silent")?,
+                Some(pfec) => writeln!(out, "{name:25} {access:32} {:#04x} {}", pfec.bits(), bits(pfec))?,
+                None => writeln!(out, "{name:25} {access:32} silent")?,
             }
         }
     }
@@ -99,14 +99,14 @@ pub fn bits(pfec: Pfec) -> String {
 }
 
 fn overview(out: &mut dyn Write, groups: &[Group], profile: Profile, maxphyaddr: Maxphyaddr) -> io::Result<()> {
-    writeln!(out, "{:26} {:>8} {:>8} {:>11}  around them", "group", "filters", "accesses", "cases")?;
+    writeln!(out, "{:32} {:>8} {:>8} {:>11}  around them", "group", "filters", "accesses", "cases")?;
     let mut total = 0;
     for group in groups {
         let (filters, accesses) = (group.filter_count(profile), group.probes_in(profile, maxphyaddr).count());
         let cases = (filters * accesses) as u64;
         total += cases;
         let (name, (_, what)) = (group.to_string(), around(*group));
-        writeln!(out, "{name:26} {:>8} {accesses:>8} {:>11}  {what}", thousands(filters as u64), thousands(cases))?;
+        writeln!(out, "{name:32} {:>8} {accesses:>8} {:>11}  {what}", thousands(filters as u64), thousands(cases))?;
     }
     let groups = counted(groups.len() as u64, "group");
     writeln!(out, "{groups}, {} in profile {}", counted(total, "case"), profile.name())

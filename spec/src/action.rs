@@ -60,6 +60,9 @@ pub enum Event {
     Nmi,
     /// An SMI: neither L1 nor L2 can see it, but for what its handler leaves in memory.
     Smi,
+    /// Exits to user space in the middle of L2's instructions: string I/O to and from a port, reads and writes of a
+    /// device. L2 must get what the VMM gave.
+    Exits,
     /// A page fault behind the instruction that asked: L1's filter decides about it.
     Fault,
     /// A page fault that is being delivered already: no filter is asked, L2 gets it. SDM section 26.6.1.
@@ -74,7 +77,7 @@ impl Event {
     pub fn outcome(self, filter: Filter, asked: u64, cs: u64, cr2: u64) -> Outcome {
         let expectation = Expectation::of_event(asked, cs);
         match self {
-            Self::Nmi | Self::Smi | Self::Init => Outcome::Silent,
+            Self::Nmi | Self::Smi | Self::Exits | Self::Init => Outcome::Silent,
             Self::Fault => expectation.outcome(filter, cr2),
             Self::FaultInDelivery => Outcome::Delivered(expectation.delivery()),
         }
@@ -152,7 +155,7 @@ impl Action {
         self.changes_width() && !matches!(self.ask, Ask::MoveThenNarrow | Ask::MoveThenWiden)
     }
 
-    /// The filters that are tried: every class of wish, or in the quick profile the few that have caught most.
+    /// The filters that are tried: every class of wish, in the quick profile the few that tell most.
     #[must_use]
     pub const fn filters(profile: Profile) -> &'static [Filter] {
         match profile {
@@ -240,6 +243,14 @@ pub const ACTIONS: &[Action] = &[
         .event(Event::FaultInDelivery),
     Action::new("immediate-exit", Ask::ImmediateExit, "the instruction is completed by a KVM_RUN that enters no guest"),
     Action::new("kicks", Ask::KicksOn, "signals make KVM_RUN return again and again").undoing(Ask::KicksOff),
+    Action::new("exits", Ask::PlainExits, "L2's string I/O and accesses to a device leave to the VMM")
+        .event(Event::Exits),
+    Action::new("exits-immediate", Ask::ImmediateExits, "as exits; behind each, a KVM_RUN that enters no guest")
+        .event(Event::Exits)
+        .undoing(Ask::PlainExits),
+    Action::new("exits-restored", Ask::MovedExits, "as exits; behind each, saved, and restored in a new VM")
+        .event(Event::Exits)
+        .undoing(Ask::PlainExits),
     Action::new("dirty-log-on", Ask::DirtyLogOn, "L0 begins to track writes to memory").undoing(Ask::DirtyLogOff),
     Action::new("dirty-log-off", Ask::DirtyLogOff, "L0 ends tracking writes to memory").preparing(Ask::DirtyLogOn),
     Action::new("memory-removed", Ask::RemoveMemory, "all memory is taken from the VM and given back"),

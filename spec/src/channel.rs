@@ -13,10 +13,18 @@ use crate::pfec::Pfec;
 pub const PORT: u16 = 0x4d4d;
 /// The I/O port that gives the [`Status`] of what was asked for last, accessed with 32 bits.
 pub const STATUS_PORT: u16 = PORT + 4;
+/// The I/O port that gives back what was written to it, inverted and in the same order, 32 bits each.
+pub const ECHO_PORT: u16 = PORT + 8;
 /// What a read of [`PORT`] gives if the VMM knows it: "MASK", little-endian.
 pub const SIGNATURE: u32 = u32::from_le_bytes(*b"MASK");
 /// Physical address of a page whose VMM remembers what is written and gives it back.
 pub const DEVICE_PAGE: u64 = 0xfeb0_0000;
+/// Offset in the device's page of four bytes that nobody writes, and what they hold: [`DEVICE_KNOWN`].
+pub const DEVICE_READ: u64 = 0x800;
+/// What is at [`DEVICE_READ`].
+pub const DEVICE_KNOWN: u32 = 0x100;
+/// Offset in the device's page of four bytes that L2 writes and reads back.
+pub const DEVICE_WRITE: u64 = 0xc00;
 /// The MAXPHYADDR of a guest that has a smaller one than the host.
 pub const NARROW: Maxphyaddr = 36;
 
@@ -78,6 +86,12 @@ pub enum Ask {
     MovePendingFault = 24,
     /// [`Ask::InjectedFault`], then [`Ask::Move`].
     MoveInjectedFault = 25,
+    /// Serve exits to user space by one KVM_RUN each, as usual.
+    PlainExits = 26,
+    /// Behind each exit to user space a KVM_RUN that enters no guest (`immediate_exit`).
+    ImmediateExits = 27,
+    /// As [`Ask::ImmediateExits`], and behind each of the first a move.
+    MovedExits = 28,
 }
 
 /// Error code of the page fault that the VMM makes: a write of a supervisor, not present.
@@ -87,7 +101,7 @@ pub const EVENT_ADDRESS: u64 = 0x7f12_3456_7000;
 
 impl Ask {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::RearmDirtyLog,
         Self::Move,
         Self::MoveWide,
@@ -113,6 +127,9 @@ impl Ask {
         Self::InjectedFault,
         Self::MovePendingFault,
         Self::MoveInjectedFault,
+        Self::PlainExits,
+        Self::ImmediateExits,
+        Self::MovedExits,
     ];
 
     /// What is written to [`PORT`].

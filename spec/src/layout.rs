@@ -43,6 +43,10 @@ pub const FRAME_DATA: u64 = 16;
 pub const FRAME_WRITE_SUPERVISOR: u64 = 32;
 /// Offset in a page's part of the frame: where a user writes the walk's number.
 pub const FRAME_WRITE_USER: u64 = 40;
+/// The slot that holds an [`Exchange`] while L2 leaves to the VMM. No walk is that long.
+pub const EXCHANGE_SLOT: usize = MAX_SLOTS - 2;
+/// Linear address at which L2 has the device's page, for supervisors alone.
+pub const DEVICE_LINEAR: u64 = HOST_BASE + 511 * 4096;
 /// Bytes of the frame that belong to one page.
 pub const FRAME_PART: u64 = 64;
 
@@ -107,6 +111,40 @@ pub struct Control {
     pub status: u64,
     /// How many NMIs L2's handler got.
     pub nmis: u64,
+    /// Whether L2 is to leave to the VMM, see [`Exchange`].
+    pub exchange: u64,
+}
+
+/// What L2 gives to the VMM and gets from it. 64 bytes: a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(64))]
+pub struct Exchange {
+    /// Written to [`crate::channel::ECHO_PORT`] by a string instruction, the last first.
+    pub out: [u32; 4],
+    /// Read from there by a string instruction, the last first: each the inverse of what was written.
+    pub back: [u32; 4],
+    /// Read from [`crate::channel::DEVICE_READ`].
+    pub known: u32,
+    /// Written to [`crate::channel::DEVICE_WRITE`].
+    pub write: u32,
+    /// Read from there.
+    pub read_back: u32,
+}
+
+impl Exchange {
+    /// Before L2 runs.
+    #[must_use]
+    pub const fn new(value: u32) -> Self {
+        let out = [value, value ^ 0x5555_5555, value ^ 0x3333_3333, value ^ 0x0f0f_0f0f];
+        Self { out, back: [0; 4], known: 0, write: value, read_back: !value }
+    }
+
+    /// Whether all came back as the VMM gave it.
+    #[must_use]
+    pub fn is_right(&self) -> bool {
+        let Self { out, back, known, write, read_back } = self;
+        out.map(|word| !word) == *back && *known == crate::channel::DEVICE_KNOWN && write == read_back
+    }
 }
 
 /// The shared area.
@@ -174,8 +212,8 @@ impl ExitRecord {
 #[cfg(test)]
 mod tests {
     use super::{
-        Control, ExitRecord, FRAME_PART, FRAME_WRITE_USER, MAX_PAGES, SHARED_SUPERVISOR, SHARED_USER, Shared, Slot,
-        page_address,
+        Control, Exchange, ExitRecord, FRAME_PART, FRAME_WRITE_USER, MAX_PAGES, SHARED_SUPERVISOR, SHARED_USER, Shared,
+        Slot, page_address,
     };
     use crate::page::PAGES;
     use core::mem::size_of;
@@ -185,6 +223,7 @@ mod tests {
     fn records_have_the_size_that_assembly_counts_on() {
         assert_eq!(size_of::<Slot>(), 64);
         assert_eq!(size_of::<Control>(), 128);
+        assert_eq!(size_of::<Exchange>(), 64);
         assert_eq!(size_of::<ExitRecord>(), 64);
         assert_eq!(size_of::<Shared>(), 4 * 4096);
         assert_eq!(SHARED_SUPERVISOR - SHARED_USER, 0x2000_0000);

@@ -64,6 +64,8 @@ fn table(sets: &[&SetResult], strict: bool) -> String {
 
 fn cell(group: &Group, strict: bool) -> String {
     match group.counts() {
+        // A group in which the guest moves from VM to VM measures none.
+        Some(counts) if counts.tsc == 0 => group.verdict(strict).to_string(),
         Some(counts) => format!("{} {}", group.verdict(strict), millions(counts.tsc)),
         None => group.verdict(strict).to_string(),
     }

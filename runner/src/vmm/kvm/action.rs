@@ -18,7 +18,18 @@ const PAGE_FAULT: u8 = 14;
 /// A message to the local APIC with ID 0, and its data: delivery mode INIT, level asserted.
 const MSI_TO_APIC_0: u32 = 0xfee0_0000;
 const MSI_INIT: u32 = 5 << 8 | 1 << 14;
-/// How many signals move the vCPU.
+/// How exits to user space are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exits {
+    /// The KVM_RUN that completes the instruction enters the guest.
+    Plain,
+    /// It does not; the next does.
+    Immediate,
+    /// The same, and between the two the vCPU moves, so many times; a failure ends that.
+    Moved(u32, Option<Failed>),
+}
+
+/// How many signals, or exits, move the vCPU.
 const MOVES: u32 = 8;
 
 /// The guest's MAXPHYADDR.
@@ -59,6 +70,9 @@ impl Machine {
             Ask::KicksOn => self.kick(0),
             Ask::MovesOn => self.kick(MOVES),
             Ask::KicksOff => self.kicks.take().map_or(Ok(()), |kicks| kicks.failed.map_or(Ok(()), Err)),
+            Ask::PlainExits => self.serve_exits(Exits::Plain),
+            Ask::ImmediateExits => self.serve_exits(Exits::Immediate),
+            Ask::MovedExits => self.serve_exits(Exits::Moved(MOVES, None)),
             Ask::PendingFault => self.fault(true),
             Ask::InjectedFault => self.fault(false),
             Ask::MovePendingFault => self.fault(true).and_then(|()| self.relocate(Width::AtStart, None)),
@@ -119,6 +133,22 @@ impl Machine {
         if let (Some(kicks), Some(failed)) = (&mut self.kicks, failed) {
             kicks.moves = 0;
             kicks.failed = Some(failed);
+        }
+    }
+
+    /// Says how exits to user space are served from now on, and whether that went well so far.
+    fn serve_exits(&mut self, exits: Exits) -> Result<(), Failed> {
+        match std::mem::replace(&mut self.exits, exits) {
+            Exits::Moved(_, Some(failed)) => Err(failed),
+            _ => Ok(()),
+        }
+    }
+
+    /// An exit to user space is over, its instruction complete, and the guest not entered yet.
+    pub fn exit_served(&mut self) {
+        if let Exits::Moved(left @ 1.., None) = self.exits {
+            let failed = self.relocate(Width::AtStart, None).err();
+            self.exits = Exits::Moved(left - 1, failed);
         }
     }
 

@@ -7,11 +7,13 @@
 //! | 0x64 | 0xfe resets the machine |
 //! | `spec::channel::PORT` | reads give the signature, writes ask the VMM for an action |
 //! | `spec::channel::STATUS_PORT` | what became of it |
+//! | `spec::channel::ECHO_PORT` | reads give what was written, inverted |
 //!
 //! Everything else reads as ones and ignores what is written.
 
 use kvm_ioctls::VmFd;
 use spec::channel::{self, Status};
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::mpsc::SyncSender;
 use vm_superio::{Serial, Trigger};
@@ -29,6 +31,8 @@ const ACPI_SLEEP_ENABLE: u16 = 0x2000;
 const BOCHS_SHUTDOWN: u16 = 0x8900;
 const BOCHS_LETTERS: &[u8] = b"Shutdown";
 
+/// Words that the echo port keeps.
+const ECHO_WORDS: usize = 64;
 /// A piece of the log is handed on when a line ends, or when it is that long.
 const CHUNK: usize = 256;
 
@@ -52,6 +56,8 @@ pub struct Ports {
     letters: usize,
     /// What became of the last action.
     status: Status,
+    /// Words written to the echo port that nobody has read.
+    echo: VecDeque<u32>,
 }
 
 impl Ports {
@@ -63,7 +69,7 @@ impl Ports {
         let irq = EventFd::new(EFD_NONBLOCK)?;
         vm.register_irqfd(&irq, COM1_IRQ).map_err(|error| io::Error::from_raw_os_error(error.errno()))?;
         let com1 = Serial::new(Irq(irq), LogPipe { log, line: Vec::new() });
-        Ok(Self { com1, letters: 0, status: Status::Done })
+        Ok(Self { com1, letters: 0, status: Status::Done, echo: VecDeque::new() })
     }
 
     /// Takes the interrupt line from one VM to another.
@@ -95,6 +101,13 @@ impl Ports {
             }
             channel::PORT if data.len() == 4 => data.copy_from_slice(&channel::SIGNATURE.to_le_bytes()),
             channel::STATUS_PORT if data.len() == 4 => data.copy_from_slice(&self.status.word().to_le_bytes()),
+            channel::ECHO_PORT => {
+                for word in data.chunks_exact_mut(4) {
+                    if let Some(written) = self.echo.pop_front() {
+                        word.copy_from_slice(&(!written).to_le_bytes());
+                    }
+                }
+            }
             _ => {}
         }
     }
@@ -127,6 +140,13 @@ impl Ports {
             }
             (KEYBOARD_COMMAND, [PULSE_RESET]) => Request::Reset,
             (channel::PORT, &[a, b, c, d]) => Request::Action(u32::from_le_bytes([a, b, c, d])),
+            (channel::ECHO_PORT, words) => {
+                let words =
+                    words.chunks_exact(4).map(|word| word.iter().rev().fold(0, |n, &byte| n << 8 | u32::from(byte)));
+                // A guest that never reads gets no more than this back.
+                self.echo.extend(words.take(ECHO_WORDS.saturating_sub(self.echo.len())));
+                Request::None
+            }
             _ => Request::None,
         }
     }

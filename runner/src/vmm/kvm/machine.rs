@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "KVM's run page has a union")]
 
+use crate::vmm::kvm::action::Exits;
 use crate::vmm::kvm::devices::{COM1, Ports, Request};
 use crate::vmm::kvm::host::Host;
 use crate::vmm::kvm::kicks::Kicks;
@@ -43,6 +44,7 @@ pub struct Machine {
     pub(super) options: KvmOptions,
     /// Signals to this thread.
     pub(super) kicks: Option<Kicks>,
+    pub(super) exits: Exits,
 }
 
 impl Machine {
@@ -72,7 +74,20 @@ impl Machine {
         let (sender, receiver) = sync_channel(LOG_QUEUE);
         let ports = Ports::new(&vm, sender).map_err(|error| Unavailable::failed("make COM1", error))?;
         let scratch = Scratch::new(options.mmio_page);
-        Ok((Self { vcpu, vm, ports, scratch, memory, tracked: false, gathers, host, options, kicks: None }, receiver))
+        let machine = Self {
+            vcpu,
+            vm,
+            ports,
+            scratch,
+            memory,
+            tracked: false,
+            gathers,
+            host,
+            options,
+            kicks: None,
+            exits: Exits::Plain,
+        };
+        Ok((machine, receiver))
     }
 
     /// Runs the guest until it ends or `stop` is set.
@@ -84,7 +99,11 @@ impl Machine {
     }
 
     fn serve(&mut self, stop: &AtomicBool) -> End {
+        // Whether the last KVM_RUN left an instruction to be completed by the next.
+        let mut incomplete = false;
         while !stop.load(Ordering::Acquire) {
+            let completes = std::mem::replace(&mut incomplete, true) && self.exits != Exits::Plain;
+            self.vcpu.set_kvm_immediate_exit(u8::from(completes));
             let request = match self.vcpu.run() {
                 Ok(VcpuExit::IoIn(port, data)) => {
                     self.ports.read(port, data);
@@ -114,7 +133,12 @@ impl Machine {
                 }
                 // A signal (the kick), or a page that is not there yet: look at `stop`, go on.
                 Err(error) if [libc::EINTR, libc::EAGAIN].contains(&error.errno()) => {
-                    self.kicked();
+                    incomplete = false;
+                    if completes {
+                        self.exit_served();
+                    } else {
+                        self.kicked();
+                    }
                     Request::None
                 }
                 Err(error) => return End::Crashed(format!("KVM_RUN failed: {error}")),
