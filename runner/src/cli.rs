@@ -248,6 +248,9 @@ pub struct ListArgs {
     /// Every stimulus, with the error code of the fault that must arise.
     #[arg(long)]
     pub stimuli: bool,
+    /// Everything, as docs/catalogue.md has it.
+    #[arg(long, conflicts_with_all = ["stimuli", "cases", "filter", "profile", "maxphyaddr"])]
+    pub catalogue: bool,
     #[command(flatten)]
     pub processor: ProcessorArgs,
 }

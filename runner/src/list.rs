@@ -9,16 +9,21 @@ use spec::paging::Maxphyaddr;
 use spec::pfec::Pfec;
 use spec::plan::Profile;
 
+use crate::catalogue;
 use crate::cli::ListArgs;
 use crate::exit_code::{Exit, Stop};
 use crate::judge::{counted, thousands};
-use crate::output::print;
+use crate::output::{self, print};
 
 /// Prints what was asked for.
 ///
 /// # Errors
 /// No group is selected, or standard output cannot be written.
 pub fn list(arguments: &ListArgs) -> Result<Exit, Stop> {
+    if arguments.catalogue {
+        output::text(&catalogue::text())?;
+        return Ok(Exit::Pass);
+    }
     let groups: Vec<Group> = Group::selected(&arguments.filter).collect();
     if groups.is_empty() {
         let filter = &arguments.filter;

@@ -11,6 +11,7 @@
 //! | real Linux/KVM inside Bochs | [`lab`] |
 
 mod bench;
+mod catalogue;
 mod check;
 mod cli;
 mod conclusion;
