@@ -1,7 +1,7 @@
 //! The port to a VMM that knows maskmatch, see [`spec::channel`].
 #![allow(unsafe_code, reason = "I/O ports")]
 
-use spec::channel::{ACTION_REARM_DIRTY_LOG, PORT, SIGNATURE};
+use spec::channel::{ACTION_REARM_DIRTY_LOG, EXITS_PORT, PORT, SIGNATURE};
 use x86_64::instructions::port::Port;
 
 /// Whether the VMM answers on the channel.
@@ -14,4 +14,11 @@ pub fn present() -> bool {
 pub fn rearm_dirty_log() {
     // SAFETY: as in `present`; a VMM that does not know the port ignores what is written.
     unsafe { Port::<u32>::new(PORT).write(ACTION_REARM_DIRTY_LOG) }
+}
+
+/// The low 32 bits of how many VM exits L0 has taken, if the VMM counts them.
+pub fn exits_of_l0() -> Option<u32> {
+    // SAFETY: as in `present`.
+    let exits = unsafe { Port::<u32>::new(EXITS_PORT).read() };
+    (exits != u32::MAX).then_some(exits)
 }

@@ -109,6 +109,12 @@ impl Walker {
 
     /// Lets L2 walk all slots under a filter.
     pub fn walk(&mut self, filter: Filter) -> Result<Walked<'_>, EntryFailed> {
+        self.ready(filter);
+        self.go()
+    }
+
+    /// Gets all ready for a walk under a filter.
+    pub fn ready(&mut self, filter: Filter) {
         self.set_filter(filter);
         self.number += 1;
         let number = SCRATCH + self.number % SCRATCH_SIZE;
@@ -117,6 +123,11 @@ impl Walker {
         // SAFETY: L2 does not run.
         unsafe { (&raw mut (*shared()).control.walk).write_volatile(number) };
         write_cr2(CR2_AT_START);
+    }
+
+    /// Lets L2 walk, as [`Walker::ready`] got it ready.
+    pub fn go(&mut self) -> Result<Walked<'_>, EntryFailed> {
+        let number = SCRATCH + self.number % SCRATCH_SIZE;
         let exits = entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
         Ok(Walked { number, exits, broken: how_it_ended() })
     }

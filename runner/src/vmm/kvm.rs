@@ -9,6 +9,7 @@ use host::Host;
 
 pub mod cpuid;
 pub mod devices;
+pub mod exits;
 pub mod host;
 pub mod load;
 pub mod machine;
