@@ -102,8 +102,9 @@ fn prices_of(conclusion: &Conclusion) -> String {
     let l0 = &conclusion.origin.l0;
     let unit = if l0.contains("Bochs") { "instructions" } else { "ticks of the time stamp counter" };
     format!(
-        "page faults of L2 on {l0}\n{}\nEach of the 18 error codes without PK, SS, HLAT and SGX, {FAULTS} faults of it in a walk, the cheapest of {WALKS} \
-         walks less\na walk without faults. each: {unit} for one fault. L0: VM exits that L0 takes for it. all 18: one fault of each code.\n\n",
+        "page faults of L2 on {l0}\n{}\nOne fault of each kind: the 18 error codes without PK, SS, HLAT and SGX, those with RSVD by two bits. {FAULTS} of them in \
+         a walk,\nthe cheapest of {WALKS} walks less one without faults. each: {unit} for one fault. L0: VM exits that L0 takes for it.\nunseen: kinds that \
+         L0 takes no exit for. all: one fault of each kind.\n\n",
         prices::table(&conclusion.findings.prices),
     )
 }

@@ -5,6 +5,7 @@
 //! other is the price of its faults. Of [`WALKS`] walks the cheapest counts: an interrupt of L0 makes one dearer.
 
 use crate::filter::Filter;
+use crate::page::PAGES;
 use crate::paging::Maxphyaddr;
 use crate::setting::BASE;
 use crate::stimulus::Stimulus;
@@ -40,10 +41,20 @@ pub const FILTERS: [Filter; 11] = [
     Filter::new(true, 7, 7),
 ];
 
-/// One access for each error code that a processor of this width can raise without PK, SS, HLAT and SGX.
+/// The page whose address bit 51 is set: reserved on any host with a smaller MAXPHYADDR than 52.
+const RESERVED_EVERYWHERE: &str = "rsvd-top-pml4e";
+
+/// One access for each error code that a processor can raise without PK, SS, HLAT and SGX, and for those with RSVD
+/// one more.
+///
+/// The first raises RSVD by the lowest bit that is reserved for the guest. Where L0 presents a smaller MAXPHYADDR than
+/// it has, the processor does not know that bit for reserved, and L0 has to see the fault. The other is reserved for both.
 pub fn stimuli(maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Stimulus> {
     // Each loop of L2 has its own W, U and I, so the first of each loop and code is the first of each code.
-    Stimulus::selected(BASE, maxphyaddr, true).filter(move |stimulus| stimulus.pfec(BASE, maxphyaddr).is_some())
+    let each_code = Stimulus::selected(BASE, maxphyaddr, true);
+    let everywhere =
+        Stimulus::all(BASE, maxphyaddr).filter(|stimulus| PAGES[stimulus.page].name == RESERVED_EVERYWHERE);
+    each_code.chain(everywhere).filter(move |stimulus| stimulus.pfec(BASE, maxphyaddr).is_some())
 }
 
 #[cfg(test)]
@@ -54,9 +65,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn every_error_code_is_there_once() {
+    fn every_error_code_is_there_and_those_with_rsvd_by_two_bits() {
         let codes: std::vec::Vec<_> = stimuli(40).filter_map(|s| s.pfec(BASE, 40)).map(|pfec| pfec.bits()).collect();
-        assert_eq!(codes.len(), 18);
+        assert_eq!(codes.len(), 24);
+        assert_eq!(codes.iter().filter(|&code| code & 8 != 0).count(), 12);
         assert_eq!(codes.iter().collect::<BTreeSet<_>>().len(), 18);
     }
 

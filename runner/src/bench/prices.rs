@@ -12,14 +12,14 @@ use crate::findings::Price;
 use crate::judge::thousands;
 use crate::merge::in_words;
 
-/// What faults of several error codes cost together, [`FAULTS`] of each.
+/// What faults of several kinds cost together, [`FAULTS`] of each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sum {
-    codes: u64,
+    kinds: u64,
     tsc: u64,
     /// `None` once a price has no count.
     l0_exits: Option<u64>,
-    /// Error codes whose faults L0 did not see.
+    /// Kinds of faults that L0 did not see.
     unseen: u64,
 }
 
@@ -30,7 +30,7 @@ impl Sum {
 
     /// Adds what a walk cost beyond the empty one.
     fn add(&mut self, walk: &Cost, empty: &Cost) {
-        self.codes += 1;
+        self.kinds += 1;
         self.tsc += walk.tsc.saturating_sub(empty.tsc);
         let more = walk.l0_exits.zip(empty.l0_exits).map(|(walk, empty)| walk.saturating_sub(empty));
         // An interrupt of L0 now and then is no fault.
@@ -40,16 +40,16 @@ impl Sum {
 
     fn and(self, other: Self) -> Self {
         Self {
-            codes: self.codes + other.codes,
+            kinds: self.kinds + other.kinds,
             tsc: self.tsc + other.tsc,
             l0_exits: self.l0_exits.zip(other.l0_exits).map(|(one, two)| one + two),
             unseen: self.unseen + other.unseen,
         }
     }
 
-    /// Ticks and VM exits of one fault: the mean of the codes, or of one fault of each code.
+    /// Ticks and VM exits of one fault: the mean of the kinds, or of one fault of each.
     fn cells(self, by: u64) -> [String; 2] {
-        if self.codes == 0 {
+        if self.kinds == 0 {
             return ["-".into(), "-".into()];
         }
         let l0 = self.l0_exits.map_or_else(|| "?".into(), |exits| tenths(exits, by));
@@ -70,18 +70,18 @@ pub fn table(prices: &[Price]) -> String {
         "each",
         "L0",
         "unseen",
-        "all 18",
+        "all",
         "L0",
     ]);
     for price in prices.iter().filter(|price| price.stimulus.is_none()) {
         let (exits, delivered) = sums(prices, price);
-        let per = |sum: Sum| sum.cells(sum.codes * FAULTS as u64);
+        let per = |sum: Sum| sum.cells(sum.kinds * FAULTS as u64);
         let wants = price.filter.parse::<Filter>().map_or_else(|_| String::new(), in_words);
         let all = exits.and(delivered);
         let unseen = all.l0_exits.map_or_else(|| "?".into(), |_| all.unseen.to_string());
-        let mut row = vec![price.filter.clone(), wants, exits.codes.to_string()];
+        let mut row = vec![price.filter.clone(), wants, exits.kinds.to_string()];
         row.extend(per(exits));
-        row.push(delivered.codes.to_string());
+        row.push(delivered.kinds.to_string());
         row.extend(per(delivered));
         row.push(unseen);
         row.extend(all.cells(FAULTS as u64));
