@@ -14,7 +14,7 @@ use crate::findings::Group;
 use crate::judge::thousands;
 use crate::lab;
 use crate::lab::session::SetResult;
-use crate::output;
+use crate::output::{self, remark};
 use crate::payload;
 use crate::run::{What, check, execute};
 use crate::vmm::Unavailable;
@@ -29,13 +29,23 @@ const PRICES: What<'_> = What { filter: "*", case: None, bench: true };
 /// The options cannot be, or a file or standard output cannot be written.
 pub fn bench(on: &OnArgs) -> Result<Exit, Stop> {
     let automatic = || if Kvm::open(KvmOptions::default()).is_ok() { L0::Kvm } else { L0::Lab };
-    let l0 = if on.l0 == L0::Auto { automatic() } else { on.l0 };
+    let asked_for = on.l0 != L0::Auto;
+    let l0 = if asked_for { on.l0 } else { automatic() };
     let on = OnArgs { l0, ..on.clone() };
     check(PRICES, &on)?;
     if on.profile.is_some() && l0 != L0::Bochs {
         return Err(Stop::usage("bench runs a profile on Bochs alone: leave out --profile, or add --l0 bochs"));
     }
-    let done = if l0 == L0::Lab { in_lab(&on) } else { one_boot(&on) };
+    let done = match l0 {
+        L0::Lab => in_lab(&on).or_else(|no_lab| {
+            if !asked_for {
+                remark(&format!("{no_lab}; Bochs takes the host's place"));
+                return one_boot(&OnArgs { l0: L0::Bochs, ..on.clone() });
+            }
+            Err(no_lab)
+        }),
+        _ => one_boot(&on),
+    };
     done.unwrap_or_else(|unavailable| Conclusion::unavailable(&unavailable, on.strict).publish(on.json.as_deref()))
 }
 

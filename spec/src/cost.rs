@@ -48,7 +48,8 @@ const RESERVED_EVERYWHERE: &str = "rsvd-top-pml4e";
 /// one more.
 ///
 /// The first raises RSVD by the lowest bit that is reserved for the guest. Where L0 presents a smaller MAXPHYADDR than
-/// it has, the processor does not know that bit for reserved, and L0 has to see the fault. The other is reserved for both.
+/// it has, the processor takes that bit for part of an address, and L0 makes the fault of an EPT violation, whatever the
+/// filter is. The other bit is reserved for both.
 pub fn stimuli(maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Stimulus> {
     // Each loop of L2 has its own W, U and I, so the first of each loop and code is the first of each code.
     let each_code = Stimulus::selected(BASE, maxphyaddr, true);
