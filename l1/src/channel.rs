@@ -1,7 +1,7 @@
 //! The port to a VMM that knows maskmatch, see [`spec::channel`].
 #![allow(unsafe_code, reason = "I/O ports")]
 
-use spec::channel::{Ask, PORT, SIGNATURE, STATUS_PORT, Status};
+use spec::channel::{Ask, EXITS_PORT, PORT, SIGNATURE, STATUS_PORT, Status};
 use x86_64::instructions::port::Port;
 
 /// Whether the VMM answers on the channel.
@@ -18,4 +18,11 @@ pub fn ask(ask: Ask) -> Status {
         Port::<u32>::new(PORT).write(ask.code());
         Status::from_word(Port::<u32>::new(STATUS_PORT).read())
     }
+}
+
+/// The low 32 bits of how many VM exits L0 has taken, if the VMM counts them.
+pub fn exits_of_l0() -> Option<u32> {
+    // SAFETY: as in `present`.
+    let exits = unsafe { Port::<u32>::new(EXITS_PORT).read() };
+    (exits != u32::MAX).then_some(exits)
 }

@@ -478,7 +478,7 @@ impl Tried {
 }
 
 /// The time stamp counter. On Bochs it counts instructions.
-fn tsc() -> u64 {
+pub fn tsc() -> u64 {
     #[expect(unsafe_code, reason = "RDTSC is an intrinsic")]
     // SAFETY: every processor with long mode has RDTSC, and CR4.TSD is 0.
     unsafe {

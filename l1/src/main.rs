@@ -8,6 +8,7 @@
 #![no_main]
 
 mod action;
+mod bench;
 mod boot;
 mod builtins;
 mod channel;
@@ -60,7 +61,8 @@ extern "sysv64" fn l1_main(loader_magic: u32, loader_info: u32) -> ! {
         output::end_with_error(&"L1 does not compare every field of a VM exit or of a delivery");
     }
     let guest = guest::Guest::build(&cpu);
-    match group::run(&options, &boot, &cpu, vmx, guest) {
+    let ran = if options.bench { bench::run(&cpu, vmx, guest) } else { group::run(&options, &boot, &cpu, vmx, guest) };
+    match ran {
         Ok(()) => output::end(),
         Err(failed) => output::end_with_error(&failed),
     }

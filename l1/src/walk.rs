@@ -157,6 +157,12 @@ impl Walker {
 
     /// Lets L2 ask the VMM for something and then walk all slots under a filter.
     pub fn walk_asking(&mut self, filter: Filter, ask: Option<Ask>) -> Result<Walked<'_>, EntryFailed> {
+        self.ready(filter, ask);
+        self.go()
+    }
+
+    /// Gets all ready for a walk under a filter, before which L2 asks the VMM for something.
+    pub fn ready(&mut self, filter: Filter, ask: Option<Ask>) {
         self.set_filter(filter);
         self.number += 1;
         let number = SCRATCH + self.number % SCRATCH_SIZE;
@@ -173,6 +179,10 @@ impl Walker {
             exchange().write_volatile(Exchange::new(number as u32));
         }
         write_cr2(CR2_AT_START);
+    }
+
+    /// Lets L2 walk, as [`Walker::ready`] got it ready.
+    pub fn go(&mut self) -> Result<Walked<'_>, EntryFailed> {
         trace::entry();
         entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
         if trace::is_on() {

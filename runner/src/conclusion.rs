@@ -70,19 +70,26 @@ impl Conclusion {
     /// # Errors
     /// A file or standard output cannot be written; the report is printed all the same.
     pub fn publish(&self, json: Option<&Path>) -> Result<Exit, Stop> {
-        let Self { findings, judgement, source, strict, origin, measured } = self;
-        let report = Report {
-            findings,
-            judgement,
-            strict: *strict,
-            l0: &origin.l0,
-            options: &origin.options,
-            expected: origin.expected,
-        };
-        output::text(&report.text())?;
+        output::text(&self.report())?;
         if let Some(path) = json {
-            json::Document::new(findings, judgement, source, *strict, &origin.l0, *measured).write(path)?;
+            self.write_json(path)?;
         }
-        Ok(judgement.verdict.into())
+        Ok(self.judgement.verdict.into())
+    }
+
+    /// The report, its last line the verdict.
+    pub fn report(&self) -> String {
+        let Self { findings, judgement, strict, origin, .. } = self;
+        let Origin { l0, options, expected } = origin;
+        Report { findings, judgement, strict: *strict, l0, options, expected: *expected }.text()
+    }
+
+    /// Writes the JSON.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_json(&self, path: &Path) -> Result<(), Stop> {
+        let Self { findings, judgement, source, strict, origin, measured } = self;
+        json::Document::new(findings, judgement, source, *strict, &origin.l0, *measured).write(path)
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing here judges; [`Findings::reader`] does, and [`crate::judge`] joins it with how the run ended.
 //! What stands in a log that is cut or garbled is kept all the same.
 
-use spec::log::{Counts, Line, REASON_ABOVE, Reader, words};
+use spec::log::{Cost, Counts, Line, REASON_ABOVE, Reader, words};
 
 /// A failing case that the log has in full.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,17 @@ pub struct Known {
     pub cases: u64,
     /// What it is.
     pub reason: String,
+}
+
+/// What a walk of `bench` cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Price {
+    /// L1's filter as the log writes it.
+    pub filter: String,
+    /// The access that raised the faults; `None`: a bare round trip.
+    pub stimulus: Option<String>,
+    /// The cost of the walk.
+    pub cost: Cost,
 }
 
 /// How a group came out.
@@ -105,6 +116,8 @@ pub struct Findings {
     pub skip: Option<String>,
     /// The groups in the order of their first mention.
     pub groups: Vec<Group>,
+    /// What `bench` measured.
+    pub prices: Vec<Price>,
     /// What is wrong with maskmatch itself.
     pub errors: Vec<String>,
     /// Remarks.
@@ -167,6 +180,10 @@ impl Findings {
                 let reason = above.map_or_else(|| reason.to_string(), |known| known.reason.clone());
                 let known = Known { name: deviation.to_string(), cases, reason };
                 self.group(group).1.known.push(known);
+            }
+            Line::Cost { filter, stimulus, cost } => {
+                let (filter, stimulus) = (filter.to_string(), stimulus.map(ToString::to_string));
+                self.prices.push(Price { filter, stimulus, cost });
             }
             Line::Note(text) => self.notes.push(text.to_string()),
             Line::Error(text) => self.errors.push(text.to_string()),

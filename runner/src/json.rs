@@ -7,20 +7,23 @@
 //!     "delivered": 0, "tsc": 99, "digest": "0123abcd", "skip_reason": null, "suspects": [],
 //!     "failures": [ { "id": "...", "want": "...", "got": "..." } ],
 //!     "known_deviations": [ { "name": "rf0", "cases": 1, "reason": "..." } ] } ],
+//!   "prices": [ { "filter": "1,9,1", "stimulus": "user-read-np-pte", "exits": 0, "delivered": 32, "tsc": 99, "l0_exits": 1 } ],
 //!   "errors": [], "notes": [], "end": "stopped", "instructions": 123, "seconds": 1.5 }
 //! ```
 //!
 //! `verdict` is pass, fail, skip, error or crash; a group's is pass, fail, skip or unfinished, and its counts are
-//! null unless it ran. `end` is how the guest ended: powered-off, crashed, timed-out, stopped (by maskmatch, since the
+//! null unless it ran. `prices` are what `bench` measured of whole walks: without a stimulus, of a bare round trip; `l0_exits` is
+//! null where the VMM does not count. `end` is how the guest ended: powered-off, crashed, timed-out, stopped (by maskmatch, since the
 //! log was complete or flooded), or null for a log that was read from a file. Fields may be added, never changed.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
+use spec::log::Cost;
 
 use crate::exit_code::{Exit, Stop};
-use crate::findings::{Fate, Findings, Group};
+use crate::findings::{Fate, Findings, Group, Price};
 use crate::judge::{Judgement, Source};
 use crate::vmm::End;
 
@@ -36,6 +39,7 @@ pub struct Document<'a> {
     why_not: Option<String>,
     facts: BTreeMap<&'a str, &'a str>,
     groups: Vec<GroupResult<'a>>,
+    prices: Vec<PriceResult<'a>>,
     errors: &'a [String],
     notes: &'a [String],
     end: Option<&'static str>,
@@ -58,6 +62,16 @@ struct GroupResult<'a> {
     suspects: &'a [String],
     failures: Vec<FailureResult<'a>>,
     known_deviations: Vec<KnownResult<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct PriceResult<'a> {
+    filter: &'a str,
+    stimulus: Option<&'a str>,
+    exits: u64,
+    delivered: u64,
+    tsc: u64,
+    l0_exits: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -104,6 +118,7 @@ impl<'a> Document<'a> {
             why_not: bad.map(|bad| bad.to_string()),
             facts: findings.facts.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
             groups: findings.groups.iter().map(|group| group_result(group, strict)).collect(),
+            prices: findings.prices.iter().map(price).collect(),
             errors: &findings.errors,
             notes: &findings.notes,
             end: match source {
@@ -130,6 +145,11 @@ impl<'a> Document<'a> {
     pub fn write(&self, path: &Path) -> Result<(), Stop> {
         std::fs::write(path, self.text()).map_err(|error| Stop::file("write", path, &error))
     }
+}
+
+fn price(price: &Price) -> PriceResult<'_> {
+    let Cost { exits, delivered, tsc, l0_exits } = price.cost;
+    PriceResult { filter: &price.filter, stimulus: price.stimulus.as_deref(), exits, delivered, tsc, l0_exits }
 }
 
 fn group_result(group: &Group, strict: bool) -> GroupResult<'_> {

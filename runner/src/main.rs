@@ -61,18 +61,18 @@ fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<Exit, Stop> {
     let command = cli.command.unwrap_or(Command::Run(cli.run));
     match command {
-        Command::Run(args) => run::run(What { filter: &args.filter, case: args.case }, &args.on),
+        Command::Run(args) => run::run(What::groups(&args.filter, args.case), &args.on),
         Command::Lab(args) => {
             let on = OnArgs { l0: L0::Lab, ..args.on };
-            run::run(What { filter: &args.filter, case: args.case }, &on)
+            run::run(What::groups(&args.filter, args.case), &on)
         }
-        Command::Replay(args) => run::run(What { filter: "*", case: Some(args.case) }, &args.on),
+        Command::Replay(args) => run::run(What::groups("*", Some(args.case)), &args.on),
         Command::Check(args) => check::check(&args),
         Command::List(args) => list::list(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Image(args) => image::image(&args),
         Command::Merge(args) => merge::merge(&args),
         Command::Doctor => doctor::doctor(),
-        Command::Bench => bench::bench(),
+        Command::Bench(args) => bench::bench(&args.on),
     }
 }

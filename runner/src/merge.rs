@@ -18,9 +18,9 @@ use crate::cli::MergeArgs;
 use crate::exit_code::{Exit, Stop};
 use crate::judge::thousands;
 use crate::output;
-use wording::{fault, in_fields, in_words};
+use wording::{fault, in_fields};
 
-pub use wording::parse;
+pub use wording::{in_words, parse};
 
 /// The merge of more than a few filters would take long to find.
 const MOST_L0_FILTERS: usize = 8;

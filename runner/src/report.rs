@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use spec::case::Case;
 use spec::deviation::Deviations;
 use spec::hypothesis::{FILTER_HONOURED, Hypothesis};
 use spec::log::{FAILURES_IN_FULL, Verdict};
@@ -138,7 +139,8 @@ impl Report<'_> {
         if group.failed() > FAILURES_IN_FULL {
             let _ = writeln!(text, "  the log has the first {FAILURES_IN_FULL} of a group in full and counts the rest");
         }
-        if let Some(first) = group.failures.first() {
+        // A whole walk that failed has no id of its own.
+        if let Some(first) = group.failures.first().filter(|first| Case::from_id(&first.id).is_some()) {
             let _ = writeln!(text, "  run it again: maskmatch replay {}{}", first.id, self.options);
             let _ = writeln!(text, "            or: maskmatch run --case {}{}", first.id, self.options);
             let _ = writeln!(text, "  what it does: maskmatch explain {}", first.id);

@@ -32,6 +32,20 @@ pub struct What<'a> {
     pub filter: &'a str,
     /// One case in place of groups.
     pub case: Option<Case>,
+    /// What faults cost, in place of groups.
+    pub bench: bool,
+}
+
+impl<'a> What<'a> {
+    /// Groups, or one case.
+    pub const fn groups(filter: &'a str, case: Option<Case>) -> Self {
+        Self { filter, case, bench: false }
+    }
+
+    /// The image's options for it.
+    pub fn options(self, profile: Profile) -> Options<'a> {
+        Options { filter: self.filter, profile, case: self.case, bench: self.bench, ..Options::default() }
+    }
 }
 
 /// Runs and reports.
@@ -83,7 +97,11 @@ fn one_boot(what: What<'_>, on: &OnArgs) -> Result<Exit, Stop> {
     conclusion.publish(on.json.as_deref())
 }
 
-fn check(what: What<'_>, on: &OnArgs) -> Result<(), Stop> {
+/// Refuses what cannot be before anything runs.
+///
+/// # Errors
+/// Options that contradict each other, a file that cannot be written, or a pattern that no group matches.
+pub fn check(what: What<'_>, on: &OnArgs) -> Result<(), Stop> {
     l0::check(on)?;
     // A result that cannot be written is told before the run, not behind it.
     for path in [&on.log, &on.json].into_iter().flatten() {
@@ -110,7 +128,7 @@ pub fn execute(what: What<'_>, on: &OnArgs, log: Option<&mut File>) -> Result<Co
         remark(&format!("on {}: {why}", vmm.describe()));
     }
     let expected = Deviations::of(host);
-    let cmdline = Options { filter: what.filter, profile, case: what.case, known: expected }.to_string();
+    let cmdline = Options { known: expected, ..what.options(profile) }.to_string();
     let boot = Boot {
         elf: payload::L1_ELF,
         cmdline: &cmdline,
@@ -118,7 +136,8 @@ pub fn execute(what: What<'_>, on: &OnArgs, log: Option<&mut File>) -> Result<Co
         limit: on.limit.unwrap_or_else(|| default_limit(profile, host)),
         verbose: on.verbose,
     };
-    let progress = if what.case.is_some() { Progress::none() } else { Progress::of_run(what.filter, profile) };
+    let progress =
+        if what.case.is_some() || what.bench { Progress::none() } else { Progress::of_run(what.filter, profile) };
     let mut intake = Intake::new(Limits::RUN, log.map(|log| log as &mut dyn Write), progress);
     let start = Instant::now();
     let outcome = vmm.run(&boot, &mut intake);

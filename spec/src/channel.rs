@@ -17,6 +17,9 @@ pub const STATUS_PORT: u16 = PORT + 4;
 pub const ECHO_PORT: u16 = PORT + 8;
 /// What a read of [`PORT`] gives if the VMM knows it: "MASK", little-endian.
 pub const SIGNATURE: u32 = u32::from_le_bytes(*b"MASK");
+/// Gives the low 32 bits of how many VM exits of this vCPU L0 has taken, L2's included, accessed with 32 bits; all ones
+/// where nobody counts.
+pub const EXITS_PORT: u16 = PORT + 12;
 /// Physical address of a page whose VMM remembers what is written and gives it back.
 pub const DEVICE_PAGE: u64 = 0xfeb0_0000;
 /// Offset in the device's page of four bytes that nobody writes, and what they hold: [`DEVICE_KNOWN`].

@@ -19,6 +19,7 @@
 //! | what L1 and L2 must see | [`outcome`], [`deviation`] |
 //! | what a wrong host seems to do | [`hypothesis`] |
 //! | one filter for L0 and L1: merge policies, and what they are worth | [`merge`] |
+//! | what `bench` measures | [`cost`] |
 //! | names on command lines and in logs | [`group`], [`case`], [`options`], [`log`] |
 //! | the memory that L1 and L2 share | [`layout`] |
 //! | the port that reaches the VMM | [`channel`] |
@@ -30,6 +31,7 @@ extern crate std;
 pub mod action;
 pub mod case;
 pub mod channel;
+pub mod cost;
 pub mod deviation;
 pub mod filter;
 pub mod glob;

@@ -14,6 +14,7 @@
 //! # cause filter.basic.long swapped-mask-match    what the group's host seems to do
 //! # known filter.basic.long rf0 cases=99 reason   a known deviation and what it is, later `as above`
 //! # note ...                                      anything that a reader should know
+//! # cost 1,9,1 user-read-np-pte exits=0 ...        what a walk of `bench` cost
 //! ok 1 filter.basic.long # cases=1 failed=0 ...   one a group; not ok; ok ... # SKIP reason
 //! # error ...                                     maskmatch itself is wrong; nothing but the end follows
 //! # end passed=1 failed=0 skipped=0 errors=0 cases=1 crc32=0123abcd
@@ -56,6 +57,19 @@ pub struct Counts {
     pub tsc: u64,
     /// CRC-32 of which faults exited, in the order of the cases: equal hosts give equal digests.
     pub digest: u32,
+}
+
+/// What the cheapest walk of `bench` under one filter cost, see [`crate::cost`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Cost {
+    /// Faults that exited to L1.
+    pub exits: u64,
+    /// Faults that L2's handler got.
+    pub delivered: u64,
+    /// Time stamp counter from the VM entry to the VMCALL's exit; on Bochs, instructions.
+    pub tsc: u64,
+    /// VM exits that L0 took meanwhile; `None` if the VMM does not count them.
+    pub l0_exits: Option<u64>,
 }
 
 #[cfg(test)]

@@ -17,11 +17,13 @@ pub struct Options<'a> {
     pub case: Option<Case>,
     /// Deviations that are known of this host, and no failures.
     pub known: Deviations,
+    /// Measure what faults cost in place of groups, see [`crate::cost`].
+    pub bench: bool,
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { filter: "*", profile: Profile::default(), case: None, known: Deviations::NONE }
+        Self { filter: "*", profile: Profile::default(), case: None, known: Deviations::NONE, bench: false }
     }
 }
 
@@ -71,7 +73,12 @@ impl<'a> Options<'a> {
                     Some(known) => options.known = known,
                     None => return bad("known is a list of known deviations joined by commas, or none"),
                 },
-                _ => return bad("the options are filter=, profile=, case= and known="),
+                "bench" => match value {
+                    "yes" => options.bench = true,
+                    "no" => options.bench = false,
+                    _ => return bad("bench is yes or no"),
+                },
+                _ => return bad("the options are filter=, profile=, case=, known= and bench="),
             }
         }
         Ok(options)
@@ -81,10 +88,10 @@ impl<'a> Options<'a> {
 impl fmt::Display for Options<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "filter={} profile={} known={}", self.filter, self.profile.name(), self.known)?;
-        match &self.case {
-            Some(case) => write!(f, " case={case}"),
-            None => Ok(()),
+        if let Some(case) = &self.case {
+            write!(f, " case={case}")?;
         }
+        if self.bench { f.write_str(" bench=yes") } else { Ok(()) }
     }
 }
 
@@ -104,6 +111,7 @@ mod tests {
             profile: Profile::Quick,
             case: Case::from_id("filter.high.long:user-read-np-pte:0,80000000,0"),
             known: Deviations::from_names("rf0").unwrap(),
+            bench: true,
         };
         assert_eq!(Options::parse(&options.to_string()), Ok(options));
         assert_eq!(Options::parse(&Options::default().to_string()), Ok(Options::default()));
@@ -117,7 +125,9 @@ mod tests {
 
     #[test]
     fn wrong_words_are_pointed_at() {
-        for line in ["profile=fast", "x known=rf9", "case=filter.basic.long", "colour=blue", "x quiet", "profile"] {
+        for line in
+            ["profile=fast", "x known=rf9", "case=filter.basic.long", "colour=blue", "bench=1", "x quiet", "profile"]
+        {
             match Options::parse(line) {
                 Err(bad) => assert!(line.contains(bad.option)),
                 Ok(options) => assert_eq!((line, options), ("profile", Options::default())),

@@ -6,7 +6,6 @@ use std::path::Path;
 use serde::Serialize;
 use spec::deviation::Host;
 use spec::log::Verdict;
-use spec::options::Options;
 use spec::plan::Profile;
 
 use super::kernel::Request;
@@ -30,6 +29,16 @@ use crate::vmm::qemu::Accel;
 /// # Errors
 /// No kernel can be had, or Bochs (or QEMU, if it is wanted) cannot be used.
 pub fn run(what: What<'_>, on: &OnArgs) -> Result<Result<Exit, Stop>, Unavailable> {
+    let (results, missing) = execute(what, on)?;
+    let text = table::text(&results, on.strict);
+    Ok(publish(&text, &results, missing.as_ref(), on))
+}
+
+/// Runs all kernels with all parameter sets: what came of them, and the first kernel that could not be had.
+///
+/// # Errors
+/// As [`run`].
+pub fn execute(what: What<'_>, on: &OnArgs) -> Result<(Vec<SetResult>, Option<Unavailable>), Unavailable> {
     let bochs = l0::find_bochs(on.cpu.as_deref())?;
     let (major, minor) = bochs.version();
     let profile = on.profile_for(L0::Lab);
@@ -43,7 +52,7 @@ pub fn run(what: What<'_>, on: &OnArgs) -> Result<Result<Exit, Stop>, Unavailabl
         LabVmm::Qemu => Some(qemu::pack(&l0::find_qemu(Accel::Tcg)?)?),
     };
     let plan = Plan {
-        options: Options { filter: what.filter, profile, case: what.case, ..Options::default() },
+        options: what.options(profile),
         memory_mib: on.memory,
         sets,
         qemu,
@@ -67,7 +76,7 @@ pub fn run(what: What<'_>, on: &OnArgs) -> Result<Result<Exit, Stop>, Unavailabl
     }
     match missing {
         Some(missing) if results.is_empty() => Err(missing),
-        missing => Ok(publish(&results, missing.as_ref(), on)),
+        missing => Ok((results, missing)),
     }
 }
 
@@ -86,9 +95,12 @@ fn requests(lab: &LabArgs) -> Vec<Request> {
     lab.kernel.iter().map(|kernel| request(Some(kernel.clone()))).collect()
 }
 
-/// A kernel that could not be had spoils a pass: it was asked for.
-fn publish(results: &[SetResult], missing: Option<&Unavailable>, on: &OnArgs) -> Result<Exit, Stop> {
-    output::text(&table::text(results, on.strict))?;
+/// Prints the text and writes the files. A kernel that could not be had spoils a pass: it was asked for.
+///
+/// # Errors
+/// A file or standard output cannot be written.
+pub fn publish(text: &str, results: &[SetResult], missing: Option<&Unavailable>, on: &OnArgs) -> Result<Exit, Stop> {
+    output::text(text)?;
     let verdict = match table::worst(results) {
         Verdict::Pass if missing.is_some() => Verdict::Skip,
         verdict => verdict,

@@ -153,7 +153,7 @@ fn boot(bochs: &Bochs, ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Res
     };
     remark(&format!("Linux {} boots in Bochs {major}.{minor}", ready.release));
     let (filter, profile) = (plan.options.filter.to_string(), plan.options.profile);
-    let alone = plan.options.case.is_some();
+    let alone = plan.options.case.is_some() || plan.options.bench;
     let progress = move || if alone { Progress::none() } else { Progress::of_run(&filter, profile) };
     let mut collector = Collector::new(SILENCE, Box::new(progress), plan.verbose);
     let outcome = bochs.execute(&machine, plan.limit, plan.verbose, &mut collector)?;

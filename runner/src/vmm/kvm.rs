@@ -10,6 +10,7 @@ use host::Host;
 pub mod action;
 pub mod cpuid;
 pub mod devices;
+pub mod exits;
 pub mod host;
 pub mod kicks;
 pub mod load;

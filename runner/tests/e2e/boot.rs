@@ -3,8 +3,11 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use spec::cost::{FAULTS, FILTERS as FILTERS_PRICED, stimuli};
+use spec::filter::Filter;
 use spec::group::Group;
 use spec::plan::Profile;
+use spec::setting::BASE;
 
 use crate::command::{call, line};
 use crate::files::Folder;
@@ -137,4 +140,35 @@ fn kvm_runs_or_says_in_one_sentence_why_not() {
 fn a_processor_model_that_bochs_lacks_is_no_crash() {
     let run = line("run --l0 bochs --cpu no_such_model").expect(3);
     assert!(run.verdict().contains("no_such_model"), "{run:#?}");
+}
+
+#[test]
+fn bench_prices_every_fault_under_every_filter() {
+    let folder = Folder::new();
+    let json = folder.path("json");
+    let called = line(&format!("bench --profile quick --json {json}")).expect(0);
+    for part in [
+        "quick profile on Bochs",
+        "instructions per case",
+        "page faults of L2 on Bochs",
+        "a bare VMRESUME and VMCALL: ",
+    ] {
+        assert!(called.out.contains(part), "{part}: {called:#?}");
+    }
+    let json = folder.json("json");
+    let prices = json["prices"].as_array().expect("prices");
+    // Each filter with each kind of fault, and with none.
+    assert_eq!(prices.len(), FILTERS_PRICED.len() * (stimuli(40).count() + 1));
+    for price in prices {
+        let filter: Filter = price["filter"].as_str().and_then(|text| text.parse().ok()).expect("a filter");
+        let name = price["stimulus"].as_str();
+        let stimulus = name.and_then(|name| stimuli(40).find(|stimulus| stimulus.to_string() == name));
+        assert_eq!(stimulus.is_none(), name.is_none(), "{price}");
+        let pfec = stimulus.and_then(|stimulus| stimulus.pfec(BASE, 40));
+        let exits = if pfec.is_some_and(|pfec| filter.exits(pfec)) { FAULTS } else { 0 };
+        let delivered = if pfec.is_some() { FAULTS - exits } else { 0 };
+        assert_eq!(price["exits"], exits, "{price}");
+        assert_eq!(price["delivered"], delivered, "{price}");
+        assert_eq!(price["l0_exits"], Value::Null, "nobody counts on Bochs");
+    }
 }

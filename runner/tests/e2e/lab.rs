@@ -1,5 +1,7 @@
 //! The lab for real: a stock kernel of this machine's suite in Bochs, its own `kvm_intel`, our image.
 
+use spec::cost::FAULTS;
+
 use crate::command::line;
 use crate::files::Folder;
 
@@ -34,6 +36,25 @@ fn real_kvm_passes_and_tells_what_was_in_force() {
 fn what_shows_on_stock_kvm_is_a_failure_if_strict() {
     let called = line("lab --param ept=0 --strict --case filter.each.long-nx0:user-read-user-nx:1,0,0").expect(1);
     assert!(called.out.contains("nx-stale"), "{}", called.out);
+}
+
+#[test]
+fn a_fault_that_nobody_wants_is_no_exit_to_l0_and_one_that_l1_wants_is_two() {
+    let files = Folder::new();
+    let json = files.path("bench.json");
+    line(&format!("bench --l0 lab --param ept=1 --json {json}")).expect(0);
+    let json = files.json("bench.json");
+    let prices = json["results"][0]["prices"].as_array().expect("prices");
+    let of = |filter: &str, stimulus: Option<&str>| {
+        let price =
+            prices.iter().find(|p| p["filter"] == filter && p["stimulus"].as_str() == stimulus).expect("a price");
+        price["l0_exits"].as_u64().expect("KVM counts")
+    };
+    let more = |filter: &str| of(filter, Some("user-read-np-pml4e")).saturating_sub(of(filter, None));
+    // An interrupt of L0 may come between.
+    let few = FAULTS as u64 / 4;
+    assert!(more("0,0,0") < few, "{}", more("0,0,0"));
+    assert!((2 * FAULTS as u64..2 * FAULTS as u64 + few).contains(&more("1,0,0")), "{}", more("1,0,0"));
 }
 
 #[test]

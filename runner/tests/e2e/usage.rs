@@ -15,6 +15,7 @@ fn wrong_use_ends_with_2_and_says_what_to_do() {
         ("run --l0 bochs --accel tcg", "--l0 qemu"),
         ("run --l0 kvm --cpu skylake", "--l0 bochs"),
         ("run --limit -3", "seconds"),
+        ("bench --l0 qemu --profile quick", "--l0 bochs"),
         ("run --log /nonexistent/folder/log", "/nonexistent/folder/log"),
         ("image --elf /nonexistent/folder/image", "/nonexistent/folder/image"),
         ("image --iso /tmp/unused.iso --cmdline profile=fast", "profile is quick, standard or exhaustive"),

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crc::Digest;
 
-use super::{CRC32, Counts, FORMAT, VERSION_LINE};
+use super::{CRC32, Cost, Counts, FORMAT, VERSION_LINE};
 
 /// One line of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,15 @@ pub enum Line<'a> {
         cases: u64,
         /// What it is.
         reason: &'a str,
+    },
+    /// What a walk of `bench` cost.
+    Cost {
+        /// L1's filter.
+        filter: &'a str,
+        /// The access that raised the faults; `None` if there was none.
+        stimulus: Option<&'a str>,
+        /// The cost.
+        cost: Cost,
     },
     /// A remark.
     Note(&'a str),
@@ -180,6 +189,19 @@ impl<'a> Line<'a> {
                 let (cases, reason) = rest.strip_prefix("cases=")?.split_once(' ')?;
                 return Some(Self::Known { group, deviation, cases: decimal(cases)?, reason });
             }
+            "cost" => Self::Cost {
+                filter: words.next()?,
+                stimulus: Some(words.next()?).filter(|&stimulus| stimulus != "-"),
+                cost: Cost {
+                    exits: number(&mut words, "exits")?,
+                    delivered: number(&mut words, "delivered")?,
+                    tsc: number(&mut words, "tsc")?,
+                    l0_exits: match value(&mut words, "l0")? {
+                        "-" => None,
+                        exits => Some(decimal(exits)?),
+                    },
+                },
+            },
             "note" => return Some(Self::Note(rest)),
             "error" => return Some(Self::Error(rest)),
             "end" => Self::End(Summary {
@@ -400,7 +422,12 @@ impl Reader {
             (Place::Plan, Line::SkipAll(_))
             | (
                 Place::Groups,
-                Line::Progress { .. } | Line::Fail { .. } | Line::Cause { .. } | Line::Known { .. } | Line::Note(_),
+                Line::Progress { .. }
+                | Line::Fail { .. }
+                | Line::Cause { .. }
+                | Line::Known { .. }
+                | Line::Cost { .. }
+                | Line::Note(_),
             ) => Some(Place::Groups),
             (Place::Plan | Place::AfterError, Line::Note(_)) => Some(self.place),
             _ => None,

@@ -1,6 +1,6 @@
 //! What is written is read, and what was damaged on the way never passes.
 
-use super::{BadLog, Counts, Line, Reader, Verdict, Writer};
+use super::{BadLog, Cost, Counts, Line, Reader, Verdict, Writer};
 use proptest::prelude::*;
 use std::format;
 use std::string::String;
@@ -93,6 +93,24 @@ fn lines_come_back_as_written() {
         Some(Line::Group { number: 1, group: "filter.basic.long", counts: COUNTS })
     );
     assert!(matches!(Line::parse(lines.next().unwrap()), Some(Line::Skip { number: 2, .. })));
+}
+
+#[test]
+fn costs_come_back_as_written() {
+    let counted = Cost { exits: 32, delivered: 0, tsc: 99, l0_exits: Some(64) };
+    let uncounted = Cost { l0_exits: None, ..counted };
+    let text = log(|log| {
+        log.plan(1);
+        log.cost(&"1,9,1", Some(&"user-read-np-pte"), &counted);
+        log.cost(&"1,9,1", None, &uncounted);
+        log.result(1, &"bench", &COUNTS);
+    });
+    assert_eq!(verdict(&text), Verdict::Pass);
+    let costs: Vec<_> = text.lines().filter(|line| line.starts_with("# cost")).map(Line::parse).collect();
+    let stimulus = Some("user-read-np-pte");
+    assert_eq!(costs[0], Some(Line::Cost { filter: "1,9,1", stimulus, cost: counted }));
+    assert_eq!(costs[1], Some(Line::Cost { filter: "1,9,1", stimulus: None, cost: uncounted }));
+    assert_eq!(Line::parse("# cost 1,9,1 - exits=1 delivered=0 tsc=1"), None);
 }
 
 #[test]

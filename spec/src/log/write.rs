@@ -4,7 +4,7 @@ use core::fmt::{self, Display, Write};
 
 use crc::Digest;
 
-use super::{CRC32, Counts, FORMAT, VERSION_LINE};
+use super::{CRC32, Cost, Counts, FORMAT, VERSION_LINE};
 
 /// Writes a log line by line and keeps what the end record needs.
 ///
@@ -91,6 +91,14 @@ impl<W: Write> Writer<W> {
     /// A known deviation that a group showed.
     pub fn known(&mut self, group: &dyn Display, deviation: &str, cases: u64, reason: &str) {
         self.line(format_args!("# known {group} {deviation} cases={cases} {reason}"));
+    }
+
+    /// What a walk cost. Without a stimulus it was a bare round trip.
+    pub fn cost(&mut self, filter: &dyn Display, stimulus: Option<&dyn Display>, cost: &Cost) {
+        let Cost { exits, delivered, tsc, l0_exits } = cost;
+        let stimulus = stimulus.unwrap_or(&"-");
+        let l0: &dyn Display = l0_exits.as_ref().map_or(&"-", |l0| l0);
+        self.line(format_args!("# cost {filter} {stimulus} exits={exits} delivered={delivered} tsc={tsc} l0={l0}"));
     }
 
     /// A remark.

@@ -1,5 +1,6 @@
 //! What the guest asks the VMM for, see [`spec::channel`]: done, or refused with all as it was.
 
+use crate::vmm::kvm::exits::ExitCounter;
 use crate::vmm::kvm::host::Host;
 use crate::vmm::kvm::kicks::{Kicker, Kicks, hold_signals};
 use crate::vmm::kvm::machine::{Machine, create_vm, gather_serial};
@@ -210,6 +211,7 @@ impl Machine {
         }
         self.ports.rewire(&self.vm, &vm).map_err(Failed::at(Step::CreateVm))?;
         self.gathers = gather_serial(&vm, &mut vcpu);
+        self.counter = ExitCounter::of(&vcpu);
         self.vcpu = vcpu;
         self.vm = vm;
         Ok(())

@@ -5,6 +5,7 @@
 //! | 0x3f8 to 0x3ff | COM1, IRQ 4 |
 //! | 0x604, 0x8900, 0xf4 | power off: 0x2000, the letters `Shutdown`, any value |
 //! | 0x64 | 0xfe resets the machine |
+//! | `spec::channel::EXITS_PORT` | reads give the number of VM exits, see [`super::exits`] |
 //! | `spec::channel::PORT` | reads give the signature, writes ask the VMM for an action |
 //! | `spec::channel::STATUS_PORT` | what became of it |
 //! | `spec::channel::ECHO_PORT` | reads give what was written, inverted |

@@ -7,6 +7,7 @@
 
 use crate::vmm::kvm::action::Exits;
 use crate::vmm::kvm::devices::{COM1, Ports, Request};
+use crate::vmm::kvm::exits::ExitCounter;
 use crate::vmm::kvm::host::Host;
 use crate::vmm::kvm::kicks::Kicks;
 use crate::vmm::kvm::memory::Memory;
@@ -15,7 +16,7 @@ use crate::vmm::kvm::{KvmOptions, cpuid, load, vcpu};
 use crate::vmm::{Boot, End, Unavailable};
 use kvm_bindings::{KVM_CAP_EXCEPTION_PAYLOAD, kvm_enable_cap, kvm_pit_config};
 use kvm_ioctls::{Cap, IoEventAddress, VcpuExit, VcpuFd, VmFd};
-use spec::channel::Status;
+use spec::channel::{self, Status};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 
@@ -45,6 +46,7 @@ pub struct Machine {
     /// Signals to this thread.
     pub(super) kicks: Option<Kicks>,
     pub(super) exits: Exits,
+    pub(super) counter: Option<ExitCounter>,
 }
 
 impl Machine {
@@ -73,7 +75,7 @@ impl Machine {
         let gathers = gather_serial(&vm, &mut vcpu);
         let (sender, receiver) = sync_channel(LOG_QUEUE);
         let ports = Ports::new(&vm, sender).map_err(|error| Unavailable::failed("make COM1", error))?;
-        let scratch = Scratch::new(options.mmio_page);
+        let (scratch, counter) = (Scratch::new(options.mmio_page), ExitCounter::of(&vcpu));
         let machine = Self {
             vcpu,
             vm,
@@ -86,6 +88,7 @@ impl Machine {
             options,
             kicks: None,
             exits: Exits::Plain,
+            counter,
         };
         Ok((machine, receiver))
     }
@@ -105,6 +108,13 @@ impl Machine {
             let completes = std::mem::replace(&mut incomplete, true) && self.exits != Exits::Plain;
             self.vcpu.set_kvm_immediate_exit(u8::from(completes));
             let request = match self.vcpu.run() {
+                Ok(VcpuExit::IoIn(channel::EXITS_PORT, data)) => {
+                    let exits = self.counter.as_ref().and_then(ExitCounter::read);
+                    // All ones: nobody counts.
+                    let bytes = exits.map_or([u8::MAX; 4], |exits| (exits as u32).to_le_bytes());
+                    data.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+                    Request::None
+                }
                 Ok(VcpuExit::IoIn(port, data)) => {
                     self.ports.read(port, data);
                     Request::None

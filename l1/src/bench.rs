@@ -1,0 +1,115 @@
+//! `bench`: what a page fault costs under filters in common use, see [`spec::cost`].
+#![allow(unsafe_code, reason = "reads what L2 wrote")]
+
+use core::fmt;
+use core::iter;
+
+use spec::cost::{FAULTS, FILTERS, GROUP, WALKS, stimuli};
+use spec::filter::Filter;
+use spec::log::{Cost, Counts};
+use spec::pfec::Pfec;
+use spec::setting::BASE;
+use spec::stimulus::Stimulus;
+
+use crate::channel;
+use crate::cpu::Cpu;
+use crate::group::{Failed, tsc};
+use crate::guest::Guest;
+use crate::output::log;
+use crate::vmx::Vmx;
+use crate::walk::{self, Broken, EntryFailed, Walker};
+
+/// Where the faults of a walk went, if not where the filter says.
+struct Went {
+    exits: u64,
+    delivered: u64,
+    broken: Option<Broken>,
+}
+
+impl fmt::Display for Went {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.broken {
+            Some(broken) => broken.fmt(f),
+            None => write!(f, "exits={},delivered={}", self.exits, self.delivered),
+        }
+    }
+}
+
+/// Measures every fault under every filter. A walk whose faults went elsewhere than they must is a failure, and has
+/// no price.
+pub fn run(cpu: &Cpu, vmx: Vmx, guest: Guest) -> Result<(), Failed> {
+    log().plan(1);
+    let mut walker = Walker::new(vmx, guest)?;
+    let mut counts = Counts::default();
+    let started = tsc();
+    for (at, filter) in FILTERS.into_iter().enumerate() {
+        log().progress(&GROUP, at, FILTERS.len());
+        measure(&mut walker, filter, None, &mut counts)?;
+        for stimulus in stimuli(cpu.maxphyaddr) {
+            let Some(pfec) = stimulus.pfec(BASE, cpu.maxphyaddr) else { continue };
+            measure(&mut walker, filter, Some((stimulus, pfec)), &mut counts)?;
+        }
+    }
+    counts.tsc = tsc().wrapping_sub(started);
+    log().result(1, &GROUP, &counts);
+    Ok(())
+}
+
+/// One price.
+fn measure(
+    walker: &mut Walker,
+    filter: Filter,
+    fault: Option<(Stimulus, Pfec)>,
+    counts: &mut Counts,
+) -> Result<(), EntryFailed> {
+    let faults = if fault.is_some() { FAULTS } else { 0 };
+    let slots =
+        fault.iter().flat_map(|(stimulus, _)| iter::repeat_n((stimulus.loop_number(), stimulus.address()), faults));
+    walker.prepare(BASE.mode, slots);
+    let exits = if fault.is_some_and(|(_, pfec)| filter.exits(pfec)) { faults as u64 } else { 0 };
+    let want = Went { exits, delivered: faults as u64 - exits, broken: None };
+    counts.cases += 1;
+    let mut best: Option<Cost> = None;
+    for walk in 0..=WALKS {
+        forget_deliveries(faults);
+        walker.ready(filter, None);
+        let exits_before = channel::exits_of_l0();
+        let before = tsc();
+        let walked = walker.go()?;
+        let tsc = tsc().wrapping_sub(before);
+        let l0_exits = channel::exits_of_l0().zip(exits_before).map(|(now, then)| now.wrapping_sub(then).into());
+        let got = Went { exits: walked.exits.len() as u64, delivered: deliveries(faults), broken: walked.broken };
+        if got.broken.is_some() || (got.exits, got.delivered) != (want.exits, want.delivered) {
+            counts.failed += 1;
+            match &fault {
+                Some((stimulus, _)) => log().fail(&format_args!("{GROUP}:{stimulus}:{filter}"), &want, &got),
+                None => log().fail(&format_args!("{GROUP}:walk:{filter}"), &want, &got),
+            }
+            return if got.broken.is_some() { walker.restart() } else { Ok(()) };
+        }
+        counts.exits += got.exits;
+        counts.delivered += got.delivered;
+        let cost = Cost { exits: got.exits, delivered: got.delivered, tsc, l0_exits };
+        if walk > 0 && best.is_none_or(|best| tsc < best.tsc) {
+            best = Some(cost);
+        }
+    }
+    if let Some(cost) = best {
+        let stimulus = fault.as_ref().map(|(stimulus, _)| stimulus as &dyn fmt::Display);
+        log().cost(&filter, stimulus, &cost);
+    }
+    Ok(())
+}
+
+/// Faults that L2's handler got.
+fn deliveries(slots: usize) -> u64 {
+    // SAFETY: L2 does not run; the slots are fewer than there are.
+    (0..slots).map(|at| unsafe { (&raw const (*walk::slots().add(at)).faults).read_volatile() }).sum()
+}
+
+fn forget_deliveries(slots: usize) {
+    for at in 0..slots {
+        // SAFETY: as in `deliveries`.
+        unsafe { (&raw mut (*walk::slots().add(at)).faults).write_volatile(0) };
+    }
+}
