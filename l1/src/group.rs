@@ -27,8 +27,9 @@ use crate::own;
 use crate::vmx::Vmx;
 use crate::walk::{Broken, EntryFailed, Walked, Walker};
 
-/// Filters between two heartbeats.
+/// Filters between two heartbeats; of host actions, each of which may take the host a while.
 const HEARTBEAT: usize = 64;
+const HEARTBEAT_ACTION: usize = 4;
 
 /// Why groups could not be run.
 #[derive(Clone, Copy, Debug)]
@@ -186,7 +187,8 @@ impl Machine<'_> {
         mut walk: impl FnMut(&mut Walker, &mut FreshMemory, Filter) -> Result<(), EntryFailed>,
     ) -> Result<(), EntryFailed> {
         for at in 0..filters {
-            if at % HEARTBEAT == 0 {
+            let heartbeat = if matches!(group, Group::Action(_)) { HEARTBEAT_ACTION } else { HEARTBEAT };
+            if at % heartbeat == 0 {
                 log().progress(&group, at, filters);
             }
             let filter = only.map_or_else(|| group.filter(self.options.profile, at), |case| case.filter);

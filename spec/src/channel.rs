@@ -92,6 +92,12 @@ pub enum Ask {
     ImmediateExits = 27,
     /// As [`Ask::ImmediateExits`], and behind each of the first a move.
     MovedExits = 28,
+    /// Get ready for [`Ask::LatePages`].
+    LatePagesReady = 29,
+    /// Take all pages of memory away; each comes back when somebody waits for it (userfaultfd).
+    LatePages = 30,
+    /// Bring all pages back.
+    LatePagesEnd = 31,
 }
 
 /// Error code of the page fault that the VMM makes: a write of a supervisor, not present.
@@ -101,7 +107,7 @@ pub const EVENT_ADDRESS: u64 = 0x7f12_3456_7000;
 
 impl Ask {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::RearmDirtyLog,
         Self::Move,
         Self::MoveWide,
@@ -130,6 +136,9 @@ impl Ask {
         Self::PlainExits,
         Self::ImmediateExits,
         Self::MovedExits,
+        Self::LatePagesReady,
+        Self::LatePages,
+        Self::LatePagesEnd,
     ];
 
     /// What is written to [`PORT`].
@@ -196,11 +205,13 @@ pub enum Step {
     Msi = 22,
     /// To signal the vCPU's thread.
     Kick = 23,
+    /// userfaultfd.
+    LatePages = 24,
 }
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Know,
         Self::SmallerMaxphyaddr,
         Self::Run,
@@ -224,6 +235,7 @@ impl Step {
         Self::Nmi,
         Self::Msi,
         Self::Kick,
+        Self::LatePages,
     ];
 
     /// What was to be done, as the object of "cannot".
@@ -251,6 +263,7 @@ impl Step {
             Self::Smi => "do KVM_SMI",
             Self::Nmi => "do KVM_NMI",
             Self::Msi => "do KVM_SIGNAL_MSI",
+            Self::LatePages => "use userfaultfd",
             Self::Kick => "signal the vCPU's thread",
         }
     }

@@ -12,6 +12,7 @@ pub mod cpuid;
 pub mod devices;
 pub mod host;
 pub mod kicks;
+pub mod late;
 pub mod load;
 pub mod machine;
 pub mod memory;

@@ -70,6 +70,20 @@ impl Machine {
             Ask::KicksOn => self.kick(0),
             Ask::MovesOn => self.kick(MOVES),
             Ask::KicksOff => self.kicks.take().map_or(Ok(()), |kicks| kicks.failed.map_or(Ok(()), Err)),
+            Ask::LatePagesReady => {
+                // The old one first: a range has one owner.
+                self.late = None;
+                self.late = Some(self.memory.late()?);
+                Ok(())
+            }
+            Ask::LatePages => match &mut self.late {
+                Some(late) => late.take(self.memory.file()),
+                None => Err(Failed { step: Step::LatePages, errno: 0 }),
+            },
+            Ask::LatePagesEnd => {
+                self.late = None;
+                Ok(())
+            }
             Ask::PlainExits => self.serve_exits(Exits::Plain),
             Ask::ImmediateExits => self.serve_exits(Exits::Immediate),
             Ask::MovedExits => self.serve_exits(Exits::Moved(MOVES, None)),

@@ -9,6 +9,7 @@ use crate::vmm::kvm::action::Exits;
 use crate::vmm::kvm::devices::{Ports, Request};
 use crate::vmm::kvm::host::Host;
 use crate::vmm::kvm::kicks::Kicks;
+use crate::vmm::kvm::late::Late;
 use crate::vmm::kvm::memory::Memory;
 use crate::vmm::kvm::mmio::{self, Scratch};
 use crate::vmm::kvm::{KvmOptions, cpuid, load, vcpu};
@@ -43,6 +44,8 @@ pub struct Machine {
     /// Signals to this thread.
     pub(super) kicks: Option<Kicks>,
     pub(super) exits: Exits,
+    /// Memory whose pages come late.
+    pub(super) late: Option<Late>,
 }
 
 impl Machine {
@@ -72,7 +75,19 @@ impl Machine {
         let ports = Ports::new(&vm, sender).map_err(|error| Unavailable::failed("make COM1", error))?;
         let scratch = Scratch::new(options.mmio_page);
         Ok((
-            Self { vcpu, vm, ports, scratch, memory, tracked: false, host, options, kicks: None, exits: Exits::Plain },
+            Self {
+                vcpu,
+                vm,
+                ports,
+                scratch,
+                memory,
+                tracked: false,
+                host,
+                options,
+                kicks: None,
+                exits: Exits::Plain,
+                late: None,
+            },
             receiver,
         ))
     }
