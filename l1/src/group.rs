@@ -365,6 +365,9 @@ impl Tried {
 
     /// A walk without an end: none of its cases can be judged, so all of them failed.
     fn broken(&mut self, filter: Filter, broken: Broken, cases: usize) {
+        if let (Broken::Refused(status), 0) = (broken, self.counts.failed) {
+            log().note(&format_args!("{}: {status}", self.group));
+        }
         self.counts.failed += cases as u64;
         if self.counts.failed - cases as u64 <= FAILURES_IN_FULL {
             log().fail(&format_args!("{}:walk:{filter}", self.group), &"complete-walk", &broken);

@@ -338,6 +338,7 @@ impl fmt::Display for Status {
 #[cfg(test)]
 mod tests {
     use super::{Ask, EINVAL, Status, Step};
+    use std::string::ToString;
 
     #[test]
     fn codes_and_words_are_read_as_written() {
@@ -351,5 +352,18 @@ mod tests {
         }
         assert_eq!(Status::from_word(Status::Done.word()), Status::Done);
         assert_eq!(Status::from_word(u32::MAX), Status::Unknown(u32::MAX));
+    }
+
+    #[test]
+    fn every_failure_has_a_sentence() {
+        for step in Step::ALL {
+            let sentence = Status::Refused { step, errno: 4 }.to_string();
+            let ends = if step == Step::SmallerMaxphyaddr { "allow_smaller_maxphyaddr=1" } else { ": errno 4" };
+            assert!(sentence.ends_with(ends), "{sentence}");
+        }
+        let refused = Status::Refused { step: Step::SetCpuid, errno: EINVAL };
+        assert!(refused.is_cpuid_refused());
+        assert_eq!(refused.to_string(), "the VMM cannot do KVM_SET_CPUID2: EINVAL");
+        assert!(!Status::Refused { step: Step::SetCpuid, errno: 12 }.is_cpuid_refused());
     }
 }

@@ -129,7 +129,7 @@ fn serve(fd: &OwnedFd, start: u64, contents: &[u8], stop: &AtomicBool) {
             libc::poll(&raw mut poll, 1, WAIT_MS);
             libc::read(fd.as_raw_fd(), message.as_mut_ptr().cast(), size_of_val(&message))
         };
-        if read == size_of_val(&message) as isize && message[0] as u8 == EVENT_PAGE_FAULT {
+        if usize::try_from(read) == Ok(size_of_val(&message)) && message[0] as u8 == EVENT_PAGE_FAULT {
             // `struct uffd_msg`: event, flags, address.
             bring(fd, start, contents, (message[2] - start) as usize / PAGE);
         }
