@@ -119,7 +119,7 @@ impl Drop for Late {
     }
 }
 
-/// Brings pages until it is to stop, then all others.
+/// Brings pages until it is to stop, then all others that hold anything.
 fn serve(fd: &OwnedFd, start: u64, contents: &[u8], stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
@@ -134,8 +134,11 @@ fn serve(fd: &OwnedFd, start: u64, contents: &[u8], stop: &AtomicBool) {
             bring(fd, start, contents, (message[2] - start) as usize / PAGE);
         }
     }
-    for page in 0..contents.len() / PAGE {
-        bring(fd, start, contents, page);
+    for (page, held) in contents.chunks_exact(PAGE).enumerate() {
+        // A page that is missing reads as zeros.
+        if held.iter().any(|&byte| byte != 0) {
+            bring(fd, start, contents, page);
+        }
     }
 }
 
