@@ -62,6 +62,10 @@ impl Acting {
         if !channel::present() {
             return Err(Unavailable::Channel);
         }
+        // What the VMM cannot prepare here is no fault of L0.
+        if let Some(ask) = action.prepare {
+            done(channel::ask(ask)).map_err(Unavailable::Guest)?;
+        }
         let after = maxphyaddr(action.after)?;
         let before = maxphyaddr(action.before)?;
         let judge = lay(walker, after, only, known);

@@ -32,8 +32,9 @@ use crate::trace;
 use crate::vmx::Vmx;
 use crate::walk::{Broken, EntryFailed, Walked, Walker};
 
-/// Filters between two heartbeats.
+/// Filters between two heartbeats; of host actions, each of which may take the host a while.
 const HEARTBEAT: usize = 64;
+const HEARTBEAT_ACTION: usize = 4;
 /// Scenes between two heartbeats.
 const SCENES_PER_HEARTBEAT: usize = 32;
 
@@ -242,7 +243,8 @@ impl Machine<'_> {
         mut walk: impl FnMut(&mut Walker, &mut FreshMemory, Filter) -> Result<(), EntryFailed>,
     ) -> Result<(), EntryFailed> {
         for at in 0..filters {
-            if at % HEARTBEAT == 0 {
+            let heartbeat = if matches!(group, Group::Action(_)) { HEARTBEAT_ACTION } else { HEARTBEAT };
+            if at % heartbeat == 0 {
                 log().progress(&group, at, filters);
             }
             let filter = only.map_or_else(|| group.filter(self.options.profile, at), |case| case.filter);
@@ -440,6 +442,9 @@ impl Tried {
 
     /// A walk without an end: none of its cases can be judged, so all of them failed.
     fn broken(&mut self, filter: Filter, broken: Broken, cases: usize) {
+        if let (Broken::Refused(status), 0) = (broken, self.counts.failed) {
+            log().note(&format_args!("{}: {status}", self.group));
+        }
         self.counts.failed += cases as u64;
         if self.counts.failed - cases as u64 <= FAILURES_IN_FULL {
             log().fail(&format_args!("{}:walk:{filter}", self.group), &"complete-walk", &broken);

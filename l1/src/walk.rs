@@ -209,11 +209,14 @@ impl Walker {
 
     /// Puts L2 back to its start: after a broken walk its registers are not known.
     pub fn restart(&mut self) -> Result<(), EntryFailed> {
+        // SAFETY: L2 does not run.
+        unsafe {
+            (&raw mut (*shared()).control.unexpected).write_volatile(0);
+            (&raw mut (*shared()).control.status).write_volatile(0);
+        }
         self.guest.write_guest_state(&self.vmx);
         self.start_guest()?;
         set_mode(&self.vmx, self.mode);
-        // SAFETY: L2 does not run.
-        unsafe { (&raw mut (*shared()).control.unexpected).write_volatile(0) };
         Ok(())
     }
 

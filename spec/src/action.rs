@@ -255,6 +255,13 @@ pub const ACTIONS: &[Action] = &[
     Action::new("dirty-log-off", Ask::DirtyLogOff, "L0 ends tracking writes to memory").preparing(Ask::DirtyLogOn),
     Action::new("memory-removed", Ask::RemoveMemory, "all memory is taken from the VM and given back"),
     Action::new("memory-dropped", Ask::DropPages, "the VMM drops all pages (MADV_DONTNEED): L0 must find each anew"),
+    Action::new(
+        "memory-late",
+        Ask::LatePages,
+        "all pages are taken away, each comes back when L0 waits for it (userfaultfd)",
+    )
+    .preparing(Ask::LatePagesReady)
+    .undoing(Ask::LatePagesEnd),
     Action::new("guest-debug", Ask::DebugOn, "the VMM debugs the guest (KVM_SET_GUEST_DEBUG)").undoing(Ask::DebugOff),
     Action::new("smi", Ask::Smi, "a system-management interrupt, and RSM back to L2").event(Event::Smi),
     Action::new("nmi", Ask::Nmi, "an NMI, which L2 handles").event(Event::Nmi),

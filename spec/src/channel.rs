@@ -95,6 +95,12 @@ pub enum Ask {
     ImmediateExits = 27,
     /// As [`Ask::ImmediateExits`], and behind each of the first a move.
     MovedExits = 28,
+    /// Get ready for [`Ask::LatePages`].
+    LatePagesReady = 29,
+    /// Take all pages of memory away; each comes back when somebody waits for it (userfaultfd).
+    LatePages = 30,
+    /// Bring all pages back.
+    LatePagesEnd = 31,
 }
 
 /// Error code of the page fault that the VMM makes: a write of a supervisor, not present.
@@ -104,7 +110,7 @@ pub const EVENT_ADDRESS: u64 = 0x7f12_3456_7000;
 
 impl Ask {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::RearmDirtyLog,
         Self::Move,
         Self::MoveWide,
@@ -133,6 +139,9 @@ impl Ask {
         Self::PlainExits,
         Self::ImmediateExits,
         Self::MovedExits,
+        Self::LatePagesReady,
+        Self::LatePages,
+        Self::LatePagesEnd,
     ];
 
     /// What is written to [`PORT`].
@@ -199,11 +208,13 @@ pub enum Step {
     Msi = 22,
     /// To signal the vCPU's thread.
     Kick = 23,
+    /// userfaultfd.
+    LatePages = 24,
 }
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Know,
         Self::SmallerMaxphyaddr,
         Self::Run,
@@ -227,6 +238,7 @@ impl Step {
         Self::Nmi,
         Self::Msi,
         Self::Kick,
+        Self::LatePages,
     ];
 
     /// What was to be done, as the object of "cannot".
@@ -254,6 +266,7 @@ impl Step {
             Self::Smi => "do KVM_SMI",
             Self::Nmi => "do KVM_NMI",
             Self::Msi => "do KVM_SIGNAL_MSI",
+            Self::LatePages => "use userfaultfd",
             Self::Kick => "signal the vCPU's thread",
         }
     }
@@ -328,6 +341,7 @@ impl fmt::Display for Status {
 #[cfg(test)]
 mod tests {
     use super::{Ask, EINVAL, Status, Step};
+    use std::string::ToString;
 
     #[test]
     fn codes_and_words_are_read_as_written() {
@@ -341,5 +355,18 @@ mod tests {
         }
         assert_eq!(Status::from_word(Status::Done.word()), Status::Done);
         assert_eq!(Status::from_word(u32::MAX), Status::Unknown(u32::MAX));
+    }
+
+    #[test]
+    fn every_failure_has_a_sentence() {
+        for step in Step::ALL {
+            let sentence = Status::Refused { step, errno: 4 }.to_string();
+            let ends = if step == Step::SmallerMaxphyaddr { "allow_smaller_maxphyaddr=1" } else { ": errno 4" };
+            assert!(sentence.ends_with(ends), "{sentence}");
+        }
+        let refused = Status::Refused { step: Step::SetCpuid, errno: EINVAL };
+        assert!(refused.is_cpuid_refused());
+        assert_eq!(refused.to_string(), "the VMM cannot do KVM_SET_CPUID2: EINVAL");
+        assert!(!Status::Refused { step: Step::SetCpuid, errno: 12 }.is_cpuid_refused());
     }
 }

@@ -13,6 +13,7 @@ pub mod devices;
 pub mod exits;
 pub mod host;
 pub mod kicks;
+pub mod late;
 pub mod load;
 pub mod machine;
 pub mod memory;

@@ -70,3 +70,14 @@ fn wrong_parameters_and_files_are_told() {
     line("lab --kernel-image /nowhere --modules /nowhere").expect(3);
     line("run --l0 bochs --kernel sid").expect(2);
 }
+
+#[test]
+fn the_bug_that_began_this_shows_on_a_stock_kernel() {
+    let case = "action.cpuid-narrow-restored:super-write-rsvd-ro-pte:1,8,8";
+    let called =
+        line(&format!("lab --kernel bookworm --param allow_smaller_maxphyaddr=1 --strict --case {case}")).expect(1);
+    let told = format!("cpuid-vmcs02, for example {case}: want exit,info=80000b0e,ec=b,");
+    assert!(called.out.contains(&told), "{called:#?}");
+    assert!(called.out.contains(" got delivered,ec=3,"), "{called:#?}");
+    assert!(called.out.contains("docs/seed-bug.md"), "{called:#?}");
+}

@@ -30,7 +30,8 @@ pub enum Exits {
     Moved(u32, Option<Failed>),
 }
 
-/// How many signals, or exits, move the vCPU.
+/// How many signals move the vCPU, and how many exits do.
+const MOVES_BY_KICK: u32 = 4;
 const MOVES: u32 = 8;
 
 /// The guest's MAXPHYADDR.
@@ -69,8 +70,22 @@ impl Machine {
             Ask::Nmi => self.vcpu.nmi().map_err(Failed::at(Step::Nmi)),
             Ask::Init => self.init(),
             Ask::KicksOn => self.kick(0),
-            Ask::MovesOn => self.kick(MOVES),
+            Ask::MovesOn => self.kick(MOVES_BY_KICK),
             Ask::KicksOff => self.kicks.take().map_or(Ok(()), |kicks| kicks.failed.map_or(Ok(()), Err)),
+            Ask::LatePagesReady => {
+                // The old one first: a range has one owner.
+                self.late = None;
+                self.late = Some(self.memory.late()?);
+                Ok(())
+            }
+            Ask::LatePages => match &mut self.late {
+                Some(late) => late.take(self.memory.file()),
+                None => Err(Failed { step: Step::LatePages, errno: 0 }),
+            },
+            Ask::LatePagesEnd => {
+                self.late = None;
+                Ok(())
+            }
             Ask::PlainExits => self.serve_exits(Exits::Plain),
             Ask::ImmediateExits => self.serve_exits(Exits::Immediate),
             Ask::MovedExits => self.serve_exits(Exits::Moved(MOVES, None)),

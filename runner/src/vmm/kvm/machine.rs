@@ -10,6 +10,7 @@ use crate::vmm::kvm::devices::{COM1, Ports, Request};
 use crate::vmm::kvm::exits::ExitCounter;
 use crate::vmm::kvm::host::Host;
 use crate::vmm::kvm::kicks::Kicks;
+use crate::vmm::kvm::late::Late;
 use crate::vmm::kvm::memory::Memory;
 use crate::vmm::kvm::mmio::{self, Scratch};
 use crate::vmm::kvm::{KvmOptions, cpuid, load, vcpu};
@@ -47,6 +48,8 @@ pub struct Machine {
     pub(super) kicks: Option<Kicks>,
     pub(super) exits: Exits,
     pub(super) counter: Option<ExitCounter>,
+    /// Memory whose pages come late.
+    pub(super) late: Option<Late>,
 }
 
 impl Machine {
@@ -89,6 +92,7 @@ impl Machine {
             kicks: None,
             exits: Exits::Plain,
             counter,
+            late: None,
         };
         Ok((machine, receiver))
     }

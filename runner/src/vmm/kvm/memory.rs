@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "KVM keeps the address of the guest's memory")]
 
 use crate::vmm::Unavailable;
+use crate::vmm::kvm::late::Late;
 use crate::vmm::kvm::state::Failed;
 use kvm_bindings::{KVM_CAP_MULTI_ADDRESS_SPACE, KVM_MEM_LOG_DIRTY_PAGES, kvm_userspace_memory_region};
 use kvm_ioctls::VmFd;
@@ -25,6 +26,7 @@ const _: () = assert!(SMI_HANDLER + SMI_CODE.len() as u64 - 1 == SMI_HANDLED);
 /// The RAM.
 pub struct Memory {
     map: GuestMemoryMmap,
+    file: File,
     size: usize,
 }
 
@@ -39,9 +41,10 @@ impl Memory {
             rustix::fs::memfd_create("guest", rustix::fs::MemfdFlags::CLOEXEC).map_err(|error| failed(&error))?;
         let file = File::from(file);
         file.set_len(size as u64).map_err(|error| failed(&error))?;
-        let range = (GuestAddress(0), size, Some(FileOffset::new(file, 0)));
+        let mapped = file.try_clone().map_err(|error| failed(&error))?;
+        let range = (GuestAddress(0), size, Some(FileOffset::new(mapped, 0)));
         let map = GuestMemoryMmap::from_ranges_with_files(&[range]).map_err(|error| failed(&error))?;
-        Ok(Self { map, size })
+        Ok(Self { map, file, size })
     }
 
     /// Its contents.
@@ -108,6 +111,20 @@ impl Memory {
             return Ok(());
         }
         Err(Failed { step: Step::DropPages, errno: io::Error::last_os_error().raw_os_error().unwrap_or_default() })
+    }
+
+    /// The file that holds it.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gets ready to bring its pages late.
+    ///
+    /// # Errors
+    /// The kernel does not do that.
+    pub fn late(&self) -> Result<Late, Failed> {
+        Late::ready(self.address()? as u64, self.size)
     }
 
     /// Puts the handler where a system-management interrupt goes.
