@@ -79,6 +79,7 @@ fn host(text: &mut String, group: Group, access: HostAccess, filter: Filter) {
 fn access(text: &mut String, stimulus: &Stimulus, setting: &Setting, maxphyaddr: Maxphyaddr) {
     let page = &PAGES[stimulus.page];
     let level = match page.level {
+        Level::Pml5e => "PML5 entry",
         Level::Pml4e => "PML4 entry",
         Level::Pdpte => "page-directory-pointer-table entry",
         Level::Pde => "page-directory entry",
