@@ -148,6 +148,10 @@ impl Machine<'_> {
                 })?;
             }
             Group::Scene { act, environment } => {
+                if let Some(reason) = self.cpu.lacks_environment(environment) {
+                    log().skip(number, &group, &reason);
+                    return Ok(());
+                }
                 started = tsc();
                 self.play(act, environment, only, &mut tried)?;
             }
@@ -176,6 +180,9 @@ impl Machine<'_> {
             if only.is_some_and(|case| case.probe != Probe::Scene(scene)) {
                 continue;
             }
+            if !scene.exists(self.cpu.maxphyaddr) {
+                continue;
+            }
             if let Some(reason) = scene.needs.and_then(|feature| self.cpu.lacks_feature(feature)) {
                 log().note(&format_args!("{}:{} is left out: {reason}", tried.group, scene.name));
                 continue;
@@ -184,7 +191,7 @@ impl Machine<'_> {
                 log().progress(&tried.group, at, scenes);
             }
             let one = only.map(|case| [case.filter]);
-            for &filter in one.as_ref().map_or(Act::filters(self.options.profile), |one| one) {
+            for &filter in one.as_ref().map_or(act.filters(self.options.profile), |one| one) {
                 let want = scene.expect(environment, filter, self.cpu.maxphyaddr);
                 let got = stage.play(scene, filter, &want)?;
                 tried.scene(scene, filter, &want, &got);

@@ -6,13 +6,14 @@
 mod enter;
 mod memory;
 mod state;
+mod tables;
 
 use spec::filter::{EXCEPTION_BITMAP_PF, Filter};
 use spec::outcome::IDT_VECTORING_VALID;
 use spec::paging::Maxphyaddr;
 use spec::scene::descriptor::HANDLER;
 use spec::scene::end::{End, Ends, How, WORDS, Word, Words};
-use spec::scene::environment::Environment;
+use spec::scene::environment::{ENVIRONMENTS, Environment, Width};
 use spec::scene::event::Source;
 use spec::scene::expect::{CR2_AT_START, DR6_AT_START};
 use spec::scene::place::Place;
@@ -32,7 +33,7 @@ const EVERYTHING: Words = (1 << WORDS) - 1;
 /// The stage with its VMCS.
 pub struct Stage {
     vmcs: Vmcs,
-    environment: Option<&'static Environment>,
+    environment: &'static Environment,
     maxphyaddr: Maxphyaddr,
     filter: Option<(Filter, u32)>,
 }
@@ -44,14 +45,14 @@ impl Stage {
         write_controls(vmx);
         write_host_state();
         enter::write_host_entry();
-        memory::build();
-        Ok(Self { vmcs, environment: None, maxphyaddr, filter: None })
+        Ok(Self { vmcs, environment: &ENVIRONMENTS[0], maxphyaddr, filter: None })
     }
 
     /// Makes the stage's VMCS current, and writes the state that all scenes of an environment share.
     pub fn set_up(&mut self, vmx: &Vmx, environment: &'static Environment) -> Result<(), EntryFailed> {
         self.vmcs.make_current().map_err(EntryFailed::Entry)?;
-        self.environment = Some(environment);
+        self.environment = environment;
+        memory::build(environment);
         state::write_environment(vmx, environment);
         Ok(())
     }
@@ -59,8 +60,9 @@ impl Stage {
     /// Plays a scene under a filter. `want` says what must be seen; what was is read as far as `want` fixes it, and
     /// in full where it ended otherwise.
     pub fn play(&mut self, scene: &Scene, filter: Filter, want: &Ends) -> Result<Ends, EntryFailed> {
-        memory::lay_out(scene, self.maxphyaddr);
-        state::write_scene(scene);
+        let environment = self.environment;
+        memory::lay_out(scene, environment, self.maxphyaddr);
+        state::write_scene(scene, environment.width);
         self.set_filter(filter, scene.intercepts);
         if let Some(event) = scene.event.filter(|event| event.source == Source::Injected) {
             inject(event.info(), event.error_code.unwrap_or_default().into(), event.length);
@@ -71,14 +73,14 @@ impl Stage {
         write_cr2(CR2_AT_START);
         state::write_dr6(DR6_AT_START);
         self.enter()?;
-        let first = Self::end(scene, &want.first);
+        let first = self.end(scene, &want.first);
         let mut ends = Ends { first, second: None };
         if let Some(second) = &want.second
             && want.first.how == first.how
         {
-            Self::answer(scene, self.maxphyaddr);
+            self.answer(scene);
             self.enter()?;
-            ends.second = Some(Self::end(scene, second));
+            ends.second = Some(self.end(scene, second));
         }
         Ok(ends)
     }
@@ -88,10 +90,10 @@ impl Stage {
     }
 
     /// Does what the scene says about its exit.
-    fn answer(scene: &Scene, maxphyaddr: Maxphyaddr) {
+    fn answer(&self, scene: &Scene) {
         if let Some(place) = scene.fault.and_then(|fault| Place::of(fault.address)) {
             match scene.answer {
-                Answer::Retry | Answer::Reinject => memory::mend(scene, place, maxphyaddr),
+                Answer::Retry | Answer::Reinject => memory::mend(scene, self.environment, place, self.maxphyaddr),
                 Answer::Nothing | Answer::Reflect => {}
             }
         }
@@ -126,7 +128,8 @@ impl Stage {
     }
 
     /// Reads how the scene ended.
-    fn end(scene: &Scene, want: &End) -> End {
+    fn end(&self, scene: &Scene, want: &End) -> End {
+        let environment = self.environment;
         let reason = vmread(Field::ExitReason) as u16;
         let rip = vmread(Field::GuestRip);
         let how = match Place::of(rip) {
@@ -136,15 +139,19 @@ impl Stage {
         };
         let wanted = if how == want.how { want.fixed } else { EVERYTHING };
         let mut end = End { fixed: wanted, ..End::new(how) };
-        let frame = memory::Frame::at(vmread(Field::GuestRsp));
+        let frame = memory::Frame::at(vmread(Field::GuestRsp), environment.width);
         for (at, value) in end.words.iter_mut().enumerate().filter(|(at, _)| wanted >> at & 1 == 1) {
             *value = match how {
                 How::Delivered(vector) => frame.word(at, vector),
                 How::Exit(_) | How::Done => None,
             }
             .or_else(|| state::word(at))
-            .or_else(|| memory::word(at, scene))
+            .or_else(|| memory::word(at, scene, environment))
             .unwrap_or(0);
+            if environment.width != Width::Bits64 && at < Word::REGISTERS {
+                // The upper halves are undefined. SDM vol. 1, section 3.4.1.1, "General-Purpose Registers in 64-Bit Mode".
+                *value &= u64::from(u32::MAX);
+            }
         }
         end.without_undefined()
     }

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | the pages of a scene | [`place`] |
 //! | paging modes and controls | [`environment`] |
+//! | pages with one entry that differs at any level | [`tested`] |
 //! | the descriptor tables | [`descriptor`] |
 //! | what is seen at the end | [`end`] |
 //! | what must be seen | [`expect`] |
@@ -22,14 +23,16 @@ pub mod event;
 pub mod expect;
 pub mod place;
 pub mod rows;
+pub mod tested;
 
 use crate::filter::Filter;
-use crate::paging::{Access, Privilege};
+use crate::paging::{Access, Maxphyaddr, Privilege};
 use crate::plan::{Profile, QUICK_BASIC};
 use end::{Word, Words};
-use environment::{Environment, Width};
+use environment::Environment;
 use event::Event;
 use place::{Kind, Place};
+use tested::Tested;
 
 /// The page fault that a scene meets, unless its entry allows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +74,17 @@ pub enum Answer {
     Reflect,
 }
 
+/// The widths of code in which a scene's bytes mean what its text says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fits {
+    /// All.
+    All,
+    /// 64-bit mode alone.
+    Bits64,
+    /// Compatibility mode and protected mode alone.
+    Narrow,
+}
+
 /// What a processor must have for a scene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feature {
@@ -88,6 +102,8 @@ pub enum Feature {
     ShadowStack,
     /// maskmatch's built-in VMM, for its device.
     Channel,
+    /// 1-GByte pages: CPUID.80000001H:EDX\[26\].
+    GbytePages,
 }
 
 /// One scene. Rows are made by [`Scene::new`] and the methods behind it.
@@ -115,6 +131,10 @@ pub struct Scene {
     pub interruptibility: u64,
     /// Guest pending debug exceptions at the entry.
     pub pending_debug: u64,
+    /// The widths of code in which it can play.
+    pub fits: Fits,
+    /// The page that it accesses beside those of [`Place`].
+    pub tested: Option<Tested>,
     /// The pages that are not good.
     pub pages: &'static [(Place, Kind)],
     /// Eight bytes each that are written before: linear address and value.
@@ -180,6 +200,8 @@ impl Scene {
             rflags: 0,
             interruptibility: 0,
             pending_debug: 0,
+            fits: Fits::All,
+            tested: None,
             pages: &[],
             memory: &[],
             watch: None,
@@ -202,6 +224,20 @@ impl Scene {
     #[must_use]
     pub const fn pages(mut self, pages: &'static [(Place, Kind)]) -> Self {
         self.pages = pages;
+        self
+    }
+
+    /// With the widths of code in which it can play.
+    #[must_use]
+    pub const fn fits(mut self, fits: Fits) -> Self {
+        self.fits = fits;
+        self
+    }
+
+    /// With a page under test.
+    #[must_use]
+    pub const fn tested(mut self, tested: Tested) -> Self {
+        self.tested = Some(tested);
         self
     }
 
@@ -354,10 +390,14 @@ impl Scene {
 
     /// Whether the scene can play in an environment.
     #[must_use]
-    pub fn fits(&self, environment: &Environment) -> bool {
-        match environment.width {
-            Width::Bits64 => true,
-        }
+    pub fn plays_in(&self, environment: &Environment) -> bool {
+        environment.admits(self)
+    }
+
+    /// Whether a processor with this address width can have the scene's pages.
+    #[must_use]
+    pub fn exists(&self, maxphyaddr: Maxphyaddr) -> bool {
+        self.tested.is_none_or(|tested| tested.page.exists(maxphyaddr))
     }
 
     /// What the register of this number of [`Word`] holds at the start.
@@ -394,17 +434,20 @@ pub const fn stack_of(cpl: Privilege) -> u64 {
 pub enum Act {
     /// Who accesses, by which instruction.
     Access,
+    /// Each entry of the walk, in each paging mode.
+    Page,
 }
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Access];
+    pub const ALL: [Self; 2] = [Self::Access, Self::Page];
 
     /// The act's part of a group's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Access => "access",
+            Self::Page => "page",
         }
     }
 
@@ -413,6 +456,7 @@ impl Act {
     pub const fn what(self) -> &'static str {
         match self {
             Self::Access => "every way in which an instruction accesses memory",
+            Self::Page => "every access through every entry of the walk, large pages too",
         }
     }
 
@@ -421,20 +465,23 @@ impl Act {
     pub const fn scenes(self) -> &'static [Scene] {
         match self {
             Self::Access => rows::access::SCENES,
+            Self::Page => rows::page::SCENES,
         }
     }
 
     /// Its scenes in an environment.
     pub fn scenes_in(self, environment: &Environment) -> impl Iterator<Item = &'static Scene> {
-        self.scenes().iter().filter(move |scene| scene.fits(environment))
+        self.scenes().iter().filter(move |scene| scene.plays_in(environment))
     }
 
     /// The filters under which scenes are played.
     #[must_use]
-    pub const fn filters(profile: Profile) -> &'static [Filter] {
-        match profile {
-            Profile::Quick => &QUICK,
-            Profile::Standard | Profile::Exhaustive => &QUICK_BASIC,
+    pub const fn filters(self, profile: Profile) -> &'static [Filter] {
+        match (self, profile) {
+            // Many scenes that differ in the error code alone.
+            (Self::Page, Profile::Quick) => &QUICK_PAGE,
+            (Self::Page, Profile::Standard) | (_, Profile::Quick) => &QUICK,
+            (_, Profile::Standard | Profile::Exhaustive) => &QUICK_BASIC,
         }
     }
 }
@@ -448,6 +495,9 @@ const QUICK: [Filter; 6] = [
     Filter::new(true, 1, 0),
     Filter::new(true, 1, 1),
 ];
+
+/// Always and never: each fault as an exit and as a delivery.
+const QUICK_PAGE: [Filter; 2] = [Filter::ALWAYS, Filter::NEVER];
 
 #[cfg(test)]
 mod tests;

@@ -1,3 +1,4 @@
 //! The scenes, one module an act. To add one, add a row.
 
 pub mod access;
+pub mod page;
