@@ -10,7 +10,8 @@ use crate::group::Group;
 use crate::host::Wish;
 use crate::outcome::{Delivery, Exit, INTERRUPTION_INFO_PF, Observed, Outcome, RFLAGS_RF};
 use crate::page::PAGES;
-use crate::paging::Entry;
+use crate::paging::{Access, Entry, Maxphyaddr};
+use crate::pfec::Pfec;
 use crate::scene::end::Ends;
 
 /// What a host is made of, as far as known deviations depend on it.
@@ -51,11 +52,14 @@ pub enum Deviation {
     PgdUnsynced,
     /// L2's accesses to the local APIC's page go to memory.
     ApicPrefetch,
+    /// Fetches through 32-bit paging have I/D set by IA32_EFER.NXE alone.
+    LegacyId,
 }
 
 impl Deviation {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Rf0, Self::NxStale, Self::ApfFlag, Self::PgdUnsynced, Self::ApicPrefetch];
+    pub const ALL: [Self; 6] =
+        [Self::Rf0, Self::NxStale, Self::ApfFlag, Self::PgdUnsynced, Self::ApicPrefetch, Self::LegacyId];
 
     /// The word on command lines and in logs.
     #[must_use]
@@ -66,6 +70,7 @@ impl Deviation {
             Self::ApfFlag => "apf-flag",
             Self::PgdUnsynced => "pgd-unsynced",
             Self::ApicPrefetch => "apic-prefetch",
+            Self::LegacyId => "legacy-id",
         }
     }
 
@@ -94,6 +99,9 @@ impl Deviation {
             Self::ApicPrefetch => {
                 "KVM with ept=0 maps its private APIC-access page for L2 when it prefetches shadow PTEs; SDM 10.4.1 (The Local APIC Block Diagram) wants the registers"
             }
+            Self::LegacyId => {
+                "KVM with ept=0 sets I/D for L2's fetches when IA32_EFER.NXE is 1 though CR4.PAE is 0; SDM 4.7 (Page-Fault Exceptions) wants both, or CR4.SMEP"
+            }
         }
     }
 
@@ -108,6 +116,7 @@ impl Deviation {
             }
             (Self::PgdUnsynced, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) == (5, 10),
             (Self::ApicPrefetch, Host::Kvm { ept, .. }) => !ept,
+            (Self::LegacyId, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) >= (6, 1),
             _ => false,
         }
     }
@@ -126,6 +135,9 @@ impl Deviation {
             | (Self::ApicPrefetch, Group::Host(Wish::Apic)) => true,
             (Self::PgdUnsynced, Group::Host(wish)) => wish != Wish::Dirty,
             (Self::NxStale, Group::Filter { setting, .. }) => !setting.mode.nxe,
+            (Self::LegacyId, Group::Scene { environment, .. }) => {
+                !environment.format.has_xd() && environment.mode.nxe && !environment.mode.smep
+            }
             _ => false,
         }
     }
@@ -169,6 +181,7 @@ impl Deviation {
                 let without_effect = Observed { executed: false, ..Observed::exactly(Outcome::Silent) };
                 self.shows_in(case.group) && *got == without_effect
             }
+            Self::LegacyId => false,
         }
     }
 
@@ -233,9 +246,23 @@ impl Deviations {
 
     /// The member that makes the difference between how a scene must end and how it did, if one does.
     #[must_use]
-    pub fn explaining_scene(self, want: &Ends, got: &Ends) -> Option<Deviation> {
-        let rf_clear = Ends { first: want.first.with_rf_clear(), ..*want };
-        (self.contains(Deviation::Rf0) && rf_clear.admits(got)).then_some(Deviation::Rf0)
+    pub fn explaining_scene(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> Option<Deviation> {
+        let rf_clear = |want: Ends| {
+            self.contains(Deviation::Rf0) && Ends { first: want.first.with_rf_clear(), ..want }.admits(got)
+        };
+        if rf_clear(*want) {
+            return Some(Deviation::Rf0);
+        }
+        let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
+        let fetches = scene.fault.is_some_and(|fault| fault.access == Access::Fetch);
+        if self.contains(Deviation::LegacyId) && Deviation::LegacyId.shows_in(case.group) && fetches {
+            let with_id = scene.pfec(environment, maxphyaddr).map(|pfec| pfec | Pfec::ID);
+            let ends = scene.expect_pfec(environment, case.filter, with_id);
+            if ends.admits(got) || rf_clear(ends) {
+                return Some(Deviation::LegacyId);
+            }
+        }
+        None
     }
 
     /// The member that makes the difference between what must be and what was, if one does.
@@ -262,8 +289,10 @@ impl fmt::Display for Deviations {
 #[cfg(test)]
 mod tests {
     use super::{Deviation, Deviations, Host};
-    use crate::case::Case;
+    use crate::case::{Case, Probe};
+    use crate::group::Group;
     use crate::outcome::{Delivery, Exit, Observed, Outcome, RFLAGS_RF};
+    use crate::pfec::Pfec;
     use std::string::ToString;
 
     const EXIT: Exit = Exit { info: 1, error_code: 2, qualification: 3, rip: 4, rflags: !0, idt_vectoring: 6, cr2: 7 };
@@ -290,6 +319,9 @@ mod tests {
             (Deviation::PgdUnsynced, shadowing, false),
             (Deviation::ApicPrefetch, shadowing, true),
             (Deviation::ApicPrefetch, Host::Bochs { major: 2, minor: 7 }, false),
+            (Deviation::LegacyId, shadowing, true),
+            (Deviation::LegacyId, kvm(true, true, 6, 1), false),
+            (Deviation::LegacyId, kvm(false, false, 5, 10), false),
             (Deviation::Rf0, Host::Other, false),
         ] {
             assert_eq!(deviation.belongs_to(host), belongs, "{deviation:?} {host:?}");
@@ -326,6 +358,31 @@ mod tests {
         assert_eq!(known.explaining(&any, &want, &got(rf_clear)), Some(Deviation::Rf0));
         assert_eq!(known.explaining(&any, &want, &got(Exit { cr2: 8, ..rf_clear })), None);
         assert_eq!(Deviations::NONE.explaining(&any, &want, &got(rf_clear)), None);
+    }
+
+    #[test]
+    fn legacy_id_explains_a_fetch_with_i_d_and_the_filter_s_judgement_of_it() {
+        let ends = |id: &str, code: Option<u32>| {
+            let case = case(id);
+            let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { panic!() };
+            match code {
+                None => scene.expect(environment, case.filter, 40),
+                code => scene.expect_pfec(environment, case.filter, code.map(Pfec::from_bits_retain)),
+            }
+        };
+        let explaining = |known: Deviations, id: &str, code| {
+            known.explaining_scene(&case(id), 40, &ends(id, None), &ends(id, Some(code)))
+        };
+        let known = Deviations::NONE.with(Deviation::LegacyId);
+        let np = "page.legacy-off:user-fetch-np-pde:1,0,0";
+        assert_eq!(explaining(known, np, 0x14), Some(Deviation::LegacyId));
+        assert_eq!(explaining(known.with(Deviation::Rf0), np, 0x14), Some(Deviation::LegacyId));
+        assert_eq!(explaining(known, np, 0x15), None);
+        assert_eq!(explaining(Deviations::NONE, np, 0x14), None);
+        // The filter wants I/D alone: an exit in place of a delivery.
+        assert_eq!(explaining(known, "page.legacy-off:user-fetch-np-pde:1,10,10", 0x14), Some(Deviation::LegacyId));
+        assert_eq!(explaining(known, "page.legacy-off:user-read-np-pde:1,0,0", 0x14), None);
+        assert_eq!(explaining(known, "page.pae-off:user-fetch-np-pde:1,0,0", 0x14), None);
     }
 
     #[test]

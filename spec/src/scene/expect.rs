@@ -74,12 +74,18 @@ impl Scene {
     /// What must be seen under a filter of L1.
     #[must_use]
     pub fn expect(&self, environment: &Environment, filter: Filter, maxphyaddr: Maxphyaddr) -> Ends {
-        environment.narrowed(self.expect_64(environment, filter, maxphyaddr))
+        self.expect_pfec(environment, filter, self.pfec(environment, maxphyaddr))
+    }
+
+    /// What must be seen where the fault has this error code, or there is none.
+    #[must_use]
+    pub fn expect_pfec(&self, environment: &Environment, filter: Filter, pfec: Option<Pfec>) -> Ends {
+        environment.narrowed(self.expect_64(filter, pfec))
     }
 
     /// What must be seen, with the selectors of 64-bit mode.
-    fn expect_64(&self, environment: &Environment, filter: Filter, maxphyaddr: Maxphyaddr) -> Ends {
-        let Some(pfec) = self.pfec(environment, maxphyaddr) else {
+    fn expect_64(&self, filter: Filter, pfec: Option<Pfec>) -> Ends {
+        let Some(pfec) = pfec else {
             return Ends { first: self.settled(), second: None };
         };
         if filter.exits(pfec) {
