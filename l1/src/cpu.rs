@@ -4,8 +4,10 @@
 use core::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
 use core::fmt;
 
+use spec::paging::format::Format;
 use spec::paging::{Maxphyaddr, Mode};
 use spec::scene::Feature;
+use spec::scene::environment::Environment;
 use x86_64::registers::control::{Cr4, Cr4Flags};
 use x86_64::registers::model_specific::{Efer, EferFlags, Msr};
 
@@ -33,6 +35,8 @@ pub struct Cpu {
     nx: bool,
     smep: bool,
     smap: bool,
+    gbyte_pages: bool,
+    pse: bool,
     /// CPUID.1:ECX.
     basic_ecx: u32,
     /// CPUID.(7,0):EBX and ECX.
@@ -64,6 +68,8 @@ impl Cpu {
             nx: extended >> 20 & 1 == 1,
             smep: structured.ebx >> 7 & 1 == 1,
             smap: structured.ebx >> 20 & 1 == 1,
+            gbyte_pages: extended >> 26 & 1 == 1,
+            pse: basic.edx >> 3 & 1 == 1,
             basic_ecx: basic.ecx,
             structured: (structured.ebx, structured.ecx),
         }
@@ -80,6 +86,16 @@ impl Cpu {
         .find_map(|(lacks, reason)| lacks.then_some(reason))
     }
 
+    /// What the processor lacks for an environment, if anything.
+    pub fn lacks_environment(&self, environment: &Environment) -> Option<&'static str> {
+        let la57 = self.structured.1 >> 16 & 1 == 1;
+        match environment.format {
+            Format::Legacy { pse: true } if !self.pse => Some("the CPU lacks PSE (CPUID.1:EDX[3])"),
+            Format::Level5 if !la57 => Some("the CPU lacks 5-level paging (CPUID.(7,0):ECX[16])"),
+            _ => self.lacks(environment.mode),
+        }
+    }
+
     /// What is lacking for a scene that needs a feature, if anything.
     pub fn lacks_feature(&self, feature: Feature) -> Option<&'static str> {
         let (ebx, ecx) = self.structured;
@@ -90,6 +106,7 @@ impl Cpu {
             Feature::Pku => (ecx >> 3 & 1 == 1, "the CPU lacks PKU (CPUID.(7,0):ECX[3])"),
             Feature::Pks => (ecx >> 31 & 1 == 1, "the CPU lacks PKS (CPUID.(7,0):ECX[31])"),
             Feature::ShadowStack => (ecx >> 7 & 1 == 1, "the CPU lacks shadow stacks (CPUID.(7,0):ECX[7])"),
+            Feature::GbytePages => (self.gbyte_pages, "the CPU lacks 1-GByte pages (CPUID.80000001H:EDX[26])"),
             Feature::Channel => (channel::present(), "it needs maskmatch's built-in VMM"),
         };
         (!has).then_some(reason)

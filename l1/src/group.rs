@@ -13,6 +13,7 @@ use spec::hypothesis::Suspects;
 use spec::log::{CRC32, Counts, FAILURES_IN_FULL, REASON_ABOVE};
 use spec::options::Options;
 use spec::outcome::{Observed, Outcome};
+use spec::paging::Maxphyaddr;
 use spec::scene::end::{End, Ends, How};
 use spec::scene::environment::Environment;
 use spec::scene::{Act, Scene};
@@ -157,6 +158,10 @@ impl Machine<'_> {
                 })?;
             }
             Group::Scene { act, environment } => {
+                if let Some(reason) = self.cpu.lacks_environment(environment) {
+                    log().skip(number, &group, &reason);
+                    return Ok(());
+                }
                 started = tsc();
                 self.play(act, environment, only, &mut tried)?;
             }
@@ -213,6 +218,9 @@ impl Machine<'_> {
             if only.is_some_and(|case| case.probe != Probe::Scene(scene)) {
                 continue;
             }
+            if !scene.exists(self.cpu.maxphyaddr) {
+                continue;
+            }
             if let Some(reason) = scene.needs.and_then(|feature| self.cpu.lacks_feature(feature)) {
                 log().note(&format_args!("{}:{} is left out: {reason}", tried.group, scene.name));
                 continue;
@@ -221,10 +229,10 @@ impl Machine<'_> {
                 log().progress(&tried.group, at, scenes);
             }
             let one = only.map(|case| [case.filter]);
-            for &filter in one.as_ref().map_or(Act::filters(self.options.profile), |one| one) {
+            for &filter in one.as_ref().map_or(act.filters(self.options.profile), |one| one) {
                 let want = scene.expect(environment, filter, self.cpu.maxphyaddr);
                 let got = stage.play(scene, filter, &want, around)?;
-                tried.scene(scene, filter, &want, &got);
+                tried.scene(scene, filter, self.cpu.maxphyaddr, &want, &got);
                 if got.first.how != want.first.how {
                     // It went where its state was not foreseen.
                     stage.set_up(vmx, environment)?;
@@ -406,7 +414,7 @@ impl Tried {
     }
 
     /// One case of a scene.
-    fn scene(&mut self, scene: &'static Scene, filter: Filter, want: &Ends, got: &Ends) {
+    fn scene(&mut self, scene: &'static Scene, filter: Filter, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) {
         self.counts.cases += 1;
         let exit = matches!(got.first, End { how: How::Exit(_), .. });
         self.counts.exits += u64::from(exit);
@@ -415,11 +423,12 @@ impl Tried {
         if want.admits(got) {
             return;
         }
-        if let Some(deviation) = self.known.explaining_scene(want, got) {
+        let case = Case { group: self.group, probe: Probe::Scene(scene), filter };
+        if let Some(deviation) = self.known.explaining_scene(&case, maxphyaddr, want, got) {
             self.known_cases[deviation as usize] += 1;
             return;
         }
-        self.failed(&Case { group: self.group, probe: Probe::Scene(scene), filter }, want, got);
+        self.failed(&case, want, got);
     }
 
     /// A case that is not as the manual says: a known deviation or a failure.

@@ -6,6 +6,7 @@ use core::ptr;
 use spec::layout::{
     Control, FETCHED_CODE, FRAME_CODE, FRAME_DATA, FRAME_PART, Header, L2_BASE, L2_SIZE, MAX_SLOTS, Shared, Slot, TOKEN,
 };
+use spec::paging::format::Format;
 use spec::paging::{Maxphyaddr, Mode};
 use spec::setting::BASE;
 use spec::stimulus::LOOPS;
@@ -37,12 +38,15 @@ static SHARED: Global<Shared> = Global::new(Shared {
 const CR0_WP: u64 = 1 << 16;
 /// CR0: PE, MP, ET, NE, PG.
 const CR0_BASE: u64 = 1 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 31;
-/// CR4: PAE, OSFXSR, OSXMMEXCPT.
-const CR4_BASE: u64 = 1 << 5 | 1 << 9 | 1 << 10;
+/// CR4: OSFXSR, OSXMMEXCPT.
+const CR4_BASE: u64 = 1 << 9 | 1 << 10;
+const CR4_PSE: u64 = 1 << 4;
+const CR4_PAE: u64 = 1 << 5;
+const CR4_LA57: u64 = 1 << 12;
 const CR4_SMEP: u64 = 1 << 20;
 const CR4_SMAP: u64 = 1 << 21;
 /// IA32_EFER: LME, LMA.
-const EFER_BASE: u64 = 1 << 8 | 1 << 10;
+const EFER_LONG: u64 = 1 << 8 | 1 << 10;
 const EFER_NXE: u64 = 1 << 11;
 /// RFLAGS with nothing but the bit that is always 1.
 const RFLAGS_CLEAR: u64 = 1 << 1;
@@ -118,16 +122,29 @@ impl Guest {
     }
 }
 
-/// Sets the register bits of a mode but RFLAGS.AC, which each walk sets.
+/// Sets the register bits of a mode with 4-level paging, but RFLAGS.AC, which each walk sets.
 pub fn set_mode(vmx: &Vmx, mode: Mode) {
+    set_paging(vmx, Format::Level4, mode);
+}
+
+/// Sets the register bits of a paging mode and of a mode, but RFLAGS.AC.
+pub fn set_paging(vmx: &Vmx, format: Format, mode: Mode) {
     let cr0 = CR0_BASE | if mode.wp { CR0_WP } else { 0 };
     let cr4 = CR4_BASE | if mode.smep { CR4_SMEP } else { 0 } | if mode.smap { CR4_SMAP } else { 0 };
+    let cr4 = cr4
+        | match format {
+            Format::Legacy { pse: false } => 0,
+            Format::Legacy { pse: true } => CR4_PSE,
+            Format::Pae | Format::Level4 => CR4_PAE,
+            Format::Level5 => CR4_PAE | CR4_LA57,
+        };
     let (cr0, cr4) = vmx.fixed(cr0, cr4);
     vmwrite(Field::GuestCr0, cr0);
     vmwrite(Field::GuestCr4, cr4);
     vmwrite(Field::Cr0ReadShadow, cr0);
     vmwrite(Field::Cr4ReadShadow, cr4);
-    vmwrite(Field::GuestEfer, EFER_BASE | if mode.nxe { EFER_NXE } else { 0 });
+    let long = if format.is_long() { EFER_LONG } else { 0 };
+    vmwrite(Field::GuestEfer, long | if mode.nxe { EFER_NXE } else { 0 });
 }
 
 /// Access rights of a flat 64-bit code segment, a data segment, a busy TSS, and none.

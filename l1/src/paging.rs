@@ -129,7 +129,7 @@ fn lay_pages(tables: &mut Tables, frame: u64, maxphyaddr: Maxphyaddr) {
         frame,
     ];
     let mut entry_at = |level: Level, index: usize, flags: u64| match level {
-        Level::Pml4e => tables.root.0[TEST_PML4_INDEX + index] = next[0] | flags,
+        Level::Pml5e | Level::Pml4e => tables.root.0[TEST_PML4_INDEX + index] = next[0] | flags,
         Level::Pdpte => tables.test_pdpt.0[index] = next[1] | flags,
         Level::Pde => tables.test_pd.0[index] = next[2] | flags,
         Level::Pte => tables.test_pt.0[index] = next[3] | flags,

@@ -7,6 +7,7 @@ mod enter;
 mod interlude;
 mod memory;
 mod state;
+mod tables;
 
 use spec::filter::{EXCEPTION_BITMAP_PF, Filter};
 use spec::layout::Header;
@@ -14,7 +15,7 @@ use spec::outcome::IDT_VECTORING_VALID;
 use spec::paging::Maxphyaddr;
 use spec::scene::descriptor::HANDLER;
 use spec::scene::end::{End, Ends, How, WORDS, Word, Words};
-use spec::scene::environment::{ENVIRONMENTS, Environment};
+use spec::scene::environment::{ENVIRONMENTS, Environment, Width};
 use spec::scene::event::Source;
 use spec::scene::expect::{CR2_AT_START, DR6_AT_START};
 use spec::scene::place::Place;
@@ -62,7 +63,6 @@ pub struct Around<'a> {
 impl Stage {
     /// Makes the stage and its VMCSs.
     pub fn new(vmx: &Vmx) -> Result<Self, EntryFailed> {
-        memory::build();
         let (other, main) = (Player::new(vmx, 1)?, Player::new(vmx, 0)?);
         Ok(Self { main, other, environment: &ENVIRONMENTS[0] })
     }
@@ -92,7 +92,7 @@ impl Stage {
         self.main.begin(scene, around.maxphyaddr);
         self.main.set_filter(first_filter, scene.intercepts);
         self.main.enter()?;
-        let first = end(scene, &want.first);
+        let first = end(scene, self.environment, &want.first);
         let mut ends = Ends { first, second: None };
         let Some(second) = &want.second else { return Ok(ends) };
         if want.first.how != first.how {
@@ -103,10 +103,10 @@ impl Stage {
                 return Ok(ends);
             }
         } else {
-            answer(scene, around.maxphyaddr);
+            answer(scene, self.environment, around.maxphyaddr);
         }
         self.main.enter()?;
-        ends.second = Some(end(scene, second));
+        ends.second = Some(end(scene, self.environment, second));
         Ok(ends)
     }
 }
@@ -124,14 +124,16 @@ impl Player {
     fn set_up(&mut self, vmx: &Vmx, environment: &'static Environment) -> Result<(), EntryFailed> {
         self.vmcs.make_current().map_err(EntryFailed::Entry)?;
         self.environment = Some(environment);
+        memory::build(environment);
         state::write_environment(vmx, environment);
         Ok(())
     }
 
     /// Puts L2 to the start of a scene.
     fn begin(&mut self, scene: &Scene, maxphyaddr: Maxphyaddr) {
-        memory::lay_out(scene, maxphyaddr);
-        state::write_scene(scene);
+        let environment = self.environment();
+        memory::lay_out(scene, environment, maxphyaddr);
+        state::write_scene(scene, environment.width);
         if let Some(event) = scene.event.filter(|event| event.source == Source::Injected) {
             inject(event.info(), event.error_code.unwrap_or_default().into(), event.length);
         }
@@ -140,6 +142,11 @@ impl Player {
         }
         write_cr2(CR2_AT_START);
         state::write_dr6(DR6_AT_START);
+    }
+
+    /// The environment that is written.
+    fn environment(&self) -> &'static Environment {
+        self.environment.unwrap_or(&ENVIRONMENTS[0])
     }
 
     fn enter(&mut self) -> Result<(), EntryFailed> {
@@ -164,10 +171,10 @@ impl Player {
 }
 
 /// Does what the scene says about its exit.
-fn answer(scene: &Scene, maxphyaddr: Maxphyaddr) {
+fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) {
     if let Some(place) = scene.fault.and_then(|fault| Place::of(fault.address)) {
         match scene.answer {
-            Answer::Retry | Answer::Reinject => memory::mend(scene, place, maxphyaddr),
+            Answer::Retry | Answer::Reinject => memory::mend(scene, environment, place, maxphyaddr),
             Answer::Nothing | Answer::Reflect | Answer::Again(_) => {}
         }
     }
@@ -187,7 +194,7 @@ fn answer(scene: &Scene, maxphyaddr: Maxphyaddr) {
 }
 
 /// Reads how the scene ended.
-fn end(scene: &Scene, want: &End) -> End {
+fn end(scene: &Scene, environment: &Environment, want: &End) -> End {
     let reason = vmread(Field::ExitReason) as u16;
     let rip = vmread(Field::GuestRip);
     let how = match Place::of(rip) {
@@ -197,15 +204,19 @@ fn end(scene: &Scene, want: &End) -> End {
     };
     let wanted = if how == want.how { want.fixed } else { EVERYTHING };
     let mut end = End { fixed: wanted, ..End::new(how) };
-    let frame = memory::Frame::at(vmread(Field::GuestRsp));
+    let frame = memory::Frame::at(vmread(Field::GuestRsp), environment.width);
     for (at, value) in end.words.iter_mut().enumerate().filter(|(at, _)| wanted >> at & 1 == 1) {
         *value = match how {
             How::Delivered(vector) => frame.word(at, vector),
             How::Exit(_) | How::Done => None,
         }
         .or_else(|| state::word(at))
-        .or_else(|| memory::word(at, scene))
+        .or_else(|| memory::word(at, scene, environment))
         .unwrap_or(0);
+        if environment.width != Width::Bits64 && at < Word::REGISTERS {
+            // The upper halves are undefined. SDM vol. 1, section 3.4.1.1, "General-Purpose Registers in 64-Bit Mode".
+            *value &= u64::from(u32::MAX);
+        }
     }
     let end = end.without_undefined();
     trace::step(&end);

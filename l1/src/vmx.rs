@@ -9,8 +9,9 @@ mod vmcs;
 
 pub use capabilities::{Capabilities, Missing};
 pub use controls::Controls;
+use controls::EntryControls;
 pub use field::Field;
-pub use vmcs::{VmFail, Vmcs, read_encoding, vmread, vmwrite};
+pub use vmcs::{VmFail, Vmcs, read_encoding, try_vmwrite, vmread, vmwrite};
 
 use core::arch::asm;
 use core::fmt;
@@ -80,6 +81,11 @@ impl Vmx {
     /// One of two more VMCSs, clear and current: those of [`crate::stage`]. Called once for each number, 0 and 1.
     pub fn stage_vmcs(&self, number: usize) -> Result<Vmcs, VmFail> {
         Vmcs::load(prepare(&STAGE_VMCS_REGIONS[number], self.capabilities.revision))
+    }
+
+    /// The VM-entry controls for an L2 with IA-32e mode on, or off.
+    pub fn entry_controls(&self, long: bool) -> u32 {
+        self.controls.entry & !if long { 0 } else { EntryControls::GUEST_IA32E.bits() }
     }
 
     /// CR0 and CR4 with the bits that VMX operation wants, for L2.

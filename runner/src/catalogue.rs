@@ -62,7 +62,7 @@ fn scenes(text: &mut String, act: Act) {
     );
     for scene in act.scenes() {
         let code = Group::all().find_map(|group| match group {
-            Group::Scene { act: its, environment } if its == act && scene.fits(environment) => {
+            Group::Scene { act: its, environment } if its == act && scene.plays_in(environment) => {
                 Some(scene.pfec(environment, MAXPHYADDR))
             }
             _ => None,

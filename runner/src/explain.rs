@@ -162,18 +162,23 @@ fn host(text: &mut String, group: Group, access: HostAccess, filter: Filter) {
 
 fn access(text: &mut String, stimulus: &Stimulus, setting: &Setting, maxphyaddr: Maxphyaddr) {
     let page = &PAGES[stimulus.page];
-    let level = match page.level {
-        Level::Pml4e => "PML4 entry",
-        Level::Pdpte => "page-directory-pointer-table entry",
-        Level::Pde => "page-directory entry",
-        Level::Pte => "page-table entry",
-    };
+    let level = level_name(page.level);
     let (who, does) = (privilege(stimulus.privilege), does(stimulus.access));
     let _ = writeln!(text, "L2, in {who}, {does} {:#x}.", stimulus.address());
     let _ = writeln!(text, "  page     {}: its {level} is {}", page.name, difference(page, maxphyaddr));
     let _ = writeln!(text, "  setting  {}: {}", setting.name, setting.what);
     if !page.exists(maxphyaddr) {
         let _ = writeln!(text, "  A processor with MAXPHYADDR {maxphyaddr} has no reserved address bit: no such case.");
+    }
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Pml5e => "PML5 entry",
+        Level::Pml4e => "PML4 entry",
+        Level::Pdpte => "page-directory-pointer-table entry",
+        Level::Pde => "page-directory entry",
+        Level::Pte => "page-table entry",
     }
 }
 

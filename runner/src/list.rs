@@ -56,13 +56,17 @@ fn cases(out: &mut dyn Write, groups: &[Group], profile: Profile, maxphyaddr: Ma
 
 /// The accesses of each setting or wish, with the error code that must arise.
 fn stimuli(out: &mut dyn Write, groups: &[Group], maxphyaddr: Maxphyaddr) -> io::Result<()> {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: Vec<String> = Vec::new();
     for &group in groups {
-        let (name, what) = around(group);
+        let (name, what) = match group {
+            // The same scene may raise another error code in another environment.
+            Group::Scene { environment, .. } => (group.to_string(), environment.what),
+            _ => (around(group).0.into(), around(group).1),
+        };
         if seen.contains(&name) {
             continue;
         }
-        seen.push(name);
+        seen.push(name.clone());
         writeln!(out, "# {name}: {what}")?;
         for probe in group.probes(maxphyaddr) {
             let access = probe.to_string();

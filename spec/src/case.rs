@@ -75,6 +75,7 @@ impl Group {
         let own = action.into_iter().flat_map(move |_| Action::own_stimuli(maxphyaddr).map(Probe::Own));
         let event = action.and_then(|action| action.event).map(|_| Probe::Event);
         let scenes = act.into_iter().flat_map(|(act, environment)| act.scenes_in(environment));
+        let scenes = scenes.filter(move |scene| scene.exists(maxphyaddr));
         let filtered = stimuli.map(Probe::Stimulus).chain(accesses.map(Probe::Host));
         filtered.chain(acted).chain(own).chain(event).chain(scenes.map(Probe::Scene))
     }

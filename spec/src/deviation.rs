@@ -13,7 +13,8 @@ use crate::group::Group;
 use crate::host::Wish;
 use crate::outcome::{Delivery, Exit, INTERRUPTION_INFO_PF, Observed, Outcome, RFLAGS_RF};
 use crate::page::PAGES;
-use crate::paging::Entry;
+use crate::paging::{Access, Entry, Maxphyaddr};
+use crate::pfec::Pfec;
 use crate::scene::end::{End, Ends};
 use crate::setting::BASE;
 
@@ -59,11 +60,13 @@ pub enum Deviation {
     CpuidVmcs02,
     /// L1 runs on the exception bitmap from before a change of the guest's CPUID that came while L2 was active.
     CpuidVmcs01,
+    /// Fetches through 32-bit paging have I/D set by IA32_EFER.NXE alone.
+    LegacyId,
 }
 
 impl Deviation {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Rf0,
         Self::NxStale,
         Self::ApfFlag,
@@ -71,6 +74,7 @@ impl Deviation {
         Self::ApicPrefetch,
         Self::CpuidVmcs02,
         Self::CpuidVmcs01,
+        Self::LegacyId,
     ];
 
     /// The word on command lines and in logs.
@@ -84,6 +88,7 @@ impl Deviation {
             Self::ApicPrefetch => "apic-prefetch",
             Self::CpuidVmcs02 => "cpuid-vmcs02",
             Self::CpuidVmcs01 => "cpuid-vmcs01",
+            Self::LegacyId => "legacy-id",
         }
     }
 
@@ -118,6 +123,9 @@ impl Deviation {
             Self::CpuidVmcs01 => {
                 "KVM before b47b93c15b12 takes KVM_SET_CPUID2 while L2 is active and leaves the exception bitmap of vmcs01 as it was (docs/seed-bug.md); SDM 4.7 (Page-Fault Exceptions) wants RSVD in L1's own faults"
             }
+            Self::LegacyId => {
+                "KVM with ept=0 sets I/D for L2's fetches when IA32_EFER.NXE is 1 though CR4.PAE is 0; SDM 4.7 (Page-Fault Exceptions) wants both, or CR4.SMEP"
+            }
         }
     }
 
@@ -136,6 +144,7 @@ impl Deviation {
             (Self::CpuidVmcs02 | Self::CpuidVmcs01, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
                 ept && smaller_maxphyaddr && (major, minor) < (7, 0)
             }
+            (Self::LegacyId, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) >= (6, 1),
             _ => false,
         }
     }
@@ -159,6 +168,9 @@ impl Deviation {
                 matches!(action.ask, Ask::MoveThenNarrow | Ask::MoveThenWiden) && action.then != Then::WriteMask
             }
             (Self::CpuidVmcs01, Group::Action(action)) => action.ask == Ask::MoveThenNarrow,
+            (Self::LegacyId, Group::Scene { environment, .. }) => {
+                !environment.format.has_xd() && environment.mode.nxe && !environment.mode.smep
+            }
             _ => false,
         }
     }
@@ -231,6 +243,7 @@ impl Deviation {
                 let without_effect = Observed { executed: false, ..Observed::exactly(Outcome::Silent) };
                 self.shows_in(case.group) && *got == without_effect
             }
+            Self::LegacyId => false,
         }
     }
 
@@ -333,9 +346,24 @@ impl Deviations {
 
     /// The member that makes the difference between how a scene must end and how it did, if one does.
     #[must_use]
-    pub fn explaining_scene(self, want: &Ends, got: &Ends) -> Option<Deviation> {
-        let rf_clear = Ends { first: want.first.with_rf_clear(), second: want.second.map(End::with_rf_clear) };
-        (self.contains(Deviation::Rf0) && rf_clear.admits(got)).then_some(Deviation::Rf0)
+    pub fn explaining_scene(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> Option<Deviation> {
+        let rf_clear = |want: Ends| {
+            let ends = Ends { first: want.first.with_rf_clear(), second: want.second.map(End::with_rf_clear) };
+            self.contains(Deviation::Rf0) && ends.admits(got)
+        };
+        if rf_clear(*want) {
+            return Some(Deviation::Rf0);
+        }
+        let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
+        let fetches = scene.fault.is_some_and(|fault| fault.access == Access::Fetch);
+        if self.contains(Deviation::LegacyId) && Deviation::LegacyId.shows_in(case.group) && fetches {
+            let with_id = scene.pfec(environment, maxphyaddr).map(|pfec| pfec | Pfec::ID);
+            let ends = scene.expect_pfec(environment, case.filter, with_id);
+            if ends.admits(got) || rf_clear(ends) {
+                return Some(Deviation::LegacyId);
+            }
+        }
+        None
     }
 
     /// The member that makes the difference between what must be and what was, if one does.

@@ -6,6 +6,7 @@
 use crate::outcome::{Delivery, Exit};
 use crate::page::PageIndex;
 use crate::paging::Level;
+use crate::paging::format::Format;
 use crate::stimulus::LOOPS;
 
 /// Linear address of L2's image.
@@ -62,12 +63,7 @@ pub const FETCHED_CODE: [u8; 6] = [0x48, 0x89, 0xd8, 0x41, 0xff, 0xe7];
 #[must_use]
 pub const fn page_address(level: Level, page: PageIndex) -> u64 {
     let index = page as u64 + 1;
-    let shift = match level {
-        Level::Pml4e => 39,
-        Level::Pdpte => 30,
-        Level::Pde => 21,
-        Level::Pte => 12,
-    };
+    let shift = Format::Level4.shift(level);
     ((TEST_PML4_INDEX as u64) << 39) + (index << shift) + index * FRAME_PART
 }
 

@@ -6,7 +6,7 @@ use crate::paging::{Entry, Level, Maxphyaddr};
 
 /// Where a reserved address bit is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AddressBit {
+pub(crate) enum AddressBit {
     /// None: the entry has no address bit beyond its table or frame.
     None,
     /// The lowest reserved one: bit MAXPHYADDR.
@@ -36,32 +36,32 @@ pub const fn good(level: Level) -> u64 {
     let table = Entry::P.bits() | Entry::RW.bits() | Entry::US.bits() | Entry::A.bits();
     match level {
         Level::Pte => table | Entry::D.bits(),
-        Level::Pml4e | Level::Pdpte | Level::Pde => table,
+        Level::Pml5e | Level::Pml4e | Level::Pdpte | Level::Pde => table,
     }
 }
 
 impl Page {
-    const fn new(name: &'static str, level: Level) -> Self {
+    pub(crate) const fn new(name: &'static str, level: Level) -> Self {
         let flags = Entry::from_bits_retain(good(level));
         Self { name, level, flags, extra: 0, address_bit: AddressBit::None }
     }
 
-    const fn without(mut self, flags: Entry) -> Self {
+    pub(crate) const fn without(mut self, flags: Entry) -> Self {
         self.flags = self.flags.difference(flags);
         self
     }
 
-    const fn with(mut self, flags: Entry) -> Self {
+    pub(crate) const fn with(mut self, flags: Entry) -> Self {
         self.flags = self.flags.union(flags);
         self
     }
 
-    const fn bits(mut self, extra: u64) -> Self {
+    pub(crate) const fn bits(mut self, extra: u64) -> Self {
         self.extra = extra;
         self
     }
 
-    const fn address_bit(mut self, bit: AddressBit) -> Self {
+    pub(crate) const fn address_bit(mut self, bit: AddressBit) -> Self {
         self.address_bit = bit;
         self
     }

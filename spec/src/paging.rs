@@ -1,13 +1,16 @@
-//! Which access through 4-level paging faults, and with what error code.
+//! Which access through L2's page tables faults, and with what error code.
 //!
-//! SDM vol. 3A, section 4.5, "4-Level Paging and 5-Level Paging" (table 4-14 to 4-20 for the entries),
-//! section 4.6.1, "Determination of Access Rights", and section 4.7, "Page-Fault Exceptions".
+//! SDM vol. 3A, section 4.6.1, "Determination of Access Rights", and section 4.7, "Page-Fault Exceptions"; for the
+//! paging modes see [`format`](mod@format).
+
+pub mod format;
 
 use core::fmt;
 
 use bitflags::bitflags;
 
 use crate::pfec::Pfec;
+use format::Format;
 
 bitflags! {
     /// Bits of a paging-structure entry that the walk looks at.
@@ -30,9 +33,11 @@ bitflags! {
     }
 }
 
-/// The four levels of the walk, the root first.
+/// The levels of a walk, the root first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
+    /// PML5 entry: 256 TiB. In 5-level paging alone.
+    Pml5e,
     /// PML4 entry: 512 GiB.
     Pml4e,
     /// Page-directory-pointer-table entry: 1 GiB.
@@ -44,7 +49,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// All levels in the order of the walk.
+    /// The levels of 4-level paging in the order of the walk.
     pub const WALK: [Self; 4] = [Self::Pml4e, Self::Pdpte, Self::Pde, Self::Pte];
 }
 
@@ -106,10 +111,7 @@ pub struct Mode {
 /// The walk's physical-address width: MAXPHYADDR, from CPUID.80000008H:EAX\[7:0\], at most 52.
 pub type Maxphyaddr = u8;
 
-/// Walks the four entries for one access: the error code of the #PF, or nothing if it is allowed.
-///
-/// `entries` holds the entry of each level that the linear address selects; those behind an entry
-/// that faults are not looked at. Entries that map 1 GiB or 2 MiB pages are understood.
+/// Walks the four entries of 4-level paging for one access: see [`walk_in`].
 ///
 /// # Errors
 /// The error code of the page fault that the access causes.
@@ -120,20 +122,41 @@ pub fn walk(
     mode: Mode,
     maxphyaddr: Maxphyaddr,
 ) -> Result<(), Pfec> {
-    let code = access_bits(access, privilege, mode);
+    walk_in(Format::Level4, &entries, access, privilege, mode, maxphyaddr)
+}
+
+/// Walks the entries of a paging mode for one access: the error code of the #PF, or nothing if it is allowed.
+///
+/// `entries` holds the entry of each of [`Format::levels`] that the linear address selects; those behind an entry
+/// that faults are not looked at. Entries that map large pages are understood.
+///
+/// # Errors
+/// The error code of the page fault that the access causes.
+pub fn walk_in(
+    format: Format,
+    entries: &[u64],
+    access: Access,
+    privilege: Privilege,
+    mode: Mode,
+    maxphyaddr: Maxphyaddr,
+) -> Result<(), Pfec> {
+    let code = access_bits(format, access, privilege, mode);
     let mut rights = Entry::RW | Entry::US;
     let mut executable = true;
-    for (level, raw) in Level::WALK.into_iter().zip(entries) {
-        let entry = Entry::from_bits_retain(raw);
+    for (&level, &raw) in format.levels().iter().zip(entries) {
+        let entry = Entry::from_bits_retain(raw & format.entry_mask());
         if !entry.contains(Entry::P) {
             return Err(code);
         }
-        if raw & reserved(level, entry, mode, maxphyaddr) != 0 {
+        if format.is_register(level) {
+            continue;
+        }
+        if entry.bits() & format.reserved(level, entry, mode.nxe, maxphyaddr) != 0 {
             return Err(code | Pfec::P | Pfec::RSVD);
         }
         rights &= entry;
         executable &= !entry.contains(Entry::XD);
-        if maps_page(level, entry) {
+        if format.maps_page(level, entry) {
             break;
         }
     }
@@ -141,43 +164,14 @@ pub fn walk(
 }
 
 /// The bits of the error code that tell of the access alone. Section 4.7: W/R, U/S and I/D
-/// "describe the access causing the page-fault exception, not the access rights".
-fn access_bits(access: Access, privilege: Privilege, mode: Mode) -> Pfec {
+/// "describe the access causing the page-fault exception, not the access rights"; I/D wants CR4.SMEP, or CR4.PAE
+/// and IA32_EFER.NXE.
+fn access_bits(format: Format, access: Access, privilege: Privilege, mode: Mode) -> Pfec {
     let mut code = Pfec::empty();
     code.set(Pfec::WR, access == Access::Write);
     code.set(Pfec::US, privilege == Privilege::User);
-    code.set(Pfec::ID, access == Access::Fetch && (mode.nxe || mode.smep));
+    code.set(Pfec::ID, access == Access::Fetch && (mode.nxe && format.has_xd() || mode.smep));
     code
-}
-
-/// The bits that must be 0 in a present entry. Section 4.7, "RSVD flag", with tables 4-15 to 4-20.
-fn reserved(level: Level, entry: Entry, mode: Mode, maxphyaddr: Maxphyaddr) -> u64 {
-    const ADDRESS_BITS: u64 = (1 << 52) - 1;
-    let mut bits = ADDRESS_BITS & !((1 << maxphyaddr) - 1);
-    if !mode.nxe {
-        bits |= Entry::XD.bits();
-    }
-    bits | match level {
-        Level::Pml4e => Entry::PS.bits(),
-        // Below the address of a large page only PAT (bit 12) is defined.
-        Level::Pdpte if entry.contains(Entry::PS) => bits_between(13, 29),
-        Level::Pde if entry.contains(Entry::PS) => bits_between(13, 20),
-        Level::Pdpte | Level::Pde | Level::Pte => 0,
-    }
-}
-
-/// A mask of the bits from `low` to `high`, both included.
-const fn bits_between(low: u32, high: u32) -> u64 {
-    (u64::MAX >> (63 - high)) & (u64::MAX << low)
-}
-
-/// Whether the walk ends at this entry.
-fn maps_page(level: Level, entry: Entry) -> bool {
-    match level {
-        Level::Pml4e => false,
-        Level::Pdpte | Level::Pde => entry.contains(Entry::PS),
-        Level::Pte => true,
-    }
 }
 
 /// Section 4.6.1, "Determination of Access Rights", without protection keys and shadow stacks.

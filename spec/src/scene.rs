@@ -10,6 +10,7 @@
 //! |---|---|
 //! | the pages of a scene | [`place`] |
 //! | paging modes and controls | [`environment`] |
+//! | pages with one entry that differs at any level | [`tested`] |
 //! | the descriptor tables | [`descriptor`] |
 //! | what is seen at the end | [`end`] |
 //! | what must be seen | [`expect`] |
@@ -24,15 +25,17 @@ pub mod expect;
 pub mod interlude;
 pub mod place;
 pub mod rows;
+pub mod tested;
 
 use crate::filter::Filter;
-use crate::paging::{Access, Privilege};
+use crate::paging::{Access, Maxphyaddr, Privilege};
 use crate::plan::{Profile, QUICK_BASIC};
 use end::{Word, Words};
-use environment::{Environment, Width};
+use environment::Environment;
 use event::Event;
 use interlude::Interlude;
 use place::{Kind, Place};
+use tested::Tested;
 
 /// The page fault that a scene meets, unless its entry allows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +79,17 @@ pub enum Answer {
     Again(Interlude),
 }
 
+/// The widths of code in which a scene's bytes mean what its text says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fits {
+    /// All.
+    All,
+    /// 64-bit mode alone.
+    Bits64,
+    /// Compatibility mode and protected mode alone.
+    Narrow,
+}
+
 /// What a processor must have for a scene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feature {
@@ -93,6 +107,8 @@ pub enum Feature {
     ShadowStack,
     /// maskmatch's built-in VMM, for its device.
     Channel,
+    /// 1-GByte pages: CPUID.80000001H:EDX\[26\].
+    GbytePages,
 }
 
 /// One scene. Rows are made by [`Scene::new`] and the methods behind it.
@@ -120,6 +136,10 @@ pub struct Scene {
     pub interruptibility: u64,
     /// Guest pending debug exceptions at the entry.
     pub pending_debug: u64,
+    /// The widths of code in which it can play.
+    pub fits: Fits,
+    /// The page that it accesses beside those of [`Place`].
+    pub tested: Option<Tested>,
     /// The pages that are not good.
     pub pages: &'static [(Place, Kind)],
     /// Eight bytes each that are written before: linear address and value.
@@ -185,6 +205,8 @@ impl Scene {
             rflags: 0,
             interruptibility: 0,
             pending_debug: 0,
+            fits: Fits::All,
+            tested: None,
             pages: &[],
             memory: &[],
             watch: None,
@@ -207,6 +229,20 @@ impl Scene {
     #[must_use]
     pub const fn pages(mut self, pages: &'static [(Place, Kind)]) -> Self {
         self.pages = pages;
+        self
+    }
+
+    /// With the widths of code in which it can play.
+    #[must_use]
+    pub const fn fits(mut self, fits: Fits) -> Self {
+        self.fits = fits;
+        self
+    }
+
+    /// With a page under test.
+    #[must_use]
+    pub const fn tested(mut self, tested: Tested) -> Self {
+        self.tested = Some(tested);
         self
     }
 
@@ -359,10 +395,14 @@ impl Scene {
 
     /// Whether the scene can play in an environment.
     #[must_use]
-    pub fn fits(&self, environment: &Environment) -> bool {
-        match environment.width {
-            Width::Bits64 => true,
-        }
+    pub fn plays_in(&self, environment: &Environment) -> bool {
+        environment.admits(self)
+    }
+
+    /// Whether a processor with this address width can have the scene's pages.
+    #[must_use]
+    pub fn exists(&self, maxphyaddr: Maxphyaddr) -> bool {
+        self.tested.is_none_or(|tested| tested.page.exists(maxphyaddr))
     }
 
     /// What the register of this number of [`Word`] holds at the start.
@@ -401,11 +441,13 @@ pub enum Act {
     Access,
     /// Changes of the filter, and what must not change it.
     Stale,
+    /// Each entry of the walk, in each paging mode.
+    Page,
 }
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Access, Self::Stale];
+    pub const ALL: [Self; 3] = [Self::Access, Self::Page, Self::Stale];
 
     /// The act's part of a group's name.
     #[must_use]
@@ -413,6 +455,7 @@ impl Act {
         match self {
             Self::Access => "access",
             Self::Stale => "stale",
+            Self::Page => "page",
         }
     }
 
@@ -422,6 +465,7 @@ impl Act {
         match self {
             Self::Access => "every way in which an instruction accesses memory",
             Self::Stale => "a filter that changes, and one that must not",
+            Self::Page => "every access through every entry of the walk, large pages too",
         }
     }
 
@@ -431,20 +475,23 @@ impl Act {
         match self {
             Self::Access => rows::access::SCENES,
             Self::Stale => rows::stale::SCENES,
+            Self::Page => rows::page::SCENES,
         }
     }
 
     /// Its scenes in an environment.
     pub fn scenes_in(self, environment: &Environment) -> impl Iterator<Item = &'static Scene> {
-        self.scenes().iter().filter(move |scene| scene.fits(environment))
+        self.scenes().iter().filter(move |scene| scene.plays_in(environment))
     }
 
     /// The filters under which scenes are played.
     #[must_use]
-    pub const fn filters(profile: Profile) -> &'static [Filter] {
-        match profile {
-            Profile::Quick => &QUICK,
-            Profile::Standard | Profile::Exhaustive => &QUICK_BASIC,
+    pub const fn filters(self, profile: Profile) -> &'static [Filter] {
+        match (self, profile) {
+            // Many scenes that differ in the error code alone.
+            (Self::Page, Profile::Quick) => &QUICK_PAGE,
+            (Self::Page, Profile::Standard) | (_, Profile::Quick) => &QUICK,
+            (_, Profile::Standard | Profile::Exhaustive) => &QUICK_BASIC,
         }
     }
 }
@@ -458,6 +505,9 @@ const QUICK: [Filter; 6] = [
     Filter::new(true, 1, 0),
     Filter::new(true, 1, 1),
 ];
+
+/// Always and never: each fault as an exit and as a delivery.
+const QUICK_PAGE: [Filter; 2] = [Filter::ALWAYS, Filter::NEVER];
 
 #[cfg(test)]
 mod tests;

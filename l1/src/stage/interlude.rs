@@ -5,11 +5,12 @@ use spec::filter::Filter;
 use spec::paging::Mode;
 use spec::scene::Scene;
 use spec::scene::end::How;
+use spec::scene::environment::Environment;
 use spec::scene::interlude::Interlude;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 
 use super::{Around, Stage, end};
-use crate::guest::set_mode;
+use crate::guest::set_paging;
 use crate::own;
 use crate::vmx::{Field, vmread, vmwrite};
 use crate::walk::EntryFailed;
@@ -59,12 +60,12 @@ impl Stage {
                 true
             }
             Interlude::GuestRegisters => {
-                let mode = self.environment.mode;
-                set_mode(around.vmx, Mode { wp: false, smep: false, ..mode });
+                let Environment { format, mode, .. } = *self.environment;
+                set_paging(around.vmx, format, Mode { wp: false, smep: false, ..mode });
                 self.main.begin(scene, around.maxphyaddr);
                 vmwrite(Field::GuestRip, scene.rip + scene.code.len() as u64);
                 self.main.enter()?;
-                set_mode(around.vmx, mode);
+                set_paging(around.vmx, format, mode);
                 vmread(Field::ExitReason) == REASON_VMCALL
             }
         };
@@ -85,7 +86,7 @@ impl Stage {
         self.other.enter()?;
         let want = scene.expect(self.environment, inverse, around.maxphyaddr).second;
         let right = want.is_none_or(|want| {
-            let seen = end(scene, &want);
+            let seen = end(scene, self.environment, &want);
             let rf_clear = matches!(seen.how, How::Exit(_)) && want.with_rf_clear().admits(&seen);
             want.admits(&seen) || rf_clear
         });

@@ -5,19 +5,20 @@ use core::arch::asm;
 
 use spec::paging::Privilege;
 use spec::scene::Scene;
-use spec::scene::descriptor::{GDT_LIMIT, IDT_BASE, IDT_LIMIT, LDT_LIMIT, LDT_SELECTOR, TSS_LIMIT, TSS_SELECTOR};
+use spec::scene::descriptor::{GDT_LIMIT, LDT_LIMIT, LDT_SELECTOR, TSS_LIMIT, TSS_SELECTOR, idt_base, idt_limit};
 use spec::scene::end::Word;
-use spec::scene::environment::Environment;
+use spec::scene::environment::{Environment, NARROW_FS_BASE, Width};
 use spec::scene::expect::selectors;
 use spec::scene::place::Place;
 use x86_64::registers::control::Cr2;
 
-use super::{enter, memory};
-use crate::guest::set_mode;
-use crate::vmx::{Field, Vmx, vmread, vmwrite};
+use super::{enter, tables};
+use crate::guest::set_paging;
+use crate::vmx::{Field, Vmx, try_vmwrite, vmread, vmwrite};
 
-/// Access rights: flat code of 64 bits, data, a busy TSS, an LDT. The DPL is in bits 6:5.
+/// Access rights: flat code of 64 bits and of 32, data, a busy TSS, an LDT. The DPL is in bits 6:5.
 const CODE: u64 = 0xa09b;
+const CODE_32: u64 = 0xc09b;
 const DATA: u64 = 0xc093;
 const BUSY_TSS: u64 = 0x8b;
 const LDT: u64 = 0x82;
@@ -27,8 +28,18 @@ const DR7: u64 = 0x400;
 
 /// Writes what all scenes of an environment share.
 pub fn write_environment(vmx: &Vmx, environment: &Environment) {
-    set_mode(vmx, environment.mode);
-    vmwrite(Field::GuestCr3, memory::root());
+    let long = environment.width.is_long();
+    vmwrite(Field::EntryControls, vmx.entry_controls(long).into());
+    set_paging(vmx, environment.format, environment.mode);
+    vmwrite(Field::GuestCr3, tables::root(environment.format));
+    if let Some(pdptes) = tables::pdptes(environment.format) {
+        // With EPT a VM entry loads the PDPTEs from these fields, without from memory. A processor without EPT lacks
+        // the fields. SDM vol. 3C, section 26.3.2.4, "Loading Page-Directory-Pointer-Table Entries".
+        let fields = [Field::GuestPdpte0, Field::GuestPdpte1, Field::GuestPdpte2, Field::GuestPdpte3];
+        for (field, value) in fields.into_iter().zip(pdptes) {
+            let _ = try_vmwrite(field, value);
+        }
+    }
     for (selector, limit, access, base) in [
         (Field::GuestEs, Field::GuestEsLimit, Field::GuestEsAccess, Field::GuestEsBase),
         (Field::GuestDs, Field::GuestDsLimit, Field::GuestDsAccess, Field::GuestDsBase),
@@ -37,6 +48,9 @@ pub fn write_environment(vmx: &Vmx, environment: &Environment) {
     ] {
         // The RPL of 3 makes them ones of either CPL.
         write_segment((selector, limit, access, base), selectors(Privilege::User).1, u32::MAX.into(), DATA | DPL3, 0);
+    }
+    if environment.width != Width::Bits64 {
+        vmwrite(Field::GuestFsBase, NARROW_FS_BASE);
     }
     let ldtr = (Field::GuestLdtr, Field::GuestLdtrLimit, Field::GuestLdtrAccess, Field::GuestLdtrBase);
     write_segment(ldtr, LDT_SELECTOR.into(), LDT_LIMIT.into(), LDT, Place::Ldt.linear());
@@ -48,8 +62,8 @@ pub fn write_environment(vmx: &Vmx, environment: &Environment) {
         (Field::GuestSsBase, 0),
         (Field::GuestGdtrBase, Place::Gdt.linear()),
         (Field::GuestGdtrLimit, GDT_LIMIT.into()),
-        (Field::GuestIdtrBase, IDT_BASE),
-        (Field::GuestIdtrLimit, IDT_LIMIT.into()),
+        (Field::GuestIdtrBase, idt_base(long)),
+        (Field::GuestIdtrLimit, idt_limit(long)),
         (Field::GuestDr7, DR7),
         (Field::GuestDebugctl, 0),
         (Field::GuestSysenterCs, 0),
@@ -69,13 +83,14 @@ fn write_segment(fields: (Field, Field, Field, Field), selector: u64, limit: u64
 }
 
 /// Writes what a scene begins with and an end before it may have changed.
-pub fn write_scene(scene: &Scene) {
+pub fn write_scene(scene: &Scene, width: Width) {
     let (cs, ss) = selectors(scene.cpl);
+    let code = if width == Width::Bits64 { CODE } else { CODE_32 };
     let dpl = if scene.cpl == Privilege::User { DPL3 } else { 0 };
     for (field, value) in [
-        (Field::GuestCs, cs),
+        (Field::GuestCs, width.code_selector(cs)),
         (Field::GuestSs, ss),
-        (Field::GuestCsAccess, CODE | dpl),
+        (Field::GuestCsAccess, code | dpl),
         // A delivery from CPL 3 leaves a null SS.
         (Field::GuestSsAccess, DATA | dpl),
         (Field::GuestSsLimit, u32::MAX.into()),

@@ -108,13 +108,18 @@ pub fn read_encoding(encoding: u32) -> Result<u64, VmFail> {
 /// # Panics
 /// If the processor refuses: the fields written are those of every processor with VMX.
 pub fn vmwrite(field: Field, value: u64) {
+    if let Err(fail) = try_vmwrite(field, value) {
+        panic!("VMWRITE of field {:x} {fail}", field as u32);
+    }
+}
+
+/// Writes a field of the current VMCS, which not every processor with VMX has.
+pub fn try_vmwrite(field: Field, value: u64) -> Result<(), VmFail> {
     let (carry, zero): (u8, u8);
     // SAFETY: in VMX operation; what a VM entry makes of the value is that entry's matter.
     unsafe {
         asm!("vmwrite {0}, {1}", "setc {2}", "setz {3}", in(reg) u64::from(field as u32), in(reg) value,
             lateout(reg_byte) carry, lateout(reg_byte) zero, options(nomem, nostack));
     }
-    if let Err(fail) = outcome(carry, zero) {
-        panic!("VMWRITE of field {:x} {fail}", field as u32);
-    }
+    outcome(carry, zero)
 }

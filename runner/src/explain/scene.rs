@@ -7,9 +7,10 @@ use spec::paging::Maxphyaddr;
 use spec::scene::end::{End, How};
 use spec::scene::environment::Environment;
 use spec::scene::event::Source;
+use spec::scene::tested::linear;
 use spec::scene::{Answer, Scene};
 
-use super::{does, privilege, rule};
+use super::{difference, does, level_name, privilege, rule};
 use crate::list::bits;
 
 /// What L2 does, what L1 sets, and what must be seen.
@@ -27,6 +28,16 @@ pub fn explain(text: &mut String, scene: &Scene, environment: &Environment, filt
             Source::Raised => "the instruction raises",
         };
         let _ = writeln!(text, "  event        {how} vector {} ({:?})", event.vector, event.kind);
+    }
+    if let Some(tested) = &scene.tested {
+        let (level, format) = (tested.page.level, environment.format);
+        let _ = writeln!(
+            text,
+            "  page         at {:#x}: its {} is {}",
+            linear(format, level),
+            level_name(level),
+            difference(&tested.page, maxphyaddr)
+        );
     }
     for (place, kind) in scene.pages {
         let mut words: Vec<String> = Vec::new();

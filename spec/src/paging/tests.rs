@@ -1,6 +1,7 @@
 //! The walk against sentences of the manual, and properties that hold for all entries.
 
-use super::{Access, Entry, Level, Mode, Privilege, bits_between, walk};
+use super::format::bits_between;
+use super::{Access, Entry, Level, Mode, Privilege, walk};
 use crate::pfec::Pfec;
 use proptest::prelude::*;
 

@@ -1,5 +1,5 @@
-//! The descriptor tables of the stage. SDM vol. 3A, section 3.4.5, "Segment Descriptors", section 6.14.1, "64-Bit
-//! Mode IDT", and section 7.7, "Task Management in 64-bit Mode".
+//! The descriptor tables of the stage. SDM vol. 3A, section 3.4.5, "Segment Descriptors", section 6.11, "IDT
+//! Descriptors", section 6.14.1, "64-Bit Mode IDT", and section 7.7, "Task Management in 64-bit Mode".
 
 use super::place::{PAGE, Place};
 
@@ -35,12 +35,24 @@ pub const LDT_LIMIT: u16 = 7;
 /// Limit of TR: the TSS without an I/O permission bitmap.
 pub const TSS_LIMIT: u16 = 0x67;
 
-/// Bytes of a gate in IA-32e mode.
-pub const GATE: u64 = 16;
+/// Bytes of a gate: in IA-32e mode or not.
+#[must_use]
+pub const fn gate_bytes(long: bool) -> u64 {
+    if long { 16 } else { 8 }
+}
+
 /// Limit of IDTR: 256 gates.
-pub const IDT_LIMIT: u16 = 256 * GATE as u16 - 1;
+#[must_use]
+pub const fn idt_limit(long: bool) -> u64 {
+    256 * gate_bytes(long) - 1
+}
+
 /// Linear address of the IDT: the gate of #PF is the first in [`Place::Idt1`].
-pub const IDT_BASE: u64 = Place::Idt1.linear() - 14 * GATE;
+#[must_use]
+pub const fn idt_base(long: bool) -> u64 {
+    Place::Idt1.linear() - 14 * gate_bytes(long)
+}
+
 /// Bytes from the handler of a vector to the next one's in [`Place::Handlers`].
 pub const HANDLER: u64 = 16;
 /// IST of the gates of #DF and #PF.
@@ -52,8 +64,8 @@ pub const VMCALL: [u8; 3] = [0x0f, 0x01, 0xc1];
 
 /// Linear address of a vector's gate.
 #[must_use]
-pub const fn gate_address(vector: u8) -> u64 {
-    IDT_BASE + vector as u64 * GATE
+pub const fn gate_address(vector: u8, long: bool) -> u64 {
+    idt_base(long) + vector as u64 * gate_bytes(long)
 }
 
 /// A vector's gate: an interrupt gate for CPL 3 and below that leads to its handler.
@@ -64,6 +76,15 @@ pub const fn gate(vector: u8, ist: u64) -> [u64; 2] {
     [low, handler >> 32]
 }
 
+/// A vector's gate of 32 bits: an interrupt gate for CPL 3 and below that leads to its handler. There is no IST:
+/// the handler has the stack of what was interrupted, or that of the TSS for CPL 0.
+/// SDM vol. 3A, section 6.11, "IDT Descriptors", and section 6.12.1, "Exception- or Interrupt-Handler Procedures".
+#[must_use]
+pub const fn gate_32(vector: u8) -> u64 {
+    let [low, _] = gate(vector, 0);
+    low & !(0xffff << 16) | 0x28 << 16
+}
+
 /// A descriptor of 16 bytes for a system segment: `kind` is its type, 9 for a TSS that is free, 2 for an LDT.
 #[must_use]
 pub const fn system_segment(base: u64, limit: u16, kind: u64) -> [u64; 2] {
@@ -71,11 +92,18 @@ pub const fn system_segment(base: u64, limit: u16, kind: u64) -> [u64; 2] {
     [low, base >> 32]
 }
 
-/// The words of 32 bits of the TSS that are not 0, by their offsets.
+/// Selector of CPL 0's stack segment in a TSS of 32 bits.
+const SS0: u32 = 0x10;
+
+/// The words of 32 bits of the TSS that differ from 0 in IA-32e mode or else, by their offsets. SDM vol. 3A, figures
+/// 7-2, "32-Bit Task-State Segment (TSS)", and 7-11, "64-Bit TSS Format".
 #[must_use]
-pub const fn tss() -> [(usize, u32); 4] {
+pub const fn tss(long: bool) -> [(usize, u32); 5] {
     [
-        // RSP0, IST1, IST2: the tops of their pages; the upper halves are 0.
+        // The upper half of RSP0, or SS0.
+        (0x08, if long { 0 } else { SS0 }),
+        // RSP0 or ESP0, IST1, IST2: the tops of their pages. In a TSS of 32 bits the latter are registers
+        // of a task switch, which never comes.
         (0x04, top(Place::Stack)),
         (0x24, top(Place::FaultStack)),
         (0x2c, top(Place::EventStack)),
@@ -90,14 +118,16 @@ const fn top(stack: Place) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{gate, gate_address, system_segment};
+    use super::{gate, gate_32, gate_address, system_segment};
     use crate::scene::place::Place;
 
     #[test]
     fn the_idt_is_cut_before_the_gate_of_pf() {
-        assert_eq!(Place::of(gate_address(13)), Some(Place::Idt0));
-        assert_eq!(gate_address(14), Place::Idt1.linear());
-        assert_eq!(Place::of(gate_address(255)), Some(Place::Idt1));
+        for long in [false, true] {
+            assert_eq!(Place::of(gate_address(13, long)), Some(Place::Idt0));
+            assert_eq!(gate_address(14, long), Place::Idt1.linear());
+            assert_eq!(Place::of(gate_address(255, long)), Some(Place::Idt1));
+        }
     }
 
     #[test]
@@ -105,6 +135,9 @@ mod tests {
         let [low, high] = gate(14, 1);
         assert_eq!(low & 0xffff | low >> 32 & 0xffff_0000 | high << 32, Place::Handlers.linear() + 14 * 16);
         assert_eq!((low >> 16 & 0xffff, low >> 32 & 7, low >> 40 & 0xff), (0x08, 1, 0xee));
+        let low = gate_32(14);
+        assert_eq!(low & 0xffff | low >> 32 & 0xffff_0000, Place::Handlers.linear() + 14 * 16);
+        assert_eq!((low >> 16 & 0xffff, low >> 32 & 0xff, low >> 40 & 0xff), (0x28, 0, 0xee));
         let [low, high] = system_segment(0x1_2345_6789, 0x67, 9);
         assert_eq!(
             (low & 0xffff, low >> 16 & 0xff_ffff, low >> 40 & 0xff, low >> 56, high),

@@ -1,6 +1,10 @@
 //! What stays fixed around scenes: L2's paging mode, the width of its code, the controls in vmcs12.
 
-use crate::paging::Mode;
+use super::end::{Ends, Word};
+use super::place::Place;
+use super::{Fits, Scene};
+use crate::paging::format::Format;
+use crate::paging::{Entry, Mode, Privilege};
 use crate::setting::BASE;
 
 /// The width of L2's code.
@@ -8,7 +12,43 @@ use crate::setting::BASE;
 pub enum Width {
     /// 64-bit mode.
     Bits64,
+    /// Compatibility mode; the handlers run in 64-bit mode.
+    Compatibility,
+    /// Protected mode, IA-32e mode off: descriptors, gates and stack frames are those of 32 bits.
+    Bits32,
 }
+
+impl Width {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Bits64, Self::Compatibility, Self::Bits32];
+
+    /// How many bits an address has by default.
+    #[must_use]
+    pub const fn address_bits(self) -> u32 {
+        if matches!(self, Self::Bits64) { 64 } else { 32 }
+    }
+
+    /// Whether IA-32e mode is on.
+    #[must_use]
+    pub const fn is_long(self) -> bool {
+        !matches!(self, Self::Bits32)
+    }
+
+    /// The selector of a scene's code segment in this width, for the one that it has in 64-bit mode.
+    #[must_use]
+    pub const fn code_selector(self, selector: u64) -> u64 {
+        match (self, selector) {
+            (Self::Compatibility | Self::Bits32, 0x08) => 0x28,
+            (Self::Compatibility | Self::Bits32, 0x1b) => 0x33,
+            _ => selector,
+        }
+    }
+}
+
+/// The base of FS outside 64-bit mode: with it a linear address can pass 4 GiB, where it wraps.
+pub const NARROW_FS_BASE: u64 = 0x8000_0000;
+/// The most bytes that the delivery of an event pushes in protected mode: SS, ESP, EFLAGS, CS, EIP, error code.
+const FRAME_BYTES: u64 = 24;
 
 /// A named environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +57,12 @@ pub struct Environment {
     pub name: &'static str,
     /// The width of L2's code.
     pub width: Width,
+    /// The paging mode.
+    pub format: Format,
     /// The register bits.
     pub mode: Mode,
+    /// Only the walk differs from another environment: only the act `page` plays here.
+    pub walk_only: bool,
     /// One line for `maskmatch list`.
     pub what: &'static str,
 }
@@ -26,9 +70,139 @@ pub struct Environment {
 impl Environment {
     /// 64-bit mode in the base setting: the start of each row.
     const fn new(name: &'static str, what: &'static str) -> Self {
-        Self { name, width: Width::Bits64, mode: BASE.mode, what }
+        Self { name, width: Width::Bits64, format: Format::Level4, mode: BASE.mode, walk_only: false, what }
+    }
+
+    /// With another width and paging mode.
+    const fn paging(mut self, width: Width, format: Format) -> Self {
+        self.width = width;
+        self.format = format;
+        self
+    }
+
+    /// With other register bits.
+    const fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// For the act `page` alone.
+    const fn walk_only(mut self) -> Self {
+        self.walk_only = true;
+        self
+    }
+
+    /// Whether a scene means here what it says.
+    pub(super) fn admits(&self, scene: &Scene) -> bool {
+        let narrow = self.width != Width::Bits64;
+        let width_fits = match scene.fits {
+            Fits::All => true,
+            Fits::Bits64 => !narrow,
+            Fits::Narrow => narrow,
+        };
+        if let Some(tested) = &scene.tested {
+            return width_fits && tested.exists_in(self);
+        }
+        width_fits && !self.walk_only && self.has_pages_of(scene) && (!narrow || self.has_stack_of(scene))
+    }
+
+    /// Whether the paging mode has the entries that a scene wants, and they fault if the scene does.
+    fn has_pages_of(&self, scene: &Scene) -> bool {
+        let wide = |kind: &super::place::Kind| kind.reserved || kind.key != 0 || kind.with.contains(Entry::XD);
+        let has = self.format.has_xd() || !scene.pages.iter().any(|(_, kind)| wide(kind));
+        has && (!scene.pages.iter().any(|(_, kind)| kind.key != 0) || self.format.is_long())
+            && (scene.fault.is_none() || scene.pfec(self, 36).is_some())
+    }
+
+    /// Whether a scene's numbers have 32 bits, and events can be delivered without the stacks of an IST, which
+    /// protected mode does not have.
+    fn has_stack_of(&self, scene: &Scene) -> bool {
+        let fits = |value: u64| value <= u32::MAX.into();
+        let numbers = scene.registers.iter().all(|(_, value)| fits(*value)) && fits(scene.rip);
+        let fault = scene.fault.is_none_or(|fault| fits(fault.address));
+        if !numbers || !fault || !fits(scene.start_rsp()) || self.width == Width::Compatibility {
+            return numbers && fault && fits(scene.start_rsp());
+        }
+        let top = match scene.cpl {
+            Privilege::Supervisor => scene.start_rsp(),
+            Privilege::User => Place::Stack.linear() + super::place::PAGE,
+        };
+        let good =
+            |linear: u64| Place::of(linear).is_some_and(|place| !scene.pages.iter().any(|(named, _)| *named == place));
+        scene.event_stack == 0 && good(top - 1) && good(top - FRAME_BYTES)
+    }
+
+    /// What must be seen, with what is otherwise than in 64-bit mode: code selectors, and registers that L2 does
+    /// not have. SDM vol. 1, section 3.4.1.1, "General-Purpose Registers in 64-Bit Mode".
+    #[must_use]
+    pub(super) fn narrowed(&self, ends: Ends) -> Ends {
+        let narrow = |mut end: super::end::End| {
+            let cs = &mut end.words[Word::Cs as usize];
+            *cs = self.width.code_selector(*cs);
+            if self.width == Width::Bits32 {
+                for at in Word::R8 as usize..=Word::R15 as usize {
+                    end.fixed &= !(1 << at);
+                    end.words[at] = 0;
+                }
+            }
+            end
+        };
+        Ends { first: narrow(ends.first), second: ends.second.map(narrow) }
     }
 }
 
+use Width::{Bits32, Compatibility};
+
+const LEGACY: Format = Format::Legacy { pse: false };
+const LEGACY_PSE: Format = Format::Legacy { pse: true };
+
 /// Every environment. To add one, add a row.
-pub const ENVIRONMENTS: &[Environment] = &[Environment::new("long", "64-bit mode, 4-level paging, no EPT, no VPID")];
+pub const ENVIRONMENTS: &[Environment] = &[
+    Environment::new("long", "64-bit mode, 4-level paging, no EPT, no VPID"),
+    Environment::new("compat", "compatibility mode, 4-level paging").paging(Compatibility, Format::Level4),
+    Environment::new("la57", "64-bit mode, 5-level paging").paging(Width::Bits64, Format::Level5),
+    Environment::new("pae", "32-bit protected mode, PAE paging").paging(Bits32, Format::Pae),
+    Environment::new("pae-nx0", "PAE paging, NXE off: I/D by SMEP alone, XD is reserved")
+        .paging(Bits32, Format::Pae)
+        .mode(Mode { nxe: false, ..BASE.mode })
+        .walk_only(),
+    Environment::new("pae-off", "PAE paging; WP, SMEP, SMAP, NXE off: I/D never set")
+        .paging(Bits32, Format::Pae)
+        .mode(Mode { wp: false, smep: false, smap: false, ac: false, nxe: false })
+        .walk_only(),
+    Environment::new("legacy", "32-bit protected mode, 32-bit paging without PSE: I/D by SMEP alone")
+        .paging(Bits32, LEGACY),
+    Environment::new("legacy-pse", "32-bit paging with PSE: 4-MByte pages").paging(Bits32, LEGACY_PSE).walk_only(),
+    Environment::new("legacy-off", "32-bit paging with PSE; WP, SMEP, SMAP off, NXE on: I/D never set")
+        .paging(Bits32, LEGACY_PSE)
+        .mode(Mode { wp: false, smep: false, smap: false, ac: false, nxe: true })
+        .walk_only(),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::{ENVIRONMENTS, Width};
+    use std::collections::HashSet;
+
+    #[test]
+    fn paging_mode_and_width_agree() {
+        let names: HashSet<_> = ENVIRONMENTS.iter().map(|environment| environment.name).collect();
+        assert_eq!(names.len(), ENVIRONMENTS.len());
+        for environment in ENVIRONMENTS {
+            assert_eq!(environment.width.is_long(), environment.format.is_long(), "{}", environment.name);
+        }
+    }
+
+    #[test]
+    fn each_width_has_code_segments_of_its_own() {
+        use crate::scene::descriptor::SEGMENTS;
+        for width in Width::ALL {
+            for selector in [0x08, 0x1b] {
+                let descriptor = SEGMENTS[width.code_selector(selector) as usize >> 3];
+                let (long, default) = (descriptor >> 53 & 1 == 1, descriptor >> 54 & 1 == 1);
+                assert_eq!((long, default), (width == Width::Bits64, width != Width::Bits64));
+                assert_eq!(descriptor >> 45 & 3, selector & 3);
+            }
+        }
+    }
+}

@@ -4,7 +4,8 @@
 //! general-purpose registers as if the exception had not come), 27.2.1, "Basic VM-Exit Information", 27.2.2,
 //! "Information for VM Exits Due to Vectored Events", 27.2.4, "Information for VM Exits During Event Delivery",
 //! 27.3.3, "Saving RIP, RSP, RFLAGS, and SSP", and 27.3.4, "Saving Non-Register State". For what reaches L2:
-//! SDM vol. 3A, section 6.14.2, "64-Bit Mode Stack Frame", and section 6.15, "Exception and Interrupt Reference".
+//! SDM vol. 3A, section 6.12.1, "Exception- or Interrupt-Handler Procedures", section 6.14.2, "64-Bit Mode Stack
+//! Frame", and section 6.15, "Exception and Interrupt Reference".
 
 use super::end::{EXIT_EXCEPTION, EXIT_TRIPLE_FAULT, End, Ends, How, Word};
 use super::environment::Environment;
@@ -15,7 +16,7 @@ use super::{Answer, Scene, Unwanted};
 use crate::filter::{EXCEPTION_BITMAP_PF, Filter};
 use crate::outcome::{IDT_VECTORING_VALID, INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF};
 use crate::page::good;
-use crate::paging::{Level, Maxphyaddr, Mode, Privilege, walk};
+use crate::paging::{Level, Maxphyaddr, Mode, Privilege, walk_in};
 use crate::pfec::Pfec;
 
 /// What CR2 holds at the start of a scene: no page of the stage is there.
@@ -30,6 +31,8 @@ const NMI_UNBLOCKED: u64 = 1 << 12;
 const INTERRUPTION_INFO_DF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 8;
 const VECTOR_DF: u8 = 8;
 const VECTOR_PF: u8 = 14;
+/// The most levels that a walk has.
+const LEVELS: usize = 5;
 
 /// Selectors of L2's code and stack segments in 64-bit mode, with RPL.
 #[must_use]
@@ -45,21 +48,44 @@ impl Scene {
     #[must_use]
     pub fn pfec(&self, environment: &Environment, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
         let fault = self.fault?;
-        let place = Place::of(fault.address)?;
-        let entries = Level::WALK.map(|level| match level {
-            Level::Pte => self.kind(place).entry(place, self.cpl, maxphyaddr),
-            _ => good(level),
-        });
+        let mut entries = [0; LEVELS];
+        let levels = environment.format.levels();
+        match (&self.tested, Place::of(fault.address)) {
+            (Some(tested), None) => {
+                for (entry, &level) in entries.iter_mut().zip(levels) {
+                    *entry = tested.entry(level, maxphyaddr);
+                }
+            }
+            (_, place) => {
+                let place = place?;
+                for (entry, &level) in entries.iter_mut().zip(levels) {
+                    *entry = match level {
+                        Level::Pte => self.kind(place).entry(place, self.cpl, maxphyaddr),
+                        _ => good(level),
+                    };
+                }
+            }
+        }
         // Implicit accesses do not look at RFLAGS.AC. SDM vol. 3A, section 4.6.1, "Determination of Access Rights".
         let implicit = fault.privilege != self.cpl;
         let mode = Mode { ac: !implicit && self.rflags & RFLAGS_AC != 0, ..environment.mode };
-        walk(entries, fault.access, fault.privilege, mode, maxphyaddr).err()
+        walk_in(environment.format, &entries[..levels.len()], fault.access, fault.privilege, mode, maxphyaddr).err()
     }
 
     /// What must be seen under a filter of L1.
     #[must_use]
     pub fn expect(&self, environment: &Environment, filter: Filter, maxphyaddr: Maxphyaddr) -> Ends {
-        let pfec = self.pfec(environment, maxphyaddr);
+        self.expect_pfec(environment, filter, self.pfec(environment, maxphyaddr))
+    }
+
+    /// What must be seen where the fault has this error code, or there is none.
+    #[must_use]
+    pub fn expect_pfec(&self, environment: &Environment, filter: Filter, pfec: Option<Pfec>) -> Ends {
+        environment.narrowed(self.expect_64(filter, pfec))
+    }
+
+    /// What must be seen, with the selectors of 64-bit mode.
+    fn expect_64(&self, filter: Filter, pfec: Option<Pfec>) -> Ends {
         match self.answer {
             Answer::Again(interlude) => {
                 let before = self.first_filter(interlude, filter, pfec);

@@ -1,4 +1,5 @@
 //! The scenes, one module an act. To add one, add a row.
 
 pub mod access;
+pub mod page;
 pub mod stale;

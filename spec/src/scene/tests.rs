@@ -1,4 +1,5 @@
 use super::environment::ENVIRONMENTS;
+use super::environment::Width;
 use super::{Act, Answer};
 use crate::filter::Filter;
 use std::collections::HashSet;
@@ -6,21 +7,28 @@ use std::collections::HashSet;
 #[test]
 fn names_are_unique_and_fit_ids() {
     for act in Act::ALL {
-        let mut names = HashSet::new();
-        for scene in act.scenes() {
-            assert!(names.insert(scene.name), "{}", scene.name);
-            assert!(scene.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
-        }
         for environment in ENVIRONMENTS {
-            assert!(act.scenes_in(environment).all(|scene| scene.fits(environment)));
+            let mut names = HashSet::new();
+            for scene in act.scenes_in(environment) {
+                assert!(names.insert(scene.name), "{} {}", scene.name, environment.name);
+                assert!(scene.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
+            }
         }
+    }
+}
+
+#[test]
+fn every_scene_plays_somewhere() {
+    for scene in Act::ALL.into_iter().flat_map(|act| act.scenes()) {
+        assert!(ENVIRONMENTS.iter().any(|environment| scene.plays_in(environment)), "{}", scene.name);
     }
 }
 
 #[test]
 fn a_scene_with_a_fault_faults() {
     for environment in ENVIRONMENTS {
-        for scene in Act::ALL.into_iter().flat_map(|act| act.scenes_in(environment)) {
+        let scenes = Act::ALL.into_iter().flat_map(|act| act.scenes_in(environment));
+        for scene in scenes.filter(|scene| scene.tested.is_none()) {
             assert_eq!(scene.fault.is_some(), scene.pfec(environment, 40).is_some(), "{}", scene.name);
         }
     }
@@ -33,20 +41,33 @@ fn an_answer_is_given_to_exits_alone_and_an_interlude_always() {
             let second = |filter| scene.expect(environment, filter, 40).second.is_some();
             let again = matches!(scene.answer, Answer::Again(_));
             assert_eq!(second(Filter::NEVER), again, "{}", scene.name);
-            assert_eq!(second(Filter::ALWAYS), again || scene.fault.is_some() && scene.answer != Answer::Nothing);
+            let faults = scene.pfec(environment, 40).is_some();
+            assert_eq!(second(Filter::ALWAYS), again || faults && scene.answer != Answer::Nothing);
         }
     }
+}
+
+/// The text of an instruction of 32 bits as it stands in 64-bit mode.
+fn widened(text: &str) -> std::string::String {
+    ["ax", "cx", "dx", "bx", "sp", "bp", "si", "di"]
+        .iter()
+        .fold(text.into(), |text, register| text.replace(&std::format!("[e{register}"), &std::format!("[r{register}")))
 }
 
 #[test]
 fn instructions_are_what_their_text_says() {
     use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter};
-    for scene in Act::ALL.into_iter().flat_map(|act| act.scenes().iter()).filter(|scene| !scene.code.is_empty()) {
-        let mut decoder = Decoder::with_ip(64, scene.code, scene.rip, DecoderOptions::NONE);
-        let instruction = decoder.decode();
-        assert_eq!(instruction.len(), scene.code.len(), "{}", scene.name);
-        let mut text = std::string::String::new();
-        IntelFormatter::new().format(&instruction, &mut text);
-        assert_eq!(text, scene.text, "{}", scene.name);
+    for environment in ENVIRONMENTS {
+        let scenes = Act::ALL.into_iter().flat_map(|act| act.scenes_in(environment));
+        for scene in scenes.filter(|scene| !scene.code.is_empty()) {
+            let bits = environment.width.address_bits();
+            let mut decoder = Decoder::with_ip(bits, scene.code, scene.rip, DecoderOptions::NONE);
+            let instruction = decoder.decode();
+            assert_eq!(instruction.len(), scene.code.len(), "{}", scene.name);
+            let mut text = std::string::String::new();
+            IntelFormatter::new().format(&instruction, &mut text);
+            let text = if environment.width == Width::Bits64 { text } else { widened(&text) };
+            assert_eq!(text, scene.text, "{} in {}", scene.name, environment.name);
+        }
     }
 }

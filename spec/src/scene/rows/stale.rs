@@ -9,7 +9,7 @@ use crate::scene::interlude::Interlude::{
 };
 use crate::scene::place::Kind;
 use crate::scene::place::Place::Data0;
-use crate::scene::{Answer, Scene};
+use crate::scene::{Answer, Fits, Scene};
 
 const DATA: u64 = Data0.linear();
 
@@ -19,6 +19,7 @@ const fn not_present(name: &'static str, interlude: Interlude) -> Scene {
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA, Read)
         .answer(Answer::Again(interlude))
+        .fits(Fits::Bits64)
 }
 
 const fn read_only(name: &'static str, interlude: Interlude) -> Scene {
@@ -28,6 +29,7 @@ const fn read_only(name: &'static str, interlude: Interlude) -> Scene {
         .watch(DATA)
         .fault(DATA, Write)
         .answer(Answer::Again(interlude))
+        .fits(Fits::Bits64)
 }
 
 const fn reserved(name: &'static str, interlude: Interlude) -> Scene {
@@ -37,6 +39,7 @@ const fn reserved(name: &'static str, interlude: Interlude) -> Scene {
         .watch(DATA)
         .fault(DATA, Write)
         .answer(Answer::Again(interlude))
+        .fits(Fits::Bits64)
 }
 
 /// The rows.
