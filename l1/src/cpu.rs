@@ -90,6 +90,9 @@ impl Cpu {
             Feature::Pku => (ecx >> 3 & 1 == 1, "the CPU lacks PKU (CPUID.(7,0):ECX[3])"),
             Feature::Pks => (ecx >> 31 & 1 == 1, "the CPU lacks PKS (CPUID.(7,0):ECX[31])"),
             Feature::ShadowStack => (ecx >> 7 & 1 == 1, "the CPU lacks shadow stacks (CPUID.(7,0):ECX[7])"),
+            Feature::InvpcidExiting => (ebx >> 10 & 1 == 1, "the CPU lacks INVPCID (CPUID.(7,0):EBX[10])"),
+            // VMX and L0 have them, or not.
+            Feature::ForcedEmulation | Feature::DescriptorTableExiting => (true, ""),
             Feature::Channel => (channel::present(), "it needs maskmatch's built-in VMM"),
         };
         (!has).then_some(reason)

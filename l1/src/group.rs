@@ -176,7 +176,14 @@ impl Machine<'_> {
             if only.is_some_and(|case| case.probe != Probe::Scene(scene)) {
                 continue;
             }
-            if let Some(reason) = scene.needs.and_then(|feature| self.cpu.lacks_feature(feature)) {
+            let lacking = match scene.needs {
+                Some(feature) => self
+                    .cpu
+                    .lacks_feature(feature)
+                    .map_or_else(|| stage.lacks_feature(vmx, feature), |r| Ok(Some(r)))?,
+                None => None,
+            };
+            if let Some(reason) = lacking {
                 log().note(&format_args!("{}:{} is left out: {reason}", tried.group, scene.name));
                 continue;
             }
@@ -186,7 +193,7 @@ impl Machine<'_> {
             let one = only.map(|case| [case.filter]);
             for &filter in one.as_ref().map_or(Act::filters(self.options.profile), |one| one) {
                 let want = scene.expect(environment, filter, self.cpu.maxphyaddr);
-                let got = stage.play(scene, filter, &want)?;
+                let got = stage.play(vmx, scene, filter, &want)?;
                 tried.scene(scene, filter, &want, &got);
                 if got.first.how != want.first.how {
                     // It went where its state was not foreseen.

@@ -4,6 +4,7 @@
 //! It has memory, page tables and a VMCS of its own beside the walker's.
 
 mod enter;
+mod exiting;
 mod memory;
 mod state;
 
@@ -16,7 +17,8 @@ use spec::scene::environment::Environment;
 use spec::scene::event::Source;
 use spec::scene::expect::{CR2_AT_START, DR6_AT_START};
 use spec::scene::place::Place;
-use spec::scene::{Answer, Scene};
+use spec::scene::rows::forced;
+use spec::scene::{Answer, Exiting, Feature, Scene};
 
 use crate::guest::{write_controls, write_host_state};
 use crate::vmx::{Field, Vmcs, Vmx, vmread, vmwrite};
@@ -35,6 +37,11 @@ pub struct Stage {
     environment: Option<&'static Environment>,
     maxphyaddr: Maxphyaddr,
     filter: Option<(Filter, u32)>,
+    exiting: Exiting,
+    /// The bits of CR4 that the last scene's feature added.
+    cr4: u64,
+    /// Whether L0 has the forced-emulation prefix, once that was tried.
+    forces_emulation: Option<bool>,
 }
 
 impl Stage {
@@ -45,22 +52,55 @@ impl Stage {
         write_host_state();
         enter::write_host_entry();
         memory::build();
-        Ok(Self { vmcs, environment: None, maxphyaddr, filter: None })
+        Ok(Self {
+            vmcs,
+            environment: None,
+            maxphyaddr,
+            filter: None,
+            exiting: Exiting::Nothing,
+            cr4: 0,
+            forces_emulation: None,
+        })
     }
 
     /// Makes the stage's VMCS current, and writes the state that all scenes of an environment share.
     pub fn set_up(&mut self, vmx: &Vmx, environment: &'static Environment) -> Result<(), EntryFailed> {
         self.vmcs.make_current().map_err(EntryFailed::Entry)?;
         self.environment = Some(environment);
+        self.cr4 = 0;
         state::write_environment(vmx, environment);
         Ok(())
     }
 
+    /// What is lacking for a scene that needs a feature, as far as VMX and L0 are concerned. An environment is set up.
+    pub fn lacks_feature(&mut self, vmx: &Vmx, feature: Feature) -> Result<Option<&'static str>, EntryFailed> {
+        Ok(match feature {
+            Feature::DescriptorTableExiting => (!exiting::is_offered(vmx, Exiting::DescriptorTables))
+                .then_some("VMX lacks descriptor-table exiting (IA32_VMX_PROCBASED_CTLS2[34])"),
+            Feature::InvpcidExiting => (!exiting::is_offered(vmx, Exiting::Invlpg))
+                .then_some("VMX lacks INVPCID for L2 (IA32_VMX_PROCBASED_CTLS2[44])"),
+            Feature::ForcedEmulation => (!self.forces_emulation(vmx)?)
+                .then_some("L0 does not emulate behind the forced-emulation prefix (KVM's force_emulation_prefix)"),
+            _ => None,
+        })
+    }
+
+    /// Tries the prefix before an instruction that does nothing: without it, UD2 raises #UD.
+    fn forces_emulation(&mut self, vmx: &Vmx) -> Result<bool, EntryFailed> {
+        if let Some(known) = self.forces_emulation {
+            return Ok(known);
+        }
+        let done = End::new(How::Done);
+        let ends = self.play(vmx, &forced::NOP, Filter::NEVER, &Ends { first: done, second: None })?;
+        Ok(*self.forces_emulation.insert(ends.first.how == How::Done))
+    }
+
     /// Plays a scene under a filter. `want` says what must be seen; what was is read as far as `want` fixes it, and
     /// in full where it ended otherwise.
-    pub fn play(&mut self, scene: &Scene, filter: Filter, want: &Ends) -> Result<Ends, EntryFailed> {
+    pub fn play(&mut self, vmx: &Vmx, scene: &Scene, filter: Filter, want: &Ends) -> Result<Ends, EntryFailed> {
         memory::lay_out(scene, self.maxphyaddr);
         state::write_scene(scene);
+        self.set_controls(vmx, scene);
         self.set_filter(filter, scene.intercepts);
         if let Some(event) = scene.event.filter(|event| event.source == Source::Injected) {
             inject(event.info(), event.error_code.unwrap_or_default().into(), event.length);
@@ -125,6 +165,19 @@ impl Stage {
         }
     }
 
+    /// Writes what changes of the instructions that L1 intercepts and of CR4.
+    fn set_controls(&mut self, vmx: &Vmx, scene: &Scene) {
+        if self.exiting != scene.exiting {
+            self.exiting = scene.exiting;
+            exiting::write(vmx, scene.exiting);
+        }
+        let cr4 = scene.needs.map_or(0, Feature::cr4);
+        if self.cr4 != cr4 {
+            state::flip_cr4(self.cr4 ^ cr4);
+            self.cr4 = cr4;
+        }
+    }
+
     /// Reads how the scene ended.
     fn end(scene: &Scene, want: &End) -> End {
         let reason = vmread(Field::ExitReason) as u16;
@@ -146,7 +199,7 @@ impl Stage {
             .or_else(|| memory::word(at, scene))
             .unwrap_or(0);
         }
-        end.without_undefined()
+        end.without_undefined().without_open_address(scene)
     }
 }
 

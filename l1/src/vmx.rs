@@ -8,7 +8,7 @@ mod field;
 mod vmcs;
 
 pub use capabilities::{Capabilities, Missing};
-pub use controls::Controls;
+pub use controls::{Controls, ProcessorBased, Secondary};
 pub use field::Field;
 pub use vmcs::{VmFail, Vmcs, vmread, vmwrite};
 
@@ -80,6 +80,11 @@ impl Vmx {
     /// A second VMCS, clear and current: that of [`crate::stage`]. Called once.
     pub fn stage_vmcs(&self) -> Result<Vmcs, VmFail> {
         Vmcs::load(prepare(&STAGE_VMCS_REGION, self.capabilities.revision))
+    }
+
+    /// See [`Capabilities::processor_based`].
+    pub fn processor_based(&self, primary: ProcessorBased, secondary: Secondary) -> Option<(u32, u32)> {
+        self.capabilities.processor_based(primary, secondary)
     }
 
     /// CR0 and CR4 with the bits that VMX operation wants, for L2.

@@ -88,6 +88,54 @@ pub enum Feature {
     ShadowStack,
     /// maskmatch's built-in VMM, for its device.
     Channel,
+    /// An L0 that emulates the instruction behind UD2 and the letters "kvm": KVM's parameter
+    /// `force_emulation_prefix`.
+    ForcedEmulation,
+    /// The secondary control "descriptor-table exiting".
+    DescriptorTableExiting,
+    /// INVPCID, and the secondary control that enables it for L2.
+    InvpcidExiting,
+}
+
+impl Feature {
+    /// The bits of CR4 that L2 has with the feature. SDM vol. 3A, section 2.5, "Control Registers".
+    #[must_use]
+    pub const fn cr4(self) -> u64 {
+        match self {
+            // OSXSAVE.
+            Self::Xsave => 1 << 18,
+            // PKE.
+            Self::Pku => 1 << 22,
+            // CET.
+            Self::ShadowStack => 1 << 23,
+            // PKS.
+            Self::Pks => 1 << 24,
+            _ => 0,
+        }
+    }
+}
+
+/// Instructions that L1 intercepts beside those of which each execution exits. SDM vol. 3C, section 24.6.2,
+/// "Processor-Based VM-Execution Controls".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exiting {
+    /// None.
+    Nothing,
+    /// "Descriptor-table exiting": LGDT, LIDT, LLDT, LTR, SGDT, SIDT, SLDT, STR.
+    DescriptorTables,
+    /// "INVLPG exiting", with "enable INVPCID".
+    Invlpg,
+    /// "Unconditional I/O exiting".
+    Io,
+}
+
+/// A VM exit by the instruction itself, before it accesses its operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intercepted {
+    /// The basic exit reason.
+    pub reason: u16,
+    /// The exit qualification, where the manual gives it a meaning.
+    pub qualification: Option<u64>,
 }
 
 /// One scene. Rows are made by [`Scene::new`] and the methods behind it.
@@ -133,6 +181,14 @@ pub struct Scene {
     pub unwanted: Unwanted,
     /// Bit 12 of the interruption information is set: the fault is one of IRET, which unblocked NMIs.
     pub nmi_unblocked: bool,
+    /// Bits of the reported linear address that the manual leaves open: which byte of an access is named.
+    pub address_open: u64,
+    /// What L1 intercepts of instructions.
+    pub exiting: Exiting,
+    /// The VM exit that comes before any access of the instruction.
+    pub intercepted: Option<Intercepted>,
+    /// Whether 64-bit mode alone has the scene.
+    pub only_64_bit: bool,
     /// Words that a fault leaves otherwise than at the start: a string instruction's registers.
     pub at_fault: &'static [(Word, u64)],
     /// Words that completion leaves otherwise than at the start.
@@ -146,6 +202,9 @@ pub struct Scene {
     /// Where the manual says so, beside the sections of [`expect`].
     pub section: &'static str,
 }
+
+/// What stands before the instruction where KVM's emulator is to run it: UD2 and the letters "kvm".
+pub const FORCED_EMULATION_PREFIX: [u8; 5] = *b"\x0f\x0bkvm";
 
 /// The instruction's place unless a scene says otherwise.
 pub const RIP: u64 = Place::Code0.linear() + 0x100;
@@ -189,6 +248,10 @@ impl Scene {
             fault: None,
             unwanted: Unwanted::PageFault,
             nmi_unblocked: false,
+            address_open: 0,
+            exiting: Exiting::Nothing,
+            intercepted: None,
+            only_64_bit: false,
             at_fault: &[],
             at_end: &[],
             open: 0,
@@ -303,6 +366,48 @@ impl Scene {
         self
     }
 
+    /// With a fault of the scene's privilege, at which RIP is elsewhere than at the start.
+    #[must_use]
+    pub const fn fault_behind(mut self, address: u64, access: Access, rip: u64) -> Self {
+        self.fault = Some(Fault { address, access, privilege: self.cpl, rip: Some(rip) });
+        self
+    }
+
+    /// With a fault of an implicit supervisor-mode access, at which RIP is elsewhere than at the start.
+    #[must_use]
+    pub const fn implicit_fault_behind(mut self, address: u64, access: Access, rip: u64) -> Self {
+        self.fault = Some(Fault { address, access, privilege: Privilege::Supervisor, rip: Some(rip) });
+        self
+    }
+
+    /// With bits of the reported address left open.
+    #[must_use]
+    pub const fn address_open(mut self, bits: u64) -> Self {
+        self.address_open = bits;
+        self
+    }
+
+    /// With instructions that L1 intercepts.
+    #[must_use]
+    pub const fn exiting(mut self, exiting: Exiting) -> Self {
+        self.exiting = exiting;
+        self
+    }
+
+    /// With a VM exit that comes before any access.
+    #[must_use]
+    pub const fn intercepted(mut self, reason: u16, qualification: Option<u64>) -> Self {
+        self.intercepted = Some(Intercepted { reason, qualification });
+        self
+    }
+
+    /// For 64-bit mode alone.
+    #[must_use]
+    pub const fn only_64_bit(mut self) -> Self {
+        self.only_64_bit = true;
+        self
+    }
+
     /// With NMIs unblocked by the IRET that faults.
     #[must_use]
     pub const fn nmi_unblocked(mut self) -> Self {
@@ -355,9 +460,7 @@ impl Scene {
     /// Whether the scene can play in an environment.
     #[must_use]
     pub fn fits(&self, environment: &Environment) -> bool {
-        match environment.width {
-            Width::Bits64 => true,
-        }
+        !self.only_64_bit || matches!(environment.width, Width::Bits64)
     }
 
     /// What the register of this number of [`Word`] holds at the start.
@@ -392,19 +495,53 @@ pub const fn stack_of(cpl: Privilege) -> u64 {
 /// Scenes that belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Who accesses, by which instruction.
+    /// Reads, writes and fetches: plain, across the end of a page, not canonical.
     Access,
+    /// Read-modify-write, locked or not, and whole states saved.
+    Modify,
+    /// Pushes, pops, calls, returns, ENTER, LEAVE.
+    Stack,
+    /// String instructions in mid-iteration.
+    Strings,
+    /// Descriptor tables and TSS: implicit supervisor-mode accesses.
+    Implicit,
+    /// Instructions that L1 intercepts: VM exit before fault.
+    Priority,
+    /// Instructions that L0 emulates for a device.
+    Device,
+    /// String I/O that L0 emulates.
+    Ports,
+    /// Instructions behind KVM's forced-emulation prefix.
+    Forced,
 }
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Access];
+    pub const ALL: [Self; 9] = [
+        Self::Access,
+        Self::Modify,
+        Self::Stack,
+        Self::Strings,
+        Self::Implicit,
+        Self::Priority,
+        Self::Device,
+        Self::Ports,
+        Self::Forced,
+    ];
 
     /// The act's part of a group's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Access => "access",
+            Self::Modify => "modify",
+            Self::Stack => "stack",
+            Self::Strings => "strings",
+            Self::Implicit => "implicit",
+            Self::Priority => "priority",
+            Self::Device => "device",
+            Self::Ports => "ports",
+            Self::Forced => "forced",
         }
     }
 
@@ -412,7 +549,15 @@ impl Act {
     #[must_use]
     pub const fn what(self) -> &'static str {
         match self {
-            Self::Access => "every way in which an instruction accesses memory",
+            Self::Access => "reads, writes and fetches: plain, across the end of a page, not canonical",
+            Self::Modify => "read-modify-write, locked or not, and whole states saved",
+            Self::Stack => "pushes, pops, calls, returns, ENTER, LEAVE",
+            Self::Strings => "string instructions in mid-iteration",
+            Self::Implicit => "descriptor tables and TSS: implicit supervisor-mode accesses",
+            Self::Priority => "instructions that L1 intercepts: VM exit before fault",
+            Self::Device => "instructions that L0 emulates for a device",
+            Self::Ports => "string I/O that L0 emulates",
+            Self::Forced => "instructions behind KVM's forced-emulation prefix",
         }
     }
 
@@ -421,6 +566,14 @@ impl Act {
     pub const fn scenes(self) -> &'static [Scene] {
         match self {
             Self::Access => rows::access::SCENES,
+            Self::Modify => rows::modify::SCENES,
+            Self::Stack => rows::stack::SCENES,
+            Self::Strings => rows::strings::SCENES,
+            Self::Implicit => rows::implicit::SCENES,
+            Self::Priority => rows::priority::SCENES,
+            Self::Device => rows::device::SCENES,
+            Self::Ports => rows::ports::SCENES,
+            Self::Forced => rows::forced::SCENES,
         }
     }
 

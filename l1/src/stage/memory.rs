@@ -6,8 +6,8 @@ use spec::page::good;
 use spec::paging::{Entry, Level, Maxphyaddr};
 use spec::scene::Scene;
 use spec::scene::descriptor::{
-    EVENT_IST, FAULT_IST, FRESH_DATA_SELECTOR, FRESH_SEGMENTS, HANDLER, LDT_LIMIT, LDT_SELECTOR, LOCAL_SEGMENT,
-    SEGMENTS, TSS_LIMIT, TSS_SELECTOR, VMCALL, gate, gate_address, system_segment, tss,
+    CALL_GATE_SELECTOR, EVENT_IST, FAULT_IST, FRESH_DATA_SELECTOR, FRESH_SEGMENTS, HANDLER, LDT_LIMIT, LDT_SELECTOR,
+    LOCAL_SEGMENT, SEGMENTS, TSS_LIMIT, TSS_SELECTOR, VMCALL, call_gate, gate, gate_address, system_segment, tss,
 };
 use spec::scene::end::Word;
 use spec::scene::expect::MENDED;
@@ -88,6 +88,7 @@ pub fn build() {
     gdt(0, &SEGMENTS);
     gdt(TSS_SELECTOR, &system_segment(Place::Tss.linear(), TSS_LIMIT, FREE_TSS));
     gdt(LDT_SELECTOR, &system_segment(Place::Ldt.linear(), LDT_LIMIT, LDT));
+    gdt(CALL_GATE_SELECTOR & !7, &call_gate());
     write(Place::Ldt.linear(), LOCAL_SEGMENT);
     for (offset, value) in tss() {
         write(Place::Tss.linear() + offset as u64, value);

@@ -18,7 +18,7 @@ pub enum Field {
     PfecMask = 0x4006, PfecMatch = 0x4008, Cr3TargetCount = 0x400a, ExitControls = 0x400c,
     ExitMsrStoreCount = 0x400e, ExitMsrLoadCount = 0x4010, EntryControls = 0x4012,
     EntryMsrLoadCount = 0x4014, EntryInterruptionInfo = 0x4016, EntryExceptionErrorCode = 0x4018,
-    EntryInstructionLength = 0x401a,
+    EntryInstructionLength = 0x401a, SecondaryControls = 0x401e,
     // 32 bits, read-only.
     InstructionError = 0x4400, ExitReason = 0x4402, ExitInterruptionInfo = 0x4404,
     ExitInterruptionErrorCode = 0x4406, IdtVectoringInfo = 0x4408, IdtVectoringErrorCode = 0x440a,

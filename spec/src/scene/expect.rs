@@ -10,7 +10,7 @@ use super::end::{EXIT_EXCEPTION, EXIT_TRIPLE_FAULT, End, Ends, How, Word};
 use super::environment::Environment;
 use super::event::{Event, Source};
 use super::place::{Kind, Place};
-use super::{Answer, Scene, Unwanted};
+use super::{Answer, Intercepted, Scene, Unwanted};
 use crate::filter::Filter;
 use crate::outcome::{IDT_VECTORING_VALID, INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF};
 use crate::page::good;
@@ -58,6 +58,9 @@ impl Scene {
     /// What must be seen under a filter of L1.
     #[must_use]
     pub fn expect(&self, environment: &Environment, filter: Filter, maxphyaddr: Maxphyaddr) -> Ends {
+        if let Some(intercepted) = self.intercepted {
+            return Ends { first: self.exit_by_instruction(intercepted), second: None };
+        }
         let Some(pfec) = self.pfec(environment, maxphyaddr) else {
             return Ends { first: self.settled(), second: None };
         };
@@ -128,6 +131,9 @@ impl Scene {
     }
 
     fn delivered_event(&self, event: &Event) -> End {
+        if event.source == Source::Raised && self.intercepts >> event.vector & 1 == 1 {
+            return self.exit_by_event(event);
+        }
         let rip = self.rip + if event.is_software() { event.length } else { 0 };
         let end = self.frame(self.unchanged(How::Delivered(event.vector)), rip).with(Word::Cr2, CR2_AT_START);
         let end = match event.error_code {
@@ -137,6 +143,31 @@ impl Scene {
         // What an injected event pushes of RF is left open.
         let raised_fault = event.source == Source::Raised && event.is_fault();
         self.finish(if raised_fault { end } else { end.open(Word::Rflags) }, self.at_end)
+    }
+
+    /// A VM exit by an exception of the instruction that L1 intercepts.
+    fn exit_by_event(&self, event: &Event) -> End {
+        let end = self
+            .frame(self.unchanged(How::Exit(EXIT_EXCEPTION)), self.rip)
+            .with(Word::Info, event.info())
+            .with(Word::IdtInfo, 0)
+            .with(Word::Cr2, CR2_AT_START);
+        self.finish(end.with(Word::ErrorCode, event.error_code.unwrap_or_default().into()), self.at_end)
+    }
+
+    /// A VM exit by the instruction itself: nothing of it was done. RFLAGS.RF is that before the instruction, section
+    /// 27.3.3; the length is there, section 27.2.5, "Information for VM Exits Due to Instruction Execution".
+    fn exit_by_instruction(&self, intercepted: Intercepted) -> End {
+        let end = self
+            .frame(self.unchanged(How::Exit(intercepted.reason)), self.rip)
+            .with(Word::Rflags, self.start_rflags())
+            .with(Word::Cr2, CR2_AT_START)
+            .with(Word::IdtInfo, 0)
+            .with(Word::Length, self.code.len() as u64);
+        match intercepted.qualification {
+            Some(qualification) => end.with(Word::Qualification, qualification),
+            None => end,
+        }
     }
 
     /// What a handler's stack holds of a fault at `rip`.
@@ -154,7 +185,7 @@ impl Scene {
     }
 
     fn fault_address(&self) -> u64 {
-        self.fault.map_or(0, |fault| fault.address)
+        self.fault.map_or(0, |fault| fault.address & !self.address_open)
     }
 
     fn delivered_fault(&self, pfec: Pfec) -> End {
@@ -202,6 +233,17 @@ impl End {
         } else {
             *idt &= !NMI_UNBLOCKED;
             self.words[Word::Info as usize] &= !NMI_UNBLOCKED;
+        }
+        self
+    }
+
+    /// What was read, without the bits of the faulting address that a scene leaves open.
+    #[must_use]
+    pub fn without_open_address(mut self, scene: &Scene) -> Self {
+        match self.how {
+            How::Exit(EXIT_EXCEPTION) => self.words[Word::Qualification as usize] &= !scene.address_open,
+            How::Delivered(VECTOR_PF) => self.words[Word::Cr2 as usize] &= !scene.address_open,
+            How::Exit(_) | How::Delivered(_) | How::Done => {}
         }
         self
     }

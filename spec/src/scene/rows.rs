@@ -1,3 +1,11 @@
 //! The scenes, one module an act. To add one, add a row.
 
 pub mod access;
+pub mod device;
+pub mod forced;
+pub mod implicit;
+pub mod modify;
+pub mod ports;
+pub mod priority;
+pub mod stack;
+pub mod strings;
