@@ -149,7 +149,10 @@ impl Machine<'_> {
             }
             Group::Scene { act, environment } => {
                 started = tsc();
-                self.play(act, environment, only, &mut tried)?;
+                if let Some(reason) = self.play(act, environment, only, &mut tried)? {
+                    log().skip(number, &group, &reason);
+                    return Ok(());
+                }
             }
         }
         tried.counts.tsc = tsc().wrapping_sub(started);
@@ -157,14 +160,14 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Plays the scenes of an act, or one of them under one filter.
+    /// Plays the scenes of an act, or one of them under one filter. Where none can be played: why.
     fn play(
         &mut self,
         act: Act,
         environment: &'static Environment,
         only: Option<&Case>,
         tried: &mut Tried,
-    ) -> Result<(), EntryFailed> {
+    ) -> Result<Option<&'static str>, EntryFailed> {
         let vmx = self.walker.vmx();
         let stage = match &mut self.stage {
             Some(stage) => stage,
@@ -172,6 +175,7 @@ impl Machine<'_> {
         };
         stage.set_up(vmx, environment)?;
         let scenes = act.scenes_in(environment).count();
+        let mut left_out = None;
         for (at, scene) in act.scenes_in(environment).enumerate() {
             if only.is_some_and(|case| case.probe != Probe::Scene(scene)) {
                 continue;
@@ -184,7 +188,10 @@ impl Machine<'_> {
                 None => None,
             };
             if let Some(reason) = lacking {
-                log().note(&format_args!("{}:{} is left out: {reason}", tried.group, scene.name));
+                // Each reason is told once: the scenes of an act often need the same.
+                if left_out.replace(reason) != Some(reason) {
+                    log().note(&format_args!("{}:{} is left out: {reason}", tried.group, scene.name));
+                }
                 continue;
             }
             if at % SCENES_PER_HEARTBEAT == 0 {
@@ -201,7 +208,8 @@ impl Machine<'_> {
                 }
             }
         }
-        self.walker.make_current()
+        self.walker.make_current()?;
+        Ok(left_out.filter(|_| tried.counts.cases == 0))
     }
 
     /// Calls `walk` with each filter of a group, with heartbeats between.
@@ -310,7 +318,7 @@ impl Tried {
         if want.admits(got) {
             return;
         }
-        if let Some(deviation) = self.known.explaining_scene(want, got) {
+        if let Some(deviation) = self.known.explaining_scene(scene, want, got) {
             self.known_cases[deviation as usize] += 1;
             return;
         }

@@ -11,7 +11,9 @@ use crate::host::Wish;
 use crate::outcome::{Delivery, Exit, INTERRUPTION_INFO_PF, Observed, Outcome, RFLAGS_RF};
 use crate::page::PAGES;
 use crate::paging::Entry;
-use crate::scene::end::Ends;
+use crate::scene::Act;
+
+mod scenes;
 
 /// What a host is made of, as far as known deviations depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +53,23 @@ pub enum Deviation {
     PgdUnsynced,
     /// L2's accesses to the local APIC's page go to memory.
     ApicPrefetch,
+    /// A repeated CMPS or SCAS that a fault suspends leaves the flags of its last comparison.
+    RepFlags,
+    /// A repeated INS counts the bytes to the end of the page as elements, so that a batch of it crosses the end.
+    InsBatch,
 }
 
 impl Deviation {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Rf0, Self::NxStale, Self::ApfFlag, Self::PgdUnsynced, Self::ApicPrefetch];
+    pub const ALL: [Self; 7] = [
+        Self::Rf0,
+        Self::NxStale,
+        Self::ApfFlag,
+        Self::PgdUnsynced,
+        Self::ApicPrefetch,
+        Self::RepFlags,
+        Self::InsBatch,
+    ];
 
     /// The word on command lines and in logs.
     #[must_use]
@@ -66,6 +80,8 @@ impl Deviation {
             Self::ApfFlag => "apf-flag",
             Self::PgdUnsynced => "pgd-unsynced",
             Self::ApicPrefetch => "apic-prefetch",
+            Self::RepFlags => "rep-flags",
+            Self::InsBatch => "ins-batch",
         }
     }
 
@@ -94,6 +110,12 @@ impl Deviation {
             Self::ApicPrefetch => {
                 "KVM with ept=0 maps its private APIC-access page for L2 when it prefetches shadow PTEs; SDM 10.4.1 (The Local APIC Block Diagram) wants the registers"
             }
+            Self::RepFlags => {
+                "Bochs leaves the flags of the last comparison where a fault suspends REPE CMPS or REPNE SCAS; SDM vol. 2B (REP/REPE/REPZ/REPNE/REPNZ) wants those before the instruction"
+            }
+            Self::InsBatch => {
+                "KVM takes the bytes to the end of the page for the number of elements of a repeated INS (pio_in_emulated), so that a fault behind the end leaves RCX and RDI as before the batch; SDM vol. 2B (REP/REPE/REPZ/REPNE/REPNZ) wants those of the next element"
+            }
         }
     }
 
@@ -108,6 +130,7 @@ impl Deviation {
             }
             (Self::PgdUnsynced, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) == (5, 10),
             (Self::ApicPrefetch, Host::Kvm { ept, .. }) => !ept,
+            (Self::RepFlags, Host::Bochs { .. }) | (Self::InsBatch, Host::Kvm { .. }) => true,
             _ => false,
         }
     }
@@ -124,6 +147,8 @@ impl Deviation {
         match (self, group) {
             (Self::Rf0 | Self::ApfFlag, Group::Filter { .. } | Group::Scene { .. })
             | (Self::ApicPrefetch, Group::Host(Wish::Apic)) => true,
+            (Self::RepFlags, Group::Scene { act, .. }) => act == Act::Strings,
+            (Self::InsBatch, Group::Scene { act, .. }) => act == Act::Ports,
             (Self::PgdUnsynced, Group::Host(wish)) => wish != Wish::Dirty,
             (Self::NxStale, Group::Filter { setting, .. }) => !setting.mode.nxe,
             _ => false,
@@ -165,6 +190,8 @@ impl Deviation {
                     _ => false,
                 }
             }
+            // They show in scenes alone.
+            Self::RepFlags | Self::InsBatch => false,
             Self::PgdUnsynced | Self::ApicPrefetch => {
                 let without_effect = Observed { executed: false, ..Observed::exactly(Outcome::Silent) };
                 self.shows_in(case.group) && *got == without_effect
@@ -229,13 +256,6 @@ impl Deviations {
     #[must_use]
     pub fn applied_to(self, exit: Exit) -> Exit {
         if self.contains(Deviation::Rf0) { Exit { rflags: exit.rflags & !RFLAGS_RF, ..exit } } else { exit }
-    }
-
-    /// The member that makes the difference between how a scene must end and how it did, if one does.
-    #[must_use]
-    pub fn explaining_scene(self, want: &Ends, got: &Ends) -> Option<Deviation> {
-        let rf_clear = Ends { first: want.first.with_rf_clear(), ..*want };
-        (self.contains(Deviation::Rf0) && rf_clear.admits(got)).then_some(Deviation::Rf0)
     }
 
     /// The member that makes the difference between what must be and what was, if one does.

@@ -276,20 +276,6 @@ pub const SCENES: &[Scene] = &[
         .fault(DATA0, Read)
         .only_64_bit()
         .needs(Feature::Channel),
-    Scene::new(
-        "device-call",
-        "a near call through the device's memory to a bad stack",
-        User,
-        &[0xff, 0x17],
-        "call qword ptr [rdi]",
-    )
-    .registers(&[(Rdi, DEVICE)])
-    .rsp(DATA1)
-    .pages(&[(Data0, Kind::RO)])
-    .watch(END0)
-    .fault(END0, Write)
-    .only_64_bit()
-    .needs(Feature::Channel),
     Scene::new("device-leave", "LEAVE with a frame in the device whose end is bad", User, &[0xc9], "leave")
         .registers(&[(Rbp, AFTER_DEVICE - 4)])
         .fault(AFTER_DEVICE, Read)

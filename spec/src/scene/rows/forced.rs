@@ -7,7 +7,7 @@ use crate::scene::descriptor::FRESH_USER_DATA_SELECTOR;
 use crate::scene::end::Word::{Memory, Rax, Rbp, Rdi, Rsi};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, Data1, Gdt};
-use crate::scene::{Answer, FORCED_EMULATION_PREFIX, Feature, RIP, Scene};
+use crate::scene::{Answer, FORCED_EMULATION_PREFIX, Feature, RIP, Scene, Unwanted};
 
 const DATA0: u64 = Data0.linear();
 const DATA1: u64 = Data1.linear();
@@ -326,6 +326,7 @@ pub const SCENES: &[Scene] = &[
     .pages(&[(Gdt, Kind::NP)])
     .address_open(DESCRIPTOR)
     .implicit_fault_behind(GDT + 0x20, Read, BEHIND)
+    .unwanted(Unwanted::TripleFault)
     .needs(Feature::ForcedEmulation)
     .only_64_bit(),
     Scene::new(
@@ -347,6 +348,7 @@ pub const SCENES: &[Scene] = &[
         .pages(&[(Gdt, Kind::NP)])
         .address_open(DESCRIPTOR)
         .implicit_fault_behind(GDT + 0x18, Read, BEHIND)
+        .unwanted(Unwanted::TripleFault)
         .needs(Feature::ForcedEmulation)
         .only_64_bit(),
 ];

@@ -1,15 +1,18 @@
 //! Accesses to descriptor tables and the TSS, made by instructions that load or look at segments: supervisor-mode
 //! accesses at any CPL.
+//!
+//! With a bad GDT no page fault can be delivered: where L1 does not want it, the one in its delivery has the same error
+//! code, and a triple fault comes.
 
 use crate::paging::Access::{Read, Write};
 use crate::paging::Privilege::{Supervisor, User};
-use crate::scene::Scene;
 use crate::scene::descriptor::{
     CALL_GATE_SELECTOR, FRESH_DATA_SELECTOR, FRESH_USER_DATA_SELECTOR, LDT_SELECTOR, LOCAL_DATA_SELECTOR, TSS_SELECTOR,
 };
 use crate::scene::end::Word::{Rax, Rcx, Rdi, Rdx};
 use crate::scene::place::Place::{Data0, Data1, Gdt, Ldt, Stack, Tss};
 use crate::scene::place::{Kind, PAGE};
+use crate::scene::{Scene, Unwanted};
 
 const DATA0: u64 = Data0.linear();
 const DATA1: u64 = Data1.linear();
@@ -45,6 +48,7 @@ pub const SCENES: &[Scene] = &[
         .registers(&[(Rax, USER_DATA)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x20, Read)
+        .unwanted(Unwanted::TripleFault)
         .address_open(DESCRIPTOR)
         .section(IMPLICIT),
     Scene::new(
@@ -57,6 +61,7 @@ pub const SCENES: &[Scene] = &[
     .registers(&[(Rax, USER_DATA)])
     .pages(&[(Gdt, Kind::RSVD)])
     .implicit_fault(GDT + 0x20, Read)
+    .unwanted(Unwanted::TripleFault)
     .address_open(DESCRIPTOR)
     .section(IMPLICIT),
     Scene::new("user-mov-ds-gdt-good", "a segment loaded from a supervisor's GDT", User, &[0x8e, 0xd8], "mov ds,ax")
@@ -70,11 +75,13 @@ pub const SCENES: &[Scene] = &[
         .registers(&[(Rax, DATA)])
         .pages(&[(Gdt, Kind::NP)])
         .fault(GDT + 0x10, Read)
+        .unwanted(Unwanted::TripleFault)
         .address_open(DESCRIPTOR),
     Scene::new("super-mov-ss-gdt", "a stack segment loaded from a bad GDT", Supervisor, &[0x8e, 0xd0], "mov ss,ax")
         .registers(&[(Rax, DATA)])
         .pages(&[(Gdt, Kind::NP)])
         .fault(GDT + 0x10, Read)
+        .unwanted(Unwanted::TripleFault)
         .address_open(DESCRIPTOR),
     Scene::new("user-mov-ds-ldt", "a segment loaded from a bad LDT", User, &[0x8e, 0xd8], "mov ds,ax")
         .registers(&[(Rax, LOCAL_DATA_SELECTOR as u64)])
@@ -125,6 +132,7 @@ pub const SCENES: &[Scene] = &[
         .memory(&[(DATA0, USER_DATA)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x20, Read)
+        .unwanted(Unwanted::TripleFault)
         .address_open(DESCRIPTOR)
         .section(IMPLICIT),
     Scene::new(
@@ -148,6 +156,7 @@ pub const SCENES: &[Scene] = &[
     .memory(&[(DATA0, USER_DATA << 32 | 0x99)])
     .pages(&[(Gdt, Kind::NP)])
     .implicit_fault(GDT + 0x20, Read)
+    .unwanted(Unwanted::TripleFault)
     .address_open(DESCRIPTOR)
     .section(IMPLICIT),
     // Segments looked at.
@@ -155,12 +164,14 @@ pub const SCENES: &[Scene] = &[
         .registers(&[(Rcx, USER_DATA)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x20, Read)
+        .unwanted(Unwanted::TripleFault)
         .address_open(DESCRIPTOR)
         .section(IMPLICIT),
     Scene::new("user-lsl-gdt", "a limit from a bad GDT", User, &[0x0f, 0x03, 0xc1], "lsl eax,ecx")
         .registers(&[(Rcx, USER_CODE)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x18, Read)
+        .unwanted(Unwanted::TripleFault)
         .address_open(DESCRIPTOR)
         .section(IMPLICIT),
     Scene::new("user-lsl-ldt", "a limit from a bad LDT", User, &[0x0f, 0x03, 0xc1], "lsl eax,ecx")
@@ -173,12 +184,14 @@ pub const SCENES: &[Scene] = &[
         .registers(&[(Rax, USER_DATA)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x20, Read)
+        .unwanted(Unwanted::TripleFault)
         .address_open(DESCRIPTOR)
         .section(IMPLICIT),
     Scene::new("user-verw-gdt", "VERW with a bad GDT", User, &[0x0f, 0x00, 0xe8], "verw ax")
         .registers(&[(Rax, USER_DATA)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x20, Read)
+        .unwanted(Unwanted::TripleFault)
         .address_open(DESCRIPTOR)
         .section(IMPLICIT),
     Scene::new("user-verr-operand", "VERR whose selector is on a bad page", User, &[0x0f, 0x00, 0x27], "verr [rdi]")
@@ -189,6 +202,7 @@ pub const SCENES: &[Scene] = &[
         .registers(&[(Rcx, DATA)])
         .pages(&[(Gdt, Kind::NP)])
         .fault(GDT + 0x10, Read)
+        .unwanted(Unwanted::TripleFault)
         .address_open(DESCRIPTOR),
     // Far transfers.
     Scene::new(
@@ -206,6 +220,7 @@ pub const SCENES: &[Scene] = &[
         .memory(&[(DATA0, USER_CODE << 32 | 0x99)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x18, Read)
+        .unwanted(Unwanted::TripleFault)
         .address_open(DESCRIPTOR)
         .section(IMPLICIT),
     Scene::new("user-far-call-stack", "a far call whose push is bad", User, &[0xff, 0x1f], "call far fword ptr [rdi]")
@@ -220,6 +235,7 @@ pub const SCENES: &[Scene] = &[
         .memory(&[(DATA0, USER_CODE << 32 | 0x99)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x18, Read)
+        .unwanted(Unwanted::TripleFault)
         .address_open(DESCRIPTOR)
         .section(IMPLICIT),
     Scene::new("user-far-ret-stack", "a far return from a bad stack", User, &[0xcb], "ret far")
@@ -236,6 +252,7 @@ pub const SCENES: &[Scene] = &[
         .memory(&[(DATA0, USER_CODE << 32 | DATA0)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x18, Read)
+        .unwanted(Unwanted::TripleFault)
         .address_open(DESCRIPTOR)
         .section(IMPLICIT),
     Scene::new(
@@ -255,6 +272,7 @@ pub const SCENES: &[Scene] = &[
         .memory(&[(DATA0, GATE << 32)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(entry(CALL_GATE_SELECTOR), Read)
+        .unwanted(Unwanted::TripleFault)
         .address_open(SYSTEM_DESCRIPTOR)
         .section(IMPLICIT),
     Scene::new(
@@ -309,6 +327,7 @@ pub const SCENES: &[Scene] = &[
         ])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x18, Read)
+        .unwanted(Unwanted::TripleFault)
         .address_open(DESCRIPTOR)
         .only_64_bit()
         .section(IMPLICIT),
@@ -367,11 +386,13 @@ pub const SCENES: &[Scene] = &[
         .registers(&[(Rax, LDT_SELECTOR as u64)])
         .pages(&[(Gdt, Kind::NP)])
         .fault(entry(LDT_SELECTOR), Read)
+        .unwanted(Unwanted::TripleFault)
         .address_open(SYSTEM_DESCRIPTOR),
     Scene::new("super-ltr-gdt", "LTR with a bad GDT", Supervisor, &[0x0f, 0x00, 0xd8], "ltr ax")
         .registers(&[(Rax, TSS_SELECTOR as u64)])
         .pages(&[(Gdt, Kind::NP)])
         .fault(entry(TSS_SELECTOR), Read)
+        .unwanted(Unwanted::TripleFault)
         .address_open(DESCRIPTOR),
     Scene::new(
         "super-ltr-busy",

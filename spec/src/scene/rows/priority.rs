@@ -91,15 +91,16 @@ pub const SCENES: &[Scene] = &[
         .section(PRIORITY),
     Scene::new(
         "user-vmptrld",
-        "VMPTRLD at CPL 3: neither exit nor page fault",
+        "VMPTRLD at CPL 3: the exit comes before #GP, too",
         User,
         &[0x0f, 0xc7, 0x37],
         "vmptrld [rdi]",
     )
     .registers(&[(Rdi, DATA0)])
     .pages(OPERAND)
-    .event(RAISES_GP)
-    .section(PRIORITY),
+    .fault(DATA0, Read)
+    .intercepted(VMPTRLD, Some(0))
+    .section("vol. 3C, 30.3 (VMX Instructions), VMPTRLD"),
     Scene::new(
         "vmptrld-fetch",
         "VMPTRLD whose last byte cannot be fetched: the page fault comes first",
