@@ -140,6 +140,10 @@ impl Cpu {
             if self.nx {
                 Efer::update(|efer| *efer |= EferFlags::NO_EXECUTE_ENABLE);
             }
+            // WRPKRU needs it; L1 has no user-mode pages.
+            if self.lacks_feature(Feature::Pku).is_none() {
+                Cr4::update(|cr4| *cr4 |= Cr4Flags::PROTECTION_KEY_USER);
+            }
         }
     }
 }

@@ -197,8 +197,9 @@ impl Machine<'_> {
             if at % SCENES_PER_HEARTBEAT == 0 {
                 log().progress(&tried.group, at, scenes);
             }
-            let one = only.map(|case| [case.filter]);
-            for &filter in one.as_ref().map_or(Act::filters(self.options.profile), |one| one) {
+            let filters = if only.is_some() { 1 } else { act.filter_count(self.options.profile) };
+            for index in 0..filters {
+                let filter = only.map_or_else(|| act.filter(self.options.profile, index), |case| case.filter);
                 let want = scene.expect(environment, filter, self.cpu.maxphyaddr);
                 let got = stage.play(vmx, scene, filter, &want)?;
                 tried.scene(scene, filter, &want, &got);

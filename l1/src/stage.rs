@@ -5,6 +5,7 @@
 
 mod enter;
 mod exiting;
+mod features;
 mod memory;
 mod state;
 
@@ -38,8 +39,8 @@ pub struct Stage {
     maxphyaddr: Maxphyaddr,
     filter: Option<(Filter, u32)>,
     exiting: Exiting,
-    /// The bits of CR4 that the last scene's feature added.
-    cr4: u64,
+    /// The last scene's feature, whose bits of CR4 L2 has.
+    feature: Option<Feature>,
     /// Whether L0 has the forced-emulation prefix, once that was tried.
     forces_emulation: Option<bool>,
 }
@@ -58,7 +59,7 @@ impl Stage {
             maxphyaddr,
             filter: None,
             exiting: Exiting::Nothing,
-            cr4: 0,
+            feature: None,
             forces_emulation: None,
         })
     }
@@ -67,7 +68,7 @@ impl Stage {
     pub fn set_up(&mut self, vmx: &Vmx, environment: &'static Environment) -> Result<(), EntryFailed> {
         self.vmcs.make_current().map_err(EntryFailed::Entry)?;
         self.environment = Some(environment);
-        self.cr4 = 0;
+        self.feature = None;
         state::write_environment(vmx, environment);
         Ok(())
     }
@@ -79,6 +80,9 @@ impl Stage {
                 .then_some("VMX lacks descriptor-table exiting (IA32_VMX_PROCBASED_CTLS2[34])"),
             Feature::InvpcidExiting => (!exiting::is_offered(vmx, Exiting::Invlpg))
                 .then_some("VMX lacks INVPCID for L2 (IA32_VMX_PROCBASED_CTLS2[44])"),
+            Feature::ShadowStack => {
+                vmx.entry_with_cet().is_none().then_some("VMX lacks \"load CET state\" (IA32_VMX_ENTRY_CTLS[52])")
+            }
             Feature::ForcedEmulation => (!self.forces_emulation(vmx)?)
                 .then_some("L0 does not emulate behind the forced-emulation prefix (KVM's force_emulation_prefix)"),
             _ => None,
@@ -171,11 +175,16 @@ impl Stage {
             self.exiting = scene.exiting;
             exiting::write(vmx, scene.exiting);
         }
-        let cr4 = scene.needs.map_or(0, Feature::cr4);
-        if self.cr4 != cr4 {
-            state::flip_cr4(self.cr4 ^ cr4);
-            self.cr4 = cr4;
+        let old = self.feature;
+        if old != scene.needs {
+            let cr4 = |feature: Option<Feature>| feature.map_or(0, Feature::cr4);
+            state::flip_cr4(cr4(old) ^ cr4(scene.needs));
+            if let Some(old) = old {
+                features::take_back(vmx, old);
+            }
+            self.feature = scene.needs;
         }
+        features::write(vmx, scene);
     }
 
     /// Reads how the scene ended.

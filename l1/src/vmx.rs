@@ -87,6 +87,11 @@ impl Vmx {
         self.capabilities.processor_based(primary, secondary)
     }
 
+    /// See [`Capabilities::entry_with_cet`].
+    pub fn entry_with_cet(&self) -> Option<u32> {
+        self.capabilities.entry_with_cet()
+    }
+
     /// CR0 and CR4 with the bits that VMX operation wants, for L2.
     pub fn fixed(&self, cr0: u64, cr4: u64) -> (u64, u64) {
         self.capabilities.fixed(cr0, cr4)

@@ -57,11 +57,13 @@ pub enum Deviation {
     RepFlags,
     /// A repeated INS counts the bytes to the end of the page as elements, so that a batch of it crosses the end.
     InsBatch,
+    /// An emulated write across two pages writes to the first before the second faults.
+    CrossWrite,
 }
 
 impl Deviation {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Rf0,
         Self::NxStale,
         Self::ApfFlag,
@@ -69,6 +71,7 @@ impl Deviation {
         Self::ApicPrefetch,
         Self::RepFlags,
         Self::InsBatch,
+        Self::CrossWrite,
     ];
 
     /// The word on command lines and in logs.
@@ -82,6 +85,7 @@ impl Deviation {
             Self::ApicPrefetch => "apic-prefetch",
             Self::RepFlags => "rep-flags",
             Self::InsBatch => "ins-batch",
+            Self::CrossWrite => "cross-write",
         }
     }
 
@@ -113,6 +117,9 @@ impl Deviation {
             Self::RepFlags => {
                 "Bochs leaves the flags of the last comparison where a fault suspends REPE CMPS or REPNE SCAS; SDM vol. 2B (REP/REPE/REPZ/REPNE/REPNZ) wants those before the instruction"
             }
+            Self::CrossWrite => {
+                "KVM's emulator writes the first page's part of a write across two pages before the second page faults (emulator_read_write); SDM vol. 3A 6.5 (Exception Classifications) wants the state before the faulting instruction"
+            }
             Self::InsBatch => {
                 "KVM takes the bytes to the end of the page for the number of elements of a repeated INS (pio_in_emulated), so that a fault behind the end leaves RCX and RDI as before the batch; SDM vol. 2B (REP/REPE/REPZ/REPNE/REPNZ) wants those of the next element"
             }
@@ -130,7 +137,7 @@ impl Deviation {
             }
             (Self::PgdUnsynced, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) == (5, 10),
             (Self::ApicPrefetch, Host::Kvm { ept, .. }) => !ept,
-            (Self::RepFlags, Host::Bochs { .. }) | (Self::InsBatch, Host::Kvm { .. }) => true,
+            (Self::RepFlags, Host::Bochs { .. }) | (Self::InsBatch | Self::CrossWrite, Host::Kvm { .. }) => true,
             _ => false,
         }
     }
@@ -149,6 +156,7 @@ impl Deviation {
             | (Self::ApicPrefetch, Group::Host(Wish::Apic)) => true,
             (Self::RepFlags, Group::Scene { act, .. }) => act == Act::Strings,
             (Self::InsBatch, Group::Scene { act, .. }) => act == Act::Ports,
+            (Self::CrossWrite, Group::Scene { act, .. }) => act == Act::Forced,
             (Self::PgdUnsynced, Group::Host(wish)) => wish != Wish::Dirty,
             (Self::NxStale, Group::Filter { setting, .. }) => !setting.mode.nxe,
             _ => false,
@@ -191,7 +199,7 @@ impl Deviation {
                 }
             }
             // They show in scenes alone.
-            Self::RepFlags | Self::InsBatch => false,
+            Self::RepFlags | Self::InsBatch | Self::CrossWrite => false,
             Self::PgdUnsynced | Self::ApicPrefetch => {
                 let without_effect = Observed { executed: false, ..Observed::exactly(Outcome::Silent) };
                 self.shows_in(case.group) && *got == without_effect

@@ -75,7 +75,7 @@ impl Group {
         match self {
             Self::Filter { family, .. } => family.len(profile),
             Self::Host(_) => Wish::filters().len(),
-            Self::Scene { .. } => Act::filters(profile).len(),
+            Self::Scene { act, .. } => act.filter_count(profile),
         }
     }
 
@@ -85,7 +85,7 @@ impl Group {
         match self {
             Self::Filter { family, .. } => family.filter(profile, index),
             Self::Host(_) => Wish::filters()[index],
-            Self::Scene { .. } => Act::filters(profile)[index],
+            Self::Scene { act, .. } => act.filter(profile, index),
         }
     }
 

@@ -9,6 +9,8 @@ use bitflags::bitflags;
 
 use crate::pfec::Pfec;
 
+pub mod keys;
+
 bitflags! {
     /// Bits of a paging-structure entry that the walk looks at.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,8 +24,10 @@ pub mod place;
 pub mod rows;
 
 use crate::filter::Filter;
+use crate::paging::keys::Keys;
 use crate::paging::{Access, Privilege};
-use crate::plan::{Profile, QUICK_BASIC};
+use crate::pfec::Pfec;
+use crate::plan::{self, Profile, QUICK_BASIC};
 use end::{Word, Words};
 use environment::{Environment, Width};
 use event::Event;
@@ -187,6 +189,12 @@ pub struct Scene {
     pub exiting: Exiting,
     /// The VM exit that comes before any access of the instruction.
     pub intercepted: Option<Intercepted>,
+    /// PKRU, or IA32_PKRS where the scene needs [`Feature::Pks`].
+    pub keys: u32,
+    /// SSP at the start, where the scene needs [`Feature::ShadowStack`].
+    pub ssp: u64,
+    /// Whether it is a shadow-stack access that faults.
+    pub shadow: bool,
     /// Whether 64-bit mode alone has the scene.
     pub only_64_bit: bool,
     /// Words that a fault leaves otherwise than at the start: a string instruction's registers.
@@ -251,6 +259,9 @@ impl Scene {
             address_open: 0,
             exiting: Exiting::Nothing,
             intercepted: None,
+            keys: 0,
+            ssp: 0,
+            shadow: false,
             only_64_bit: false,
             at_fault: &[],
             at_end: &[],
@@ -401,6 +412,36 @@ impl Scene {
         self
     }
 
+    /// With rights of protection keys.
+    #[must_use]
+    pub const fn keys(mut self, keys: u32) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    /// With a shadow-stack pointer.
+    #[must_use]
+    pub const fn ssp(mut self, ssp: u64) -> Self {
+        self.ssp = ssp;
+        self
+    }
+
+    /// With a fault of a shadow-stack access of the scene's privilege.
+    #[must_use]
+    pub const fn shadow_fault(mut self, address: u64, access: Access) -> Self {
+        self.shadow = true;
+        self.fault(address, access)
+    }
+
+    /// The rights of protection keys that are in force.
+    #[must_use]
+    pub fn keys_in_force(&self) -> Keys {
+        Keys {
+            user: (self.needs == Some(Feature::Pku)).then_some(self.keys),
+            supervisor: (self.needs == Some(Feature::Pks)).then_some(self.keys),
+        }
+    }
+
     /// For 64-bit mode alone.
     #[must_use]
     pub const fn only_64_bit(mut self) -> Self {
@@ -513,11 +554,15 @@ pub enum Act {
     Ports,
     /// Instructions behind KVM's forced-emulation prefix.
     Forced,
+    /// Protection keys.
+    Pkey,
+    /// Shadow stacks.
+    Shadow,
 }
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Access,
         Self::Modify,
         Self::Stack,
@@ -527,6 +572,8 @@ impl Act {
         Self::Device,
         Self::Ports,
         Self::Forced,
+        Self::Pkey,
+        Self::Shadow,
     ];
 
     /// The act's part of a group's name.
@@ -542,6 +589,8 @@ impl Act {
             Self::Device => "device",
             Self::Ports => "ports",
             Self::Forced => "forced",
+            Self::Pkey => "pkey",
+            Self::Shadow => "shadow",
         }
     }
 
@@ -558,6 +607,8 @@ impl Act {
             Self::Device => "instructions that L0 emulates for a device",
             Self::Ports => "string I/O that L0 emulates",
             Self::Forced => "instructions behind KVM's forced-emulation prefix",
+            Self::Pkey => "protection keys",
+            Self::Shadow => "shadow stacks",
         }
     }
 
@@ -574,6 +625,8 @@ impl Act {
             Self::Device => rows::device::SCENES,
             Self::Ports => rows::ports::SCENES,
             Self::Forced => rows::forced::SCENES,
+            Self::Pkey => rows::pkey::SCENES,
+            Self::Shadow => rows::shadow::SCENES,
         }
     }
 
@@ -582,15 +635,55 @@ impl Act {
         self.scenes().iter().filter(move |scene| scene.fits(environment))
     }
 
-    /// The filters under which scenes are played.
+    /// How many filters the scenes are played under.
     #[must_use]
-    pub const fn filters(profile: Profile) -> &'static [Filter] {
+    pub fn filter_count(self, profile: Profile) -> usize {
+        match profile {
+            Profile::Exhaustive if self.bit().is_some() => plan::EVERY_NAMED,
+            _ => self.row(profile).len() + if self.bit().is_some() { BIT.len() } else { 0 },
+        }
+    }
+
+    /// The filter at `index`, which must be below [`Act::filter_count`].
+    #[must_use]
+    pub fn filter(self, profile: Profile, index: usize) -> Filter {
+        let row = self.row(profile);
+        match (self.bit(), profile) {
+            (Some(_), Profile::Exhaustive) => plan::every_named(index),
+            (Some(bit), _) if index >= row.len() => BIT[index - row.len()](bit.bits()),
+            _ => row[index],
+        }
+    }
+
+    /// The filters of all acts.
+    const fn row(self, profile: Profile) -> &'static [Filter] {
         match profile {
             Profile::Quick => &QUICK,
             Profile::Standard | Profile::Exhaustive => &QUICK_BASIC,
         }
     }
+
+    /// The bit of the error code, beyond the basic ones, that the act is about.
+    const fn bit(self) -> Option<Pfec> {
+        match self {
+            Self::Pkey => Some(Pfec::PK),
+            Self::Shadow => Some(Pfec::SS),
+            _ => None,
+        }
+    }
 }
+
+/// Filters with a bit of an act: wanted set, wanted clear, in both forms, together with P, and MASK without MATCH.
+const BIT: [fn(u32) -> Filter; 8] = [
+    |bit| Filter::new(true, bit, bit),
+    |bit| Filter::new(true, bit, 0),
+    |bit| Filter::new(false, bit, bit),
+    |bit| Filter::new(false, bit, 0),
+    |bit| Filter::new(true, bit | 1, 1),
+    |bit| Filter::new(true, bit | 1, bit | 1),
+    |bit| Filter::new(true, 0, bit),
+    |bit| Filter::new(false, bit | 0x1f, bit | 0x05),
+];
 
 /// Always and never in both forms, not present, present.
 const QUICK: [Filter; 6] = [

@@ -57,6 +57,7 @@ pub struct Capabilities {
     pub controls: Controls,
     primary: Allowed,
     secondary: Allowed,
+    entry: Allowed,
     cr0: Fixed,
     cr4: Fixed,
 }
@@ -129,6 +130,7 @@ impl Capabilities {
             controls,
             primary: processor_based,
             secondary,
+            entry,
             cr0: Fixed::read(IA32_VMX_CR0_FIXED0, IA32_VMX_CR0_FIXED1),
             cr4: Fixed::read(IA32_VMX_CR4_FIXED0, IA32_VMX_CR4_FIXED1),
         })
@@ -139,6 +141,11 @@ impl Capabilities {
     pub fn processor_based(&self, primary: ProcessorBased, secondary: Secondary) -> Option<(u32, u32)> {
         let activate = if secondary.is_empty() { ProcessorBased::empty() } else { ProcessorBased::SECONDARY };
         Some((self.primary.value((primary | activate).bits(), 0)?, self.secondary.value(secondary.bits(), 0)?))
+    }
+
+    /// The VM-entry controls with "load CET state", if the processor allows that.
+    pub fn entry_with_cet(&self) -> Option<u32> {
+        self.entry.value(self.controls.entry | EntryControls::LOAD_CET.bits(), 0)
     }
 
     /// Whether VMX operation allows these values of CR0 and CR4.

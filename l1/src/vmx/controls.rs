@@ -48,6 +48,8 @@ bitflags! {
         const GUEST_IA32E = 1 << 9;
         /// Load IA32_EFER: L2's NXE differs from L1's.
         const LOAD_EFER = 1 << 15;
+        /// Load CET state.
+        const LOAD_CET = 1 << 20;
     }
 }
 

@@ -14,7 +14,8 @@ use super::{Answer, Intercepted, Scene, Unwanted};
 use crate::filter::Filter;
 use crate::outcome::{IDT_VECTORING_VALID, INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF};
 use crate::page::good;
-use crate::paging::{Level, Maxphyaddr, Mode, Privilege, walk};
+use crate::paging::keys::shadow_stack_access;
+use crate::paging::{Access, Entry, Level, Maxphyaddr, Mode, Privilege, walk};
 use crate::pfec::Pfec;
 
 /// What CR2 holds at the start of a scene: no page of the stage is there.
@@ -52,7 +53,14 @@ impl Scene {
         // Implicit accesses do not look at RFLAGS.AC. SDM vol. 3A, section 4.6.1, "Determination of Access Rights".
         let implicit = fault.privilege != self.cpl;
         let mode = Mode { ac: !implicit && self.rflags & RFLAGS_AC != 0, ..environment.mode };
-        walk(entries, fault.access, fault.privilege, mode, maxphyaddr).err()
+        let leaf = entries[entries.len() - 1];
+        let user_address = leaf & Entry::US.bits() != 0;
+        if self.shadow {
+            let read = walk(entries, Access::Read, fault.privilege, mode, maxphyaddr);
+            return shadow_stack_access(read, leaf, user_address, fault.access, fault.privilege).err();
+        }
+        let walked = walk(entries, fault.access, fault.privilege, mode, maxphyaddr);
+        self.keys_in_force().check(walked, leaf, user_address, fault.access, fault.privilege, mode).err()
     }
 
     /// What must be seen under a filter of L1.

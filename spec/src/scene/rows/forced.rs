@@ -303,19 +303,6 @@ pub const SCENES: &[Scene] = &[
     .needs(Feature::ForcedEmulation)
     .only_64_bit(),
     Scene::new(
-        "fxsave",
-        "FXSAVE to a page that cannot be written",
-        User,
-        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x0f, 0xae, 0x07],
-        "fxsave [rdi]",
-    )
-    .registers(&[(Rdi, DATA0)])
-    .pages(&[(Data0, Kind::RO)])
-    .address_open(0xfff)
-    .fault_behind(DATA0, Write, BEHIND)
-    .needs(Feature::ForcedEmulation)
-    .only_64_bit(),
-    Scene::new(
         "mov-ds",
         "a segment loaded from a bad GDT",
         User,

@@ -1,7 +1,7 @@
 //! Accesses to descriptor tables and the TSS, made by instructions that load or look at segments: supervisor-mode
 //! accesses at any CPL.
 //!
-//! With a bad GDT no page fault can be delivered: where L1 does not want it, the one in its delivery has the same error
+//! With a bad GDT or TSS no page fault can be delivered: where L1 does not want it, the one in its delivery has the same error
 //! code, and a triple fault comes.
 
 use crate::paging::Access::{Read, Write};
@@ -241,7 +241,8 @@ pub const SCENES: &[Scene] = &[
     Scene::new("user-far-ret-stack", "a far return from a bad stack", User, &[0xcb], "ret far")
         .rsp(DATA0)
         .pages(&[(Data0, Kind::NP)])
-        .fault(DATA0, Read),
+        .fault(DATA0, Read)
+        .address_open(7),
     Scene::new("user-far-ret-selector", "a far return whose selector is on a bad page", User, &[0xcb], "ret far")
         .rsp(DATA1 - 4)
         .memory(&[(DATA1 - 8, DATA0 << 32)])
@@ -286,6 +287,7 @@ pub const SCENES: &[Scene] = &[
     .memory(&[(DATA0, GATE << 32)])
     .pages(&[(Tss, Kind::NP)])
     .implicit_fault(Tss.linear() + 4, Read)
+    .unwanted(Unwanted::TripleFault)
     .only_64_bit()
     .section(IMPLICIT),
     Scene::new(
@@ -417,5 +419,6 @@ pub const SCENES: &[Scene] = &[
     .registers(&[(Rdx, 0x4d50)])
     .pages(&[(Tss, Kind::NP)])
     .implicit_fault(Tss.linear() + 0x66, Read)
+    .unwanted(Unwanted::TripleFault)
     .section(MAP_BASE),
 ];
