@@ -12,6 +12,7 @@ use spec::hypothesis::Suspects;
 use spec::log::{CRC32, Counts, FAILURES_IN_FULL, REASON_ABOVE};
 use spec::options::Options;
 use spec::outcome::{Observed, Outcome};
+use spec::paging::Maxphyaddr;
 use spec::scene::end::{End, Ends, How};
 use spec::scene::environment::Environment;
 use spec::scene::{Act, Scene};
@@ -202,7 +203,7 @@ impl Machine<'_> {
                 let filter = only.map_or_else(|| act.filter(self.options.profile, index), |case| case.filter);
                 let want = scene.expect(environment, filter, self.cpu.maxphyaddr);
                 let got = stage.play(vmx, scene, filter, &want)?;
-                tried.scene(scene, filter, &want, &got);
+                tried.scene(scene, filter, self.cpu.maxphyaddr, &want, &got);
                 if got.first.how != want.first.how {
                     // It went where its state was not foreseen.
                     stage.set_up(vmx, environment)?;
@@ -310,7 +311,7 @@ impl Tried {
     }
 
     /// One case of a scene.
-    fn scene(&mut self, scene: &'static Scene, filter: Filter, want: &Ends, got: &Ends) {
+    fn scene(&mut self, scene: &'static Scene, filter: Filter, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) {
         self.counts.cases += 1;
         let exit = matches!(got.first, End { how: How::Exit(_), .. });
         self.counts.exits += u64::from(exit);
@@ -319,11 +320,12 @@ impl Tried {
         if want.admits(got) {
             return;
         }
-        if let Some(deviation) = self.known.explaining_scene(scene, want, got) {
+        let case = Case { group: self.group, probe: Probe::Scene(scene), filter };
+        if let Some(deviation) = self.known.explaining_scene(&case, maxphyaddr, want, got) {
             self.known_cases[deviation as usize] += 1;
             return;
         }
-        self.failed(&Case { group: self.group, probe: Probe::Scene(scene), filter }, want, got);
+        self.failed(&case, want, got);
     }
 
     /// A case that is not as the manual says: a known deviation or a failure.

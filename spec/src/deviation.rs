@@ -59,11 +59,13 @@ pub enum Deviation {
     InsBatch,
     /// An emulated write across two pages writes to the first before the second faults.
     CrossWrite,
+    /// PKRU is applied to accesses to any page, and of it to supervisor-mode ones write-disable alone.
+    PkeyAccess,
 }
 
 impl Deviation {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Rf0,
         Self::NxStale,
         Self::ApfFlag,
@@ -72,6 +74,7 @@ impl Deviation {
         Self::RepFlags,
         Self::InsBatch,
         Self::CrossWrite,
+        Self::PkeyAccess,
     ];
 
     /// The word on command lines and in logs.
@@ -86,6 +89,7 @@ impl Deviation {
             Self::RepFlags => "rep-flags",
             Self::InsBatch => "ins-batch",
             Self::CrossWrite => "cross-write",
+            Self::PkeyAccess => "pkey-access",
         }
     }
 
@@ -117,6 +121,9 @@ impl Deviation {
             Self::RepFlags => {
                 "Bochs leaves the flags of the last comparison where a fault suspends REPE CMPS or REPNE SCAS; SDM vol. 2B (REP/REPE/REPZ/REPNE/REPNZ) wants those before the instruction"
             }
+            Self::PkeyAccess => {
+                "Bochs applies PKRU to supervisor-mode addresses, too, and access-disable to user-mode accesses alone; SDM 4.6.2 (Protection Keys) wants it applied to all data accesses to user-mode addresses"
+            }
             Self::CrossWrite => {
                 "KVM's emulator writes the first page's part of a write across two pages before the second page faults (emulator_read_write); SDM vol. 3A 6.5 (Exception Classifications) wants the state before the faulting instruction"
             }
@@ -137,7 +144,8 @@ impl Deviation {
             }
             (Self::PgdUnsynced, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) == (5, 10),
             (Self::ApicPrefetch, Host::Kvm { ept, .. }) => !ept,
-            (Self::RepFlags, Host::Bochs { .. }) | (Self::InsBatch | Self::CrossWrite, Host::Kvm { .. }) => true,
+            (Self::RepFlags | Self::PkeyAccess, Host::Bochs { .. })
+            | (Self::InsBatch | Self::CrossWrite, Host::Kvm { .. }) => true,
             _ => false,
         }
     }
@@ -145,7 +153,7 @@ impl Deviation {
     /// Whether the deviation shows in every run in which it can, so that its absence says that the host was mended.
     #[must_use]
     pub const fn is_certain(self) -> bool {
-        !matches!(self, Self::ApfFlag)
+        !matches!(self, Self::ApfFlag | Self::PkeyAccess)
     }
 
     /// Whether the deviation can show in a group.
@@ -157,6 +165,7 @@ impl Deviation {
             (Self::RepFlags, Group::Scene { act, .. }) => act == Act::Strings,
             (Self::InsBatch, Group::Scene { act, .. }) => act == Act::Ports,
             (Self::CrossWrite, Group::Scene { act, .. }) => act == Act::Forced,
+            (Self::PkeyAccess, Group::Scene { act, .. }) => act == Act::Pkey,
             (Self::PgdUnsynced, Group::Host(wish)) => wish != Wish::Dirty,
             (Self::NxStale, Group::Filter { setting, .. }) => !setting.mode.nxe,
             _ => false,
@@ -199,7 +208,7 @@ impl Deviation {
                 }
             }
             // They show in scenes alone.
-            Self::RepFlags | Self::InsBatch | Self::CrossWrite => false,
+            Self::RepFlags | Self::InsBatch | Self::CrossWrite | Self::PkeyAccess => false,
             Self::PgdUnsynced | Self::ApicPrefetch => {
                 let without_effect = Observed { executed: false, ..Observed::exactly(Outcome::Silent) };
                 self.shows_in(case.group) && *got == without_effect

@@ -195,6 +195,9 @@ pub struct Scene {
     pub ssp: u64,
     /// Whether it is a shadow-stack access that faults.
     pub shadow: bool,
+    /// Whether PKRU counts for any page, and for supervisor-mode accesses write-disable alone, as on a host with
+    /// [`Deviation::PkeyAccess`](crate::deviation::Deviation::PkeyAccess); no row has it.
+    pub keys_by_access: bool,
     /// Whether 64-bit mode alone has the scene.
     pub only_64_bit: bool,
     /// Words that a fault leaves otherwise than at the start: a string instruction's registers.
@@ -213,6 +216,9 @@ pub struct Scene {
 
 /// What stands before the instruction where KVM's emulator is to run it: UD2 and the letters "kvm".
 pub const FORCED_EMULATION_PREFIX: [u8; 5] = *b"\x0f\x0bkvm";
+
+/// The write-disable bits of PKRU.
+const WRITE_DISABLES: u32 = 0xaaaa_aaaa;
 
 /// The instruction's place unless a scene says otherwise.
 pub const RIP: u64 = Place::Code0.linear() + 0x100;
@@ -262,6 +268,7 @@ impl Scene {
             keys: 0,
             ssp: 0,
             shadow: false,
+            keys_by_access: false,
             only_64_bit: false,
             at_fault: &[],
             at_end: &[],
@@ -436,8 +443,10 @@ impl Scene {
     /// The rights of protection keys that are in force.
     #[must_use]
     pub fn keys_in_force(&self) -> Keys {
+        let supervisor = self.fault.is_some_and(|fault| fault.privilege == Privilege::Supervisor);
+        let counts = if self.keys_by_access && supervisor { WRITE_DISABLES } else { u32::MAX };
         Keys {
-            user: (self.needs == Some(Feature::Pku)).then_some(self.keys),
+            user: (self.needs == Some(Feature::Pku)).then_some(self.keys & counts),
             supervisor: (self.needs == Some(Feature::Pks)).then_some(self.keys),
         }
     }

@@ -1,8 +1,11 @@
 //! Known deviations in scenes.
 
 use super::{Deviation, Deviations};
-use crate::scene::Scene;
+use crate::case::{Case, Probe};
+use crate::group::Group;
+use crate::paging::{Access, Maxphyaddr};
 use crate::scene::end::{Ends, Word};
+use crate::scene::{Fault, Feature, Scene};
 
 /// RFLAGS.CF, PF, AF, ZF, SF and OF: what a comparison sets. SDM vol. 1, section 3.4.3.1, "Status Flags".
 const STATUS_FLAGS: u64 = 1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 11;
@@ -17,13 +20,13 @@ impl Deviations {
     /// The member that makes the difference between how a scene must end and how it did, if one does. On a host with
     /// [`Deviation::Rf0`] the others may come together with it.
     #[must_use]
-    pub fn explaining_scene(self, scene: &Scene, want: &Ends, got: &Ends) -> Option<Deviation> {
+    pub fn explaining_scene(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> Option<Deviation> {
         let rf_clear = Ends { first: want.first.with_rf_clear(), ..*want };
         if self.contains(Deviation::Rf0) && rf_clear.admits(got) {
             return Some(Deviation::Rf0);
         }
         self.iter().find(|deviation| {
-            deviation.ends_of(scene, want, got).is_some_and(|ends| {
+            deviation.ends_of(case, maxphyaddr, want, got).is_some_and(|ends| {
                 let rf_clear = Ends { first: ends.first.with_rf_clear(), ..ends };
                 ends.admits(got) || self.contains(Deviation::Rf0) && rf_clear.admits(got)
             })
@@ -34,7 +37,8 @@ impl Deviations {
 impl Deviation {
     /// What is seen on a host with the deviation where `want` must be, if it shows in the scene. Of `got` only what
     /// the deviation leaves open is taken.
-    fn ends_of(self, scene: &Scene, want: &Ends, got: &Ends) -> Option<Ends> {
+    fn ends_of(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> Option<Ends> {
+        let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
         let opcode = *scene.code.last()?;
         let repeats = scene.code.len() > 1 && scene.fault.is_some();
         let first = match self {
@@ -55,6 +59,15 @@ impl Deviation {
                 let written = scene.register_at(Word::Rax as usize) << (8 * (rdi - watch));
                 want.first.with(Word::Memory, want.first.word(Word::Memory) & before | written)
             }
+            Self::PkeyAccess if scene.needs == Some(Feature::Pku) => {
+                // Where the access is allowed, what it reads or writes is not foreseen.
+                let open = scene.open | Word::Rax.bit() | Word::Memory.bit();
+                // A write that the manual allows goes to what is watched.
+                let write = |address| Fault { address, access: Access::Write, privilege: scene.cpl, rip: None };
+                let fault = scene.fault.or(scene.watch.map(write));
+                let on_bochs = Scene { keys_by_access: true, open, fault, ..*scene };
+                return Some(on_bochs.expect(environment, case.filter, maxphyaddr));
+            }
             _ => return None,
         };
         Some(Ends { first, ..*want })
@@ -70,12 +83,12 @@ mod tests {
     use crate::scene::Scene;
     use crate::scene::end::{Ends, Word};
 
-    /// What must be seen in a case, and its scene.
-    fn want(id: &str) -> (&'static Scene, Ends) {
+    /// A case, its scene, and what must be seen.
+    fn want(id: &str) -> (Case, &'static Scene, Ends) {
         let case = Case::from_id(id).unwrap();
         match (case.group, case.probe) {
             (Group::Scene { environment, .. }, Probe::Scene(scene)) => {
-                (scene, scene.expect(environment, case.filter, 40))
+                (case, scene, scene.expect(environment, case.filter, 40))
             }
             _ => panic!("{id} is no scene"),
         }
@@ -86,14 +99,14 @@ mod tests {
     }
 
     fn explains(deviation: Deviation, id: &str, words: &[(Word, u64)]) -> bool {
-        let (scene, want) = want(id);
+        let (case, _, want) = want(id);
         let known = Deviations::NONE.with(deviation);
         let got = with(want, words);
-        let found = known.explaining_scene(scene, &want, &got);
+        let found = known.explaining_scene(&case, 40, &want, &got);
         let rf_clear = with(got, &[(Word::Rflags, got.first.word(Word::Rflags) & !RFLAGS_RF)]);
-        let both = known.with(Deviation::Rf0).explaining_scene(scene, &want, &rf_clear);
+        let both = known.with(Deviation::Rf0).explaining_scene(&case, 40, &want, &rf_clear);
         assert!(both.is_none() || found == both, "{id}: together with rf0");
-        assert_eq!(Deviations::NONE.explaining_scene(scene, &want, &got), None);
+        assert_eq!(Deviations::NONE.explaining_scene(&case, 40, &want, &got), None);
         found == Some(deviation)
     }
 
@@ -112,7 +125,7 @@ mod tests {
     fn ins_batch_explains_registers_of_before() {
         let explains = |id: &str, words: &[(Word, u64)]| explains(Deviation::InsBatch, id, words);
         let id = "ports.long:ins-mid:1,0,0";
-        let (scene, _) = want(id);
+        let (_, scene, _) = want(id);
         let rdi = scene.register_at(Word::Rdi as usize);
         assert!(explains(id, &[(Word::Rcx, 4), (Word::Rdi, rdi)]));
         assert!(!explains(id, &[(Word::Rcx, 3), (Word::Rdi, rdi)]));
@@ -127,5 +140,23 @@ mod tests {
         assert!(explains(id, 0x1111_1104_0506_0708));
         assert!(!explains(id, 0x1111_1104_0506_0709));
         assert!(!explains("forced.long:add-ro:1,0,0", 0x1111_1104_0506_0708));
+    }
+
+    #[test]
+    fn pkey_access_explains_what_keys_by_access_give() {
+        let explains = |id: &str, words: &[(Word, u64)]| explains(Deviation::PkeyAccess, id, words);
+        let id = "pkey.long:ad-read-super:1,0,0";
+        assert!(explains(id, &[(Word::ErrorCode, 0x25)]));
+        assert!(!explains(id, &[(Word::ErrorCode, 0x35)]));
+        assert!(!explains(id, &[(Word::ErrorCode, 0x25), (Word::Rip, 0)]));
+        assert!(!explains("pkey.long:ad-read:1,0,0", &[(Word::ErrorCode, 5)]));
+        let (case, _, want) = want("pkey.long:super-ad-read:1,0,0");
+        let Group::Scene { environment, .. } = case.group else { panic!() };
+        let Probe::Scene(scene) = case.probe else { panic!() };
+        let done = Scene { keys: 0, ..*scene }.expect(environment, case.filter, 40);
+        let known = Deviations::NONE.with(Deviation::PkeyAccess);
+        let explained = |got: &Ends| known.explaining_scene(&case, 40, &want, got) == Some(Deviation::PkeyAccess);
+        assert!(explained(&with(done, &[(Word::Rax, 7)])));
+        assert!(!explained(&with(done, &[(Word::Rcx, 7)])));
     }
 }

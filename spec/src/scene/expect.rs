@@ -60,7 +60,8 @@ impl Scene {
             return shadow_stack_access(read, leaf, user_address, fault.access, fault.privilege).err();
         }
         let walked = walk(entries, fault.access, fault.privilege, mode, maxphyaddr);
-        self.keys_in_force().check(walked, leaf, user_address, fault.access, fault.privilege, mode).err()
+        let counts_pkru = user_address || self.keys_by_access;
+        self.keys_in_force().check(walked, leaf, counts_pkru, fault.access, fault.privilege, mode).err()
     }
 
     /// What must be seen under a filter of L1.

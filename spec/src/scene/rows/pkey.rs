@@ -256,6 +256,34 @@ pub const SCENES: &[Scene] = &[
     .at_end(&[(Rax, 5)])
     .needs(Feature::Pku)
     .section(KEYS),
+    Scene::new(
+        "super-ad-write",
+        "a supervisor's write to a user's page, access-disable",
+        Supervisor,
+        &[0x89, 0x07],
+        "mov [rdi],eax",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .rflags(AC)
+    .pages(&[(Data0, USER1)])
+    .keys(AD1)
+    .fault(DATA0, Write)
+    .needs(Feature::Pku)
+    .section(KEYS),
+    Scene::new(
+        "super-own-write",
+        "a supervisor's write to its own page: PKRU does not count",
+        Supervisor,
+        &[0x89, 0x07],
+        "mov [rdi],eax",
+    )
+    .registers(&[(Rdi, DATA0), (Rax, 7)])
+    .pages(&[(Data0, KEY1)])
+    .keys(AD1 | WD1)
+    .watch(DATA0)
+    .at_end(&[(Memory, 7)])
+    .needs(Feature::Pku)
+    .section(KEYS),
     // Supervisor keys.
     Scene::new(
         "pks-ad-read",
