@@ -107,6 +107,9 @@ impl Cpu {
             Feature::Pks => (ecx >> 31 & 1 == 1, "the CPU lacks PKS (CPUID.(7,0):ECX[31])"),
             Feature::ShadowStack => (ecx >> 7 & 1 == 1, "the CPU lacks shadow stacks (CPUID.(7,0):ECX[7])"),
             Feature::GbytePages => (self.gbyte_pages, "the CPU lacks 1-GByte pages (CPUID.80000001H:EDX[26])"),
+            Feature::InvpcidExiting => (ebx >> 10 & 1 == 1, "the CPU lacks INVPCID (CPUID.(7,0):EBX[10])"),
+            // VMX and L0 have them, or not.
+            Feature::ForcedEmulation | Feature::DescriptorTableExiting => (true, ""),
             Feature::Channel => (channel::present(), "it needs maskmatch's built-in VMM"),
         };
         (!has).then_some(reason)
@@ -153,6 +156,10 @@ impl Cpu {
             Cr4::update(|cr4| *cr4 |= Cr4Flags::VIRTUAL_MACHINE_EXTENSIONS);
             if self.nx {
                 Efer::update(|efer| *efer |= EferFlags::NO_EXECUTE_ENABLE);
+            }
+            // WRPKRU needs it; L1 has no user-mode pages.
+            if self.lacks_feature(Feature::Pku).is_none() {
+                Cr4::update(|cr4| *cr4 |= Cr4Flags::PROTECTION_KEY_USER);
             }
         }
     }

@@ -163,7 +163,10 @@ impl Machine<'_> {
                     return Ok(());
                 }
                 started = tsc();
-                self.play(act, environment, only, &mut tried)?;
+                if let Some(reason) = self.play(act, environment, only, &mut tried)? {
+                    log().skip(number, &group, &reason);
+                    return Ok(());
+                }
             }
             Group::Action(action) => {
                 let (stimulus, own) = match only.map(|case| case.probe) {
@@ -198,14 +201,14 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Plays the scenes of an act, or one of them under one filter.
+    /// Plays the scenes of an act, or one of them under one filter. Where none can be played: why.
     fn play(
         &mut self,
         act: Act,
         environment: &'static Environment,
         only: Option<&Case>,
         tried: &mut Tried,
-    ) -> Result<(), EntryFailed> {
+    ) -> Result<Option<&'static str>, EntryFailed> {
         let vmx = self.walker.vmx();
         let stage = match &mut self.stage {
             Some(stage) => stage,
@@ -214,6 +217,7 @@ impl Machine<'_> {
         let around = Around { vmx, header: &self.walker.guest().header, maxphyaddr: self.cpu.maxphyaddr };
         stage.set_up(vmx, environment)?;
         let scenes = act.scenes_in(environment).count();
+        let mut left_out = None;
         for (at, scene) in act.scenes_in(environment).enumerate() {
             if only.is_some_and(|case| case.probe != Probe::Scene(scene)) {
                 continue;
@@ -221,15 +225,26 @@ impl Machine<'_> {
             if !scene.exists(self.cpu.maxphyaddr) {
                 continue;
             }
-            if let Some(reason) = scene.needs.and_then(|feature| self.cpu.lacks_feature(feature)) {
-                log().note(&format_args!("{}:{} is left out: {reason}", tried.group, scene.name));
+            let lacking = match scene.needs {
+                Some(feature) => self
+                    .cpu
+                    .lacks_feature(feature)
+                    .map_or_else(|| stage.lacks_feature(feature, around), |r| Ok(Some(r)))?,
+                None => None,
+            };
+            if let Some(reason) = lacking {
+                // Each reason is told once: the scenes of an act often need the same.
+                if left_out.replace(reason) != Some(reason) {
+                    log().note(&format_args!("{}:{} is left out: {reason}", tried.group, scene.name));
+                }
                 continue;
             }
             if at % SCENES_PER_HEARTBEAT == 0 {
                 log().progress(&tried.group, at, scenes);
             }
-            let one = only.map(|case| [case.filter]);
-            for &filter in one.as_ref().map_or(act.filters(self.options.profile), |one| one) {
+            let filters = if only.is_some() { 1 } else { act.filter_count(self.options.profile) };
+            for index in 0..filters {
+                let filter = only.map_or_else(|| act.filter(self.options.profile, index), |case| case.filter);
                 let want = scene.expect(environment, filter, self.cpu.maxphyaddr);
                 let got = stage.play(scene, filter, &want, around)?;
                 tried.scene(scene, filter, self.cpu.maxphyaddr, &want, &got);
@@ -239,7 +254,8 @@ impl Machine<'_> {
                 }
             }
         }
-        self.walker.make_current()
+        self.walker.make_current()?;
+        Ok(left_out.filter(|_| tried.counts.cases == 0))
     }
 
     /// Calls `walk` with each filter of a group, with heartbeats between.

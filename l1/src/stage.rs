@@ -4,6 +4,8 @@
 //! It has memory, page tables and a VMCS of its own beside the walker's.
 
 mod enter;
+mod exiting;
+mod features;
 mod interlude;
 mod memory;
 mod state;
@@ -19,7 +21,8 @@ use spec::scene::environment::{ENVIRONMENTS, Environment, Width};
 use spec::scene::event::Source;
 use spec::scene::expect::{CR2_AT_START, DR6_AT_START};
 use spec::scene::place::Place;
-use spec::scene::{Answer, Scene};
+use spec::scene::rows::forced;
+use spec::scene::{Answer, Exiting, Feature, Scene};
 
 use crate::guest::{write_controls, write_host_state};
 use crate::trace;
@@ -39,6 +42,8 @@ pub struct Stage {
     /// For [`Interlude::OtherVmcs`].
     other: Player,
     environment: &'static Environment,
+    /// Whether L0 has the forced-emulation prefix, once that was tried.
+    forces_emulation: Option<bool>,
 }
 
 /// One VMCS of the stage, and what is written in it.
@@ -47,6 +52,9 @@ struct Player {
     /// The environment that is written.
     environment: Option<&'static Environment>,
     filter: Option<(Filter, u32)>,
+    exiting: Exiting,
+    /// The last scene's feature, whose bits of CR4 L2 has.
+    feature: Option<Feature>,
 }
 
 /// What the stage needs of the rest of L1.
@@ -64,7 +72,7 @@ impl Stage {
     /// Makes the stage and its VMCSs.
     pub fn new(vmx: &Vmx) -> Result<Self, EntryFailed> {
         let (other, main) = (Player::new(vmx, 1)?, Player::new(vmx, 0)?);
-        Ok(Self { main, other, environment: &ENVIRONMENTS[0] })
+        Ok(Self { main, other, environment: &ENVIRONMENTS[0], forces_emulation: None })
     }
 
     /// Makes the stage's VMCS current, and writes the state that all scenes of an environment share.
@@ -72,6 +80,33 @@ impl Stage {
         self.environment = environment;
         self.other.environment = None;
         self.main.set_up(vmx, environment)
+    }
+
+    /// What is lacking for a scene that needs a feature, as far as VMX and L0 are concerned. An environment is set up.
+    pub fn lacks_feature(&mut self, feature: Feature, around: Around<'_>) -> Result<Option<&'static str>, EntryFailed> {
+        let vmx = around.vmx;
+        Ok(match feature {
+            Feature::DescriptorTableExiting => (!exiting::is_offered(vmx, Exiting::DescriptorTables))
+                .then_some("VMX lacks descriptor-table exiting (IA32_VMX_PROCBASED_CTLS2[34])"),
+            Feature::InvpcidExiting => (!exiting::is_offered(vmx, Exiting::Invlpg))
+                .then_some("VMX lacks INVPCID for L2 (IA32_VMX_PROCBASED_CTLS2[44])"),
+            Feature::ShadowStack => {
+                vmx.entry_with_cet().is_none().then_some("VMX lacks \"load CET state\" (IA32_VMX_ENTRY_CTLS[52])")
+            }
+            Feature::ForcedEmulation => (!self.forces_emulation(around)?)
+                .then_some("L0 does not emulate behind the forced-emulation prefix (KVM's force_emulation_prefix)"),
+            _ => None,
+        })
+    }
+
+    /// Tries the prefix before an instruction that does nothing: without it, UD2 raises #UD.
+    fn forces_emulation(&mut self, around: Around<'_>) -> Result<bool, EntryFailed> {
+        if let Some(known) = self.forces_emulation {
+            return Ok(known);
+        }
+        let done = End::new(How::Done);
+        let ends = self.play(&forced::NOP, Filter::NEVER, &Ends { first: done, second: None }, around)?;
+        Ok(*self.forces_emulation.insert(ends.first.how == How::Done))
     }
 
     /// Plays a scene under a filter. `want` says what must be seen; what was is read as far as `want` fixes it, and
@@ -89,7 +124,7 @@ impl Stage {
             }
             _ => filter,
         };
-        self.main.begin(scene, around.maxphyaddr);
+        self.main.begin(scene, around);
         self.main.set_filter(first_filter, scene.intercepts);
         self.main.enter()?;
         let first = end(scene, self.environment, &want.first);
@@ -117,23 +152,25 @@ impl Player {
         write_controls(vmx);
         write_host_state();
         enter::write_host_entry();
-        Ok(Self { vmcs, environment: None, filter: None })
+        Ok(Self { vmcs, environment: None, filter: None, exiting: Exiting::Nothing, feature: None })
     }
 
     /// Makes the VMCS current and writes what all scenes of the environment share.
     fn set_up(&mut self, vmx: &Vmx, environment: &'static Environment) -> Result<(), EntryFailed> {
         self.vmcs.make_current().map_err(EntryFailed::Entry)?;
         self.environment = Some(environment);
+        self.feature = None;
         memory::build(environment);
         state::write_environment(vmx, environment);
         Ok(())
     }
 
     /// Puts L2 to the start of a scene.
-    fn begin(&mut self, scene: &Scene, maxphyaddr: Maxphyaddr) {
+    fn begin(&mut self, scene: &Scene, around: Around<'_>) {
         let environment = self.environment();
-        memory::lay_out(scene, environment, maxphyaddr);
+        memory::lay_out(scene, environment, around.maxphyaddr);
         state::write_scene(scene, environment.width);
+        self.set_controls(around.vmx, scene);
         if let Some(event) = scene.event.filter(|event| event.source == Source::Injected) {
             inject(event.info(), event.error_code.unwrap_or_default().into(), event.length);
         }
@@ -152,6 +189,24 @@ impl Player {
     fn enter(&mut self) -> Result<(), EntryFailed> {
         trace::entry();
         enter::enter(&mut self.vmcs).map_err(EntryFailed::Entry)
+    }
+
+    /// Writes what changes of the instructions that L1 intercepts and of CR4.
+    fn set_controls(&mut self, vmx: &Vmx, scene: &Scene) {
+        if self.exiting != scene.exiting {
+            self.exiting = scene.exiting;
+            exiting::write(vmx, scene.exiting);
+        }
+        let old = self.feature;
+        if old != scene.needs {
+            let cr4 = |feature: Option<Feature>| feature.map_or(0, Feature::cr4);
+            state::flip_cr4(cr4(old) ^ cr4(scene.needs));
+            if let Some(old) = old {
+                features::take_back(vmx, old);
+            }
+            self.feature = scene.needs;
+        }
+        features::write(vmx, scene);
     }
 
     /// Writes what changes of the filter and of the exceptions that L1 intercepts beside #PF.
@@ -218,7 +273,7 @@ fn end(scene: &Scene, environment: &Environment, want: &End) -> End {
             *value &= u64::from(u32::MAX);
         }
     }
-    let end = end.without_undefined();
+    let end = end.without_undefined().without_open_address(scene);
     trace::step(&end);
     end
 }

@@ -8,8 +8,8 @@ mod field;
 mod vmcs;
 
 pub use capabilities::{Capabilities, Missing};
-pub use controls::Controls;
 use controls::EntryControls;
+pub use controls::{Controls, ProcessorBased, Secondary};
 pub use field::Field;
 pub use vmcs::{VmFail, Vmcs, read_encoding, try_vmwrite, vmread, vmwrite};
 
@@ -86,6 +86,16 @@ impl Vmx {
     /// The VM-entry controls for an L2 with IA-32e mode on, or off.
     pub fn entry_controls(&self, long: bool) -> u32 {
         self.controls.entry & !if long { 0 } else { EntryControls::GUEST_IA32E.bits() }
+    }
+
+    /// See [`Capabilities::processor_based`].
+    pub fn processor_based(&self, primary: ProcessorBased, secondary: Secondary) -> Option<(u32, u32)> {
+        self.capabilities.processor_based(primary, secondary)
+    }
+
+    /// See [`Capabilities::entry_with_cet`].
+    pub fn entry_with_cet(&self) -> Option<u32> {
+        self.capabilities.entry_with_cet()
     }
 
     /// CR0 and CR4 with the bits that VMX operation wants, for L2.

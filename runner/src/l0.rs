@@ -10,7 +10,7 @@ use crate::cli::{Accel, L0, LabArgs, OnArgs};
 use crate::exit_code::Stop;
 use crate::lab::known;
 use crate::setup::{self, Package};
-use crate::vmm::bochs::Bochs;
+use crate::vmm::bochs::{Bochs, RICHEST_CPU_MODEL};
 use crate::vmm::kvm::host::kernel_release;
 use crate::vmm::kvm::{Kvm, KvmOptions};
 use crate::vmm::qemu::{self, Qemu};
@@ -97,7 +97,7 @@ pub fn find_bochs(cpu: Option<&str>) -> Result<Bochs, Unavailable> {
 }
 
 fn bochs(cpu: Option<&str>) -> Result<Chosen, Unavailable> {
-    let vmm = find_bochs(cpu)?;
+    let vmm = find_bochs(cpu.or(Some(RICHEST_CPU_MODEL)))?;
     let (major, minor) = vmm.version();
     let cpu = cpu.map(|cpu| format!(" --cpu {cpu}")).unwrap_or_default();
     let options = format!(" --l0 {}{cpu}", vmm.id());

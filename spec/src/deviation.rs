@@ -13,10 +13,11 @@ use crate::group::Group;
 use crate::host::Wish;
 use crate::outcome::{Delivery, Exit, INTERRUPTION_INFO_PF, Observed, Outcome, RFLAGS_RF};
 use crate::page::PAGES;
-use crate::paging::{Access, Entry, Maxphyaddr};
-use crate::pfec::Pfec;
-use crate::scene::end::{End, Ends};
+use crate::paging::Entry;
+use crate::scene::Act;
 use crate::setting::BASE;
+
+mod scenes;
 
 /// What a host is made of, as far as known deviations depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,11 +63,19 @@ pub enum Deviation {
     CpuidVmcs01,
     /// Fetches through 32-bit paging have I/D set by IA32_EFER.NXE alone.
     LegacyId,
+    /// A repeated CMPS or SCAS that a fault suspends leaves the flags of its last comparison.
+    RepFlags,
+    /// A repeated INS counts the bytes to the end of the page as elements, so that a batch of it crosses the end.
+    InsBatch,
+    /// An emulated write across two pages writes to the first before the second faults.
+    CrossWrite,
+    /// PKRU is applied to accesses to any page, and of it to supervisor-mode ones write-disable alone.
+    PkeyAccess,
 }
 
 impl Deviation {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Rf0,
         Self::NxStale,
         Self::ApfFlag,
@@ -75,6 +84,10 @@ impl Deviation {
         Self::CpuidVmcs02,
         Self::CpuidVmcs01,
         Self::LegacyId,
+        Self::RepFlags,
+        Self::InsBatch,
+        Self::CrossWrite,
+        Self::PkeyAccess,
     ];
 
     /// The word on command lines and in logs.
@@ -89,6 +102,10 @@ impl Deviation {
             Self::CpuidVmcs02 => "cpuid-vmcs02",
             Self::CpuidVmcs01 => "cpuid-vmcs01",
             Self::LegacyId => "legacy-id",
+            Self::RepFlags => "rep-flags",
+            Self::InsBatch => "ins-batch",
+            Self::CrossWrite => "cross-write",
+            Self::PkeyAccess => "pkey-access",
         }
     }
 
@@ -126,6 +143,18 @@ impl Deviation {
             Self::LegacyId => {
                 "KVM with ept=0 sets I/D for L2's fetches when IA32_EFER.NXE is 1 though CR4.PAE is 0; SDM 4.7 (Page-Fault Exceptions) wants both, or CR4.SMEP"
             }
+            Self::RepFlags => {
+                "Bochs leaves the flags of the last comparison where a fault suspends REPE CMPS or REPNE SCAS; SDM vol. 2B (REP/REPE/REPZ/REPNE/REPNZ) wants those before the instruction"
+            }
+            Self::PkeyAccess => {
+                "Bochs applies PKRU to supervisor-mode addresses, too, and access-disable to user-mode accesses alone; SDM 4.6.2 (Protection Keys) wants it applied to all data accesses to user-mode addresses"
+            }
+            Self::CrossWrite => {
+                "KVM's emulator writes the first page's part of a write across two pages before the second page faults (emulator_read_write); SDM vol. 3A 6.5 (Exception Classifications) wants the state before the faulting instruction"
+            }
+            Self::InsBatch => {
+                "KVM takes the bytes to the end of the page for the number of elements of a repeated INS (pio_in_emulated), so that a fault behind the end leaves RCX and RDI as before the batch; SDM vol. 2B (REP/REPE/REPZ/REPNE/REPNZ) wants those of the next element"
+            }
         }
     }
 
@@ -145,6 +174,8 @@ impl Deviation {
                 ept && smaller_maxphyaddr && (major, minor) < (7, 0)
             }
             (Self::LegacyId, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) >= (6, 1),
+            (Self::RepFlags | Self::PkeyAccess, Host::Bochs { .. })
+            | (Self::InsBatch | Self::CrossWrite, Host::Kvm { .. }) => true,
             _ => false,
         }
     }
@@ -152,7 +183,7 @@ impl Deviation {
     /// Whether the deviation shows in every run in which it can, so that its absence says that the host was mended.
     #[must_use]
     pub const fn is_certain(self) -> bool {
-        !matches!(self, Self::ApfFlag)
+        !matches!(self, Self::ApfFlag | Self::PkeyAccess)
     }
 
     /// Whether the deviation can show in a group.
@@ -161,6 +192,10 @@ impl Deviation {
         match (self, group) {
             (Self::Rf0 | Self::ApfFlag, Group::Filter { .. } | Group::Scene { .. })
             | (Self::ApicPrefetch, Group::Host(Wish::Apic)) => true,
+            (Self::RepFlags, Group::Scene { act, .. }) => act == Act::Strings,
+            (Self::InsBatch, Group::Scene { act, .. }) => act == Act::Ports,
+            (Self::CrossWrite, Group::Scene { act, .. }) => act == Act::Forced,
+            (Self::PkeyAccess, Group::Scene { act, .. }) => act == Act::Pkey,
             (Self::PgdUnsynced, Group::Host(wish)) => wish != Wish::Dirty,
             (Self::NxStale, Group::Filter { setting, .. }) => !setting.mode.nxe,
             // On the running vCPU later versions than 5.10 refuse the change.
@@ -239,6 +274,8 @@ impl Deviation {
                     _ => false,
                 }
             }
+            // They show in scenes alone.
+            Self::RepFlags | Self::InsBatch | Self::CrossWrite | Self::PkeyAccess => false,
             Self::PgdUnsynced | Self::ApicPrefetch => {
                 let without_effect = Observed { executed: false, ..Observed::exactly(Outcome::Silent) };
                 self.shows_in(case.group) && *got == without_effect
@@ -342,28 +379,6 @@ impl Deviations {
     #[must_use]
     pub fn applied_to(self, exit: Exit) -> Exit {
         if self.contains(Deviation::Rf0) { Exit { rflags: exit.rflags & !RFLAGS_RF, ..exit } } else { exit }
-    }
-
-    /// The member that makes the difference between how a scene must end and how it did, if one does.
-    #[must_use]
-    pub fn explaining_scene(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> Option<Deviation> {
-        let rf_clear = |want: Ends| {
-            let ends = Ends { first: want.first.with_rf_clear(), second: want.second.map(End::with_rf_clear) };
-            self.contains(Deviation::Rf0) && ends.admits(got)
-        };
-        if rf_clear(*want) {
-            return Some(Deviation::Rf0);
-        }
-        let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
-        let fetches = scene.fault.is_some_and(|fault| fault.access == Access::Fetch);
-        if self.contains(Deviation::LegacyId) && Deviation::LegacyId.shows_in(case.group) && fetches {
-            let with_id = scene.pfec(environment, maxphyaddr).map(|pfec| pfec | Pfec::ID);
-            let ends = scene.expect_pfec(environment, case.filter, with_id);
-            if ends.admits(got) || rf_clear(ends) {
-                return Some(Deviation::LegacyId);
-            }
-        }
-        None
     }
 
     /// The member that makes the difference between what must be and what was, if one does.

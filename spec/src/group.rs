@@ -80,7 +80,7 @@ impl Group {
         match self {
             Self::Filter { family, .. } => family.len(profile),
             Self::Host(_) => Wish::filters().len(),
-            Self::Scene { act, .. } => act.filters(profile).len(),
+            Self::Scene { act, .. } => act.filter_count(profile),
             Self::Action(_) => Action::filters(profile).len(),
         }
     }
@@ -91,7 +91,7 @@ impl Group {
         match self {
             Self::Filter { family, .. } => family.filter(profile, index),
             Self::Host(_) => Wish::filters()[index],
-            Self::Scene { act, .. } => act.filters(profile)[index],
+            Self::Scene { act, .. } => act.filter(profile, index),
             Self::Action(_) => Action::filters(profile)[index],
         }
     }

@@ -12,6 +12,8 @@ use bitflags::bitflags;
 use crate::pfec::Pfec;
 use format::Format;
 
+pub mod keys;
+
 bitflags! {
     /// Bits of a paging-structure entry that the walk looks at.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ pub enum Profile {
     /// All filters over the five basic bits, and each of the other bits.
     #[default]
     Standard,
-    /// [`Profile::Standard`] and all pairs of a bit in MASK and a bit in MATCH.
+    /// All filters over the basic bits, PK and SS; the other bits as in [`Profile::Standard`], and all pairs of a bit in MASK and a bit in MATCH.
     Exhaustive,
 }
 
@@ -41,7 +41,8 @@ impl Profile {
 pub enum Family {
     /// Always and never, each in both forms: for the fields that are reported of each stimulus.
     Each,
-    /// EB.PF, MASK and MATCH over [`crate::pfec::Pfec::BASIC`]: 2,048 filters.
+    /// EB.PF, MASK and MATCH over [`crate::pfec::Pfec::BASIC`]: 2,048 filters; in [`Profile::Exhaustive`] over PK and
+    /// SS, too: 32,768.
     Basic,
     /// Filters that use the other 27 bits, which no basic fault sets.
     High,
@@ -67,7 +68,8 @@ impl Family {
         match (self, profile) {
             (Self::Each, _) => EACH.len(),
             (Self::Basic, Profile::Quick) => QUICK_BASIC.len(),
-            (Self::Basic, Profile::Standard | Profile::Exhaustive) => 2 * 32 * 32,
+            (Self::Basic, Profile::Standard) => 2 * 32 * 32,
+            (Self::Basic, Profile::Exhaustive) => EVERY_NAMED,
             (Self::High, Profile::Quick) => 2 * QUICK_HIGH_BITS.len() * HIGH_SHAPES,
             (Self::High, Profile::Standard) => STANDARD_HIGH,
             (Self::High, Profile::Exhaustive) => STANDARD_HIGH + 2 * 32 * 32,
@@ -80,9 +82,10 @@ impl Family {
         match (self, profile) {
             (Self::Each, _) => EACH[index],
             (Self::Basic, Profile::Quick) => QUICK_BASIC[index],
-            (Self::Basic, Profile::Standard | Profile::Exhaustive) => {
+            (Self::Basic, Profile::Standard) => {
                 Filter::new(index & 1 == 1, (index >> 1 & 31) as u32, (index >> 6) as u32)
             }
+            (Self::Basic, Profile::Exhaustive) => every_named(index),
             (Self::High, Profile::Quick) => high_bit(QUICK_HIGH_BITS[index / (2 * HIGH_SHAPES)], index),
             (Self::High, Profile::Standard | Profile::Exhaustive) => standard_high(index),
         }
@@ -98,6 +101,14 @@ impl Family {
     pub fn filters(self, profile: Profile) -> impl Iterator<Item = Filter> {
         (0..self.len(profile)).map(move |index| self.filter(profile, index))
     }
+}
+
+/// How many filters there are over bits 6:0: the basic ones, PK and SS.
+pub(crate) const EVERY_NAMED: usize = 2 * 128 * 128;
+
+/// The filter at `index` of those over bits 6:0.
+pub(crate) fn every_named(index: usize) -> Filter {
+    Filter::new(index & 1 == 1, (index >> 1 & 127) as u32, (index >> 8) as u32)
 }
 
 /// Always and never, direct and inverse.
@@ -192,6 +203,13 @@ mod tests {
                 assert!(all.contains(&Filter::new(true, mask, matching)));
             }
         }
+    }
+
+    #[test]
+    fn the_exhaustive_basic_family_is_complete_over_seven_bits() {
+        let all: HashSet<Filter> = Family::Basic.filters(Profile::Exhaustive).collect();
+        assert_eq!(all.len(), 2 * 128 * 128);
+        assert!(all.iter().all(|filter| filter.mask < 128 && filter.matching < 128));
     }
 
     #[test]

@@ -28,10 +28,12 @@ pub mod rows;
 pub mod tested;
 
 use crate::filter::Filter;
+use crate::paging::keys::Keys;
 use crate::paging::{Access, Maxphyaddr, Privilege};
-use crate::plan::{Profile, QUICK_BASIC};
+use crate::pfec::Pfec;
+use crate::plan::{self, Profile, QUICK_BASIC};
 use end::{Word, Words};
-use environment::Environment;
+use environment::{Environment, Width};
 use event::Event;
 use interlude::Interlude;
 use place::{Kind, Place};
@@ -109,6 +111,54 @@ pub enum Feature {
     Channel,
     /// 1-GByte pages: CPUID.80000001H:EDX\[26\].
     GbytePages,
+    /// An L0 that emulates the instruction behind UD2 and the letters "kvm": KVM's parameter
+    /// `force_emulation_prefix`.
+    ForcedEmulation,
+    /// The secondary control "descriptor-table exiting".
+    DescriptorTableExiting,
+    /// INVPCID, and the secondary control that enables it for L2.
+    InvpcidExiting,
+}
+
+impl Feature {
+    /// The bits of CR4 that L2 has with the feature. SDM vol. 3A, section 2.5, "Control Registers".
+    #[must_use]
+    pub const fn cr4(self) -> u64 {
+        match self {
+            // OSXSAVE.
+            Self::Xsave => 1 << 18,
+            // PKE.
+            Self::Pku => 1 << 22,
+            // CET.
+            Self::ShadowStack => 1 << 23,
+            // PKS.
+            Self::Pks => 1 << 24,
+            _ => 0,
+        }
+    }
+}
+
+/// Instructions that L1 intercepts beside those of which each execution exits. SDM vol. 3C, section 24.6.2,
+/// "Processor-Based VM-Execution Controls".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exiting {
+    /// None.
+    Nothing,
+    /// "Descriptor-table exiting": LGDT, LIDT, LLDT, LTR, SGDT, SIDT, SLDT, STR.
+    DescriptorTables,
+    /// "INVLPG exiting", with "enable INVPCID".
+    Invlpg,
+    /// "Unconditional I/O exiting".
+    Io,
+}
+
+/// A VM exit by the instruction itself, before it accesses its operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intercepted {
+    /// The basic exit reason.
+    pub reason: u16,
+    /// The exit qualification, where the manual gives it a meaning.
+    pub qualification: Option<u64>,
 }
 
 /// One scene. Rows are made by [`Scene::new`] and the methods behind it.
@@ -158,6 +208,21 @@ pub struct Scene {
     pub unwanted: Unwanted,
     /// Bit 12 of the interruption information is set: the fault is one of IRET, which unblocked NMIs.
     pub nmi_unblocked: bool,
+    /// Bits of the reported linear address that the manual leaves open: which byte of an access is named.
+    pub address_open: u64,
+    /// What L1 intercepts of instructions.
+    pub exiting: Exiting,
+    /// The VM exit that comes before any access of the instruction.
+    pub intercepted: Option<Intercepted>,
+    /// PKRU, or IA32_PKRS where the scene needs [`Feature::Pks`].
+    pub keys: u32,
+    /// SSP at the start, where the scene needs [`Feature::ShadowStack`].
+    pub ssp: u64,
+    /// Whether it is a shadow-stack access that faults.
+    pub shadow: bool,
+    /// Whether PKRU counts for any page, and for supervisor-mode accesses write-disable alone, as on a host with
+    /// [`Deviation::PkeyAccess`](crate::deviation::Deviation::PkeyAccess); no row has it.
+    pub keys_by_access: bool,
     /// Words that a fault leaves otherwise than at the start: a string instruction's registers.
     pub at_fault: &'static [(Word, u64)],
     /// Words that completion leaves otherwise than at the start.
@@ -171,6 +236,12 @@ pub struct Scene {
     /// Where the manual says so, beside the sections of [`expect`].
     pub section: &'static str,
 }
+
+/// What stands before the instruction where KVM's emulator is to run it: UD2 and the letters "kvm".
+pub const FORCED_EMULATION_PREFIX: [u8; 5] = *b"\x0f\x0bkvm";
+
+/// The write-disable bits of PKRU.
+const WRITE_DISABLES: u32 = 0xaaaa_aaaa;
 
 /// The instruction's place unless a scene says otherwise.
 pub const RIP: u64 = Place::Code0.linear() + 0x100;
@@ -216,6 +287,13 @@ impl Scene {
             fault: None,
             unwanted: Unwanted::PageFault,
             nmi_unblocked: false,
+            address_open: 0,
+            exiting: Exiting::Nothing,
+            intercepted: None,
+            keys: 0,
+            ssp: 0,
+            shadow: false,
+            keys_by_access: false,
             at_fault: &[],
             at_end: &[],
             open: 0,
@@ -344,6 +422,80 @@ impl Scene {
         self
     }
 
+    /// With a fault of the scene's privilege, at which RIP is elsewhere than at the start.
+    #[must_use]
+    pub const fn fault_behind(mut self, address: u64, access: Access, rip: u64) -> Self {
+        self.fault = Some(Fault { address, access, privilege: self.cpl, rip: Some(rip) });
+        self
+    }
+
+    /// With a fault of an implicit supervisor-mode access, at which RIP is elsewhere than at the start.
+    #[must_use]
+    pub const fn implicit_fault_behind(mut self, address: u64, access: Access, rip: u64) -> Self {
+        self.fault = Some(Fault { address, access, privilege: Privilege::Supervisor, rip: Some(rip) });
+        self
+    }
+
+    /// With bits of the reported address left open.
+    #[must_use]
+    pub const fn address_open(mut self, bits: u64) -> Self {
+        self.address_open = bits;
+        self
+    }
+
+    /// With instructions that L1 intercepts.
+    #[must_use]
+    pub const fn exiting(mut self, exiting: Exiting) -> Self {
+        self.exiting = exiting;
+        self
+    }
+
+    /// With a VM exit that comes before any access.
+    #[must_use]
+    pub const fn intercepted(mut self, reason: u16, qualification: Option<u64>) -> Self {
+        self.intercepted = Some(Intercepted { reason, qualification });
+        self
+    }
+
+    /// With rights of protection keys.
+    #[must_use]
+    pub const fn keys(mut self, keys: u32) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    /// With a shadow-stack pointer.
+    #[must_use]
+    pub const fn ssp(mut self, ssp: u64) -> Self {
+        self.ssp = ssp;
+        self
+    }
+
+    /// With a fault of a shadow-stack access of the scene's privilege.
+    #[must_use]
+    pub const fn shadow_fault(mut self, address: u64, access: Access) -> Self {
+        self.shadow = true;
+        self.fault(address, access)
+    }
+
+    /// The rights of protection keys that are in force.
+    #[must_use]
+    pub fn keys_in_force(&self) -> Keys {
+        let supervisor = self.fault.is_some_and(|fault| fault.privilege == Privilege::Supervisor);
+        let counts = if self.keys_by_access && supervisor { WRITE_DISABLES } else { u32::MAX };
+        Keys {
+            user: (self.needs == Some(Feature::Pku)).then_some(self.keys & counts),
+            supervisor: (self.needs == Some(Feature::Pks)).then_some(self.keys),
+        }
+    }
+
+    /// For 64-bit mode alone.
+    #[must_use]
+    pub const fn only_64_bit(mut self) -> Self {
+        self.fits = Fits::Bits64;
+        self
+    }
+
     /// With NMIs unblocked by the IRET that faults.
     #[must_use]
     pub const fn nmi_unblocked(mut self) -> Self {
@@ -437,17 +589,51 @@ pub const fn stack_of(cpl: Privilege) -> u64 {
 /// Scenes that belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Who accesses, by which instruction.
+    /// Reads, writes and fetches: plain, across the end of a page, not canonical.
     Access,
     /// Changes of the filter, and what must not change it.
     Stale,
     /// Each entry of the walk, in each paging mode.
     Page,
+    /// Read-modify-write, locked or not, and whole states saved.
+    Modify,
+    /// Pushes, pops, calls, returns, ENTER, LEAVE.
+    Stack,
+    /// String instructions in mid-iteration.
+    Strings,
+    /// Descriptor tables and TSS: implicit supervisor-mode accesses.
+    Implicit,
+    /// Instructions that L1 intercepts: VM exit before fault.
+    Priority,
+    /// Instructions that L0 emulates for a device.
+    Device,
+    /// String I/O that L0 emulates.
+    Ports,
+    /// Instructions behind KVM's forced-emulation prefix.
+    Forced,
+    /// Protection keys.
+    Pkey,
+    /// Shadow stacks.
+    Shadow,
 }
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Access, Self::Page, Self::Stale];
+    pub const ALL: [Self; 13] = [
+        Self::Access,
+        Self::Modify,
+        Self::Stack,
+        Self::Strings,
+        Self::Implicit,
+        Self::Priority,
+        Self::Page,
+        Self::Stale,
+        Self::Device,
+        Self::Ports,
+        Self::Forced,
+        Self::Pkey,
+        Self::Shadow,
+    ];
 
     /// The act's part of a group's name.
     #[must_use]
@@ -456,6 +642,16 @@ impl Act {
             Self::Access => "access",
             Self::Stale => "stale",
             Self::Page => "page",
+            Self::Modify => "modify",
+            Self::Stack => "stack",
+            Self::Strings => "strings",
+            Self::Implicit => "implicit",
+            Self::Priority => "priority",
+            Self::Device => "device",
+            Self::Ports => "ports",
+            Self::Forced => "forced",
+            Self::Pkey => "pkey",
+            Self::Shadow => "shadow",
         }
     }
 
@@ -463,7 +659,17 @@ impl Act {
     #[must_use]
     pub const fn what(self) -> &'static str {
         match self {
-            Self::Access => "every way in which an instruction accesses memory",
+            Self::Access => "reads, writes and fetches: plain, across the end of a page, not canonical",
+            Self::Modify => "read-modify-write, locked or not, and whole states saved",
+            Self::Stack => "pushes, pops, calls, returns, ENTER, LEAVE",
+            Self::Strings => "string instructions in mid-iteration",
+            Self::Implicit => "descriptor tables and TSS: implicit supervisor-mode accesses",
+            Self::Priority => "instructions that L1 intercepts: VM exit before fault",
+            Self::Device => "instructions that L0 emulates for a device",
+            Self::Ports => "string I/O that L0 emulates",
+            Self::Forced => "instructions behind KVM's forced-emulation prefix",
+            Self::Pkey => "protection keys",
+            Self::Shadow => "shadow stacks",
             Self::Stale => "a filter that changes, and one that must not",
             Self::Page => "every access through every entry of the walk, large pages too",
         }
@@ -476,17 +682,53 @@ impl Act {
             Self::Access => rows::access::SCENES,
             Self::Stale => rows::stale::SCENES,
             Self::Page => rows::page::SCENES,
+            Self::Modify => rows::modify::SCENES,
+            Self::Stack => rows::stack::SCENES,
+            Self::Strings => rows::strings::SCENES,
+            Self::Implicit => rows::implicit::SCENES,
+            Self::Priority => rows::priority::SCENES,
+            Self::Device => rows::device::SCENES,
+            Self::Ports => rows::ports::SCENES,
+            Self::Forced => rows::forced::SCENES,
+            Self::Pkey => rows::pkey::SCENES,
+            Self::Shadow => rows::shadow::SCENES,
         }
     }
 
     /// Its scenes in an environment.
     pub fn scenes_in(self, environment: &Environment) -> impl Iterator<Item = &'static Scene> {
-        self.scenes().iter().filter(move |scene| scene.plays_in(environment))
+        let plays = self.plays_narrow() || environment.width == Width::Bits64;
+        self.scenes().iter().filter(move |scene| plays && scene.plays_in(environment))
     }
 
-    /// The filters under which scenes are played.
+    /// Whether the scenes are for code of any width. The others push eight bytes, have descriptors of IA-32e mode, or
+    /// features that are its alone.
+    const fn plays_narrow(self) -> bool {
+        matches!(self, Self::Access | Self::Modify | Self::Strings | Self::Page)
+    }
+
+    /// How many filters the scenes are played under.
     #[must_use]
-    pub const fn filters(self, profile: Profile) -> &'static [Filter] {
+    pub fn filter_count(self, profile: Profile) -> usize {
+        match profile {
+            Profile::Exhaustive if self.bit().is_some() => plan::EVERY_NAMED,
+            _ => self.row(profile).len() + if self.bit().is_some() { BIT.len() } else { 0 },
+        }
+    }
+
+    /// The filter at `index`, which must be below [`Act::filter_count`].
+    #[must_use]
+    pub fn filter(self, profile: Profile, index: usize) -> Filter {
+        let row = self.row(profile);
+        match (self.bit(), profile) {
+            (Some(_), Profile::Exhaustive) => plan::every_named(index),
+            (Some(bit), _) if index >= row.len() => BIT[index - row.len()](bit.bits()),
+            _ => row[index],
+        }
+    }
+
+    /// The filters of all acts.
+    const fn row(self, profile: Profile) -> &'static [Filter] {
         match (self, profile) {
             // Many scenes that differ in the error code alone.
             (Self::Page, Profile::Quick) => &QUICK_PAGE,
@@ -494,7 +736,28 @@ impl Act {
             (_, Profile::Standard | Profile::Exhaustive) => &QUICK_BASIC,
         }
     }
+
+    /// The bit of the error code, beyond the basic ones, that the act is about.
+    const fn bit(self) -> Option<Pfec> {
+        match self {
+            Self::Pkey => Some(Pfec::PK),
+            Self::Shadow => Some(Pfec::SS),
+            _ => None,
+        }
+    }
 }
+
+/// Filters with a bit of an act: wanted set, wanted clear, in both forms, together with P, and MASK without MATCH.
+const BIT: [fn(u32) -> Filter; 8] = [
+    |bit| Filter::new(true, bit, bit),
+    |bit| Filter::new(true, bit, 0),
+    |bit| Filter::new(false, bit, bit),
+    |bit| Filter::new(false, bit, 0),
+    |bit| Filter::new(true, bit | 1, 1),
+    |bit| Filter::new(true, bit | 1, bit | 1),
+    |bit| Filter::new(true, 0, bit),
+    |bit| Filter::new(false, bit | 0x1f, bit | 0x05),
+];
 
 /// Always and never in both forms, not present, present.
 const QUICK: [Filter; 6] = [

@@ -5,8 +5,9 @@ use spec::channel::DEVICE_PAGE;
 use spec::paging::{Entry, Maxphyaddr};
 use spec::scene::Scene;
 use spec::scene::descriptor::{
-    EVENT_IST, FAULT_IST, FRESH_DATA_SELECTOR, FRESH_SEGMENTS, HANDLER, LDT_LIMIT, LDT_SELECTOR, LOCAL_SEGMENT,
-    SEGMENTS, TSS_LIMIT, TSS_SELECTOR, VMCALL, gate, gate_32, gate_address, system_segment, tss,
+    CALL_GATE_SELECTOR, EVENT_IST, FAULT_IST, FRESH_DATA_SELECTOR, FRESH_SEGMENTS, HANDLER, LDT_LIMIT, LDT_SELECTOR,
+    LOCAL_SEGMENT, SEGMENTS, TSS_LIMIT, TSS_SELECTOR, VMCALL, call_gate, gate, gate_32, gate_address, system_segment,
+    tss,
 };
 use spec::scene::end::Word;
 use spec::scene::environment::{Environment, Width};
@@ -95,6 +96,7 @@ pub fn build(environment: &Environment) {
     gdt(0, &SEGMENTS);
     gdt(TSS_SELECTOR, &system_segment(Place::Tss.linear(), TSS_LIMIT, FREE_TSS));
     gdt(LDT_SELECTOR, &system_segment(Place::Ldt.linear(), LDT_LIMIT, LDT));
+    gdt(CALL_GATE_SELECTOR & !7, &call_gate());
     write(Place::Ldt.linear(), LOCAL_SEGMENT);
     for (offset, value) in tss(long) {
         write(Place::Tss.linear() + offset as u64, value);

@@ -105,6 +105,13 @@ pub fn write_scene(scene: &Scene, width: Width) {
     }
 }
 
+/// Flips bits of L2's CR4.
+pub fn flip_cr4(bits: u64) {
+    let cr4 = vmread(Field::GuestCr4) ^ bits;
+    vmwrite(Field::GuestCr4, cr4);
+    vmwrite(Field::Cr4ReadShadow, cr4);
+}
+
 /// The word of a number as registers and VMCS have it, if it is one of theirs.
 pub fn word(at: usize) -> Option<u64> {
     if at < Word::REGISTERS {

@@ -5,7 +5,7 @@ use core::fmt;
 
 use x86_64::registers::model_specific::Msr;
 
-use super::controls::{Controls, EntryControls, ExitControls, ProcessorBased};
+use super::controls::{Controls, EntryControls, ExitControls, ProcessorBased, Secondary};
 
 const IA32_VMX_BASIC: u32 = 0x480;
 const IA32_VMX_PINBASED_CTLS: u32 = 0x481;
@@ -16,6 +16,7 @@ const IA32_VMX_CR0_FIXED0: u32 = 0x486;
 const IA32_VMX_CR0_FIXED1: u32 = 0x487;
 const IA32_VMX_CR4_FIXED0: u32 = 0x488;
 const IA32_VMX_CR4_FIXED1: u32 = 0x489;
+const IA32_VMX_PROCBASED_CTLS2: u32 = 0x48b;
 /// The TRUE variants follow 12 MSRs behind, if bit 55 of IA32_VMX_BASIC is 1.
 const TO_TRUE: u32 = 0x48d - 0x481;
 /// The memory type of a VMCS that the processor wants: write-back.
@@ -54,6 +55,9 @@ pub struct Capabilities {
     pub revision: u32,
     /// The controls that L1 uses.
     pub controls: Controls,
+    primary: Allowed,
+    secondary: Allowed,
+    entry: Allowed,
     cr0: Fixed,
     cr4: Fixed,
 }
@@ -76,7 +80,7 @@ impl Fixed {
 }
 
 /// A control field: its bits that must be 1 (low half of the MSR) and may be (high half).
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Allowed(u64);
 
 impl Allowed {
@@ -102,6 +106,8 @@ impl Capabilities {
         let processor_based = allowed(IA32_VMX_PROCBASED_CTLS);
         let exit = allowed(IA32_VMX_EXIT_CTLS);
         let entry = allowed(IA32_VMX_ENTRY_CTLS);
+        let has_secondary = processor_based.value(ProcessorBased::SECONDARY.bits(), 0).is_some();
+        let secondary = Allowed(if has_secondary { rdmsr(IA32_VMX_PROCBASED_CTLS2) } else { 0 });
         let exit_wanted = ExitControls::HOST_64_BIT | ExitControls::LOAD_EFER;
         let entry_wanted = EntryControls::GUEST_IA32E | EntryControls::LOAD_EFER;
         // L2 never accesses CR3, so whether that exits makes no difference.
@@ -122,9 +128,24 @@ impl Capabilities {
         Ok(Self {
             revision: basic as u32 & 0x7fff_ffff,
             controls,
+            primary: processor_based,
+            secondary,
+            entry,
             cr0: Fixed::read(IA32_VMX_CR0_FIXED0, IA32_VMX_CR0_FIXED1),
             cr4: Fixed::read(IA32_VMX_CR4_FIXED0, IA32_VMX_CR4_FIXED1),
         })
+    }
+
+    /// The two processor-based control fields with these bits and what must be 1, if the processor allows them. The
+    /// secondary one counts only if the primary one activates it.
+    pub fn processor_based(&self, primary: ProcessorBased, secondary: Secondary) -> Option<(u32, u32)> {
+        let activate = if secondary.is_empty() { ProcessorBased::empty() } else { ProcessorBased::SECONDARY };
+        Some((self.primary.value((primary | activate).bits(), 0)?, self.secondary.value(secondary.bits(), 0)?))
+    }
+
+    /// The VM-entry controls with "load CET state", if the processor allows that.
+    pub fn entry_with_cet(&self) -> Option<u32> {
+        self.entry.value(self.controls.entry | EntryControls::LOAD_CET.bits(), 0)
     }
 
     /// Whether VMX operation allows these values of CR0 and CR4.

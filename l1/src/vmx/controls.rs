@@ -6,11 +6,26 @@
 use bitflags::bitflags;
 
 bitflags! {
-    /// The primary processor-based control that L1 needs to be 0.
+    /// Primary processor-based controls: those that L1 needs to be 0, and those that scenes set.
     #[derive(Clone, Copy, Debug)]
     pub struct ProcessorBased: u32 {
+        /// INVLPG exiting; INVPCID, too.
+        const INVLPG_EXITING = 1 << 9;
         /// Unconditional I/O exiting.
         const UNCONDITIONAL_IO_EXITING = 1 << 24;
+        /// Activate secondary controls.
+        const SECONDARY = 1 << 31;
+    }
+}
+
+bitflags! {
+    /// Secondary processor-based controls that scenes set.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Secondary: u32 {
+        /// Descriptor-table exiting.
+        const DESCRIPTOR_TABLE_EXITING = 1 << 2;
+        /// Enable INVPCID.
+        const ENABLE_INVPCID = 1 << 12;
     }
 }
 
@@ -33,6 +48,8 @@ bitflags! {
         const GUEST_IA32E = 1 << 9;
         /// Load IA32_EFER: L2's NXE differs from L1's.
         const LOAD_EFER = 1 << 15;
+        /// Load CET state.
+        const LOAD_CET = 1 << 20;
     }
 }
 

@@ -19,7 +19,7 @@ pub enum Field {
     PfecMask = 0x4006, PfecMatch = 0x4008, Cr3TargetCount = 0x400a, ExitControls = 0x400c,
     ExitMsrStoreCount = 0x400e, ExitMsrLoadCount = 0x4010, EntryControls = 0x4012,
     EntryMsrLoadCount = 0x4014, EntryInterruptionInfo = 0x4016, EntryExceptionErrorCode = 0x4018,
-    EntryInstructionLength = 0x401a,
+    EntryInstructionLength = 0x401a, SecondaryControls = 0x401e,
     // 32 bits, read-only.
     InstructionError = 0x4400, ExitReason = 0x4402, ExitInterruptionInfo = 0x4404,
     ExitInterruptionErrorCode = 0x4406, IdtVectoringInfo = 0x4408, IdtVectoringErrorCode = 0x440a,
@@ -41,6 +41,7 @@ pub enum Field {
     GuestLdtrBase = 0x6812, GuestTrBase = 0x6814, GuestGdtrBase = 0x6816, GuestIdtrBase = 0x6818,
     GuestDr7 = 0x681a, GuestRsp = 0x681c, GuestRip = 0x681e, GuestRflags = 0x6820,
     GuestPendingDebug = 0x6822, GuestSysenterEsp = 0x6824, GuestSysenterEip = 0x6826,
+    GuestSCet = 0x6828, GuestSsp = 0x682a, GuestInterruptSspTable = 0x682c,
     // Natural width, host state.
     HostCr0 = 0x6c00, HostCr3 = 0x6c02, HostCr4 = 0x6c04, HostFsBase = 0x6c06, HostGsBase = 0x6c08,
     HostTrBase = 0x6c0a, HostGdtrBase = 0x6c0c, HostIdtrBase = 0x6c0e, HostSysenterEsp = 0x6c10,

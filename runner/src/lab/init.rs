@@ -102,7 +102,7 @@ fn work(sender: &Arc<Sender>, run_set: &mut impl RunSet) -> Result<(), String> {
     let kmsg = Arc::new(Kmsg::open().map_err(|error| format!("/dev/kmsg does not open: {error}"))?);
     watch(&kmsg, sender);
     for module in &job.modules {
-        load(module, "").map_err(|error| format!("{module} does not load: {error}"))?;
+        load(module, parameters(module)).map_err(|error| format!("{module} does not load: {error}"))?;
     }
     stage("modules");
     for set in &job.sets {
@@ -183,6 +183,13 @@ fn drain(kmsg: &Kmsg, sender: &Sender) {
         port::power_off(sender);
         stop()
     }
+}
+
+/// What a module other than `kvm_intel` is loaded with: KVM shall emulate what stands behind the forced-emulation
+/// prefix, which is #UD without it.
+fn parameters(path: &str) -> &'static str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    if name.split('.').next() == Some("kvm") { "force_emulation_prefix=1" } else { "" }
 }
 
 fn load(path: &str, parameters: &str) -> io::Result<()> {

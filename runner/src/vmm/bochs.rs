@@ -17,6 +17,8 @@ mod execute;
 pub mod machine;
 pub mod rom;
 
+/// The model for a test of Bochs itself: with VMX, EPT, VPID, protection keys and shadow stacks.
+pub const RICHEST_CPU_MODEL: &str = "tigerlake";
 /// A model with VMX, EPT and VPID, on which Linux' KVM works too.
 pub const DEFAULT_CPU_MODEL: &str = "corei7_skylake_x";
 

@@ -28,8 +28,10 @@ pub const FRESH_SEGMENTS: [u64; 2] = [0x00cf_9200_0000_ffff, 0x00cf_f200_0000_ff
 pub const LOCAL_DATA_SELECTOR: u16 = 7;
 /// The LDT's first entry.
 pub const LOCAL_SEGMENT: u64 = 0x00cf_f300_0000_ffff;
+/// Selector of a call gate from CPL 3 to CPL 0, RPL included; its descriptor has 16 bytes in IA-32e mode.
+pub const CALL_GATE_SELECTOR: u16 = 0x68 | 3;
 /// Limit of GDTR: behind the last descriptor.
-pub const GDT_LIMIT: u16 = 0x67;
+pub const GDT_LIMIT: u16 = 0x77;
 /// Limit of LDTR: one descriptor.
 pub const LDT_LIMIT: u16 = 7;
 /// Limit of TR: the TSS without an I/O permission bitmap.
@@ -83,6 +85,15 @@ pub const fn gate(vector: u8, ist: u64) -> [u64; 2] {
 pub const fn gate_32(vector: u8) -> u64 {
     let [low, _] = gate(vector, 0);
     low & !(0xffff << 16) | 0x28 << 16
+}
+
+/// The call gate: to the handler of vector 0, by way of the code segment of CPL 0. SDM vol. 3A, section 5.8.3.1,
+/// "IA-32e Mode Call Gates".
+#[must_use]
+pub const fn call_gate() -> [u64; 2] {
+    let target = Place::Handlers.linear();
+    let low = target & 0xffff | 0x08 << 16 | 0xec00 << 32 | (target >> 16 & 0xffff) << 48;
+    [low, target >> 32]
 }
 
 /// A descriptor of 16 bytes for a system segment: `kind` is its type, 9 for a TSS that is free, 2 for an LDT.

@@ -12,11 +12,12 @@ use super::environment::Environment;
 use super::event::{Event, Source};
 use super::interlude::Interlude;
 use super::place::{Kind, Place};
-use super::{Answer, Scene, Unwanted};
+use super::{Answer, Intercepted, Scene, Unwanted};
 use crate::filter::{EXCEPTION_BITMAP_PF, Filter};
 use crate::outcome::{IDT_VECTORING_VALID, INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF};
 use crate::page::good;
-use crate::paging::{Level, Maxphyaddr, Mode, Privilege, walk_in};
+use crate::paging::keys::shadow_stack_access;
+use crate::paging::{Access, Entry, Level, Maxphyaddr, Mode, Privilege, walk_in};
 use crate::pfec::Pfec;
 
 /// What CR2 holds at the start of a scene: no page of the stage is there.
@@ -69,7 +70,16 @@ impl Scene {
         // Implicit accesses do not look at RFLAGS.AC. SDM vol. 3A, section 4.6.1, "Determination of Access Rights".
         let implicit = fault.privilege != self.cpl;
         let mode = Mode { ac: !implicit && self.rflags & RFLAGS_AC != 0, ..environment.mode };
-        walk_in(environment.format, &entries[..levels.len()], fault.access, fault.privilege, mode, maxphyaddr).err()
+        let entries = &entries[..levels.len()];
+        let walked = |access| walk_in(environment.format, entries, access, fault.privilege, mode, maxphyaddr);
+        let leaf = entries[entries.len() - 1];
+        let user_address = leaf & Entry::US.bits() != 0;
+        if self.shadow {
+            return shadow_stack_access(walked(Access::Read), leaf, user_address, fault.access, fault.privilege).err();
+        }
+        let counts_pkru = user_address || self.keys_by_access;
+        let keys = self.keys_in_force();
+        keys.check(walked(fault.access), leaf, counts_pkru, fault.access, fault.privilege, mode).err()
     }
 
     /// What must be seen under a filter of L1.
@@ -86,6 +96,9 @@ impl Scene {
 
     /// What must be seen, with the selectors of 64-bit mode.
     fn expect_64(&self, filter: Filter, pfec: Option<Pfec>) -> Ends {
+        if let Some(intercepted) = self.intercepted {
+            return Ends { first: self.exit_by_instruction(intercepted), second: None };
+        }
         match self.answer {
             Answer::Again(interlude) => {
                 let before = self.first_filter(interlude, filter, pfec);
@@ -185,6 +198,9 @@ impl Scene {
     }
 
     fn delivered_event(&self, event: &Event) -> End {
+        if event.source == Source::Raised && self.intercepts >> event.vector & 1 == 1 {
+            return self.exit_by_event(event);
+        }
         let rip = self.rip + if event.is_software() { event.length } else { 0 };
         let end = self.frame(self.unchanged(How::Delivered(event.vector)), rip).with(Word::Cr2, CR2_AT_START);
         let end = match event.error_code {
@@ -194,6 +210,31 @@ impl Scene {
         // What an injected event pushes of RF is left open.
         let raised_fault = event.source == Source::Raised && event.is_fault();
         self.finish(if raised_fault { end } else { end.open(Word::Rflags) }, self.at_end)
+    }
+
+    /// A VM exit by an exception of the instruction that L1 intercepts.
+    fn exit_by_event(&self, event: &Event) -> End {
+        let end = self
+            .frame(self.unchanged(How::Exit(EXIT_EXCEPTION)), self.rip)
+            .with(Word::Info, event.info())
+            .with(Word::IdtInfo, 0)
+            .with(Word::Cr2, CR2_AT_START);
+        self.finish(end.with(Word::ErrorCode, event.error_code.unwrap_or_default().into()), self.at_end)
+    }
+
+    /// A VM exit by the instruction itself: nothing of it was done. RFLAGS.RF is that before the instruction, section
+    /// 27.3.3; the length is there, section 27.2.5, "Information for VM Exits Due to Instruction Execution".
+    fn exit_by_instruction(&self, intercepted: Intercepted) -> End {
+        let end = self
+            .frame(self.unchanged(How::Exit(intercepted.reason)), self.rip)
+            .with(Word::Rflags, self.start_rflags())
+            .with(Word::Cr2, CR2_AT_START)
+            .with(Word::IdtInfo, 0)
+            .with(Word::Length, self.code.len() as u64);
+        match intercepted.qualification {
+            Some(qualification) => end.with(Word::Qualification, qualification),
+            None => end,
+        }
     }
 
     /// What a handler's stack holds of a fault at `rip`.
@@ -211,7 +252,7 @@ impl Scene {
     }
 
     fn fault_address(&self) -> u64 {
-        self.fault.map_or(0, |fault| fault.address)
+        self.fault.map_or(0, |fault| fault.address & !self.address_open)
     }
 
     fn delivered_fault(&self, pfec: Pfec) -> End {
@@ -259,6 +300,17 @@ impl End {
         } else {
             *idt &= !NMI_UNBLOCKED;
             self.words[Word::Info as usize] &= !NMI_UNBLOCKED;
+        }
+        self
+    }
+
+    /// What was read, without the bits of the faulting address that a scene leaves open.
+    #[must_use]
+    pub fn without_open_address(mut self, scene: &Scene) -> Self {
+        match self.how {
+            How::Exit(EXIT_EXCEPTION) => self.words[Word::Qualification as usize] &= !scene.address_open,
+            How::Delivered(VECTOR_PF) => self.words[Word::Cr2 as usize] &= !scene.address_open,
+            How::Exit(_) | How::Delivered(_) | How::Done => {}
         }
         self
     }

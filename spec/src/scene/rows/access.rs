@@ -1,37 +1,311 @@
-//! Who accesses: instructions by the way in which they reach memory.
+//! Who accesses: instructions by the way in which they reach memory, each with an access that faults.
+//! Plain ones, those across the end of a page, and addresses that cannot fault as pages.
 
-use crate::paging::Access::{Read, Write};
+use crate::paging::Access::{Fetch, Read, Write};
 use crate::paging::Privilege::{Supervisor, User};
-use crate::scene::Scene;
-use crate::scene::end::Word::{Memory, Rax, Rcx, Rdi, Rsi};
+use crate::scene::end::Word::{Memory, Rax, Rbp, Rdi, Rsp};
+use crate::scene::event::Event;
+use crate::scene::event::EventType::HardwareException;
+use crate::scene::event::Source::Raised;
 use crate::scene::place::Kind;
-use crate::scene::place::Place::{Data0, Data1};
+use crate::scene::place::Place::{Code0, Code1, Data0, Data1};
+use crate::scene::{Answer, Scene};
 
 const DATA0: u64 = Data0.linear();
 const DATA1: u64 = Data1.linear();
+const CODE1: u64 = Code1.linear();
+/// The last eight bytes before the second data page.
+const END0: u64 = DATA1 - 8;
+const VALUE: u64 = 0x0102_0304_0506_0708;
+/// Not canonical with 4-level nor with 5-level paging, and how its halves look.
+const NON_CANONICAL: u64 = 0x8000_0000_0000_0000;
+/// The last bytes of the lower canonical half with 4-level paging.
+const CANONICAL_END: u64 = 0x0000_7fff_ffff_fffe;
+const GP: u8 = 13;
+const SS: u8 = 12;
+/// General protection, error code 0.
+const RAISES_GP: Event = Event::new(Raised, HardwareException, GP).error_code(0);
+/// Stack fault, error code 0.
+const RAISES_SS: Event = Event::new(Raised, HardwareException, SS).error_code(0);
+const CROSSING: &str =
+    "vol. 3A, 6.15 (Exception and Interrupt Reference), Interrupt 14: CR2 has the linear address that generated it";
+const CANONICAL: &str = "vol. 1, 3.3.7.1 (Canonical Addressing)";
 
 /// The rows.
 pub const SCENES: &[Scene] = &[
+    // Plain reads, writes and fetches.
     Scene::new("user-mov-read", "a read", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0), (Rax, 0)])
         .memory(&[(DATA0, 0x1234)])
         .at_end(&[(Rax, 0x1234)]),
+    Scene::new("user-mov-read-np", "a read", User, &[0x8b, 0x07], "mov eax,[rdi]")
+        .registers(&[(Rdi, DATA0 + 8)])
+        .pages(&[(Data0, Kind::NP)])
+        .fault(DATA0 + 8, Read),
+    Scene::new("user-mov-read-super", "a read of a supervisor's page", User, &[0x8b, 0x07], "mov eax,[rdi]")
+        .registers(&[(Rdi, DATA0)])
+        .pages(&[(Data0, Kind::SUPER)])
+        .fault(DATA0, Read),
     Scene::new("user-mov-write-np", "a write", User, &[0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .watch(DATA0)
         .fault(DATA0, Write),
+    Scene::new("user-mov-write-ro", "a write", User, &[0x89, 0x07], "mov [rdi],eax")
+        .registers(&[(Rdi, DATA0 + 4)])
+        .pages(&[(Data0, Kind::RO)])
+        .memory(&[(DATA0, VALUE)])
+        .watch(DATA0)
+        .fault(DATA0 + 4, Write),
+    Scene::new("user-mov-write-rsvd", "a write", User, &[0x89, 0x07], "mov [rdi],eax")
+        .registers(&[(Rdi, DATA0)])
+        .pages(&[(Data0, Kind::RSVD)])
+        .fault(DATA0, Write),
+    Scene::new("user-mov-retry", "a write that L1 lets be tried again", User, &[0x89, 0x07], "mov [rdi],eax")
+        .registers(&[(Rdi, DATA0), (Rax, 0x77)])
+        .pages(&[(Data0, Kind::NP)])
+        .watch(DATA0)
+        .fault(DATA0, Write)
+        .answer(Answer::Retry)
+        .at_end(&[(Memory, 0x77)]),
+    Scene::new("super-mov-read-np", "a read", Supervisor, &[0x8b, 0x07], "mov eax,[rdi]")
+        .registers(&[(Rdi, DATA0)])
+        .pages(&[(Data0, Kind::NP)])
+        .fault(DATA0, Read),
+    Scene::new("super-mov-write-ro", "a write", Supervisor, &[0x89, 0x07], "mov [rdi],eax")
+        .registers(&[(Rdi, DATA0)])
+        .pages(&[(Data0, Kind::RO)])
+        .watch(DATA0)
+        .fault(DATA0, Write),
+    Scene::new("user-fetch-np", "the first byte of an instruction", User, &[0x90], "nop")
+        .rip(CODE1)
+        .pages(&[(Code1, Kind::NP)])
+        .fault(CODE1, Fetch),
+    Scene::new("user-fetch-nx", "the first byte of an instruction", User, &[0x90], "nop")
+        .rip(CODE1 + 2)
+        .pages(&[(Code1, Kind::NX)])
+        .fault(CODE1 + 2, Fetch),
+    Scene::new("super-fetch-nx", "the first byte of an instruction", Supervisor, &[0x90], "nop")
+        .rip(CODE1)
+        .pages(&[(Code1, Kind::NX)])
+        .fault(CODE1, Fetch),
+    Scene::new("user-fetch-next", "the instruction behind, on the next page", User, &[0x90], "nop")
+        .rip(CODE1 - 1)
+        .pages(&[(Code1, Kind::NP)])
+        .fault_behind(CODE1, Fetch, CODE1),
+    Scene::new("user-fetch-jump", "the target of a jump", User, &[0xff, 0xe0], "jmp rax")
+        .registers(&[(Rax, CODE1 + 5)])
+        .pages(&[(Code1, Kind::NX)])
+        .fault_behind(CODE1 + 5, Fetch, CODE1 + 5)
+        .only_64_bit(),
     Scene::new(
-        "super-movs-read-mid",
-        "a string instruction, source faults in its third round",
-        Supervisor,
-        &[0xf3, 0xa5],
-        "rep movsd [rdi],[rsi]",
+        "user-fetch-call",
+        "the target of a call, whose return address is pushed already",
+        User,
+        &[0xff, 0xd0],
+        "call rax",
     )
-    .registers(&[(Rcx, 8), (Rsi, DATA1 - 8), (Rdi, DATA0)])
-    .memory(&[(DATA1 - 8, 0x0102_0304_0506_0708)])
+    .registers(&[(Rax, CODE1)])
+    .rsp(DATA1)
+    .pages(&[(Code1, Kind::NP)])
+    .watch(END0)
+    .only_64_bit()
+    .fault_behind(CODE1, Fetch, CODE1)
+    .at_fault(&[(Rsp, END0), (Memory, Code0.linear() + 0x102)]),
+    Scene::new("user-fetch-ret", "the target of a return, whose address is popped already", User, &[0xc3], "ret")
+        .rsp(END0)
+        .memory(&[(END0, CODE1)])
+        .pages(&[(Code1, Kind::NX)])
+        .only_64_bit()
+        .fault_behind(CODE1, Fetch, CODE1)
+        .at_fault(&[(Rsp, DATA1)]),
+    // Across the end of a page.
+    Scene::new(
+        "user-fetch-cross-np",
+        "an instruction whose second byte is on the next page",
+        User,
+        &[0x8b, 0x07],
+        "mov eax,[rdi]",
+    )
+    .rip(CODE1 - 1)
+    .pages(&[(Code1, Kind::NP)])
+    .fault(CODE1, Fetch)
+    .section(CROSSING),
+    Scene::new(
+        "user-fetch-cross-nx",
+        "an instruction whose last byte is on the next page",
+        User,
+        &[0xb8, 0x78, 0x56, 0x34, 0x12],
+        "mov eax,12345678h",
+    )
+    .rip(CODE1 - 4)
+    .pages(&[(Code1, Kind::NX)])
+    .fault(CODE1, Fetch)
+    .section(CROSSING),
+    Scene::new("user-fetch-cross-both", "an instruction on two pages, both bad", User, &[0x8b, 0x07], "mov eax,[rdi]")
+        .rip(CODE1 - 1)
+        .pages(&[(Code0, Kind::NX), (Code1, Kind::NP)])
+        .fault(CODE1 - 1, Fetch)
+        .section(CROSSING),
+    Scene::new(
+        "user-fetch-before-data",
+        "an instruction on two pages whose operand is bad, too",
+        User,
+        &[0x8b, 0x07],
+        "mov eax,[rdi]",
+    )
+    .rip(CODE1 - 1)
+    .registers(&[(Rdi, DATA0)])
+    .pages(&[(Code1, Kind::NX), (Data0, Kind::NP)])
+    .fault(CODE1, Fetch)
+    .section(CROSSING),
+    Scene::new("user-read-cross-first", "a read across two pages, the first bad", User, &[0x8b, 0x07], "mov eax,[rdi]")
+        .registers(&[(Rdi, DATA1 - 2)])
+        .pages(&[(Data0, Kind::NP)])
+        .fault(DATA1 - 2, Read)
+        .section(CROSSING),
+    Scene::new(
+        "user-read-cross-second",
+        "a read across two pages, the second bad",
+        User,
+        &[0x8b, 0x07],
+        "mov eax,[rdi]",
+    )
+    .registers(&[(Rdi, DATA1 - 2)])
     .pages(&[(Data1, Kind::NP)])
-    .watch(DATA0)
     .fault(DATA1, Read)
-    .at_fault(&[(Rcx, 6), (Rsi, DATA1), (Rdi, DATA0 + 8), (Memory, 0x0102_0304_0506_0708)]),
+    .section(CROSSING),
+    Scene::new("user-read-cross-both", "a read across two pages, both bad", User, &[0x8b, 0x07], "mov eax,[rdi]")
+        .registers(&[(Rdi, DATA1 - 1)])
+        .pages(&[(Data0, Kind::SUPER), (Data1, Kind::NP)])
+        .fault(DATA1 - 1, Read)
+        .section(CROSSING),
+    Scene::new(
+        "user-write-cross-first",
+        "a write across two pages, the first bad",
+        User,
+        &[0x89, 0x07],
+        "mov [rdi],eax",
+    )
+    .registers(&[(Rdi, DATA1 - 2)])
+    .pages(&[(Data0, Kind::RO)])
+    .watch(DATA1)
+    .fault(DATA1 - 2, Write)
+    .section(CROSSING),
+    Scene::new(
+        "user-write-cross-second",
+        "a write across two pages, the second bad: nothing is written",
+        User,
+        &[0x89, 0x07],
+        "mov [rdi],eax",
+    )
+    .registers(&[(Rdi, DATA1 - 3)])
+    .pages(&[(Data1, Kind::RO)])
+    .memory(&[(END0, VALUE)])
+    .watch(END0)
+    .fault(DATA1, Write)
+    .section(CROSSING),
+    Scene::new("user-write-cross-both", "a write across two pages, both bad", User, &[0x89, 0x07], "mov [rdi],eax")
+        .registers(&[(Rdi, DATA1 - 2)])
+        .pages(&[(Data0, Kind::RO), (Data1, Kind::NP)])
+        .fault(DATA1 - 2, Write)
+        .section(CROSSING),
+    Scene::new(
+        "user-write-cross-16",
+        "a write of 16 bytes across two pages",
+        User,
+        &[0x0f, 0x11, 0x07],
+        "movups [rdi],xmm0",
+    )
+    .registers(&[(Rdi, DATA1 - 9)])
+    .pages(&[(Data1, Kind::NP)])
+    .memory(&[(END0, VALUE)])
+    .watch(END0)
+    .fault(DATA1, Write)
+    .section(CROSSING),
+    Scene::new("user-add-cross-second", "read and written across two pages", User, &[0x01, 0x07], "add [rdi],eax")
+        .registers(&[(Rdi, DATA1 - 2)])
+        .pages(&[(Data1, Kind::RO)])
+        .memory(&[(END0, VALUE)])
+        .watch(END0)
+        .fault(DATA1, Write)
+        .section(CROSSING),
+    Scene::new(
+        "super-read-cross-second",
+        "a read across two pages, the second bad",
+        Supervisor,
+        &[0x8b, 0x07],
+        "mov eax,[rdi]",
+    )
+    .registers(&[(Rdi, DATA1 - 2)])
+    .pages(&[(Data1, Kind::RSVD)])
+    .fault(DATA1, Read)
+    .section(CROSSING),
+    // Addresses that are no page fault.
+    Scene::new(
+        "user-mov-non-canonical",
+        "a read of an address that is not canonical",
+        User,
+        &[0x8b, 0x07],
+        "mov eax,[rdi]",
+    )
+    .registers(&[(Rdi, NON_CANONICAL)])
+    .event(RAISES_GP)
+    .only_64_bit()
+    .section(CANONICAL),
+    Scene::new("user-mov-non-canonical-exit", "the same, and L1 intercepts #GP", User, &[0x8b, 0x07], "mov eax,[rdi]")
+        .registers(&[(Rdi, NON_CANONICAL)])
+        .event(RAISES_GP)
+        .intercepts(1 << GP)
+        .only_64_bit()
+        .section(CANONICAL),
+    Scene::new(
+        "super-mov-non-canonical-write",
+        "a write to an address that is not canonical",
+        Supervisor,
+        &[0x89, 0x07],
+        "mov [rdi],eax",
+    )
+    .registers(&[(Rdi, NON_CANONICAL)])
+    .event(RAISES_GP)
+    .only_64_bit()
+    .section(CANONICAL),
+    Scene::new(
+        "user-stack-non-canonical",
+        "the same by RBP: a stack fault",
+        User,
+        &[0x8b, 0x45, 0x00],
+        "mov eax,[rbp]",
+    )
+    .registers(&[(Rbp, NON_CANONICAL)])
+    .event(RAISES_SS)
+    .only_64_bit()
+    .section(CANONICAL),
+    Scene::new(
+        "user-stack-non-canonical-exit",
+        "the same, and L1 intercepts #SS",
+        User,
+        &[0x8b, 0x45, 0x00],
+        "mov eax,[rbp]",
+    )
+    .registers(&[(Rbp, NON_CANONICAL)])
+    .event(RAISES_SS)
+    .intercepts(1 << SS)
+    .only_64_bit()
+    .section(CANONICAL),
+    Scene::new("user-push-non-canonical", "a push where RSP is not canonical", User, &[0x50], "push rax")
+        .rsp(NON_CANONICAL)
+        .event(RAISES_SS)
+        .only_64_bit()
+        .section(CANONICAL),
+    Scene::new("user-jump-non-canonical", "a jump to where no RIP can be", User, &[0xff, 0xe0], "jmp rax")
+        .registers(&[(Rax, NON_CANONICAL)])
+        .event(RAISES_GP)
+        .only_64_bit()
+        .section(CANONICAL),
+    Scene::new("user-mov-canonical-end", "a read beyond the last canonical byte", User, &[0x8b, 0x07], "mov eax,[rdi]")
+        .registers(&[(Rdi, CANONICAL_END)])
+        .event(RAISES_GP)
+        .only_64_bit()
+        .section(CANONICAL),
 ];

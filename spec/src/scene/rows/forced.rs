@@ -1,0 +1,341 @@
+//! Instructions behind KVM's forced-emulation prefix, UD2 and the letters "kvm": its emulator runs them, and RIP is
+//! behind the prefix then. Only L0s that say so have them; everything reported is as hardware would give it.
+
+use crate::paging::Access::{Read, Write};
+use crate::paging::Privilege::{Supervisor, User};
+use crate::scene::descriptor::FRESH_USER_DATA_SELECTOR;
+use crate::scene::end::Word::{Memory, Rax, Rbp, Rdi, Rsi};
+use crate::scene::place::Kind;
+use crate::scene::place::Place::{Data0, Data1, Gdt};
+use crate::scene::{Answer, FORCED_EMULATION_PREFIX, Feature, RIP, Scene, Unwanted};
+
+const DATA0: u64 = Data0.linear();
+const DATA1: u64 = Data1.linear();
+const GDT: u64 = Gdt.linear();
+/// The last eight bytes before the second data page.
+const END0: u64 = DATA1 - 8;
+const VALUE: u64 = 0x0102_0304_0506_0708;
+const USER_CODE: u64 = 0x1b;
+const USER_DATA: u64 = 0x23;
+/// Which byte of a descriptor the processor reads first, or writes, is open.
+const DESCRIPTOR: u64 = 7;
+/// Behind the prefix.
+const BEHIND: u64 = RIP + FORCED_EMULATION_PREFIX.len() as u64;
+
+/// The one that tells whether L0 has the prefix.
+pub const NOP: Scene = Scene::new("nop", "no access", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x90], "nop")
+    .needs(Feature::ForcedEmulation)
+    .only_64_bit();
+
+/// The rows.
+pub const SCENES: &[Scene] = &[
+    NOP,
+    Scene::new("read", "a read", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8b, 0x07], "mov eax,[rdi]")
+        .registers(&[(Rdi, DATA0), (Rax, 0)])
+        .memory(&[(DATA0, 0x1234)])
+        .at_end(&[(Rax, 0x1234)])
+        .needs(Feature::ForcedEmulation)
+        .only_64_bit(),
+    Scene::new("read-np", "a read", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8b, 0x07], "mov eax,[rdi]")
+        .registers(&[(Rdi, DATA0)])
+        .pages(&[(Data0, Kind::NP)])
+        .fault_behind(DATA0, Read, BEHIND)
+        .needs(Feature::ForcedEmulation)
+        .only_64_bit(),
+    Scene::new(
+        "read-super",
+        "a read of a supervisor's page",
+        User,
+        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8b, 0x07],
+        "mov eax,[rdi]",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .pages(&[(Data0, Kind::SUPER)])
+    .fault_behind(DATA0, Read, BEHIND)
+    .needs(Feature::ForcedEmulation)
+    .only_64_bit(),
+    Scene::new("write-ro", "a write", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07], "mov [rdi],eax")
+        .registers(&[(Rdi, DATA0)])
+        .pages(&[(Data0, Kind::RO)])
+        .watch(DATA0)
+        .fault_behind(DATA0, Write, BEHIND)
+        .needs(Feature::ForcedEmulation)
+        .only_64_bit(),
+    Scene::new("write-rsvd", "a write", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07], "mov [rdi],eax")
+        .registers(&[(Rdi, DATA0)])
+        .pages(&[(Data0, Kind::RSVD)])
+        .fault_behind(DATA0, Write, BEHIND)
+        .needs(Feature::ForcedEmulation)
+        .only_64_bit(),
+    Scene::new("super-write-ro", "a write", Supervisor, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07], "mov [rdi],eax")
+        .registers(&[(Rdi, DATA0)])
+        .pages(&[(Data0, Kind::RO)])
+        .fault_behind(DATA0, Write, BEHIND)
+        .needs(Feature::ForcedEmulation)
+        .only_64_bit(),
+    Scene::new(
+        "write-retry",
+        "a write that L1 lets be tried again",
+        User,
+        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07],
+        "mov [rdi],eax",
+    )
+    .registers(&[(Rdi, DATA0), (Rax, 0x77)])
+    .pages(&[(Data0, Kind::NP)])
+    .watch(DATA0)
+    .answer(Answer::Retry)
+    .at_end(&[(Memory, 0x77)])
+    .fault_behind(DATA0, Write, BEHIND)
+    .needs(Feature::ForcedEmulation)
+    .only_64_bit(),
+    Scene::new(
+        "read-cross",
+        "a read across two pages, the second bad",
+        User,
+        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8b, 0x07],
+        "mov eax,[rdi]",
+    )
+    .registers(&[(Rdi, DATA1 - 2)])
+    .pages(&[(Data1, Kind::NP)])
+    .fault_behind(DATA1, Read, BEHIND)
+    .needs(Feature::ForcedEmulation)
+    .only_64_bit(),
+    Scene::new(
+        "read-cross-both",
+        "a read across two pages, both bad",
+        User,
+        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8b, 0x07],
+        "mov eax,[rdi]",
+    )
+    .registers(&[(Rdi, DATA1 - 2)])
+    .pages(&[(Data0, Kind::SUPER), (Data1, Kind::NP)])
+    .fault_behind(DATA1 - 2, Read, BEHIND)
+    .needs(Feature::ForcedEmulation)
+    .only_64_bit(),
+    Scene::new(
+        "write-cross",
+        "a write across two pages, the second bad: nothing is written",
+        User,
+        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07],
+        "mov [rdi],eax",
+    )
+    .registers(&[(Rdi, DATA1 - 3)])
+    .pages(&[(Data1, Kind::RO)])
+    .memory(&[(END0, VALUE)])
+    .watch(END0)
+    .fault_behind(DATA1, Write, BEHIND)
+    .needs(Feature::ForcedEmulation)
+    .only_64_bit(),
+    Scene::new(
+        "add-ro",
+        "a destination that is read and written",
+        User,
+        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x01, 0x07],
+        "add [rdi],eax",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .pages(&[(Data0, Kind::RO)])
+    .memory(&[(DATA0, VALUE)])
+    .watch(DATA0)
+    .fault_behind(DATA0, Write, BEHIND)
+    .needs(Feature::ForcedEmulation)
+    .only_64_bit(),
+    Scene::new(
+        "lock-add-ro",
+        "a locked destination",
+        User,
+        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xf0, 0x01, 0x07],
+        "lock add [rdi],eax",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .pages(&[(Data0, Kind::RO)])
+    .memory(&[(DATA0, VALUE)])
+    .watch(DATA0)
+    .fault_behind(DATA0, Write, BEHIND)
+    .needs(Feature::ForcedEmulation)
+    .only_64_bit(),
+    Scene::new(
+        "cmpxchg-ro-differs",
+        "a compare and exchange that would not exchange: a write all the same",
+        User,
+        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xf0, 0x0f, 0xb1, 0x0f],
+        "lock cmpxchg [rdi],ecx",
+    )
+    .registers(&[(Rdi, DATA0), (Rax, 9)])
+    .pages(&[(Data0, Kind::RO)])
+    .memory(&[(DATA0, 8)])
+    .watch(DATA0)
+    .fault_behind(DATA0, Write, BEHIND)
+    .needs(Feature::ForcedEmulation)
+    .only_64_bit(),
+    Scene::new("xchg-ro", "an exchange", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x87, 0x07], "xchg [rdi],eax")
+        .registers(&[(Rdi, DATA0)])
+        .pages(&[(Data0, Kind::RO)])
+        .memory(&[(DATA0, VALUE)])
+        .watch(DATA0)
+        .fault_behind(DATA0, Write, BEHIND)
+        .needs(Feature::ForcedEmulation)
+        .only_64_bit(),
+    Scene::new(
+        "cmp-np",
+        "a destination that is only compared",
+        User,
+        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x39, 0x07],
+        "cmp [rdi],eax",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .pages(&[(Data0, Kind::NP)])
+    .fault_behind(DATA0, Read, BEHIND)
+    .needs(Feature::ForcedEmulation)
+    .only_64_bit(),
+    Scene::new("push-ro", "a push", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x50], "push rax")
+        .rsp(DATA1)
+        .pages(&[(Data0, Kind::RO)])
+        .watch(END0)
+        .fault_behind(END0, Write, BEHIND)
+        .needs(Feature::ForcedEmulation)
+        .only_64_bit(),
+    Scene::new(
+        "push-mem",
+        "a push of memory that is bad",
+        User,
+        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xff, 0x37],
+        "push qword ptr [rdi]",
+    )
+    .registers(&[(Rdi, DATA1)])
+    .rsp(DATA1)
+    .pages(&[(Data1, Kind::NP)])
+    .watch(END0)
+    .fault_behind(DATA1, Read, BEHIND)
+    .needs(Feature::ForcedEmulation)
+    .only_64_bit(),
+    Scene::new("pop-np", "a pop", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x58], "pop rax")
+        .rsp(DATA0)
+        .pages(&[(Data0, Kind::NP)])
+        .fault_behind(DATA0, Read, BEHIND)
+        .needs(Feature::ForcedEmulation)
+        .only_64_bit(),
+    Scene::new(
+        "pop-mem",
+        "a pop to memory that is bad: RSP is as before",
+        User,
+        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8f, 0x07],
+        "pop qword ptr [rdi]",
+    )
+    .registers(&[(Rdi, DATA1)])
+    .rsp(END0)
+    .pages(&[(Data1, Kind::RO)])
+    .fault_behind(DATA1, Write, BEHIND)
+    .needs(Feature::ForcedEmulation)
+    .only_64_bit(),
+    Scene::new("call", "a near call whose push is bad", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xff, 0xd0], "call rax")
+        .registers(&[(Rax, DATA1)])
+        .rsp(DATA1)
+        .pages(&[(Data0, Kind::RO)])
+        .fault_behind(END0, Write, BEHIND)
+        .needs(Feature::ForcedEmulation)
+        .only_64_bit(),
+    Scene::new("ret", "a near return", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xc3], "ret")
+        .rsp(DATA0)
+        .pages(&[(Data0, Kind::NP)])
+        .fault_behind(DATA0, Read, BEHIND)
+        .needs(Feature::ForcedEmulation)
+        .only_64_bit(),
+    Scene::new(
+        "enter",
+        "ENTER whose push is bad",
+        User,
+        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xc8, 0x00, 0x00, 0x00],
+        "enter 0,0",
+    )
+    .rsp(DATA1)
+    .pages(&[(Data0, Kind::RO)])
+    .fault_behind(END0, Write, BEHIND)
+    .needs(Feature::ForcedEmulation)
+    .only_64_bit(),
+    Scene::new("leave", "LEAVE: RSP and RBP are as before", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xc9], "leave")
+        .registers(&[(Rbp, DATA0 + 0x40)])
+        .pages(&[(Data0, Kind::NP)])
+        .fault_behind(DATA0 + 0x40, Read, BEHIND)
+        .needs(Feature::ForcedEmulation)
+        .only_64_bit(),
+    Scene::new("movs-source", "MOVS from a bad page", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xa5], "movsd [rdi],[rsi]")
+        .registers(&[(Rsi, DATA1), (Rdi, DATA0)])
+        .pages(&[(Data1, Kind::NP)])
+        .fault_behind(DATA1, Read, BEHIND)
+        .needs(Feature::ForcedEmulation)
+        .only_64_bit(),
+    Scene::new(
+        "movs-dest",
+        "MOVS to a page that cannot be written",
+        User,
+        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xa5],
+        "movsd [rdi],[rsi]",
+    )
+    .registers(&[(Rsi, DATA1), (Rdi, DATA0)])
+    .pages(&[(Data0, Kind::RO)])
+    .fault_behind(DATA0, Write, BEHIND)
+    .needs(Feature::ForcedEmulation)
+    .only_64_bit(),
+    Scene::new(
+        "cmps",
+        "CMPS with a bad second operand",
+        User,
+        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xa7],
+        "cmpsd [rsi],[rdi]",
+    )
+    .registers(&[(Rsi, DATA1), (Rdi, DATA0)])
+    .pages(&[(Data0, Kind::NP)])
+    .fault_behind(DATA0, Read, BEHIND)
+    .needs(Feature::ForcedEmulation)
+    .only_64_bit(),
+    Scene::new(
+        "stos",
+        "STOS to a page that cannot be written",
+        User,
+        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xab],
+        "stosd [rdi]",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .pages(&[(Data0, Kind::RO)])
+    .watch(DATA0)
+    .fault_behind(DATA0, Write, BEHIND)
+    .needs(Feature::ForcedEmulation)
+    .only_64_bit(),
+    Scene::new(
+        "mov-ds",
+        "a segment loaded from a bad GDT",
+        User,
+        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8e, 0xd8],
+        "mov ds,ax",
+    )
+    .registers(&[(Rax, USER_DATA)])
+    .pages(&[(Gdt, Kind::NP)])
+    .address_open(DESCRIPTOR)
+    .implicit_fault_behind(GDT + 0x20, Read, BEHIND)
+    .unwanted(Unwanted::TripleFault)
+    .needs(Feature::ForcedEmulation)
+    .only_64_bit(),
+    Scene::new(
+        "mov-es-accessed",
+        "the accessed bit of a GDT that cannot be written",
+        User,
+        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8e, 0xc0],
+        "mov es,ax",
+    )
+    .registers(&[(Rax, FRESH_USER_DATA_SELECTOR as u64)])
+    .pages(&[(Gdt, Kind::RO)])
+    .address_open(DESCRIPTOR)
+    .implicit_fault_behind(GDT + (FRESH_USER_DATA_SELECTOR & !7) as u64, Write, BEHIND)
+    .needs(Feature::ForcedEmulation)
+    .only_64_bit(),
+    Scene::new("far-ret", "a far return with a bad GDT", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xcb], "ret far")
+        .rsp(DATA0)
+        .memory(&[(DATA0, USER_CODE << 32 | DATA0)])
+        .pages(&[(Gdt, Kind::NP)])
+        .address_open(DESCRIPTOR)
+        .implicit_fault_behind(GDT + 0x18, Read, BEHIND)
+        .unwanted(Unwanted::TripleFault)
+        .needs(Feature::ForcedEmulation)
+        .only_64_bit(),
+];
