@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use crate::action::{OWN_MODE, Then, uncorrected_pfec};
+use crate::action::{Event, OWN_MODE, Then, uncorrected_pfec};
 use crate::case::{Case, Probe};
 use crate::channel::Ask;
 use crate::filter::Filter;
@@ -58,11 +58,13 @@ pub enum Deviation {
     CpuidVmcs02,
     /// L1 runs on the exception bitmap from before a change of the guest's CPUID that came while L2 was active.
     CpuidVmcs01,
+    /// NMIs are blocked in a guest though nothing blocks them there.
+    NmiBlocked,
 }
 
 impl Deviation {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Rf0,
         Self::NxStale,
         Self::ApfFlag,
@@ -70,6 +72,7 @@ impl Deviation {
         Self::ApicPrefetch,
         Self::CpuidVmcs02,
         Self::CpuidVmcs01,
+        Self::NmiBlocked,
     ];
 
     /// The word on command lines and in logs.
@@ -83,6 +86,7 @@ impl Deviation {
             Self::ApicPrefetch => "apic-prefetch",
             Self::CpuidVmcs02 => "cpuid-vmcs02",
             Self::CpuidVmcs01 => "cpuid-vmcs01",
+            Self::NmiBlocked => "nmi-blocked",
         }
     }
 
@@ -117,6 +121,9 @@ impl Deviation {
             Self::CpuidVmcs01 => {
                 "KVM before b47b93c15b12 takes KVM_SET_CPUID2 while L2 is active and leaves the exception bitmap of vmcs01 as it was (docs/seed-bug.md); SDM 4.7 (Page-Fault Exceptions) wants RSVD in L1's own faults"
             }
+            Self::NmiBlocked => {
+                "Bochs before 2.8 keeps blocking of virtual NMIs at a VM entry that loads none, so KVM delays an NMI or reports unblocking by IRET; SDM 26.7.1 (Interruptibility State) wants the VMCS' state"
+            }
         }
     }
 
@@ -124,7 +131,7 @@ impl Deviation {
     #[must_use]
     pub fn belongs_to(self, host: Host) -> bool {
         match (self, host) {
-            (Self::Rf0, Host::Bochs { major, minor }) => (major, minor) < (2, 8),
+            (Self::Rf0 | Self::NmiBlocked, Host::Bochs { major, minor }) => (major, minor) < (2, 8),
             (Self::NxStale, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) >= (6, 1),
             (Self::ApfFlag, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
                 (!ept || smaller_maxphyaddr) && (major, minor) == (5, 10)
@@ -142,7 +149,7 @@ impl Deviation {
     /// Whether the deviation shows in every run in which it can, so that its absence says that the host was mended.
     #[must_use]
     pub const fn is_certain(self) -> bool {
-        !matches!(self, Self::ApfFlag)
+        !matches!(self, Self::ApfFlag | Self::NmiBlocked)
     }
 
     /// Whether the deviation can show in a group.
@@ -157,6 +164,7 @@ impl Deviation {
                 matches!(action.ask, Ask::MoveThenNarrow | Ask::MoveThenWiden) && action.then != Then::WriteMask
             }
             (Self::CpuidVmcs01, Group::Action(action)) => action.ask == Ask::MoveThenNarrow,
+            (Self::NmiBlocked, _) => true,
             _ => false,
         }
     }
@@ -176,6 +184,20 @@ impl Deviation {
                 };
                 self.shows_in(case.group) && xd(case.probe) && *got == Observed::exactly(Outcome::Silent)
             }
+            Self::NmiBlocked => match (want.exit, case.group, case.probe) {
+                (Some(exit), ..) => {
+                    let rf = got.exit.map_or(exit.rflags, |got| got.rflags | RFLAGS_RF);
+                    let unblocked = Exit { info: exit.info | UNBLOCKED_BY_IRET, rflags: rf, ..exit };
+                    let got_rf = got.exit.map(|got| Exit { rflags: got.rflags | RFLAGS_RF, ..got });
+                    Observed { exit: got_rf, ..*got } == Observed { exit: Some(unblocked), ..*want }
+                        && exit.rflags == rf
+                }
+                (None, Group::Action(action), Probe::Event) => {
+                    let late = Observed { executed: false, ..Observed::exactly(Outcome::Silent) };
+                    action.event == Some(Event::Nmi) && *got == late
+                }
+                _ => false,
+            },
             Self::CpuidVmcs02 => match (case.group, case.probe) {
                 (Group::Action(action), Probe::Stimulus(stimulus)) if action.then != Then::WriteMask => {
                     match action.ask {
@@ -236,6 +258,9 @@ impl Deviation {
         1 << self as u32
     }
 }
+
+/// Bit 12 of the interruption information: NMI unblocking due to IRET. SDM section 27.2.2.
+const UNBLOCKED_BY_IRET: u64 = 1 << 12;
 
 /// Which way a fault went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
