@@ -156,7 +156,9 @@ impl Deviation {
     #[must_use]
     pub fn shows_in(self, group: Group) -> bool {
         match (self, group) {
-            (Self::Rf0 | Self::ApfFlag, Group::Filter { .. }) | (Self::ApicPrefetch, Group::Host(Wish::Apic)) => true,
+            (Self::Rf0 | Self::ApfFlag, Group::Filter { .. })
+            | (Self::ApicPrefetch, Group::Host(Wish::Apic))
+            | (Self::NmiBlocked, _) => true,
             (Self::PgdUnsynced, Group::Host(wish)) => wish != Wish::Dirty,
             (Self::NxStale, Group::Filter { setting, .. }) => !setting.mode.nxe,
             // On the running vCPU later versions than 5.10 refuse the change.
@@ -164,7 +166,6 @@ impl Deviation {
                 matches!(action.ask, Ask::MoveThenNarrow | Ask::MoveThenWiden) && action.then != Then::WriteMask
             }
             (Self::CpuidVmcs01, Group::Action(action)) => action.ask == Ask::MoveThenNarrow,
-            (Self::NmiBlocked, _) => true,
             _ => false,
         }
     }
