@@ -16,6 +16,7 @@ use crate::channel;
 use crate::cpu::Cpu;
 use crate::guest;
 use crate::judge::Judge;
+use crate::own;
 use crate::walk::{self, Broken, CR2_AT_START, EntryFailed, Walked, Walker};
 
 /// Why an action cannot be tried here.
@@ -65,6 +66,9 @@ impl Acting {
         // What the VMM cannot prepare here is no fault of L0.
         if let Some(ask) = action.prepare {
             done(channel::ask(ask)).map_err(Unavailable::Guest)?;
+        }
+        if action.event == Some(Event::Nmi) {
+            own::allow_late_nmis();
         }
         let after = maxphyaddr(action.after)?;
         let before = maxphyaddr(action.before)?;

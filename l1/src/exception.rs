@@ -74,7 +74,14 @@ global_asm!(
     .endr
     l1_exception_common:
         # On the stack: vector, error code, RIP, CS, RFLAGS, RSP, SS.
-        cmp qword ptr [rsp], {page_fault}
+        cmp qword ptr [rsp], {nmi}
+        jne 2f
+        # One that was for L2 comes here if L0 delivers it late.
+        cmp qword ptr [rip + {faults} + {late_nmis}], 0
+        je 1f
+        add rsp, 16
+        iretq
+    2:  cmp qword ptr [rsp], {page_fault}
         jne 1f
         cmp qword ptr [rip + {faults} + {resume}], 0
         je 1f
@@ -105,7 +112,9 @@ global_asm!(
     vectors = const VECTORS,
     with_error_code = const WITH_ERROR_CODE,
     handler = sym handler,
+    nmi = const 2,
     page_fault = const 14,
+    late_nmis = const offset_of!(Faults, late_nmis),
     faults = sym FAULTS,
     resume = const offset_of!(Faults, resume),
     count = const offset_of!(Faults, count),

@@ -30,12 +30,15 @@ pub struct Faults {
     pub last: Delivery,
     /// A register of the handler's.
     pub saved: u64,
+    /// Not 0 if NMIs that the VMM made for L2 may come to L1.
+    pub late_nmis: u64,
 }
 
 const NO_DELIVERY: Delivery = Delivery { error_code: 0, cr2: 0, rip: 0, cs: 0, rflags: 0 };
 
 /// Filled by the handler.
-pub static FAULTS: Global<Faults> = Global::new(Faults { resume: 0, count: 0, last: NO_DELIVERY, saved: 0 });
+pub static FAULTS: Global<Faults> =
+    Global::new(Faults { resume: 0, count: 0, last: NO_DELIVERY, saved: 0, late_nmis: 0 });
 
 // RDI: the address. RAX: what a write writes, and what was read. RBX and R15 are those of code that is fetched.
 global_asm!(
@@ -80,6 +83,12 @@ unsafe extern "sysv64" {
     fn l1_own_fetch(address: u64, value: u64) -> u64;
     fn l1_own_read_access();
     fn l1_own_write_access();
+}
+
+/// From now on an NMI is no error of L1: the VMM makes some for L2, which must get each at once, as is judged.
+pub fn allow_late_nmis() {
+    // SAFETY: the handler alone reads it.
+    unsafe { (&raw mut (*FAULTS.get()).late_nmis).write_volatile(1) }
 }
 
 /// Maps the pages under test for L1 as they are for L2, and forgets what the processor knows of them.

@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use crate::action::{OWN_MODE, Then, uncorrected_pfec};
+use crate::action::{Event, OWN_MODE, Then, uncorrected_pfec};
 use crate::case::{Case, Probe};
 use crate::channel::Ask;
 use crate::filter::Filter;
@@ -71,11 +71,13 @@ pub enum Deviation {
     CrossWrite,
     /// PKRU is applied to accesses to any page, and of it to supervisor-mode ones write-disable alone.
     PkeyAccess,
+    /// NMIs are blocked in a guest though nothing blocks them there.
+    NmiBlocked,
 }
 
 impl Deviation {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Rf0,
         Self::NxStale,
         Self::ApfFlag,
@@ -88,6 +90,7 @@ impl Deviation {
         Self::InsBatch,
         Self::CrossWrite,
         Self::PkeyAccess,
+        Self::NmiBlocked,
     ];
 
     /// The word on command lines and in logs.
@@ -106,6 +109,7 @@ impl Deviation {
             Self::InsBatch => "ins-batch",
             Self::CrossWrite => "cross-write",
             Self::PkeyAccess => "pkey-access",
+            Self::NmiBlocked => "nmi-blocked",
         }
     }
 
@@ -155,6 +159,9 @@ impl Deviation {
             Self::InsBatch => {
                 "KVM takes the bytes to the end of the page for the number of elements of a repeated INS (pio_in_emulated), so that a fault behind the end leaves RCX and RDI as before the batch; SDM vol. 2B (REP/REPE/REPZ/REPNE/REPNZ) wants those of the next element"
             }
+            Self::NmiBlocked => {
+                "Bochs before 2.8 keeps blocking of virtual NMIs at a VM entry that loads none, so KVM delays an NMI or reports unblocking by IRET; SDM 26.7.1 (Interruptibility State) wants the VMCS' state"
+            }
         }
     }
 
@@ -162,7 +169,7 @@ impl Deviation {
     #[must_use]
     pub fn belongs_to(self, host: Host) -> bool {
         match (self, host) {
-            (Self::Rf0, Host::Bochs { major, minor }) => (major, minor) < (2, 8),
+            (Self::Rf0 | Self::NmiBlocked, Host::Bochs { major, minor }) => (major, minor) < (2, 8),
             (Self::NxStale, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) >= (6, 1),
             (Self::ApfFlag, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
                 (!ept || smaller_maxphyaddr) && (major, minor) == (5, 10)
@@ -183,7 +190,7 @@ impl Deviation {
     /// Whether the deviation shows in every run in which it can, so that its absence says that the host was mended.
     #[must_use]
     pub const fn is_certain(self) -> bool {
-        !matches!(self, Self::ApfFlag | Self::PkeyAccess)
+        !matches!(self, Self::ApfFlag | Self::PkeyAccess | Self::NmiBlocked)
     }
 
     /// Whether the deviation can show in a group.
@@ -191,7 +198,8 @@ impl Deviation {
     pub fn shows_in(self, group: Group) -> bool {
         match (self, group) {
             (Self::Rf0 | Self::ApfFlag, Group::Filter { .. } | Group::Scene { .. })
-            | (Self::ApicPrefetch, Group::Host(Wish::Apic)) => true,
+            | (Self::ApicPrefetch, Group::Host(Wish::Apic))
+            | (Self::NmiBlocked, _) => true,
             (Self::RepFlags, Group::Scene { act, .. }) => act == Act::Strings,
             (Self::InsBatch, Group::Scene { act, .. }) => act == Act::Ports,
             (Self::CrossWrite, Group::Scene { act, .. }) => act == Act::Forced,
@@ -225,6 +233,20 @@ impl Deviation {
                 };
                 self.shows_in(case.group) && xd(case.probe) && *got == Observed::exactly(Outcome::Silent)
             }
+            Self::NmiBlocked => match (want.exit, case.group, case.probe) {
+                (Some(exit), ..) => {
+                    let rf = got.exit.map_or(exit.rflags, |got| got.rflags | RFLAGS_RF);
+                    let unblocked = Exit { info: exit.info | UNBLOCKED_BY_IRET, rflags: rf, ..exit };
+                    let got_rf = got.exit.map(|got| Exit { rflags: got.rflags | RFLAGS_RF, ..got });
+                    Observed { exit: got_rf, ..*got } == Observed { exit: Some(unblocked), ..*want }
+                        && exit.rflags == rf
+                }
+                (None, Group::Action(action), Probe::Event) => {
+                    let late = Observed { executed: false, ..Observed::exactly(Outcome::Silent) };
+                    action.event == Some(Event::Nmi) && *got == late
+                }
+                _ => false,
+            },
             Self::CpuidVmcs02 => match (case.group, case.probe) {
                 (Group::Action(action), Probe::Stimulus(stimulus)) if action.then != Then::WriteMask => {
                     match action.ask {
@@ -288,6 +310,9 @@ impl Deviation {
         1 << self as u32
     }
 }
+
+/// Bit 12 of the interruption information: NMI unblocking due to IRET. SDM section 27.2.2.
+const UNBLOCKED_BY_IRET: u64 = 1 << 12;
 
 /// Which way a fault went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use crate::case::{Case, Probe};
 use crate::group::Group;
 use crate::paging::{Access, Maxphyaddr};
 use crate::pfec::Pfec;
-use crate::scene::end::{End, Ends, Word};
+use crate::scene::end::{End, Ends, How, Word};
+use crate::scene::expect::NMI_UNBLOCKED;
 use crate::scene::{Fault, Feature, Scene};
 
 /// RFLAGS.CF, PF, AF, ZF, SF and OF: what a comparison sets. SDM vol. 1, section 3.4.3.1, "Status Flags".
@@ -69,6 +70,9 @@ impl Deviation {
                 let fault = scene.fault.or(scene.watch.map(write));
                 let on_bochs = Scene { keys_by_access: true, open, fault, ..*scene };
                 return Some(on_bochs.expect(environment, case.filter, maxphyaddr));
+            }
+            Self::NmiBlocked if matches!(want.first.how, How::Exit(_)) => {
+                want.first.with(Word::Info, want.first.word(Word::Info) | NMI_UNBLOCKED)
             }
             Self::LegacyId if self.shows_in(case.group) && scene.fault?.access == Access::Fetch => {
                 let with_id = scene.pfec(environment, maxphyaddr).map(|pfec| pfec | Pfec::ID);

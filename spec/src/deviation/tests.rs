@@ -190,3 +190,20 @@ fn apic_prefetch_explains_an_access_to_the_apic_without_effect() {
     assert!(!explains("host.device:user-read-again:1,0,0", &without_effect));
     assert!(!explains("host.apic:user-read-again:1,0,0", &Observed::exactly(Outcome::Delivered(DELIVERY))));
 }
+
+#[test]
+fn nmi_blocked_explains_bit_12_and_an_nmi_that_is_late() {
+    let exit = Exit { info: 0x8000_0b0e, rflags: RFLAGS_RF | 2, ..EXIT };
+    let got = |exit| Observed::exactly(Outcome::Exit(exit));
+    let any = case("action.restore:super-read-np-pml4e:1,0,0");
+    let explains = |with: Exit| Deviation::NmiBlocked.explains(&any, &got(exit), &got(with));
+    assert!(explains(Exit { info: 0x8000_1b0e, rflags: 2, ..exit }));
+    assert!(explains(Exit { info: 0x8000_1b0e, ..exit }));
+    assert!(!explains(Exit { info: 0x8000_1b0e, error_code: 99, ..exit }));
+    assert!(!explains(Exit { info: 0x8000_1b0e, rflags: 3, ..exit }));
+    assert!(!explains(exit));
+    let silent = Observed::exactly(Outcome::Silent);
+    let late = Observed { executed: false, ..silent };
+    assert!(Deviation::NmiBlocked.explains(&case("action.nmi:event:1,0,0"), &silent, &late));
+    assert!(!Deviation::NmiBlocked.explains(&case("action.smi:event:1,0,0"), &silent, &late));
+}

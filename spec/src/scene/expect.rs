@@ -27,7 +27,7 @@ pub const DR6_AT_START: u64 = 0xffff_0ff0;
 /// The bit of RFLAGS that is always 1.
 const RFLAGS_FIXED: u64 = 1 << 1;
 /// Bit 12 of interruption information: NMI unblocking due to IRET.
-const NMI_UNBLOCKED: u64 = 1 << 12;
+pub(crate) const NMI_UNBLOCKED: u64 = 1 << 12;
 /// Interruption information of a #DF: valid, error code valid, hardware exception, vector 8.
 const INTERRUPTION_INFO_DF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 8;
 const VECTOR_DF: u8 = 8;
