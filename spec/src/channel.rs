@@ -78,6 +78,8 @@ pub enum Ask {
     MovePendingFault = 24,
     /// [`Ask::InjectedFault`], then [`Ask::Move`].
     MoveInjectedFault = 25,
+    /// A second vCPU in the same VM, which waits for INIT and SIPI. From then on the guest does not move.
+    SecondProcessor = 64,
 }
 
 /// Error code of the page fault that the VMM makes: a write of a supervisor, not present.
@@ -87,7 +89,7 @@ pub const EVENT_ADDRESS: u64 = 0x7f12_3456_7000;
 
 impl Ask {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::RearmDirtyLog,
         Self::Move,
         Self::MoveWide,
@@ -113,6 +115,7 @@ impl Ask {
         Self::InjectedFault,
         Self::MovePendingFault,
         Self::MoveInjectedFault,
+        Self::SecondProcessor,
     ];
 
     /// What is written to [`PORT`].
@@ -179,11 +182,15 @@ pub enum Step {
     Msi = 22,
     /// To signal the vCPU's thread.
     Kick = 23,
+    /// To make a second vCPU and its thread.
+    SecondProcessor = 64,
+    /// To move a guest that has a second vCPU.
+    MoveTwo = 65,
 }
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Know,
         Self::SmallerMaxphyaddr,
         Self::Run,
@@ -207,6 +214,8 @@ impl Step {
         Self::Nmi,
         Self::Msi,
         Self::Kick,
+        Self::SecondProcessor,
+        Self::MoveTwo,
     ];
 
     /// What was to be done, as the object of "cannot".
@@ -235,6 +244,8 @@ impl Step {
             Self::Nmi => "do KVM_NMI",
             Self::Msi => "do KVM_SIGNAL_MSI",
             Self::Kick => "signal the vCPU's thread",
+            Self::SecondProcessor => "make a second vCPU",
+            Self::MoveTwo => "move a guest that has two vCPUs",
         }
     }
 }

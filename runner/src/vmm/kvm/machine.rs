@@ -10,6 +10,7 @@ use crate::vmm::kvm::host::Host;
 use crate::vmm::kvm::kicks::Kicks;
 use crate::vmm::kvm::memory::Memory;
 use crate::vmm::kvm::mmio::{self, Scratch};
+use crate::vmm::kvm::second::Second;
 use crate::vmm::kvm::{KvmOptions, cpuid, load, vcpu};
 use crate::vmm::{Boot, End, Unavailable};
 use kvm_bindings::{KVM_CAP_EXCEPTION_PAYLOAD, kvm_enable_cap, kvm_pit_config};
@@ -28,8 +29,10 @@ const LOG_QUEUE: usize = 4096;
 /// The largest number of words that an internal error comes with.
 const MAX_ERROR_DATA: usize = 16;
 
-/// A VM that is ready to run. The order matters: the vCPU and the VM go before the memory that they use.
+/// A VM that is ready to run. The order matters: the vCPUs and the VM go before the memory that they use.
 pub struct Machine {
+    /// The second vCPU, if the guest asked for one.
+    pub(super) second: Option<Second>,
     pub(super) vcpu: VcpuFd,
     pub(super) vm: VmFd,
     pub(super) ports: Ports,
@@ -72,7 +75,8 @@ impl Machine {
         let (sender, receiver) = sync_channel(LOG_QUEUE);
         let ports = Ports::new(&vm, sender).map_err(|error| Unavailable::failed("make COM1", error))?;
         let scratch = Scratch::new(options.mmio_page);
-        Ok((Self { vcpu, vm, ports, scratch, memory, tracked: false, gathers, host, options, kicks: None }, receiver))
+        let (second, kicks) = (None, None);
+        Ok((Self { second, vcpu, vm, ports, scratch, memory, tracked: false, gathers, host, options, kicks }, receiver))
     }
 
     /// Runs the guest until it ends or `stop` is set.
@@ -120,6 +124,9 @@ impl Machine {
                 Err(error) => return End::Crashed(format!("KVM_RUN failed: {error}")),
             };
             self.take_gathered();
+            if let Some(died) = self.second.as_ref().and_then(Second::died) {
+                return End::Crashed(died.into());
+            }
             match request {
                 Request::None => {}
                 Request::PowerOff => return End::PoweredOff,
