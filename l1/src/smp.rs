@@ -250,9 +250,8 @@ pub extern "sysv64" fn second_main() -> ! {
     loop {
         match mailbox::take() {
             Job::Walk { filter, number } => {
-                let mut seen = [None; MAX_STIMULI];
-                play_all(&mut seat, 1, cpu.maxphyaddr, filter, number, &mut seen);
-                mailbox::done(|results| results.walk = seen);
+                let maxphyaddr = cpu.maxphyaddr;
+                mailbox::done(|results| play_all(&mut seat, 1, maxphyaddr, filter, number, &mut results.walk));
             }
             Job::Shoot { filter, change, interrupt, number } => {
                 seat.set_filter(filter);
