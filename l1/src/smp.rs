@@ -32,15 +32,20 @@ use seat::{Seat, Trouble};
 use start::Apic;
 
 /// How often the first processor looks whether the second's L2 has used the page.
-const POLLS: u32 = 100_000_000;
+const POLLS: u32 = 40_000_000;
 
-/// The second processor is stuck or dead.
+/// The two do not go on together.
 #[derive(Clone, Copy, Debug)]
-pub struct Gone;
-
+pub enum Gone {
+    /// It does not answer, or is dead.
+    Silent,
+    /// One of the L2s waited in vain for the other.
+    Late,
+}
 impl fmt::Display for Gone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match mailbox::last_words() {
+            _ if matches!(self, Self::Late) => f.write_str("one-L2-waited-in-vain-for-the-other"),
             "" => f.write_str("the-second-processor-does-not-answer"),
             why => write!(f, "the-second-processor-died,{}", OneWord(why)),
         }
@@ -99,7 +104,7 @@ impl Pair {
     pub fn end(self) -> Result<(), Gone> {
         mailbox::post(Job::Halt);
         let halted = mailbox::wait(POLLS, || matches!(mailbox::stage(), Stage::Halted | Stage::Dead));
-        if halted { Ok(()) } else { Err(Gone) }
+        if halted { Ok(()) } else { Err(Gone::Silent) }
     }
 
     /// All cases of a filter, or one of them.
@@ -125,9 +130,8 @@ impl Pair {
             Smp::Shootdown => {
                 for change in spec::smp::changes(self.maxphyaddr) {
                     for interrupt in [false, true] {
-                        let is_wanted = |shot: Shot| {
-                            shot.change == change && (shot.moment == Moment::Interrupt) == interrupt
-                        };
+                        let is_wanted =
+                            |shot: Shot| shot.change == change && (shot.moment == Moment::Interrupt) == interrupt;
                         if only.is_none_or(|only| matches!(only, SmpProbe::Shot(shot) if is_wanted(shot))) {
                             self.shoot(change, interrupt, filter, |case| {
                                 if only.is_none_or(|only| only == case.probe) {
@@ -149,7 +153,7 @@ impl Pair {
         mailbox::post(Job::Walk { filter: partner.filter(filter), number: number + 1 });
         let mut first = [None; MAX_STIMULI];
         play_all(&mut self.seat, 0, self.maxphyaddr, filter, number, &mut first);
-        let second = mailbox::results().ok_or(Gone)?;
+        let second = mailbox::results().ok_or(Gone::Silent)?;
         for (processor, seen) in Processor::ALL.into_iter().zip([&first, &second.walk]) {
             let header = memory::header(processor as usize);
             for (at, stimulus) in stimuli(self.maxphyaddr).enumerate() {
@@ -184,10 +188,12 @@ impl Pair {
         if interrupt && changed.is_ok() {
             self.apic.interrupt();
         }
-        let results = mailbox::results().ok_or(Gone)?;
+        let results = mailbox::results().ok_or(Gone::Silent)?;
         let code = code::around()[change.access as usize];
-        let moments = if interrupt { [None, Some(Moment::Interrupt)] } else { [Some(Moment::Before), Some(Moment::After)] };
-        for ((moment, rip), seen) in moments.into_iter().zip([code.before_access, code.after_access]).zip(results.shot) {
+        let moments =
+            if interrupt { [None, Some(Moment::Interrupt)] } else { [Some(Moment::Before), Some(Moment::After)] };
+        for ((moment, rip), seen) in moments.into_iter().zip([code.before_access, code.after_access]).zip(results.shot)
+        {
             let Some(moment) = moment else { continue };
             let shot = Shot { change, moment };
             let rip = memory::code_at(1, change.privilege, rip);
@@ -198,6 +204,10 @@ impl Pair {
                 Err(trouble) => Err(trouble),
             };
             judged(Judged { probe: SmpProbe::Shot(shot), wants: outcomes.map(Observed::exactly), got });
+            // Each wait in vain takes long: one is enough.
+            if matches!(got, Err(Trouble::Late)) {
+                return Err(Gone::Late);
+            }
         }
         Ok(())
     }

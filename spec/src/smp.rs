@@ -73,8 +73,7 @@ impl Smp {
             })
         });
         let shots = (self == Self::Shootdown).then(|| {
-            changes(maxphyaddr)
-                .flat_map(|change| Moment::ALL.into_iter().map(move |moment| Shot { change, moment }))
+            changes(maxphyaddr).flat_map(|change| Moment::ALL.into_iter().map(move |moment| Shot { change, moment }))
         });
         let together = together.into_iter().flatten().map(SmpProbe::Together);
         together.chain(shots.into_iter().flatten().map(SmpProbe::Shot))
@@ -351,7 +350,7 @@ impl Shot {
         let Self { change, moment } = self;
         let address = shot_address(*moment);
         let rip = if change.access == Fetch { address } else { rip };
-        let rflags = shot_rflags(*moment) | RFLAGS_RF;
+        let rflags = SHOT_RFLAGS | RFLAGS_RF;
         let of = |state| {
             let pfec = change.pfec(state, maxphyaddr);
             Expectation::at(pfec, address, rip, cs, rflags).outcome(filter, cr2)
@@ -361,15 +360,8 @@ impl Shot {
     }
 }
 
-/// RFLAGS of processor 1's L2 at an access: behind a comparison of 1 with 0, and with IF if it waits for an interrupt.
-#[must_use]
-pub const fn shot_rflags(moment: Moment) -> u64 {
-    match moment {
-        Moment::Before | Moment::After => 0x002,
-        Moment::Interrupt => 0x202,
-    }
-}
-
+/// RFLAGS of processor 1's L2 around a change: IF, and what a comparison of 1 with 0 leaves.
+pub const SHOT_RFLAGS: u64 = 0x202;
 /// Linear address of the page whose entries change: another index at each level, and nothing else below its PML4 entry.
 pub const SHOT_PAGE: u64 = 1 << 39 | 2 << 30 | 3 << 21 | 4 << 12;
 /// Where in the page what is: 16 bytes each for the first use, the access before INVLPG, and the one behind it.

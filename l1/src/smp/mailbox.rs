@@ -73,7 +73,7 @@ static LAST_WORDS: Global<Words> = Global::new(Words { bytes: [0; 160], len: 0 }
 
 /// How often one processor looks whether the other is there. Many times what a slow host needs, so that only one that
 /// is stuck is given up.
-const POLLS: u32 = 100_000_000;
+const POLLS: u32 = 40_000_000;
 
 /// Waits for something that the other processor does; whether it did.
 pub fn wait(polls: u32, mut happened: impl FnMut() -> bool) -> bool {

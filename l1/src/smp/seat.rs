@@ -9,7 +9,7 @@ use spec::layout::{Header, TOKEN};
 use spec::outcome::{Delivery, Exit, IDT_VECTORING_VALID, INTERRUPTION_INFO_PF, Observed, WALK_RFLAGS};
 use spec::paging::{Access, Privilege};
 use spec::setting::BASE;
-use spec::smp::{Change, Moment, SHOT_AFTER, SHOT_BEFORE, SHOT_PAGE, State, shot_rflags};
+use spec::smp::{Change, SHOT_AFTER, SHOT_BEFORE, SHOT_PAGE, SHOT_RFLAGS, State};
 use spec::stimulus::Stimulus;
 use x86_64::registers::control::Cr2;
 
@@ -35,7 +35,7 @@ const DR7: u64 = 0x400;
 /// The vector of #PF.
 const PAGE_FAULT: u64 = 14;
 /// How often processor 1's L2 looks whether it is told something.
-const POLLS_OF_L2: u64 = 50_000_000;
+const POLLS_OF_L2: u64 = 20_000_000;
 /// Where in [`Registers::r8_to_r15`] they are.
 const R8: usize = 0;
 const R9: usize = 1;
@@ -218,18 +218,13 @@ impl Seat {
             rdi: SHOT_PAGE,
             ..Registers::ZERO
         };
-        let (word, next, moment) = if interrupt {
-            (Board::Invalidated, code.after, Moment::Interrupt)
-        } else {
-            (Board::Changed, code.before, Moment::Before)
-        };
+        let (word, next) = if interrupt { (Board::Invalidated, code.after) } else { (Board::Changed, code.before) };
         registers.r8_to_r15[R9] = board + word.offset();
         registers.r8_to_r15[R10] = at(next);
         registers.r8_to_r15[R13] = number;
         registers.r8_to_r15[R14] = POLLS_OF_L2;
         let (late, told, done) = (at(code.late), at(code.told), at(code.done));
-        let rflags = shot_rflags(moment);
-        self.start(at(if first_allowed { code.use_first } else { code.wait }), change.privilege, rflags);
+        self.start(at(if first_allowed { code.use_first } else { code.wait }), change.privilege, SHOT_RFLAGS);
         let mut seen = [None; 2];
         loop {
             let (left, mut after) = match self.stay(&registers) {
@@ -257,7 +252,7 @@ impl Seat {
                     seen[0] = Some(Ok(observed(&left, executed)));
                     after.rax = 0;
                     registers = after;
-                    self.start(told, change.privilege, rflags);
+                    self.start(told, change.privilege, SHOT_RFLAGS);
                 }
             }
         }

@@ -91,7 +91,6 @@ fn explain_shot(text: &mut String, shot: &Shot, filter: Filter, maxphyaddr: Maxp
         let _ = writeln!(text, "\nMust happen: {}{}.", name(State::New), wants(State::New));
     }
     if change.was_not_present() {
-        let _ =
-            writeln!(text, "  Nothing is kept of an entry that is not present: 4.10.4.3 (Optional Invalidation).");
+        let _ = writeln!(text, "  Nothing is kept of an entry that is not present: 4.10.4.3 (Optional Invalidation).");
     }
 }
