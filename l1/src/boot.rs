@@ -27,6 +27,8 @@ const STACK: u32 = 64 * 1024;
 pub const CODE_SELECTOR: u16 = 0x08;
 /// Selector of L1's data segment.
 pub const DATA_SELECTOR: u16 = 0x10;
+/// Selector of the 32-bit code segment by which a second processor comes from real mode, in the boot GDT alone.
+pub const CODE32_SELECTOR: u16 = 0x18;
 /// Selector of L1's task-state segment, see [`crate::exception`].
 pub const TSS_SELECTOR: u16 = 0x18;
 
@@ -93,7 +95,34 @@ global_asm!(
         lgdt [l1_boot_gdtr]
         ljmp {code}, offset l1_start64
 
+    # A second processor: 32-bit protected mode, paging off, DS and SS flat, see `smp::start`.
+    .globl l1_second32
+    l1_second32:
+        mov eax, offset l1_boot_pml4
+        mov cr3, eax
+        mov eax, {cr4}
+        mov cr4, eax
+        mov ecx, {ia32_efer}
+        rdmsr
+        or eax, {efer_lme}
+        wrmsr
+        mov eax, {cr0}
+        mov cr0, eax
+        ljmp {code}, offset l1_second64
+
     .code64
+    l1_second64:
+        mov eax, {data}
+        mov ds, eax
+        mov es, eax
+        mov fs, eax
+        mov gs, eax
+        mov ss, eax
+        mov esp, offset l1_second_stack_top
+        xor ebp, ebp
+        call {second_main}
+        ud2
+
     l1_start64:
         mov eax, {data}
         mov ds, eax
@@ -111,7 +140,8 @@ global_asm!(
 
     .balign 8
     l1_boot_gdt:
-        .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff
+        .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cf9b000000ffff
+    .globl l1_boot_gdtr
     l1_boot_gdtr:
         .word . - l1_boot_gdt - 1
         .quad l1_boot_gdt
@@ -123,6 +153,8 @@ global_asm!(
     l1_boot_pd:   .skip {gib} * 4096
     l1_boot_stack: .skip {stack}
     l1_boot_stack_top:
+    l1_second_stack: .skip {stack}
+    l1_second_stack_top:
     .text
     "#,
     multiboot2 = const MULTIBOOT2_HEADER,
@@ -138,4 +170,5 @@ global_asm!(
     data = const DATA_SELECTOR,
     stack = const STACK,
     main = sym crate::l1_main,
+    second_main = sym crate::smp::second_main,
 );

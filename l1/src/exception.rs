@@ -1,5 +1,6 @@
 //! Exceptions in L1: each ends the log with an error record instead of a triple fault, but for page faults
-//! that [`crate::own`] provokes, which are noted there.
+//! that [`crate::own`] provokes, which are noted there. On the second processor, which has tables of its own, each ends
+//! what that processor does.
 #![allow(unsafe_code, reason = "loads descriptor tables; the stubs are assembly")]
 
 use core::arch::global_asm;
@@ -17,6 +18,7 @@ use crate::boot::{CODE_SELECTOR, DATA_SELECTOR, TSS_SELECTOR};
 use crate::global::Global;
 use crate::output::{self, log};
 use crate::own::{FAULTS, Faults};
+use crate::smp;
 
 const VECTORS: usize = 32;
 const STACK_SIZE: usize = 8 * 1024;
@@ -34,13 +36,15 @@ struct Tables {
     idt: [Entry<()>; VECTORS],
 }
 
-static TABLES: Global<Tables> = Global::new(Tables {
-    gdt: GlobalDescriptorTable::empty(),
-    tss: TaskStateSegment::new(),
-    idt: [Entry::missing(); VECTORS],
-});
-
-static STACK: Global<Stack> = Global::new(Stack([0; STACK_SIZE]));
+/// Of each processor.
+static TABLES: [Global<Tables>; 2] = [const {
+    Global::new(Tables {
+        gdt: GlobalDescriptorTable::empty(),
+        tss: TaskStateSegment::new(),
+        idt: [Entry::missing(); VECTORS],
+    })
+}; 2];
+static STACKS: [Global<Stack>; 2] = [const { Global::new(Stack([0; STACK_SIZE])) }; 2];
 
 /// What the stubs leave on the stack.
 #[repr(C)]
@@ -126,11 +130,20 @@ unsafe extern "C" {
     fn l1_exception_stubs();
 }
 
-/// Loads L1's own GDT, TSS and IDT; every vector below 32 has a handler on a stack of its own.
-pub fn catch_all() {
-    // SAFETY: the first call in `l1_main`; nothing else refers to the tables.
-    let tables = unsafe { &mut *TABLES.get() };
-    tables.tss.interrupt_stack_table[0] = VirtAddr::from_ptr(STACK.get().wrapping_add(1));
+/// Loads GDT, TSS and IDT of this processor (0 or 1); every vector below 32 has a handler on a stack of its own.
+pub fn catch_all(processor: usize) {
+    let tables = TABLES[processor].get();
+    // SAFETY: the first call on a processor that was just started; nothing else refers to its tables.
+    let tables = unsafe {
+        tables.write(Tables {
+            gdt: GlobalDescriptorTable::empty(),
+            tss: TaskStateSegment::new(),
+            idt: [Entry::missing(); VECTORS],
+        });
+        &mut *tables
+    };
+    tables.tss.interrupt_stack_table[0] = VirtAddr::from_ptr(STACKS[processor].get().wrapping_add(1));
+
     // The order of `boot`'s selectors.
     tables.gdt.append(Descriptor::kernel_code_segment());
     tables.gdt.append(Descriptor::kernel_data_segment());
@@ -150,15 +163,27 @@ pub fn catch_all() {
     }
 }
 
-/// Linear address of the TSS, which VM exits load into TR.
+/// Linear address of this processor's TSS, which VM exits load into TR.
 pub fn tss_base() -> u64 {
     // SAFETY: computes an address, reads nothing.
-    unsafe { &raw const (*TABLES.get()).tss as u64 }
+    unsafe { &raw const (*TABLES[processor()].get()).tss as u64 }
+}
+
+/// Which processor this is: the tables that it has tell.
+pub fn processor() -> usize {
+    // SAFETY: computes an address, reads nothing.
+    let second = unsafe { &raw const (*TABLES[1].get()).gdt as u64 };
+    let size = size_of::<GlobalDescriptorTable>() as u64;
+    let base = x86_64::instructions::tables::sgdt().base.as_u64();
+    usize::from((second..second + size).contains(&base))
 }
 
 extern "C" fn handler(frame: &Frame) -> ! {
     let Frame { vector, error_code, rip, cs, rflags, rsp, .. } = frame;
     let cr2 = Cr2::read_raw();
+    if processor() == 1 {
+        smp::died(&format_args!("exception {vector} ec={error_code:x} rip={rip:x} cr2={cr2:x}"));
+    }
     log().error(&format_args!(
         "exception in L1: vector={vector} ec={error_code:x} rip={rip:x} cr2={cr2:x} cs={cs:x} rflags={rflags:x} rsp={rsp:x}"
     ));

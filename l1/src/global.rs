@@ -1,4 +1,5 @@
-//! Memory with one owner at a time, on a machine with one processor and interrupts off.
+//! Memory with one owner at a time, with interrupts off. A second processor, if it runs, touches no [`Global`] but those that
+//! [`crate::smp`] and its tables keep for it.
 #![allow(unsafe_code, reason = "shares statics without a lock, which nothing here could contend for")]
 
 use core::cell::UnsafeCell;
@@ -7,8 +8,8 @@ use core::cell::UnsafeCell;
 #[repr(transparent)]
 pub struct Global<T>(UnsafeCell<T>);
 
-// SAFETY: L1 runs on one processor with interrupts off; exception handlers use `output`'s global alone,
-// and never return to what they interrupted.
+// SAFETY: the first processor runs with interrupts off; exception handlers use `output`'s global alone, and never return to
+// what they interrupted. What `crate::smp` shares with the second one it hands over by atomics.
 unsafe impl<T> Sync for Global<T> {}
 
 impl<T> Global<T> {

@@ -28,6 +28,7 @@ use crate::judge::Judge;
 use crate::loader::Boot;
 use crate::output::log;
 use crate::own;
+use crate::smp::{self, Gone, Judged, Pair};
 use crate::stage::{Around, Stage};
 use crate::trace;
 use crate::vmx::Vmx;
@@ -150,7 +151,7 @@ impl Machine<'_> {
                 };
                 let access = only.and_then(|case| match case.probe {
                     Probe::Host(access) => Some(access),
-                    Probe::Stimulus(_) | Probe::Own(_) | Probe::Event | Probe::Scene(_) => None,
+                    Probe::Stimulus(_) | Probe::Own(_) | Probe::Event | Probe::Scene(_) | Probe::Smp(_) => None,
                 });
                 started = tsc();
                 self.each_filter(group, only, filters, |walker, memory, filter| {
@@ -168,11 +169,35 @@ impl Machine<'_> {
                     return Ok(());
                 }
             }
+            Group::Smp(smp) => {
+                let mut pair = match Pair::start(smp, self.walker.vmx(), self.cpu) {
+                    Ok(pair) => pair,
+                    Err(smp::Unavailable::NoSecond(reason)) => {
+                        log().skip(number, &group, &reason);
+                        return Ok(());
+                    }
+                    Err(smp::Unavailable::Failed(failed)) => return Err(failed.into()),
+                };
+                started = tsc();
+                let probe = only.and_then(|case| if let Probe::Smp(probe) = case.probe { Some(probe) } else { None });
+                for at in 0..filters {
+                    log().progress(&group, at, filters);
+                    let filter = only.map_or_else(|| group.filter(self.options.profile, at), |case| case.filter);
+                    if let Err(gone) = pair.run(smp, filter, probe, |case| tried.smp(filter, &case)) {
+                        tried.gone(filter, gone);
+                        break;
+                    }
+                }
+                if let Err(gone) = pair.end() {
+                    tried.gone(Filter::NEVER, gone);
+                }
+                self.walker.make_current()?;
+            }
             Group::Action(action) => {
                 let (stimulus, own) = match only.map(|case| case.probe) {
                     Some(Probe::Stimulus(stimulus)) => (Some(stimulus), None),
                     Some(Probe::Own(stimulus)) => (None, Some(stimulus)),
-                    Some(Probe::Host(_) | Probe::Event | Probe::Scene(_)) | None => (None, None),
+                    Some(Probe::Host(_) | Probe::Event | Probe::Scene(_) | Probe::Smp(_)) | None => (None, None),
                 };
                 let mut acting = match Acting::new(action, stimulus, &mut self.walker, self.options.known) {
                     Ok(acting) => acting,
@@ -447,6 +472,37 @@ impl Tried {
         self.failed(&case, want, got);
     }
 
+    /// One case on one of two processors.
+    fn smp(&mut self, filter: Filter, Judged { probe, wants, got }: &Judged) {
+        self.counts.cases += 1;
+        match got {
+            Ok(got) => {
+                self.counts.exits += got.exits;
+                self.counts.delivered += got.deliveries;
+                self.digest.update(&[got.exits as u8]);
+                if !wants.contains(got) {
+                    // The second may be that of the old page tables.
+                    let case = Case { group: self.group, probe: Probe::Smp(*probe), filter };
+                    let known = wants.iter().find(|want| self.known.explaining(&case, want, got).is_some());
+                    self.not_right(filter, Probe::Smp(*probe), known.unwrap_or(&wants[0]), got);
+                }
+            }
+            Err(trouble) => {
+                let case = Case { group: self.group, probe: Probe::Smp(*probe), filter };
+                self.failed(&case, &wants[0], trouble);
+            }
+        }
+    }
+
+    /// The second processor is stuck or dead: the rest of the group cannot be tried.
+    fn gone(&mut self, filter: Filter, gone: Gone) {
+        self.counts.cases += 1;
+        self.counts.failed += 1;
+        if self.counts.failed <= FAILURES_IN_FULL {
+            log().fail(&format_args!("{}:walk:{filter}", self.group), &"complete-walk", &gone);
+        }
+    }
+
     /// A case that is not as the manual says: a known deviation or a failure.
     fn not_right(&mut self, filter: Filter, probe: Probe, want: &Observed, got: &Observed) {
         let case = Case { group: self.group, probe, filter };
@@ -479,7 +535,7 @@ impl Tried {
     /// Logs the result. A known deviation's reason is told once a log.
     fn log(&mut self, number: usize, told: &mut Deviations) {
         self.counts.digest = self.digest.clone().finalize();
-        if self.counts.failed > 0 && !matches!(self.group, Group::Host(_)) {
+        if self.counts.failed > 0 && !matches!(self.group, Group::Host(_) | Group::Smp(_)) {
             log().cause(&self.group, &self.suspects);
         }
         for deviation in self.known.iter() {

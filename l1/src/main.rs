@@ -26,6 +26,7 @@ mod own;
 mod paging;
 mod power;
 mod serial;
+mod smp;
 mod stage;
 mod trace;
 mod vmx;
@@ -39,7 +40,7 @@ use crate::output::log;
 
 /// The story: each step either gives what the next one needs or ends the log with the reason.
 extern "sysv64" fn l1_main(loader_magic: u32, loader_info: u32) -> ! {
-    exception::catch_all();
+    exception::catch_all(0);
     let serial = serial::Serial::com1();
     let boot = loader::read(loader_magic, loader_info);
     let cpu = cpu::Cpu::identify();
@@ -71,6 +72,9 @@ extern "sysv64" fn l1_main(loader_magic: u32, loader_info: u32) -> ! {
 /// A panic is a fault of maskmatch: the log says where, and is ended.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
+    if exception::processor() == 1 {
+        smp::died(&format_args!("L1 panicked: {info}"));
+    }
     log().error(&format_args!("L1 panicked: {info}"));
     output::end()
 }

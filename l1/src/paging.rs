@@ -103,14 +103,14 @@ pub fn build(memory: Memory, l2: &Header, maxphyaddr: Maxphyaddr) -> u64 {
         tables.shared_supervisor.0[index(SHARED_SUPERVISOR + page, 12)] = (memory.shared + page) | SUPERVISOR;
     }
 
-    lay_pages(tables, memory.frame, maxphyaddr);
+    lay_pages_in(tables, memory.frame, maxphyaddr);
     ptr::from_ref(&tables.root) as u64
 }
 
 /// Lays the pages under test anew, for another MAXPHYADDR.
 pub fn relay(frame: u64, maxphyaddr: Maxphyaddr) {
     // SAFETY: L2 does not run; nothing else refers to the tables.
-    lay_pages(unsafe { &mut *TABLES.get() }, frame, maxphyaddr);
+    lay_pages_in(unsafe { &mut *TABLES.get() }, frame, maxphyaddr);
 }
 
 /// The PML4 entries of the region under test.
@@ -120,19 +120,21 @@ pub fn test_region() -> [u64; MAX_PAGES + 1] {
     core::array::from_fn(|index| root.0[TEST_PML4_INDEX + index])
 }
 
-fn lay_pages(tables: &mut Tables, frame: u64, maxphyaddr: Maxphyaddr) {
+fn lay_pages_in(tables: &mut Tables, frame: u64, maxphyaddr: Maxphyaddr) {
+    let Tables { root, test_pdpt, test_pd, test_pt, .. } = tables;
+    lay_pages([&mut root.0, &mut test_pdpt.0, &mut test_pd.0, &mut test_pt.0], frame, maxphyaddr);
+}
+
+/// Lays the pages under test in these tables, the root first; all lead to `frame`.
+pub fn lay_pages(tables: [&mut [u64; 512]; 4], frame: u64, maxphyaddr: Maxphyaddr) {
+    let [root, pdpt, pd, pt] = tables;
     // The good walk, and for each page the one entry that differs; behind it the good walk goes on.
-    let next = [
-        ptr::from_ref(&tables.test_pdpt) as u64,
-        ptr::from_ref(&tables.test_pd) as u64,
-        ptr::from_ref(&tables.test_pt) as u64,
-        frame,
-    ];
+    let next = [ptr::from_ref(pdpt) as u64, ptr::from_ref(pd) as u64, ptr::from_ref(pt) as u64, frame];
     let mut entry_at = |level: Level, index: usize, flags: u64| match level {
-        Level::Pml5e | Level::Pml4e => tables.root.0[TEST_PML4_INDEX + index] = next[0] | flags,
-        Level::Pdpte => tables.test_pdpt.0[index] = next[1] | flags,
-        Level::Pde => tables.test_pd.0[index] = next[2] | flags,
-        Level::Pte => tables.test_pt.0[index] = next[3] | flags,
+        Level::Pml5e | Level::Pml4e => root[TEST_PML4_INDEX + index] = next[0] | flags,
+        Level::Pdpte => pdpt[index] = next[1] | flags,
+        Level::Pde => pd[index] = next[2] | flags,
+        Level::Pte => pt[index] = next[3] | flags,
     };
     for level in Level::WALK {
         entry_at(level, 0, good(level));

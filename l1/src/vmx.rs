@@ -24,8 +24,12 @@ use crate::global::Global;
 #[repr(C, align(4096))]
 struct Region([u32; 1024]);
 
-static VMXON_REGION: Global<Region> = Global::new(Region([0; 1024]));
-static VMCS_REGION: Global<Region> = Global::new(Region([0; 1024]));
+/// Of each processor.
+static VMXON_REGIONS: [Global<Region>; 2] = [const { Global::new(Region([0; 1024])) }; 2];
+/// Of each processor, for [`crate::smp`].
+static SMP_VMCS_REGIONS: [Global<Region>; 2] = [const { Global::new(Region([0; 1024])) }; 2];
+/// Of each processor.
+static VMCS_REGIONS: [Global<Region>; 2] = [const { Global::new(Region([0; 1024])) }; 2];
 static STAGE_VMCS_REGIONS: [Global<Region>; 2] = [const { Global::new(Region([0; 1024])) }; 2];
 
 /// Being in VMX root operation with a current VMCS.
@@ -61,11 +65,16 @@ impl fmt::Display for EnterFailed {
 impl Vmx {
     /// Enters VMX operation and makes vmcs12 current. CR4.VMXE must be set.
     pub fn enter(capabilities: &Capabilities) -> Result<Self, EnterFailed> {
+        Self::enter_on(0, capabilities)
+    }
+
+    /// The same on a processor: 0 or 1.
+    pub fn enter_on(processor: usize, capabilities: &Capabilities) -> Result<Self, EnterFailed> {
         if !capabilities.allows(Cr0::read_raw(), Cr4::read_raw()) {
             return Err(EnterFailed::ControlRegister);
         }
-        let vmxon_region = prepare(&VMXON_REGION, capabilities.revision);
-        let vmcs_region = prepare(&VMCS_REGION, capabilities.revision);
+        let vmxon_region = prepare(&VMXON_REGIONS[processor], capabilities.revision);
+        let vmcs_region = prepare(&VMCS_REGIONS[processor], capabilities.revision);
         let (carry, zero): (u8, u8);
         // SAFETY: CR0, CR4 and IA32_FEATURE_CONTROL were checked; the region is a page of its own that
         // begins with the revision.
@@ -96,6 +105,19 @@ impl Vmx {
     /// See [`Capabilities::entry_with_cet`].
     pub fn entry_with_cet(&self) -> Option<u32> {
         self.capabilities.entry_with_cet()
+    }
+
+    /// This processor's VMCS for [`crate::smp`], clear and current.
+    pub fn smp_vmcs(&self, processor: usize) -> Result<Vmcs, VmFail> {
+        Vmcs::load(prepare(&SMP_VMCS_REGIONS[processor], self.capabilities.revision))
+    }
+
+    /// Leaves VMX operation. Other VMCSs than [`Vmx::vmcs`] must be clear.
+    pub fn leave(mut self) {
+        // One that cannot be cleared is gone with VMXOFF all the same.
+        let _ = self.vmcs.clear();
+        // SAFETY: this processor is in VMX root operation.
+        unsafe { asm!("vmxoff", options(nostack)) };
     }
 
     /// CR0 and CR4 with the bits that VMX operation wants, for L2.

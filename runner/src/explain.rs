@@ -24,6 +24,7 @@ use crate::list::{around, bits};
 use crate::output;
 
 mod scene;
+mod smp;
 
 /// Prints the explanation.
 ///
@@ -64,10 +65,11 @@ pub fn text(case: &Case, maxphyaddr: Maxphyaddr) -> String {
         (Group::Scene { environment, .. }, Probe::Scene(scene)) => {
             scene::explain(&mut text, scene, environment, case.filter, maxphyaddr);
         }
+        (Group::Smp(_), Probe::Smp(probe)) => smp::explain(&mut text, probe, case.filter, maxphyaddr),
         // No id leads here: a group's accesses are of its own kind.
-        (Group::Host(_) | Group::Scene { .. }, Probe::Stimulus(_))
-        | (Group::Host(_) | Group::Filter { .. } | Group::Scene { .. }, Probe::Own(_) | Probe::Event)
-        | (_, Probe::Scene(_)) => {}
+        (Group::Host(_) | Group::Scene { .. } | Group::Smp(_), Probe::Stimulus(_))
+        | (Group::Host(_) | Group::Filter { .. } | Group::Scene { .. } | Group::Smp(_), Probe::Own(_) | Probe::Event)
+        | (_, Probe::Scene(_) | Probe::Smp(_)) => {}
     }
     if let (Some(pfec), Probe::Stimulus(_)) = (pfec, case.probe) {
         catches(&mut text, case.filter, pfec);

@@ -87,6 +87,7 @@ pub fn around(group: Group) -> (&'static str, &'static str) {
         Group::Host(wish) => (wish.name(), wish.what()),
         Group::Scene { act, .. } => (act.name(), act.what()),
         Group::Action(action) => (action.name, action.what),
+        Group::Smp(smp) => (smp.name(), smp.what()),
     }
 }
 

@@ -133,6 +133,7 @@ pub fn execute(what: What<'_>, on: &OnArgs, log: Option<&mut File>) -> Result<Co
         elf: payload::L1_ELF,
         cmdline: &cmdline,
         memory_mib: on.memory,
+        processors: processors(what.filter, what.case),
         limit: on.limit.unwrap_or_else(|| default_limit(profile, host)),
         verbose: on.verbose,
     };
@@ -150,6 +151,13 @@ pub fn execute(what: What<'_>, on: &OnArgs, log: Option<&mut File>) -> Result<Co
     let origin = Origin { l0: vmm.describe(), options, expected };
     let measured = Measured { instructions: outcome.instructions, seconds: Some(seconds) };
     Ok(Conclusion::new(read, Source::Run(outcome.end), on.strict, origin, measured))
+}
+
+/// How many processors the guest must have for what is to run.
+pub fn processors(filter: &str, case: Option<Case>) -> u32 {
+    let two = |group: &Group| matches!(group, Group::Smp(_));
+    let wanted = case.map_or_else(|| Group::selected(filter).any(|group| two(&group)), |case| two(&case.group));
+    if wanted { 2 } else { 1 }
 }
 
 /// Many times what a healthy host takes. Bochs runs nothing but emulated code.

@@ -11,6 +11,7 @@ use crate::pfec::Pfec;
 use crate::plan::Profile;
 use crate::scene::Scene;
 use crate::setting::BASE;
+use crate::smp::SmpProbe;
 use crate::stimulus::Stimulus;
 
 /// The access of a case.
@@ -26,6 +27,8 @@ pub enum Probe {
     Host(HostAccess),
     /// A scene, in a group of an act.
     Scene(&'static Scene),
+    /// On one of two processors, in a group `smp.*`.
+    Smp(SmpProbe),
 }
 
 impl fmt::Display for Probe {
@@ -36,6 +39,7 @@ impl fmt::Display for Probe {
             Self::Event => f.write_str("event"),
             Self::Host(access) => access.fmt(f),
             Self::Scene(scene) => f.write_str(scene.name),
+            Self::Smp(probe) => probe.fmt(f),
         }
     }
 }
@@ -65,10 +69,11 @@ impl Group {
         let (filter, wish) = match self {
             Self::Filter { family, setting } => (Some((setting, family.is_thin(profile))), None),
             Self::Host(wish) => (None, Some(wish)),
-            Self::Action(_) | Self::Scene { .. } => (None, None),
+            Self::Action(_) | Self::Scene { .. } | Self::Smp(_) => (None, None),
         };
         let action = if let Self::Action(action) = self { Some(action) } else { None };
         let act = if let Self::Scene { act, environment } = self { Some((act, environment)) } else { None };
+        let smp = if let Self::Smp(smp) = self { Some(smp) } else { None };
         let stimuli = filter.into_iter().flat_map(move |(setting, thin)| Stimulus::selected(setting, maxphyaddr, thin));
         let accesses = wish.into_iter().flat_map(crate::host::Wish::accesses);
         let acted = action.into_iter().flat_map(move |_| Action::stimuli(maxphyaddr).map(Probe::Stimulus));
@@ -77,7 +82,8 @@ impl Group {
         let scenes = act.into_iter().flat_map(|(act, environment)| act.scenes_in(environment));
         let scenes = scenes.filter(move |scene| scene.exists(maxphyaddr));
         let filtered = stimuli.map(Probe::Stimulus).chain(accesses.map(Probe::Host));
-        filtered.chain(acted).chain(own).chain(event).chain(scenes.map(Probe::Scene))
+        let smp = smp.into_iter().flat_map(move |smp| smp.probes(maxphyaddr)).map(Probe::Smp);
+        filtered.chain(acted).chain(own).chain(event).chain(scenes.map(Probe::Scene)).chain(smp)
     }
 }
 
@@ -89,6 +95,7 @@ impl Case {
             (Group::Filter { setting, .. }, Probe::Stimulus(stimulus)) => stimulus.pfec(setting, maxphyaddr),
             (Group::Scene { environment, .. }, Probe::Scene(scene)) => scene.pfec(environment, maxphyaddr),
             (Group::Action(_), Probe::Stimulus(stimulus)) => stimulus.pfec(BASE, maxphyaddr),
+            (Group::Smp(_), Probe::Smp(probe)) => probe.pfec(maxphyaddr),
             (Group::Action(_), Probe::Own(stimulus)) => own_pfec(&stimulus, maxphyaddr),
             _ => None,
         }

@@ -101,6 +101,8 @@ pub enum Ask {
     LatePages = 30,
     /// Bring all pages back.
     LatePagesEnd = 31,
+    /// A second vCPU in the same VM, which waits for INIT and SIPI. From then on the guest does not move.
+    SecondProcessor = 64,
 }
 
 /// Error code of the page fault that the VMM makes: a write of a supervisor, not present.
@@ -110,7 +112,7 @@ pub const EVENT_ADDRESS: u64 = 0x7f12_3456_7000;
 
 impl Ask {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::RearmDirtyLog,
         Self::Move,
         Self::MoveWide,
@@ -142,6 +144,7 @@ impl Ask {
         Self::LatePagesReady,
         Self::LatePages,
         Self::LatePagesEnd,
+        Self::SecondProcessor,
     ];
 
     /// What is written to [`PORT`].
@@ -210,11 +213,15 @@ pub enum Step {
     Kick = 23,
     /// userfaultfd.
     LatePages = 24,
+    /// To make a second vCPU and its thread.
+    SecondProcessor = 64,
+    /// To move a guest that has a second vCPU.
+    MoveTwo = 65,
 }
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Know,
         Self::SmallerMaxphyaddr,
         Self::Run,
@@ -239,6 +246,8 @@ impl Step {
         Self::Msi,
         Self::Kick,
         Self::LatePages,
+        Self::SecondProcessor,
+        Self::MoveTwo,
     ];
 
     /// What was to be done, as the object of "cannot".
@@ -268,6 +277,8 @@ impl Step {
             Self::Msi => "do KVM_SIGNAL_MSI",
             Self::LatePages => "use userfaultfd",
             Self::Kick => "signal the vCPU's thread",
+            Self::SecondProcessor => "make a second vCPU",
+            Self::MoveTwo => "move a guest that has two vCPUs",
         }
     }
 }

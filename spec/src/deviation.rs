@@ -197,7 +197,7 @@ impl Deviation {
     #[must_use]
     pub fn shows_in(self, group: Group) -> bool {
         match (self, group) {
-            (Self::Rf0 | Self::ApfFlag, Group::Filter { .. } | Group::Scene { .. })
+            (Self::Rf0 | Self::ApfFlag, Group::Filter { .. } | Group::Scene { .. } | Group::Smp(_))
             | (Self::ApicPrefetch, Group::Host(Wish::Apic))
             | (Self::NmiBlocked, _) => true,
             (Self::RepFlags, Group::Scene { act, .. }) => act == Act::Strings,
@@ -229,7 +229,7 @@ impl Deviation {
             Self::NxStale => {
                 let xd = |probe| match probe {
                     Probe::Stimulus(stimulus) => PAGES[stimulus.page].entry(36) & Entry::XD.bits() != 0,
-                    Probe::Host(_) | Probe::Own(_) | Probe::Event | Probe::Scene(_) => false,
+                    Probe::Host(_) | Probe::Own(_) | Probe::Event | Probe::Scene(_) | Probe::Smp(_) => false,
                 };
                 self.shows_in(case.group) && xd(case.probe) && *got == Observed::exactly(Outcome::Silent)
             }

@@ -10,6 +10,7 @@ use crate::plan::{Family, Profile};
 use crate::scene::Act;
 use crate::scene::environment::{ENVIRONMENTS, Environment};
 use crate::setting::{SETTINGS, Setting};
+use crate::smp::Smp;
 
 /// Cases that belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub enum Group {
     /// All classes of filters behind something that the VMM does while L2 is active: `action.NAME`, as in
     /// `action.restore`.
     Action(&'static Action),
+    /// All classes of filters on two processors at once: `smp.NAME`, as in `smp.filters`.
+    Smp(Smp),
 }
 
 impl Group {
@@ -49,6 +52,8 @@ impl Group {
                     ENVIRONMENTS.iter().filter(move |environment| act.scenes_in(environment).next().is_some());
                 fitting.map(move |environment| Self::Scene { act, environment })
             }))
+            // The last: with a second processor the VMM does not move the guest.
+            .chain(Smp::ALL.into_iter().map(Self::Smp))
     }
 
     /// The groups that a pattern selects, see [`glob::matches`].
@@ -82,6 +87,7 @@ impl Group {
             Self::Host(_) => Wish::filters().len(),
             Self::Scene { act, .. } => act.filter_count(profile),
             Self::Action(_) => Action::filters(profile).len(),
+            Self::Smp(_) => Smp::filters(profile).len(),
         }
     }
 
@@ -93,6 +99,7 @@ impl Group {
             Self::Host(_) => Wish::filters()[index],
             Self::Scene { act, .. } => act.filter(profile, index),
             Self::Action(_) => Action::filters(profile)[index],
+            Self::Smp(_) => Smp::filters(profile)[index],
         }
     }
 
@@ -109,6 +116,7 @@ impl fmt::Display for Group {
             Self::Host(wish) => write!(f, "host.{}", wish.name()),
             Self::Scene { act, environment } => write!(f, "{}.{}", act.name(), environment.name),
             Self::Action(action) => write!(f, "action.{}", action.name),
+            Self::Smp(smp) => write!(f, "smp.{}", smp.name()),
         }
     }
 }

@@ -15,6 +15,7 @@
 //! | accesses that L0 must see for itself | [`host`] |
 //! | what the VMM does while L2 is active | [`action`] |
 //! | the filters that L1 asks for | [`plan`] |
+//! | two processors at once | [`smp`] |
 //! | scenes: single instructions and events with all that is reported of them | [`scene`] |
 //! | what L1 and L2 must see | [`outcome`], [`deviation`] |
 //! | what a wrong host seems to do | [`hypothesis`] |
@@ -49,4 +50,5 @@ pub mod pfec;
 pub mod plan;
 pub mod scene;
 pub mod setting;
+pub mod smp;
 pub mod stimulus;

@@ -136,6 +136,12 @@ impl Expectation {
         Self { pfec: Some(EVENT_PFEC), address: EVENT_ADDRESS, rip, cs, rflags }
     }
 
+    /// What an access at any place must show; `rflags` is RFLAGS as saved, RF included.
+    #[must_use]
+    pub const fn at(pfec: Option<Pfec>, address: u64, rip: u64, cs: u64, rflags: u64) -> Self {
+        Self { pfec, address, rip, cs, rflags }
+    }
+
     /// The fields of a VM exit. `cr2` is what CR2 held before the access.
     #[must_use]
     pub fn exit(&self, cr2: u64) -> Exit {

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use spec::options::Options;
+
 use super::init::{self, Run};
 use super::known;
 use crate::payload;
+use crate::run::processors;
 use crate::vmm::kvm::host::kernel_release;
 use crate::vmm::kvm::{Kvm, KvmOptions};
 use crate::vmm::qemu::Qemu;
@@ -62,8 +65,9 @@ fn one_set(run: &Run<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), String> {
     let known = known::deviations(bochs, &kernel_release(), run.effective);
     // Of a key that is there twice the last counts.
     let cmdline = format!("{cmdline} known={known}");
+    let processors = Options::parse(&cmdline).map_or(1, |options| processors(options.filter, options.case));
     let vmm = vmm(qemu, run.set.guest_maxphyaddr()).map_err(|unavailable| unavailable.to_string())?;
-    let boot = Boot { elf: payload::L1_ELF, cmdline: &cmdline, memory_mib, limit: LIMIT, verbose: false };
+    let boot = Boot { elf: payload::L1_ELF, cmdline: &cmdline, memory_mib, processors, limit: LIMIT, verbose: false };
     let mut pass_on = |bytes: &[u8]| {
         sink(bytes);
         Flow::Continue

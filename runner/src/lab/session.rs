@@ -146,6 +146,7 @@ fn boot(bochs: &Bochs, ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Res
     let image = boot_params::lay_out(vmlinux, initramfs, &cmdline::command_line(""), lab_memory_mib)?;
     let machine = Machine {
         memory_mib: lab_memory_mib,
+        processors: 1,
         ips: cmdline::IPS,
         blobs: image.blobs,
         entry: Entry::Linux64 { entry: image.entry, boot_params: image.boot_params },

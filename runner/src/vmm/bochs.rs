@@ -102,6 +102,7 @@ impl Vmm for Bochs {
         };
         let machine = Machine {
             memory_mib: boot.memory_mib,
+            processors: boot.processors,
             ips: IPS,
             blobs: vec![
                 (INFO_ADDRESS, multiboot2_info::build(boot.cmdline, boot.memory_mib)),

@@ -1,6 +1,6 @@
 //! The built-in VMM on this machine's KVM: the shortest way from the image to the nested VMX under test.
 //!
-//! One vCPU in a thread of its own, RAM in one slot, PVH entry, the kernel's interrupt controllers, COM1, and
+//! One vCPU in a thread of its own (and a [`second`] one if the guest asks for it), RAM in one slot, PVH entry, the kernel's interrupt controllers, COM1, and
 //! a few ports (see [`devices`]). The thread that called watches the clock and feeds the sink, so neither a
 //! hung guest nor a full sink can hold up the end.
 
@@ -18,6 +18,7 @@ pub mod load;
 pub mod machine;
 pub mod memory;
 pub mod mmio;
+pub mod second;
 pub mod state;
 pub mod vcpu;
 pub mod watch;

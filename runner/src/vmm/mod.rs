@@ -27,6 +27,8 @@ pub struct Boot<'a> {
     pub cmdline: &'a str,
     /// The guest's RAM.
     pub memory_mib: u32,
+    /// How many processors it has from the start. The built-in VMM gives one, and a second when the guest asks for it.
+    pub processors: u32,
     /// How long the run may take, from the start of the VM.
     pub limit: Duration,
     /// Whether to echo the exact command line on stderr.

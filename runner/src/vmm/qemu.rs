@@ -121,6 +121,7 @@ impl Qemu {
         let mut command = Command::new(&self.program);
         let cpu = self.cpu();
         let memory = boot.memory_mib.to_string();
+        let processors = boot.processors.to_string();
         let monitor = format!("pipe,id=qmp,path={QMP}");
         command.current_dir(directory).args([
             "-machine",
@@ -134,6 +135,8 @@ impl Qemu {
             "apic-common.vapic=off",
             "-m",
             &memory,
+            "-smp",
+            &processors,
             "-nodefaults",
             "-no-user-config",
             "-display",

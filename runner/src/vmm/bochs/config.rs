@@ -25,7 +25,7 @@ const VGA_ROM: &str = "/usr/share/vgabios/vgabios.bin";
 
 /// The configuration for `machine`.
 pub fn bochsrc(machine: &Machine, cpu_model: &str) -> String {
-    let Machine { memory_mib, ips, .. } = machine;
+    let Machine { memory_mib, processors, ips, .. } = machine;
     // A triple fault must end Bochs (panic: fatal) rather than start the guest anew, and no message below a
     // panic is of use: Linux would make Bochs log by the hundred megabytes.
     let config = format!(
@@ -34,7 +34,7 @@ pub fn bochsrc(machine: &Machine, cpu_model: &str) -> String {
          memory: guest={memory_mib}, host={memory_mib}\n\
          romimage: file={rom}\n\
          optramimage1: file={ram}, address={BLOB_ADDRESS:#x}\n\
-         cpu: model={cpu_model}, count=1, ips={ips}, reset_on_triple_fault=0\n\
+         cpu: model={cpu_model}, count={processors}, ips={ips}, reset_on_triple_fault=0\n\
          clock: sync=none\n\
          port_e9_hack: enabled=1\n\
          plugin_ctrl: speaker=0, gameport=0, parallel=0, biosdev=0\n\

@@ -44,6 +44,8 @@ pub enum Serial {
 pub struct Machine {
     /// The guest's RAM.
     pub memory_mib: u32,
+    /// Its processors: all but one wait for SIPI.
+    pub processors: u32,
     /// Instructions that are a second to the guest's clocks; Bochs takes 1,000,000 at least.
     pub ips: u32,
     /// What is in RAM at reset: physical address, at least [`LOWEST_BLOB`], and contents. They do not overlap.
@@ -107,6 +109,7 @@ mod tests {
     fn machine(blobs: &[(u64, &[u8])]) -> Machine {
         Machine {
             memory_mib: 4,
+            processors: 1,
             ips: 1_000_000,
             blobs: blobs.iter().map(|(address, bytes)| (*address, bytes.to_vec())).collect(),
             entry: Entry::Multiboot2 { entry: 0x20_0000, info: 0x10_1000 },

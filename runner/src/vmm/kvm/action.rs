@@ -92,6 +92,7 @@ impl Machine {
             Ask::PendingFault => self.fault(true),
             Ask::InjectedFault => self.fault(false),
             Ask::MovePendingFault => self.fault(true).and_then(|()| self.relocate(Width::AtStart, None)),
+            Ask::SecondProcessor => self.add_second(),
             Ask::MoveInjectedFault => self.fault(false).and_then(|()| self.relocate(Width::AtStart, None)),
         }
     }
@@ -213,6 +214,9 @@ impl Machine {
 
     /// Saves everything and goes on in a new VM, whose MAXPHYADDR is `first`, and `then` when all is restored.
     fn relocate(&mut self, first: Width, then: Option<Width>) -> Result<(), Failed> {
+        if self.second.is_some() {
+            return Err(Failed { step: Step::MoveTwo, errno: 0 });
+        }
         let (first, then) = (self.cpuid(first)?, then.map(|width| self.cpuid(width)).transpose()?);
         complete(&mut self.vcpu)?;
         let state = State::save(&self.host.kvm, &self.vm, &self.vcpu)?;

@@ -13,6 +13,7 @@ use crate::vmm::kvm::kicks::Kicks;
 use crate::vmm::kvm::late::Late;
 use crate::vmm::kvm::memory::Memory;
 use crate::vmm::kvm::mmio::{self, Scratch};
+use crate::vmm::kvm::second::Second;
 use crate::vmm::kvm::{KvmOptions, cpuid, load, vcpu};
 use crate::vmm::{Boot, End, Unavailable};
 use kvm_bindings::{KVM_CAP_EXCEPTION_PAYLOAD, kvm_enable_cap, kvm_pit_config};
@@ -31,8 +32,10 @@ const LOG_QUEUE: usize = 4096;
 /// The largest number of words that an internal error comes with.
 const MAX_ERROR_DATA: usize = 16;
 
-/// A VM that is ready to run. The order matters: the vCPU and the VM go before the memory that they use.
+/// A VM that is ready to run. The order matters: the vCPUs and the VM go before the memory that they use.
 pub struct Machine {
+    /// The second vCPU, if the guest asked for one.
+    pub(super) second: Option<Second>,
     pub(super) vcpu: VcpuFd,
     pub(super) vm: VmFd,
     pub(super) ports: Ports,
@@ -80,6 +83,7 @@ impl Machine {
         let ports = Ports::new(&vm, sender).map_err(|error| Unavailable::failed("make COM1", error))?;
         let (scratch, counter) = (Scratch::new(options.mmio_page), ExitCounter::of(&vcpu));
         let machine = Self {
+            second: None,
             vcpu,
             vm,
             ports,
@@ -158,6 +162,9 @@ impl Machine {
                 Err(error) => return End::Crashed(format!("KVM_RUN failed: {error}")),
             };
             self.take_gathered();
+            if let Some(died) = self.second.as_ref().and_then(Second::died) {
+                return End::Crashed(died.into());
+            }
             match request {
                 Request::None => {}
                 Request::PowerOff => return End::PoweredOff,

@@ -35,7 +35,7 @@ fn image(code: &[u8]) -> Vec<u8> {
 fn run(code: &[u8], limit: Duration, flow: Flow) -> Option<(Outcome, Vec<u8>)> {
     let kvm = Kvm::open_plain(KvmOptions::default()).ok()?;
     let image = image(code);
-    let boot = Boot { elf: &image, cmdline: "", memory_mib: 16, limit, verbose: false };
+    let boot = Boot { elf: &image, cmdline: "", memory_mib: 16, processors: 1, limit, verbose: false };
     let mut log = Vec::new();
     let outcome = kvm.run(&boot, &mut |bytes: &[u8]| {
         log.extend(bytes);

@@ -1,0 +1,209 @@
+//! Starting the second processor: INIT, SIPI, SIPI from the first one's local APIC, as of SDM vol. 3A, section 8.4,
+//! "Multiple-Processor (MP) Initialization".
+//!
+//! It is asked for by its APIC ID: that of the first with bit 0 inverted, which is the second vCPU's in a VM and the
+//! other thread of the core on a machine. It begins in real mode on a page below 1 MiB and goes by 32-bit protected
+//! mode (`boot`) to [`super::second_main`].
+#![allow(unsafe_code, reason = "writes below 1 MiB and to the local APIC; the trampoline is assembly")]
+
+use core::arch::global_asm;
+use core::arch::x86_64::__cpuid;
+use core::fmt;
+use core::hint::spin_loop;
+
+use spec::channel::{Ask, Status};
+
+use super::code::INTERRUPT_VECTOR;
+use super::mailbox::{self, Stage};
+use crate::boot::{CODE32_SELECTOR, DATA_SELECTOR};
+use crate::channel;
+use crate::cpu::Cpu;
+
+/// The page of the trampoline. Loaders leave nothing there that is needed once the command line is copied.
+const TRAMPOLINE: u64 = 0x8000;
+/// Registers of the local APIC. SDM vol. 3A, table 10-1, "Local APIC Register Address Map".
+const EOI: u64 = 0xb0;
+const SPURIOUS_VECTOR: u64 = 0xf0;
+const COMMAND_LOW: u64 = 0x300;
+const COMMAND_HIGH: u64 = 0x310;
+/// In the spurious-interrupt vector register: APIC enabled, vector FFH.
+const ENABLED: u32 = 0x1ff;
+/// In the interrupt command register: level asserted; delivery modes INIT and start-up; delivery pending.
+const ASSERT: u32 = 1 << 14;
+const INIT: u32 = 5 << 8;
+const STARTUP: u32 = 6 << 8;
+const PENDING: u32 = 1 << 12;
+/// How long, in looks: until an interrupt is accepted, behind INIT, for the first SIPI, and in all.
+const ACCEPT_POLLS: u32 = 100_000;
+const INIT_POLLS: u32 = 100_000;
+const FIRST_POLLS: u32 = 200_000;
+const START_POLLS: u32 = 4_000_000;
+
+global_asm!(
+    r#"
+    .section .boot, "ax"
+    .code16
+    # Real mode, CS:IP = 0800:0000. Interrupts are off.
+    .globl l1_trampoline
+    l1_trampoline:
+        cli
+        cld
+        mov ax, cs
+        mov ds, ax
+        # lgdt with a 32-bit base, from the word behind the code.
+        .byte 0x66, 0x0f, 0x01, 0x16
+        .word l1_trampoline_gdtr - l1_trampoline
+        mov eax, cr0
+        or al, 1
+        mov cr0, eax
+        # A far jump with a 32-bit offset.
+        .byte 0x66, 0xea
+        .long l1_trampoline32
+        .word {code32}
+    .globl l1_trampoline_gdtr
+    l1_trampoline_gdtr:
+        .word 0
+        .long 0
+    .globl l1_trampoline_end
+    l1_trampoline_end:
+    .code32
+    l1_trampoline32:
+        mov eax, {data}
+        mov ds, eax
+        mov ss, eax
+        jmp l1_second32
+    .code64
+    .text
+    "#,
+    code32 = const CODE32_SELECTOR,
+    data = const DATA_SELECTOR,
+);
+
+unsafe extern "C" {
+    static l1_trampoline: u8;
+    static l1_trampoline_gdtr: u8;
+    static l1_trampoline_end: u8;
+    static l1_boot_gdtr: [u8; 6];
+}
+
+/// Why there is no second processor.
+#[derive(Clone, Copy, Debug)]
+pub enum NoSecond {
+    /// There is no local APIC in xAPIC mode.
+    Apic,
+    /// The VMM does not make one.
+    Refused(Status),
+    /// The page of the trampoline is no memory.
+    Trampoline,
+    /// None answers.
+    Silent,
+    /// It came, and could not go on.
+    Dead(&'static str),
+}
+
+impl fmt::Display for NoSecond {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("needs a second vCPU")?;
+        match self {
+            Self::Apic => f.write_str(", and a local APIC in xAPIC mode to start it"),
+            Self::Refused(status) => write!(f, ": {status}"),
+            Self::Trampoline => write!(f, ", and memory at {TRAMPOLINE:#x} to start it"),
+            Self::Silent => f.write_str(": none answers INIT and SIPI"),
+            Self::Dead(why) => write!(f, ": it does not get through its start: {why}"),
+        }
+    }
+}
+
+/// The local APIC of the processor that uses it.
+#[derive(Clone, Copy)]
+pub struct Apic(u64);
+
+impl Apic {
+    /// This processor's, if it is in xAPIC mode.
+    pub fn of(cpu: &Cpu) -> Option<Self> {
+        cpu.local_apic().map(Self)
+    }
+
+    fn write(self, register: u64, value: u32) {
+        // SAFETY: the register is one of the local APIC's page, which L1 maps.
+        unsafe { ((self.0 + register) as *mut u32).write_volatile(value) };
+    }
+
+    fn read(self, register: u64) -> u32 {
+        // SAFETY: as in `write`.
+        unsafe { ((self.0 + register) as *const u32).read_volatile() }
+    }
+
+    fn send(self, command: u32) {
+        self.write(COMMAND_HIGH, other_id() << 24);
+        self.write(COMMAND_LOW, command);
+        mailbox::wait(ACCEPT_POLLS, || self.read(COMMAND_LOW) & PENDING == 0);
+    }
+
+    /// Sends the interrupt that tells of a change to the other processor.
+    pub fn interrupt(self) {
+        self.send(ASSERT | u32::from(INTERRUPT_VECTOR));
+    }
+
+    /// Accepts interrupts.
+    pub fn enable(self) {
+        self.write(SPURIOUS_VECTOR, ENABLED);
+    }
+
+    /// The interrupt is handled.
+    pub fn end_of_interrupt(self) {
+        self.write(EOI, 0);
+    }
+}
+
+/// The APIC ID of the other processor.
+fn other_id() -> u32 {
+    (__cpuid(1).ebx >> 24) ^ 1
+}
+
+/// Starts the second processor and waits until it takes jobs.
+pub fn start(apic: Apic) -> Result<(), NoSecond> {
+    if channel::present() {
+        match channel::ask(Ask::SecondProcessor) {
+            Status::Done => {}
+            refused => return Err(NoSecond::Refused(refused)),
+        }
+    }
+    write_trampoline()?;
+    mailbox::reset();
+    apic.send(ASSERT | INIT);
+    (0..INIT_POLLS).for_each(|_| spin_loop());
+    let came = |polls| mailbox::wait(polls, || mailbox::stage() != Stage::Off);
+    let startup = ASSERT | STARTUP | (TRAMPOLINE >> 12) as u32;
+    for polls in [FIRST_POLLS, START_POLLS] {
+        apic.send(startup);
+        if came(polls) {
+            break;
+        }
+    }
+    match mailbox::stage() {
+        Stage::Ready => Ok(()),
+        Stage::Dead => Err(NoSecond::Dead(mailbox::last_words())),
+        Stage::Off | Stage::Halted => Err(NoSecond::Silent),
+    }
+}
+
+fn write_trampoline() -> Result<(), NoSecond> {
+    let page = TRAMPOLINE as *mut u8;
+    // SAFETY: the page is below 1 MiB, where no part of L1 is; the low 4 GiB are mapped. What is copied are the
+    // trampoline's bytes, and the boot GDT's limit and 32-bit base behind them.
+    unsafe {
+        let len = (&raw const l1_trampoline_end) as usize - (&raw const l1_trampoline) as usize;
+        let gdtr = (&raw const l1_trampoline_gdtr) as usize - (&raw const l1_trampoline) as usize;
+        for at in 0..len {
+            page.add(at).write_volatile((&raw const l1_trampoline).add(at).read());
+        }
+        for (at, byte) in (&raw const l1_boot_gdtr).read().into_iter().enumerate() {
+            page.add(gdtr + at).write_volatile(byte);
+        }
+        if page.read_volatile() != (&raw const l1_trampoline).read() {
+            return Err(NoSecond::Trampoline);
+        }
+    }
+    Ok(())
+}

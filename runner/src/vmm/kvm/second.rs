@@ -1,0 +1,96 @@
+//! A second vCPU, in a thread of its own: made when the guest asks for it, and waiting for INIT and SIPI from then on.
+//!
+//! It has no devices. What its guest does with ports and memory that is none reads as ones and is ignored; that it
+//! dies is told to the first vCPU's loop, which ends the run.
+
+use crate::vmm::kvm::machine::Machine;
+use crate::vmm::kvm::state::Failed;
+use crate::vmm::kvm::{cpuid, vcpu};
+use kvm_ioctls::{VcpuExit, VcpuFd};
+use spec::channel::Step;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use vmm_sys_util::signal::{Killable, SIGRTMIN};
+
+/// Its number and its local APIC's.
+const NUMBER: u8 = 1;
+/// Between two kicks of a thread that is to end.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The thread of the second vCPU; it is ended when this goes out of scope.
+pub struct Second {
+    thread: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+}
+
+/// What the two vCPUs' threads share.
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    /// Why the vCPU runs no more: a sentence.
+    died: OnceLock<String>,
+}
+
+impl Second {
+    /// Why the vCPU runs no more, if so.
+    pub fn died(&self) -> Option<&str> {
+        self.shared.died.get().map(String::as_str)
+    }
+}
+
+impl Machine {
+    /// Gives the guest its second vCPU, if it has none.
+    pub(super) fn add_second(&mut self) -> Result<(), Failed> {
+        if self.second.is_some() {
+            return Ok(());
+        }
+        let refused = |errno| Failed { step: Step::SecondProcessor, errno };
+        let cpuid = cpuid::guest(&self.host.cpuid, &self.options, NUMBER);
+        let vcpu = vcpu::create(&self.vm, NUMBER, &cpuid).map_err(|_| refused(0))?;
+        let shared = Arc::new(Shared::default());
+        let seen = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name("vcpu1".into())
+            .spawn(move || serve(vcpu, &seen))
+            .map_err(|error| refused(error.raw_os_error().unwrap_or_default()))?;
+        self.second = Some(Second { thread: Some(thread), shared });
+        Ok(())
+    }
+}
+
+/// Runs the vCPU until it is told to stop, or dies.
+fn serve(mut vcpu: VcpuFd, shared: &Shared) {
+    while !shared.stop.load(Ordering::Acquire) {
+        let died = match vcpu.run() {
+            Ok(VcpuExit::IoIn(_, data) | VcpuExit::MmioRead(_, data)) => {
+                data.fill(0xff);
+                continue;
+            }
+            Ok(VcpuExit::IoOut(..) | VcpuExit::MmioWrite(..) | VcpuExit::Intr) => continue,
+            // A signal, or it still waits for SIPI.
+            Err(error) if [libc::EINTR, libc::EAGAIN].contains(&error.errno()) => continue,
+            Ok(VcpuExit::Shutdown) => "the guest's second processor died of a triple fault".into(),
+            Ok(VcpuExit::FailEntry(reason, cpu)) => format!("vCPU 1: {}", vcpu::entry_failed(reason, cpu)),
+            Ok(exit) => format!("KVM left vCPU 1 for a reason that has no handler: {exit:?}"),
+            Err(error) => format!("KVM_RUN of vCPU 1 failed: {error}"),
+        };
+        // The first word counts, and there is one only.
+        let _ = shared.died.set(died);
+        return;
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        let Some(thread) = self.thread.take() else { return };
+        while !thread.is_finished() {
+            // An error means that the thread is gone already.
+            let _ = thread.kill(SIGRTMIN());
+            thread::sleep(PAUSE);
+        }
+        let _ = thread.join();
+    }
+}
