@@ -142,6 +142,7 @@ pub struct Intercepted {
 
 /// One scene. Rows are made by [`Scene::new`] and the methods behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing of the scene, and most have none")]
 pub struct Scene {
     /// The scene's name in ids.
     pub name: &'static str,
@@ -649,14 +650,14 @@ impl Act {
     pub fn filter_count(self, profile: Profile) -> usize {
         match profile {
             Profile::Exhaustive if self.bit().is_some() => plan::EVERY_NAMED,
-            _ => self.row(profile).len() + if self.bit().is_some() { BIT.len() } else { 0 },
+            _ => Self::row(profile).len() + if self.bit().is_some() { BIT.len() } else { 0 },
         }
     }
 
     /// The filter at `index`, which must be below [`Act::filter_count`].
     #[must_use]
     pub fn filter(self, profile: Profile, index: usize) -> Filter {
-        let row = self.row(profile);
+        let row = Self::row(profile);
         match (self.bit(), profile) {
             (Some(_), Profile::Exhaustive) => plan::every_named(index),
             (Some(bit), _) if index >= row.len() => BIT[index - row.len()](bit.bits()),
@@ -665,7 +666,7 @@ impl Act {
     }
 
     /// The filters of all acts.
-    const fn row(self, profile: Profile) -> &'static [Filter] {
+    const fn row(profile: Profile) -> &'static [Filter] {
         match profile {
             Profile::Quick => &QUICK,
             Profile::Standard | Profile::Exhaustive => &QUICK_BASIC,

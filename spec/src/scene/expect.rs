@@ -6,6 +6,8 @@
 //! 27.3.3, "Saving RIP, RSP, RFLAGS, and SSP", and 27.3.4, "Saving Non-Register State". For what reaches L2:
 //! SDM vol. 3A, section 6.14.2, "64-Bit Mode Stack Frame", and section 6.15, "Exception and Interrupt Reference".
 
+#![expect(clippy::large_types_passed_by_value, reason = "an end is built up word by word")]
+
 use super::end::{EXIT_EXCEPTION, EXIT_TRIPLE_FAULT, End, Ends, How, Word};
 use super::environment::Environment;
 use super::event::{Event, Source};
