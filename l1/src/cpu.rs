@@ -102,12 +102,13 @@ impl Cpu {
         let (has, reason) = match feature {
             Feature::Cmpxchg16b => (self.basic_ecx >> 13 & 1 == 1, "the CPU lacks CMPXCHG16B (CPUID.1:ECX[13])"),
             Feature::Xsave => (self.basic_ecx >> 26 & 1 == 1, "the CPU lacks XSAVE (CPUID.1:ECX[26])"),
-            Feature::Invpcid => (ebx >> 10 & 1 == 1, "the CPU lacks INVPCID (CPUID.(7,0):EBX[10])"),
+            Feature::Invpcid | Feature::InvpcidExiting => {
+                (ebx >> 10 & 1 == 1, "the CPU lacks INVPCID (CPUID.(7,0):EBX[10])")
+            }
             Feature::Pku => (ecx >> 3 & 1 == 1, "the CPU lacks PKU (CPUID.(7,0):ECX[3])"),
             Feature::Pks => (ecx >> 31 & 1 == 1, "the CPU lacks PKS (CPUID.(7,0):ECX[31])"),
             Feature::ShadowStack => (ecx >> 7 & 1 == 1, "the CPU lacks shadow stacks (CPUID.(7,0):ECX[7])"),
             Feature::GbytePages => (self.gbyte_pages, "the CPU lacks 1-GByte pages (CPUID.80000001H:EDX[26])"),
-            Feature::InvpcidExiting => (ebx >> 10 & 1 == 1, "the CPU lacks INVPCID (CPUID.(7,0):EBX[10])"),
             // VMX and L0 have them, or not.
             Feature::ForcedEmulation | Feature::DescriptorTableExiting => (true, ""),
             Feature::Channel => (channel::present(), "it needs maskmatch's built-in VMM"),

@@ -7,6 +7,8 @@
 //! SDM vol. 3A, section 6.12.1, "Exception- or Interrupt-Handler Procedures", section 6.14.2, "64-Bit Mode Stack
 //! Frame", and section 6.15, "Exception and Interrupt Reference".
 
+#![expect(clippy::large_types_passed_by_value, reason = "an end is built up word by word")]
+
 use super::end::{EXIT_EXCEPTION, EXIT_TRIPLE_FAULT, End, Ends, How, Word};
 use super::environment::Environment;
 use super::event::{Event, Source};

@@ -59,7 +59,7 @@ pub const SCENES: &[Scene] = &[
         .registers(&[(Rdi, DATA0 + 8)])
         .pages(OPERAND)
         .fault(DATA0, Write)
-        .intercepted(VMREAD, Some(-8i64 as u64))
+        .intercepted(VMREAD, Some((-8i64).cast_unsigned()))
         .only_64_bit()
         .section(PRIORITY),
     Scene::new("vmwrite", "VMWRITE from memory exits always", Supervisor, &[0x0f, 0x79, 0x07], "vmwrite rax,[rdi]")
