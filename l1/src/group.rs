@@ -18,6 +18,7 @@ use spec::scene::end::{End, Ends, How};
 use spec::scene::environment::Environment;
 use spec::scene::{Act, Scene};
 use spec::setting::BASE;
+use spec::smp::Smp;
 use spec::stimulus::Stimulus;
 
 use crate::action::Acting;
@@ -169,30 +170,10 @@ impl Machine<'_> {
                     return Ok(());
                 }
             }
-            Group::Smp(smp) => {
-                let mut pair = match Pair::start(smp, self.walker.vmx(), self.cpu) {
-                    Ok(pair) => pair,
-                    Err(smp::Unavailable::NoSecond(reason)) => {
-                        log().skip(number, &group, &reason);
-                        return Ok(());
-                    }
-                    Err(smp::Unavailable::Failed(failed)) => return Err(failed.into()),
-                };
-                started = tsc();
-                let probe = only.and_then(|case| if let Probe::Smp(probe) = case.probe { Some(probe) } else { None });
-                for at in 0..filters {
-                    log().progress(&group, at, filters);
-                    let filter = only.map_or_else(|| group.filter(self.options.profile, at), |case| case.filter);
-                    if let Err(gone) = pair.run(smp, filter, probe, |case| tried.smp(filter, &case)) {
-                        tried.gone(filter, gone);
-                        break;
-                    }
-                }
-                if let Err(gone) = pair.end() {
-                    tried.gone(Filter::NEVER, gone);
-                }
-                self.walker.make_current()?;
-            }
+            Group::Smp(smp) => match self.pair(number, group, smp, only, &mut tried)? {
+                Some(start) => started = start,
+                None => return Ok(()),
+            },
             Group::Action(action) => {
                 let (stimulus, own) = match only.map(|case| case.probe) {
                     Some(Probe::Stimulus(stimulus)) => (Some(stimulus), None),
@@ -224,6 +205,41 @@ impl Machine<'_> {
         }
         tried.log(number, &mut self.told);
         Ok(())
+    }
+
+    /// Runs a group on two processors, or one case of it; when it began, if there are two.
+    fn pair(
+        &mut self,
+        number: usize,
+        group: Group,
+        smp: Smp,
+        only: Option<&Case>,
+        tried: &mut Tried,
+    ) -> Result<Option<u64>, EntryFailed> {
+        let mut pair = match Pair::start(smp, self.walker.vmx(), self.cpu) {
+            Ok(pair) => pair,
+            Err(smp::Unavailable::NoSecond(reason)) => {
+                log().skip(number, &group, &reason);
+                return Ok(None);
+            }
+            Err(smp::Unavailable::Failed(failed)) => return Err(failed),
+        };
+        let started = tsc();
+        let probe = only.and_then(|case| if let Probe::Smp(probe) = case.probe { Some(probe) } else { None });
+        let filters = if only.is_some() { 1 } else { group.filter_count(self.options.profile) };
+        for at in 0..filters {
+            log().progress(&group, at, filters);
+            let filter = only.map_or_else(|| group.filter(self.options.profile, at), |case| case.filter);
+            if let Err(gone) = pair.run(smp, filter, probe, |case| tried.smp(filter, &case)) {
+                tried.gone(filter, gone);
+                break;
+            }
+        }
+        if let Err(gone) = pair.end() {
+            tried.gone(Filter::NEVER, gone);
+        }
+        self.walker.make_current()?;
+        Ok(Some(started))
     }
 
     /// Plays the scenes of an act, or one of them under one filter. Where none can be played: why.

@@ -102,6 +102,7 @@ impl Pair {
 
     /// Halts the second processor; whether it does.
     pub fn end(self) -> Result<(), Gone> {
+        self.seat.end();
         mailbox::post(Job::Halt);
         let halted = mailbox::wait(POLLS, || matches!(mailbox::stage(), Stage::Halted | Stage::Dead));
         if halted { Ok(()) } else { Err(Gone::Silent) }
@@ -250,7 +251,7 @@ pub extern "sysv64" fn second_main() -> ! {
         Err(failed) => died(&failed),
     };
     apic.enable();
-    let root = memory::root(if mailbox::is_shared() { 0 } else { 1 });
+    let root = memory::root(usize::from(!mailbox::is_shared()));
     let vmcs = match vmx.smp_vmcs(1) {
         Ok(vmcs) => vmcs,
         Err(fail) => died(&EntryFailed::Entry(fail)),

@@ -360,7 +360,7 @@ impl Shot {
     }
 }
 
-/// RFLAGS of processor 1's L2 around a change: IF, and what a comparison of 1 with 0 leaves.
+/// RFLAGS of processor 1's L2 around a change: IF, as any guest has it that waits for another, and what a comparison of 1 with 0 leaves.
 pub const SHOT_RFLAGS: u64 = 0x202;
 /// Linear address of the page whose entries change: another index at each level, and nothing else below its PML4 entry.
 pub const SHOT_PAGE: u64 = 1 << 39 | 2 << 30 | 3 << 21 | 4 << 12;
@@ -374,10 +374,17 @@ pub const SHOT_AFTER: u64 = 32;
 /// What is in each of the 16 bytes of a page that is not written: code to be fetched, or [`TOKEN`] to be read.
 #[must_use]
 pub const fn shot_contents(access: Access) -> [u8; 8] {
-    let [a, b, c, d, e, f] = FETCHED_CODE;
     match access {
         Access::Read => TOKEN.to_le_bytes(),
-        Access::Fetch => [a, b, c, d, e, f, 0, 0],
+        Access::Fetch => {
+            let mut bytes = [0; 8];
+            let mut at = 0;
+            while at < FETCHED_CODE.len() {
+                bytes[at] = FETCHED_CODE[at];
+                at += 1;
+            }
+            bytes
+        }
         Access::Write => [0; 8],
     }
 }
