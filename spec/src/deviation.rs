@@ -3,6 +3,8 @@
 //! A known deviation is counted and shown with its reason, never dropped. It is no failure on the
 //! host that it belongs to, unless strictness is asked for; on any other it is one.
 
+mod scene;
+
 use core::fmt;
 
 use crate::case::{Case, Probe};
@@ -10,9 +12,7 @@ use crate::group::Group;
 use crate::host::Wish;
 use crate::outcome::{Delivery, Exit, INTERRUPTION_INFO_PF, Observed, Outcome, RFLAGS_RF};
 use crate::page::PAGES;
-use crate::paging::{Access, Entry, Maxphyaddr};
-use crate::pfec::Pfec;
-use crate::scene::end::Ends;
+use crate::paging::Entry;
 
 /// What a host is made of, as far as known deviations depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,27 +244,6 @@ impl Deviations {
         if self.contains(Deviation::Rf0) { Exit { rflags: exit.rflags & !RFLAGS_RF, ..exit } } else { exit }
     }
 
-    /// The member that makes the difference between how a scene must end and how it did, if one does.
-    #[must_use]
-    pub fn explaining_scene(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> Option<Deviation> {
-        let rf_clear = |want: Ends| {
-            self.contains(Deviation::Rf0) && Ends { first: want.first.with_rf_clear(), ..want }.admits(got)
-        };
-        if rf_clear(*want) {
-            return Some(Deviation::Rf0);
-        }
-        let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
-        let fetches = scene.fault.is_some_and(|fault| fault.access == Access::Fetch);
-        if self.contains(Deviation::LegacyId) && Deviation::LegacyId.shows_in(case.group) && fetches {
-            let with_id = scene.pfec(environment, maxphyaddr).map(|pfec| pfec | Pfec::ID);
-            let ends = scene.expect_pfec(environment, case.filter, with_id);
-            if ends.admits(got) || rf_clear(ends) {
-                return Some(Deviation::LegacyId);
-            }
-        }
-        None
-    }
-
     /// The member that makes the difference between what must be and what was, if one does.
     #[must_use]
     pub fn explaining(self, case: &Case, want: &Observed, got: &Observed) -> Option<Deviation> {
@@ -289,10 +268,8 @@ impl fmt::Display for Deviations {
 #[cfg(test)]
 mod tests {
     use super::{Deviation, Deviations, Host};
-    use crate::case::{Case, Probe};
-    use crate::group::Group;
+    use crate::case::Case;
     use crate::outcome::{Delivery, Exit, Observed, Outcome, RFLAGS_RF};
-    use crate::pfec::Pfec;
     use std::string::ToString;
 
     const EXIT: Exit = Exit { info: 1, error_code: 2, qualification: 3, rip: 4, rflags: !0, idt_vectoring: 6, cr2: 7 };
@@ -358,31 +335,6 @@ mod tests {
         assert_eq!(known.explaining(&any, &want, &got(rf_clear)), Some(Deviation::Rf0));
         assert_eq!(known.explaining(&any, &want, &got(Exit { cr2: 8, ..rf_clear })), None);
         assert_eq!(Deviations::NONE.explaining(&any, &want, &got(rf_clear)), None);
-    }
-
-    #[test]
-    fn legacy_id_explains_a_fetch_with_i_d_and_the_filter_s_judgement_of_it() {
-        let ends = |id: &str, code: Option<u32>| {
-            let case = case(id);
-            let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { panic!() };
-            match code {
-                None => scene.expect(environment, case.filter, 40),
-                code => scene.expect_pfec(environment, case.filter, code.map(Pfec::from_bits_retain)),
-            }
-        };
-        let explaining = |known: Deviations, id: &str, code| {
-            known.explaining_scene(&case(id), 40, &ends(id, None), &ends(id, Some(code)))
-        };
-        let known = Deviations::NONE.with(Deviation::LegacyId);
-        let np = "page.legacy-off:user-fetch-np-pde:1,0,0";
-        assert_eq!(explaining(known, np, 0x14), Some(Deviation::LegacyId));
-        assert_eq!(explaining(known.with(Deviation::Rf0), np, 0x14), Some(Deviation::LegacyId));
-        assert_eq!(explaining(known, np, 0x15), None);
-        assert_eq!(explaining(Deviations::NONE, np, 0x14), None);
-        // The filter wants I/D alone: an exit in place of a delivery.
-        assert_eq!(explaining(known, "page.legacy-off:user-fetch-np-pde:1,10,10", 0x14), Some(Deviation::LegacyId));
-        assert_eq!(explaining(known, "page.legacy-off:user-read-np-pde:1,0,0", 0x14), None);
-        assert_eq!(explaining(known, "page.pae-off:user-fetch-np-pde:1,0,0", 0x14), None);
     }
 
     #[test]
