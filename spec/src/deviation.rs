@@ -170,7 +170,7 @@ impl Deviation {
     pub fn belongs_to(self, host: Host) -> bool {
         match (self, host) {
             (Self::Rf0 | Self::NmiBlocked, Host::Bochs { major, minor }) => (major, minor) < (2, 8),
-            (Self::NxStale, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) >= (6, 1),
+            (Self::NxStale | Self::LegacyId, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) >= (6, 1),
             (Self::ApfFlag, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
                 (!ept || smaller_maxphyaddr) && (major, minor) == (5, 10)
             }
@@ -180,7 +180,6 @@ impl Deviation {
             (Self::CpuidVmcs02 | Self::CpuidVmcs01, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
                 ept && smaller_maxphyaddr && (major, minor) < (7, 0)
             }
-            (Self::LegacyId, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) >= (6, 1),
             (Self::RepFlags | Self::PkeyAccess, Host::Bochs { .. })
             | (Self::InsBatch | Self::CrossWrite, Host::Kvm { .. }) => true,
             _ => false,
@@ -205,6 +204,7 @@ impl Deviation {
             (Self::CrossWrite, Group::Scene { act, .. }) => act == Act::Forced,
             (Self::PkeyAccess, Group::Scene { act, .. }) => act == Act::Pkey,
             (Self::PgdUnsynced, Group::Host(wish)) => wish != Wish::Dirty,
+            (Self::PgdUnsynced, Group::Scene { .. }) => true,
             (Self::NxStale, Group::Filter { setting, .. }) => !setting.mode.nxe,
             // On the running vCPU later versions than 5.10 refuse the change.
             (Self::CpuidVmcs02, Group::Action(action)) => {

@@ -2,8 +2,9 @@
 
 use super::{Deviation, Deviations};
 use crate::case::{Case, Probe};
+use crate::filter::Filter;
 use crate::group::Group;
-use crate::paging::{Access, Maxphyaddr};
+use crate::paging::{Access, Level, Maxphyaddr};
 use crate::pfec::Pfec;
 use crate::scene::end::{End, Ends, How, Word};
 use crate::scene::expect::NMI_UNBLOCKED;
@@ -32,7 +33,10 @@ impl Deviations {
         }
         self.iter().find(|deviation| {
             let ends = deviation.ends_of(case, maxphyaddr, want, got);
-            ends.is_some_and(|ends| ends.admits(got) || rf_clear(&ends))
+            // Where L1 did not see the exit that its answer needs there is no second end.
+            let second = |ends: &Ends| ends.second.filter(|_| got.second.is_some());
+            ends.map(|ends| Ends { second: second(&ends), ..ends })
+                .is_some_and(|ends| ends.admits(got) || rf_clear(&ends))
         })
     }
 }
@@ -42,7 +46,7 @@ impl Deviation {
     /// the deviation leaves open is taken.
     fn ends_of(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> Option<Ends> {
         let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
-        let opcode = *scene.code.last()?;
+        let opcode = scene.code.last().copied().unwrap_or_default();
         let repeats = scene.code.len() > 1 && scene.fault.is_some();
         let first = match self {
             Self::RepFlags if repeats && COMPARISONS.contains(&opcode) => {
@@ -73,6 +77,16 @@ impl Deviation {
             }
             Self::NmiBlocked if matches!(want.first.how, How::Exit(_)) => {
                 want.first.with(Word::Info, want.first.word(Word::Info) | NMI_UNBLOCKED)
+            }
+            // All that is reported is right but that it is an exit.
+            Self::ApfFlag if !case.filter.exits(scene.pfec(environment, maxphyaddr)?) => {
+                let ends = scene.expect_pfec(environment, Filter::ALWAYS, scene.pfec(environment, maxphyaddr));
+                return Some(Ends { second: None, ..ends });
+            }
+            // The last entry of the walk is as another scene had it, where the access was allowed.
+            Self::PgdUnsynced if scene.tested.is_none_or(|tested| tested.page.level == Level::Pte) => {
+                scene.pfec(environment, maxphyaddr)?;
+                return Some(scene.expect_pfec(environment, case.filter, None));
             }
             Self::LegacyId if self.shows_in(case.group) && scene.fault?.access == Access::Fetch => {
                 let with_id = scene.pfec(environment, maxphyaddr).map(|pfec| pfec | Pfec::ID);
@@ -170,3 +184,6 @@ mod tests {
         assert!(!explained(&with(done, &[(Word::Rcx, 7)])));
     }
 }
+
+#[cfg(test)]
+mod judged_again;

@@ -1,10 +1,8 @@
 //! Tests of known deviations.
 
 use super::{Deviation, Deviations, Host};
-use crate::case::{Case, Probe};
-use crate::group::Group;
+use crate::case::Case;
 use crate::outcome::{Delivery, Exit, Observed, Outcome, RFLAGS_RF};
-use crate::pfec::Pfec;
 use std::string::ToString;
 
 const EXIT: Exit = Exit { info: 1, error_code: 2, qualification: 3, rip: 4, rflags: !0, idt_vectoring: 6, cr2: 7 };
@@ -75,31 +73,6 @@ fn rf0_explains_rf_and_nothing_else() {
     assert_eq!(known.explaining(&any, &want, &got(rf_clear)), Some(Deviation::Rf0));
     assert_eq!(known.explaining(&any, &want, &got(Exit { cr2: 8, ..rf_clear })), None);
     assert_eq!(Deviations::NONE.explaining(&any, &want, &got(rf_clear)), None);
-}
-
-#[test]
-fn legacy_id_explains_a_fetch_with_i_d_and_the_filter_s_judgement_of_it() {
-    let ends = |id: &str, code: Option<u32>| {
-        let case = case(id);
-        let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { panic!() };
-        match code {
-            None => scene.expect(environment, case.filter, 40),
-            code => scene.expect_pfec(environment, case.filter, code.map(Pfec::from_bits_retain)),
-        }
-    };
-    let explaining = |known: Deviations, id: &str, code| {
-        known.explaining_scene(&case(id), 40, &ends(id, None), &ends(id, Some(code)))
-    };
-    let known = Deviations::NONE.with(Deviation::LegacyId);
-    let np = "page.legacy-off:user-fetch-np-pde:1,0,0";
-    assert_eq!(explaining(known, np, 0x14), Some(Deviation::LegacyId));
-    assert_eq!(explaining(known.with(Deviation::Rf0), np, 0x14), Some(Deviation::LegacyId));
-    assert_eq!(explaining(known, np, 0x15), None);
-    assert_eq!(explaining(Deviations::NONE, np, 0x14), None);
-    // The filter wants I/D alone: an exit in place of a delivery.
-    assert_eq!(explaining(known, "page.legacy-off:user-fetch-np-pde:1,10,10", 0x14), Some(Deviation::LegacyId));
-    assert_eq!(explaining(known, "page.legacy-off:user-read-np-pde:1,0,0", 0x14), None);
-    assert_eq!(explaining(known, "page.pae-off:user-fetch-np-pde:1,0,0", 0x14), None);
 }
 
 #[test]

@@ -135,7 +135,7 @@ impl Environment {
     /// What must be seen, with what is otherwise than in 64-bit mode: code selectors, and registers that L2 does
     /// not have. SDM vol. 1, section 3.4.1.1, "General-Purpose Registers in 64-Bit Mode".
     #[must_use]
-    pub(super) fn narrowed(&self, ends: Ends) -> Ends {
+    pub(super) fn narrowed(&self, ends: &Ends) -> Ends {
         let narrow = |mut end: super::end::End| {
             let cs = &mut end.words[Word::Cs as usize];
             *cs = self.width.code_selector(*cs);

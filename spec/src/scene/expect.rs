@@ -93,7 +93,7 @@ impl Scene {
     /// What must be seen where the fault has this error code, or there is none.
     #[must_use]
     pub fn expect_pfec(&self, environment: &Environment, filter: Filter, pfec: Option<Pfec>) -> Ends {
-        environment.narrowed(self.expect_64(filter, pfec))
+        environment.narrowed(&self.expect_64(filter, pfec))
     }
 
     /// What must be seen, with the selectors of 64-bit mode.

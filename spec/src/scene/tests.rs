@@ -19,7 +19,7 @@ fn names_are_unique_and_fit_ids() {
 
 #[test]
 fn every_scene_plays_somewhere() {
-    for scene in Act::ALL.into_iter().flat_map(|act| act.scenes()) {
+    for scene in Act::ALL.into_iter().flat_map(Act::scenes) {
         assert!(ENVIRONMENTS.iter().any(|environment| scene.plays_in(environment)), "{}", scene.name);
     }
 }

@@ -109,7 +109,7 @@ macro_rules! rows {
         // Outside 64-bit mode a linear address has 32 bits: base and offset wrap, and the qualification's upper half
         // is clear. SDM vol. 1, section 3.3.7; vol. 3C, section 27.2.1, "Basic VM-Exit Information".
         WRAPPED.registers(WRAP).memory(&[(DATA, VALUE)]).at_end(&[(Rax, VALUE)]),
-        WRAPPED_NP.registers(WRAP).pages(&[(Data0, Kind::NP)]).fault(DATA, Read),
+        WRAPPED_NP.registers(WRAP).memory(&[(DATA, VALUE)]).at_end(&[(Rax, VALUE)]).pages(&[(Data0, Kind::NP)]).fault(DATA, Read),
         ]
     };
     (one $name:expr, $cpl:ident, $access:ident, $page:expr, $formats:ident) => {

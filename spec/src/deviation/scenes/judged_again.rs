@@ -1,0 +1,75 @@
+//! Deviations that judge a fault by another error code or filter.
+
+use crate::case::{Case, Probe};
+use crate::deviation::{Deviation, Deviations};
+use crate::filter::Filter;
+use crate::group::Group;
+use crate::pfec::Pfec;
+use crate::scene::end::Ends;
+
+fn case(id: &str) -> Case {
+    Case::from_id(id).unwrap()
+}
+
+/// What must be seen, or what would have to be with another filter and error code.
+fn ends(case: &Case, filter: Filter, code: Option<u32>) -> Ends {
+    let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { panic!() };
+    scene.expect_pfec(environment, filter, code.map(Pfec::from_bits_retain))
+}
+
+fn explaining(known: Deviations, id: &str, got: &Ends) -> Option<Deviation> {
+    let case = case(id);
+    let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { panic!() };
+    known.explaining_scene(&case, 40, &scene.expect(environment, case.filter, 40), got)
+}
+
+const fn only(deviation: Deviation) -> Deviations {
+    Deviations::NONE.with(deviation)
+}
+
+#[test]
+fn legacy_id_explains_a_fetch_with_i_d_and_the_filter_s_judgement_of_it() {
+    let got = |id: &str, code| ends(&case(id), case(id).filter, Some(code));
+    let known = only(Deviation::LegacyId);
+    let np = "page.legacy-off:user-fetch-np-pde:1,0,0";
+    assert_eq!(explaining(known, np, &got(np, 0x14)), Some(Deviation::LegacyId));
+    let mut rf_clear = got(np, 0x14);
+    rf_clear.first = rf_clear.first.with_rf_clear();
+    assert_eq!(explaining(known, np, &rf_clear), None);
+    assert_eq!(explaining(known.with(Deviation::Rf0), np, &rf_clear), Some(Deviation::LegacyId));
+    assert_eq!(explaining(known, np, &got(np, 0x15)), None);
+    assert_eq!(explaining(Deviations::NONE, np, &got(np, 0x14)), None);
+    // The filter wants I/D alone: an exit in place of a delivery.
+    let id = "page.legacy-off:user-fetch-np-pde:1,10,10";
+    assert_eq!(explaining(known, id, &got(id, 0x14)), Some(Deviation::LegacyId));
+    for id in ["page.legacy-off:user-read-np-pde:1,0,0", "page.pae-off:user-fetch-np-pde:1,0,0"] {
+        assert_eq!(explaining(known, id, &got(id, 0x14)), None, "{id}");
+    }
+}
+
+#[test]
+fn apf_flag_explains_an_exit_in_place_of_a_delivery() {
+    let id = "page.legacy:user-read-np-pde:1,0,ffffffff";
+    let got = |filter, code| ends(&case(id), filter, Some(code));
+    let known = only(Deviation::ApfFlag);
+    assert_eq!(explaining(known, id, &got(Filter::ALWAYS, 4)), Some(Deviation::ApfFlag));
+    assert_eq!(explaining(known, id, &got(Filter::ALWAYS, 5)), None);
+    assert_eq!(explaining(Deviations::NONE, id, &got(Filter::ALWAYS, 4)), None);
+    // A delivery in place of an exit is not it.
+    let id = "page.legacy:user-read-np-pde:1,0,0";
+    assert_eq!(explaining(known, id, &got(Filter::NEVER, 4)), None);
+}
+
+#[test]
+fn pgd_unsynced_explains_an_access_that_another_last_entry_allowed() {
+    let known = only(Deviation::PgdUnsynced);
+    let silent = |id: &str| ends(&case(id), case(id).filter, None);
+    for (id, explains) in [
+        ("page.long:user-read-super:1,0,0", true),
+        ("access.long:user-mov-write-np:1,0,0", true),
+        ("page.long:user-read-np-pde:1,0,0", false),
+    ] {
+        assert_eq!(explaining(known, id, &silent(id)).is_some(), explains, "{id}");
+        assert_eq!(explaining(Deviations::NONE, id, &silent(id)), None);
+    }
+}
