@@ -5,16 +5,19 @@ mod capabilities;
 mod controls;
 pub mod entry;
 mod field;
+mod invalidate;
 mod vmcs;
 
 pub use capabilities::{Capabilities, Missing};
 pub use controls::Controls;
 pub use field::Field;
+pub use invalidate::{invept, invvpid};
 pub use vmcs::{VmFail, Vmcs, vmread, vmwrite};
 
 use core::arch::asm;
 use core::fmt;
 
+use spec::scene::environment::Environment;
 use x86_64::registers::control::{Cr0, Cr4};
 
 use crate::global::Global;
@@ -80,6 +83,16 @@ impl Vmx {
     /// A second VMCS, clear and current: that of [`crate::stage`]. Called once.
     pub fn stage_vmcs(&self) -> Result<Vmcs, VmFail> {
         Vmcs::load(prepare(&STAGE_VMCS_REGION, self.capabilities.revision))
+    }
+
+    /// The controls for an environment of the stage, or what is missing for it.
+    pub fn controls_for(&self, environment: &Environment) -> Result<Controls, Missing> {
+        self.capabilities.controls_for(environment)
+    }
+
+    /// Whether EPT entries may allow execution alone.
+    pub fn has_execute_only(&self) -> bool {
+        self.capabilities.has_execute_only()
     }
 
     /// CR0 and CR4 with the bits that VMX operation wants, for L2.

@@ -61,7 +61,7 @@ impl Group {
         };
         let stimuli = filter.into_iter().flat_map(move |(setting, thin)| Stimulus::selected(setting, maxphyaddr, thin));
         let accesses = wish.into_iter().flat_map(crate::host::Wish::accesses);
-        let scenes = act.into_iter().flat_map(|(act, environment)| act.scenes_in(environment));
+        let scenes = act.into_iter().flat_map(move |(act, environment)| act.scenes_of(environment, profile));
         stimuli.map(Probe::Stimulus).chain(accesses.map(Probe::Host)).chain(scenes.map(Probe::Scene))
     }
 }

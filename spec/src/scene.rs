@@ -11,6 +11,7 @@
 //! | the pages of a scene | [`place`] |
 //! | paging modes and controls | [`environment`] |
 //! | the descriptor tables | [`descriptor`] |
+//! | accesses that EPT has a word in | [`ept`] |
 //! | what is seen at the end | [`end`] |
 //! | what must be seen | [`expect`] |
 //! | the scenes themselves | [`rows`] |
@@ -18,6 +19,7 @@
 pub mod descriptor;
 pub mod end;
 pub mod environment;
+pub mod ept;
 pub mod event;
 pub mod expect;
 pub mod place;
@@ -28,6 +30,7 @@ use crate::paging::{Access, Privilege};
 use crate::plan::{Profile, QUICK_BASIC};
 use end::{Word, Words};
 use environment::{Environment, Width};
+use ept::{EptEntry, Frame, Nested};
 use event::Event;
 use place::{Kind, Place};
 
@@ -88,6 +91,8 @@ pub enum Feature {
     ShadowStack,
     /// maskmatch's built-in VMM, for its device.
     Channel,
+    /// EPT entries that allow execution alone: IA32_VMX_EPT_VPID_CAP\[0\].
+    ExecuteOnly,
 }
 
 /// One scene. Rows are made by [`Scene::new`] and the methods behind it.
@@ -125,6 +130,10 @@ pub struct Scene {
     pub intercepts: u32,
     /// Gates of these vectors, one bit each up to 63, use [`Place::EventStack`].
     pub event_stack: u64,
+    /// The access in which EPT has a word, and what it meets.
+    pub nested: Option<Nested>,
+    /// The instruction is one of 16-bit code, and its pointers are those of real mode.
+    pub real: bool,
     /// The event that is under way when the fault comes, or that is delivered where none comes.
     pub event: Option<Event>,
     /// The fault, if there is one.
@@ -185,6 +194,8 @@ impl Scene {
             watch: None,
             intercepts: 0,
             event_stack: 0,
+            nested: None,
+            real: false,
             event: None,
             fault: None,
             unwanted: Unwanted::PageFault,
@@ -196,6 +207,13 @@ impl Scene {
             needs: None,
             section: "",
         }
+    }
+
+    /// The same under another name.
+    #[must_use]
+    pub const fn renamed(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
     }
 
     /// With pages that are not good.
@@ -272,6 +290,23 @@ impl Scene {
     #[must_use]
     pub const fn event_stack(mut self, vectors: u64) -> Self {
         self.event_stack = vectors;
+        self
+    }
+
+    /// With an access in which EPT has a word; a fault of the deep page's guest entry with it.
+    #[must_use]
+    pub const fn nested(mut self, nested: Nested) -> Self {
+        if nested.guest.is_some() {
+            self = self.fault(nested.address, nested.access);
+        }
+        self.nested = Some(nested);
+        self
+    }
+
+    /// As one of real mode.
+    #[must_use]
+    pub const fn real(mut self) -> Self {
+        self.real = true;
         self
     }
 
@@ -355,9 +390,11 @@ impl Scene {
     /// Whether the scene can play in an environment.
     #[must_use]
     pub fn fits(&self, environment: &Environment) -> bool {
-        match environment.width {
-            Width::Bits64 => true,
-        }
+        let width = match environment.width {
+            Width::Bits64 => !self.real,
+            Width::Real => self.real,
+        };
+        width && (self.nested.is_none() || environment.ept.is_some())
     }
 
     /// What the register of this number of [`Word`] holds at the start.
@@ -371,6 +408,12 @@ impl Scene {
     #[must_use]
     pub fn start_rsp(&self) -> u64 {
         self.rsp.unwrap_or_else(|| stack_of(self.cpl))
+    }
+
+    /// The frame whose EPT entry is not good, and that entry.
+    #[must_use]
+    pub fn spoiled(&self) -> Option<(Frame, EptEntry)> {
+        self.nested.and_then(|nested| nested.frame)
     }
 
     /// How a page's entry differs from a good one.
@@ -394,17 +437,23 @@ pub const fn stack_of(cpl: Privilege) -> u64 {
 pub enum Act {
     /// Who accesses, by which instruction.
     Access,
+    /// Accesses through EPT.
+    Ept,
+    /// Accesses in real mode.
+    Unpaged,
 }
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Access];
+    pub const ALL: [Self; 3] = [Self::Access, Self::Ept, Self::Unpaged];
 
     /// The act's part of a group's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Access => "access",
+            Self::Ept => "ept",
+            Self::Unpaged => "unpaged",
         }
     }
 
@@ -413,6 +462,8 @@ impl Act {
     pub const fn what(self) -> &'static str {
         match self {
             Self::Access => "every way in which an instruction accesses memory",
+            Self::Ept => "which comes first, the page fault or the EPT-induced exit, and what is reported of it",
+            Self::Unpaged => "accesses without paging, which raise no page fault",
         }
     }
 
@@ -421,12 +472,20 @@ impl Act {
     pub const fn scenes(self) -> &'static [Scene] {
         match self {
             Self::Access => rows::access::SCENES,
+            Self::Ept => rows::ept::SCENES,
+            Self::Unpaged => rows::unpaged::SCENES,
         }
     }
 
     /// Its scenes in an environment.
     pub fn scenes_in(self, environment: &Environment) -> impl Iterator<Item = &'static Scene> {
         self.scenes().iter().filter(move |scene| scene.fits(environment))
+    }
+
+    /// Its scenes in an environment that a profile plays: a few of those of a thin one in the quick profile.
+    pub fn scenes_of(self, environment: &Environment, profile: Profile) -> impl Iterator<Item = &'static Scene> {
+        let step = if environment.thin && profile == Profile::Quick { THIN_STEP } else { 1 };
+        self.scenes_in(environment).step_by(step)
     }
 
     /// The filters under which scenes are played.
@@ -438,6 +497,9 @@ impl Act {
         }
     }
 }
+
+/// In a thin environment one scene of so many is played: odd, since rows often come in pairs.
+const THIN_STEP: usize = 9;
 
 /// Always and never in both forms, not present, present.
 const QUICK: [Filter; 6] = [

@@ -7,12 +7,14 @@ use spec::paging::{Entry, Level, Maxphyaddr};
 use spec::scene::Scene;
 use spec::scene::descriptor::{
     EVENT_IST, FAULT_IST, FRESH_DATA_SELECTOR, FRESH_SEGMENTS, HANDLER, LDT_LIMIT, LDT_SELECTOR, LOCAL_SEGMENT,
-    SEGMENTS, TSS_LIMIT, TSS_SELECTOR, VMCALL, gate, gate_address, system_segment, tss,
+    REAL_IDT, REAL_VECTOR, SEGMENTS, TSS_LIMIT, TSS_SELECTOR, VMCALL, gate, gate_address, real_vector, system_segment,
+    tss,
 };
 use spec::scene::end::Word;
 use spec::scene::expect::MENDED;
 use spec::scene::place::{Kind, PAGE, PLACES, Place, STAGE_BASE};
 
+use super::{deep, ept};
 use crate::global::Global;
 
 #[repr(C, align(4096))]
@@ -39,7 +41,7 @@ pub fn root() -> u64 {
 }
 
 /// Physical address of a place's memory.
-fn physical(place: Place) -> u64 {
+pub fn physical(place: Place) -> u64 {
     match place {
         Place::Device => DEVICE_PAGE,
         _ => PLACES_MEMORY.get() as u64 + place as u64 * PAGE,
@@ -48,6 +50,9 @@ fn physical(place: Place) -> u64 {
 
 /// Where in L1's memory a linear address of the stage is, if it has any.
 fn at(linear: u64) -> Option<*mut u8> {
+    if let Some(deep) = deep::at(linear) {
+        return Some(deep);
+    }
     let place = Place::of(linear).filter(|place| *place != Place::Device)?;
     Some((physical(place) + linear % PAGE) as *mut u8)
 }
@@ -71,15 +76,18 @@ fn write_bytes(linear: u64, bytes: &[u8]) {
     }
 }
 
-/// Fills what stays the same in all scenes: tables of the upper levels, GDT, LDT, TSS, handlers.
-pub fn build() {
-    // SAFETY: called once; nothing else refers to the tables.
+/// Writes the entries of the upper levels, for the memory that L2 has now.
+pub fn link_tables() {
+    // SAFETY: L2 does not run; nothing else refers to the tables.
     let tables = unsafe { &mut *TABLES.get() };
-    let next = |at: usize| (root() + at as u64 * PAGE) | good(Level::Pde);
+    let next = |at: usize| ept::guest_physical(root() + at as u64 * PAGE) | good(Level::Pde);
     tables[0].0[0] = next(1);
     tables[1].0[(STAGE_BASE >> 30 & 511) as usize] = next(2);
     tables[2].0[(STAGE_BASE >> 21 & 511) as usize] = next(3);
+}
 
+/// Fills what stays the same in all scenes: GDT, LDT, TSS, handlers, and the vectors of real mode.
+pub fn build() {
     let gdt = |selector: u16, descriptors: &[u64]| {
         for (at, descriptor) in descriptors.iter().enumerate() {
             write(Place::Gdt.linear() + u64::from(selector) + 8 * at as u64, *descriptor);
@@ -94,6 +102,9 @@ pub fn build() {
     }
     for vector in 0..PAGE / HANDLER {
         write_bytes(Place::Handlers.linear() + vector * HANDLER, &VMCALL);
+    }
+    for vector in 0..=u8::MAX {
+        write(REAL_IDT + u64::from(vector) * REAL_VECTOR, real_vector(vector));
     }
 }
 
@@ -116,6 +127,7 @@ pub fn lay_out(scene: &Scene, maxphyaddr: Maxphyaddr) {
     for place in Place::ALL {
         set_entry(scene, place, scene.kind(place), maxphyaddr);
     }
+    deep::lay_out(scene, maxphyaddr);
 }
 
 /// Sets the stacks of the gates, if they are not so yet: vectors with a bit in `event_stack` have the stack of events.
@@ -148,7 +160,7 @@ fn entry_of(place: Place) -> *mut u64 {
 }
 
 fn set_entry(scene: &Scene, place: Place, kind: Kind, maxphyaddr: Maxphyaddr) {
-    let entry = physical(place) | kind.entry(place, scene.cpl, maxphyaddr);
+    let entry = ept::guest_physical(physical(place)) | kind.entry(place, scene.cpl, maxphyaddr);
     // SAFETY: the entry is in a static; L2 does not run.
     unsafe { entry_of(place).write_volatile(entry) };
 }

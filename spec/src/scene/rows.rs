@@ -1,3 +1,5 @@
 //! The scenes, one module an act. To add one, add a row.
 
 pub mod access;
+pub mod ept;
+pub mod unpaged;

@@ -30,6 +30,9 @@ fn a_scene_with_a_fault_faults() {
 fn an_answer_is_given_to_exits_alone() {
     for environment in ENVIRONMENTS {
         for scene in Act::ALL.into_iter().flat_map(|act| act.scenes_in(environment)) {
+            if scene.nested.is_some() {
+                continue;
+            }
             let second = |filter| scene.expect(environment, filter, 40).second.is_some();
             assert!(!second(Filter::NEVER), "{}", scene.name);
             assert_eq!(second(Filter::ALWAYS), scene.fault.is_some() && scene.answer != Answer::Nothing);
@@ -41,7 +44,8 @@ fn an_answer_is_given_to_exits_alone() {
 fn instructions_are_what_their_text_says() {
     use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter};
     for scene in Act::ALL.into_iter().flat_map(|act| act.scenes().iter()).filter(|scene| !scene.code.is_empty()) {
-        let mut decoder = Decoder::with_ip(64, scene.code, scene.rip, DecoderOptions::NONE);
+        let mut decoder =
+            Decoder::with_ip(if scene.real { 16 } else { 64 }, scene.code, scene.rip, DecoderOptions::NONE);
         let instruction = decoder.decode();
         assert_eq!(instruction.len(), scene.code.len(), "{}", scene.name);
         let mut text = std::string::String::new();
