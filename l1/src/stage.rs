@@ -15,7 +15,7 @@ use spec::paging::Maxphyaddr;
 use spec::scene::descriptor::HANDLER;
 use spec::scene::end::{EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, End, Ends, How, WORDS, Word, Words};
 use spec::scene::environment::{ENVIRONMENTS, Environment};
-use spec::scene::event::Source;
+use spec::scene::event::{EventType, Source};
 use spec::scene::expect::{CR2_AT_START, DR6_AT_START};
 use spec::scene::place::Place;
 use spec::scene::{Answer, Scene};
@@ -91,6 +91,9 @@ impl Stage {
             self.answer(scene)?;
             self.enter()?;
             ends.second = Some(self.end(scene, second));
+        }
+        if scene.event.is_some_and(|event| event.kind == EventType::Nmi) {
+            enter::unblock_nmis();
         }
         Ok(ends)
     }

@@ -9,7 +9,8 @@
 //! of its own at [`DEEP`], each of whose tables but the root leads to nothing else.
 
 use super::end::{EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, End, Ends, How, Word};
-use super::environment::{Environment, Width};
+use super::environment::{Environment, REAL_SELECTOR, Width};
+use super::event::EventType;
 use super::place::{Kind, PAGE, PLACES, Place};
 use super::{Answer, Scene};
 use crate::filter::Filter;
@@ -106,7 +107,7 @@ const WB: u8 = 6;
 /// Bit 7 of an EPT page-directory entry: it maps a page of 2 MiB.
 const LARGE: u64 = 1 << 7;
 /// An address bit that is reserved in an entry that maps 2 MiB.
-const LARGE_RESERVED: u64 = 1 << 12;
+const LARGE_RESERVED: u64 = 1 << 13;
 
 impl EptEntry {
     /// Allows everything.
@@ -192,6 +193,8 @@ const QUALIFICATION_RIGHTS: u32 = 3;
 const QUALIFICATION_LINEAR_VALID: u64 = 1 << 7;
 const QUALIFICATION_TRANSLATION: u64 = 1 << 8;
 const QUALIFICATION_NMI_UNBLOCKED: u64 = 1 << 12;
+/// Bit 3 of the interruptibility state.
+const BLOCKING_BY_NMI: u64 = 1 << 3;
 /// The bits that depend on features: mode-based execute control (6), advanced VM-exit information (11:9), shadow
 /// stacks (14:13), guest-paging verification (15), and asynchronous accesses (16).
 pub const QUALIFICATION_OPTIONAL: u64 = 1 << 6 | 7 << 9 | 0xf << 13;
@@ -380,7 +383,15 @@ impl Scene {
     fn ept_exit(&self, reason: u16) -> End {
         let end = End { how: How::Exit(reason), ..self.exit(Pfec::empty()) };
         let end = end.with(Word::Info, 0).open(Word::ErrorCode);
-        if self.event.is_some() { end.open(Word::Rflags) } else { end }
+        let end = if self.real { end.with(Word::Cs, REAL_SELECTOR).with(Word::Ss, REAL_SELECTOR) } else { end };
+        match self.event {
+            // The delivery of an NMI blocks further ones, even if it does not come to its end. Section 27.1.
+            Some(event) if event.kind == EventType::Nmi => {
+                end.open(Word::Rflags).with(Word::Interruptibility, BLOCKING_BY_NMI)
+            }
+            Some(_) => end.open(Word::Rflags),
+            None => end,
+        }
     }
 
     /// A page fault whose delivery meets the spoiled frame, if the filter lets it through.
@@ -399,6 +410,8 @@ impl Scene {
             return Ends { first: self.exit(pfec), second: Some(self.settled()) };
         }
         let delivered = self.delivered_fault(pfec);
+        // What an injected event pushes of RF is left open.
+        let reinjected = delivered.open(Word::Rflags);
         // Section 27.1: an event that causes a VM exit indirectly does update the state, a page fault CR2.
         let first = match nested.meets(self, environment, maxphyaddr) {
             Met::Nothing | Met::Fault(_) => return Ends { first: delivered, second: None },
@@ -409,6 +422,6 @@ impl Scene {
                 .with(Word::Cr2, delivered.words[Word::Cr2 as usize])
                 .with(Word::Rflags, self.start_rflags() | RFLAGS_RF),
         };
-        Ends { first, second: Some(delivered) }
+        Ends { first, second: Some(reinjected) }
     }
 }

@@ -86,12 +86,14 @@ const fn delivery(
 ) -> Scene {
     let nested = Nested { address, access, during: During::Event, guest: None, frame: Some(frame) };
     let scene = match event.source {
-        Source::Injected => Scene::new(name, what, User, &[], ""),
+        // An external interrupt needs RFLAGS.IF. SDM vol. 3C, section 26.3.1.4, "Checks on Guest RIP, RFLAGS, and SSP".
+        Source::Injected => Scene::new(name, what, User, &[], "").rflags(RFLAGS_IF),
         Source::Raised => Scene::new(name, what, User, &[0xcd, VECTOR], "int 80h"),
     };
     scene.event(event).nested(nested).answer(Answer::Reinject).section(DELIVERY)
 }
 
+const RFLAGS_IF: u64 = 1 << 9;
 const VECTOR: u8 = 0x80;
 const INTERRUPT: Event = Event::new(Source::Injected, ExternalInterrupt, VECTOR);
 const NMI: Event = Event::new(Source::Injected, Nmi, 2);

@@ -21,6 +21,7 @@ const fn offset(linear: u64) -> u64 {
 const DATA0: u64 = Data0.linear();
 const DATA1: u64 = Data1.linear();
 const TOP: u64 = stack_of(Supervisor);
+const RFLAGS_IF: u64 = 1 << 9;
 const VECTOR: u8 = 0x80;
 /// What an interrupt pushes, the last pushed first: IP, CS, FLAGS.
 const fn frame(ip: u64) -> u64 {
@@ -89,9 +90,10 @@ pub const SCENES: &[Scene] = &[
         .watch(TOP - 6)
         .at_end(const { &[(Memory, frame(RIP + 2))] }),
     real("interrupt", "an interrupt that L1 injects", &[], "")
+        .rflags(RFLAGS_IF)
         .event(Event::new(Source::Injected, ExternalInterrupt, VECTOR))
         .watch(TOP - 6)
-        .at_end(const { &[(Memory, frame(RIP))] }),
+        .at_end(const { &[(Memory, frame(RIP) | RFLAGS_IF << 32)] }),
     // EPT-induced exits come all the same.
     spoiled(READ.renamed("read-ept"), DATA0, Read, EptEntry::NP),
     spoiled(WRITE.renamed("write-ept-ro"), DATA0, Write, EptEntry::RO),
