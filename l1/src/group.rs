@@ -310,7 +310,7 @@ impl Tried {
         if want.admits(got) {
             return;
         }
-        if let Some(deviation) = self.known.explaining_scene(want, got) {
+        if let Some(deviation) = self.known.explaining_scene(scene, want, got) {
             self.known_cases[deviation as usize] += 1;
             return;
         }

@@ -12,6 +12,9 @@ use crate::outcome::{Delivery, Exit, INTERRUPTION_INFO_PF, Observed, Outcome, RF
 use crate::page::PAGES;
 use crate::paging::Entry;
 use crate::scene::end::{End, Ends};
+use crate::scene::{Act, Scene};
+
+mod ept;
 
 /// What a host is made of, as far as known deviations depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +54,26 @@ pub enum Deviation {
     PgdUnsynced,
     /// L2's accesses to the local APIC's page go to memory.
     ApicPrefetch,
+    /// The exit qualification of a walk's access to read-only memory names a write alone.
+    EptAdRead,
+    /// Accessed flags of L2's page tables are written without EPT's being asked.
+    EptFlagWrite,
+    /// The exit qualification of an EPT misconfiguration is not cleared.
+    EptMisconfigQual,
 }
 
 impl Deviation {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Rf0, Self::NxStale, Self::ApfFlag, Self::PgdUnsynced, Self::ApicPrefetch];
+    pub const ALL: [Self; 8] = [
+        Self::Rf0,
+        Self::NxStale,
+        Self::ApfFlag,
+        Self::PgdUnsynced,
+        Self::ApicPrefetch,
+        Self::EptAdRead,
+        Self::EptFlagWrite,
+        Self::EptMisconfigQual,
+    ];
 
     /// The word on command lines and in logs.
     #[must_use]
@@ -66,6 +84,9 @@ impl Deviation {
             Self::ApfFlag => "apf-flag",
             Self::PgdUnsynced => "pgd-unsynced",
             Self::ApicPrefetch => "apic-prefetch",
+            Self::EptAdRead => "ept-ad-read",
+            Self::EptFlagWrite => "ept-flag-write",
+            Self::EptMisconfigQual => "ept-misconfig-qual",
         }
     }
 
@@ -94,6 +115,15 @@ impl Deviation {
             Self::ApicPrefetch => {
                 "KVM with ept=0 maps its private APIC-access page for L2 when it prefetches shadow PTEs; SDM 10.4.1 (The Local APIC Block Diagram) wants the registers"
             }
+            Self::EptAdRead => {
+                "Bochs with EPT's accessed and dirty flags reports a walk's access as a write alone; SDM 27.2.1 (Basic VM-Exit Information, table 27-7) wants bits 0 and 1 set"
+            }
+            Self::EptFlagWrite => {
+                "Bochs without EPT's accessed and dirty flags writes accessed flags of L2's page tables where EPT allows no writes; SDM 28.2.3.2 (EPT Violations) wants an EPT violation"
+            }
+            Self::EptMisconfigQual => {
+                "KVM gives L1 an EPT misconfiguration with the qualification of its own EPT violation; SDM 27.2.1 (Basic VM-Exit Information) wants it cleared"
+            }
         }
     }
 
@@ -108,6 +138,8 @@ impl Deviation {
             }
             (Self::PgdUnsynced, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) == (5, 10),
             (Self::ApicPrefetch, Host::Kvm { ept, .. }) => !ept,
+            (Self::EptAdRead | Self::EptFlagWrite, Host::Bochs { .. }) => true,
+            (Self::EptMisconfigQual, Host::Kvm { ept, .. }) => ept,
             _ => false,
         }
     }
@@ -126,6 +158,11 @@ impl Deviation {
             | (Self::ApicPrefetch, Group::Host(Wish::Apic)) => true,
             (Self::PgdUnsynced, Group::Host(wish)) => wish != Wish::Dirty,
             (Self::NxStale, Group::Filter { setting, .. }) => !setting.mode.nxe,
+            (Self::EptAdRead, Group::Scene { act: Act::Ept, environment }) => environment.ept.is_some_and(|ept| ept.ad),
+            (Self::EptFlagWrite, Group::Scene { act: Act::Ept, environment }) => {
+                environment.ept.is_some_and(|ept| !ept.ad)
+            }
+            (Self::EptMisconfigQual, Group::Scene { act: Act::Ept | Act::Unpaged, .. }) => true,
             _ => false,
         }
     }
@@ -169,6 +206,8 @@ impl Deviation {
                 let without_effect = Observed { executed: false, ..Observed::exactly(Outcome::Silent) };
                 self.shows_in(case.group) && *got == without_effect
             }
+            // They show in scenes.
+            Self::EptAdRead | Self::EptFlagWrite | Self::EptMisconfigQual => false,
         }
     }
 
@@ -231,11 +270,20 @@ impl Deviations {
         if self.contains(Deviation::Rf0) { Exit { rflags: exit.rflags & !RFLAGS_RF, ..exit } } else { exit }
     }
 
-    /// The member that makes the difference between how a scene must end and how it did, if one does.
+    /// The member that makes the difference between how a scene must end and how it did, if one does. On a host with
+    /// [`Deviation::Rf0`] the others may come together with it.
     #[must_use]
-    pub fn explaining_scene(self, want: &Ends, got: &Ends) -> Option<Deviation> {
-        let rf_clear = Ends { first: want.first.with_rf_clear(), second: want.second.map(End::with_rf_clear) };
-        (self.contains(Deviation::Rf0) && rf_clear.admits(got)).then_some(Deviation::Rf0)
+    pub fn explaining_scene(self, scene: &Scene, want: &Ends, got: &Ends) -> Option<Deviation> {
+        let rf_clear =
+            |ends: Ends| Ends { first: ends.first.with_rf_clear(), second: ends.second.map(End::with_rf_clear) };
+        let rf0 = self.contains(Deviation::Rf0);
+        if rf0 && rf_clear(*want).admits(got) {
+            return Some(Deviation::Rf0);
+        }
+        self.iter().find(|deviation| {
+            let ends = deviation.ends_with_ept(scene, want, got);
+            ends.is_some_and(|ends| ends.admits(got) || rf0 && rf_clear(ends).admits(got))
+        })
     }
 
     /// The member that makes the difference between what must be and what was, if one does.

@@ -185,13 +185,15 @@ pub struct Nested {
     pub frame: Option<(Frame, EptEntry)>,
 }
 
-/// Bits of the exit qualification of EPT violations, table 27-7.
-const QUALIFICATION_READ: u64 = 1 << 0;
-const QUALIFICATION_WRITE: u64 = 1 << 1;
+/// Bit 0 of the exit qualification of EPT violations, table 27-7: a data read.
+pub const QUALIFICATION_READ: u64 = 1 << 0;
+/// Bit 1: a data write.
+pub const QUALIFICATION_WRITE: u64 = 1 << 1;
 const QUALIFICATION_FETCH: u64 = 1 << 2;
 const QUALIFICATION_RIGHTS: u32 = 3;
 const QUALIFICATION_LINEAR_VALID: u64 = 1 << 7;
-const QUALIFICATION_TRANSLATION: u64 = 1 << 8;
+/// Bit 8: the access is to the translation of a linear address, not to a paging-structure entry.
+pub const QUALIFICATION_TRANSLATION: u64 = 1 << 8;
 const QUALIFICATION_NMI_UNBLOCKED: u64 = 1 << 12;
 /// Bit 3 of the interruptibility state.
 const BLOCKING_BY_NMI: u64 = 1 << 3;
