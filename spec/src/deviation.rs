@@ -60,11 +60,13 @@ pub enum Deviation {
     EptFlagWrite,
     /// The exit qualification of an EPT misconfiguration is not cleared.
     EptMisconfigQual,
+    /// An NMI whose delivery exits does not block NMIs.
+    NmiOpen,
 }
 
 impl Deviation {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Rf0,
         Self::NxStale,
         Self::ApfFlag,
@@ -73,6 +75,7 @@ impl Deviation {
         Self::EptAdRead,
         Self::EptFlagWrite,
         Self::EptMisconfigQual,
+        Self::NmiOpen,
     ];
 
     /// The word on command lines and in logs.
@@ -87,6 +90,7 @@ impl Deviation {
             Self::EptAdRead => "ept-ad-read",
             Self::EptFlagWrite => "ept-flag-write",
             Self::EptMisconfigQual => "ept-misconfig-qual",
+            Self::NmiOpen => "nmi-open",
         }
     }
 
@@ -122,7 +126,10 @@ impl Deviation {
                 "Bochs without EPT's accessed and dirty flags writes accessed flags of L2's page tables where EPT allows no writes; SDM 28.2.3.2 (EPT Violations) wants an EPT violation"
             }
             Self::EptMisconfigQual => {
-                "KVM gives L1 an EPT misconfiguration with the qualification of its own EPT violation; SDM 27.2.1 (Basic VM-Exit Information) wants it cleared"
+                "KVM before 6.12 gives L1 an EPT misconfiguration with the qualification of its own EPT violation; SDM 27.2.1 (Basic VM-Exit Information) wants it cleared"
+            }
+            Self::NmiOpen => {
+                "KVM takes back NMI blocking where the delivery of an NMI faults, before it gives the exit to L1; SDM 27.1 (Architectural State Before a VM Exit) wants NMIs blocked"
             }
         }
     }
@@ -139,7 +146,8 @@ impl Deviation {
             (Self::PgdUnsynced, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) == (5, 10),
             (Self::ApicPrefetch, Host::Kvm { ept, .. }) => !ept,
             (Self::EptAdRead | Self::EptFlagWrite, Host::Bochs { .. }) => true,
-            (Self::EptMisconfigQual, Host::Kvm { ept, .. }) => ept,
+            (Self::EptMisconfigQual, Host::Kvm { ept, major, minor, .. }) => ept && (major, minor) < (6, 12),
+            (Self::NmiOpen, Host::Kvm { .. }) => true,
             _ => false,
         }
     }
@@ -162,7 +170,8 @@ impl Deviation {
             (Self::EptFlagWrite, Group::Scene { act: Act::Ept, environment }) => {
                 environment.ept.is_some_and(|ept| !ept.ad)
             }
-            (Self::EptMisconfigQual, Group::Scene { act: Act::Ept | Act::Unpaged, .. }) => true,
+            (Self::EptMisconfigQual, Group::Scene { act: Act::Ept | Act::Unpaged, .. })
+            | (Self::NmiOpen, Group::Scene { act: Act::Ept, .. }) => true,
             _ => false,
         }
     }
@@ -207,7 +216,7 @@ impl Deviation {
                 self.shows_in(case.group) && *got == without_effect
             }
             // They show in scenes.
-            Self::EptAdRead | Self::EptFlagWrite | Self::EptMisconfigQual => false,
+            Self::EptAdRead | Self::EptFlagWrite | Self::EptMisconfigQual | Self::NmiOpen => false,
         }
     }
 
@@ -339,6 +348,16 @@ mod tests {
             (Deviation::ApicPrefetch, shadowing, true),
             (Deviation::ApicPrefetch, Host::Bochs { major: 2, minor: 7 }, false),
             (Deviation::Rf0, Host::Other, false),
+            (Deviation::EptAdRead, Host::Bochs { major: 2, minor: 7 }, true),
+            (Deviation::EptAdRead, kvm(true, false, 6, 1), false),
+            (Deviation::EptFlagWrite, Host::Bochs { major: 2, minor: 7 }, true),
+            (Deviation::EptFlagWrite, kvm(true, false, 6, 1), false),
+            (Deviation::EptMisconfigQual, kvm(true, false, 6, 1), true),
+            (Deviation::EptMisconfigQual, kvm(true, false, 5, 10), true),
+            (Deviation::EptMisconfigQual, kvm(true, false, 6, 12), false),
+            (Deviation::EptMisconfigQual, shadowing, false),
+            (Deviation::NmiOpen, kvm(true, false, 7, 2), true),
+            (Deviation::NmiOpen, Host::Bochs { major: 2, minor: 7 }, false),
         ] {
             assert_eq!(deviation.belongs_to(host), belongs, "{deviation:?} {host:?}");
         }

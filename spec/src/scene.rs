@@ -484,7 +484,9 @@ impl Act {
 
     /// Its scenes in an environment that a profile plays: a few of those of a thin one in the quick profile.
     pub fn scenes_of(self, environment: &Environment, profile: Profile) -> impl Iterator<Item = &'static Scene> {
-        let step = if environment.thin && profile == Profile::Quick { THIN_STEP } else { 1 };
+        // The act of EPT has to be played in full somewhere.
+        let home = self == Self::Ept && *environment == environment::LONG_EPT;
+        let step = if environment.thin && profile == Profile::Quick && !home { THIN_STEP } else { 1 };
         self.scenes_in(environment).step_by(step)
     }
 

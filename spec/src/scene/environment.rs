@@ -120,6 +120,9 @@ const EPT: Ept = Ept { ad: false, large: false };
 /// Selector of the segment that the stage is in, in real mode; its base is 16 times that.
 pub const REAL_SELECTOR: u64 = 0x1000;
 
+/// 64-bit mode with EPT.
+pub const LONG_EPT: Environment = Environment::new("long-ept", "64-bit mode, EPT with pages of 4 KiB").ept(EPT).thin();
+
 /// Real mode.
 pub const REAL: Environment =
     Environment::new("real", "real mode of an unrestricted guest, EPT with pages of 4 KiB").ept(EPT).real();
@@ -127,7 +130,7 @@ pub const REAL: Environment =
 /// Every environment. To add one, add a row.
 pub const ENVIRONMENTS: &[Environment] = &[
     Environment::new("long", "64-bit mode, 4-level paging, no EPT, no VPID"),
-    Environment::new("long-ept", "64-bit mode, EPT with pages of 4 KiB").ept(EPT).thin(),
+    LONG_EPT,
     Environment::new("long-ept-ad", "64-bit mode, EPT with accessed and dirty flags")
         .ept(Ept { ad: true, ..EPT })
         .thin(),

@@ -196,7 +196,7 @@ const QUALIFICATION_LINEAR_VALID: u64 = 1 << 7;
 pub const QUALIFICATION_TRANSLATION: u64 = 1 << 8;
 const QUALIFICATION_NMI_UNBLOCKED: u64 = 1 << 12;
 /// Bit 3 of the interruptibility state.
-const BLOCKING_BY_NMI: u64 = 1 << 3;
+pub const BLOCKING_BY_NMI: u64 = 1 << 3;
 /// The bits that depend on features: mode-based execute control (6), advanced VM-exit information (11:9), shadow
 /// stacks (14:13), guest-paging verification (15), and asynchronous accesses (16).
 pub const QUALIFICATION_OPTIONAL: u64 = 1 << 6 | 7 << 9 | 0xf << 13;
