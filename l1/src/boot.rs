@@ -21,7 +21,7 @@ const EFER_LME: u32 = 1 << 8;
 const TABLE: u32 = 0x3;
 const LARGE_PAGE: u32 = 0x83;
 const GIB_MAPPED: u32 = 4;
-const STACK: u32 = 16 * 1024;
+const STACK: u32 = 64 * 1024;
 
 /// Selector of L1's code segment.
 pub const CODE_SELECTOR: u16 = 0x08;

@@ -14,6 +14,7 @@ use spec::log::{CRC32, Counts, FAILURES_IN_FULL, REASON_ABOVE};
 use spec::options::Options;
 use spec::outcome::{Observed, Outcome};
 use spec::paging::Maxphyaddr;
+use spec::plan::Profile;
 use spec::scene::end::{End, Ends, How};
 use spec::scene::environment::Environment;
 use spec::scene::{Act, Scene};
@@ -162,6 +163,10 @@ impl Machine<'_> {
                     log().skip(number, &group, &reason);
                     return Ok(());
                 }
+                if let Err(missing) = self.walker.vmx().controls_for(environment) {
+                    log().skip(number, &group, &missing);
+                    return Ok(());
+                }
                 started = tsc();
                 self.play(act, environment, only, &mut tried)?;
             }
@@ -212,16 +217,18 @@ impl Machine<'_> {
             none => none.insert(Stage::new(vmx)?),
         };
         let around = Around { vmx, header: &self.walker.guest().header, maxphyaddr: self.cpu.maxphyaddr };
-        stage.set_up(vmx, environment)?;
-        let scenes = act.scenes_in(environment).count();
-        for (at, scene) in act.scenes_in(environment).enumerate() {
+        stage.set_up(environment, around)?;
+        // One case may be any, the profile's or not.
+        let profile = if only.is_some() { Profile::Exhaustive } else { self.options.profile };
+        let scenes = act.scenes_of(environment, profile).count();
+        for (at, scene) in act.scenes_of(environment, profile).enumerate() {
             if only.is_some_and(|case| case.probe != Probe::Scene(scene)) {
                 continue;
             }
             if !scene.exists(self.cpu.maxphyaddr) {
                 continue;
             }
-            if let Some(reason) = scene.needs.and_then(|feature| self.cpu.lacks_feature(feature)) {
+            if let Some(reason) = scene.needs.and_then(|feature| self.cpu.lacks_feature(feature, vmx)) {
                 log().note(&format_args!("{}:{} is left out: {reason}", tried.group, scene.name));
                 continue;
             }
@@ -235,7 +242,7 @@ impl Machine<'_> {
                 tried.scene(scene, filter, self.cpu.maxphyaddr, &want, &got);
                 if got.first.how != want.first.how {
                     // It went where its state was not foreseen.
-                    stage.set_up(vmx, environment)?;
+                    stage.set_up(environment, around)?;
                 }
             }
         }

@@ -15,8 +15,11 @@ use crate::outcome::{Delivery, Exit, INTERRUPTION_INFO_PF, Observed, Outcome, RF
 use crate::page::PAGES;
 use crate::paging::{Access, Entry, Maxphyaddr};
 use crate::pfec::Pfec;
+use crate::scene::Act;
 use crate::scene::end::{End, Ends};
 use crate::setting::BASE;
+
+mod ept;
 
 /// What a host is made of, as far as known deviations depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,11 +65,19 @@ pub enum Deviation {
     CpuidVmcs01,
     /// Fetches through 32-bit paging have I/D set by IA32_EFER.NXE alone.
     LegacyId,
+    /// The exit qualification of a walk's access to read-only memory names a write alone.
+    EptAdRead,
+    /// Accessed flags of L2's page tables are written without EPT's being asked.
+    EptFlagWrite,
+    /// The exit qualification of an EPT misconfiguration is not cleared.
+    EptMisconfigQual,
+    /// An NMI whose delivery exits does not block NMIs.
+    NmiOpen,
 }
 
 impl Deviation {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Rf0,
         Self::NxStale,
         Self::ApfFlag,
@@ -75,6 +86,10 @@ impl Deviation {
         Self::CpuidVmcs02,
         Self::CpuidVmcs01,
         Self::LegacyId,
+        Self::EptAdRead,
+        Self::EptFlagWrite,
+        Self::EptMisconfigQual,
+        Self::NmiOpen,
     ];
 
     /// The word on command lines and in logs.
@@ -89,6 +104,10 @@ impl Deviation {
             Self::CpuidVmcs02 => "cpuid-vmcs02",
             Self::CpuidVmcs01 => "cpuid-vmcs01",
             Self::LegacyId => "legacy-id",
+            Self::EptAdRead => "ept-ad-read",
+            Self::EptFlagWrite => "ept-flag-write",
+            Self::EptMisconfigQual => "ept-misconfig-qual",
+            Self::NmiOpen => "nmi-open",
         }
     }
 
@@ -126,6 +145,18 @@ impl Deviation {
             Self::LegacyId => {
                 "KVM with ept=0 sets I/D for L2's fetches when IA32_EFER.NXE is 1 though CR4.PAE is 0; SDM 4.7 (Page-Fault Exceptions) wants both, or CR4.SMEP"
             }
+            Self::EptAdRead => {
+                "Bochs with EPT's accessed and dirty flags reports a walk's access as a write alone; SDM 27.2.1 (Basic VM-Exit Information, table 27-7) wants bits 0 and 1 set"
+            }
+            Self::EptFlagWrite => {
+                "Bochs without EPT's accessed and dirty flags writes accessed flags of L2's page tables where EPT allows no writes; SDM 28.2.3.2 (EPT Violations) wants an EPT violation"
+            }
+            Self::EptMisconfigQual => {
+                "KVM before 6.12 gives L1 an EPT misconfiguration with the qualification of its own EPT violation; SDM 27.2.1 (Basic VM-Exit Information) wants it cleared"
+            }
+            Self::NmiOpen => {
+                "KVM takes back NMI blocking where the delivery of an NMI faults, before it gives the exit to L1; SDM 27.1 (Architectural State Before a VM Exit) wants NMIs blocked"
+            }
         }
     }
 
@@ -145,6 +176,9 @@ impl Deviation {
                 ept && smaller_maxphyaddr && (major, minor) < (7, 0)
             }
             (Self::LegacyId, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) >= (6, 1),
+            (Self::EptAdRead | Self::EptFlagWrite, Host::Bochs { .. }) => true,
+            (Self::EptMisconfigQual, Host::Kvm { ept, major, minor, .. }) => ept && (major, minor) < (6, 12),
+            (Self::NmiOpen, Host::Kvm { .. }) => true,
             _ => false,
         }
     }
@@ -171,6 +205,12 @@ impl Deviation {
             (Self::LegacyId, Group::Scene { environment, .. }) => {
                 !environment.format.has_xd() && environment.mode.nxe && !environment.mode.smep
             }
+            (Self::EptAdRead, Group::Scene { act: Act::Ept, environment }) => environment.ept.is_some_and(|ept| ept.ad),
+            (Self::EptFlagWrite, Group::Scene { act: Act::Ept, environment }) => {
+                environment.ept.is_some_and(|ept| !ept.ad)
+            }
+            (Self::EptMisconfigQual, Group::Scene { act: Act::Ept | Act::Unpaged, .. })
+            | (Self::NmiOpen, Group::Scene { act: Act::Ept, .. }) => true,
             _ => false,
         }
     }
@@ -243,7 +283,8 @@ impl Deviation {
                 let without_effect = Observed { executed: false, ..Observed::exactly(Outcome::Silent) };
                 self.shows_in(case.group) && *got == without_effect
             }
-            Self::LegacyId => false,
+            // They show in scenes.
+            Self::LegacyId | Self::EptAdRead | Self::EptFlagWrite | Self::EptMisconfigQual | Self::NmiOpen => false,
         }
     }
 
@@ -344,7 +385,8 @@ impl Deviations {
         if self.contains(Deviation::Rf0) { Exit { rflags: exit.rflags & !RFLAGS_RF, ..exit } } else { exit }
     }
 
-    /// The member that makes the difference between how a scene must end and how it did, if one does.
+    /// The member that makes the difference between how a scene must end and how it did, if one does. On a host with
+    /// [`Deviation::Rf0`] the others may come together with it.
     #[must_use]
     pub fn explaining_scene(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> Option<Deviation> {
         let rf_clear = |want: Ends| {
@@ -363,7 +405,10 @@ impl Deviations {
                 return Some(Deviation::LegacyId);
             }
         }
-        None
+        self.iter().find(|deviation| {
+            let ends = deviation.ends_with_ept(scene, want, got);
+            ends.is_some_and(|ends| ends.admits(got) || rf_clear(ends))
+        })
     }
 
     /// The member that makes the difference between what must be and what was, if one does.

@@ -12,6 +12,7 @@
 //! | paging modes and controls | [`environment`] |
 //! | pages with one entry that differs at any level | [`tested`] |
 //! | the descriptor tables | [`descriptor`] |
+//! | accesses that EPT has a word in | [`ept`] |
 //! | what is seen at the end | [`end`] |
 //! | what must be seen | [`expect`] |
 //! | what comes between two plays | [`interlude`] |
@@ -20,6 +21,7 @@
 pub mod descriptor;
 pub mod end;
 pub mod environment;
+pub mod ept;
 pub mod event;
 pub mod expect;
 pub mod interlude;
@@ -32,6 +34,7 @@ use crate::paging::{Access, Maxphyaddr, Privilege};
 use crate::plan::{Profile, QUICK_BASIC};
 use end::{Word, Words};
 use environment::Environment;
+use ept::{EptEntry, Frame, Nested};
 use event::Event;
 use interlude::Interlude;
 use place::{Kind, Place};
@@ -109,6 +112,8 @@ pub enum Feature {
     Channel,
     /// 1-GByte pages: CPUID.80000001H:EDX\[26\].
     GbytePages,
+    /// EPT entries that allow execution alone: IA32_VMX_EPT_VPID_CAP\[0\].
+    ExecuteOnly,
 }
 
 /// One scene. Rows are made by [`Scene::new`] and the methods behind it.
@@ -150,6 +155,10 @@ pub struct Scene {
     pub intercepts: u32,
     /// Gates of these vectors, one bit each up to 63, use [`Place::EventStack`].
     pub event_stack: u64,
+    /// The access in which EPT has a word, and what it meets.
+    pub nested: Option<Nested>,
+    /// The instruction is one of 16-bit code, and its pointers are those of real mode.
+    pub real: bool,
     /// The event that is under way when the fault comes, or that is delivered where none comes.
     pub event: Option<Event>,
     /// The fault, if there is one.
@@ -212,6 +221,8 @@ impl Scene {
             watch: None,
             intercepts: 0,
             event_stack: 0,
+            nested: None,
+            real: false,
             event: None,
             fault: None,
             unwanted: Unwanted::PageFault,
@@ -223,6 +234,13 @@ impl Scene {
             needs: None,
             section: "",
         }
+    }
+
+    /// The same under another name.
+    #[must_use]
+    pub const fn renamed(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
     }
 
     /// With pages that are not good.
@@ -313,6 +331,23 @@ impl Scene {
     #[must_use]
     pub const fn event_stack(mut self, vectors: u64) -> Self {
         self.event_stack = vectors;
+        self
+    }
+
+    /// With an access in which EPT has a word; a fault of the deep page's guest entry with it.
+    #[must_use]
+    pub const fn nested(mut self, nested: Nested) -> Self {
+        if nested.guest.is_some() {
+            self = self.fault(nested.address, nested.access);
+        }
+        self.nested = Some(nested);
+        self
+    }
+
+    /// As one of real mode.
+    #[must_use]
+    pub const fn real(mut self) -> Self {
+        self.real = true;
         self
     }
 
@@ -418,6 +453,12 @@ impl Scene {
         self.rsp.unwrap_or_else(|| stack_of(self.cpl))
     }
 
+    /// The frame whose EPT entry is not good, and that entry.
+    #[must_use]
+    pub fn spoiled(&self) -> Option<(Frame, EptEntry)> {
+        self.nested.and_then(|nested| nested.frame)
+    }
+
     /// How a page's entry differs from a good one.
     #[must_use]
     pub fn kind(&self, place: Place) -> Kind {
@@ -443,11 +484,15 @@ pub enum Act {
     Stale,
     /// Each entry of the walk, in each paging mode.
     Page,
+    /// Accesses through EPT.
+    Ept,
+    /// Accesses in real mode.
+    Unpaged,
 }
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Access, Self::Page, Self::Stale];
+    pub const ALL: [Self; 5] = [Self::Access, Self::Page, Self::Stale, Self::Ept, Self::Unpaged];
 
     /// The act's part of a group's name.
     #[must_use]
@@ -456,6 +501,8 @@ impl Act {
             Self::Access => "access",
             Self::Stale => "stale",
             Self::Page => "page",
+            Self::Ept => "ept",
+            Self::Unpaged => "unpaged",
         }
     }
 
@@ -466,6 +513,8 @@ impl Act {
             Self::Access => "every way in which an instruction accesses memory",
             Self::Stale => "a filter that changes, and one that must not",
             Self::Page => "every access through every entry of the walk, large pages too",
+            Self::Ept => "which comes first, the page fault or the EPT-induced exit, and what is reported of it",
+            Self::Unpaged => "accesses without paging, which raise no page fault",
         }
     }
 
@@ -476,12 +525,22 @@ impl Act {
             Self::Access => rows::access::SCENES,
             Self::Stale => rows::stale::SCENES,
             Self::Page => rows::page::SCENES,
+            Self::Ept => rows::ept::SCENES,
+            Self::Unpaged => rows::unpaged::SCENES,
         }
     }
 
     /// Its scenes in an environment.
     pub fn scenes_in(self, environment: &Environment) -> impl Iterator<Item = &'static Scene> {
         self.scenes().iter().filter(move |scene| scene.plays_in(environment))
+    }
+
+    /// Its scenes in an environment that a profile plays: a few of those of a thin one in the quick profile.
+    pub fn scenes_of(self, environment: &Environment, profile: Profile) -> impl Iterator<Item = &'static Scene> {
+        // The act of EPT has to be played in full somewhere.
+        let home = self == Self::Ept && *environment == environment::LONG_EPT;
+        let step = if environment.thin && profile == Profile::Quick && !home { THIN_STEP } else { 1 };
+        self.scenes_in(environment).step_by(step)
     }
 
     /// The filters under which scenes are played.
@@ -495,6 +554,9 @@ impl Act {
         }
     }
 }
+
+/// In a thin environment one scene of so many is played: odd, since rows often come in pairs.
+const THIN_STEP: usize = 9;
 
 /// Always and never in both forms, not present, present.
 const QUICK: [Filter; 6] = [

@@ -1,16 +1,31 @@
 //! The execution, exit and entry controls that L1 uses.
 //!
 //! SDM vol. 3C, sections 24.6.1, "Pin-Based VM-Execution Controls", 24.6.2, "Processor-Based
-//! VM-Execution Controls", 24.7.1, "VM-Exit Controls", 24.8.1, "VM-Entry Controls".
+//! VM-Execution Controls" (table 24-7 for the secondary ones), 24.7.1, "VM-Exit Controls", 24.8.1, "VM-Entry Controls".
 
 use bitflags::bitflags;
 
 bitflags! {
-    /// The primary processor-based control that L1 needs to be 0.
+    /// Primary processor-based controls that L1 needs to be 0 or 1.
     #[derive(Clone, Copy, Debug)]
     pub struct ProcessorBased: u32 {
         /// Unconditional I/O exiting.
         const UNCONDITIONAL_IO_EXITING = 1 << 24;
+        /// Activate secondary controls.
+        const SECONDARY = 1 << 31;
+    }
+}
+
+bitflags! {
+    /// Secondary processor-based controls.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Secondary: u32 {
+        /// Enable EPT.
+        const EPT = 1 << 1;
+        /// Enable VPID.
+        const VPID = 1 << 5;
+        /// Unrestricted guest.
+        const UNRESTRICTED_GUEST = 1 << 7;
     }
 }
 
@@ -36,13 +51,15 @@ bitflags! {
     }
 }
 
-/// The four control fields as the processor allows them.
+/// The control fields as the processor allows them.
 #[derive(Clone, Copy, Debug)]
 pub struct Controls {
     /// Pin-based: nothing but what must be 1.
     pub pin_based: u32,
-    /// Processor-based: nothing but what must be 1.
+    /// Processor-based: nothing but what must be 1, and the secondary ones if there are any.
     pub processor_based: u32,
+    /// Secondary processor-based, if they are activated.
+    pub secondary: Option<u32>,
     /// VM exit.
     pub exit: u32,
     /// VM entry.
