@@ -145,9 +145,8 @@ impl Deviation {
             }
             (Self::PgdUnsynced, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) == (5, 10),
             (Self::ApicPrefetch, Host::Kvm { ept, .. }) => !ept,
-            (Self::EptAdRead | Self::EptFlagWrite, Host::Bochs { .. }) => true,
             (Self::EptMisconfigQual, Host::Kvm { ept, major, minor, .. }) => ept && (major, minor) < (6, 12),
-            (Self::NmiOpen, Host::Kvm { .. }) => true,
+            (Self::EptAdRead | Self::EptFlagWrite, Host::Bochs { .. }) | (Self::NmiOpen, Host::Kvm { .. }) => true,
             _ => false,
         }
     }
@@ -163,15 +162,15 @@ impl Deviation {
     pub fn shows_in(self, group: Group) -> bool {
         match (self, group) {
             (Self::Rf0 | Self::ApfFlag, Group::Filter { .. } | Group::Scene { .. })
-            | (Self::ApicPrefetch, Group::Host(Wish::Apic)) => true,
+            | (Self::ApicPrefetch, Group::Host(Wish::Apic))
+            | (Self::EptMisconfigQual, Group::Scene { act: Act::Ept | Act::Unpaged, .. })
+            | (Self::NmiOpen, Group::Scene { act: Act::Ept, .. }) => true,
             (Self::PgdUnsynced, Group::Host(wish)) => wish != Wish::Dirty,
             (Self::NxStale, Group::Filter { setting, .. }) => !setting.mode.nxe,
             (Self::EptAdRead, Group::Scene { act: Act::Ept, environment }) => environment.ept.is_some_and(|ept| ept.ad),
             (Self::EptFlagWrite, Group::Scene { act: Act::Ept, environment }) => {
                 environment.ept.is_some_and(|ept| !ept.ad)
             }
-            (Self::EptMisconfigQual, Group::Scene { act: Act::Ept | Act::Unpaged, .. })
-            | (Self::NmiOpen, Group::Scene { act: Act::Ept, .. }) => true,
             _ => false,
         }
     }
