@@ -27,7 +27,7 @@ use crate::walk::{EntryFailed, write_cr2};
 /// The basic exit reason of VMCALL.
 const REASON_VMCALL: u64 = 18;
 /// A #PF for VM-entry injection: valid, error code valid, hardware exception, vector 14.
-const INJECT_PF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 14;
+const INJECT_PF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 0xe;
 /// The stage's VPID; L1 has no other guest with one.
 const VPID: u16 = 1;
 /// All words.
@@ -168,8 +168,7 @@ impl Stage {
         for (at, value) in end.words.iter_mut().enumerate().filter(|(at, _)| wanted >> at & 1 == 1) {
             *value = match how {
                 How::Delivered(vector) if !scene.real => frame.word(at, vector),
-                How::Delivered(_) => None,
-                How::Exit(_) | How::Done => None,
+                How::Delivered(_) | How::Exit(_) | How::Done => None,
             }
             .or_else(|| state::word(at, self.environment))
             .or_else(|| memory::word(at, scene))
