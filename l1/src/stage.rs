@@ -31,7 +31,7 @@ use crate::walk::{EntryFailed, write_cr2};
 /// The basic exit reason of VMCALL.
 const REASON_VMCALL: u64 = 18;
 /// A #PF for VM-entry injection: valid, error code valid, hardware exception, vector 14.
-const INJECT_PF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 14;
+const INJECT_PF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 0xe;
 /// The stage's VPID; L1 has no other guest with one.
 const VPID: u16 = 1;
 /// All words.

@@ -176,9 +176,8 @@ impl Deviation {
                 ept && smaller_maxphyaddr && (major, minor) < (7, 0)
             }
             (Self::LegacyId, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) >= (6, 1),
-            (Self::EptAdRead | Self::EptFlagWrite, Host::Bochs { .. }) => true,
             (Self::EptMisconfigQual, Host::Kvm { ept, major, minor, .. }) => ept && (major, minor) < (6, 12),
-            (Self::NmiOpen, Host::Kvm { .. }) => true,
+            (Self::EptAdRead | Self::EptFlagWrite, Host::Bochs { .. }) | (Self::NmiOpen, Host::Kvm { .. }) => true,
             _ => false,
         }
     }
@@ -194,7 +193,9 @@ impl Deviation {
     pub fn shows_in(self, group: Group) -> bool {
         match (self, group) {
             (Self::Rf0 | Self::ApfFlag, Group::Filter { .. } | Group::Scene { .. })
-            | (Self::ApicPrefetch, Group::Host(Wish::Apic)) => true,
+            | (Self::ApicPrefetch, Group::Host(Wish::Apic))
+            | (Self::EptMisconfigQual, Group::Scene { act: Act::Ept | Act::Unpaged, .. })
+            | (Self::NmiOpen, Group::Scene { act: Act::Ept, .. }) => true,
             (Self::PgdUnsynced, Group::Host(wish)) => wish != Wish::Dirty,
             (Self::NxStale, Group::Filter { setting, .. }) => !setting.mode.nxe,
             // On the running vCPU later versions than 5.10 refuse the change.
@@ -209,8 +210,6 @@ impl Deviation {
             (Self::EptFlagWrite, Group::Scene { act: Act::Ept, environment }) => {
                 environment.ept.is_some_and(|ept| !ept.ad)
             }
-            (Self::EptMisconfigQual, Group::Scene { act: Act::Ept | Act::Unpaged, .. })
-            | (Self::NmiOpen, Group::Scene { act: Act::Ept, .. }) => true,
             _ => false,
         }
     }

@@ -69,6 +69,7 @@ pub struct Capabilities {
     pub controls: Controls,
     /// There are TRUE capability MSRs.
     has_true: bool,
+    execute_only: bool,
     cr0: Fixed,
     cr4: Fixed,
 }
@@ -115,6 +116,7 @@ impl Capabilities {
             revision: basic as u32 & 0x7fff_ffff,
             controls,
             has_true: basic >> 55 & 1 == 1,
+            execute_only: Self::read_execute_only(),
             cr0: Fixed::read(IA32_VMX_CR0_FIXED0, IA32_VMX_CR0_FIXED1),
             cr4: Fixed::read(IA32_VMX_CR4_FIXED0, IA32_VMX_CR4_FIXED1),
         })
@@ -143,6 +145,11 @@ impl Capabilities {
 
     /// Whether EPT entries may allow execution alone.
     pub fn has_execute_only(&self) -> bool {
+        self.execute_only
+    }
+
+    /// The same, from the MSRs.
+    fn read_execute_only() -> bool {
         let offered = |msr: u32, bit: u32| rdmsr(msr) >> 32 & u64::from(bit) != 0;
         offered(IA32_VMX_PROCBASED_CTLS, ProcessorBased::SECONDARY.bits())
             && offered(IA32_VMX_PROCBASED_CTLS2, Secondary::EPT.bits())

@@ -264,10 +264,9 @@ impl Nested {
             translated: false,
         };
         // The instruction is fetched first. Of what leads to its page only the root can be spoiled.
-        if self.during == During::Instruction && self.access != Access::Fetch && paging {
-            if let Some(met) = check(&read_entry(Level::Pml4e, scene.rip)) {
-                return met;
-            }
+        let fetches = self.during == During::Instruction && self.access != Access::Fetch && paging;
+        if fetches && let Some(met) = check(&read_entry(Level::Pml4e, scene.rip)) {
+            return met;
         }
         let fault = self.fault(scene, environment, maxphyaddr);
         for level in Level::WALK.into_iter().filter(|level| paging && (is_deep(self.address) || *level == Level::Pml4e))

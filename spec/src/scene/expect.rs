@@ -181,6 +181,7 @@ impl Scene {
         }
     }
 
+    #[expect(clippy::large_types_passed_by_value, reason = "the builder methods of ends take and give them by value")]
     fn finish(&self, end: End, changes: &[(Word, u64)]) -> End {
         self.open_words(changes.iter().fold(end, |end, (word, value)| end.with(*word, *value)))
     }
@@ -220,6 +221,7 @@ impl Scene {
     }
 
     /// What a handler's stack holds of a fault at `rip`.
+    #[expect(clippy::large_types_passed_by_value, reason = "the builder methods of ends take and give them by value")]
     fn frame(&self, end: End, rip: u64) -> End {
         let (cs, ss) = selectors(self.cpl);
         end.with(Word::Rip, rip)

@@ -34,6 +34,7 @@ const fn real(name: &'static str, what: &'static str, code: &'static [u8], text:
 }
 
 /// With a frame that EPT spoils.
+#[expect(clippy::large_types_passed_by_value, reason = "as the builder methods of scenes")]
 const fn spoiled(scene: Scene, address: u64, access: Access, entry: EptEntry) -> Scene {
     let frame = match access {
         Fetch => Frame::Place(Code1),
