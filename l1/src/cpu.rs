@@ -12,7 +12,7 @@ use x86_64::registers::control::{Cr4, Cr4Flags};
 use x86_64::registers::model_specific::{Efer, EferFlags, Msr};
 
 use crate::channel;
-use crate::vmx::{Capabilities, Missing};
+use crate::vmx::{Capabilities, Missing, Vmx};
 
 const IA32_APIC_BASE: u32 = 0x1b;
 const IA32_FEATURE_CONTROL: u32 = 0x3a;
@@ -97,7 +97,7 @@ impl Cpu {
     }
 
     /// What is lacking for a scene that needs a feature, if anything.
-    pub fn lacks_feature(&self, feature: Feature) -> Option<&'static str> {
+    pub fn lacks_feature(&self, feature: Feature, vmx: &Vmx) -> Option<&'static str> {
         let (ebx, ecx) = self.structured;
         let (has, reason) = match feature {
             Feature::Cmpxchg16b => (self.basic_ecx >> 13 & 1 == 1, "the CPU lacks CMPXCHG16B (CPUID.1:ECX[13])"),
@@ -111,6 +111,9 @@ impl Cpu {
             Feature::GbytePages => (self.gbyte_pages, "the CPU lacks 1-GByte pages (CPUID.80000001H:EDX[26])"),
             // VMX and L0 have them, or not.
             Feature::ForcedEmulation | Feature::DescriptorTableExiting => (true, ""),
+            Feature::ExecuteOnly => {
+                (vmx.has_execute_only(), "the CPU lacks execute-only EPT entries (IA32_VMX_EPT_VPID_CAP[0])")
+            }
             Feature::Channel => (channel::present(), "it needs maskmatch's built-in VMM"),
         };
         (!has).then_some(reason)
@@ -159,7 +162,7 @@ impl Cpu {
                 Efer::update(|efer| *efer |= EferFlags::NO_EXECUTE_ENABLE);
             }
             // WRPKRU needs it; L1 has no user-mode pages.
-            if self.lacks_feature(Feature::Pku).is_none() {
+            if self.structured.1 >> 3 & 1 == 1 {
                 Cr4::update(|cr4| *cr4 |= Cr4Flags::PROTECTION_KEY_USER);
             }
         }

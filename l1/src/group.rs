@@ -14,6 +14,7 @@ use spec::log::{CRC32, Counts, FAILURES_IN_FULL, REASON_ABOVE};
 use spec::options::Options;
 use spec::outcome::{Observed, Outcome};
 use spec::paging::Maxphyaddr;
+use spec::plan::Profile;
 use spec::scene::end::{End, Ends, How};
 use spec::scene::environment::Environment;
 use spec::scene::{Act, Scene};
@@ -164,6 +165,10 @@ impl Machine<'_> {
                     log().skip(number, &group, &reason);
                     return Ok(());
                 }
+                if let Err(missing) = self.walker.vmx().controls_for(environment) {
+                    log().skip(number, &group, &missing);
+                    return Ok(());
+                }
                 started = tsc();
                 if let Some(reason) = self.play(act, environment, only, &mut tried)? {
                     log().skip(number, &group, &reason);
@@ -256,10 +261,12 @@ impl Machine<'_> {
             none => none.insert(Stage::new(vmx)?),
         };
         let around = Around { vmx, header: &self.walker.guest().header, maxphyaddr: self.cpu.maxphyaddr };
-        stage.set_up(vmx, environment)?;
-        let scenes = act.scenes_in(environment).count();
+        stage.set_up(environment, around)?;
+        // One case may be any, the profile's or not.
+        let profile = if only.is_some() { Profile::Exhaustive } else { self.options.profile };
+        let scenes = act.scenes_of(environment, profile).count();
         let mut left_out = None;
-        for (at, scene) in act.scenes_in(environment).enumerate() {
+        for (at, scene) in act.scenes_of(environment, profile).enumerate() {
             if only.is_some_and(|case| case.probe != Probe::Scene(scene)) {
                 continue;
             }
@@ -269,7 +276,7 @@ impl Machine<'_> {
             let lacking = match scene.needs {
                 Some(feature) => self
                     .cpu
-                    .lacks_feature(feature)
+                    .lacks_feature(feature, vmx)
                     .map_or_else(|| stage.lacks_feature(feature, around), |r| Ok(Some(r)))?,
                 None => None,
             };
@@ -291,7 +298,7 @@ impl Machine<'_> {
                 tried.scene(scene, filter, self.cpu.maxphyaddr, &want, &got);
                 if got.first.how != want.first.how {
                     // It went where its state was not foreseen.
-                    stage.set_up(vmx, environment)?;
+                    stage.set_up(environment, around)?;
                 }
             }
         }

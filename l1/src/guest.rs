@@ -18,7 +18,7 @@ use crate::cpu::Cpu;
 use crate::exception;
 use crate::global::Global;
 use crate::paging::{self, Memory};
-use crate::vmx::{Field, Vmx, entry, vmwrite};
+use crate::vmx::{Controls, Field, Vmx, entry, vmwrite};
 
 /// L2's image, flat, as the build script left it.
 static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/l2.bin"));
@@ -85,7 +85,7 @@ impl Guest {
 
     /// Writes all of vmcs12: host state, controls, and L2 at its first entry.
     pub fn write_vmcs(&self, vmx: &Vmx) {
-        write_controls(vmx);
+        write_controls(&vmx.controls);
         write_host_state();
         entry::write_host_entry();
         self.write_guest_state(vmx);
@@ -188,11 +188,14 @@ const ZERO_STATE: [Field; 7] = [
 ];
 
 /// Writes the controls of vmcs12 that all of L1's guests have.
-pub fn write_controls(vmx: &Vmx) {
-    vmwrite(Field::PinBasedControls, vmx.controls.pin_based.into());
-    vmwrite(Field::ProcessorBasedControls, vmx.controls.processor_based.into());
-    vmwrite(Field::ExitControls, vmx.controls.exit.into());
-    vmwrite(Field::EntryControls, vmx.controls.entry.into());
+pub fn write_controls(controls: &Controls) {
+    vmwrite(Field::PinBasedControls, controls.pin_based.into());
+    vmwrite(Field::ProcessorBasedControls, controls.processor_based.into());
+    if let Some(secondary) = controls.secondary {
+        vmwrite(Field::SecondaryControls, secondary.into());
+    }
+    vmwrite(Field::ExitControls, controls.exit.into());
+    vmwrite(Field::EntryControls, controls.entry.into());
     for field in [
         Field::Cr3TargetCount,
         Field::ExitMsrStoreCount,

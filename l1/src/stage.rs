@@ -3,7 +3,9 @@
 //!
 //! It has memory, page tables and a VMCS of its own beside the walker's.
 
+mod deep;
 mod enter;
+mod ept;
 mod exiting;
 mod features;
 mod interlude;
@@ -16,9 +18,9 @@ use spec::layout::Header;
 use spec::outcome::IDT_VECTORING_VALID;
 use spec::paging::Maxphyaddr;
 use spec::scene::descriptor::HANDLER;
-use spec::scene::end::{End, Ends, How, WORDS, Word, Words};
+use spec::scene::end::{EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, End, Ends, How, WORDS, Word, Words};
 use spec::scene::environment::{ENVIRONMENTS, Environment, Width};
-use spec::scene::event::Source;
+use spec::scene::event::{EventType, Source};
 use spec::scene::expect::{CR2_AT_START, DR6_AT_START};
 use spec::scene::place::Place;
 use spec::scene::rows::forced;
@@ -26,13 +28,15 @@ use spec::scene::{Answer, Exiting, Feature, Scene};
 
 use crate::guest::{write_controls, write_host_state};
 use crate::trace;
-use crate::vmx::{Field, Vmcs, Vmx, vmread, vmwrite};
+use crate::vmx::{Field, Vmcs, Vmx, invvpid, vmread, vmwrite};
 use crate::walk::{EntryFailed, write_cr2};
 
 /// The basic exit reason of VMCALL.
 const REASON_VMCALL: u64 = 18;
 /// A #PF for VM-entry injection: valid, error code valid, hardware exception, vector 14.
 const INJECT_PF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 0xe;
+/// The stage's VPID; L1 has no other guest with one.
+const VPID: u16 = 1;
 /// All words.
 const EVERYTHING: Words = (1 << WORDS) - 1;
 
@@ -76,10 +80,14 @@ impl Stage {
     }
 
     /// Makes the stage's VMCS current, and writes the state that all scenes of an environment share.
-    pub fn set_up(&mut self, vmx: &Vmx, environment: &'static Environment) -> Result<(), EntryFailed> {
+    pub fn set_up(
+        &mut self,
+        environment: &'static Environment,
+        Around { vmx, maxphyaddr, .. }: Around<'_>,
+    ) -> Result<(), EntryFailed> {
         self.environment = environment;
         self.other.environment = None;
-        self.main.set_up(vmx, environment)
+        self.main.set_up(vmx, environment, maxphyaddr)
     }
 
     /// What is lacking for a scene that needs a feature, as far as VMX and L0 are concerned. An environment is set up.
@@ -118,13 +126,28 @@ impl Stage {
         want: &Ends,
         around: Around<'_>,
     ) -> Result<Ends, EntryFailed> {
+        let ends = self.play_through(scene, filter, want, around)?;
+        if scene.event.is_some_and(|event| event.kind == EventType::Nmi) {
+            enter::unblock_nmis();
+        }
+        Ok(ends)
+    }
+
+    /// Plays a scene to its last end.
+    fn play_through(
+        &mut self,
+        scene: &Scene,
+        filter: Filter,
+        want: &Ends,
+        around: Around<'_>,
+    ) -> Result<Ends, EntryFailed> {
         let first_filter = match scene.answer {
             Answer::Again(interlude) => {
                 scene.first_filter(interlude, filter, scene.pfec(self.environment, around.maxphyaddr))
             }
             _ => filter,
         };
-        self.main.begin(scene, around);
+        self.main.begin(scene, around)?;
         self.main.set_filter(first_filter, scene.intercepts);
         self.main.enter()?;
         let first = end(scene, self.environment, &want.first);
@@ -138,7 +161,7 @@ impl Stage {
                 return Ok(ends);
             }
         } else {
-            answer(scene, self.environment, around.maxphyaddr);
+            answer(scene, self.environment, around.maxphyaddr)?;
         }
         self.main.enter()?;
         ends.second = Some(end(scene, self.environment, second));
@@ -149,27 +172,41 @@ impl Stage {
 impl Player {
     fn new(vmx: &Vmx, number: usize) -> Result<Self, EntryFailed> {
         let vmcs = vmx.stage_vmcs(number).map_err(EntryFailed::Entry)?;
-        write_controls(vmx);
+        write_controls(&vmx.controls);
         write_host_state();
         enter::write_host_entry();
         Ok(Self { vmcs, environment: None, filter: None, exiting: Exiting::Nothing, feature: None })
     }
 
     /// Makes the VMCS current and writes what all scenes of the environment share.
-    fn set_up(&mut self, vmx: &Vmx, environment: &'static Environment) -> Result<(), EntryFailed> {
+    fn set_up(
+        &mut self,
+        vmx: &Vmx,
+        environment: &'static Environment,
+        maxphyaddr: Maxphyaddr,
+    ) -> Result<(), EntryFailed> {
         self.vmcs.make_current().map_err(EntryFailed::Entry)?;
         self.environment = Some(environment);
         self.feature = None;
+        self.exiting = Exiting::Nothing;
+        // What is lacking was asked before.
+        write_controls(&vmx.controls_for(environment).unwrap_or(vmx.controls));
+        if environment.vpid {
+            vmwrite(Field::Vpid, VPID.into());
+        }
+        ept::set_up(environment, maxphyaddr).map_err(EntryFailed::Entry)?;
+        // With the addresses that memory has through these EPT tables.
         memory::build(environment);
         state::write_environment(vmx, environment);
         Ok(())
     }
 
     /// Puts L2 to the start of a scene.
-    fn begin(&mut self, scene: &Scene, around: Around<'_>) {
+    fn begin(&mut self, scene: &Scene, around: Around<'_>) -> Result<(), EntryFailed> {
         let environment = self.environment();
         memory::lay_out(scene, environment, around.maxphyaddr);
-        state::write_scene(scene, environment.width);
+        ept::spoil(scene.spoiled(), around.maxphyaddr).map_err(EntryFailed::Entry)?;
+        state::write_scene(scene, environment);
         self.set_controls(around.vmx, scene);
         if let Some(event) = scene.event.filter(|event| event.source == Source::Injected) {
             inject(event.info(), event.error_code.unwrap_or_default().into(), event.length);
@@ -179,6 +216,7 @@ impl Player {
         }
         write_cr2(CR2_AT_START);
         state::write_dr6(DR6_AT_START);
+        Ok(())
     }
 
     /// The environment that is written.
@@ -186,7 +224,12 @@ impl Player {
         self.environment.unwrap_or(&ENVIRONMENTS[0])
     }
 
+    /// Enters L2. Its page tables were changed, so what is cached of them under its VPID is made invalid first; without
+    /// VPID the entry does so. SDM vol. 3C, section 28.3.3.3, "Guidelines for Use of the INVVPID Instruction".
     fn enter(&mut self) -> Result<(), EntryFailed> {
+        if self.environment().vpid {
+            invvpid(VPID).map_err(EntryFailed::Entry)?;
+        }
         trace::entry();
         enter::enter(&mut self.vmcs).map_err(EntryFailed::Entry)
     }
@@ -195,7 +238,8 @@ impl Player {
     fn set_controls(&mut self, vmx: &Vmx, scene: &Scene) {
         if self.exiting != scene.exiting {
             self.exiting = scene.exiting;
-            exiting::write(vmx, scene.exiting);
+            let controls = vmx.controls_for(self.environment()).unwrap_or(vmx.controls);
+            exiting::write(&controls, scene.exiting);
         }
         let old = self.feature;
         if old != scene.needs {
@@ -226,12 +270,19 @@ impl Player {
 }
 
 /// Does what the scene says about its exit.
-fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) {
-    if let Some(place) = scene.fault.and_then(|fault| Place::of(fault.address)) {
-        match scene.answer {
-            Answer::Retry | Answer::Reinject => memory::mend(scene, environment, place, maxphyaddr),
-            Answer::Nothing | Answer::Reflect | Answer::Again(_) => {}
+fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> Result<(), EntryFailed> {
+    let reason = vmread(Field::ExitReason) as u16;
+    match scene.answer {
+        Answer::Retry | Answer::Reinject if matches!(reason, EXIT_EPT_VIOLATION | EXIT_EPT_MISCONFIGURATION) => {
+            ept::spoil(None, maxphyaddr).map_err(EntryFailed::Entry)?;
         }
+        Answer::Retry | Answer::Reinject => {
+            deep::mend();
+            if let Some(place) = scene.fault.and_then(|fault| Place::of(fault.address)) {
+                memory::mend(scene, environment, place, maxphyaddr);
+            }
+        }
+        Answer::Nothing | Answer::Reflect | Answer::Again(_) => {}
     }
     match scene.answer {
         Answer::Nothing | Answer::Retry | Answer::Again(_) => {}
@@ -246,12 +297,13 @@ fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) {
             inject(INJECT_PF, vmread(Field::ExitInterruptionErrorCode), 0);
         }
     }
+    Ok(())
 }
 
 /// Reads how the scene ended.
 fn end(scene: &Scene, environment: &Environment, want: &End) -> End {
     let reason = vmread(Field::ExitReason) as u16;
-    let rip = vmread(Field::GuestRip);
+    let rip = environment.linear(vmread(Field::GuestRip));
     let how = match Place::of(rip) {
         _ if u64::from(reason) != REASON_VMCALL => How::Exit(reason),
         Some(Place::Handlers) => How::Delivered(((rip - Place::Handlers.linear()) / HANDLER) as u8),
@@ -262,10 +314,11 @@ fn end(scene: &Scene, environment: &Environment, want: &End) -> End {
     let frame = memory::Frame::at(vmread(Field::GuestRsp), environment.width);
     for (at, value) in end.words.iter_mut().enumerate().filter(|(at, _)| wanted >> at & 1 == 1) {
         *value = match how {
-            How::Delivered(vector) => frame.word(at, vector),
-            How::Exit(_) | How::Done => None,
+            // What real mode pushes is looked at as memory.
+            How::Delivered(vector) if !scene.real => frame.word(at, vector),
+            How::Delivered(_) | How::Exit(_) | How::Done => None,
         }
-        .or_else(|| state::word(at))
+        .or_else(|| state::word(at, environment))
         .or_else(|| memory::word(at, scene, environment))
         .unwrap_or(0);
         if environment.width != Width::Bits64 && at < Word::REGISTERS {

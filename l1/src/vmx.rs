@@ -5,17 +5,19 @@ mod capabilities;
 mod controls;
 pub mod entry;
 mod field;
+mod invalidate;
 mod vmcs;
 
 pub use capabilities::{Capabilities, Missing};
-use controls::EntryControls;
 pub use controls::{Controls, ProcessorBased, Secondary};
 pub use field::Field;
+pub use invalidate::{invept, invvpid};
 pub use vmcs::{VmFail, Vmcs, read_encoding, try_vmwrite, vmread, vmwrite};
 
 use core::arch::asm;
 use core::fmt;
 
+use spec::scene::environment::Environment;
 use x86_64::registers::control::{Cr0, Cr4};
 
 use crate::global::Global;
@@ -92,9 +94,14 @@ impl Vmx {
         Vmcs::load(prepare(&STAGE_VMCS_REGIONS[number], self.capabilities.revision))
     }
 
-    /// The VM-entry controls for an L2 with IA-32e mode on, or off.
-    pub fn entry_controls(&self, long: bool) -> u32 {
-        self.controls.entry & !if long { 0 } else { EntryControls::GUEST_IA32E.bits() }
+    /// The controls for an environment of the stage, or what is missing for it.
+    pub fn controls_for(&self, environment: &Environment) -> Result<Controls, Missing> {
+        self.capabilities.controls_for(environment)
+    }
+
+    /// Whether EPT entries may allow execution alone.
+    pub fn has_execute_only(&self) -> bool {
+        self.capabilities.has_execute_only()
     }
 
     /// See [`Capabilities::processor_based`].

@@ -79,7 +79,7 @@ impl Group {
         let acted = action.into_iter().flat_map(move |_| Action::stimuli(maxphyaddr).map(Probe::Stimulus));
         let own = action.into_iter().flat_map(move |_| Action::own_stimuli(maxphyaddr).map(Probe::Own));
         let event = action.and_then(|action| action.event).map(|_| Probe::Event);
-        let scenes = act.into_iter().flat_map(|(act, environment)| act.scenes_in(environment));
+        let scenes = act.into_iter().flat_map(move |(act, environment)| act.scenes_of(environment, profile));
         let scenes = scenes.filter(move |scene| scene.exists(maxphyaddr));
         let filtered = stimuli.map(Probe::Stimulus).chain(accesses.map(Probe::Host));
         let smp = smp.into_iter().flat_map(move |smp| smp.probes(maxphyaddr)).map(Probe::Smp);

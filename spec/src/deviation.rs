@@ -17,6 +17,7 @@ use crate::paging::Entry;
 use crate::scene::Act;
 use crate::setting::BASE;
 
+mod ept;
 mod scenes;
 
 /// What a host is made of, as far as known deviations depend on it.
@@ -73,11 +74,19 @@ pub enum Deviation {
     PkeyAccess,
     /// NMIs are blocked in a guest though nothing blocks them there.
     NmiBlocked,
+    /// The exit qualification of a walk's access to read-only memory names a write alone.
+    EptAdRead,
+    /// Accessed flags of L2's page tables are written without EPT's being asked.
+    EptFlagWrite,
+    /// The exit qualification of an EPT misconfiguration is not cleared.
+    EptMisconfigQual,
+    /// An NMI whose delivery exits does not block NMIs.
+    NmiOpen,
 }
 
 impl Deviation {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Rf0,
         Self::NxStale,
         Self::ApfFlag,
@@ -91,6 +100,10 @@ impl Deviation {
         Self::CrossWrite,
         Self::PkeyAccess,
         Self::NmiBlocked,
+        Self::EptAdRead,
+        Self::EptFlagWrite,
+        Self::EptMisconfigQual,
+        Self::NmiOpen,
     ];
 
     /// The word on command lines and in logs.
@@ -110,6 +123,10 @@ impl Deviation {
             Self::CrossWrite => "cross-write",
             Self::PkeyAccess => "pkey-access",
             Self::NmiBlocked => "nmi-blocked",
+            Self::EptAdRead => "ept-ad-read",
+            Self::EptFlagWrite => "ept-flag-write",
+            Self::EptMisconfigQual => "ept-misconfig-qual",
+            Self::NmiOpen => "nmi-open",
         }
     }
 
@@ -162,6 +179,18 @@ impl Deviation {
             Self::NmiBlocked => {
                 "Bochs before 2.8 keeps blocking of virtual NMIs at a VM entry that loads none, so KVM delays an NMI or reports unblocking by IRET; SDM 26.7.1 (Interruptibility State) wants the VMCS' state"
             }
+            Self::EptAdRead => {
+                "Bochs with EPT's accessed and dirty flags reports a walk's access as a write alone; SDM 27.2.1 (Basic VM-Exit Information, table 27-7) wants bits 0 and 1 set"
+            }
+            Self::EptFlagWrite => {
+                "Bochs without EPT's accessed and dirty flags writes accessed flags of L2's page tables where EPT allows no writes; SDM 28.2.3.2 (EPT Violations) wants an EPT violation"
+            }
+            Self::EptMisconfigQual => {
+                "KVM before 6.12 gives L1 an EPT misconfiguration with the qualification of its own EPT violation; SDM 27.2.1 (Basic VM-Exit Information) wants it cleared"
+            }
+            Self::NmiOpen => {
+                "KVM takes back NMI blocking where the delivery of an NMI faults, before it gives the exit to L1; SDM 27.1 (Architectural State Before a VM Exit) wants NMIs blocked"
+            }
         }
     }
 
@@ -180,8 +209,9 @@ impl Deviation {
             (Self::CpuidVmcs02 | Self::CpuidVmcs01, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
                 ept && smaller_maxphyaddr && (major, minor) < (7, 0)
             }
-            (Self::RepFlags | Self::PkeyAccess, Host::Bochs { .. })
-            | (Self::InsBatch | Self::CrossWrite, Host::Kvm { .. }) => true,
+            (Self::EptMisconfigQual, Host::Kvm { ept, major, minor, .. }) => ept && (major, minor) < (6, 12),
+            (Self::RepFlags | Self::PkeyAccess | Self::EptAdRead | Self::EptFlagWrite, Host::Bochs { .. })
+            | (Self::InsBatch | Self::CrossWrite | Self::NmiOpen, Host::Kvm { .. }) => true,
             _ => false,
         }
     }
@@ -198,6 +228,8 @@ impl Deviation {
         match (self, group) {
             (Self::Rf0 | Self::ApfFlag, Group::Filter { .. } | Group::Scene { .. } | Group::Smp(_))
             | (Self::ApicPrefetch, Group::Host(Wish::Apic))
+            | (Self::EptMisconfigQual, Group::Scene { act: Act::Ept | Act::Unpaged, .. })
+            | (Self::NmiOpen, Group::Scene { act: Act::Ept, .. })
             | (Self::NmiBlocked, _) => true,
             (Self::RepFlags, Group::Scene { act, .. }) => act == Act::Strings,
             (Self::InsBatch, Group::Scene { act, .. }) => act == Act::Ports,
@@ -213,6 +245,10 @@ impl Deviation {
             (Self::CpuidVmcs01, Group::Action(action)) => action.ask == Ask::MoveThenNarrow,
             (Self::LegacyId, Group::Scene { environment, .. }) => {
                 !environment.format.has_xd() && environment.mode.nxe && !environment.mode.smep
+            }
+            (Self::EptAdRead, Group::Scene { act: Act::Ept, environment }) => environment.ept.is_some_and(|ept| ept.ad),
+            (Self::EptFlagWrite, Group::Scene { act: Act::Ept, environment }) => {
+                environment.ept.is_some_and(|ept| !ept.ad)
             }
             _ => false,
         }
@@ -302,7 +338,8 @@ impl Deviation {
                 let without_effect = Observed { executed: false, ..Observed::exactly(Outcome::Silent) };
                 self.shows_in(case.group) && *got == without_effect
             }
-            Self::LegacyId => false,
+            // They show in scenes.
+            Self::LegacyId | Self::EptAdRead | Self::EptFlagWrite | Self::EptMisconfigQual | Self::NmiOpen => false,
         }
     }
 

@@ -12,6 +12,7 @@
 //! | paging modes and controls | [`environment`] |
 //! | pages with one entry that differs at any level | [`tested`] |
 //! | the descriptor tables | [`descriptor`] |
+//! | accesses that EPT has a word in | [`ept`] |
 //! | what is seen at the end | [`end`] |
 //! | what must be seen | [`expect`] |
 //! | what comes between two plays | [`interlude`] |
@@ -20,6 +21,7 @@
 pub mod descriptor;
 pub mod end;
 pub mod environment;
+pub mod ept;
 pub mod event;
 pub mod expect;
 pub mod interlude;
@@ -34,6 +36,7 @@ use crate::pfec::Pfec;
 use crate::plan::{self, Profile, QUICK_BASIC};
 use end::{Word, Words};
 use environment::{Environment, Width};
+use ept::{EptEntry, Frame, Nested};
 use event::Event;
 use interlude::Interlude;
 use place::{Kind, Place};
@@ -111,6 +114,8 @@ pub enum Feature {
     Channel,
     /// 1-GByte pages: CPUID.80000001H:EDX\[26\].
     GbytePages,
+    /// EPT entries that allow execution alone: IA32_VMX_EPT_VPID_CAP\[0\].
+    ExecuteOnly,
     /// An L0 that emulates the instruction behind UD2 and the letters "kvm": KVM's parameter
     /// `force_emulation_prefix`.
     ForcedEmulation,
@@ -201,6 +206,10 @@ pub struct Scene {
     pub intercepts: u32,
     /// Gates of these vectors, one bit each up to 63, use [`Place::EventStack`].
     pub event_stack: u64,
+    /// The access in which EPT has a word, and what it meets.
+    pub nested: Option<Nested>,
+    /// The instruction is one of 16-bit code, and its pointers are those of real mode.
+    pub real: bool,
     /// The event that is under way when the fault comes, or that is delivered where none comes.
     pub event: Option<Event>,
     /// The fault, if there is one.
@@ -284,6 +293,8 @@ impl Scene {
             watch: None,
             intercepts: 0,
             event_stack: 0,
+            nested: None,
+            real: false,
             event: None,
             fault: None,
             unwanted: Unwanted::PageFault,
@@ -302,6 +313,13 @@ impl Scene {
             needs: None,
             section: "",
         }
+    }
+
+    /// The same under another name.
+    #[must_use]
+    pub const fn renamed(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
     }
 
     /// With pages that are not good.
@@ -392,6 +410,23 @@ impl Scene {
     #[must_use]
     pub const fn event_stack(mut self, vectors: u64) -> Self {
         self.event_stack = vectors;
+        self
+    }
+
+    /// With an access in which EPT has a word; a fault of the deep page's guest entry with it.
+    #[must_use]
+    pub const fn nested(mut self, nested: Nested) -> Self {
+        if nested.guest.is_some() {
+            self = self.fault(nested.address, nested.access);
+        }
+        self.nested = Some(nested);
+        self
+    }
+
+    /// As one of real mode.
+    #[must_use]
+    pub const fn real(mut self) -> Self {
+        self.real = true;
         self
     }
 
@@ -571,6 +606,12 @@ impl Scene {
         self.rsp.unwrap_or_else(|| stack_of(self.cpl))
     }
 
+    /// The frame whose EPT entry is not good, and that entry.
+    #[must_use]
+    pub fn spoiled(&self) -> Option<(Frame, EptEntry)> {
+        self.nested.and_then(|nested| nested.frame)
+    }
+
     /// How a page's entry differs from a good one.
     #[must_use]
     pub fn kind(&self, place: Place) -> Kind {
@@ -616,11 +657,15 @@ pub enum Act {
     Pkey,
     /// Shadow stacks.
     Shadow,
+    /// Accesses through EPT.
+    Ept,
+    /// Accesses in real mode.
+    Unpaged,
 }
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Access,
         Self::Modify,
         Self::Stack,
@@ -628,6 +673,8 @@ impl Act {
         Self::Implicit,
         Self::Priority,
         Self::Page,
+        Self::Ept,
+        Self::Unpaged,
         Self::Stale,
         Self::Device,
         Self::Ports,
@@ -653,6 +700,8 @@ impl Act {
             Self::Forced => "forced",
             Self::Pkey => "pkey",
             Self::Shadow => "shadow",
+            Self::Ept => "ept",
+            Self::Unpaged => "unpaged",
         }
     }
 
@@ -673,6 +722,8 @@ impl Act {
             Self::Shadow => "shadow stacks",
             Self::Stale => "a filter that changes, and one that must not",
             Self::Page => "every access through every entry of the walk, large pages too",
+            Self::Ept => "which comes first, the page fault or the EPT-induced exit, and what is reported of it",
+            Self::Unpaged => "accesses without paging, which raise no page fault",
         }
     }
 
@@ -693,19 +744,34 @@ impl Act {
             Self::Forced => rows::forced::SCENES,
             Self::Pkey => rows::pkey::SCENES,
             Self::Shadow => rows::shadow::SCENES,
+            Self::Ept => rows::ept::SCENES,
+            Self::Unpaged => rows::unpaged::SCENES,
         }
     }
 
     /// Its scenes in an environment.
     pub fn scenes_in(self, environment: &Environment) -> impl Iterator<Item = &'static Scene> {
-        let plays = self.plays_narrow() || environment.width == Width::Bits64;
+        let plays = self.plays_narrow() || environment.width == Width::Bits64 && (!environment.thin || self.plays_thin());
         self.scenes().iter().filter(move |scene| plays && scene.plays_in(environment))
     }
 
     /// Whether the scenes are for code of any width. The others push eight bytes, have descriptors of IA-32e mode, or
     /// features that are its alone.
     const fn plays_narrow(self) -> bool {
-        matches!(self, Self::Access | Self::Modify | Self::Strings | Self::Page)
+        matches!(self, Self::Access | Self::Modify | Self::Strings | Self::Page | Self::Ept | Self::Unpaged)
+    }
+
+    /// Whether the scenes are for other controls in vmcs12 too. The others set controls of their own.
+    const fn plays_thin(self) -> bool {
+        !matches!(self, Self::Priority | Self::Pkey | Self::Shadow)
+    }
+
+    /// Its scenes in an environment that a profile plays: a few of those of a thin one in the quick profile.
+    pub fn scenes_of(self, environment: &Environment, profile: Profile) -> impl Iterator<Item = &'static Scene> {
+        // The act of EPT has to be played in full somewhere.
+        let home = self == Self::Ept && *environment == environment::LONG_EPT;
+        let step = if environment.thin && profile == Profile::Quick && !home { THIN_STEP } else { 1 };
+        self.scenes_in(environment).step_by(step)
     }
 
     /// How many filters the scenes are played under.
@@ -759,6 +825,8 @@ const BIT: [fn(u32) -> Filter; 8] = [
     |bit| Filter::new(true, 0, bit),
     |bit| Filter::new(false, bit | 0x1f, bit | 0x05),
 ];
+/// In a thin environment one scene of so many is played: odd, since rows often come in pairs.
+const THIN_STEP: usize = 9;
 
 /// Always and never in both forms, not present, present.
 const QUICK: [Filter; 6] = [

@@ -97,7 +97,7 @@ pub struct Seat {
 impl Seat {
     /// Fills the VMCS, which is current on this processor. `root` is what CR3 of L2 holds.
     pub fn new(vmx: &Vmx, vmcs: Vmcs, processor: usize, root: u64) -> Self {
-        write_controls(vmx);
+        write_controls(&vmx.controls);
         write_host_state();
         enter::write_host_entry(processor);
         set_mode(vmx, BASE.mode);

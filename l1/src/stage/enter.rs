@@ -127,3 +127,13 @@ pub fn enter(vmcs: &mut Vmcs) -> Result<(), VmFail> {
     vmcs.set_launched();
     Ok(())
 }
+
+/// Ends the blocking of NMIs that the delivery of one to L2 began: an IRET to the next instruction. SDM vol. 3A,
+/// section 6.7.1, "Handling Multiple NMIs".
+pub fn unblock_nmis() {
+    // SAFETY: the frame is L1's own state, with RIP behind the instruction; RSP comes back with it.
+    unsafe {
+        asm!("mov {0}, ss", "mov {1}, rsp", "push {0}", "push {1}", "pushfq", "mov {0}, cs", "push {0}",
+            "lea {0}, [rip + 2f]", "push {0}", "iretq", "2:", out(reg) _, out(reg) _);
+    }
+}

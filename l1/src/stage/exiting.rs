@@ -2,31 +2,30 @@
 
 use spec::scene::Exiting;
 
-use crate::vmx::{Field, ProcessorBased, Secondary, Vmx, vmwrite};
+use crate::vmx::{Controls, Field, ProcessorBased, Secondary, Vmx, vmwrite};
 
-/// The values of the two processor-based control fields, if the processor allows them.
-fn fields(vmx: &Vmx, exiting: Exiting) -> Option<(u32, u32)> {
-    let (primary, secondary) = match exiting {
+/// The bits of the two processor-based control fields.
+fn bits(exiting: Exiting) -> (ProcessorBased, Secondary) {
+    match exiting {
         Exiting::Nothing => (ProcessorBased::empty(), Secondary::empty()),
-        Exiting::DescriptorTables => (ProcessorBased::empty(), Secondary::DESCRIPTOR_TABLE_EXITING),
-        Exiting::Invlpg => (ProcessorBased::INVLPG_EXITING, Secondary::ENABLE_INVPCID),
+        Exiting::DescriptorTables => (ProcessorBased::SECONDARY, Secondary::DESCRIPTOR_TABLE_EXITING),
+        Exiting::Invlpg => (ProcessorBased::INVLPG_EXITING | ProcessorBased::SECONDARY, Secondary::ENABLE_INVPCID),
         Exiting::Io => (ProcessorBased::UNCONDITIONAL_IO_EXITING, Secondary::empty()),
-    };
-    vmx.processor_based(primary, secondary)
+    }
 }
 
 /// Whether the processor can intercept that.
 pub fn is_offered(vmx: &Vmx, exiting: Exiting) -> bool {
-    fields(vmx, exiting).is_some()
+    let (primary, secondary) = bits(exiting);
+    vmx.processor_based(primary, secondary).is_some()
 }
 
-/// Writes the control fields; what is not offered, L1 does not ask for.
-pub fn write(vmx: &Vmx, exiting: Exiting) {
-    let Some((primary, secondary)) = fields(vmx, exiting) else {
-        return;
-    };
+/// Writes the control fields: those of the environment, and what is intercepted. That must be offered.
+pub fn write(controls: &Controls, exiting: Exiting) {
+    let (primary, secondary) = bits(exiting);
+    let primary = controls.processor_based | primary.bits();
     vmwrite(Field::ProcessorBasedControls, primary.into());
     if primary & ProcessorBased::SECONDARY.bits() != 0 {
-        vmwrite(Field::SecondaryControls, secondary.into());
+        vmwrite(Field::SecondaryControls, (controls.secondary.unwrap_or(0) | secondary.bits()).into());
     }
 }

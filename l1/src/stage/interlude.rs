@@ -45,7 +45,7 @@ impl Stage {
                 true
             }
             Interlude::OtherExit => {
-                self.main.begin(scene, around);
+                self.main.begin(scene, around)?;
                 vmwrite(Field::GuestRip, scene.rip + scene.code.len() as u64);
                 self.main.enter()?;
                 vmread(Field::ExitReason) == REASON_VMCALL
@@ -62,14 +62,14 @@ impl Stage {
             Interlude::GuestRegisters => {
                 let Environment { format, mode, .. } = *self.environment;
                 set_paging(around.vmx, format, Mode { wp: false, smep: false, ..mode });
-                self.main.begin(scene, around);
+                self.main.begin(scene, around)?;
                 vmwrite(Field::GuestRip, scene.rip + scene.code.len() as u64);
                 self.main.enter()?;
                 set_paging(around.vmx, format, mode);
                 vmread(Field::ExitReason) == REASON_VMCALL
             }
         };
-        self.main.begin(scene, around);
+        self.main.begin(scene, around)?;
         Ok(right)
     }
 
@@ -77,11 +77,11 @@ impl Stage {
     fn on_other_vmcs(&mut self, scene: &Scene, filter: Filter, around: Around<'_>) -> Result<bool, EntryFailed> {
         let inverse = Filter { eb_pf: !filter.eb_pf, ..filter };
         if self.other.environment.is_none() {
-            self.other.set_up(around.vmx, self.environment)?;
+            self.other.set_up(around.vmx, self.environment, around.maxphyaddr)?;
         } else {
             self.other.vmcs.make_current().map_err(EntryFailed::Entry)?;
         }
-        self.other.begin(scene, around);
+        self.other.begin(scene, around)?;
         self.other.set_filter(inverse, scene.intercepts);
         self.other.enter()?;
         let want = scene.expect(self.environment, inverse, around.maxphyaddr).second;

@@ -6,8 +6,8 @@ use spec::paging::{Entry, Maxphyaddr};
 use spec::scene::Scene;
 use spec::scene::descriptor::{
     CALL_GATE_SELECTOR, EVENT_IST, FAULT_IST, FRESH_DATA_SELECTOR, FRESH_SEGMENTS, HANDLER, LDT_LIMIT, LDT_SELECTOR,
-    LOCAL_SEGMENT, SEGMENTS, TSS_LIMIT, TSS_SELECTOR, VMCALL, call_gate, gate, gate_32, gate_address, system_segment,
-    tss,
+    LOCAL_SEGMENT, REAL_IDT, REAL_VECTOR, SEGMENTS, TSS_LIMIT, TSS_SELECTOR, VMCALL, call_gate, gate, gate_32, gate_address,
+    real_vector, system_segment, tss,
 };
 use spec::scene::end::Word;
 use spec::scene::environment::{Environment, Width};
@@ -15,7 +15,7 @@ use spec::scene::expect::MENDED;
 use spec::scene::place::{Kind, PAGE, PLACES, Place};
 use spec::scene::tested::FRAME;
 
-use super::tables;
+use super::{deep, ept, tables};
 use crate::global::Global;
 
 #[repr(C, align(4096))]
@@ -38,7 +38,7 @@ const LDT: u64 = 2;
 const WITH_ERROR_CODE: u32 = 1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 21;
 
 /// Physical address of a place's memory.
-fn physical(place: Place) -> u64 {
+pub fn physical(place: Place) -> u64 {
     match place {
         Place::Device => DEVICE_PAGE,
         _ => PLACES_MEMORY.get() as u64 + place as u64 * PAGE,
@@ -47,6 +47,9 @@ fn physical(place: Place) -> u64 {
 
 /// Where in L1's memory a linear address of the stage is, if it has any.
 fn at(linear: u64) -> Option<*mut u8> {
+    if let Some(deep) = deep::at(linear) {
+        return Some(deep);
+    }
     let frame = match Place::of(linear) {
         Some(Place::Device) => return None,
         Some(place) => physical(place),
@@ -82,7 +85,8 @@ fn write_bytes(linear: u64, bytes: &[u8]) {
     }
 }
 
-/// Fills what stays the same in all scenes of an environment: tables of the upper levels, GDT, LDT, TSS, handlers.
+/// Fills what stays the same in all scenes of an environment: tables of the upper levels, GDT, LDT, TSS, handlers,
+/// and the vectors of real mode.
 pub fn build(environment: &Environment) {
     tables::build(environment.format);
     // SAFETY: no two references are made; L1 has one processor.
@@ -103,6 +107,9 @@ pub fn build(environment: &Environment) {
     }
     for vector in 0..PAGE / HANDLER {
         write_bytes(Place::Handlers.linear() + vector * HANDLER, &VMCALL);
+    }
+    for vector in 0..=u8::MAX {
+        write(REAL_IDT + u64::from(vector) * REAL_VECTOR, real_vector(vector));
     }
 }
 
@@ -128,6 +135,7 @@ pub fn lay_out(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr)
     if let Some(tested) = &scene.tested {
         tables::set_tested(environment.format, tested, maxphyaddr);
     }
+    deep::lay_out(scene, maxphyaddr);
 }
 
 /// Sets the stacks of the gates, if they are not so yet: vectors with a bit in `event_stack` have the stack of events.
@@ -158,7 +166,7 @@ pub fn mend(scene: &Scene, environment: &Environment, place: Place, maxphyaddr: 
 }
 
 fn set_entry(scene: &Scene, environment: &Environment, place: Place, kind: Kind, maxphyaddr: Maxphyaddr) {
-    let entry = physical(place) | kind.entry(place, scene.cpl, maxphyaddr);
+    let entry = ept::guest_physical(physical(place)) | kind.entry(place, scene.cpl, maxphyaddr);
     tables::set_pte(environment.format, place.linear(), entry);
 }
 

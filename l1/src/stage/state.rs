@@ -5,14 +5,16 @@ use core::arch::asm;
 
 use spec::paging::Privilege;
 use spec::scene::Scene;
-use spec::scene::descriptor::{GDT_LIMIT, LDT_LIMIT, LDT_SELECTOR, TSS_LIMIT, TSS_SELECTOR, idt_base, idt_limit};
+use spec::scene::descriptor::{
+    GDT_LIMIT, LDT_LIMIT, LDT_SELECTOR, REAL_IDT, REAL_IDT_LIMIT, TSS_LIMIT, TSS_SELECTOR, idt_base, idt_limit,
+};
 use spec::scene::end::Word;
-use spec::scene::environment::{Environment, NARROW_FS_BASE, Width};
+use spec::scene::environment::{Environment, NARROW_FS_BASE, REAL, REAL_SELECTOR, Width};
 use spec::scene::expect::selectors;
 use spec::scene::place::Place;
 use x86_64::registers::control::Cr2;
 
-use super::{enter, tables};
+use super::{enter, ept, tables};
 use crate::guest::set_paging;
 use crate::vmx::{Field, Vmx, try_vmwrite, vmread, vmwrite};
 
@@ -23,15 +25,22 @@ const DATA: u64 = 0xc093;
 const BUSY_TSS: u64 = 0x8b;
 const LDT: u64 = 0x82;
 const DPL3: u64 = 3 << 5;
+/// Access rights and limit of the segment of real mode, and its base: 16 times its selector.
+const REAL_ACCESS: u64 = 0x93;
+const REAL_LIMIT: u64 = 0xffff;
+const REAL_BASE: u64 = REAL_SELECTOR << 4;
+/// CR0: ET, NE; and what real mode has clear.
+const CR0_REAL: u64 = 1 << 4 | 1 << 5;
+const CR0_PE: u64 = 1 << 0;
+const CR0_PG: u64 = 1 << 31;
 /// DR7's value at reset.
 const DR7: u64 = 0x400;
 
 /// Writes what all scenes of an environment share.
 pub fn write_environment(vmx: &Vmx, environment: &Environment) {
     let long = environment.width.is_long();
-    vmwrite(Field::EntryControls, vmx.entry_controls(long).into());
     set_paging(vmx, environment.format, environment.mode);
-    vmwrite(Field::GuestCr3, tables::root(environment.format));
+    vmwrite(Field::GuestCr3, ept::guest_physical(tables::root(environment.format)));
     if let Some(pdptes) = tables::pdptes(environment.format) {
         // With EPT a VM entry loads the PDPTEs from these fields, without from memory. A processor without EPT lacks
         // the fields. SDM vol. 3C, section 26.3.2.4, "Loading Page-Directory-Pointer-Table Entries".
@@ -73,6 +82,34 @@ pub fn write_environment(vmx: &Vmx, environment: &Environment) {
     ] {
         vmwrite(field, value);
     }
+    if environment.width == Width::Real {
+        write_real_mode(vmx);
+    }
+}
+
+/// Writes what real mode has instead: no paging, one segment for all, interrupt vectors in place of gates.
+fn write_real_mode(vmx: &Vmx) {
+    let (cr0, cr4) = vmx.fixed(CR0_REAL, 0);
+    let cr0 = cr0 & !(CR0_PE | CR0_PG);
+    for (field, value) in [
+        (Field::GuestCr0, cr0),
+        (Field::Cr0ReadShadow, cr0),
+        (Field::GuestCr4, cr4),
+        (Field::Cr4ReadShadow, cr4),
+        (Field::GuestEfer, 0),
+        (Field::GuestIdtrBase, REAL_BASE + REAL.pointer(REAL_IDT)),
+        (Field::GuestIdtrLimit, REAL_IDT_LIMIT.into()),
+    ] {
+        vmwrite(field, value);
+    }
+    for (selector, limit, access, base) in [
+        (Field::GuestEs, Field::GuestEsLimit, Field::GuestEsAccess, Field::GuestEsBase),
+        (Field::GuestDs, Field::GuestDsLimit, Field::GuestDsAccess, Field::GuestDsBase),
+        (Field::GuestFs, Field::GuestFsLimit, Field::GuestFsAccess, Field::GuestFsBase),
+        (Field::GuestGs, Field::GuestGsLimit, Field::GuestGsAccess, Field::GuestGsBase),
+    ] {
+        write_segment((selector, limit, access, base), REAL_SELECTOR, REAL_LIMIT, REAL_ACCESS, REAL_BASE);
+    }
 }
 
 fn write_segment(fields: (Field, Field, Field, Field), selector: u64, limit: u64, access: u64, base: u64) {
@@ -83,8 +120,9 @@ fn write_segment(fields: (Field, Field, Field, Field), selector: u64, limit: u64
 }
 
 /// Writes what a scene begins with and an end before it may have changed.
-pub fn write_scene(scene: &Scene, width: Width) {
+pub fn write_scene(scene: &Scene, environment: &Environment) {
     let (cs, ss) = selectors(scene.cpl);
+    let width = environment.width;
     let code = if width == Width::Bits64 { CODE } else { CODE_32 };
     let dpl = if scene.cpl == Privilege::User { DPL3 } else { 0 };
     for (field, value) in [
@@ -94,14 +132,22 @@ pub fn write_scene(scene: &Scene, width: Width) {
         // A delivery from CPL 3 leaves a null SS.
         (Field::GuestSsAccess, DATA | dpl),
         (Field::GuestSsLimit, u32::MAX.into()),
-        (Field::GuestRip, scene.rip),
-        (Field::GuestRsp, scene.start_rsp()),
+        (Field::GuestRip, environment.pointer(scene.rip)),
+        (Field::GuestRsp, environment.pointer(scene.start_rsp())),
         (Field::GuestRflags, scene.start_rflags()),
         (Field::GuestInterruptibility, scene.interruptibility),
         (Field::GuestActivity, 0),
         (Field::GuestPendingDebug, scene.pending_debug),
     ] {
         vmwrite(field, value);
+    }
+    if environment.width == Width::Real {
+        for (selector, limit, access, base) in [
+            (Field::GuestCs, Field::GuestCsLimit, Field::GuestCsAccess, Field::GuestCsBase),
+            (Field::GuestSs, Field::GuestSsLimit, Field::GuestSsAccess, Field::GuestSsBase),
+        ] {
+            write_segment((selector, limit, access, base), REAL_SELECTOR, REAL_LIMIT, REAL_ACCESS, REAL_BASE);
+        }
     }
 }
 
@@ -113,7 +159,7 @@ pub fn flip_cr4(bits: u64) {
 }
 
 /// The word of a number as registers and VMCS have it, if it is one of theirs.
-pub fn word(at: usize) -> Option<u64> {
+pub fn word(at: usize, environment: &Environment) -> Option<u64> {
     if at < Word::REGISTERS {
         return Some(enter::register(at));
     }
@@ -126,9 +172,14 @@ pub fn word(at: usize) -> Option<u64> {
         _ if at == Word::IdtInfo as usize => Field::IdtVectoringInfo,
         _ if at == Word::IdtError as usize => Field::IdtVectoringErrorCode,
         _ if at == Word::Length as usize => Field::ExitInstructionLength,
-        _ if at == Word::GuestPhysical as usize => Field::GuestPhysicalAddress,
-        _ if at == Word::Rip as usize => Field::GuestRip,
-        _ if at == Word::Rsp as usize => Field::GuestRsp,
+        _ if at == Word::GuestPhysical as usize => return Some(ept::by_frame(vmread(Field::GuestPhysicalAddress))),
+        _ if at == Word::GuestLinear as usize => {
+            let linear = vmread(Field::GuestLinearAddress);
+            let real = environment.width == Width::Real;
+            return Some(if real { environment.linear(linear.wrapping_sub(REAL_BASE)) } else { linear });
+        }
+        _ if at == Word::Rip as usize => return Some(environment.linear(vmread(Field::GuestRip))),
+        _ if at == Word::Rsp as usize => return Some(environment.linear(vmread(Field::GuestRsp))),
         _ if at == Word::Rflags as usize => Field::GuestRflags,
         _ if at == Word::Cs as usize => Field::GuestCs,
         _ if at == Word::Ss as usize => Field::GuestSs,

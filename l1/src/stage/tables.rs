@@ -8,6 +8,7 @@ use spec::paging::{Entry, Level, Maxphyaddr};
 use spec::scene::place::{PAGE, PLACES, Place, STAGE_BASE};
 use spec::scene::tested::{FRAME, GOOD, Tested, linear};
 
+use super::ept;
 use crate::global::Global;
 
 /// The most levels that a paging mode has.
@@ -90,8 +91,8 @@ pub fn set_tested(format: Format, tested: &Tested, maxphyaddr: Maxphyaddr) {
 fn set_entry(format: Format, level: Level, linear: u64, flags: u64) {
     let next = match format.levels().iter().find(|&&next| next > level) {
         _ if format.maps_page(level, Entry::from_bits_retain(flags)) && level != Level::Pte => 0,
-        Some(&next) => table(next),
-        None => FRAME,
+        Some(&next) => ept::guest_physical(table(next)),
+        None => ept::guest_physical(FRAME),
     };
     // The root of PAE paging has neither rights nor A: those bits must be 0.
     let flags = if format.is_register(level) { flags & Entry::P.bits() } else { flags };

@@ -3,6 +3,7 @@
 
 use core::fmt;
 
+use spec::scene::environment::{Environment, Ept};
 use x86_64::registers::model_specific::Msr;
 
 use super::controls::{Controls, EntryControls, ExitControls, ProcessorBased, Secondary};
@@ -17,6 +18,17 @@ const IA32_VMX_CR0_FIXED1: u32 = 0x487;
 const IA32_VMX_CR4_FIXED0: u32 = 0x488;
 const IA32_VMX_CR4_FIXED1: u32 = 0x489;
 const IA32_VMX_PROCBASED_CTLS2: u32 = 0x48b;
+const IA32_VMX_EPT_VPID_CAP: u32 = 0x48c;
+/// Bits of IA32_VMX_EPT_VPID_CAP. SDM vol. 3D, appendix A.10, "VPID and EPT Capabilities".
+const EXECUTE_ONLY: u64 = 1 << 0;
+const EPT_WALK_4: u64 = 1 << 6;
+const EPT_WRITE_BACK: u64 = 1 << 14;
+const EPT_2M: u64 = 1 << 16;
+const INVEPT: u64 = 1 << 20;
+const EPT_AD: u64 = 1 << 21;
+const INVEPT_SINGLE_CONTEXT: u64 = 1 << 25;
+const INVVPID: u64 = 1 << 32;
+const INVVPID_SINGLE_CONTEXT: u64 = 1 << 41;
 /// The TRUE variants follow 12 MSRs behind, if bit 55 of IA32_VMX_BASIC is 1.
 const TO_TRUE: u32 = 0x48d - 0x481;
 /// The memory type of a VMCS that the processor wants: write-back.
@@ -58,6 +70,9 @@ pub struct Capabilities {
     primary: Allowed,
     secondary: Allowed,
     entry: Allowed,
+    /// There are TRUE capability MSRs.
+    has_true: bool,
+    execute_only: bool,
     cr0: Fixed,
     cr4: Fixed,
 }
@@ -99,38 +114,19 @@ impl Capabilities {
         if size > 4096 || basic >> 50 & 0xf != WRITE_BACK {
             return Err(Missing::Region(basic));
         }
-        let step = if basic >> 55 & 1 == 1 { TO_TRUE } else { 0 };
-        let allowed = |msr: u32| Allowed(rdmsr(msr + step));
-
-        let pin_based = allowed(IA32_VMX_PINBASED_CTLS);
-        let processor_based = allowed(IA32_VMX_PROCBASED_CTLS);
-        let exit = allowed(IA32_VMX_EXIT_CTLS);
-        let entry = allowed(IA32_VMX_ENTRY_CTLS);
-        let has_secondary = processor_based.value(ProcessorBased::SECONDARY.bits(), 0).is_some();
-        let secondary = Allowed(if has_secondary { rdmsr(IA32_VMX_PROCBASED_CTLS2) } else { 0 });
-        let exit_wanted = ExitControls::HOST_64_BIT | ExitControls::LOAD_EFER;
-        let entry_wanted = EntryControls::GUEST_IA32E | EntryControls::LOAD_EFER;
-        // L2 never accesses CR3, so whether that exits makes no difference.
-        let unwanted = ProcessorBased::UNCONDITIONAL_IO_EXITING;
-
-        let controls = Controls {
-            pin_based: pin_based.value(0, 0).ok_or(Missing::Control("pin-based controls"))?,
-            processor_based: processor_based
-                .value(0, unwanted.bits())
-                .ok_or(Missing::Control("L2's I/O without exits"))?,
-            exit: exit
-                .value(exit_wanted.bits(), 0)
-                .ok_or(Missing::Control("exits to 64-bit mode that load IA32_EFER"))?,
-            entry: entry
-                .value(entry_wanted.bits(), 0)
-                .ok_or(Missing::Control("entries to IA-32e mode that load IA32_EFER"))?,
-        };
+        let has_true = basic >> 55 & 1 == 1;
+        let controls = Self::allowed_controls(has_true, Secondary::empty(), true)?;
+        let allowed = |msr: u32| Allowed(rdmsr(msr + if has_true { TO_TRUE } else { 0 }));
+        let primary = allowed(IA32_VMX_PROCBASED_CTLS);
+        let has_secondary = primary.value(ProcessorBased::SECONDARY.bits(), 0).is_some();
         Ok(Self {
             revision: basic as u32 & 0x7fff_ffff,
             controls,
-            primary: processor_based,
-            secondary,
-            entry,
+            primary,
+            secondary: Allowed(if has_secondary { rdmsr(IA32_VMX_PROCBASED_CTLS2) } else { 0 }),
+            entry: allowed(IA32_VMX_ENTRY_CTLS),
+            has_true,
+            execute_only: Self::read_execute_only(),
             cr0: Fixed::read(IA32_VMX_CR0_FIXED0, IA32_VMX_CR0_FIXED1),
             cr4: Fixed::read(IA32_VMX_CR4_FIXED0, IA32_VMX_CR4_FIXED1),
         })
@@ -148,6 +144,72 @@ impl Capabilities {
         self.entry.value(self.controls.entry | EntryControls::LOAD_CET.bits(), 0)
     }
 
+    /// The controls for an environment of the stage, or what is missing for it.
+    pub fn controls_for(&self, environment: &Environment) -> Result<Controls, Missing> {
+        let mut secondary = Secondary::empty();
+        for (wanted, control) in [
+            (environment.ept.is_some(), Secondary::EPT),
+            (environment.vpid, Secondary::VPID),
+            (environment.unrestricted, Secondary::UNRESTRICTED_GUEST),
+        ] {
+            secondary.set(control, wanted);
+        }
+        let ia32e = environment.width.is_long();
+        let controls = Self::allowed_controls(self.has_true && !environment.default_controls, secondary, ia32e)?;
+        if let Some(ept) = environment.ept {
+            lacks_ept(ept).map_or(Ok(()), |name| Err(Missing::Control(name)))?;
+        }
+        if environment.vpid && !has_all(INVVPID | INVVPID_SINGLE_CONTEXT) {
+            return Err(Missing::Control("INVVPID of a single context (IA32_VMX_EPT_VPID_CAP[41,32])"));
+        }
+        Ok(controls)
+    }
+
+    /// Whether EPT entries may allow execution alone.
+    pub fn has_execute_only(&self) -> bool {
+        self.execute_only
+    }
+
+    /// The same, from the MSRs.
+    fn read_execute_only() -> bool {
+        let offered = |msr: u32, bit: u32| rdmsr(msr) >> 32 & u64::from(bit) != 0;
+        offered(IA32_VMX_PROCBASED_CTLS, ProcessorBased::SECONDARY.bits())
+            && offered(IA32_VMX_PROCBASED_CTLS2, Secondary::EPT.bits())
+            && has_all(EXECUTE_ONLY)
+    }
+
+    /// Controls as the MSRs, TRUE or not, allow them.
+    fn allowed_controls(of_true: bool, secondary: Secondary, ia32e: bool) -> Result<Controls, Missing> {
+        let step = if of_true { TO_TRUE } else { 0 };
+        let allowed = |msr: u32| Allowed(rdmsr(msr + step));
+        let exit_wanted = ExitControls::HOST_64_BIT | ExitControls::LOAD_EFER;
+        let entry_wanted =
+            EntryControls::LOAD_EFER | if ia32e { EntryControls::GUEST_IA32E } else { EntryControls::empty() };
+        // L2 never accesses CR3, so whether that exits makes no difference.
+        let unwanted = ProcessorBased::UNCONDITIONAL_IO_EXITING.bits();
+        let processor_based = allowed(IA32_VMX_PROCBASED_CTLS);
+        let primary = processor_based.value(0, unwanted).ok_or(Missing::Control("L2's I/O without exits"))?;
+        let (primary, secondary) = if secondary.is_empty() {
+            (primary, None)
+        } else {
+            let primary = processor_based
+                .value(ProcessorBased::SECONDARY.bits(), unwanted)
+                .ok_or(Missing::Control("secondary processor-based controls (IA32_VMX_PROCBASED_CTLS[63])"))?;
+            (primary, Some(allowed_secondary(secondary)?))
+        };
+        Ok(Controls {
+            pin_based: allowed(IA32_VMX_PINBASED_CTLS).value(0, 0).ok_or(Missing::Control("pin-based controls"))?,
+            processor_based: primary,
+            secondary,
+            exit: allowed(IA32_VMX_EXIT_CTLS)
+                .value(exit_wanted.bits(), 0)
+                .ok_or(Missing::Control("exits to 64-bit mode that load IA32_EFER"))?,
+            entry: allowed(IA32_VMX_ENTRY_CTLS)
+                .value(entry_wanted.bits(), 0)
+                .ok_or(Missing::Control("entries that load IA32_EFER, to IA-32e mode too"))?,
+        })
+    }
+
     /// Whether VMX operation allows these values of CR0 and CR4.
     pub fn allows(&self, cr0: u64, cr4: u64) -> bool {
         self.cr0.allows(cr0) && self.cr4.allows(cr4)
@@ -159,8 +221,41 @@ impl Capabilities {
     }
 }
 
+/// The secondary controls with those that are wanted.
+fn allowed_secondary(wanted: Secondary) -> Result<u32, Missing> {
+    let allowed = Allowed(rdmsr(IA32_VMX_PROCBASED_CTLS2));
+    for (control, name) in [
+        (Secondary::EPT, "enable EPT (IA32_VMX_PROCBASED_CTLS2[33])"),
+        (Secondary::VPID, "enable VPID (IA32_VMX_PROCBASED_CTLS2[37])"),
+        (Secondary::UNRESTRICTED_GUEST, "unrestricted guest (IA32_VMX_PROCBASED_CTLS2[39])"),
+    ] {
+        if wanted.contains(control) && allowed.value(control.bits(), 0).is_none() {
+            return Err(Missing::Control(name));
+        }
+    }
+    allowed.value(wanted.bits(), 0).ok_or(Missing::Control("secondary processor-based controls"))
+}
+
+/// What of EPT is missing for an environment.
+fn lacks_ept(ept: Ept) -> Option<&'static str> {
+    [
+        (true, EPT_WALK_4, "EPT with 4 levels (IA32_VMX_EPT_VPID_CAP[6])"),
+        (true, EPT_WRITE_BACK, "EPT in write-back memory (IA32_VMX_EPT_VPID_CAP[14])"),
+        (ept.large, EPT_2M, "EPT pages of 2 MiB (IA32_VMX_EPT_VPID_CAP[16])"),
+        (ept.ad, EPT_AD, "accessed and dirty flags for EPT (IA32_VMX_EPT_VPID_CAP[21])"),
+        (true, INVEPT | INVEPT_SINGLE_CONTEXT, "INVEPT of a single context (IA32_VMX_EPT_VPID_CAP[25,20])"),
+    ]
+    .into_iter()
+    .find_map(|(wanted, bits, name)| (wanted && !has_all(bits)).then_some(name))
+}
+
+/// Whether IA32_VMX_EPT_VPID_CAP has these bits. The processor must have EPT or VPIDs.
+fn has_all(bits: u64) -> bool {
+    rdmsr(IA32_VMX_EPT_VPID_CAP) & bits == bits
+}
+
 fn rdmsr(msr: u32) -> u64 {
-    // SAFETY: a processor with VMX has the capability MSRs; the TRUE ones only with bit 55 of the first,
-    // which the caller looks at.
+    // SAFETY: a processor with VMX has the capability MSRs; the TRUE ones only with bit 55 of the first, those of
+    // secondary controls and of EPT and VPIDs only if these controls may be 1, which callers look at.
     unsafe { Msr::new(msr).read() }
 }

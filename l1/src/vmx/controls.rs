@@ -1,12 +1,12 @@
 //! The execution, exit and entry controls that L1 uses.
 //!
 //! SDM vol. 3C, sections 24.6.1, "Pin-Based VM-Execution Controls", 24.6.2, "Processor-Based
-//! VM-Execution Controls", 24.7.1, "VM-Exit Controls", 24.8.1, "VM-Entry Controls".
+//! VM-Execution Controls" (table 24-7 for the secondary ones), 24.7.1, "VM-Exit Controls", 24.8.1, "VM-Entry Controls".
 
 use bitflags::bitflags;
 
 bitflags! {
-    /// Primary processor-based controls: those that L1 needs to be 0, and those that scenes set.
+    /// Primary processor-based controls: those that L1 needs to be 0 or 1, and those that scenes set.
     #[derive(Clone, Copy, Debug)]
     pub struct ProcessorBased: u32 {
         /// INVLPG exiting; INVPCID, too.
@@ -19,11 +19,17 @@ bitflags! {
 }
 
 bitflags! {
-    /// Secondary processor-based controls that scenes set.
-    #[derive(Clone, Copy, Debug)]
+    /// Secondary processor-based controls.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Secondary: u32 {
+        /// Enable EPT.
+        const EPT = 1 << 1;
         /// Descriptor-table exiting.
         const DESCRIPTOR_TABLE_EXITING = 1 << 2;
+        /// Enable VPID.
+        const VPID = 1 << 5;
+        /// Unrestricted guest.
+        const UNRESTRICTED_GUEST = 1 << 7;
         /// Enable INVPCID.
         const ENABLE_INVPCID = 1 << 12;
     }
@@ -53,13 +59,15 @@ bitflags! {
     }
 }
 
-/// The four control fields as the processor allows them.
+/// The control fields as the processor allows them.
 #[derive(Clone, Copy, Debug)]
 pub struct Controls {
     /// Pin-based: nothing but what must be 1.
     pub pin_based: u32,
-    /// Processor-based: nothing but what must be 1.
+    /// Processor-based: nothing but what must be 1, and the secondary ones if there are any.
     pub processor_based: u32,
+    /// Secondary processor-based, if they are activated.
+    pub secondary: Option<u32>,
     /// VM exit.
     pub exit: u32,
     /// VM entry.

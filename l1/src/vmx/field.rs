@@ -5,6 +5,8 @@
 #[repr(u32)]
 #[rustfmt::skip]
 pub enum Field {
+    // 16 bits, controls.
+    Vpid = 0x0000,
     // 16 bits, guest state.
     GuestEs = 0x0800, GuestCs = 0x0802, GuestSs = 0x0804, GuestDs = 0x0806, GuestFs = 0x0808,
     GuestGs = 0x080a, GuestLdtr = 0x080c, GuestTr = 0x080e,
@@ -12,6 +14,7 @@ pub enum Field {
     HostEs = 0x0c00, HostCs = 0x0c02, HostSs = 0x0c04, HostDs = 0x0c06, HostFs = 0x0c08,
     HostGs = 0x0c0a, HostTr = 0x0c0c,
     // 64 bits.
+    EptPointer = 0x201a,
     GuestPhysicalAddress = 0x2400, VmcsLinkPointer = 0x2800, GuestDebugctl = 0x2802, GuestEfer = 0x2806,
     GuestPdpte0 = 0x280a, GuestPdpte1 = 0x280c, GuestPdpte2 = 0x280e, GuestPdpte3 = 0x2810, HostEfer = 0x2c02,
     // 32 bits, controls.
@@ -34,7 +37,7 @@ pub enum Field {
     HostSysenterCs = 0x4c00,
     // Natural width, controls and read-only.
     Cr0Mask = 0x6000, Cr4Mask = 0x6002, Cr0ReadShadow = 0x6004, Cr4ReadShadow = 0x6006,
-    ExitQualification = 0x6400,
+    ExitQualification = 0x6400, GuestLinearAddress = 0x640a,
     // Natural width, guest state.
     GuestCr0 = 0x6800, GuestCr3 = 0x6802, GuestCr4 = 0x6804, GuestEsBase = 0x6806, GuestCsBase = 0x6808,
     GuestSsBase = 0x680a, GuestDsBase = 0x680c, GuestFsBase = 0x680e, GuestGsBase = 0x6810,

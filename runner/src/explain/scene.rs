@@ -4,9 +4,11 @@ use std::fmt::Write;
 
 use spec::filter::Filter;
 use spec::paging::Maxphyaddr;
-use spec::scene::end::{End, How};
+use spec::scene::end::{EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, End, How};
 use spec::scene::environment::Environment;
+use spec::scene::ept::{During, Frame, Nested};
 use spec::scene::event::Source;
+use spec::scene::place::Kind;
 use spec::scene::tested::linear;
 use spec::scene::{Answer, Scene};
 
@@ -40,17 +42,10 @@ pub fn explain(text: &mut String, scene: &Scene, environment: &Environment, filt
         );
     }
     for (place, kind) in scene.pages {
-        let mut words: Vec<String> = Vec::new();
-        for (what, flags) in [("without", kind.without), ("with", kind.with)] {
-            words.extend(flags.iter_names().map(|(name, _)| format!("{what} {name}")));
-        }
-        if kind.reserved {
-            words.push("with reserved address bit MAXPHYADDR".into());
-        }
-        if kind.key != 0 {
-            words.push(format!("protection key {}", kind.key));
-        }
-        let _ = writeln!(text, "  page         {place:?} at {:#x}: {}", place.linear(), words.join(", "));
+        let _ = writeln!(text, "  page         {place:?} at {:#x}: {}", place.linear(), differs(*kind).join(", "));
+    }
+    if let Some(nested) = &scene.nested {
+        self::nested(text, nested);
     }
     match (scene.fault, pfec) {
         (Some(fault), Some(pfec)) => {
@@ -76,7 +71,11 @@ pub fn explain(text: &mut String, scene: &Scene, environment: &Environment, filt
     if let Some(second) = &ends.second {
         let answer = match scene.answer {
             Answer::Nothing => "L1 goes on",
+            Answer::Retry if is_ept(&ends.first) => "L1 makes the EPT entry good and enters L2 again",
             Answer::Retry => "L1 makes the page good and enters L2 again",
+            Answer::Reinject if is_ept(&ends.first) => {
+                "L1 makes the EPT entry good and injects the event that the exit reported"
+            }
             Answer::Reinject => "L1 makes the page good and injects the event that the exit reported",
             Answer::Reflect => "L1 injects the page fault into L2",
             Answer::Again(interlude) => interlude.what(),
@@ -93,8 +92,61 @@ pub fn explain(text: &mut String, scene: &Scene, environment: &Environment, filt
     );
 }
 
+/// How an entry differs from a good one.
+fn differs(kind: Kind) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for (what, flags) in [("without", kind.without), ("with", kind.with)] {
+        words.extend(flags.iter_names().map(|(name, _)| format!("{what} {name}")));
+    }
+    if kind.reserved {
+        words.push("with reserved address bit MAXPHYADDR".into());
+    }
+    if kind.key != 0 {
+        words.push(format!("protection key {}", kind.key));
+    }
+    words
+}
+
+/// What differs on the way of an access through EPT.
+fn nested(text: &mut String, nested: &Nested) {
+    let during = match nested.during {
+        During::Instruction => "",
+        During::Event => ", which the event's delivery does",
+        During::PageFault => ", which the delivery of the page fault does",
+    };
+    let _ = writeln!(text, "  through EPT  {} {:#x}{during}", does(nested.access), nested.address);
+    if let Some((level, kind)) = nested.guest {
+        let _ = writeln!(text, "  guest entry  {level:?}: {}", differs(kind).join(", "));
+    }
+    if let Some((frame, entry)) = nested.frame {
+        let right = |bit: u8, letter| if entry.rights >> bit & 1 == 1 { letter } else { '-' };
+        let rights: String =
+            [(0, 'r'), (1, 'w'), (2, 'x')].into_iter().map(|(bit, letter)| right(bit, letter)).collect();
+        let reserved = if entry.reserved { ", a reserved bit" } else { "" };
+        let frame = match frame {
+            Frame::Place(place) => format!("{place:?}"),
+            Frame::Page => "the page".into(),
+            _ => format!("the table {frame:?}"),
+        };
+        let _ = writeln!(
+            text,
+            "  EPT entry    of {frame}: {rights}, memory type {}{reserved}; no filter is asked about EPT-induced exits",
+            entry.memory_type
+        );
+    }
+}
+
+/// Whether an end is an EPT-induced VM exit.
+fn is_ept(end: &End) -> bool {
+    matches!(end.how, How::Exit(EXIT_EPT_VIOLATION | EXIT_EPT_MISCONFIGURATION))
+}
+
 fn end(end: &End) -> String {
     match end.how {
+        How::Exit(EXIT_EPT_VIOLATION) => "a VM exit to L1 by an EPT violation, whatever the filter.".into(),
+        How::Exit(EXIT_EPT_MISCONFIGURATION) => {
+            "a VM exit to L1 by an EPT misconfiguration, whatever the filter.".into()
+        }
         How::Exit(0) => "a VM exit to L1 by an exception, L2's handler not called.".into(),
         How::Exit(reason) => format!("a VM exit to L1 with basic exit reason {reason}."),
         How::Delivered(vector) => format!("L2's handler of vector {vector} runs, and no exit to L1 comes before."),

@@ -32,7 +32,9 @@ impl Deviations {
             return Some(Deviation::Rf0);
         }
         self.iter().find(|deviation| {
+            let scene = if let Probe::Scene(scene) = case.probe { Some(scene) } else { None };
             let ends = deviation.ends_of(case, maxphyaddr, want, got);
+            let ends = ends.or_else(|| deviation.ends_with_ept(scene?, want, got));
             // Where L1 did not see the exit that its answer needs there is no second end.
             let second = |ends: &Ends| ends.second.filter(|_| got.second.is_some());
             ends.map(|ends| Ends { second: second(&ends), ..ends })

@@ -38,6 +38,16 @@ fn deviations_belong_to_their_hosts_alone() {
         (Deviation::LegacyId, kvm(true, true, 6, 1), false),
         (Deviation::LegacyId, kvm(false, false, 5, 10), false),
         (Deviation::Rf0, Host::Other, false),
+        (Deviation::EptAdRead, Host::Bochs { major: 2, minor: 7 }, true),
+        (Deviation::EptAdRead, kvm(true, false, 6, 1), false),
+        (Deviation::EptFlagWrite, Host::Bochs { major: 2, minor: 7 }, true),
+        (Deviation::EptFlagWrite, kvm(true, false, 6, 1), false),
+        (Deviation::EptMisconfigQual, kvm(true, false, 6, 1), true),
+        (Deviation::EptMisconfigQual, kvm(true, false, 5, 10), true),
+        (Deviation::EptMisconfigQual, kvm(true, false, 6, 12), false),
+        (Deviation::EptMisconfigQual, shadowing, false),
+        (Deviation::NmiOpen, kvm(true, false, 7, 2), true),
+        (Deviation::NmiOpen, Host::Bochs { major: 2, minor: 7 }, false),
     ] {
         assert_eq!(deviation.belongs_to(host), belongs, "{deviation:?} {host:?}");
     }

@@ -1,6 +1,7 @@
 //! The descriptor tables of the stage. SDM vol. 3A, section 3.4.5, "Segment Descriptors", section 6.11, "IDT
 //! Descriptors", section 6.14.1, "64-Bit Mode IDT", and section 7.7, "Task Management in 64-bit Mode".
 
+use super::environment::{REAL, REAL_SELECTOR};
 use super::place::{PAGE, Place};
 
 /// The descriptors before the TSS's, at selectors 00H, 08H and so on: code of 64 bits and data for CPL 0, then for
@@ -68,6 +69,20 @@ pub const VMCALL: [u8; 3] = [0x0f, 0x01, 0xc1];
 #[must_use]
 pub const fn gate_address(vector: u8, long: bool) -> u64 {
     idt_base(long) + vector as u64 * gate_bytes(long)
+}
+
+/// Linear address of the interrupt vectors of real mode, as a scene names it.
+pub const REAL_IDT: u64 = Place::Idt0.linear();
+/// Bytes of a vector of real mode. SDM vol. 3B, section 20.1.4, "Interrupt and Exception Handling".
+pub const REAL_VECTOR: u64 = 4;
+/// Limit of IDTR in real mode: 256 vectors.
+pub const REAL_IDT_LIMIT: u16 = 256 * REAL_VECTOR as u16 - 1;
+
+/// A vector of real mode: offset and selector of its handler.
+#[must_use]
+pub const fn real_vector(vector: u8) -> u32 {
+    let handler = REAL.pointer(Place::Handlers.linear()) + vector as u64 * HANDLER;
+    handler as u32 | (REAL_SELECTOR as u32) << 16
 }
 
 /// A vector's gate: an interrupt gate for CPL 3 and below that leads to its handler.

@@ -39,8 +39,11 @@ pub enum Word {
     IdtError,
     /// VM-exit instruction length.
     Length,
-    /// Guest-physical address of an EPT violation or misconfiguration.
+    /// Guest-physical address of an EPT violation or misconfiguration, see
+    /// [`super::ept::Frame::guest_physical`].
     GuestPhysical,
+    /// Guest-linear address of an EPT violation.
+    GuestLinear,
     /// RIP as the VMCS or the handler's stack has it, and so on.
     Rip,
     /// RSP.
@@ -75,8 +78,8 @@ pub const WORDS: usize = Word::Match as usize + 1;
 /// Every word's name, as a log has it.
 const NAMES: [&str; WORDS] = [
     "rax", "rcx", "rdx", "rbx", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cr2",
-    "dr6", "info", "ec", "qual", "idt", "idtec", "len", "gpa", "rip", "rsp", "rflags", "cs", "ss", "intr", "activity",
-    "pdbg", "memory", "leaf", "bitmap", "mask", "match",
+    "dr6", "info", "ec", "qual", "idt", "idtec", "len", "gpa", "gla", "rip", "rsp", "rflags", "cs", "ss", "intr",
+    "activity", "pdbg", "memory", "leaf", "bitmap", "mask", "match",
 ];
 
 impl Word {

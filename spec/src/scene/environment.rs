@@ -1,7 +1,7 @@
 //! What stays fixed around scenes: L2's paging mode, the width of its code, the controls in vmcs12.
 
 use super::end::{Ends, Word};
-use super::place::Place;
+use super::place::{PAGE, Place, STAGE_BASE};
 use super::{Fits, Scene};
 use crate::paging::format::Format;
 use crate::paging::{Entry, Mode, Privilege};
@@ -16,22 +16,37 @@ pub enum Width {
     Compatibility,
     /// Protected mode, IA-32e mode off: descriptors, gates and stack frames are those of 32 bits.
     Bits32,
+    /// Real-address mode. SDM vol. 3B, section 20.1, "Real-Address Mode".
+    Real,
+}
+
+/// The extended page tables of vmcs12.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ept {
+    /// Accessed and dirty flags are on: bit 6 of the EPT pointer.
+    pub ad: bool,
+    /// The stage's memory is in pages of 2 MiB, not of 4 KiB.
+    pub large: bool,
 }
 
 impl Width {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Bits64, Self::Compatibility, Self::Bits32];
+    pub const ALL: [Self; 4] = [Self::Bits64, Self::Compatibility, Self::Bits32, Self::Real];
 
     /// How many bits an address has by default.
     #[must_use]
     pub const fn address_bits(self) -> u32 {
-        if matches!(self, Self::Bits64) { 64 } else { 32 }
+        match self {
+            Self::Bits64 => 64,
+            Self::Compatibility | Self::Bits32 => 32,
+            Self::Real => 16,
+        }
     }
 
     /// Whether IA-32e mode is on.
     #[must_use]
     pub const fn is_long(self) -> bool {
-        !matches!(self, Self::Bits32)
+        matches!(self, Self::Bits64 | Self::Compatibility)
     }
 
     /// The selector of a scene's code segment in this width, for the one that it has in 64-bit mode.
@@ -52,17 +67,29 @@ const FRAME_BYTES: u64 = 24;
 
 /// A named environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one control")]
 pub struct Environment {
     /// The environment's part of a group's name.
     pub name: &'static str,
     /// The width of L2's code.
     pub width: Width,
-    /// The paging mode.
+    /// The paging mode; in real mode that of the tables that nothing walks.
     pub format: Format,
     /// The register bits.
     pub mode: Mode,
     /// Only the walk differs from another environment: only the act `page` plays here.
     pub walk_only: bool,
+    /// Enable EPT, and how its tables are.
+    pub ept: Option<Ept>,
+    /// Enable VPID.
+    pub vpid: bool,
+    /// Unrestricted guest.
+    pub unrestricted: bool,
+    /// Controls as the capability MSRs without TRUE allow them: all of the default1 class are 1.
+    /// SDM vol. 3D, appendix A.2, "Reserved Controls and Default Settings".
+    pub default_controls: bool,
+    /// The quick profile has a few scenes in it, not all.
+    pub thin: bool,
     /// One line for `maskmatch list`.
     pub what: &'static str,
 }
@@ -70,7 +97,69 @@ pub struct Environment {
 impl Environment {
     /// 64-bit mode in the base setting: the start of each row.
     const fn new(name: &'static str, what: &'static str) -> Self {
-        Self { name, width: Width::Bits64, format: Format::Level4, mode: BASE.mode, walk_only: false, what }
+        Self {
+            name,
+            width: Width::Bits64,
+            format: Format::Level4,
+            mode: BASE.mode,
+            walk_only: false,
+            ept: None,
+            vpid: false,
+            unrestricted: false,
+            default_controls: false,
+            thin: false,
+            what,
+        }
+    }
+
+    /// With EPT.
+    const fn ept(mut self, ept: Ept) -> Self {
+        self.ept = Some(ept);
+        self
+    }
+
+    /// With a VPID.
+    const fn vpid(mut self) -> Self {
+        self.vpid = true;
+        self
+    }
+
+    /// With the default1 controls.
+    const fn default_controls(mut self) -> Self {
+        self.default_controls = true;
+        self
+    }
+
+    /// As an unrestricted guest in real mode.
+    const fn real(mut self) -> Self {
+        self.width = Width::Real;
+        self.unrestricted = true;
+        self
+    }
+
+    /// With a few scenes in the quick profile.
+    const fn thin(mut self) -> Self {
+        self.thin = true;
+        self
+    }
+
+    /// What a register holds to point to a linear address of the stage: in real mode the offset in
+    /// the segment that all segment registers hold.
+    #[must_use]
+    pub const fn pointer(&self, linear: u64) -> u64 {
+        match self.width {
+            Width::Real => linear.wrapping_sub(STAGE_BASE + PAGE),
+            _ => linear,
+        }
+    }
+
+    /// The linear address of the stage that a register points to: the inverse of [`Environment::pointer`].
+    #[must_use]
+    pub const fn linear(&self, pointer: u64) -> u64 {
+        match self.width {
+            Width::Real => pointer.wrapping_add(STAGE_BASE + PAGE),
+            _ => pointer,
+        }
     }
 
     /// With another width and paging mode.
@@ -94,6 +183,13 @@ impl Environment {
 
     /// Whether a scene means here what it says.
     pub(super) fn admits(&self, scene: &Scene) -> bool {
+        let real = self.width == Width::Real;
+        if scene.real != real || scene.nested.is_some() && self.ept.is_none() {
+            return false;
+        }
+        if real {
+            return true;
+        }
         let narrow = self.width != Width::Bits64;
         let width_fits = match scene.fits {
             Fits::All => true,
@@ -125,7 +221,7 @@ impl Environment {
         }
         let top = match scene.cpl {
             Privilege::Supervisor => scene.start_rsp(),
-            Privilege::User => Place::Stack.linear() + super::place::PAGE,
+            Privilege::User => Place::Stack.linear() + PAGE,
         };
         let good =
             |linear: u64| Place::of(linear).is_some_and(|place| !scene.pages.iter().any(|(named, _)| *named == place));
@@ -155,6 +251,18 @@ use Width::{Bits32, Compatibility};
 
 const LEGACY: Format = Format::Legacy { pse: false };
 const LEGACY_PSE: Format = Format::Legacy { pse: true };
+/// EPT with pages of 4 KiB, without accessed and dirty flags.
+const EPT: Ept = Ept { ad: false, large: false };
+
+/// Selector of the segment that the stage is in, in real mode; its base is 16 times that.
+pub const REAL_SELECTOR: u64 = 0x1000;
+
+/// 64-bit mode with EPT.
+pub const LONG_EPT: Environment = Environment::new("long-ept", "64-bit mode, EPT with pages of 4 KiB").ept(EPT).thin();
+
+/// Real mode.
+pub const REAL: Environment =
+    Environment::new("real", "real mode of an unrestricted guest, EPT with pages of 4 KiB").ept(EPT).real();
 
 /// Every environment. To add one, add a row.
 pub const ENVIRONMENTS: &[Environment] = &[
@@ -177,6 +285,17 @@ pub const ENVIRONMENTS: &[Environment] = &[
         .paging(Bits32, LEGACY_PSE)
         .mode(Mode { wp: false, smep: false, smap: false, ac: false, nxe: true })
         .walk_only(),
+    LONG_EPT,
+    Environment::new("long-ept-ad", "64-bit mode, EPT with accessed and dirty flags")
+        .ept(Ept { ad: true, ..EPT })
+        .thin(),
+    Environment::new("long-ept-large", "64-bit mode, EPT with pages of 2 MiB").ept(Ept { large: true, ..EPT }).thin(),
+    Environment::new("long-vpid", "64-bit mode, VPID").vpid().thin(),
+    Environment::new("long-ept-vpid", "64-bit mode, EPT and VPID").ept(EPT).vpid().thin(),
+    Environment::new("long-default-controls", "64-bit mode, all controls of the default1 class")
+        .default_controls()
+        .thin(),
+    REAL,
 ];
 
 #[cfg(test)]
@@ -188,7 +307,7 @@ mod tests {
     fn paging_mode_and_width_agree() {
         let names: HashSet<_> = ENVIRONMENTS.iter().map(|environment| environment.name).collect();
         assert_eq!(names.len(), ENVIRONMENTS.len());
-        for environment in ENVIRONMENTS {
+        for environment in ENVIRONMENTS.iter().filter(|environment| environment.width != Width::Real) {
             assert_eq!(environment.width.is_long(), environment.format.is_long(), "{}", environment.name);
         }
     }
@@ -196,7 +315,7 @@ mod tests {
     #[test]
     fn each_width_has_code_segments_of_its_own() {
         use crate::scene::descriptor::SEGMENTS;
-        for width in Width::ALL {
+        for width in Width::ALL.into_iter().filter(|width| *width != Width::Real) {
             for selector in [0x08, 0x1b] {
                 let descriptor = SEGMENTS[width.code_selector(selector) as usize >> 3];
                 let (long, default) = (descriptor >> 53 & 1 == 1, descriptor >> 54 & 1 == 1);

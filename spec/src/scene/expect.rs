@@ -9,8 +9,9 @@
 
 #![expect(clippy::large_types_passed_by_value, reason = "an end is built up word by word")]
 
-use super::end::{EXIT_EXCEPTION, EXIT_TRIPLE_FAULT, End, Ends, How, Word};
+use super::end::{EXIT_EPT_VIOLATION, EXIT_EXCEPTION, EXIT_TRIPLE_FAULT, End, Ends, How, Word};
 use super::environment::Environment;
+use super::ept::QUALIFICATION_OPTIONAL;
 use super::event::{Event, Source};
 use super::interlude::Interlude;
 use super::place::{Kind, Place};
@@ -32,6 +33,8 @@ const RFLAGS_FIXED: u64 = 1 << 1;
 pub(crate) const NMI_UNBLOCKED: u64 = 1 << 12;
 /// Interruption information of a #DF: valid, error code valid, hardware exception, vector 8.
 const INTERRUPTION_INFO_DF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 8;
+/// Bit 31 of interruption information.
+const INTERRUPTION_VALID: u64 = 1 << 31;
 const VECTOR_DF: u8 = 8;
 const VECTOR_PF: u8 = 14;
 /// The most levels that a walk has.
@@ -50,6 +53,14 @@ impl Scene {
     /// The error code of the page fault that must arise, or `None` if the access is allowed.
     #[must_use]
     pub fn pfec(&self, environment: &Environment, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
+        match &self.nested {
+            Some(nested) if nested.guest.is_some() => self.nested_pfec(nested, environment, maxphyaddr),
+            _ => self.place_pfec(environment, maxphyaddr),
+        }
+    }
+
+    /// The error code of the fault that the page of a [`Place`] raises.
+    pub(super) fn place_pfec(&self, environment: &Environment, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
         let fault = self.fault?;
         let mut entries = [0; LEVELS];
         let levels = environment.format.levels();
@@ -87,6 +98,9 @@ impl Scene {
     /// What must be seen under a filter of L1.
     #[must_use]
     pub fn expect(&self, environment: &Environment, filter: Filter, maxphyaddr: Maxphyaddr) -> Ends {
+        if let Some(nested) = &self.nested {
+            return self.expect_nested(nested, environment, filter, maxphyaddr);
+        }
         self.expect_pfec(environment, filter, self.pfec(environment, maxphyaddr))
     }
 
@@ -183,13 +197,17 @@ impl Scene {
     }
 
     fn finish(&self, end: End, changes: &[(Word, u64)]) -> End {
-        let mut end = changes.iter().fold(end, |end, (word, value)| end.with(*word, *value));
+        self.open_words(changes.iter().fold(end, |end, (word, value)| end.with(*word, *value)))
+    }
+
+    /// The end without what the manual leaves open here.
+    pub(super) fn open_words(&self, mut end: End) -> End {
         end.fixed &= !self.open;
         end
     }
 
     /// The instruction completed, or the event was delivered.
-    fn settled(&self) -> End {
+    pub(super) fn settled(&self) -> End {
         match &self.event {
             None => {
                 let end = self.unchanged(How::Done).with(Word::Cr2, CR2_AT_START).with(Word::Rsp, self.start_rsp());
@@ -202,6 +220,11 @@ impl Scene {
     fn delivered_event(&self, event: &Event) -> End {
         if event.source == Source::Raised && self.intercepts >> event.vector & 1 == 1 {
             return self.exit_by_event(event);
+        }
+        if self.real {
+            // What is pushed is looked at as memory.
+            let end = self.unchanged(How::Delivered(event.vector)).with(Word::Cr2, CR2_AT_START);
+            return self.finish(end, self.at_end);
         }
         let rip = self.rip + if event.is_software() { event.length } else { 0 };
         let end = self.frame(self.unchanged(How::Delivered(event.vector)), rip).with(Word::Cr2, CR2_AT_START);
@@ -257,7 +280,7 @@ impl Scene {
         self.fault.map_or(0, |fault| fault.address & !self.address_open)
     }
 
-    fn delivered_fault(&self, pfec: Pfec) -> End {
+    pub(super) fn delivered_fault(&self, pfec: Pfec) -> End {
         let end = self
             .frame(self.unchanged(How::Delivered(VECTOR_PF)), self.fault_rip())
             .with(Word::ErrorCode, pfec.bits().into())
@@ -265,7 +288,7 @@ impl Scene {
         self.finish(end, self.at_fault)
     }
 
-    fn exit(&self, pfec: Pfec) -> End {
+    pub(super) fn exit(&self, pfec: Pfec) -> End {
         let unblocked = if self.nmi_unblocked { NMI_UNBLOCKED } else { 0 };
         let interruptibility = if self.nmi_unblocked { 0 } else { self.interruptibility };
         let mut end = self
@@ -292,10 +315,20 @@ impl Scene {
 }
 
 impl End {
-    /// What was read, without what the manual leaves undefined: everything of an IDT-vectoring information that
-    /// is not valid, bit 12 of one that is, and then bit 12 of the interruption information. Sections 27.2.2, 27.2.4.
+    /// What was read, without what the manual leaves undefined: everything of an interruption or IDT-vectoring
+    /// information that is not valid, bit 12 of an IDT-vectoring information that is, and then bit 12 of the
+    /// interruption information; bits of the qualification of EPT violations. Sections 27.2.1, 27.2.2, 27.2.4.
     #[must_use]
     pub fn without_undefined(mut self) -> Self {
+        if self.how == How::Exit(EXIT_EPT_VIOLATION) {
+            let undefined = QUALIFICATION_OPTIONAL
+                | if self.words[Word::IdtInfo as usize] & IDT_VECTORING_VALID != 0 { NMI_UNBLOCKED } else { 0 };
+            self.words[Word::Qualification as usize] &= !undefined;
+        }
+        let info = &mut self.words[Word::Info as usize];
+        if *info & INTERRUPTION_VALID == 0 {
+            *info = 0;
+        }
         let idt = &mut self.words[Word::IdtInfo as usize];
         if *idt & IDT_VECTORING_VALID == 0 {
             *idt = 0;

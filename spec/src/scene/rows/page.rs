@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_row_has_silent_scenes_and_faults() {
-        for environment in ENVIRONMENTS {
+        for environment in ENVIRONMENTS.iter().filter(|at| at.width != Width::Real) {
             let scenes = || SCENES.iter().filter(|scene| scene.plays_in(environment));
             let faults = scenes().filter(|scene| scene.pfec(environment, 40).is_some()).count();
             assert!(faults > 20 && scenes().count() - faults > 20, "{}", environment.name);
@@ -303,7 +303,9 @@ mod tests {
 
     #[test]
     fn a_narrow_qualification_wraps() {
-        for environment in ENVIRONMENTS.iter().filter(|at| at.width != Width::Bits64 && !at.walk_only) {
+        for environment in
+            ENVIRONMENTS.iter().filter(|at| !matches!(at.width, Width::Bits64 | Width::Real) && !at.walk_only)
+        {
             let ends = scene(environment, "user-read-wrap-np").expect(environment, Filter::ALWAYS, 40);
             assert_eq!(ends.first.how, How::Exit(0));
             assert_eq!(ends.first.word(Word::Qualification) >> 32, 0);

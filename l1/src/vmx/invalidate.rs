@@ -1,0 +1,34 @@
+//! INVEPT and INVVPID. SDM vol. 3C, section 28.3.3, "Invalidating Cached Translation Information".
+#![allow(unsafe_code, reason = "VMX instructions")]
+
+use core::arch::asm;
+
+use super::VmFail;
+use super::vmcs::outcome;
+
+/// The type of both instructions that invalidates all of one context.
+const SINGLE_CONTEXT: u64 = 1;
+
+/// Invalidates what is cached of an EPT pointer. INVEPT must have its single-context type.
+pub fn invept(ept_pointer: u64) -> Result<(), VmFail> {
+    let descriptor = [ept_pointer, 0];
+    let (carry, zero): (u8, u8);
+    // SAFETY: in VMX operation; the instruction forgets cached translations alone.
+    unsafe {
+        asm!("invept {0}, [{1}]", "setc {2}", "setz {3}", in(reg) SINGLE_CONTEXT, in(reg) &raw const descriptor,
+            lateout(reg_byte) carry, lateout(reg_byte) zero, options(nostack));
+    }
+    outcome(carry, zero)
+}
+
+/// Invalidates what is cached of a VPID. INVVPID must have its single-context type.
+pub fn invvpid(vpid: u16) -> Result<(), VmFail> {
+    let descriptor = [u64::from(vpid), 0];
+    let (carry, zero): (u8, u8);
+    // SAFETY: as in `invept`.
+    unsafe {
+        asm!("invvpid {0}, [{1}]", "setc {2}", "setz {3}", in(reg) SINGLE_CONTEXT, in(reg) &raw const descriptor,
+            lateout(reg_byte) carry, lateout(reg_byte) zero, options(nostack));
+    }
+    outcome(carry, zero)
+}

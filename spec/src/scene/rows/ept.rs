@@ -1,0 +1,300 @@
+//! Accesses through EPT: each frame on the way spoiled, alone and together with each guest entry.
+//!
+//! After an EPT-induced exit L1 mends EPT, after a #PF that exits it mends the guest entry, and enters again: so both
+//! are seen in their order, and the #PF behind an EPT-induced exit obeys the filter too.
+
+use crate::paging::Access::{self, Fetch, Read, Write};
+use crate::paging::Level::{self, Pde, Pdpte, Pml4e, Pte};
+use crate::paging::Privilege::User;
+use crate::scene::descriptor::gate_address;
+use crate::scene::end::Word::{Memory, Qualification, Rax, Rdi};
+use crate::scene::ept::Frame::{self, Page, Pd, Pdpt, Place as At, Pt, Root};
+use crate::scene::ept::{DEEP, During, EptEntry, Nested};
+use crate::scene::event::EventType::{ExternalInterrupt, HardwareException, Nmi, SoftwareInterrupt};
+use crate::scene::event::{Event, Source};
+use crate::scene::place::Place::{Data0, FaultStack, Idt1, Stack};
+use crate::scene::place::{Kind, PAGE};
+use crate::scene::{Answer, Feature, Scene, initial_register};
+
+/// Where data is accessed, and code fetched.
+const DATA: u64 = DEEP + 0x208;
+const CODE: u64 = DEEP + 0x100;
+const BEFORE: u64 = 0x1234;
+const SECTION: &str = "vol. 3C, 28.2.3.3 (Prioritization of EPT Misconfigurations and EPT Violations)";
+const DELIVERY: &str = "vol. 3C, 27.2.4 (Information for VM Exits During Event Delivery)";
+
+/// An access to the deep page, with a guest entry and a frame that are not good.
+const fn deep(
+    name: &'static str,
+    what: &'static str,
+    access: Access,
+    guest: Option<(Level, Kind)>,
+    frame: Option<(Frame, EptEntry)>,
+) -> Scene {
+    let address = match access {
+        Fetch => CODE,
+        Read | Write => DATA,
+    };
+    let nested = Nested { address, access, during: During::Instruction, guest, frame };
+    let scene = match access {
+        Read => Scene::new(name, what, User, &[0x8b, 0x07], "mov eax,[rdi]").at_end(const { &[(Rax, BEFORE)] }),
+        Write => Scene::new(name, what, User, &[0x89, 0x07], "mov [rdi],eax")
+            .at_end(const { &[(Memory, initial_register(Rax as usize))] }),
+        Fetch => Scene::new(name, what, User, &[0x90], "nop").rip(CODE),
+    };
+    let scene = match access {
+        Read => scene.registers(const { &[(Rdi, DATA), (Rax, 0)] }).memory(const { &[(DATA, BEFORE)] }),
+        Write => scene.registers(const { &[(Rdi, DATA)] }).watch(DATA),
+        Fetch => scene,
+    };
+    scene.nested(nested).answer(Answer::Retry).section(SECTION)
+}
+
+/// A spoiled frame alone.
+macro_rules! frame {
+    ($name:literal, $what:literal, $access:expr, $frame:expr, $entry:ident) => {
+        deep($name, $what, $access, None, Some(($frame, EptEntry::$entry)))
+    };
+}
+
+/// A guest entry and a spoiled frame.
+macro_rules! both {
+    ($name:literal, $what:literal, $access:expr, $level:expr, $kind:ident, $frame:expr, $entry:ident) => {
+        deep($name, $what, $access, Some(($level, Kind::$kind)), Some(($frame, EptEntry::$entry)))
+    };
+}
+
+/// A guest entry not accessed yet, in a table that EPT makes read-only. Whether the write of the accessed flag sets
+/// bit 0 of the qualification beside bit 1 is the implementation's choice, as for all read-modify-write accesses.
+const fn clean(name: &'static str, level: Level) -> Scene {
+    let frame = Frame::of(level);
+    let what = "a read through an entry that is not accessed yet, in a read-only table";
+    let scene = deep(name, what, Read, Some((level, Kind::CLEAN)), Some((frame, EptEntry::RO)));
+    let mut scene = scene.open(Qualification.bit());
+    scene.fault = None;
+    scene
+}
+
+/// The delivery of an event of this vector, on whose way a frame is spoiled.
+const fn delivery(
+    name: &'static str,
+    what: &'static str,
+    event: Event,
+    address: u64,
+    access: Access,
+    frame: (Frame, EptEntry),
+) -> Scene {
+    let nested = Nested { address, access, during: During::Event, guest: None, frame: Some(frame) };
+    let scene = match event.source {
+        // An external interrupt needs RFLAGS.IF. SDM vol. 3C, section 26.3.1.4, "Checks on Guest RIP, RFLAGS, and SSP".
+        Source::Injected => Scene::new(name, what, User, &[], "").rflags(RFLAGS_IF),
+        Source::Raised => Scene::new(name, what, User, &[0xcd, VECTOR], "int 80h"),
+    };
+    scene.event(event).nested(nested).answer(Answer::Reinject).section(DELIVERY)
+}
+
+const RFLAGS_IF: u64 = 1 << 9;
+const VECTOR: u8 = 0x80;
+const INTERRUPT: Event = Event::new(Source::Injected, ExternalInterrupt, VECTOR);
+const NMI: Event = Event::new(Source::Injected, Nmi, 2);
+const GP: Event = Event::new(Source::Injected, HardwareException, 13).error_code(0x18);
+const INT: Event = Event::new(Source::Raised, SoftwareInterrupt, VECTOR).length(2);
+/// Where the delivery pushes first: SS, at the top of the stack.
+const FIRST_PUSH: u64 = Stack.linear() + PAGE - 8;
+
+/// A page fault that the filter may let through, and a frame on the way of its delivery.
+const fn fault_delivery(name: &'static str, what: &'static str, address: u64, access: Access, frame: Frame) -> Scene {
+    let entry = match access {
+        Write => EptEntry::RO,
+        Read | Fetch => EptEntry::NP,
+    };
+    let during = During::PageFault;
+    let mut scene = Scene::new(name, what, User, &[0x89, 0x07], "mov [rdi],eax")
+        .registers(const { &[(Rdi, Data0.linear())] })
+        .pages(const { &[(Data0, Kind::NP)] })
+        .watch(Data0.linear())
+        .at_end(const { &[(Memory, initial_register(Rax as usize))] })
+        .fault(Data0.linear(), Write)
+        .answer(Answer::Reinject)
+        .section(DELIVERY);
+    scene.nested = Some(Nested { address, access, during, guest: None, frame: Some((frame, entry)) });
+    scene
+}
+
+/// The rows.
+pub const SCENES: &[Scene] = &[
+    // Nothing is spoiled.
+    deep("read", "a read through four tables", Read, None, None),
+    deep("write", "a write through four tables", Write, None, None),
+    deep("fetch", "a fetch through four tables", Fetch, None, None),
+    // EPT violations of each frame, by each access.
+    frame!("read-root", "L2's root table is not there", Read, Root, NP),
+    frame!("read-pdpt", "the PDPT's frame is not there", Read, Pdpt, NP),
+    frame!("read-pd", "the page directory's frame is not there", Read, Pd, NP),
+    frame!("read-pt", "the page table's frame is not there", Read, Pt, NP),
+    frame!("read-page", "the page's frame is not there", Read, Page, NP),
+    frame!("write-pdpt", "the PDPT's frame is not there", Write, Pdpt, NP),
+    frame!("write-pd", "the page directory's frame is not there", Write, Pd, NP),
+    frame!("write-pt", "the page table's frame is not there", Write, Pt, NP),
+    frame!("write-page", "the page's frame is not there", Write, Page, NP),
+    frame!("fetch-root", "L2's root table is not there", Fetch, Root, NP),
+    frame!("fetch-pdpt", "the PDPT's frame is not there", Fetch, Pdpt, NP),
+    frame!("fetch-pd", "the page directory's frame is not there", Fetch, Pd, NP),
+    frame!("fetch-pt", "the page table's frame is not there", Fetch, Pt, NP),
+    frame!("fetch-page", "the page's frame is not there", Fetch, Page, NP),
+    // Rights. Tables that are read-only or not executable serve, unless the walk counts as writing.
+    frame!("read-root-ro", "L2's root table is read-only", Read, Root, RO),
+    frame!("read-pdpt-ro", "the PDPT is read-only", Read, Pdpt, RO),
+    frame!("read-pd-ro", "the page directory is read-only", Read, Pd, RO),
+    frame!("read-pt-ro", "the page table is read-only", Read, Pt, RO),
+    frame!("write-pt-ro", "the page table is read-only", Write, Pt, RO),
+    frame!("fetch-pt-ro", "the page table is read-only", Fetch, Pt, RO),
+    frame!("fetch-pt-nx", "the page table is not executable", Fetch, Pt, NX),
+    frame!("read-page-ro", "the page is read-only", Read, Page, RO),
+    frame!("write-page-ro", "the page is read-only", Write, Page, RO),
+    frame!("fetch-page-ro", "the page is read-only", Fetch, Page, RO),
+    frame!("read-page-nx", "the page is not executable", Read, Page, NX),
+    frame!("write-page-nx", "the page is not executable", Write, Page, NX),
+    frame!("fetch-page-nx", "the page is not executable", Fetch, Page, NX),
+    frame!("read-page-xo", "the page is for execution alone", Read, Page, XO).needs(Feature::ExecuteOnly),
+    frame!("write-page-xo", "the page is for execution alone", Write, Page, XO).needs(Feature::ExecuteOnly),
+    frame!("fetch-page-xo", "the page is for execution alone", Fetch, Page, XO).needs(Feature::ExecuteOnly),
+    frame!("read-pt-xo", "the page table is for execution alone", Read, Pt, XO).needs(Feature::ExecuteOnly),
+    clean("read-clean-root", Pml4e),
+    clean("read-clean-pdpt", Pdpte),
+    clean("read-clean-pd", Pde),
+    clean("read-clean-pt", Pte),
+    // EPT misconfigurations.
+    frame!("read-root-rsvd", "a reserved bit for L2's root table", Read, Root, RSVD),
+    frame!("read-pdpt-rsvd", "a reserved bit for the PDPT", Read, Pdpt, RSVD),
+    frame!("read-pd-rsvd", "a reserved bit for the page directory", Read, Pd, RSVD),
+    frame!("read-pt-rsvd", "a reserved bit for the page table", Read, Pt, RSVD),
+    frame!("read-page-rsvd", "a reserved bit for the page", Read, Page, RSVD),
+    frame!("write-page-rsvd", "a reserved bit for the page", Write, Page, RSVD),
+    frame!("fetch-page-rsvd", "a reserved bit for the page", Fetch, Page, RSVD),
+    frame!("read-page-wo", "the page can be written alone", Read, Page, WO),
+    frame!("write-page-wo", "the page can be written alone", Write, Page, WO),
+    frame!("write-page-wx", "the page can be written and executed", Write, Page, WX),
+    frame!("fetch-page-wx", "the page can be written and executed", Fetch, Page, WX),
+    frame!("read-pt-wo", "the page table can be written alone", Read, Pt, WO),
+    frame!("read-page-type2", "memory type 2", Read, Page, TYPE2),
+    frame!("write-page-type3", "memory type 3", Write, Page, TYPE3),
+    frame!("read-page-type7", "memory type 7", Read, Page, TYPE7),
+    // A guest entry that is not present, against the frame that holds it, the next one, and the page.
+    both!("read-np-pml4e-root", "no PML4 entry, its table not there", Read, Pml4e, NP, Root, NP),
+    both!("read-np-pml4e-pdpt", "no PML4 entry, the next table not there", Read, Pml4e, NP, Pdpt, NP),
+    both!("read-np-pml4e-page", "no PML4 entry, the page not there", Read, Pml4e, NP, Page, NP),
+    both!("read-np-pdpte-pdpt", "no PDPT entry, its table not there", Read, Pdpte, NP, Pdpt, NP),
+    both!("read-np-pdpte-pd", "no PDPT entry, the next table not there", Read, Pdpte, NP, Pd, NP),
+    both!("read-np-pdpte-page", "no PDPT entry, the page not there", Read, Pdpte, NP, Page, NP),
+    both!("read-np-pde-pd", "no PD entry, its table not there", Read, Pde, NP, Pd, NP),
+    both!("read-np-pde-pt", "no PD entry, the next table not there", Read, Pde, NP, Pt, NP),
+    both!("write-np-pde-pt", "no PD entry, the next table not there", Write, Pde, NP, Pt, NP),
+    both!("fetch-np-pde-pt", "no PD entry, the next table not there", Fetch, Pde, NP, Pt, NP),
+    both!("read-np-pde-page", "no PD entry, the page not there", Read, Pde, NP, Page, NP),
+    both!("read-np-pte-pd", "no PT entry, a table before not there", Read, Pte, NP, Pd, NP),
+    both!("read-np-pte-pt", "no PT entry, its table not there", Read, Pte, NP, Pt, NP),
+    both!("write-np-pte-pt", "no PT entry, its table not there", Write, Pte, NP, Pt, NP),
+    both!("fetch-np-pte-pt", "no PT entry, its table not there", Fetch, Pte, NP, Pt, NP),
+    both!("read-np-pte-page", "no PT entry, the page not there", Read, Pte, NP, Page, NP),
+    both!("write-np-pte-page", "no PT entry, the page not there", Write, Pte, NP, Page, NP),
+    both!("fetch-np-pte-page", "no PT entry, the page not there", Fetch, Pte, NP, Page, NP),
+    // ... and with a read-only table around it, which is for the walk to write if EPT has accessed and dirty flags.
+    both!("read-np-pdpte-pdpt-ro", "no PDPT entry in a read-only table", Read, Pdpte, NP, Pdpt, RO),
+    both!("read-np-pde-pd-ro", "no PD entry in a read-only table", Read, Pde, NP, Pd, RO),
+    both!("read-np-pte-pt-ro", "no PT entry in a read-only table", Read, Pte, NP, Pt, RO),
+    both!("write-np-pte-pt-ro", "no PT entry in a read-only table", Write, Pte, NP, Pt, RO),
+    both!("fetch-np-pte-pt-ro", "no PT entry in a read-only table", Fetch, Pte, NP, Pt, RO),
+    // ... and against misconfigurations.
+    both!("read-np-pml4e-pdpt-rsvd", "no PML4 entry, the next frame misconfigured", Read, Pml4e, NP, Pdpt, RSVD),
+    both!("read-np-pdpte-pdpt-rsvd", "no PDPT entry, its frame misconfigured", Read, Pdpte, NP, Pdpt, RSVD),
+    both!("read-np-pde-pd-rsvd", "no PD entry, its frame misconfigured", Read, Pde, NP, Pd, RSVD),
+    both!("read-np-pte-pt-rsvd", "no PT entry, its frame misconfigured", Read, Pte, NP, Pt, RSVD),
+    both!("read-np-pte-page-rsvd", "no PT entry, the page misconfigured", Read, Pte, NP, Page, RSVD),
+    // A reserved bit in a guest entry.
+    both!(
+        "read-rsvd-pml4e-pdpt",
+        "a reserved bit in the PML4 entry, the next table not there",
+        Read,
+        Pml4e,
+        RSVD,
+        Pdpt,
+        NP
+    ),
+    both!("read-rsvd-pdpte-pdpt", "a reserved bit in the PDPT entry, its table not there", Read, Pdpte, RSVD, Pdpt, NP),
+    both!(
+        "read-rsvd-pdpte-pd",
+        "a reserved bit in the PDPT entry, the next table not there",
+        Read,
+        Pdpte,
+        RSVD,
+        Pd,
+        NP
+    ),
+    both!("read-rsvd-pde-pd", "a reserved bit in the PD entry, its table not there", Read, Pde, RSVD, Pd, NP),
+    both!("read-rsvd-pde-pt", "a reserved bit in the PD entry, the next table not there", Read, Pde, RSVD, Pt, NP),
+    both!("read-rsvd-pte-pt", "a reserved bit in the PT entry, its table not there", Read, Pte, RSVD, Pt, NP),
+    both!("read-rsvd-pte-page", "a reserved bit in the PT entry, the page not there", Read, Pte, RSVD, Page, NP),
+    both!("write-rsvd-pte-page-ro", "a reserved bit in the PT entry, the page read-only", Write, Pte, RSVD, Page, RO),
+    both!(
+        "fetch-rsvd-pte-page-nx",
+        "a reserved bit in the PT entry, the page not executable",
+        Fetch,
+        Pte,
+        RSVD,
+        Page,
+        NX
+    ),
+    // Rights that a guest entry lacks: looked at behind the walk, and before the page.
+    both!("write-ro-pml4e-pdpt", "a read-only PML4 entry, the next table not there", Write, Pml4e, RO, Pdpt, NP),
+    both!("write-ro-pml4e-pt", "a read-only PML4 entry, the last table not there", Write, Pml4e, RO, Pt, NP),
+    both!("write-ro-pml4e-page", "a read-only PML4 entry, the page not there", Write, Pml4e, RO, Page, NP),
+    both!("write-ro-pdpte-pt", "a read-only PDPT entry, the last table not there", Write, Pdpte, RO, Pt, NP),
+    both!("write-ro-pdpte-page", "a read-only PDPT entry, the page not there", Write, Pdpte, RO, Page, NP),
+    both!("write-ro-pde-pt", "a read-only PD entry, the last table not there", Write, Pde, RO, Pt, NP),
+    both!("write-ro-pde-page", "a read-only PD entry, the page not there", Write, Pde, RO, Page, NP),
+    both!("write-ro-pte-pt", "a read-only PT entry, its table not there", Write, Pte, RO, Pt, NP),
+    both!("write-ro-pte-page", "a read-only PT entry, the page not there", Write, Pte, RO, Page, NP),
+    both!("write-ro-pte-page-ro", "a read-only PT entry, the page read-only", Write, Pte, RO, Page, RO),
+    both!("write-ro-pte-page-rsvd", "a read-only PT entry, the page misconfigured", Write, Pte, RO, Page, RSVD),
+    both!("read-super-pml4e-pt", "a supervisor's PML4 entry, the last table not there", Read, Pml4e, SUPER, Pt, NP),
+    both!("read-super-pde-page", "a supervisor's PD entry, the page not there", Read, Pde, SUPER, Page, NP),
+    both!("read-super-pte-pt", "a supervisor's PT entry, its table not there", Read, Pte, SUPER, Pt, NP),
+    both!("read-super-pte-page", "a supervisor's PT entry, the page not there", Read, Pte, SUPER, Page, NP),
+    both!("read-super-pte-page-rsvd", "a supervisor's PT entry, the page misconfigured", Read, Pte, SUPER, Page, RSVD),
+    both!("fetch-nx-pdpte-pt", "XD in the PDPT entry, the last table not there", Fetch, Pdpte, NX, Pt, NP),
+    both!("fetch-nx-pde-page", "XD in the PD entry, the page not there", Fetch, Pde, NX, Page, NP),
+    both!("fetch-nx-pte-pt", "XD in the PT entry, its table not there", Fetch, Pte, NX, Pt, NP),
+    both!("fetch-nx-pte-page", "XD in the PT entry, the page not executable", Fetch, Pte, NX, Page, NX),
+    // During the delivery of an event.
+    delivery("interrupt-push", "an interrupt's first push", INTERRUPT, FIRST_PUSH, Write, (At(Stack), EptEntry::RO)),
+    delivery(
+        "interrupt-gate",
+        "an interrupt's gate",
+        INTERRUPT,
+        gate_address(VECTOR, true),
+        Read,
+        (At(Idt1), EptEntry::NP),
+    ),
+    delivery("interrupt-rsvd", "an interrupt's first push", INTERRUPT, FIRST_PUSH, Write, (At(Stack), EptEntry::RSVD)),
+    delivery("nmi-push", "an NMI's first push", NMI, FIRST_PUSH, Write, (At(Stack), EptEntry::NP)),
+    delivery("gp-push", "a #GP's first push", GP, FIRST_PUSH, Write, (At(Stack), EptEntry::RO)),
+    delivery("int-push", "a software interrupt's first push", INT, FIRST_PUSH, Write, (At(Stack), EptEntry::RO)),
+    delivery(
+        "int-gate",
+        "a software interrupt's gate",
+        INT,
+        gate_address(VECTOR, true),
+        Read,
+        (At(Idt1), EptEntry::NP),
+    ),
+    // During the delivery of a #PF that the filter lets through.
+    fault_delivery(
+        "pf-push",
+        "a #PF whose handler's stack is read-only",
+        FaultStack.linear() + PAGE - 8,
+        Write,
+        At(FaultStack),
+    ),
+    fault_delivery("pf-gate", "a #PF whose gate is not there", gate_address(14, true), Read, At(Idt1)),
+];

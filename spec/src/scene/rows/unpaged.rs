@@ -1,0 +1,103 @@
+//! Real mode: no access raises a page fault, whatever the filter. SDM vol. 3C, section 26.3.1.1, "Checks on Guest
+//! Control Registers, Debug Registers, and MSRs": an unrestricted guest may have CR0.PE and CR0.PG clear.
+
+use crate::paging::Access::{self, Fetch, Read, Write};
+use crate::paging::Privilege::Supervisor;
+use crate::scene::Scene;
+use crate::scene::end::Word::{Memory, Rax, Rcx, Rdi, Rsi, Rsp};
+use crate::scene::environment::{REAL, REAL_SELECTOR};
+use crate::scene::ept::{During, EptEntry, Frame, Nested};
+use crate::scene::event::EventType::{ExternalInterrupt, SoftwareInterrupt};
+use crate::scene::event::{Event, Source};
+use crate::scene::place::Kind;
+use crate::scene::place::Place::{Code1, Data0, Data1, Stack};
+use crate::scene::{Answer, RIP, stack_of};
+
+/// What a pointer holds for a place: its offset in the segment.
+const fn offset(linear: u64) -> u64 {
+    REAL.pointer(linear)
+}
+
+const DATA0: u64 = Data0.linear();
+const DATA1: u64 = Data1.linear();
+const TOP: u64 = stack_of(Supervisor);
+const RFLAGS_IF: u64 = 1 << 9;
+const VECTOR: u8 = 0x80;
+/// What an interrupt pushes, the last pushed first: IP, CS, FLAGS.
+const fn frame(ip: u64) -> u64 {
+    offset(ip) | REAL_SELECTOR << 16 | 2 << 32
+}
+
+/// A scene of real mode.
+const fn real(name: &'static str, what: &'static str, code: &'static [u8], text: &'static str) -> Scene {
+    Scene::new(name, what, Supervisor, code, text).real()
+}
+
+/// With a frame that EPT spoils.
+#[expect(clippy::large_types_passed_by_value, reason = "as the builder methods of scenes")]
+const fn spoiled(scene: Scene, address: u64, access: Access, entry: EptEntry) -> Scene {
+    let frame = match access {
+        Fetch => Frame::Place(Code1),
+        Read | Write => Frame::Place(Data0),
+    };
+    let nested = Nested { address, access, during: During::Instruction, guest: None, frame: Some((frame, entry)) };
+    scene.nested(nested).answer(Answer::Retry)
+}
+
+const READ: Scene = real("read", "a read", &[0x8b, 0x05], "mov ax,[di]")
+    .registers(const { &[(Rdi, offset(DATA0)), (Rax, 0)] })
+    .memory(const { &[(DATA0, 0x1234)] })
+    .at_end(const { &[(Rax, 0x1234)] });
+const WRITE: Scene = real("write", "a write", &[0x89, 0x05], "mov [di],ax")
+    .registers(const { &[(Rdi, offset(DATA0)), (Rax, 0x5678)] })
+    .watch(DATA0)
+    .at_end(const { &[(Memory, 0x5678)] });
+const CODE1: u64 = Code1.linear() + 0x40;
+
+/// The rows. Page-table entries of L2 that are not good have no say.
+pub const SCENES: &[Scene] = &[
+    READ.pages(const { &[(Data0, Kind::NP)] }),
+    WRITE.pages(const { &[(Data0, Kind::RO)] }),
+    real("add", "a locked read-modify-write", &[0xf0, 0x01, 0x05], "lock add [di],ax")
+        .registers(const { &[(Rdi, offset(DATA0)), (Rax, 1)] })
+        .pages(const { &[(Data0, Kind::RSVD)] })
+        .memory(const { &[(DATA0, 0x1234)] })
+        .watch(DATA0)
+        // CF, PF, AF, ZF, SF and OF are as the sum has them: none.
+        .at_end(const { &[(Memory, 0x1235)] }),
+    real("push", "a push", &[0x50], "push ax")
+        .registers(const { &[(Rax, 0x5678)] })
+        .pages(const { &[(Stack, Kind::NP)] })
+        .watch(TOP - 2)
+        .at_end(const { &[(Memory, 0x5678), (Rsp, TOP - 2)] }),
+    real("movs", "a string instruction across two pages", &[0xf3, 0xa5], "rep movsw [di],[si]")
+        .registers(const { &[(Rcx, 4), (Rsi, offset(DATA1) - 4), (Rdi, offset(DATA0))] })
+        .pages(const { &[(Data1, Kind::NP)] })
+        .memory(const { &[(DATA1 - 8, 0x0403_0000_0000), (DATA1, 0x0605)] })
+        .watch(DATA0)
+        .at_end(const { &[(Memory, 0x0605_0000_0403), (Rcx, 0), (Rsi, offset(DATA1) + 4), (Rdi, offset(DATA0) + 8)] }),
+    real("read-split", "a read across two pages", &[0x66, 0x8b, 0x05], "mov eax,[di]")
+        .registers(const { &[(Rdi, offset(DATA1) - 2), (Rax, 0)] })
+        .pages(const { &[(Data1, Kind::NP)] })
+        .memory(const { &[(DATA1 - 8, 0x0201 << 48), (DATA1, 0x0403)] })
+        .at_end(const { &[(Rax, 0x0403_0201)] }),
+    real("fetch-split", "an instruction across two pages", &[0xb8, 0x78, 0x56], "mov ax,5678h")
+        .rip(Code1.linear() - 1)
+        .registers(const { &[(Rax, 0)] })
+        .pages(const { &[(Code1, Kind::NP)] })
+        .at_end(const { &[(Rax, 0x5678)] }),
+    real("int", "a software interrupt", &[0xcd, VECTOR], "int 80h")
+        .event(Event::new(Source::Raised, SoftwareInterrupt, VECTOR).length(2))
+        .watch(TOP - 6)
+        .at_end(const { &[(Memory, frame(RIP + 2))] }),
+    real("interrupt", "an interrupt that L1 injects", &[], "")
+        .rflags(RFLAGS_IF)
+        .event(Event::new(Source::Injected, ExternalInterrupt, VECTOR))
+        .watch(TOP - 6)
+        .at_end(const { &[(Memory, frame(RIP) | RFLAGS_IF << 32)] }),
+    // EPT-induced exits come all the same.
+    spoiled(READ.renamed("read-ept"), DATA0, Read, EptEntry::NP),
+    spoiled(WRITE.renamed("write-ept-ro"), DATA0, Write, EptEntry::RO),
+    spoiled(READ.renamed("read-ept-rsvd"), DATA0, Read, EptEntry::RSVD),
+    spoiled(real("fetch-ept-nx", "a fetch", &[0x90], "nop").rip(CODE1), CODE1, Fetch, EptEntry::NX),
+];
