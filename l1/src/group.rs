@@ -176,7 +176,9 @@ impl Machine<'_> {
             if only.is_some_and(|case| case.probe != Probe::Scene(scene)) {
                 continue;
             }
-            if let Some(reason) = scene.needs.and_then(|feature| self.cpu.lacks_feature(feature)) {
+            let lacks_pins =
+                (!vmx.allows_pins(scene.pins)).then_some("VMX offers no \"NMI exiting\" or \"virtual NMIs\"");
+            if let Some(reason) = scene.needs.and_then(|feature| self.cpu.lacks_feature(feature)).or(lacks_pins) {
                 log().note(&format_args!("{}:{} is left out: {reason}", tried.group, scene.name));
                 continue;
             }

@@ -13,8 +13,8 @@ use spec::paging::Maxphyaddr;
 use spec::scene::descriptor::HANDLER;
 use spec::scene::end::{End, Ends, How, WORDS, Word, Words};
 use spec::scene::environment::Environment;
-use spec::scene::event::Source;
-use spec::scene::expect::{CR2_AT_START, DR6_AT_START};
+use spec::scene::event::{EventType, Source};
+use spec::scene::expect::{BLOCKING_BY_NMI, CR2_AT_START, DR6_AT_START, NMI_UNBLOCKED};
 use spec::scene::place::Place;
 use spec::scene::{Answer, Scene};
 
@@ -35,6 +35,9 @@ pub struct Stage {
     environment: Option<&'static Environment>,
     maxphyaddr: Maxphyaddr,
     filter: Option<(Filter, u32)>,
+    /// Pin-based controls that the environment has, and those that the last scene had beside them.
+    pin_based: u32,
+    pins: u32,
 }
 
 impl Stage {
@@ -45,7 +48,14 @@ impl Stage {
         write_host_state();
         enter::write_host_entry();
         memory::build();
-        Ok(Self { vmcs, environment: None, maxphyaddr, filter: None })
+        Ok(Self {
+            vmcs,
+            environment: None,
+            maxphyaddr,
+            filter: None,
+            pin_based: vmx.controls.pin_based,
+            pins: 0,
+        })
     }
 
     /// Makes the stage's VMCS current, and writes the state that all scenes of an environment share.
@@ -62,6 +72,7 @@ impl Stage {
         memory::lay_out(scene, self.maxphyaddr);
         state::write_scene(scene);
         self.set_filter(filter, scene.intercepts);
+        self.set_pins(scene.pins);
         if let Some(event) = scene.event.filter(|event| event.source == Source::Injected) {
             inject(event.info(), event.error_code.unwrap_or_default().into(), event.length);
         }
@@ -89,17 +100,29 @@ impl Stage {
 
     /// Does what the scene says about its exit.
     fn answer(scene: &Scene, maxphyaddr: Maxphyaddr) {
-        if let Some(place) = scene.fault.and_then(|fault| Place::of(fault.address)) {
+        if let Some(place) = Place::of(vmread(Field::ExitQualification)) {
             match scene.answer {
                 Answer::Retry | Answer::Reinject => memory::mend(scene, place, maxphyaddr),
                 Answer::Nothing | Answer::Reflect => {}
             }
         }
         match scene.answer {
-            Answer::Nothing | Answer::Retry => {}
+            Answer::Nothing => {}
+            // An IRET that comes again must find NMIs blocked. SDM vol. 3C, section 32.7.1.2, "Resuming Guest Software
+            // after Handling an Exception".
+            Answer::Retry => {
+                let idt_vectoring = vmread(Field::IdtVectoringInfo) & IDT_VECTORING_VALID != 0;
+                if !idt_vectoring && vmread(Field::ExitInterruptionInfo) & NMI_UNBLOCKED != 0 {
+                    vmwrite(Field::GuestInterruptibility, BLOCKING_BY_NMI);
+                }
+            }
             Answer::Reinject => {
-                let info = vmread(Field::IdtVectoringInfo) & !(1 << 12);
+                let info = vmread(Field::IdtVectoringInfo) & !NMI_UNBLOCKED;
                 if info & IDT_VECTORING_VALID != 0 {
+                    // With virtual NMIs, an NMI cannot be injected while they are blocked, and its delivery blocks them.
+                    if info >> 8 & 7 == EventType::Nmi as u64 {
+                        vmwrite(Field::GuestInterruptibility, 0);
+                    }
                     inject(info, vmread(Field::IdtVectoringErrorCode), vmread(Field::ExitInstructionLength));
                 }
             }
@@ -125,6 +148,13 @@ impl Stage {
         }
     }
 
+    fn set_pins(&mut self, pins: u32) {
+        if self.pins != pins {
+            vmwrite(Field::PinBasedControls, (self.pin_based | pins).into());
+            self.pins = pins;
+        }
+    }
+
     /// Reads how the scene ended.
     fn end(scene: &Scene, want: &End) -> End {
         let reason = vmread(Field::ExitReason) as u16;
@@ -137,9 +167,11 @@ impl Stage {
         let wanted = if how == want.how { want.fixed } else { EVERYTHING };
         let mut end = End { fixed: wanted, ..End::new(how) };
         let frame = memory::Frame::at(vmread(Field::GuestRsp));
+        let is_software =
+            |vector| scene.event.is_some_and(|event| event.vector == vector && !event.kind.may_have_error_code());
         for (at, value) in end.words.iter_mut().enumerate().filter(|(at, _)| wanted >> at & 1 == 1) {
             *value = match how {
-                How::Delivered(vector) => frame.word(at, vector),
+                How::Delivered(vector) => frame.word(at, vector, is_software(vector)),
                 How::Exit(_) | How::Done => None,
             }
             .or_else(|| state::word(at))

@@ -56,6 +56,8 @@ pub enum Unwanted {
     DoubleFaultExit,
     /// It makes a triple fault.
     TripleFault,
+    /// Its delivery meets this contributory exception, which L1 intercepts.
+    Exit(Event),
 }
 
 /// What L1 does about an exit by #PF, to see where that leads.
@@ -115,6 +117,10 @@ pub struct Scene {
     pub interruptibility: u64,
     /// Guest pending debug exceptions at the entry.
     pub pending_debug: u64,
+    /// Guest activity state at the entry.
+    pub activity: u64,
+    /// Pin-based controls that are set beside those of the environment.
+    pub pins: u32,
     /// The pages that are not good.
     pub pages: &'static [(Place, Kind)],
     /// Eight bytes each that are written before: linear address and value.
@@ -127,6 +133,8 @@ pub struct Scene {
     pub event_stack: u64,
     /// The event that is under way when the fault comes, or that is delivered where none comes.
     pub event: Option<Event>,
+    /// The page fault in whose delivery [`Scene::fault`] comes, if that is so. Both meet L1's filter.
+    pub first: Option<Fault>,
     /// The fault, if there is one.
     pub fault: Option<Fault>,
     /// What comes where the filter does not want it.
@@ -180,12 +188,15 @@ impl Scene {
             rflags: 0,
             interruptibility: 0,
             pending_debug: 0,
+            activity: 0,
+            pins: 0,
             pages: &[],
             memory: &[],
             watch: None,
             intercepts: 0,
             event_stack: 0,
             event: None,
+            first: None,
             fault: None,
             unwanted: Unwanted::PageFault,
             nmi_unblocked: false,
@@ -247,6 +258,20 @@ impl Scene {
         self
     }
 
+    /// With an activity state.
+    #[must_use]
+    pub const fn activity(mut self, activity: u64) -> Self {
+        self.activity = activity;
+        self
+    }
+
+    /// With pin-based controls set.
+    #[must_use]
+    pub const fn pins(mut self, pins: u32) -> Self {
+        self.pins = pins;
+        self
+    }
+
     /// With memory written before.
     #[must_use]
     pub const fn memory(mut self, memory: &'static [(u64, u64)]) -> Self {
@@ -286,6 +311,20 @@ impl Scene {
     #[must_use]
     pub const fn fault(mut self, address: u64, access: Access) -> Self {
         self.fault = Some(Fault { address, access, privilege: self.cpl, rip: None });
+        self
+    }
+
+    /// With a fault of the scene's privilege before [`Scene::fault`], which comes in its delivery.
+    #[must_use]
+    pub const fn first(mut self, address: u64, access: Access) -> Self {
+        self.first = Some(Fault { address, access, privilege: self.cpl, rip: None });
+        self
+    }
+
+    /// The same, of an implicit supervisor-mode access.
+    #[must_use]
+    pub const fn implicit_first(mut self, address: u64, access: Access) -> Self {
+        self.first = Some(Fault { address, access, privilege: Privilege::Supervisor, rip: None });
         self
     }
 
@@ -394,17 +433,26 @@ pub const fn stack_of(cpl: Privilege) -> u64 {
 pub enum Act {
     /// Who accesses, by which instruction.
     Access,
+    /// What is delivered when the fault comes.
+    Event,
+    /// What L1 injects.
+    Inject,
+    /// What is reported of L2's state.
+    State,
 }
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Access];
+    pub const ALL: [Self; 4] = [Self::Access, Self::Event, Self::Inject, Self::State];
 
     /// The act's part of a group's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Access => "access",
+            Self::Event => "event",
+            Self::Inject => "inject",
+            Self::State => "state",
         }
     }
 
@@ -413,6 +461,9 @@ impl Act {
     pub const fn what(self) -> &'static str {
         match self {
             Self::Access => "every way in which an instruction accesses memory",
+            Self::Event => "faults while an event is delivered, up to double and triple faults",
+            Self::Inject => "events that L1 injects, and faults while they are delivered",
+            Self::State => "the state of L2 that a fault leaves: interruptibility, debug, NMIs, A and D flags",
         }
     }
 
@@ -421,6 +472,9 @@ impl Act {
     pub const fn scenes(self) -> &'static [Scene] {
         match self {
             Self::Access => rows::access::SCENES,
+            Self::Event => rows::event::SCENES,
+            Self::Inject => rows::inject::SCENES,
+            Self::State => rows::state::SCENES,
         }
     }
 

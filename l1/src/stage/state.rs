@@ -8,7 +8,7 @@ use spec::scene::Scene;
 use spec::scene::descriptor::{GDT_LIMIT, IDT_BASE, IDT_LIMIT, LDT_LIMIT, LDT_SELECTOR, TSS_LIMIT, TSS_SELECTOR};
 use spec::scene::end::Word;
 use spec::scene::environment::Environment;
-use spec::scene::expect::selectors;
+use spec::scene::expect::{DR7_AT_START, selectors};
 use spec::scene::place::Place;
 use x86_64::registers::control::Cr2;
 
@@ -22,8 +22,6 @@ const DATA: u64 = 0xc093;
 const BUSY_TSS: u64 = 0x8b;
 const LDT: u64 = 0x82;
 const DPL3: u64 = 3 << 5;
-/// DR7's value at reset.
-const DR7: u64 = 0x400;
 
 /// Writes what all scenes of an environment share.
 pub fn write_environment(vmx: &Vmx, environment: &Environment) {
@@ -50,8 +48,6 @@ pub fn write_environment(vmx: &Vmx, environment: &Environment) {
         (Field::GuestGdtrLimit, GDT_LIMIT.into()),
         (Field::GuestIdtrBase, IDT_BASE),
         (Field::GuestIdtrLimit, IDT_LIMIT.into()),
-        (Field::GuestDr7, DR7),
-        (Field::GuestDebugctl, 0),
         (Field::GuestSysenterCs, 0),
         (Field::GuestSysenterEsp, 0),
         (Field::GuestSysenterEip, 0),
@@ -83,8 +79,10 @@ pub fn write_scene(scene: &Scene) {
         (Field::GuestRsp, scene.start_rsp()),
         (Field::GuestRflags, scene.start_rflags()),
         (Field::GuestInterruptibility, scene.interruptibility),
-        (Field::GuestActivity, 0),
+        (Field::GuestActivity, scene.activity),
         (Field::GuestPendingDebug, scene.pending_debug),
+        (Field::GuestDr7, DR7_AT_START),
+        (Field::GuestDebugctl, 0),
     ] {
         vmwrite(field, value);
     }
@@ -113,6 +111,8 @@ pub fn word(at: usize) -> Option<u64> {
         _ if at == Word::Interruptibility as usize => Field::GuestInterruptibility,
         _ if at == Word::Activity as usize => Field::GuestActivity,
         _ if at == Word::PendingDebug as usize => Field::GuestPendingDebug,
+        _ if at == Word::Dr7 as usize => Field::GuestDr7,
+        _ if at == Word::Debugctl as usize => Field::GuestDebugctl,
         _ => return None,
     };
     Some(vmread(field))

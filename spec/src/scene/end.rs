@@ -61,16 +61,22 @@ pub enum Word {
     Memory,
     /// The A and D bits of the last entry of the walk to [`super::Scene::watch`].
     Leaf,
+    /// The D bit of that entry alone.
+    Dirty,
+    /// Guest DR7.
+    Dr7,
+    /// Guest IA32_DEBUGCTL.
+    Debugctl,
 }
 
 /// How many [`Word`]s there are.
-pub const WORDS: usize = Word::Leaf as usize + 1;
+pub const WORDS: usize = Word::Debugctl as usize + 1;
 
 /// Every word's name, as a log has it.
 const NAMES: [&str; WORDS] = [
     "rax", "rcx", "rdx", "rbx", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cr2",
     "dr6", "info", "ec", "qual", "idt", "idtec", "len", "gpa", "rip", "rsp", "rflags", "cs", "ss", "intr", "activity",
-    "pdbg", "memory", "leaf",
+    "pdbg", "memory", "leaf", "dirty", "dr7", "debugctl",
 ];
 
 impl Word {

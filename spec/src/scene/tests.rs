@@ -22,6 +22,7 @@ fn a_scene_with_a_fault_faults() {
     for environment in ENVIRONMENTS {
         for scene in Act::ALL.into_iter().flat_map(|act| act.scenes_in(environment)) {
             assert_eq!(scene.fault.is_some(), scene.pfec(environment, 40).is_some(), "{}", scene.name);
+            assert_eq!(scene.first.is_some(), scene.first_pfec(environment, 40).is_some(), "{}", scene.name);
         }
     }
 }
