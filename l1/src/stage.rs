@@ -91,6 +91,9 @@ impl Stage {
             self.enter()?;
             ends.second = Some(Self::end(scene, second));
         }
+        if scene.blocks_nmis() {
+            state::unblock_nmis();
+        }
         Ok(ends)
     }
 

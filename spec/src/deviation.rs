@@ -11,7 +11,7 @@ use crate::host::Wish;
 use crate::outcome::{Delivery, Exit, INTERRUPTION_INFO_PF, Observed, Outcome, RFLAGS_RF};
 use crate::page::PAGES;
 use crate::paging::Entry;
-use crate::scene::end::Ends;
+use crate::scene::end::{End, Ends};
 
 /// What a host is made of, as far as known deviations depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,7 +234,7 @@ impl Deviations {
     /// The member that makes the difference between how a scene must end and how it did, if one does.
     #[must_use]
     pub fn explaining_scene(self, want: &Ends, got: &Ends) -> Option<Deviation> {
-        let rf_clear = Ends { first: want.first.with_rf_clear(), ..*want };
+        let rf_clear = Ends { first: want.first.with_rf_clear(), second: want.second.map(End::with_rf_clear) };
         (self.contains(Deviation::Rf0) && rf_clear.admits(got)).then_some(Deviation::Rf0)
     }
 

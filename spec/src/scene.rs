@@ -406,6 +406,13 @@ impl Scene {
         named.map_or(initial_register(at), |(_, value)| *value)
     }
 
+    /// Whether NMIs are blocked at some point of the scene.
+    #[must_use]
+    pub fn blocks_nmis(&self) -> bool {
+        self.interruptibility & expect::BLOCKING_BY_NMI != 0
+            || self.event.is_some_and(|event| event.kind == event::EventType::Nmi)
+    }
+
     /// RSP at the start.
     #[must_use]
     pub fn start_rsp(&self) -> u64 {

@@ -130,3 +130,27 @@ fn read_dr6() -> u64 {
     unsafe { asm!("mov {0}, dr6", out(reg) value, options(nomem, nostack, preserves_flags)) }
     value
 }
+
+/// Unblocks NMIs by an IRET to the instruction behind it: a VM exit leaves them as L2 had them.
+pub fn unblock_nmis() {
+    // SAFETY: IRETQ pops the frame that is pushed before: the same stack, segments and flags, and the next
+    // instruction. All exception handlers have stacks of their own, and the asm has no red zone to spare since it
+    // is not `nostack`.
+    unsafe {
+        asm!(
+            "mov {rsp}, rsp",
+            "mov {segment:e}, ss",
+            "push {segment}",
+            "push {rsp}",
+            "pushfq",
+            "mov {segment:e}, cs",
+            "push {segment}",
+            "lea {segment}, [rip + 2f]",
+            "push {segment}",
+            "iretq",
+            "2:",
+            rsp = out(reg) _,
+            segment = out(reg) _,
+        );
+    }
+}

@@ -25,6 +25,10 @@ pub const DR6_AT_START: u64 = 0xffff_0ff0;
 pub const DR7_AT_START: u64 = 0x400;
 /// Bit 3 of the interruptibility state. SDM vol. 3C, table 24-3, "Format of Interruptibility State".
 pub const BLOCKING_BY_NMI: u64 = 1 << 3;
+/// Bit 1 of the same.
+pub const BLOCKING_BY_MOV_SS: u64 = 1 << 1;
+/// Bit 0 of the same.
+pub const BLOCKING_BY_STI: u64 = 1 << 0;
 /// The bit of RFLAGS that is always 1.
 const RFLAGS_FIXED: u64 = 1 << 1;
 /// Bit 12 of interruption information: NMI unblocking due to IRET.
@@ -249,12 +253,14 @@ impl Scene {
         // A VM entry that injects an event ends blocking by STI and by MOV SS: section 26.7.1, "Interruptibility State".
         let injects = self.event.is_some_and(|event| event.source == Source::Injected);
         let blocking = if injects { 0 } else { self.interruptibility & !BLOCKING_BY_NMI };
+        // Saved as clear but where blocking by MOV SS holds them back: section 27.3.4.
+        let pending = if blocking & BLOCKING_BY_MOV_SS == 0 { 0 } else { self.pending_debug };
         let end = self
             .frame(self.unchanged(How::Exit(EXIT_EXCEPTION)), fault.rip.unwrap_or(self.rip))
             .with(Word::IdtInfo, 0)
             .with(Word::Interruptibility, blocking | self.nmi_blocking())
             .with(Word::Activity, 0)
-            .with(Word::PendingDebug, 0)
+            .with(Word::PendingDebug, pending)
             .with(Word::Dr7, DR7_AT_START)
             .with(Word::Debugctl, 0);
         let Some(event) = event else { return end };

@@ -14,6 +14,8 @@ use crate::scene::{Answer, RIP, Scene, Unwanted, stack_of};
 
 const DATA0: u64 = Data0.linear();
 const RFLAGS_TF: u64 = 1 << 8;
+/// RFLAGS.IF: an external interrupt needs it.
+const IF: u64 = 1 << 9;
 /// DR6.BS.
 const BS: u64 = 1 << 14;
 const SEGMENT_P: u64 = 1 << 47;
@@ -34,7 +36,11 @@ const NO_PF_GATE: [(u64, u64); 1] = [absent_gate(PF)];
 
 /// A read at CPL 3 of a page that is not present.
 const fn pf(name: &'static str, what: &'static str) -> Scene {
-    Scene::new(name, what, User, &[0x8b, 0x07], "mov eax,[rdi]").registers(&[(Rdi, DATA0)]).first(DATA0, Read)
+    Scene::new(name, what, User, &[0x8b, 0x07], "mov eax,[rdi]")
+        .registers(&[(Rdi, DATA0)])
+        .memory(&[(DATA0, 0x1234)])
+        .first(DATA0, Read)
+        .at_end(&[(Rax, 0x1234)])
 }
 
 /// The same, of which L2 sees nothing but a second fault that is no #PF.
@@ -76,9 +82,9 @@ pub const SCENES: &[Scene] = deliveries![
             .at_end(&[(Dr6, DR6_AT_START | BS), (Rip, RIP + 1), (Rflags, RFLAGS_TF | 2)]);
     "nmi": "an NMI", NMI, by(User, &[], "").event(injected(EventType::Nmi, NMI));
     "super-nmi": "an NMI at CPL 0", NMI, by(Supervisor, &[], "").event(injected(EventType::Nmi, NMI));
-    "extint": "an external interrupt", VECTOR, by(User, &[], "").event(injected(EventType::ExternalInterrupt, VECTOR));
+    "extint": "an external interrupt", VECTOR, by(User, &[], "").rflags(IF).event(injected(EventType::ExternalInterrupt, VECTOR));
     "super-extint": "an external interrupt at CPL 0", VECTOR,
-        by(Supervisor, &[], "").event(injected(EventType::ExternalInterrupt, VECTOR));
+        by(Supervisor, &[], "").rflags(IF).event(injected(EventType::ExternalInterrupt, VECTOR));
     ..
     // Faults of other kinds, and ones that the stack of the interrupted CPL meets.
     Scene::new("super-int-own-stack-np", "INT n at CPL 0 without a stack switch", Supervisor, &[0xcd, 0x09], "int 9")

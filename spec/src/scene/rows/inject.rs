@@ -6,6 +6,7 @@ use crate::paging::Privilege::{self, Supervisor, User};
 use crate::scene::descriptor::gate_address;
 use crate::scene::event::{Event, EventType};
 use crate::scene::end::Word::Rdi;
+use crate::scene::expect::BLOCKING_BY_MOV_SS;
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, EventStack, FaultStack, Gdt, Idt0, Idt1, Tss};
 use crate::scene::{Answer, Scene, Unwanted};
@@ -13,7 +14,8 @@ use crate::scene::{Answer, Scene, Unwanted};
 const DATA0: u64 = Data0.linear();
 /// An error code that no page fault of the stage has.
 const CODE: u32 = 0x1234;
-const BLOCKING_BY_MOV_SS: u64 = 1 << 1;
+/// RFLAGS.IF: an external interrupt needs it.
+const IF: u64 = 1 << 9;
 const HLT: u64 = 1;
 /// An injected #PF: P and U.
 const PAGE_FAULT: Event = injected(EventType::HardwareException, PF).error_code(5);
@@ -38,8 +40,10 @@ pub const SCENES: &[Scene] = deliveries![
     "gp": "#GP injected", GP, one(User, injected(EventType::HardwareException, GP).error_code(CODE));
     ..
     Scene::new("extint-far", "an external interrupt behind #PF's vector", User, &[], "")
+        .rflags(IF)
         .event(injected(EventType::ExternalInterrupt, FAR)),
     Scene::new("extint-far-stack-np", "the same, stack not present", User, &[], "")
+        .rflags(IF)
         .event(injected(EventType::ExternalInterrupt, FAR))
         .event_stack(1 << FAR)
         .pages(&[(EventStack, Kind::NP)])
@@ -48,9 +52,11 @@ pub const SCENES: &[Scene] = deliveries![
     Scene::new("swint-pf-vector", "INT 14 injected, which is no #PF", User, &[], "")
         .event(injected(EventType::SoftwareInterrupt, PF).length(2)),
     Scene::new("extint-hlt", "an external interrupt that ends HLT", Supervisor, &[], "")
+        .rflags(IF)
         .event(injected(EventType::ExternalInterrupt, VECTOR))
         .activity(HLT),
     Scene::new("extint-hlt-idt-np", "an external interrupt that ends HLT, IDT not present", Supervisor, &[], "")
+        .rflags(IF)
         .event(injected(EventType::ExternalInterrupt, VECTOR))
         .activity(HLT)
         .pages(&[(Idt0, Kind::NP)])

@@ -3,11 +3,11 @@
 use crate::paging::Access::{Fetch, Read, Write};
 use crate::paging::Privilege::{Supervisor, User};
 use crate::scene::end::Word::{
-    Cs, Dirty, Info, Interruptibility, Leaf, Memory, PendingDebug, Rax, Rbp, Rdi, Rflags, Rsp, Ss,
+    Cs, Dirty, Info, Interruptibility, Leaf, Memory, Rax, Rbp, Rdi, Rflags, Rsp, Ss,
 };
 use crate::scene::place::Kind;
-use crate::scene::place::Place::{Code1, Data0, Stack, UserStack};
-use crate::scene::expect::{BLOCKING_BY_NMI, selectors};
+use crate::scene::place::Place::{Code1, Data0, UserStack};
+use crate::scene::expect::{BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, selectors};
 use crate::scene::{Answer, Fault, Scene, stack_of};
 
 const DATA0: u64 = Data0.linear();
@@ -17,8 +17,6 @@ const D: u64 = 1 << 6;
 const FLAGS: u64 = 0xcd5;
 const TF: u64 = 1 << 8;
 const IF: u64 = 1 << 9;
-const BLOCKING_BY_STI: u64 = 1 << 0;
-const BLOCKING_BY_MOV_SS: u64 = 1 << 1;
 /// Pending debug exceptions: BS.
 const BS: u64 = 1 << 14;
 /// Pin-based controls.
@@ -40,9 +38,16 @@ const fn write(name: &'static str, what: &'static str) -> Scene {
     Scene::new(name, what, User, &[0x89, 0x07], "mov [rdi],eax").registers(&[(Rdi, DATA0), (Rax, 7)]).watch(DATA0)
 }
 
-/// IRETQ whose frame is not present.
+/// Where SS of IRETQ's frame is alone on its page: the order in which the others are read does not matter.
+const SPLIT: u64 = UserStack.linear();
+
+/// IRETQ whose frame is cut before SS, by a page that is not present.
 const fn iret(name: &'static str, what: &'static str) -> Scene {
-    Scene::new(name, what, Supervisor, &[0x48, 0xcf], "iretq").pages(&[(Stack, Kind::NP)]).fault(STACK, Read)
+    Scene::new(name, what, Supervisor, &[0x48, 0xcf], "iretq")
+        .rsp(SPLIT - 32)
+        .memory(&[(SPLIT - 32, TARGET), (SPLIT - 24, CS_3), (SPLIT - 16, FLAGS | 2), (SPLIT - 8, STACK_3)])
+        .pages(&[(UserStack, Kind::NP)])
+        .fault(SPLIT, Read)
 }
 
 const CS_3: u64 = selectors(User).0;
@@ -113,8 +118,7 @@ pub const SCENES: &[Scene] = &[
     read("tf-mov-ss", "TF is set, and a single step is pending behind MOV SS")
         .rflags(TF)
         .interruptibility(BLOCKING_BY_MOV_SS)
-        .pending_debug(BS)
-        .at_fault(&[(PendingDebug, BS)]),
+        .pending_debug(BS),
     // NMIs.
     read("nmi-blocked", "no IRET, NMIs blocked").interruptibility(BLOCKING_BY_NMI),
     read("nmi-blocked-virtual", "no IRET, virtual NMIs blocked")
