@@ -182,6 +182,11 @@ impl Machine<'_> {
                 log().note(&format_args!("{}:{} is left out: {reason}", tried.group, scene.name));
                 continue;
             }
+            if let Some(deviation) = self.options.known.hanging(scene) {
+                let reason = deviation.reason();
+                log().note(&format_args!("{}:{} is left out: {reason}", tried.group, scene.name));
+                continue;
+            }
             if at % SCENES_PER_HEARTBEAT == 0 {
                 log().progress(&tried.group, at, scenes);
             }
@@ -305,7 +310,7 @@ impl Tried {
         if want.admits(got) {
             return;
         }
-        if let Some(deviation) = self.known.explaining_scene(want, got) {
+        if let Some(deviation) = self.known.explaining_scene(scene, want, got) {
             self.known_cases[deviation as usize] += 1;
             return;
         }

@@ -12,6 +12,9 @@ use crate::outcome::{Delivery, Exit, INTERRUPTION_INFO_PF, Observed, Outcome, RF
 use crate::page::PAGES;
 use crate::paging::Entry;
 use crate::scene::end::{End, Ends};
+use crate::scene::{Act, Scene};
+
+mod event;
 
 /// What a host is made of, as far as known deviations depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +54,44 @@ pub enum Deviation {
     PgdUnsynced,
     /// L2's accesses to the local APIC's page go to memory.
     ApicPrefetch,
+    /// Blocking by STI and by MOV SS is lost on a VM exit by an exception.
+    ShadowLost,
+    /// A VM entry leaves NMIs blocked.
+    NmiKept,
+    /// An NMI whose delivery exits does not block NMIs.
+    NmiOpen,
+    /// A fault of IRET leaves NMIs blocked.
+    IretReblocked,
+    /// IRET unblocks NMIs without virtual NMIs.
+    NmiExiting,
+    /// Every fault with NMIs blocked is reported as one of IRET.
+    NmiBit12,
+    /// INT1 is delivered as a hardware exception.
+    Int1Db,
+    /// An injected INT1 whose delivery exits is lost.
+    Int1Lost,
+    /// A reserved address bit that an event's delivery meets hangs L2.
+    RsvdHang,
 }
 
 impl Deviation {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Rf0, Self::NxStale, Self::ApfFlag, Self::PgdUnsynced, Self::ApicPrefetch];
+    pub const ALL: [Self; 14] = [
+        Self::Rf0,
+        Self::NxStale,
+        Self::ApfFlag,
+        Self::PgdUnsynced,
+        Self::ApicPrefetch,
+        Self::ShadowLost,
+        Self::NmiKept,
+        Self::NmiOpen,
+        Self::IretReblocked,
+        Self::NmiExiting,
+        Self::NmiBit12,
+        Self::Int1Db,
+        Self::Int1Lost,
+        Self::RsvdHang,
+    ];
 
     /// The word on command lines and in logs.
     #[must_use]
@@ -66,6 +102,15 @@ impl Deviation {
             Self::ApfFlag => "apf-flag",
             Self::PgdUnsynced => "pgd-unsynced",
             Self::ApicPrefetch => "apic-prefetch",
+            Self::ShadowLost => "shadow-lost",
+            Self::NmiKept => "nmi-kept",
+            Self::NmiOpen => "nmi-open",
+            Self::IretReblocked => "iret-reblocked",
+            Self::NmiExiting => "nmi-exiting",
+            Self::NmiBit12 => "nmi-bit12",
+            Self::Int1Db => "int1-db",
+            Self::Int1Lost => "int1-lost",
+            Self::RsvdHang => "rsvd-hang",
         }
     }
 
@@ -94,6 +139,33 @@ impl Deviation {
             Self::ApicPrefetch => {
                 "KVM with ept=0 maps its private APIC-access page for L2 when it prefetches shadow PTEs; SDM 10.4.1 (The Local APIC Block Diagram) wants the registers"
             }
+            Self::ShadowLost => {
+                "Bochs saves no blocking by STI or MOV SS and no pending debug exception on a VM exit by an exception; SDM 27.3.4 (Saving Non-Register State) wants the state before"
+            }
+            Self::NmiKept => {
+                "Bochs before 2.8 keeps virtual-NMI blocking over a VM entry that ends it, so that IRET seems to unblock it; SDM 26.3.2.4 (Loading Non-Register State) wants vmcs12's state"
+            }
+            Self::NmiOpen => {
+                "KVM takes back NMI blocking where the delivery of an NMI faults, before it gives the exit to L1; SDM 27.1 (Architectural State Before a VM Exit) wants NMIs blocked"
+            }
+            Self::IretReblocked => {
+                "KVM blocks NMIs again where an IRET faults, before it gives the fault to L1 or L2; SDM 25.3 (Changes to Instruction Behavior in VMX Non-Root Operation) wants them unblocked"
+            }
+            Self::NmiExiting => {
+                "KVM runs L2 with virtual NMIs of its own, so IRET unblocks NMIs although NMI exiting is 1; SDM 25.3 (Changes to Instruction Behavior in VMX Non-Root Operation) wants none unblocked"
+            }
+            Self::NmiBit12 => {
+                "KVM sets bit 12 of the interruption information of a fault that it makes for L2 whenever NMIs are blocked; SDM 27.2.2 (Information for VM Exits Due to Vectored Events) wants it for IRET alone"
+            }
+            Self::Int1Db => {
+                "KVM intercepts #DB and gives INT1 to L2 as a hardware exception behind it; SDM 27.2.4 (Information for VM Exits During Event Delivery) wants a privileged software exception with its length"
+            }
+            Self::Int1Lost => {
+                "KVM forgets a privileged software exception whose delivery exits (__vmx_complete_interrupts); SDM 27.2.4 (Information for VM Exits During Event Delivery) wants it reported"
+            }
+            Self::RsvdHang => {
+                "KVM with a guest MAXPHYADDR below the host's emulates the instruction where an event's delivery meets a reserved address bit (handle_ept_violation), and L2 hangs; SDM 4.7 (Page-Fault Exceptions) wants RSVD"
+            }
         }
     }
 
@@ -108,6 +180,12 @@ impl Deviation {
             }
             (Self::PgdUnsynced, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) == (5, 10),
             (Self::ApicPrefetch, Host::Kvm { ept, .. }) => !ept,
+            (Self::ShadowLost, Host::Bochs { .. }) => true,
+            (Self::NmiKept, Host::Bochs { major, minor }) => (major, minor) < (2, 8),
+            (Self::NmiOpen | Self::IretReblocked | Self::Int1Db | Self::Int1Lost, Host::Kvm { .. }) => true,
+            (Self::NmiExiting, Host::Kvm { ept, smaller_maxphyaddr, .. }) => ept && !smaller_maxphyaddr,
+            (Self::RsvdHang, Host::Kvm { ept, smaller_maxphyaddr, .. }) => ept && smaller_maxphyaddr,
+            (Self::NmiBit12, Host::Kvm { ept, smaller_maxphyaddr, .. }) => !ept || smaller_maxphyaddr,
             _ => false,
         }
     }
@@ -115,7 +193,7 @@ impl Deviation {
     /// Whether the deviation shows in every run in which it can, so that its absence says that the host was mended.
     #[must_use]
     pub const fn is_certain(self) -> bool {
-        !matches!(self, Self::ApfFlag)
+        !matches!(self, Self::ApfFlag | Self::NmiKept | Self::RsvdHang)
     }
 
     /// Whether the deviation can show in a group.
@@ -124,6 +202,12 @@ impl Deviation {
         match (self, group) {
             (Self::Rf0 | Self::ApfFlag, Group::Filter { .. } | Group::Scene { .. })
             | (Self::ApicPrefetch, Group::Host(Wish::Apic)) => true,
+            (
+                Self::ShadowLost | Self::NmiKept | Self::IretReblocked | Self::NmiExiting | Self::NmiBit12,
+                Group::Scene { act, .. },
+            ) => act == Act::State,
+            (Self::NmiOpen | Self::Int1Db, Group::Scene { act, .. }) => act == Act::Event,
+            (Self::Int1Lost, Group::Scene { act, .. }) => act == Act::Inject,
             (Self::PgdUnsynced, Group::Host(wish)) => wish != Wish::Dirty,
             (Self::NxStale, Group::Filter { setting, .. }) => !setting.mode.nxe,
             _ => false,
@@ -165,6 +249,16 @@ impl Deviation {
                     _ => false,
                 }
             }
+            // They show in scenes alone.
+            Self::ShadowLost
+            | Self::NmiKept
+            | Self::NmiOpen
+            | Self::IretReblocked
+            | Self::NmiExiting
+            | Self::NmiBit12
+            | Self::Int1Db
+            | Self::Int1Lost
+            | Self::RsvdHang => false,
             Self::PgdUnsynced | Self::ApicPrefetch => {
                 let without_effect = Observed { executed: false, ..Observed::exactly(Outcome::Silent) };
                 self.shows_in(case.group) && *got == without_effect
@@ -231,11 +325,20 @@ impl Deviations {
         if self.contains(Deviation::Rf0) { Exit { rflags: exit.rflags & !RFLAGS_RF, ..exit } } else { exit }
     }
 
-    /// The member that makes the difference between how a scene must end and how it did, if one does.
+    /// The member that makes the difference between how a scene must end and how it did, if one does. On a host with
+    /// [`Deviation::Rf0`] the others may come together with it.
     #[must_use]
-    pub fn explaining_scene(self, want: &Ends, got: &Ends) -> Option<Deviation> {
-        let rf_clear = Ends { first: want.first.with_rf_clear(), second: want.second.map(End::with_rf_clear) };
-        (self.contains(Deviation::Rf0) && rf_clear.admits(got)).then_some(Deviation::Rf0)
+    pub fn explaining_scene(self, scene: &Scene, want: &Ends, got: &Ends) -> Option<Deviation> {
+        let rf_clear =
+            |ends: Ends| Ends { first: ends.first.with_rf_clear(), second: ends.second.map(End::with_rf_clear) };
+        let rf0 = self.contains(Deviation::Rf0);
+        if rf0 && rf_clear(*want).admits(got) {
+            return Some(Deviation::Rf0);
+        }
+        self.iter().find(|deviation| {
+            let ends = deviation.ends_in_event(scene, want, got);
+            ends.is_some_and(|ends| ends.admits(got) || rf0 && rf_clear(ends).admits(got))
+        })
     }
 
     /// The member that makes the difference between what must be and what was, if one does.
