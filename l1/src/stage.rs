@@ -48,14 +48,7 @@ impl Stage {
         write_host_state();
         enter::write_host_entry();
         memory::build();
-        Ok(Self {
-            vmcs,
-            environment: None,
-            maxphyaddr,
-            filter: None,
-            pin_based: vmx.controls.pin_based,
-            pins: 0,
-        })
+        Ok(Self { vmcs, environment: None, maxphyaddr, filter: None, pin_based: vmx.controls.pin_based, pins: 0 })
     }
 
     /// Makes the stage's VMCS current, and writes the state that all scenes of an environment share.

@@ -173,16 +173,15 @@ impl Deviation {
     #[must_use]
     pub fn belongs_to(self, host: Host) -> bool {
         match (self, host) {
-            (Self::Rf0, Host::Bochs { major, minor }) => (major, minor) < (2, 8),
+            (Self::Rf0 | Self::NmiKept, Host::Bochs { major, minor }) => (major, minor) < (2, 8),
             (Self::NxStale, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) >= (6, 1),
             (Self::ApfFlag, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
                 (!ept || smaller_maxphyaddr) && (major, minor) == (5, 10)
             }
             (Self::PgdUnsynced, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) == (5, 10),
             (Self::ApicPrefetch, Host::Kvm { ept, .. }) => !ept,
-            (Self::ShadowLost, Host::Bochs { .. }) => true,
-            (Self::NmiKept, Host::Bochs { major, minor }) => (major, minor) < (2, 8),
-            (Self::NmiOpen | Self::IretReblocked | Self::Int1Db | Self::Int1Lost, Host::Kvm { .. }) => true,
+            (Self::ShadowLost, Host::Bochs { .. })
+            | (Self::NmiOpen | Self::IretReblocked | Self::Int1Db | Self::Int1Lost, Host::Kvm { .. }) => true,
             (Self::NmiExiting, Host::Kvm { ept, smaller_maxphyaddr, .. }) => ept && !smaller_maxphyaddr,
             (Self::RsvdHang, Host::Kvm { ept, smaller_maxphyaddr, .. }) => ept && smaller_maxphyaddr,
             (Self::NmiBit12, Host::Kvm { ept, smaller_maxphyaddr, .. }) => !ept || smaller_maxphyaddr,

@@ -37,7 +37,7 @@ pub const FORMAT: u32 = 1;
 /// What a known deviation's line has in place of a reason that stands further up in the log.
 pub const REASON_ABOVE: &str = "as above";
 /// How many failing cases of a group are logged in full; the rest is counted.
-pub const FAILURES_IN_FULL: u64 = 3000;
+pub const FAILURES_IN_FULL: u64 = 16;
 
 /// What a group did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

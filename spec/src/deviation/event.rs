@@ -13,6 +13,7 @@ const VECTOR_DB: u8 = 1;
 const IRETQ: [u8; 2] = [0x48, 0xcf];
 
 /// The end with a word changed, if it is fixed.
+#[expect(clippy::large_types_passed_by_value, reason = "as the builder methods of ends")]
 fn changed(end: End, word: Word, change: impl Fn(u64) -> u64) -> End {
     if end.fixed & word.bit() == 0 { end } else { end.with(word, change(end.word(word))) }
 }

@@ -6,6 +6,8 @@
 //! 27.3.3, "Saving RIP, RSP, RFLAGS, and SSP", and 27.3.4, "Saving Non-Register State". For what reaches L2:
 //! SDM vol. 3A, section 6.14.2, "64-Bit Mode Stack Frame", and section 6.15, "Exception and Interrupt Reference".
 
+#![expect(clippy::large_types_passed_by_value, reason = "an end is built up word by word")]
+
 use super::end::{EXIT_EXCEPTION, EXIT_TRIPLE_FAULT, End, Ends, How, Word};
 use super::environment::Environment;
 use super::event::{Event, EventType, Source};
@@ -234,8 +236,7 @@ impl Scene {
 
     /// An exit by an exception other than #PF that comes in the delivery of #PF.
     fn exit_in_pf(&self, fault: Fault, pfec: Pfec, exception: &Event) -> End {
-        let page_fault =
-            Event::new(Source::Raised, EventType::HardwareException, VECTOR_PF).error_code(pfec.bits());
+        let page_fault = Event::new(Source::Raised, EventType::HardwareException, VECTOR_PF).error_code(pfec.bits());
         let end = self
             .exit_state(fault, Some(&page_fault))
             .with(Word::Info, exception.info())

@@ -1,7 +1,10 @@
 //! Faults in the delivery of what the instruction raises, and of interrupts: IDT-vectoring information, and what
 //! becomes of two faults. SDM vol. 3A, table 6-5, "Conditions for Generating a Double Fault".
 
-use super::delivery::*;
+use super::delivery::{
+    BP, DB, DE, DF, FARTHER, GP, HANDLER_CS, IST1, IST2, NMI, NP, PF, RSP0, SS, UD, VECTOR, absent_gate, deliveries,
+    gate_error, injected, push, raised, software,
+};
 use crate::paging::Access::{Read, Write};
 use crate::paging::Privilege::{Supervisor, User};
 use crate::scene::descriptor::{FRESH_DATA_SELECTOR, FRESH_SEGMENTS, FRESH_USER_DATA_SELECTOR, gate_address};

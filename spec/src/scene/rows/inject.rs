@@ -1,11 +1,11 @@
 //! What L1 injects, and faults in its delivery. SDM vol. 3C, section 26.6.1, "Vectored-Event Injection".
 
-use super::delivery::*;
+use super::delivery::{BP, DB, DF, FAR, GP, HANDLER_CS, IST1, NP, PF, UD, VECTOR, deliveries, injected, push};
 use crate::paging::Access::{Read, Write};
 use crate::paging::Privilege::{self, Supervisor, User};
 use crate::scene::descriptor::gate_address;
-use crate::scene::event::{Event, EventType};
 use crate::scene::end::Word::Rdi;
+use crate::scene::event::{Event, EventType};
 use crate::scene::expect::BLOCKING_BY_MOV_SS;
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, EventStack, FaultStack, Gdt, Idt0, Idt1, Tss};

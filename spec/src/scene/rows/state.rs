@@ -2,12 +2,10 @@
 
 use crate::paging::Access::{Fetch, Read, Write};
 use crate::paging::Privilege::{Supervisor, User};
-use crate::scene::end::Word::{
-    Cs, Dirty, Info, Interruptibility, Leaf, Memory, Rax, Rbp, Rdi, Rflags, Rsp, Ss,
-};
+use crate::scene::end::Word::{Cs, Dirty, Info, Interruptibility, Leaf, Memory, Rax, Rbp, Rdi, Rflags, Rsp, Ss};
+use crate::scene::expect::{BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, selectors};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0, UserStack};
-use crate::scene::expect::{BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, selectors};
 use crate::scene::{Answer, Fault, Scene, stack_of};
 
 const DATA0: u64 = Data0.linear();
