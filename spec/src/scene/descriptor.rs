@@ -108,7 +108,7 @@ mod tests {
         let [low, high] = system_segment(0x1_2345_6789, 0x67, 9);
         assert_eq!(
             (low & 0xffff, low >> 16 & 0xff_ffff, low >> 40 & 0xff, low >> 56, high),
-            (0x67, 0x34_5678_9 & 0xff_ffff, 0x89, 0x23, 1)
+            (0x67, 0x45_6789, 0x89, 0x23, 1)
         );
     }
 }
