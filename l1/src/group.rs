@@ -228,7 +228,14 @@ impl Machine<'_> {
             if !scene.exists(self.cpu.maxphyaddr) {
                 continue;
             }
-            if let Some(reason) = scene.needs.and_then(|feature| self.cpu.lacks_feature(feature, vmx)) {
+            let lacks_pins =
+                (!vmx.allows_pins(scene.pins)).then_some("VMX offers no \"NMI exiting\" or \"virtual NMIs\"");
+            if let Some(reason) = scene.needs.and_then(|feature| self.cpu.lacks_feature(feature, vmx)).or(lacks_pins) {
+                log().note(&format_args!("{}:{} is left out: {reason}", tried.group, scene.name));
+                continue;
+            }
+            if let Some(deviation) = self.options.known.hanging(scene) {
+                let reason = deviation.reason();
                 log().note(&format_args!("{}:{} is left out: {reason}", tried.group, scene.name));
                 continue;
             }

@@ -20,6 +20,7 @@ use crate::scene::end::{End, Ends};
 use crate::setting::BASE;
 
 mod ept;
+mod event;
 
 /// What a host is made of, as far as known deviations depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,11 +74,27 @@ pub enum Deviation {
     EptMisconfigQual,
     /// An NMI whose delivery exits does not block NMIs.
     NmiOpen,
+    /// Blocking by STI and by MOV SS is lost on a VM exit by an exception.
+    ShadowLost,
+    /// A VM entry leaves NMIs blocked.
+    NmiKept,
+    /// A fault of IRET leaves NMIs blocked.
+    IretReblocked,
+    /// IRET unblocks NMIs without virtual NMIs.
+    NmiExiting,
+    /// Every fault with NMIs blocked is reported as one of IRET.
+    NmiBit12,
+    /// INT1 is delivered as a hardware exception.
+    Int1Db,
+    /// An injected INT1 whose delivery exits is lost.
+    Int1Lost,
+    /// A reserved address bit that an event's delivery meets hangs L2.
+    RsvdHang,
 }
 
 impl Deviation {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 20] = [
         Self::Rf0,
         Self::NxStale,
         Self::ApfFlag,
@@ -90,6 +107,14 @@ impl Deviation {
         Self::EptFlagWrite,
         Self::EptMisconfigQual,
         Self::NmiOpen,
+        Self::ShadowLost,
+        Self::NmiKept,
+        Self::IretReblocked,
+        Self::NmiExiting,
+        Self::NmiBit12,
+        Self::Int1Db,
+        Self::Int1Lost,
+        Self::RsvdHang,
     ];
 
     /// The word on command lines and in logs.
@@ -108,6 +133,14 @@ impl Deviation {
             Self::EptFlagWrite => "ept-flag-write",
             Self::EptMisconfigQual => "ept-misconfig-qual",
             Self::NmiOpen => "nmi-open",
+            Self::ShadowLost => "shadow-lost",
+            Self::NmiKept => "nmi-kept",
+            Self::IretReblocked => "iret-reblocked",
+            Self::NmiExiting => "nmi-exiting",
+            Self::NmiBit12 => "nmi-bit12",
+            Self::Int1Db => "int1-db",
+            Self::Int1Lost => "int1-lost",
+            Self::RsvdHang => "rsvd-hang",
         }
     }
 
@@ -157,6 +190,30 @@ impl Deviation {
             Self::NmiOpen => {
                 "KVM takes back NMI blocking where the delivery of an NMI faults, before it gives the exit to L1; SDM 27.1 (Architectural State Before a VM Exit) wants NMIs blocked"
             }
+            Self::ShadowLost => {
+                "Bochs saves no blocking by STI or MOV SS and no pending debug exception on a VM exit by an exception; SDM 27.3.4 (Saving Non-Register State) wants the state before"
+            }
+            Self::NmiKept => {
+                "Bochs before 2.8 keeps virtual-NMI blocking over a VM entry that ends it, so that IRET seems to unblock it; SDM 26.3.2.4 (Loading Non-Register State) wants vmcs12's state"
+            }
+            Self::IretReblocked => {
+                "KVM blocks NMIs again where an IRET faults, before it gives the fault to L1 or L2; SDM 25.3 (Changes to Instruction Behavior in VMX Non-Root Operation) wants them unblocked"
+            }
+            Self::NmiExiting => {
+                "KVM runs L2 with virtual NMIs of its own, so IRET unblocks NMIs although NMI exiting is 1; SDM 25.3 (Changes to Instruction Behavior in VMX Non-Root Operation) wants none unblocked"
+            }
+            Self::NmiBit12 => {
+                "KVM sets bit 12 of the interruption information of a fault that it makes for L2 whenever NMIs are blocked; SDM 27.2.2 (Information for VM Exits Due to Vectored Events) wants it for IRET alone"
+            }
+            Self::Int1Db => {
+                "KVM intercepts #DB and gives INT1 to L2 as a hardware exception behind it; SDM 27.2.4 (Information for VM Exits During Event Delivery) wants a privileged software exception with its length"
+            }
+            Self::Int1Lost => {
+                "KVM forgets a privileged software exception whose delivery exits (__vmx_complete_interrupts); SDM 27.2.4 (Information for VM Exits During Event Delivery) wants it reported"
+            }
+            Self::RsvdHang => {
+                "KVM with a guest MAXPHYADDR below the host's emulates the instruction where an event's delivery meets a reserved address bit (handle_ept_violation), and L2 hangs; SDM 4.7 (Page-Fault Exceptions) wants RSVD"
+            }
         }
     }
 
@@ -164,7 +221,7 @@ impl Deviation {
     #[must_use]
     pub fn belongs_to(self, host: Host) -> bool {
         match (self, host) {
-            (Self::Rf0, Host::Bochs { major, minor }) => (major, minor) < (2, 8),
+            (Self::Rf0 | Self::NmiKept, Host::Bochs { major, minor }) => (major, minor) < (2, 8),
             (Self::NxStale, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) >= (6, 1),
             (Self::ApfFlag, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
                 (!ept || smaller_maxphyaddr) && (major, minor) == (5, 10)
@@ -177,7 +234,11 @@ impl Deviation {
             }
             (Self::LegacyId, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) >= (6, 1),
             (Self::EptMisconfigQual, Host::Kvm { ept, major, minor, .. }) => ept && (major, minor) < (6, 12),
-            (Self::EptAdRead | Self::EptFlagWrite, Host::Bochs { .. }) | (Self::NmiOpen, Host::Kvm { .. }) => true,
+            (Self::ShadowLost | Self::EptAdRead | Self::EptFlagWrite, Host::Bochs { .. })
+            | (Self::NmiOpen | Self::IretReblocked | Self::Int1Db | Self::Int1Lost, Host::Kvm { .. }) => true,
+            (Self::NmiExiting, Host::Kvm { ept, smaller_maxphyaddr, .. }) => ept && !smaller_maxphyaddr,
+            (Self::RsvdHang, Host::Kvm { ept, smaller_maxphyaddr, .. }) => ept && smaller_maxphyaddr,
+            (Self::NmiBit12, Host::Kvm { ept, smaller_maxphyaddr, .. }) => !ept || smaller_maxphyaddr,
             _ => false,
         }
     }
@@ -185,7 +246,7 @@ impl Deviation {
     /// Whether the deviation shows in every run in which it can, so that its absence says that the host was mended.
     #[must_use]
     pub const fn is_certain(self) -> bool {
-        !matches!(self, Self::ApfFlag)
+        !matches!(self, Self::ApfFlag | Self::NmiKept | Self::RsvdHang)
     }
 
     /// Whether the deviation can show in a group.
@@ -195,7 +256,13 @@ impl Deviation {
             (Self::Rf0 | Self::ApfFlag, Group::Filter { .. } | Group::Scene { .. })
             | (Self::ApicPrefetch, Group::Host(Wish::Apic))
             | (Self::EptMisconfigQual, Group::Scene { act: Act::Ept | Act::Unpaged, .. })
-            | (Self::NmiOpen, Group::Scene { act: Act::Ept, .. }) => true,
+            | (Self::NmiOpen, Group::Scene { act: Act::Ept | Act::Event, .. }) => true,
+            (
+                Self::ShadowLost | Self::NmiKept | Self::IretReblocked | Self::NmiExiting | Self::NmiBit12,
+                Group::Scene { act, .. },
+            ) => act == Act::State,
+            (Self::Int1Db, Group::Scene { act, .. }) => act == Act::Event,
+            (Self::Int1Lost, Group::Scene { act, .. }) => act == Act::Inject,
             (Self::PgdUnsynced, Group::Host(wish)) => wish != Wish::Dirty,
             (Self::NxStale, Group::Filter { setting, .. }) => !setting.mode.nxe,
             // On the running vCPU later versions than 5.10 refuse the change.
@@ -278,12 +345,24 @@ impl Deviation {
                     _ => false,
                 }
             }
+            // They show in scenes alone.
+            Self::LegacyId
+            | Self::EptAdRead
+            | Self::EptFlagWrite
+            | Self::EptMisconfigQual
+            | Self::ShadowLost
+            | Self::NmiKept
+            | Self::NmiOpen
+            | Self::IretReblocked
+            | Self::NmiExiting
+            | Self::NmiBit12
+            | Self::Int1Db
+            | Self::Int1Lost
+            | Self::RsvdHang => false,
             Self::PgdUnsynced | Self::ApicPrefetch => {
                 let without_effect = Observed { executed: false, ..Observed::exactly(Outcome::Silent) };
                 self.shows_in(case.group) && *got == without_effect
             }
-            // They show in scenes.
-            Self::LegacyId | Self::EptAdRead | Self::EptFlagWrite | Self::EptMisconfigQual | Self::NmiOpen => false,
         }
     }
 
@@ -405,8 +484,8 @@ impl Deviations {
             }
         }
         self.iter().find(|deviation| {
-            let ends = deviation.ends_with_ept(scene, want, got);
-            ends.is_some_and(|ends| ends.admits(got) || rf_clear(ends))
+            let ends = [deviation.ends_with_ept(scene, want, got), deviation.ends_in_event(scene, want, got)];
+            ends.into_iter().flatten().any(|ends| ends.admits(got) || rf_clear(ends))
         })
     }
 
