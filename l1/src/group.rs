@@ -280,7 +280,10 @@ impl Machine<'_> {
                     .map_or_else(|| stage.lacks_feature(feature, around), |r| Ok(Some(r)))?,
                 None => None,
             };
-            if let Some(reason) = lacking {
+            let lacks_pins =
+                (!vmx.allows_pins(scene.pins)).then_some("VMX offers no \"NMI exiting\" or \"virtual NMIs\"");
+            let hangs = self.options.known.hanging(scene).map(Deviation::reason);
+            if let Some(reason) = lacking.or(lacks_pins).or(hangs) {
                 // Each reason is told once: the scenes of an act often need the same.
                 if left_out.replace(reason) != Some(reason) {
                     log().note(&format_args!("{}:{} is left out: {reason}", tried.group, scene.name));

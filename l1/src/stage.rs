@@ -18,10 +18,12 @@ use spec::layout::Header;
 use spec::outcome::IDT_VECTORING_VALID;
 use spec::paging::Maxphyaddr;
 use spec::scene::descriptor::HANDLER;
-use spec::scene::end::{EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, End, Ends, How, WORDS, Word, Words};
+use spec::scene::end::{
+    EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, EXIT_EXCEPTION, End, Ends, How, WORDS, Word, Words,
+};
 use spec::scene::environment::{ENVIRONMENTS, Environment, Width};
 use spec::scene::event::{EventType, Source};
-use spec::scene::expect::{CR2_AT_START, DR6_AT_START};
+use spec::scene::expect::{BLOCKING_BY_NMI, CR2_AT_START, DR6_AT_START, NMI_UNBLOCKED};
 use spec::scene::place::Place;
 use spec::scene::rows::forced;
 use spec::scene::{Answer, Exiting, Feature, Scene};
@@ -59,6 +61,9 @@ struct Player {
     exiting: Exiting,
     /// The last scene's feature, whose bits of CR4 L2 has.
     feature: Option<Feature>,
+    /// Pin-based controls that the environment has, and those that the last scene had beside them.
+    pin_based: u32,
+    pins: u32,
 }
 
 /// What the stage needs of the rest of L1.
@@ -127,7 +132,7 @@ impl Stage {
         around: Around<'_>,
     ) -> Result<Ends, EntryFailed> {
         let ends = self.play_through(scene, filter, want, around)?;
-        if scene.event.is_some_and(|event| event.kind == EventType::Nmi) {
+        if scene.blocks_nmis() {
             enter::unblock_nmis();
         }
         Ok(ends)
@@ -175,7 +180,15 @@ impl Player {
         write_controls(&vmx.controls);
         write_host_state();
         enter::write_host_entry();
-        Ok(Self { vmcs, environment: None, filter: None, exiting: Exiting::Nothing, feature: None })
+        Ok(Self {
+            vmcs,
+            environment: None,
+            filter: None,
+            exiting: Exiting::Nothing,
+            feature: None,
+            pin_based: vmx.controls.pin_based,
+            pins: 0,
+        })
     }
 
     /// Makes the VMCS current and writes what all scenes of the environment share.
@@ -190,7 +203,9 @@ impl Player {
         self.feature = None;
         self.exiting = Exiting::Nothing;
         // What is lacking was asked before.
-        write_controls(&vmx.controls_for(environment).unwrap_or(vmx.controls));
+        let controls = vmx.controls_for(environment).unwrap_or(vmx.controls);
+        write_controls(&controls);
+        (self.pin_based, self.pins) = (controls.pin_based, 0);
         if environment.vpid {
             vmwrite(Field::Vpid, VPID.into());
         }
@@ -208,6 +223,7 @@ impl Player {
         ept::spoil(scene.spoiled(), around.maxphyaddr).map_err(EntryFailed::Entry)?;
         state::write_scene(scene, environment);
         self.set_controls(around.vmx, scene);
+        self.set_pins(scene.pins);
         if let Some(event) = scene.event.filter(|event| event.source == Source::Injected) {
             inject(event.info(), event.error_code.unwrap_or_default().into(), event.length);
         }
@@ -253,6 +269,14 @@ impl Player {
         features::write(vmx, scene);
     }
 
+    /// Sets pin-based controls beside those of the environment, and no others.
+    fn set_pins(&mut self, pins: u32) {
+        if self.pins != pins {
+            vmwrite(Field::PinBasedControls, (self.pin_based | pins).into());
+            self.pins = pins;
+        }
+    }
+
     /// Writes what changes of the filter and of the exceptions that L1 intercepts beside #PF.
     fn set_filter(&mut self, filter: Filter, intercepts: u32) {
         let old = self.filter.replace((filter, intercepts));
@@ -278,17 +302,30 @@ fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> R
         }
         Answer::Retry | Answer::Reinject => {
             deep::mend();
-            if let Some(place) = scene.fault.and_then(|fault| Place::of(fault.address)) {
+            if let Some(place) = Place::of(vmread(Field::ExitQualification)) {
                 memory::mend(scene, environment, place, maxphyaddr);
             }
         }
         Answer::Nothing | Answer::Reflect | Answer::Again(_) => {}
     }
     match scene.answer {
-        Answer::Nothing | Answer::Retry | Answer::Again(_) => {}
+        Answer::Nothing | Answer::Again(_) => {}
+        // An IRET that comes again must find NMIs blocked. SDM vol. 3C, section 32.7.1.2, "Resuming Guest Software
+        // after Handling an Exception".
+        Answer::Retry => {
+            let idt_vectoring = vmread(Field::IdtVectoringInfo) & IDT_VECTORING_VALID != 0;
+            let by_exception = reason == EXIT_EXCEPTION;
+            if by_exception && !idt_vectoring && vmread(Field::ExitInterruptionInfo) & NMI_UNBLOCKED != 0 {
+                vmwrite(Field::GuestInterruptibility, BLOCKING_BY_NMI);
+            }
+        }
         Answer::Reinject => {
-            let info = vmread(Field::IdtVectoringInfo) & !(1 << 12);
+            let info = vmread(Field::IdtVectoringInfo) & !NMI_UNBLOCKED;
             if info & IDT_VECTORING_VALID != 0 {
+                // With virtual NMIs, an NMI cannot be injected while they are blocked, and its delivery blocks them.
+                if info >> 8 & 7 == EventType::Nmi as u64 {
+                    vmwrite(Field::GuestInterruptibility, 0);
+                }
                 inject(info, vmread(Field::IdtVectoringErrorCode), vmread(Field::ExitInstructionLength));
             }
         }
@@ -312,10 +349,12 @@ fn end(scene: &Scene, environment: &Environment, want: &End) -> End {
     let wanted = if how == want.how { want.fixed } else { EVERYTHING };
     let mut end = End { fixed: wanted, ..End::new(how) };
     let frame = memory::Frame::at(vmread(Field::GuestRsp), environment.width);
+    let is_software =
+        |vector| scene.event.is_some_and(|event| event.vector == vector && !event.kind.may_have_error_code());
     for (at, value) in end.words.iter_mut().enumerate().filter(|(at, _)| wanted >> at & 1 == 1) {
         *value = match how {
             // What real mode pushes is looked at as memory.
-            How::Delivered(vector) if !scene.real => frame.word(at, vector),
+            How::Delivered(vector) if !scene.real => frame.word(at, vector, is_software(vector)),
             How::Delivered(_) | How::Exit(_) | How::Done => None,
         }
         .or_else(|| state::word(at, environment))

@@ -131,6 +131,11 @@ impl Vmx {
     pub fn fixed(&self, cr0: u64, cr4: u64) -> (u64, u64) {
         self.capabilities.fixed(cr0, cr4)
     }
+
+    /// Whether all of these pin-based controls may be 1.
+    pub fn allows_pins(&self, pins: u32) -> bool {
+        self.capabilities.allows_pins(pins)
+    }
 }
 
 /// Writes the revision into a region and returns its physical address.

@@ -18,6 +18,7 @@ use crate::scene::Act;
 use crate::setting::BASE;
 
 mod ept;
+mod event;
 mod scenes;
 
 /// What a host is made of, as far as known deviations depend on it.
@@ -82,11 +83,29 @@ pub enum Deviation {
     EptMisconfigQual,
     /// An NMI whose delivery exits does not block NMIs.
     NmiOpen,
+    /// Blocking by STI and by MOV SS is lost on a VM exit by an exception.
+    ShadowLost,
+    /// A VM entry leaves NMIs blocked.
+    NmiKept,
+    /// A fault of IRET leaves NMIs blocked.
+    IretReblocked,
+    /// IRET unblocks NMIs without virtual NMIs.
+    NmiExiting,
+    /// Every fault with NMIs blocked is reported as one of IRET.
+    NmiBit12,
+    /// INT1 is delivered as a hardware exception.
+    Int1Db,
+    /// An injected INT1 whose delivery exits is lost.
+    Int1Lost,
+    /// A reserved address bit that an event's delivery meets hangs L2.
+    RsvdHang,
+    /// L2 gets #UD where a descriptor table's page has a reserved bit.
+    RsvdUd,
 }
 
 impl Deviation {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 26] = [
         Self::Rf0,
         Self::NxStale,
         Self::ApfFlag,
@@ -104,6 +123,15 @@ impl Deviation {
         Self::EptFlagWrite,
         Self::EptMisconfigQual,
         Self::NmiOpen,
+        Self::ShadowLost,
+        Self::NmiKept,
+        Self::IretReblocked,
+        Self::NmiExiting,
+        Self::NmiBit12,
+        Self::Int1Db,
+        Self::Int1Lost,
+        Self::RsvdHang,
+        Self::RsvdUd,
     ];
 
     /// The word on command lines and in logs.
@@ -127,6 +155,15 @@ impl Deviation {
             Self::EptFlagWrite => "ept-flag-write",
             Self::EptMisconfigQual => "ept-misconfig-qual",
             Self::NmiOpen => "nmi-open",
+            Self::ShadowLost => "shadow-lost",
+            Self::NmiKept => "nmi-kept",
+            Self::IretReblocked => "iret-reblocked",
+            Self::NmiExiting => "nmi-exiting",
+            Self::NmiBit12 => "nmi-bit12",
+            Self::Int1Db => "int1-db",
+            Self::Int1Lost => "int1-lost",
+            Self::RsvdHang => "rsvd-hang",
+            Self::RsvdUd => "rsvd-ud",
         }
     }
 
@@ -191,6 +228,33 @@ impl Deviation {
             Self::NmiOpen => {
                 "KVM takes back NMI blocking where the delivery of an NMI faults, before it gives the exit to L1; SDM 27.1 (Architectural State Before a VM Exit) wants NMIs blocked"
             }
+            Self::ShadowLost => {
+                "Bochs saves no blocking by STI or MOV SS and no pending debug exception on a VM exit by an exception; SDM 27.3.4 (Saving Non-Register State) wants the state before"
+            }
+            Self::NmiKept => {
+                "Bochs before 2.8 keeps virtual-NMI blocking over a VM entry that ends it, so that IRET seems to unblock it; SDM 26.3.2.4 (Loading Non-Register State) wants vmcs12's state"
+            }
+            Self::IretReblocked => {
+                "KVM blocks NMIs again where an IRET faults, before it gives the fault to L1 or L2; SDM 25.3 (Changes to Instruction Behavior in VMX Non-Root Operation) wants them unblocked"
+            }
+            Self::NmiExiting => {
+                "KVM runs L2 with virtual NMIs of its own, so IRET unblocks NMIs although NMI exiting is 1; SDM 25.3 (Changes to Instruction Behavior in VMX Non-Root Operation) wants none unblocked"
+            }
+            Self::NmiBit12 => {
+                "KVM sets bit 12 of the interruption information of a fault that it makes for L2 whenever NMIs are blocked; SDM 27.2.2 (Information for VM Exits Due to Vectored Events) wants it for IRET alone"
+            }
+            Self::Int1Db => {
+                "KVM intercepts #DB and gives INT1 to L2 as a hardware exception behind it; SDM 27.2.4 (Information for VM Exits During Event Delivery) wants a privileged software exception with its length"
+            }
+            Self::Int1Lost => {
+                "KVM forgets a privileged software exception whose delivery exits (__vmx_complete_interrupts); SDM 27.2.4 (Information for VM Exits During Event Delivery) wants it reported"
+            }
+            Self::RsvdHang => {
+                "KVM with a guest MAXPHYADDR below the host's emulates the instruction where an event's delivery meets a reserved address bit (handle_ept_violation), and L2 hangs; SDM 4.7 (Page-Fault Exceptions) wants RSVD"
+            }
+            Self::RsvdUd => {
+                "KVM with a guest MAXPHYADDR below the host's emulates an access to an address beyond it, and gives L2 #UD where its emulator lacks the instruction (handle_ept_violation); SDM 4.7 (Page-Fault Exceptions) wants #PF with RSVD"
+            }
         }
     }
 
@@ -198,7 +262,7 @@ impl Deviation {
     #[must_use]
     pub fn belongs_to(self, host: Host) -> bool {
         match (self, host) {
-            (Self::Rf0 | Self::NmiBlocked, Host::Bochs { major, minor }) => (major, minor) < (2, 8),
+            (Self::Rf0 | Self::NmiBlocked | Self::NmiKept, Host::Bochs { major, minor }) => (major, minor) < (2, 8),
             (Self::NxStale | Self::LegacyId, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) >= (6, 1),
             (Self::ApfFlag, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
                 (!ept || smaller_maxphyaddr) && (major, minor) == (5, 10)
@@ -210,8 +274,22 @@ impl Deviation {
                 ept && smaller_maxphyaddr && (major, minor) < (7, 0)
             }
             (Self::EptMisconfigQual, Host::Kvm { ept, major, minor, .. }) => ept && (major, minor) < (6, 12),
-            (Self::RepFlags | Self::PkeyAccess | Self::EptAdRead | Self::EptFlagWrite, Host::Bochs { .. })
-            | (Self::InsBatch | Self::CrossWrite | Self::NmiOpen, Host::Kvm { .. }) => true,
+            (
+                Self::RepFlags | Self::PkeyAccess | Self::ShadowLost | Self::EptAdRead | Self::EptFlagWrite,
+                Host::Bochs { .. },
+            )
+            | (
+                Self::InsBatch
+                | Self::CrossWrite
+                | Self::NmiOpen
+                | Self::IretReblocked
+                | Self::Int1Db
+                | Self::Int1Lost,
+                Host::Kvm { .. },
+            ) => true,
+            (Self::NmiExiting, Host::Kvm { ept, smaller_maxphyaddr, .. }) => ept && !smaller_maxphyaddr,
+            (Self::RsvdHang | Self::RsvdUd, Host::Kvm { ept, smaller_maxphyaddr, .. }) => ept && smaller_maxphyaddr,
+            (Self::NmiBit12, Host::Kvm { ept, smaller_maxphyaddr, .. }) => !ept || smaller_maxphyaddr,
             _ => false,
         }
     }
@@ -219,7 +297,7 @@ impl Deviation {
     /// Whether the deviation shows in every run in which it can, so that its absence says that the host was mended.
     #[must_use]
     pub const fn is_certain(self) -> bool {
-        !matches!(self, Self::ApfFlag | Self::PkeyAccess | Self::NmiBlocked)
+        !matches!(self, Self::ApfFlag | Self::PkeyAccess | Self::NmiBlocked | Self::NmiKept | Self::RsvdHang)
     }
 
     /// Whether the deviation can show in a group.
@@ -229,12 +307,19 @@ impl Deviation {
             (Self::Rf0 | Self::ApfFlag, Group::Filter { .. } | Group::Scene { .. } | Group::Smp(_))
             | (Self::ApicPrefetch, Group::Host(Wish::Apic))
             | (Self::EptMisconfigQual, Group::Scene { act: Act::Ept | Act::Unpaged, .. })
-            | (Self::NmiOpen, Group::Scene { act: Act::Ept, .. })
+            | (Self::NmiOpen, Group::Scene { act: Act::Ept | Act::Event, .. })
             | (Self::NmiBlocked, _) => true,
             (Self::RepFlags, Group::Scene { act, .. }) => act == Act::Strings,
             (Self::InsBatch, Group::Scene { act, .. }) => act == Act::Ports,
             (Self::CrossWrite, Group::Scene { act, .. }) => act == Act::Forced,
             (Self::PkeyAccess, Group::Scene { act, .. }) => act == Act::Pkey,
+            (Self::RsvdUd, Group::Scene { act, .. }) => act == Act::Implicit,
+            (
+                Self::ShadowLost | Self::NmiKept | Self::IretReblocked | Self::NmiExiting | Self::NmiBit12,
+                Group::Scene { act, .. },
+            ) => act == Act::State,
+            (Self::Int1Db, Group::Scene { act, .. }) => act == Act::Event,
+            (Self::Int1Lost, Group::Scene { act, .. }) => act == Act::Inject,
             (Self::PgdUnsynced, Group::Host(wish)) => wish != Wish::Dirty,
             (Self::PgdUnsynced, Group::Scene { .. }) => true,
             (Self::NxStale, Group::Filter { setting, .. }) => !setting.mode.nxe,
@@ -333,13 +418,28 @@ impl Deviation {
                 }
             }
             // They show in scenes alone.
-            Self::RepFlags | Self::InsBatch | Self::CrossWrite | Self::PkeyAccess => false,
+            Self::LegacyId
+            | Self::RepFlags
+            | Self::InsBatch
+            | Self::CrossWrite
+            | Self::PkeyAccess
+            | Self::RsvdUd
+            | Self::EptAdRead
+            | Self::EptFlagWrite
+            | Self::EptMisconfigQual
+            | Self::ShadowLost
+            | Self::NmiKept
+            | Self::NmiOpen
+            | Self::IretReblocked
+            | Self::NmiExiting
+            | Self::NmiBit12
+            | Self::Int1Db
+            | Self::Int1Lost
+            | Self::RsvdHang => false,
             Self::PgdUnsynced | Self::ApicPrefetch => {
                 let without_effect = Observed { executed: false, ..Observed::exactly(Outcome::Silent) };
                 self.shows_in(case.group) && *got == without_effect
             }
-            // They show in scenes.
-            Self::LegacyId | Self::EptAdRead | Self::EptFlagWrite | Self::EptMisconfigQual | Self::NmiOpen => false,
         }
     }
 

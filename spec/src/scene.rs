@@ -67,6 +67,8 @@ pub enum Unwanted {
     DoubleFaultExit,
     /// It makes a triple fault.
     TripleFault,
+    /// Its delivery meets this contributory exception, which L1 intercepts.
+    Exit(Event),
 }
 
 /// What L1 does about the end, as a rule an exit by #PF, to see where that leads.
@@ -196,6 +198,10 @@ pub struct Scene {
     pub fits: Fits,
     /// The page that it accesses beside those of [`Place`].
     pub tested: Option<Tested>,
+    /// Guest activity state at the entry.
+    pub activity: u64,
+    /// Pin-based controls that are set beside those of the environment.
+    pub pins: u32,
     /// The pages that are not good.
     pub pages: &'static [(Place, Kind)],
     /// Eight bytes each that are written before: linear address and value.
@@ -212,6 +218,8 @@ pub struct Scene {
     pub real: bool,
     /// The event that is under way when the fault comes, or that is delivered where none comes.
     pub event: Option<Event>,
+    /// The page fault in whose delivery [`Scene::fault`] comes, if that is so. Both meet L1's filter.
+    pub first: Option<Fault>,
     /// The fault, if there is one.
     pub fault: Option<Fault>,
     /// What comes where the filter does not want it.
@@ -288,6 +296,8 @@ impl Scene {
             pending_debug: 0,
             fits: Fits::All,
             tested: None,
+            activity: 0,
+            pins: 0,
             pages: &[],
             memory: &[],
             watch: None,
@@ -296,6 +306,7 @@ impl Scene {
             nested: None,
             real: false,
             event: None,
+            first: None,
             fault: None,
             unwanted: Unwanted::PageFault,
             nmi_unblocked: false,
@@ -385,6 +396,20 @@ impl Scene {
         self
     }
 
+    /// With an activity state.
+    #[must_use]
+    pub const fn activity(mut self, activity: u64) -> Self {
+        self.activity = activity;
+        self
+    }
+
+    /// With pin-based controls set.
+    #[must_use]
+    pub const fn pins(mut self, pins: u32) -> Self {
+        self.pins = pins;
+        self
+    }
+
     /// With memory written before.
     #[must_use]
     pub const fn memory(mut self, memory: &'static [(u64, u64)]) -> Self {
@@ -441,6 +466,20 @@ impl Scene {
     #[must_use]
     pub const fn fault(mut self, address: u64, access: Access) -> Self {
         self.fault = Some(Fault { address, access, privilege: self.cpl, rip: None });
+        self
+    }
+
+    /// With a fault of the scene's privilege before [`Scene::fault`], which comes in its delivery.
+    #[must_use]
+    pub const fn first(mut self, address: u64, access: Access) -> Self {
+        self.first = Some(Fault { address, access, privilege: self.cpl, rip: None });
+        self
+    }
+
+    /// The same, of an implicit supervisor-mode access.
+    #[must_use]
+    pub const fn implicit_first(mut self, address: u64, access: Access) -> Self {
+        self.first = Some(Fault { address, access, privilege: Privilege::Supervisor, rip: None });
         self
     }
 
@@ -600,6 +639,13 @@ impl Scene {
         named.map_or(initial_register(at), |(_, value)| *value)
     }
 
+    /// Whether NMIs are blocked at some point of the scene.
+    #[must_use]
+    pub fn blocks_nmis(&self) -> bool {
+        self.interruptibility & expect::BLOCKING_BY_NMI != 0
+            || self.event.is_some_and(|event| event.kind == event::EventType::Nmi)
+    }
+
     /// RSP at the start.
     #[must_use]
     pub fn start_rsp(&self) -> u64 {
@@ -661,11 +707,17 @@ pub enum Act {
     Ept,
     /// Accesses in real mode.
     Unpaged,
+    /// What is delivered when the fault comes.
+    Event,
+    /// What L1 injects.
+    Inject,
+    /// What is reported of L2's state.
+    State,
 }
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Access,
         Self::Modify,
         Self::Stack,
@@ -675,6 +727,9 @@ impl Act {
         Self::Page,
         Self::Ept,
         Self::Unpaged,
+        Self::Event,
+        Self::Inject,
+        Self::State,
         Self::Stale,
         Self::Device,
         Self::Ports,
@@ -702,6 +757,9 @@ impl Act {
             Self::Shadow => "shadow",
             Self::Ept => "ept",
             Self::Unpaged => "unpaged",
+            Self::Event => "event",
+            Self::Inject => "inject",
+            Self::State => "state",
         }
     }
 
@@ -724,6 +782,9 @@ impl Act {
             Self::Page => "every access through every entry of the walk, large pages too",
             Self::Ept => "which comes first, the page fault or the EPT-induced exit, and what is reported of it",
             Self::Unpaged => "accesses without paging, which raise no page fault",
+            Self::Event => "faults while an event is delivered, up to double and triple faults",
+            Self::Inject => "events that L1 injects, and faults while they are delivered",
+            Self::State => "the state of L2 that a fault leaves: interruptibility, debug, NMIs, A and D flags",
         }
     }
 
@@ -746,6 +807,9 @@ impl Act {
             Self::Shadow => rows::shadow::SCENES,
             Self::Ept => rows::ept::SCENES,
             Self::Unpaged => rows::unpaged::SCENES,
+            Self::Event => rows::event::SCENES,
+            Self::Inject => rows::inject::SCENES,
+            Self::State => rows::state::SCENES,
         }
     }
 

@@ -117,18 +117,21 @@ pub fn build(environment: &Environment) {
 pub fn lay_out(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) {
     write_bytes(scene.rip, scene.code);
     write_bytes(scene.rip + scene.code.len() as u64, &VMCALL);
-    if let Some(watch) = scene.watch {
-        write(watch, 0u64);
-    }
-    for (linear, value) in scene.memory {
-        write(*linear, *value);
-    }
     for (descriptor, at) in
         FRESH_SEGMENTS.into_iter().zip((Place::Gdt.linear() + u64::from(FRESH_DATA_SELECTOR)..).step_by(8))
     {
         write(at, descriptor);
     }
     set_gates(scene.event_stack, environment.width.is_long());
+    if let Some(watch) = scene.watch {
+        write(watch, 0u64);
+    }
+    for (linear, value) in scene.memory {
+        write(*linear, *value);
+        if matches!(Place::of(*linear), Some(Place::Idt0 | Place::Idt1)) {
+            forget_gates();
+        }
+    }
     for place in Place::ALL {
         set_entry(scene, environment, place, scene.kind(place), maxphyaddr);
     }
@@ -160,6 +163,12 @@ fn set_gates(event_stack: u64, long: bool) {
     }
 }
 
+/// Lets the next scene set all gates again: this one has its own.
+fn forget_gates() {
+    // SAFETY: as in `set_gates`.
+    unsafe { *GATES_SET.get() = None };
+}
+
 /// Makes a page good.
 pub fn mend(scene: &Scene, environment: &Environment, place: Place, maxphyaddr: Maxphyaddr) {
     set_entry(scene, environment, place, MENDED, maxphyaddr);
@@ -175,9 +184,10 @@ pub fn word(at: usize, scene: &Scene, environment: &Environment) -> Option<u64> 
     let watch = scene.watch?;
     match at {
         _ if at == Word::Memory as usize => Some(read(watch)),
-        _ if at == Word::Leaf as usize => {
+        _ if at == Word::Leaf as usize || at == Word::Dirty as usize => {
             let entry = tables::pte(environment.format, Place::of(watch)?.linear());
-            Some(entry & (Entry::A.bits() | Entry::D.bits()))
+            let flags = if at == Word::Leaf as usize { Entry::A | Entry::D } else { Entry::D };
+            Some(entry & flags.bits())
         }
         _ => None,
     }
@@ -195,9 +205,10 @@ impl Frame {
         Self { rsp, width }
     }
 
-    /// The word of a number as the frame of a vector has it, if it is one of the frame's.
-    pub fn word(&self, at: usize, vector: u8) -> Option<u64> {
-        let has_error_code = vector < 32 && WITH_ERROR_CODE >> vector & 1 == 1;
+    /// The word of a number as the frame of a vector has it, if it is one of the frame's. `software`: a software
+    /// interrupt, which pushes no error code whatever its vector.
+    pub fn word(&self, at: usize, vector: u8, software: bool) -> Option<u64> {
+        let has_error_code = !software && vector < 32 && WITH_ERROR_CODE >> vector & 1 == 1;
         let skip = u64::from(has_error_code);
         let slot = match at {
             _ if at == Word::ErrorCode as usize && has_error_code => 0,

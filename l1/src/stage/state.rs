@@ -10,7 +10,7 @@ use spec::scene::descriptor::{
 };
 use spec::scene::end::Word;
 use spec::scene::environment::{Environment, NARROW_FS_BASE, REAL, REAL_SELECTOR, Width};
-use spec::scene::expect::selectors;
+use spec::scene::expect::{DR7_AT_START, selectors};
 use spec::scene::place::Place;
 use x86_64::registers::control::Cr2;
 
@@ -33,8 +33,6 @@ const REAL_BASE: u64 = REAL_SELECTOR << 4;
 const CR0_REAL: u64 = 1 << 4 | 1 << 5;
 const CR0_PE: u64 = 1 << 0;
 const CR0_PG: u64 = 1 << 31;
-/// DR7's value at reset.
-const DR7: u64 = 0x400;
 
 /// Writes what all scenes of an environment share.
 pub fn write_environment(vmx: &Vmx, environment: &Environment) {
@@ -73,8 +71,6 @@ pub fn write_environment(vmx: &Vmx, environment: &Environment) {
         (Field::GuestGdtrLimit, GDT_LIMIT.into()),
         (Field::GuestIdtrBase, idt_base(long)),
         (Field::GuestIdtrLimit, idt_limit(long)),
-        (Field::GuestDr7, DR7),
-        (Field::GuestDebugctl, 0),
         (Field::GuestSysenterCs, 0),
         (Field::GuestSysenterEsp, 0),
         (Field::GuestSysenterEip, 0),
@@ -136,8 +132,10 @@ pub fn write_scene(scene: &Scene, environment: &Environment) {
         (Field::GuestRsp, environment.pointer(scene.start_rsp())),
         (Field::GuestRflags, scene.start_rflags()),
         (Field::GuestInterruptibility, scene.interruptibility),
-        (Field::GuestActivity, 0),
+        (Field::GuestActivity, scene.activity),
         (Field::GuestPendingDebug, scene.pending_debug),
+        (Field::GuestDr7, DR7_AT_START),
+        (Field::GuestDebugctl, 0),
     ] {
         vmwrite(field, value);
     }
@@ -189,6 +187,8 @@ pub fn word(at: usize, environment: &Environment) -> Option<u64> {
         _ if at == Word::Bitmap as usize => Field::ExceptionBitmap,
         _ if at == Word::Mask as usize => Field::PfecMask,
         _ if at == Word::Match as usize => Field::PfecMatch,
+        _ if at == Word::Dr7 as usize => Field::GuestDr7,
+        _ if at == Word::Debugctl as usize => Field::GuestDebugctl,
         _ => return None,
     };
     Some(vmread(field))

@@ -73,6 +73,8 @@ pub struct Capabilities {
     /// There are TRUE capability MSRs.
     has_true: bool,
     execute_only: bool,
+    /// The pin-based controls that may be 1.
+    pin_based_may: u32,
     cr0: Fixed,
     cr4: Fixed,
 }
@@ -127,6 +129,7 @@ impl Capabilities {
             entry: allowed(IA32_VMX_ENTRY_CTLS),
             has_true,
             execute_only: Self::read_execute_only(),
+            pin_based_may: (rdmsr(IA32_VMX_PINBASED_CTLS) >> 32) as u32,
             cr0: Fixed::read(IA32_VMX_CR0_FIXED0, IA32_VMX_CR0_FIXED1),
             cr4: Fixed::read(IA32_VMX_CR4_FIXED0, IA32_VMX_CR4_FIXED1),
         })
@@ -213,6 +216,11 @@ impl Capabilities {
     /// Whether VMX operation allows these values of CR0 and CR4.
     pub fn allows(&self, cr0: u64, cr4: u64) -> bool {
         self.cr0.allows(cr0) && self.cr4.allows(cr4)
+    }
+
+    /// Whether all of these pin-based controls may be 1.
+    pub fn allows_pins(&self, pins: u32) -> bool {
+        pins & !self.pin_based_may == 0
     }
 
     /// CR0 and CR4 with the bits that VMX operation wants set.

@@ -4,8 +4,9 @@ use super::Deviation;
 use crate::paging::Access;
 use crate::scene::Scene;
 use crate::scene::end::{EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, End, Ends, How, Word};
-use crate::scene::ept::{BLOCKING_BY_NMI, During, QUALIFICATION_READ, QUALIFICATION_TRANSLATION, QUALIFICATION_WRITE};
+use crate::scene::ept::{During, QUALIFICATION_READ, QUALIFICATION_TRANSLATION, QUALIFICATION_WRITE};
 use crate::scene::event::EventType;
+use crate::scene::expect::BLOCKING_BY_NMI;
 use crate::scene::place::Kind;
 
 impl Deviation {

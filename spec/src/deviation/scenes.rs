@@ -7,11 +7,13 @@ use crate::group::Group;
 use crate::paging::{Access, Level, Maxphyaddr};
 use crate::pfec::Pfec;
 use crate::scene::end::{End, Ends, How, Word};
-use crate::scene::expect::NMI_UNBLOCKED;
+use crate::scene::expect::{CR2_AT_START, NMI_UNBLOCKED};
 use crate::scene::{Fault, Feature, Scene};
 
 /// RFLAGS.CF, PF, AF, ZF, SF and OF: what a comparison sets. SDM vol. 1, section 3.4.3.1, "Status Flags".
 const STATUS_FLAGS: u64 = 1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 11;
+/// The vector of #UD.
+const VECTOR_UD: u8 = 6;
 /// Opcodes of CMPS and SCAS.
 const COMPARISONS: [u8; 4] = [0xa6, 0xa7, 0xae, 0xaf];
 /// Opcodes of INS with elements of more than a byte.
@@ -35,6 +37,7 @@ impl Deviations {
             let scene = if let Probe::Scene(scene) = case.probe { Some(scene) } else { None };
             let ends = deviation.ends_of(case, maxphyaddr, want, got);
             let ends = ends.or_else(|| deviation.ends_with_ept(scene?, want, got));
+            let ends = ends.or_else(|| deviation.ends_in_event(scene?, want, got));
             // Where L1 did not see the exit that its answer needs there is no second end.
             let second = |ends: &Ends| ends.second.filter(|_| got.second.is_some());
             ends.map(|ends| Ends { second: second(&ends), ..ends })
@@ -76,6 +79,17 @@ impl Deviation {
                 let fault = scene.fault.or(scene.watch.map(write));
                 let on_bochs = Scene { keys_by_access: true, open, fault, ..*scene };
                 return Some(on_bochs.expect(environment, case.filter, maxphyaddr));
+            }
+            Self::RsvdUd if got.first.how == How::Delivered(VECTOR_UD) => {
+                let fault = scene.fault.filter(|fault| fault.privilege != scene.cpl)?;
+                let pfec = scene.pfec(environment, maxphyaddr)?;
+                if !pfec.contains(Pfec::RSVD) || fault.rip.is_some() {
+                    return None;
+                }
+                // As the fault would be delivered, but for vector, error code and CR2.
+                let fault = scene.expect_pfec(environment, Filter::NEVER, Some(pfec)).first;
+                let undefined = End { how: How::Delivered(VECTOR_UD), ..fault.open(Word::ErrorCode) };
+                return Some(Ends { first: undefined.with(Word::Cr2, CR2_AT_START), second: None });
             }
             Self::NmiBlocked if matches!(want.first.how, How::Exit(_)) => {
                 want.first.with(Word::Info, want.first.word(Word::Info) | NMI_UNBLOCKED)

@@ -64,6 +64,12 @@ pub enum Word {
     Memory,
     /// The A and D bits of the last entry of the walk to [`super::Scene::watch`].
     Leaf,
+    /// The D bit of that entry alone.
+    Dirty,
+    /// Guest DR7.
+    Dr7,
+    /// Guest IA32_DEBUGCTL.
+    Debugctl,
     /// The exception bitmap as VMREAD gives it.
     Bitmap,
     /// The page-fault error-code mask as VMREAD gives it.
@@ -79,7 +85,7 @@ pub const WORDS: usize = Word::Match as usize + 1;
 const NAMES: [&str; WORDS] = [
     "rax", "rcx", "rdx", "rbx", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cr2",
     "dr6", "info", "ec", "qual", "idt", "idtec", "len", "gpa", "gla", "rip", "rsp", "rflags", "cs", "ss", "intr",
-    "activity", "pdbg", "memory", "leaf", "bitmap", "mask", "match",
+    "activity", "pdbg", "memory", "leaf", "dirty", "dr7", "debugctl", "bitmap", "mask", "match",
 ];
 
 impl Word {

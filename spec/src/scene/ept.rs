@@ -10,7 +10,6 @@
 
 use super::end::{EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, End, Ends, How, Word};
 use super::environment::{Environment, REAL_SELECTOR, Width};
-use super::event::EventType;
 use super::place::{Kind, PAGE, PLACES, Place};
 use super::{Answer, Scene};
 use crate::filter::Filter;
@@ -196,8 +195,6 @@ const QUALIFICATION_LINEAR_VALID: u64 = 1 << 7;
 /// Bit 8: the access is to the translation of a linear address, not to a paging-structure entry.
 pub const QUALIFICATION_TRANSLATION: u64 = 1 << 8;
 const QUALIFICATION_NMI_UNBLOCKED: u64 = 1 << 12;
-/// Bit 3 of the interruptibility state.
-pub const BLOCKING_BY_NMI: u64 = 1 << 3;
 /// The bits that depend on features: mode-based execute control (6), advanced VM-exit information (11:9), shadow
 /// stacks (14:13), guest-paging verification (15), and asynchronous accesses (16).
 pub const QUALIFICATION_OPTIONAL: u64 = 1 << 6 | 7 << 9 | 0xf << 13;
@@ -355,8 +352,8 @@ impl Scene {
     fn met(&self, met: &Met, filter: Filter) -> End {
         match *met {
             Met::Nothing => self.settled(),
-            Met::Fault(pfec) if filter.exits(pfec) => self.exit(pfec),
-            Met::Fault(pfec) => self.delivered_fault(pfec),
+            Met::Fault(pfec) if filter.exits(pfec) => self.own_exit(pfec),
+            Met::Fault(pfec) => self.own_delivered_fault(pfec),
             Met::Violation { qualification, guest_physical, linear } => {
                 let unblocked = if self.nmi_unblocked { QUALIFICATION_NMI_UNBLOCKED } else { 0 };
                 let end = self
@@ -377,14 +374,10 @@ impl Scene {
     /// An exit that has all of one by #PF but what tells of the fault. RF is 1 if no event was under way, and else
     /// what its delivery would have pushed (section 27.3.3), which an injected event leaves open.
     fn ept_exit(&self, reason: u16) -> End {
-        let end = End { how: How::Exit(reason), ..self.exit(Pfec::empty()) };
+        let end = End { how: How::Exit(reason), ..self.own_exit(Pfec::empty()) };
         let end = end.with(Word::Info, 0).open(Word::ErrorCode);
         let end = if self.real { end.with(Word::Cs, REAL_SELECTOR).with(Word::Ss, REAL_SELECTOR) } else { end };
         match self.event {
-            // The delivery of an NMI blocks further ones, even if it does not come to its end. Section 27.1.
-            Some(event) if event.kind == EventType::Nmi => {
-                end.open(Word::Rflags).with(Word::Interruptibility, BLOCKING_BY_NMI)
-            }
             Some(_) => end.open(Word::Rflags),
             None => end,
         }
@@ -403,9 +396,9 @@ impl Scene {
         };
         if filter.exits(pfec) {
             // Nothing is to be reinjected then; the instruction completes.
-            return Ends { first: self.exit(pfec), second: Some(self.settled()) };
+            return Ends { first: self.own_exit(pfec), second: Some(self.settled()) };
         }
-        let delivered = self.delivered_fault(pfec);
+        let delivered = self.own_delivered_fault(pfec);
         // What an injected event pushes of RF is left open.
         let reinjected = delivered.open(Word::Rflags);
         // Section 27.1: an event that causes a VM exit indirectly does update the state, a page fault CR2.

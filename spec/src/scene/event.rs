@@ -19,6 +19,14 @@ pub enum EventType {
     SoftwareException = 6,
 }
 
+impl EventType {
+    /// Whether events of the type push an error code if their vector has one.
+    #[must_use]
+    pub const fn may_have_error_code(self) -> bool {
+        matches!(self, Self::HardwareException)
+    }
+}
+
 /// Where an event comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {

@@ -12,10 +12,10 @@
 use super::end::{EXIT_EPT_VIOLATION, EXIT_EXCEPTION, EXIT_TRIPLE_FAULT, End, Ends, How, Word};
 use super::environment::Environment;
 use super::ept::QUALIFICATION_OPTIONAL;
-use super::event::{Event, Source};
+use super::event::{Event, EventType, Source};
 use super::interlude::Interlude;
 use super::place::{Kind, Place};
-use super::{Answer, Intercepted, Scene, Unwanted};
+use super::{Answer, Fault, Intercepted, Scene, Unwanted};
 use crate::filter::{EXCEPTION_BITMAP_PF, Filter};
 use crate::outcome::{IDT_VECTORING_VALID, INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF};
 use crate::page::good;
@@ -27,10 +27,18 @@ use crate::pfec::Pfec;
 pub const CR2_AT_START: u64 = 0x0c2;
 /// What DR6 holds at the start of a scene: its value at reset. SDM vol. 3B, figure 17-1, "Debug Registers".
 pub const DR6_AT_START: u64 = 0xffff_0ff0;
+/// What DR7 holds at the start of a scene: its value at reset.
+pub const DR7_AT_START: u64 = 0x400;
+/// Bit 3 of the interruptibility state. SDM vol. 3C, table 24-3, "Format of Interruptibility State".
+pub const BLOCKING_BY_NMI: u64 = 1 << 3;
+/// Bit 1 of the same.
+pub const BLOCKING_BY_MOV_SS: u64 = 1 << 1;
+/// Bit 0 of the same.
+pub const BLOCKING_BY_STI: u64 = 1 << 0;
 /// The bit of RFLAGS that is always 1.
 const RFLAGS_FIXED: u64 = 1 << 1;
 /// Bit 12 of interruption information: NMI unblocking due to IRET.
-pub(crate) const NMI_UNBLOCKED: u64 = 1 << 12;
+pub const NMI_UNBLOCKED: u64 = 1 << 12;
 /// Interruption information of a #DF: valid, error code valid, hardware exception, vector 8.
 const INTERRUPTION_INFO_DF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 8;
 /// Bit 31 of interruption information.
@@ -61,7 +69,16 @@ impl Scene {
 
     /// The error code of the fault that the page of a [`Place`] raises.
     pub(super) fn place_pfec(&self, environment: &Environment, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
-        let fault = self.fault?;
+        self.pfec_of(&self.fault?, environment, maxphyaddr)
+    }
+
+    /// The error code of [`Scene::first`], if the scene has it.
+    #[must_use]
+    pub fn first_pfec(&self, environment: &Environment, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
+        self.pfec_of(&self.first?, environment, maxphyaddr)
+    }
+
+    fn pfec_of(&self, fault: &Fault, environment: &Environment, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
         let mut entries = [0; LEVELS];
         let levels = environment.format.levels();
         match (&self.tested, Place::of(fault.address)) {
@@ -101,7 +118,12 @@ impl Scene {
         if let Some(nested) = &self.nested {
             return self.expect_nested(nested, environment, filter, maxphyaddr);
         }
-        self.expect_pfec(environment, filter, self.pfec(environment, maxphyaddr))
+        let pfec = self.pfec(environment, maxphyaddr);
+        let first = self.first.zip(self.first_pfec(environment, maxphyaddr));
+        if let Some((first, then)) = first.zip(self.fault.zip(pfec)) {
+            return environment.narrowed(&self.expect_two(first, then, filter));
+        }
+        self.expect_pfec(environment, filter, pfec)
     }
 
     /// What must be seen where the fault has this error code, or there is none.
@@ -124,8 +146,9 @@ impl Scene {
             Answer::Nothing => Ends { first: self.end_under(filter, pfec), second: None },
             Answer::Retry | Answer::Reinject | Answer::Reflect => {
                 let second = pfec.filter(|pfec| filter.exits(*pfec)).map(|pfec| match self.answer {
-                    // The saved RF is what L1 found.
-                    Answer::Reflect => self.delivered_fault(pfec).open(Word::Rflags),
+                    // The pushed RF is what L1 found.
+                    Answer::Reflect => self.own_delivered_fault(pfec).open(Word::Rflags),
+                    _ if self.event.is_some() => self.settled().open(Word::Rflags),
                     _ => self.settled(),
                 });
                 Ends { first: self.end_under(filter, pfec), second }
@@ -153,12 +176,41 @@ impl Scene {
 
     /// Where the instruction leads.
     fn end_under(&self, filter: Filter, pfec: Option<Pfec>) -> End {
-        let Some(pfec) = pfec else { return self.settled() };
+        match self.fault.zip(pfec) {
+            Some((fault, pfec)) => self.arises(fault, pfec, self.event.as_ref(), CR2_AT_START, filter),
+            None => self.settled(),
+        }
+    }
+
+    /// What must be seen where a page fault comes in the delivery of one. Interception of each is decided before
+    /// a double fault is made of them: section 25.2, "Other Causes of VM Exits".
+    fn expect_two(&self, first: (Fault, Pfec), then: (Fault, Pfec), filter: Filter) -> Ends {
+        let under_way = Event::new(Source::Raised, EventType::HardwareException, VECTOR_PF).error_code(first.1.bits());
+        // An event that leads to an exit indirectly does update CR2: section 27.1.
+        let in_delivery = self.arises(then.0, then.1, Some(&under_way), first.0.address, filter);
+        let delivered = || self.delivered_fault(first.0, first.1).open(Word::Rflags);
+        let (end, second) = if filter.exits(first.1) {
+            let second = match self.answer {
+                // Interludes are for scenes with one fault.
+                Answer::Nothing | Answer::Again(_) => None,
+                Answer::Retry | Answer::Reinject => Some(self.settled()),
+                // L1 writes CR2, and then it goes as in hardware.
+                Answer::Reflect => Some(in_delivery),
+            };
+            (self.exit(first.0, first.1, self.event.as_ref(), CR2_AT_START), second)
+        } else {
+            (in_delivery, (filter.exits(then.1) && self.answer == Answer::Reinject).then(delivered))
+        };
+        Ends { first: end, second }
+    }
+
+    /// What a page fault leads to, in the delivery of `event` if there is one.
+    fn arises(&self, fault: Fault, pfec: Pfec, event: Option<&Event>, cr2: u64, filter: Filter) -> End {
         if filter.exits(pfec) {
-            return self.exit(pfec);
+            return self.exit(fault, pfec, event, cr2);
         }
         match self.unwanted {
-            Unwanted::PageFault => self.delivered_fault(pfec),
+            Unwanted::PageFault => self.delivered_fault(fault, pfec),
             // SDM vol. 3A, section 6.15, "Interrupt 8": the saved CS and RIP are undefined.
             Unwanted::DoubleFault => self.unchanged(How::Delivered(VECTOR_DF)).with(Word::ErrorCode, 0),
             // Section 27.2.4: an original event that led to a #DF which exits is not reported.
@@ -168,6 +220,7 @@ impl Scene {
                 .with(Word::ErrorCode, 0)
                 .with(Word::IdtInfo, 0),
             Unwanted::TripleFault => self.unchanged(How::Exit(EXIT_TRIPLE_FAULT)).with(Word::IdtInfo, 0),
+            Unwanted::Exit(exception) => self.exit_in_pf(fault, pfec, &exception),
         }
     }
 
@@ -211,6 +264,7 @@ impl Scene {
         match &self.event {
             None => {
                 let end = self.unchanged(How::Done).with(Word::Cr2, CR2_AT_START).with(Word::Rsp, self.start_rsp());
+                let end = end.with(Word::Interruptibility, self.nmi_blocking());
                 self.finish(end.with(Word::Rip, self.rip + self.code.len() as u64), self.at_end)
             }
             Some(event) => self.delivered_event(event),
@@ -227,7 +281,10 @@ impl Scene {
             return self.finish(end, self.at_end);
         }
         let rip = self.rip + if event.is_software() { event.length } else { 0 };
-        let end = self.frame(self.unchanged(How::Delivered(event.vector)), rip).with(Word::Cr2, CR2_AT_START);
+        let end = self
+            .frame(self.unchanged(How::Delivered(event.vector)), rip)
+            .with(Word::Cr2, CR2_AT_START)
+            .with(Word::Interruptibility, self.nmi_blocking());
         let end = match event.error_code {
             Some(code) => end.with(Word::ErrorCode, code.into()),
             None => end,
@@ -262,6 +319,15 @@ impl Scene {
         }
     }
 
+    /// Bit 3 of the interruptibility state when what happens has happened: delivery of an NMI blocks further ones,
+    /// even if it meets a fault, and IRET unblocks them, even if it does. Section 27.1, and section 25.3, "Changes to
+    /// Instruction Behavior in VMX Non-Root Operation".
+    fn nmi_blocking(&self) -> u64 {
+        let delivered = self.event.is_some_and(|event| event.kind == EventType::Nmi);
+        let before = self.interruptibility & BLOCKING_BY_NMI != 0;
+        if delivered || before && !self.nmi_unblocked { BLOCKING_BY_NMI } else { 0 }
+    }
+
     /// What a handler's stack holds of a fault at `rip`.
     fn frame(&self, end: End, rip: u64) -> End {
         let (cs, ss) = selectors(self.cpl);
@@ -272,45 +338,80 @@ impl Scene {
             .with(Word::Ss, ss)
     }
 
-    fn fault_rip(&self) -> u64 {
-        self.fault.and_then(|fault| fault.rip).unwrap_or(self.rip)
+    /// The scene's own fault, for what is there of an exit even if no fault arises.
+    fn own_fault(&self) -> Fault {
+        let none = Fault { address: 0, access: Access::Read, privilege: self.cpl, rip: None };
+        self.fault.unwrap_or(none)
     }
 
-    fn fault_address(&self) -> u64 {
-        self.fault.map_or(0, |fault| fault.address & !self.address_open)
+    /// [`Scene::fault`] as it is delivered.
+    pub(super) fn own_delivered_fault(&self, pfec: Pfec) -> End {
+        self.delivered_fault(self.own_fault(), pfec)
     }
 
-    pub(super) fn delivered_fault(&self, pfec: Pfec) -> End {
+    /// [`Scene::fault`] as an exit.
+    pub(super) fn own_exit(&self, pfec: Pfec) -> End {
+        self.exit(self.own_fault(), pfec, self.event.as_ref(), CR2_AT_START)
+    }
+
+    fn delivered_fault(&self, fault: Fault, pfec: Pfec) -> End {
         let end = self
-            .frame(self.unchanged(How::Delivered(VECTOR_PF)), self.fault_rip())
+            .frame(self.unchanged(How::Delivered(VECTOR_PF)), fault.rip.unwrap_or(self.rip))
             .with(Word::ErrorCode, pfec.bits().into())
-            .with(Word::Cr2, self.fault_address());
+            .with(Word::Cr2, fault.address & !self.address_open)
+            .with(Word::Interruptibility, self.nmi_blocking());
         self.finish(end, self.at_fault)
     }
 
-    pub(super) fn exit(&self, pfec: Pfec) -> End {
+    /// An exit by a fault of the instruction, or in the delivery of `event`.
+    fn exit(&self, fault: Fault, pfec: Pfec, event: Option<&Event>, cr2: u64) -> End {
         let unblocked = if self.nmi_unblocked { NMI_UNBLOCKED } else { 0 };
-        let interruptibility = if self.nmi_unblocked { 0 } else { self.interruptibility };
-        let mut end = self
-            .frame(self.unchanged(How::Exit(EXIT_EXCEPTION)), self.fault_rip())
+        let end = self
+            .exit_state(fault, event)
             .with(Word::Info, INTERRUPTION_INFO_PF | unblocked)
             .with(Word::ErrorCode, pfec.bits().into())
-            .with(Word::Qualification, self.fault_address())
-            .with(Word::Cr2, CR2_AT_START)
-            .with(Word::IdtInfo, 0)
-            .with(Word::Interruptibility, interruptibility)
-            .with(Word::Activity, 0)
-            .with(Word::PendingDebug, 0);
-        if let Some(event) = &self.event {
-            end = end.with(Word::IdtInfo, event.info());
-            if let Some(code) = event.error_code {
-                end = end.with(Word::IdtError, code.into());
-            }
-            if event.is_software() {
-                end = end.with(Word::Length, event.length);
-            }
-        }
+            .with(Word::Qualification, fault.address & !self.address_open)
+            .with(Word::Cr2, cr2);
         self.finish(end, self.at_fault)
+    }
+
+    /// An exit by an exception other than #PF that comes in the delivery of #PF.
+    fn exit_in_pf(&self, fault: Fault, pfec: Pfec, exception: &Event) -> End {
+        let page_fault = Event::new(Source::Raised, EventType::HardwareException, VECTOR_PF).error_code(pfec.bits());
+        let end = self
+            .exit_state(fault, Some(&page_fault))
+            .with(Word::Info, exception.info())
+            .with(Word::Qualification, 0)
+            .with(Word::Cr2, fault.address & !self.address_open);
+        let end = match exception.error_code {
+            Some(code) => end.with(Word::ErrorCode, code.into()),
+            None => end,
+        };
+        self.finish(end, self.at_fault)
+    }
+
+    /// What an exit by an exception reports beside the exception.
+    fn exit_state(&self, fault: Fault, event: Option<&Event>) -> End {
+        // A VM entry that injects an event ends blocking by STI and by MOV SS: section 26.7.1, "Interruptibility State".
+        let injects = self.event.is_some_and(|event| event.source == Source::Injected);
+        let blocking = if injects { 0 } else { self.interruptibility & !BLOCKING_BY_NMI };
+        // Saved as clear but where blocking by MOV SS holds them back: section 27.3.4.
+        let pending = if blocking & BLOCKING_BY_MOV_SS == 0 { 0 } else { self.pending_debug };
+        let end = self
+            .frame(self.unchanged(How::Exit(EXIT_EXCEPTION)), fault.rip.unwrap_or(self.rip))
+            .with(Word::IdtInfo, 0)
+            .with(Word::Interruptibility, blocking | self.nmi_blocking())
+            .with(Word::Activity, 0)
+            .with(Word::PendingDebug, pending)
+            .with(Word::Dr7, DR7_AT_START)
+            .with(Word::Debugctl, 0);
+        let Some(event) = event else { return end };
+        let end = end.with(Word::IdtInfo, event.info());
+        let end = match event.error_code {
+            Some(code) => end.with(Word::IdtError, code.into()),
+            None => end,
+        };
+        if event.is_software() { end.with(Word::Length, event.length) } else { end }
     }
 }
 

@@ -1,11 +1,14 @@
 //! The scenes, one module an act. To add one, add a row.
 
 pub mod access;
+mod delivery;
 pub mod device;
 pub mod forced;
 pub mod implicit;
 pub mod modify;
 pub mod ept;
+pub mod event;
+pub mod inject;
 pub mod page;
 pub mod pkey;
 pub mod ports;
@@ -13,5 +16,6 @@ pub mod priority;
 pub mod shadow;
 pub mod stack;
 pub mod stale;
+pub mod state;
 pub mod strings;
 pub mod unpaged;

@@ -30,6 +30,7 @@ fn a_scene_with_a_fault_faults() {
         let scenes = Act::ALL.into_iter().flat_map(|act| act.scenes_in(environment));
         for scene in scenes.filter(|scene| scene.tested.is_none()) {
             assert_eq!(scene.fault.is_some(), scene.pfec(environment, 40).is_some(), "{}", scene.name);
+            assert_eq!(scene.first.is_some(), scene.first_pfec(environment, 40).is_some(), "{}", scene.name);
         }
     }
 }

@@ -1,0 +1,176 @@
+//! Known deviations in event delivery and in the state that exits save.
+
+use super::{Deviation, Deviations};
+use crate::scene::Scene;
+use crate::scene::end::{End, Ends, How, Word};
+use crate::scene::event::{EventType, Source};
+use crate::scene::expect::{BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, NMI_UNBLOCKED};
+
+/// Interruption information of a #DB: valid, hardware exception, vector 1.
+const INTERRUPTION_INFO_DB: u64 = 1 << 31 | 3 << 8 | 1;
+const VECTOR_DB: u8 = 1;
+/// IRETQ.
+const IRETQ: [u8; 2] = [0x48, 0xcf];
+
+/// The end with a word changed, if it is fixed.
+#[expect(clippy::large_types_passed_by_value, reason = "as the builder methods of ends")]
+fn changed(end: End, word: Word, change: impl Fn(u64) -> u64) -> End {
+    if end.fixed & word.bit() == 0 { end } else { end.with(word, change(end.word(word))) }
+}
+
+impl Deviation {
+    /// What is seen on a host with the deviation where `want` must be, if it shows in the scene. `got` decides between
+    /// the forms of one that has two.
+    pub(super) fn ends_in_event(self, scene: &Scene, want: &Ends, got: &Ends) -> Option<Ends> {
+        let exits = matches!(want.first.how, How::Exit(_));
+        let event = scene.event.map(|event| (event.source, event.kind));
+        let first = match self {
+            Self::ShadowLost if exits => {
+                let end = changed(want.first, Word::Interruptibility, |state| {
+                    state & !(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)
+                });
+                changed(end, Word::PendingDebug, |_| 0)
+            }
+            Self::NmiKept if exits && scene.code == IRETQ && scene.pins != 0 => {
+                changed(want.first, Word::Info, |info| info | NMI_UNBLOCKED)
+            }
+            Self::NmiOpen if exits && matches!(event, Some((_, EventType::Nmi))) => {
+                changed(want.first, Word::Interruptibility, |state| state & !BLOCKING_BY_NMI)
+            }
+            Self::IretReblocked if scene.nmi_unblocked => {
+                changed(want.first, Word::Interruptibility, |state| state | BLOCKING_BY_NMI)
+            }
+            Self::NmiExiting if scene.code == IRETQ && scene.pins != 0 => {
+                changed(want.first, Word::Interruptibility, |state| state & !BLOCKING_BY_NMI)
+            }
+            Self::NmiBit12 if exits && want.first.word(Word::Interruptibility) & BLOCKING_BY_NMI != 0 => {
+                changed(want.first, Word::Info, |info| info | NMI_UNBLOCKED)
+            }
+            Self::Int1Db if event == Some((Source::Raised, EventType::PrivilegedSoftwareException)) => {
+                let length = scene.event.map_or(0, |event| event.length);
+                let end = changed(want.first, Word::IdtInfo, |_| INTERRUPTION_INFO_DB).open(Word::Length);
+                match end.how {
+                    // Its frame is as it must be: INT1 is a trap either way.
+                    How::Delivered(VECTOR_DB) => end,
+                    _ => changed(end, Word::Rip, |rip| rip + length),
+                }
+            }
+            Self::Int1Lost if event == Some((Source::Injected, EventType::PrivilegedSoftwareException)) => {
+                let done = End::new(How::Done).with(Word::Rip, scene.rip);
+                if got.first.how == How::Done {
+                    return Some(Ends { first: done, second: None });
+                }
+                let first = changed(want.first, Word::IdtInfo, |_| 0).open(Word::Length);
+                return exits.then_some(Ends { first, second: want.second.map(|_| done) });
+            }
+            _ => return None,
+        };
+        Some(Ends { first, ..*want })
+    }
+}
+
+impl Deviations {
+    /// The member with which a scene has no end, so that it cannot be played.
+    #[must_use]
+    pub fn hanging(self, scene: &Scene) -> Option<Deviation> {
+        let reserved = scene.pages.iter().any(|(_, kind)| kind.reserved);
+        (self.contains(Deviation::RsvdHang) && scene.event.is_some() && reserved).then_some(Deviation::RsvdHang)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::case::{Case, Probe};
+    use crate::deviation::{Deviation, Deviations};
+    use crate::group::Group;
+    use crate::scene::Scene;
+    use crate::scene::end::{End, Ends, How, Word};
+
+    /// A case, its scene, and what must be seen.
+    fn want(id: &str) -> (Case, &'static Scene, Ends) {
+        let case = Case::from_id(id).unwrap();
+        match (case.group, case.probe) {
+            (Group::Scene { environment, .. }, Probe::Scene(scene)) => {
+                (case, scene, scene.expect(environment, case.filter, 40))
+            }
+            _ => panic!("{id} is no scene"),
+        }
+    }
+
+    fn explains(deviation: Deviation, id: &str, words: &[(Word, u64)]) -> bool {
+        let (case, _, want) = want(id);
+        let first = words.iter().fold(want.first, |end, (word, value)| end.with(*word, *value));
+        let got = Ends { first, ..want };
+        let explaining = |known: Deviations| known.explaining_scene(&case, 40, &want, &got) == Some(deviation);
+        let known = Deviations::NONE.with(deviation);
+        let with_rf0 = Ends { first: first.with_rf_clear(), second: want.second.map(End::with_rf_clear) };
+        assert_eq!(
+            explaining(known),
+            known.with(Deviation::Rf0).explaining_scene(&case, 40, &want, &with_rf0) == Some(deviation),
+            "{id}"
+        );
+        !want.admits(&got) && explaining(known) && !explaining(Deviations::NONE)
+    }
+
+    const INTR: Word = Word::Interruptibility;
+
+    #[test]
+    fn deviations_explain_their_words_in_their_scenes_alone() {
+        for (deviation, id, words, explained) in [
+            (Deviation::ShadowLost, "state.long:sti:1,0,0", &[(INTR, 0)][..], true),
+            (Deviation::ShadowLost, "state.long:tf-mov-ss:1,0,0", &[(INTR, 0), (Word::PendingDebug, 0)], true),
+            (Deviation::ShadowLost, "state.long:sti:1,0,0", &[(INTR, 2)], false),
+            (Deviation::ShadowLost, "state.long:nmi-blocked:1,0,0", &[(INTR, 0)], false),
+            (Deviation::NmiKept, "state.long:iret-virtual:1,0,0", &[(Word::Info, 0x8000_1b0e)], true),
+            (Deviation::NmiKept, "state.long:sti:1,0,0", &[(Word::Info, 0x8000_1b0e)], false),
+            (Deviation::NmiOpen, "event.long:nmi-idt-np:1,0,0", &[(INTR, 0)], true),
+            (Deviation::NmiOpen, "event.long:nmi-idt-np:1,0,0", &[(INTR, 0), (Word::IdtInfo, 0)], false),
+            (Deviation::NmiOpen, "event.long:nmi-idt-np:1,0,ffffffff", &[(INTR, 0)], false),
+            (Deviation::IretReblocked, "state.long:iret-unblocks:1,0,0", &[(INTR, 8)], true),
+            (Deviation::IretReblocked, "state.long:iret-unblocks:1,0,ffffffff", &[(INTR, 8)], true),
+            (Deviation::IretReblocked, "state.long:iret:1,0,0", &[(INTR, 8)], false),
+            (Deviation::NmiExiting, "state.long:iret-nmi-exiting:1,0,ffffffff", &[(INTR, 0)], true),
+            (Deviation::NmiExiting, "state.long:nmi-blocked:1,0,0", &[(INTR, 0)], false),
+            (Deviation::NmiBit12, "state.long:nmi-blocked:1,0,0", &[(Word::Info, 0x8000_1b0e)], true),
+            (Deviation::NmiBit12, "state.long:iret:1,0,0", &[(Word::Info, 0x8000_1b0e)], false),
+            (
+                Deviation::Int1Db,
+                "event.long:int1-idt-np:1,0,0",
+                &[(Word::IdtInfo, 0x8000_0301), (Word::Length, 0), (Word::Rip, crate::scene::RIP + 1)],
+                true,
+            ),
+            (Deviation::Int1Db, "event.long:int1-idt-np:1,0,ffffffff", &[(Word::Rip, crate::scene::RIP + 1)], true),
+            (Deviation::Int1Db, "event.long:int1-idt-np:1,0,0", &[(Word::IdtInfo, 0)], false),
+            (Deviation::Int1Db, "event.long:int3-idt-np:1,0,ffffffff", &[(Word::Rip, crate::scene::RIP + 1)], false),
+        ] {
+            assert_eq!(explains(deviation, id, words), explained, "{deviation:?} {id} {words:x?}");
+        }
+    }
+
+    #[test]
+    fn rsvd_hang_keeps_the_scenes_that_would_hang_from_being_played() {
+        let known = Deviations::NONE.with(Deviation::RsvdHang);
+        let hanging = |known: Deviations, id: &str| known.hanging(want(id).1).is_some();
+        assert!(hanging(known, "event.long:int-idt-rsvd:1,0,0"));
+        assert!(!hanging(known, "event.long:int-idt-np:1,0,0"));
+        assert!(!hanging(Deviations::NONE, "event.long:int-idt-rsvd:1,0,0"));
+    }
+
+    #[test]
+    fn int1_lost_explains_that_nothing_came_of_it() {
+        let known = Deviations::NONE.with(Deviation::Int1Lost);
+        let explained = |id: &str, got: fn(Ends, End) -> Ends| {
+            let (case, scene, want) = want(id);
+            let done = End::new(How::Done).with(Word::Rip, scene.rip);
+            known.explaining_scene(&case, 40, &want, &got(want, done)) == Some(Deviation::Int1Lost)
+        };
+        let alone: fn(Ends, End) -> Ends = |_, done| Ends { first: done, second: None };
+        assert!(explained("inject.long:int1:1,0,0", alone));
+        assert!(explained("inject.long:int1-idt-np:1,0,0", alone));
+        assert!(!explained("inject.long:int3:1,0,0", alone));
+        let behind: fn(Ends, End) -> Ends =
+            |want, done| Ends { first: want.first.with(Word::IdtInfo, 0), second: Some(done) };
+        assert!(explained("inject.long:int1-idt-np:1,0,0", behind));
+        assert!(!explained("inject.long:int3-idt-np:1,0,0", behind));
+    }
+}
