@@ -107,8 +107,8 @@ pub struct Action {
     pub undo: Option<Ask>,
 }
 
-/// Everything and nothing, the first in the inverse form too, and faults by a reserved bit.
-const QUICK: [Filter; 4] = [Filter::ALWAYS, Filter::NEVER, Filter::new(false, 0, 1), Filter::new(true, 8, 8)];
+/// Everything, in the inverse form, and faults by a reserved bit.
+const QUICK: [Filter; 2] = [Filter::new(false, 0, 1), Filter::new(true, 8, 8)];
 
 impl Action {
     const fn new(name: &'static str, ask: Ask, what: &'static str) -> Self {

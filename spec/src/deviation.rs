@@ -279,12 +279,7 @@ impl Deviation {
                 Host::Bochs { .. },
             )
             | (
-                Self::InsBatch
-                | Self::CrossWrite
-                | Self::NmiOpen
-                | Self::IretReblocked
-                | Self::Int1Db
-                | Self::Int1Lost,
+                Self::InsBatch | Self::CrossWrite | Self::NmiOpen | Self::IretReblocked | Self::Int1Db | Self::Int1Lost,
                 Host::Kvm { .. },
             ) => true,
             (Self::NmiExiting, Host::Kvm { ept, smaller_maxphyaddr, .. }) => ept && !smaller_maxphyaddr,
@@ -297,7 +292,10 @@ impl Deviation {
     /// Whether the deviation shows in every run in which it can, so that its absence says that the host was mended.
     #[must_use]
     pub const fn is_certain(self) -> bool {
-        !matches!(self, Self::ApfFlag | Self::PkeyAccess | Self::NmiBlocked | Self::NmiKept | Self::RsvdHang)
+        !matches!(
+            self,
+            Self::ApfFlag | Self::PkeyAccess | Self::NmiBlocked | Self::NmiKept | Self::NmiBit12 | Self::RsvdHang
+        )
     }
 
     /// Whether the deviation can show in a group.
@@ -308,6 +306,7 @@ impl Deviation {
             | (Self::ApicPrefetch, Group::Host(Wish::Apic))
             | (Self::EptMisconfigQual, Group::Scene { act: Act::Ept | Act::Unpaged, .. })
             | (Self::NmiOpen, Group::Scene { act: Act::Ept | Act::Event, .. })
+            | (Self::PgdUnsynced, Group::Scene { .. })
             | (Self::NmiBlocked, _) => true,
             (Self::RepFlags, Group::Scene { act, .. }) => act == Act::Strings,
             (Self::InsBatch, Group::Scene { act, .. }) => act == Act::Ports,
@@ -321,7 +320,6 @@ impl Deviation {
             (Self::Int1Db, Group::Scene { act, .. }) => act == Act::Event,
             (Self::Int1Lost, Group::Scene { act, .. }) => act == Act::Inject,
             (Self::PgdUnsynced, Group::Host(wish)) => wish != Wish::Dirty,
-            (Self::PgdUnsynced, Group::Scene { .. }) => true,
             (Self::NxStale, Group::Filter { setting, .. }) => !setting.mode.nxe,
             // On the running vCPU later versions than 5.10 refuse the change.
             (Self::CpuidVmcs02, Group::Action(action)) => {

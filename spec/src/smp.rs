@@ -29,8 +29,8 @@ pub enum Smp {
     Shootdown,
 }
 
-/// Everything and nothing, the first in the inverse form too, and one bit.
-const QUICK: [Filter; 4] = [Filter::ALWAYS, Filter::NEVER, Filter::new(false, 0, 1), Filter::new(true, 2, 2)];
+/// Everything, in the inverse form, and one bit.
+const QUICK: [Filter; 2] = [Filter::new(false, 0, 1), Filter::new(true, 2, 2)];
 
 impl Smp {
     /// Both.

@@ -6,8 +6,8 @@ use spec::paging::{Entry, Maxphyaddr};
 use spec::scene::Scene;
 use spec::scene::descriptor::{
     CALL_GATE_SELECTOR, EVENT_IST, FAULT_IST, FRESH_DATA_SELECTOR, FRESH_SEGMENTS, HANDLER, LDT_LIMIT, LDT_SELECTOR,
-    LOCAL_SEGMENT, REAL_IDT, REAL_VECTOR, SEGMENTS, TSS_LIMIT, TSS_SELECTOR, VMCALL, call_gate, gate, gate_32, gate_address,
-    real_vector, system_segment, tss,
+    LOCAL_SEGMENT, REAL_IDT, REAL_VECTOR, SEGMENTS, TSS_LIMIT, TSS_SELECTOR, VMCALL, call_gate, gate, gate_32,
+    gate_address, real_vector, system_segment, tss,
 };
 use spec::scene::end::Word;
 use spec::scene::environment::{Environment, Width};

@@ -36,7 +36,8 @@ impl Deviation {
             Self::NmiOpen => {
                 let nmi = scene.event.is_some_and(|event| event.kind == EventType::Nmi);
                 each(want, None, |end, _| {
-                    let blocked = nmi && end.word(Word::Interruptibility) == BLOCKING_BY_NMI;
+                    let exit = matches!(end.how, How::Exit(_));
+                    let blocked = nmi && exit && end.word(Word::Interruptibility) == BLOCKING_BY_NMI;
                     blocked.then(|| end.with(Word::Interruptibility, 0))
                 })
             }

@@ -134,16 +134,16 @@ mod tests {
         }
     }
 
-    fn with(ends: Ends, words: &[(Word, u64)]) -> Ends {
-        Ends { first: words.iter().fold(ends.first, |end, (word, value)| end.with(*word, *value)), ..ends }
+    fn with(ends: &Ends, words: &[(Word, u64)]) -> Ends {
+        Ends { first: words.iter().fold(ends.first, |end, (word, value)| end.with(*word, *value)), ..*ends }
     }
 
     fn explains(deviation: Deviation, id: &str, words: &[(Word, u64)]) -> bool {
         let (case, _, want) = want(id);
         let known = Deviations::NONE.with(deviation);
-        let got = with(want, words);
+        let got = with(&want, words);
         let found = known.explaining_scene(&case, 40, &want, &got);
-        let rf_clear = with(got, &[(Word::Rflags, got.first.word(Word::Rflags) & !RFLAGS_RF)]);
+        let rf_clear = with(&got, &[(Word::Rflags, got.first.word(Word::Rflags) & !RFLAGS_RF)]);
         let both = known.with(Deviation::Rf0).explaining_scene(&case, 40, &want, &rf_clear);
         assert!(both.is_none() || found == both, "{id}: together with rf0");
         assert_eq!(Deviations::NONE.explaining_scene(&case, 40, &want, &got), None);
@@ -196,8 +196,8 @@ mod tests {
         let done = Scene { keys: 0, ..*scene }.expect(environment, case.filter, 40);
         let known = Deviations::NONE.with(Deviation::PkeyAccess);
         let explained = |got: &Ends| known.explaining_scene(&case, 40, &want, got) == Some(Deviation::PkeyAccess);
-        assert!(explained(&with(done, &[(Word::Rax, 7)])));
-        assert!(!explained(&with(done, &[(Word::Rcx, 7)])));
+        assert!(explained(&with(&done, &[(Word::Rax, 7)])));
+        assert!(!explained(&with(&done, &[(Word::Rcx, 7)])));
     }
 }
 

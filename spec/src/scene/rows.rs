@@ -3,12 +3,12 @@
 pub mod access;
 mod delivery;
 pub mod device;
-pub mod forced;
-pub mod implicit;
-pub mod modify;
 pub mod ept;
 pub mod event;
+pub mod forced;
+pub mod implicit;
 pub mod inject;
+pub mod modify;
 pub mod page;
 pub mod pkey;
 pub mod ports;

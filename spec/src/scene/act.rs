@@ -1,0 +1,243 @@
+//! Acts: scenes that belong together, the environments that have them, and the filters under which they play.
+
+use super::environment::{self, Environment, Width};
+use super::{Scene, rows};
+use crate::filter::Filter;
+use crate::pfec::Pfec;
+use crate::plan::{self, Profile, QUICK_BASIC};
+
+/// Scenes that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Reads, writes and fetches: plain, across the end of a page, not canonical.
+    Access,
+    /// Changes of the filter, and what must not change it.
+    Stale,
+    /// Each entry of the walk, in each paging mode.
+    Page,
+    /// Read-modify-write, locked or not, and whole states saved.
+    Modify,
+    /// Pushes, pops, calls, returns, ENTER, LEAVE.
+    Stack,
+    /// String instructions in mid-iteration.
+    Strings,
+    /// Descriptor tables and TSS: implicit supervisor-mode accesses.
+    Implicit,
+    /// Instructions that L1 intercepts: VM exit before fault.
+    Priority,
+    /// Instructions that L0 emulates for a device.
+    Device,
+    /// String I/O that L0 emulates.
+    Ports,
+    /// Instructions behind KVM's forced-emulation prefix.
+    Forced,
+    /// Protection keys.
+    Pkey,
+    /// Shadow stacks.
+    Shadow,
+    /// Accesses through EPT.
+    Ept,
+    /// Accesses in real mode.
+    Unpaged,
+    /// What is delivered when the fault comes.
+    Event,
+    /// What L1 injects.
+    Inject,
+    /// What is reported of L2's state.
+    State,
+}
+
+impl Act {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::Access,
+        Self::Modify,
+        Self::Stack,
+        Self::Strings,
+        Self::Implicit,
+        Self::Priority,
+        Self::Page,
+        Self::Ept,
+        Self::Unpaged,
+        Self::Event,
+        Self::Inject,
+        Self::State,
+        Self::Stale,
+        Self::Device,
+        Self::Ports,
+        Self::Forced,
+        Self::Pkey,
+        Self::Shadow,
+    ];
+
+    /// The act's part of a group's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Access => "access",
+            Self::Stale => "stale",
+            Self::Page => "page",
+            Self::Modify => "modify",
+            Self::Stack => "stack",
+            Self::Strings => "strings",
+            Self::Implicit => "implicit",
+            Self::Priority => "priority",
+            Self::Device => "device",
+            Self::Ports => "ports",
+            Self::Forced => "forced",
+            Self::Pkey => "pkey",
+            Self::Shadow => "shadow",
+            Self::Ept => "ept",
+            Self::Unpaged => "unpaged",
+            Self::Event => "event",
+            Self::Inject => "inject",
+            Self::State => "state",
+        }
+    }
+
+    /// One line for `maskmatch list`.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Access => "reads, writes and fetches: plain, across the end of a page, not canonical",
+            Self::Modify => "read-modify-write, locked or not, and whole states saved",
+            Self::Stack => "pushes, pops, calls, returns, ENTER, LEAVE",
+            Self::Strings => "string instructions in mid-iteration",
+            Self::Implicit => "descriptor tables and TSS: implicit supervisor-mode accesses",
+            Self::Priority => "instructions that L1 intercepts: VM exit before fault",
+            Self::Device => "instructions that L0 emulates for a device",
+            Self::Ports => "string I/O that L0 emulates",
+            Self::Forced => "instructions behind KVM's forced-emulation prefix",
+            Self::Pkey => "protection keys",
+            Self::Shadow => "shadow stacks",
+            Self::Stale => "a filter that changes, and one that must not",
+            Self::Page => "every access through every entry of the walk, large pages too",
+            Self::Ept => "which comes first, the page fault or the EPT-induced exit, and what is reported of it",
+            Self::Unpaged => "accesses without paging, which raise no page fault",
+            Self::Event => "faults while an event is delivered, up to double and triple faults",
+            Self::Inject => "events that L1 injects, and faults while they are delivered",
+            Self::State => "the state of L2 that a fault leaves: interruptibility, debug, NMIs, A and D flags",
+        }
+    }
+
+    /// Its scenes.
+    #[must_use]
+    pub const fn scenes(self) -> &'static [Scene] {
+        match self {
+            Self::Access => rows::access::SCENES,
+            Self::Stale => rows::stale::SCENES,
+            Self::Page => rows::page::SCENES,
+            Self::Modify => rows::modify::SCENES,
+            Self::Stack => rows::stack::SCENES,
+            Self::Strings => rows::strings::SCENES,
+            Self::Implicit => rows::implicit::SCENES,
+            Self::Priority => rows::priority::SCENES,
+            Self::Device => rows::device::SCENES,
+            Self::Ports => rows::ports::SCENES,
+            Self::Forced => rows::forced::SCENES,
+            Self::Pkey => rows::pkey::SCENES,
+            Self::Shadow => rows::shadow::SCENES,
+            Self::Ept => rows::ept::SCENES,
+            Self::Unpaged => rows::unpaged::SCENES,
+            Self::Event => rows::event::SCENES,
+            Self::Inject => rows::inject::SCENES,
+            Self::State => rows::state::SCENES,
+        }
+    }
+
+    /// Its scenes in an environment.
+    pub fn scenes_in(self, environment: &Environment) -> impl Iterator<Item = &'static Scene> {
+        let plays =
+            self.plays_narrow() || environment.width == Width::Bits64 && (!environment.thin || self.plays_thin());
+        self.scenes().iter().filter(move |scene| plays && scene.plays_in(environment))
+    }
+
+    /// Whether the scenes are for code of any width. The others push eight bytes, have descriptors of IA-32e mode, or
+    /// features that are its alone.
+    const fn plays_narrow(self) -> bool {
+        matches!(self, Self::Access | Self::Modify | Self::Strings | Self::Page | Self::Ept | Self::Unpaged)
+    }
+
+    /// Whether the scenes are for other controls in vmcs12 too. The others set controls of their own.
+    const fn plays_thin(self) -> bool {
+        !matches!(self, Self::Priority | Self::Pkey | Self::Shadow)
+    }
+
+    /// Its scenes in an environment that a profile plays: in the quick profile all in the first environment, or where
+    /// the act is at home, and a few elsewhere.
+    pub fn scenes_of(self, environment: &Environment, profile: Profile) -> impl Iterator<Item = &'static Scene> {
+        let home = match self {
+            Self::Ept => *environment == environment::LONG_EPT,
+            Self::Unpaged => true,
+            _ => *environment == environment::ENVIRONMENTS[0],
+        };
+        let step = if profile == Profile::Quick && !home { THIN_STEP } else { 1 };
+        self.scenes_in(environment).step_by(step)
+    }
+
+    /// How many filters the scenes are played under.
+    #[must_use]
+    pub fn filter_count(self, profile: Profile) -> usize {
+        match profile {
+            Profile::Exhaustive if self.bit().is_some() => plan::EVERY_NAMED,
+            _ => self.row(profile).len() + if self.bit().is_some() { BIT.len() } else { 0 },
+        }
+    }
+
+    /// The filter at `index`, which must be below [`Act::filter_count`].
+    #[must_use]
+    pub fn filter(self, profile: Profile, index: usize) -> Filter {
+        let row = self.row(profile);
+        match (self.bit(), profile) {
+            (Some(_), Profile::Exhaustive) => plan::every_named(index),
+            (Some(bit), _) if index >= row.len() => BIT[index - row.len()](bit.bits()),
+            _ => row[index],
+        }
+    }
+
+    /// The filters of all acts.
+    const fn row(self, profile: Profile) -> &'static [Filter] {
+        match (self, profile) {
+            // Many scenes that differ in the error code alone.
+            (Self::Page, Profile::Quick) => &QUICK_PAGE,
+            (Self::Page, Profile::Standard) | (_, Profile::Quick) => &QUICK,
+            (_, Profile::Standard | Profile::Exhaustive) => &QUICK_BASIC,
+        }
+    }
+
+    /// The bit of the error code, beyond the basic ones, that the act is about.
+    const fn bit(self) -> Option<Pfec> {
+        match self {
+            Self::Pkey => Some(Pfec::PK),
+            Self::Shadow => Some(Pfec::SS),
+            _ => None,
+        }
+    }
+}
+
+/// Filters with a bit of an act: wanted set, wanted clear, in both forms, together with P, and MASK without MATCH.
+const BIT: [fn(u32) -> Filter; 8] = [
+    |bit| Filter::new(true, bit, bit),
+    |bit| Filter::new(true, bit, 0),
+    |bit| Filter::new(false, bit, bit),
+    |bit| Filter::new(false, bit, 0),
+    |bit| Filter::new(true, bit | 1, 1),
+    |bit| Filter::new(true, bit | 1, bit | 1),
+    |bit| Filter::new(true, 0, bit),
+    |bit| Filter::new(false, bit | 0x1f, bit | 0x05),
+];
+/// Where few scenes are played it is one of so many: odd, since rows often come in pairs.
+const THIN_STEP: usize = 9;
+
+/// Always and never in both forms, not present, present.
+const QUICK: [Filter; 6] = [
+    Filter::ALWAYS,
+    Filter::NEVER,
+    Filter::new(false, 0, 1),
+    Filter::new(false, 0, 0),
+    Filter::new(true, 1, 0),
+    Filter::new(true, 1, 1),
+];
+
+/// Always and never: each fault as an exit and as a delivery.
+const QUICK_PAGE: [Filter; 2] = [Filter::ALWAYS, Filter::NEVER];

@@ -1,0 +1,72 @@
+//! What a scene needs of processor, L0 and VMM, and what L1 intercepts in it.
+
+/// What a processor must have for a scene.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// CMPXCHG16B: CPUID.1:ECX\[13\].
+    Cmpxchg16b,
+    /// XSAVE: CPUID.1:ECX\[26\].
+    Xsave,
+    /// INVPCID: CPUID.(7,0):EBX\[10\].
+    Invpcid,
+    /// Protection keys for user-mode pages: CPUID.(7,0):ECX\[3\].
+    Pku,
+    /// Protection keys for supervisor-mode pages: CPUID.(7,0):ECX\[31\].
+    Pks,
+    /// Shadow stacks: CPUID.(7,0):ECX\[7\], and the VM-entry control "load CET state".
+    ShadowStack,
+    /// maskmatch's built-in VMM, for its device.
+    Channel,
+    /// 1-GByte pages: CPUID.80000001H:EDX\[26\].
+    GbytePages,
+    /// EPT entries that allow execution alone: IA32_VMX_EPT_VPID_CAP\[0\].
+    ExecuteOnly,
+    /// An L0 that emulates the instruction behind UD2 and the letters "kvm": KVM's parameter
+    /// `force_emulation_prefix`.
+    ForcedEmulation,
+    /// The secondary control "descriptor-table exiting".
+    DescriptorTableExiting,
+    /// INVPCID, and the secondary control that enables it for L2.
+    InvpcidExiting,
+}
+
+impl Feature {
+    /// The bits of CR4 that L2 has with the feature. SDM vol. 3A, section 2.5, "Control Registers".
+    #[must_use]
+    pub const fn cr4(self) -> u64 {
+        match self {
+            // OSXSAVE.
+            Self::Xsave => 1 << 18,
+            // PKE.
+            Self::Pku => 1 << 22,
+            // CET.
+            Self::ShadowStack => 1 << 23,
+            // PKS.
+            Self::Pks => 1 << 24,
+            _ => 0,
+        }
+    }
+}
+
+/// Instructions that L1 intercepts beside those of which each execution exits. SDM vol. 3C, section 24.6.2,
+/// "Processor-Based VM-Execution Controls".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exiting {
+    /// None.
+    Nothing,
+    /// "Descriptor-table exiting": LGDT, LIDT, LLDT, LTR, SGDT, SIDT, SLDT, STR.
+    DescriptorTables,
+    /// "INVLPG exiting", with "enable INVPCID".
+    Invlpg,
+    /// "Unconditional I/O exiting".
+    Io,
+}
+
+/// A VM exit by the instruction itself, before it accesses its operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intercepted {
+    /// The basic exit reason.
+    pub reason: u16,
+    /// The exit qualification, where the manual gives it a meaning.
+    pub qualification: Option<u64>,
+}
