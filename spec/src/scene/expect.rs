@@ -272,7 +272,7 @@ impl Scene {
     }
 
     fn delivered_event(&self, event: &Event) -> End {
-        if event.source == Source::Raised && self.intercepts >> event.vector & 1 == 1 {
+        if event.source == Source::Raised && self.intercepts.unbounded_shr(event.vector.into()) & 1 == 1 {
             return self.exit_by_event(event);
         }
         if self.real {
