@@ -25,7 +25,7 @@ use crate::walk::{EntryFailed, write_cr2};
 /// The basic exit reason of VMCALL.
 const REASON_VMCALL: u64 = 18;
 /// A #PF for VM-entry injection: valid, error code valid, hardware exception, vector 14.
-const INJECT_PF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 14;
+const INJECT_PF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 0xe;
 /// All words.
 const EVERYTHING: Words = (1 << WORDS) - 1;
 
