@@ -143,7 +143,7 @@ impl Deviation {
                 "Bochs saves no blocking by STI or MOV SS and no pending debug exception on a VM exit by an exception; SDM 27.3.4 (Saving Non-Register State) wants the state before"
             }
             Self::NmiKept => {
-                "Bochs before 2.8 keeps virtual-NMI blocking over a VM entry that ends it, so that IRET seems to unblock it; SDM 26.3.2.4 (Loading Non-Register State) wants vmcs12's state"
+                "Bochs before 2.8 keeps virtual-NMI blocking over a VM entry that ends it, so that IRET seems to unblock it; SDM 26.7.1 (Interruptibility State) wants vmcs12's state"
             }
             Self::NmiOpen => {
                 "KVM takes back NMI blocking where the delivery of an NMI faults, before it gives the exit to L1; SDM 27.1 (Architectural State Before a VM Exit) wants NMIs blocked"
