@@ -310,7 +310,7 @@ fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> R
     }
     match scene.answer {
         Answer::Nothing | Answer::Again(_) => {}
-        // An IRET that comes again must find NMIs blocked. SDM vol. 3C, section 32.7.1.2, "Resuming Guest Software
+        // An IRET that comes again must find NMIs blocked. SDM vol. 3C, section 31.7.1.2, "Resuming Guest Software
         // after Handling an Exception".
         Answer::Retry => {
             let idt_vectoring = vmread(Field::IdtVectoringInfo) & IDT_VECTORING_VALID != 0;

@@ -232,7 +232,7 @@ impl Deviation {
                 "Bochs saves no blocking by STI or MOV SS and no pending debug exception on a VM exit by an exception; SDM 27.3.4 (Saving Non-Register State) wants the state before"
             }
             Self::NmiKept => {
-                "Bochs before 2.8 keeps virtual-NMI blocking over a VM entry that ends it, so that IRET seems to unblock it; SDM 26.3.2.4 (Loading Non-Register State) wants vmcs12's state"
+                "Bochs before 2.8 keeps virtual-NMI blocking over a VM entry that ends it, so that IRET seems to unblock it; SDM 26.7.1 (Interruptibility State) wants vmcs12's state"
             }
             Self::IretReblocked => {
                 "KVM blocks NMIs again where an IRET faults, before it gives the fault to L1 or L2; SDM 25.3 (Changes to Instruction Behavior in VMX Non-Root Operation) wants them unblocked"
