@@ -24,7 +24,7 @@ const VECTORS: usize = 32;
 const STACK_SIZE: usize = 8 * 1024;
 /// The vectors that push an error code: #DF, #TS, #NP, #SS, #GP, #PF, #AC, #CP, #VC, #SX.
 /// SDM vol. 3A, table 6-1, "Protected-Mode Exceptions and Interrupts".
-const WITH_ERROR_CODE: u32 =
+pub const WITH_ERROR_CODE: u32 =
     1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 21 | 1 << 29 | 1 << 30;
 
 #[repr(C, align(16))]

@@ -13,9 +13,9 @@ mod memory;
 mod state;
 mod tables;
 
-use spec::filter::{EXCEPTION_BITMAP_PF, Filter};
+use spec::filter::Filter;
 use spec::layout::Header;
-use spec::outcome::IDT_VECTORING_VALID;
+use spec::outcome::{IDT_VECTORING_VALID, INTERRUPTION_INFO_PF};
 use spec::paging::Maxphyaddr;
 use spec::scene::descriptor::HANDLER;
 use spec::scene::end::{
@@ -30,13 +30,9 @@ use spec::scene::{Answer, Exiting, Feature, Scene};
 
 use crate::guest::{write_controls, write_host_state};
 use crate::trace;
-use crate::vmx::{Field, Vmcs, Vmx, invvpid, vmread, vmwrite};
+use crate::vmx::{Field, FilterFields, REASON_VMCALL, Vmcs, Vmx, invvpid, vmread, vmwrite};
 use crate::walk::{EntryFailed, write_cr2};
 
-/// The basic exit reason of VMCALL.
-const REASON_VMCALL: u64 = 18;
-/// A #PF for VM-entry injection: valid, error code valid, hardware exception, vector 14.
-const INJECT_PF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 0xe;
 /// The stage's VPID; L1 has no other guest with one.
 const VPID: u16 = 1;
 /// All words.
@@ -57,7 +53,7 @@ struct Player {
     vmcs: Vmcs,
     /// The environment that is written.
     environment: Option<&'static Environment>,
-    filter: Option<(Filter, u32)>,
+    filter: FilterFields,
     exiting: Exiting,
     /// The last scene's feature, whose bits of CR4 L2 has.
     feature: Option<Feature>,
@@ -153,7 +149,7 @@ impl Stage {
             _ => filter,
         };
         self.main.begin(scene, around)?;
-        self.main.set_filter(first_filter, scene.intercepts);
+        self.main.filter.set(first_filter, scene.intercepts);
         self.main.enter()?;
         let first = end(scene, self.environment, &want.first);
         let mut ends = Ends { first, second: None };
@@ -183,7 +179,7 @@ impl Player {
         Ok(Self {
             vmcs,
             environment: None,
-            filter: None,
+            filter: FilterFields::default(),
             exiting: Exiting::Nothing,
             feature: None,
             pin_based: vmx.controls.pin_based,
@@ -276,21 +272,6 @@ impl Player {
             self.pins = pins;
         }
     }
-
-    /// Writes what changes of the filter and of the exceptions that L1 intercepts beside #PF.
-    fn set_filter(&mut self, filter: Filter, intercepts: u32) {
-        let old = self.filter.replace((filter, intercepts));
-        if old.is_none_or(|(old, others)| (old.eb_pf, others) != (filter.eb_pf, intercepts)) {
-            let pf = if filter.eb_pf { EXCEPTION_BITMAP_PF } else { 0 };
-            vmwrite(Field::ExceptionBitmap, (pf | intercepts).into());
-        }
-        if old.is_none_or(|(old, _)| old.mask != filter.mask) {
-            vmwrite(Field::PfecMask, filter.mask.into());
-        }
-        if old.is_none_or(|(old, _)| old.matching != filter.matching) {
-            vmwrite(Field::PfecMatch, filter.matching.into());
-        }
-    }
 }
 
 /// Does what the scene says about its exit.
@@ -331,7 +312,7 @@ fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> R
         }
         Answer::Reflect => {
             write_cr2(vmread(Field::ExitQualification));
-            inject(INJECT_PF, vmread(Field::ExitInterruptionErrorCode), 0);
+            inject(INTERRUPTION_INFO_PF, vmread(Field::ExitInterruptionErrorCode), 0);
         }
     }
     Ok(())

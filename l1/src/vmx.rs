@@ -5,12 +5,14 @@ mod capabilities;
 mod controls;
 pub mod entry;
 mod field;
+mod filter;
 mod invalidate;
 mod vmcs;
 
 pub use capabilities::{Capabilities, Missing};
 pub use controls::{Controls, ProcessorBased, Secondary};
 pub use field::Field;
+pub use filter::{FilterFields, bitmap};
 pub use invalidate::{invept, invvpid};
 pub use vmcs::{VmFail, Vmcs, read_encoding, try_vmwrite, vmread, vmwrite};
 
@@ -21,6 +23,9 @@ use spec::scene::environment::Environment;
 use x86_64::registers::control::{Cr0, Cr4};
 
 use crate::global::Global;
+
+/// The basic exit reason of VMCALL. SDM vol. 3D, appendix C, "VMX Basic Exit Reasons".
+pub const REASON_VMCALL: u64 = 18;
 
 /// A region of one page that software may not touch while the processor uses it.
 #[repr(C, align(4096))]

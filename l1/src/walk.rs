@@ -7,7 +7,7 @@ use core::ptr;
 
 use spec::action::{Event, Then};
 use spec::channel::{Ask, SMI_HANDLED, Status};
-use spec::filter::{EXCEPTION_BITMAP_PF, Filter};
+use spec::filter::Filter;
 use spec::layout::{
     Control, EVENT_SLOT, EXCHANGE_SLOT, Exchange, ExitRecord, SCRATCH, SCRATCH_SIZE, SHARED_SUPERVISOR, SHARED_USER,
     Slot,
@@ -19,10 +19,8 @@ use spec::stimulus::LOOPS;
 
 use crate::guest::{Guest, set_mode, shared};
 use crate::trace;
-use crate::vmx::{Field, VmFail, Vmx, entry, vmread, vmwrite};
+use crate::vmx::{Field, FilterFields, REASON_VMCALL, VmFail, Vmx, bitmap, entry, vmread, vmwrite};
 
-/// The basic exit reason of VMCALL. SDM vol. 3D, appendix C, "VMX Basic Exit Reasons".
-const REASON_VMCALL: u64 = 18;
 /// The basic exit reason of an INIT signal.
 const REASON_INIT: u64 = 3;
 /// What CR2 holds at the start of each walk: no page under test is there.
@@ -83,7 +81,7 @@ impl fmt::Display for EntryFailed {
 pub struct Walker {
     vmx: Vmx,
     guest: Guest,
-    filter: Option<Filter>,
+    filter: FilterFields,
     number: u64,
     mode: Mode,
 }
@@ -104,8 +102,8 @@ impl Walker {
     /// Writes vmcs12 and lets L2 load its tables.
     pub fn new(vmx: Vmx, guest: Guest) -> Result<Self, EntryFailed> {
         guest.write_vmcs(&vmx);
-        let mut walker = Self { vmx, guest, filter: None, number: 0, mode: BASE.mode };
-        walker.set_filter(Filter::ALWAYS);
+        let mut walker = Self { vmx, guest, filter: FilterFields::default(), number: 0, mode: BASE.mode };
+        walker.filter.set(Filter::ALWAYS, 0);
         walker.start_guest()?;
         Ok(walker)
     }
@@ -163,7 +161,7 @@ impl Walker {
 
     /// Gets all ready for a walk under a filter, before which L2 asks the VMM for something.
     pub fn ready(&mut self, filter: Filter, ask: Option<Ask>) {
-        self.set_filter(filter);
+        self.filter.set(filter, 0);
         self.number += 1;
         let number = SCRATCH + self.number % SCRATCH_SIZE;
         vmwrite(Field::GuestRip, self.guest.header.walk);
@@ -199,10 +197,10 @@ impl Walker {
 
     /// Writes to vmcs12 what is there already.
     pub fn rewrite(&self, then: Then) {
-        let Some(filter) = self.filter else { return };
+        let Some(filter) = self.filter.filter() else { return };
         match then {
             Then::SameWalk | Then::NextEntry => {}
-            Then::WriteBitmap => vmwrite(Field::ExceptionBitmap, bitmap(filter)),
+            Then::WriteBitmap => vmwrite(Field::ExceptionBitmap, bitmap(filter, 0)),
             Then::WriteMask => vmwrite(Field::PfecMask, filter.mask.into()),
         }
     }
@@ -227,25 +225,6 @@ impl Walker {
             Some(broken) => Err(EntryFailed::Start(broken)),
         }
     }
-
-    /// Writes what changes of the filter, and nothing else.
-    fn set_filter(&mut self, filter: Filter) {
-        let old = self.filter.replace(filter);
-        if old.is_none_or(|old| old.eb_pf != filter.eb_pf) {
-            vmwrite(Field::ExceptionBitmap, bitmap(filter));
-        }
-        if old.is_none_or(|old| old.mask != filter.mask) {
-            vmwrite(Field::PfecMask, filter.mask.into());
-        }
-        if old.is_none_or(|old| old.matching != filter.matching) {
-            vmwrite(Field::PfecMatch, filter.matching.into());
-        }
-    }
-}
-
-/// The exception bitmap of a filter.
-fn bitmap(filter: Filter) -> u64 {
-    if filter.eb_pf { EXCEPTION_BITMAP_PF.into() } else { 0 }
 }
 
 /// Traces what a walk left: exits by exception, what L2's handler got, and the end.

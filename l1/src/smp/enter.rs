@@ -141,10 +141,7 @@ pub fn enter(processor: usize, vmcs: &mut Vmcs, registers: &Registers) -> Result
         asm!("call l1_smp_enter", inout("rdi") u64::from(vmcs.launched()) => _, inout("rsi") area => _,
             lateout("rax") exited, lateout("rdx") flags, clobber_abi("sysv64"));
     }
-    if exited == 0 {
-        return Err(if flags & 1 == 1 { VmFail::Invalid } else { VmFail::Valid });
-    }
-    vmcs.set_launched();
+    vmcs.entered(exited != 0, flags)?;
     // SAFETY: as above; the assembly filled it.
     Ok(unsafe { (*area).registers })
 }

@@ -4,7 +4,7 @@
 use core::fmt;
 use core::hint::black_box;
 
-use spec::filter::{EXCEPTION_BITMAP_PF, Filter};
+use spec::filter::Filter;
 use spec::layout::{Header, TOKEN};
 use spec::outcome::{Delivery, Exit, IDT_VECTORING_VALID, INTERRUPTION_INFO_PF, Observed, WALK_RFLAGS};
 use spec::paging::{Access, Privilege};
@@ -17,12 +17,11 @@ use super::code;
 use super::enter::{self, Registers};
 use super::memory::{self, Board, Place};
 use crate::guest::{set_mode, write_controls, write_host_state};
-use crate::vmx::{Field, VmFail, Vmcs, Vmx, vmread, vmwrite};
+use crate::vmx::{Field, FilterFields, REASON_VMCALL, VmFail, Vmcs, Vmx, vmread, vmwrite};
 use crate::walk::{CR2_AT_START, write_cr2};
 
 /// Basic exit reasons: exception or NMI, VMCALL.
 const REASON_EXCEPTION: u64 = 0;
-const REASON_VMCALL: u64 = 18;
 /// Interruption information: valid, type and vector.
 const EVENT: u64 = 1 << 31 | 0x7ff;
 /// Access rights: flat code of 64 bits, data, a busy TSS, none. The DPL is in bits 6:5.
@@ -91,7 +90,7 @@ pub struct Seat {
     processor: usize,
     vmcs: Vmcs,
     header: Header,
-    filter: Option<Filter>,
+    filter: FilterFields,
 }
 
 impl Seat {
@@ -143,7 +142,7 @@ impl Seat {
             vmwrite(access, DATA | DPL3);
             vmwrite(base, 0);
         }
-        Self { processor, vmcs, header: memory::header(processor), filter: None }
+        Self { processor, vmcs, header: memory::header(processor), filter: FilterFields::default() }
     }
 
     /// Clears the VMCS.
@@ -154,16 +153,7 @@ impl Seat {
 
     /// Sets the filter; writes what changes.
     pub fn set_filter(&mut self, filter: Filter) {
-        let old = self.filter.replace(filter);
-        if old.is_none_or(|old| old.eb_pf != filter.eb_pf) {
-            vmwrite(Field::ExceptionBitmap, if filter.eb_pf { EXCEPTION_BITMAP_PF.into() } else { 0 });
-        }
-        if old.is_none_or(|old| old.mask != filter.mask) {
-            vmwrite(Field::PfecMask, filter.mask.into());
-        }
-        if old.is_none_or(|old| old.matching != filter.matching) {
-            vmwrite(Field::PfecMatch, filter.matching.into());
-        }
+        self.filter.set(filter, 0);
     }
 
     /// Makes one access to a page under test. `number` is what a write writes.

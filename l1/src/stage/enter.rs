@@ -121,11 +121,7 @@ pub fn enter(vmcs: &mut Vmcs) -> Result<(), VmFail> {
         asm!("call stage_enter", inout("rdi") u64::from(vmcs.launched()) => _, lateout("rax") exited,
             lateout("rdx") flags, clobber_abi("sysv64"));
     }
-    if exited == 0 {
-        return Err(if flags & 1 == 1 { VmFail::Invalid } else { VmFail::Valid });
-    }
-    vmcs.set_launched();
-    Ok(())
+    vmcs.entered(exited != 0, flags)
 }
 
 /// Ends the blocking of NMIs that the delivery of one to L2 began: an IRET to the next instruction. SDM vol. 3A,

@@ -12,11 +12,8 @@ use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 use super::{Around, Stage, end};
 use crate::guest::set_paging;
 use crate::own;
-use crate::vmx::{Field, vmread, vmwrite};
+use crate::vmx::{Field, REASON_VMCALL, vmread, vmwrite};
 use crate::walk::EntryFailed;
-
-/// The basic exit reason of VMCALL.
-const REASON_VMCALL: u64 = 18;
 
 impl Stage {
     /// Does the interlude and puts L2 to where the second play begins, under `filter`. False if something in it came
@@ -31,7 +28,7 @@ impl Stage {
         let right = match interlude {
             Interlude::Rewrite(_) => {
                 let exited = vmread(Field::ExitReason) != REASON_VMCALL;
-                self.main.set_filter(filter, scene.intercepts);
+                self.main.filter.set(filter, scene.intercepts);
                 if exited {
                     // L2 is still at the instruction: nothing else is to be written.
                     return Ok(true);
@@ -82,7 +79,7 @@ impl Stage {
             self.other.vmcs.make_current().map_err(EntryFailed::Entry)?;
         }
         self.other.begin(scene, around)?;
-        self.other.set_filter(inverse, scene.intercepts);
+        self.other.filter.set(inverse, scene.intercepts);
         self.other.enter()?;
         let want = scene.expect(self.environment, inverse, around.maxphyaddr).second;
         let right = want.is_none_or(|want| {

@@ -11,11 +11,11 @@ use spec::scene::descriptor::{
 };
 use spec::scene::end::Word;
 use spec::scene::environment::{Environment, Width};
-use spec::scene::expect::MENDED;
 use spec::scene::place::{Kind, PAGE, PLACES, Place};
 use spec::scene::tested::FRAME;
 
 use super::{deep, ept, tables};
+use crate::exception::WITH_ERROR_CODE;
 use crate::global::Global;
 
 #[repr(C, align(4096))]
@@ -34,8 +34,6 @@ static GATES_SET: Global<Option<u64>> = Global::new(None);
 /// The types of system segments: a free TSS, an LDT.
 const FREE_TSS: u64 = 9;
 const LDT: u64 = 2;
-/// The vectors that push an error code below 32. SDM vol. 3A, table 6-1, "Protected-Mode Exceptions and Interrupts".
-const WITH_ERROR_CODE: u32 = 1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 21;
 
 /// Physical address of a place's memory.
 pub fn physical(place: Place) -> u64 {
@@ -171,7 +169,7 @@ fn forget_gates() {
 
 /// Makes a page good.
 pub fn mend(scene: &Scene, environment: &Environment, place: Place, maxphyaddr: Maxphyaddr) {
-    set_entry(scene, environment, place, MENDED, maxphyaddr);
+    set_entry(scene, environment, place, Kind::GOOD, maxphyaddr);
 }
 
 fn set_entry(scene: &Scene, environment: &Environment, place: Place, kind: Kind, maxphyaddr: Maxphyaddr) {

@@ -147,11 +147,7 @@ pub fn enter(vmcs: &mut Vmcs) -> Result<(), VmFail> {
         asm!("call l1_enter", inout("rdi") u64::from(vmcs.launched()) => _, lateout("rax") exited,
             lateout("rdx") flags, clobber_abi("sysv64"));
     }
-    if exited == 0 {
-        return Err(if flags & 1 == 1 { VmFail::Invalid } else { VmFail::Valid });
-    }
-    vmcs.set_launched();
-    Ok(())
+    vmcs.entered(exited != 0, flags)
 }
 
 /// The exits by exception of the last [`enter`], in their order.

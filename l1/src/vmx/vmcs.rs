@@ -76,9 +76,13 @@ impl Vmcs {
         self.launched
     }
 
-    /// A VM entry succeeded.
-    pub fn set_launched(&mut self) {
+    /// How an entry went: whether an exit came, and RFLAGS if it did not.
+    pub fn entered(&mut self, exited: bool, flags: u64) -> Result<(), VmFail> {
+        if !exited {
+            return Err(if flags & 1 == 1 { VmFail::Invalid } else { VmFail::Valid });
+        }
         self.launched = true;
+        Ok(())
     }
 }
 

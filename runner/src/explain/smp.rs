@@ -3,11 +3,11 @@
 use std::fmt::Write;
 
 use spec::filter::Filter;
-use spec::paging::{Level, Maxphyaddr};
+use spec::paging::Maxphyaddr;
 use spec::setting::BASE;
 use spec::smp::{Moment, Processor, Shot, SmpProbe, State, Together, shot_address};
 
-use super::{access, does, outcome, privilege, rule};
+use super::{access, does, level_name, outcome, privilege, rule};
 use crate::list::bits;
 
 /// What the two L2s do, under which filters, and what must be seen on the processor that the case is about.
@@ -40,13 +40,7 @@ fn explain_together(text: &mut String, case: &Together, filter: Filter, maxphyad
 
 fn explain_shot(text: &mut String, shot: &Shot, filter: Filter, maxphyaddr: Maxphyaddr) {
     let Shot { change, moment } = shot;
-    let level = match change.level {
-        Level::Pml5e => "PML5 entry",
-        Level::Pml4e => "PML4 entry",
-        Level::Pdpte => "page-directory-pointer-table entry",
-        Level::Pde => "page-directory entry",
-        Level::Pte => "page-table entry",
-    };
+    let level = level_name(change.level);
     let told = match moment {
         Moment::Before => "sees a flag that is set behind the change, and invalidates nothing yet",
         Moment::After => "sees a flag that is set behind the change, and does INVLPG",

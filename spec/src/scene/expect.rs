@@ -14,7 +14,7 @@ use super::environment::Environment;
 use super::ept::QUALIFICATION_OPTIONAL;
 use super::event::{Event, EventType, Source};
 use super::interlude::Interlude;
-use super::place::{Kind, Place};
+use super::place::Place;
 use super::{Answer, Fault, Intercepted, Scene, Unwanted};
 use crate::filter::{EXCEPTION_BITMAP_PF, Filter};
 use crate::outcome::{IDT_VECTORING_VALID, INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF};
@@ -460,6 +460,3 @@ impl End {
         self
     }
 }
-
-/// The kind of a page that is good, for L1's answers.
-pub const MENDED: Kind = Kind::GOOD;
