@@ -14,8 +14,7 @@ use spec::log::{CRC32, Counts, FAILURES_IN_FULL, REASON_ABOVE};
 use spec::options::Options;
 use spec::outcome::{Observed, Outcome};
 use spec::paging::Maxphyaddr;
-use spec::plan::Profile;
-use spec::scene::end::{End, Ends, How};
+use spec::scene::end::{End, Ends, How, Words};
 use spec::scene::environment::Environment;
 use spec::scene::{Act, Scene};
 use spec::setting::BASE;
@@ -39,8 +38,8 @@ use crate::walk::{Broken, EntryFailed, Walked, Walker};
 /// Filters between two heartbeats; of host actions, each of which may take the host a while.
 const HEARTBEAT: usize = 64;
 const HEARTBEAT_ACTION: usize = 4;
-/// Scenes between two heartbeats.
-const SCENES_PER_HEARTBEAT: usize = 32;
+/// Plays of scenes between two heartbeats.
+const PLAYS_PER_HEARTBEAT: usize = 200;
 
 /// Why groups could not be run.
 #[derive(Clone, Copy, Debug)]
@@ -87,12 +86,12 @@ pub fn run(options: &Options<'_>, boot: &Boot, cpu: &Cpu, vmx: Vmx, guest: Guest
         trace::begin();
         return machine.run_group(1, case.group, Some(&case));
     }
-    let groups = Group::selected(options.filter).count();
+    let groups = Group::selected(options.filter, options.profile).count();
     if groups == 0 {
         return Err(Failed::NoSuchGroup);
     }
     log().plan(groups);
-    for (at, group) in Group::selected(options.filter).enumerate() {
+    for (at, group) in Group::selected(options.filter, options.profile).enumerate() {
         machine.run_group(at + 1, group, None)?;
     }
     Ok(())
@@ -124,7 +123,7 @@ impl Machine<'_> {
                 }
                 let maxphyaddr = self.cpu.maxphyaddr;
                 // One case may be any that the processor has, the profile's or not.
-                let thin = only.is_none() && family.is_thin(self.options.profile);
+                let thin = only.is_none() && family.is_thin(setting, self.options.profile);
                 let stimuli = Stimulus::selected(setting, maxphyaddr, thin)
                     .filter(|stimulus| only.is_none_or(|case| case.probe == Probe::Stimulus(*stimulus)));
                 let mut judge = Judge::new(setting, stimuli, self.walker.guest(), maxphyaddr, self.options.known);
@@ -262,14 +261,18 @@ impl Machine<'_> {
         };
         let around = Around { vmx, header: &self.walker.guest().header, maxphyaddr: self.cpu.maxphyaddr };
         stage.set_up(environment, around)?;
+        let profile = self.options.profile;
         // One case may be any, the profile's or not.
-        let profile = if only.is_some() { Profile::Exhaustive } else { self.options.profile };
-        let scenes = act.scenes_of(environment, profile).count();
+        let one = only.into_iter().filter_map(|case| match case.probe {
+            Probe::Scene(scene) => Some((case.filter, scene)),
+            _ => None,
+        });
+        let all = only.is_none().then(|| act.plays(environment, profile)).into_iter().flatten();
+        let plays = all.map(|(at, scene)| (act.filter(profile, at), scene)).chain(one);
+        let count = if only.is_some() { 1 } else { act.plays(environment, profile).count() };
+        let words = if only.is_some() { Words::MAX } else { act.words(profile) };
         let mut left_out = None;
-        for (at, scene) in act.scenes_of(environment, profile).enumerate() {
-            if only.is_some_and(|case| case.probe != Probe::Scene(scene)) {
-                continue;
-            }
+        for (at, (filter, scene)) in plays.enumerate() {
             if !scene.exists(self.cpu.maxphyaddr) {
                 continue;
             }
@@ -290,20 +293,12 @@ impl Machine<'_> {
                 }
                 continue;
             }
-            if at % SCENES_PER_HEARTBEAT == 0 {
-                log().progress(&tried.group, at, scenes);
+            if at % PLAYS_PER_HEARTBEAT == 0 {
+                log().progress(&tried.group, at, count);
             }
-            let filters = if only.is_some() { 1 } else { act.filter_count(self.options.profile) };
-            for index in 0..filters {
-                let filter = only.map_or_else(|| act.filter(self.options.profile, index), |case| case.filter);
-                let want = scene.expect(environment, filter, self.cpu.maxphyaddr);
-                let got = stage.play(scene, filter, &want, around)?;
-                tried.scene(scene, filter, self.cpu.maxphyaddr, &want, &got);
-                if got.first.how != want.first.how {
-                    // It went where its state was not foreseen.
-                    stage.set_up(environment, around)?;
-                }
-            }
+            let want = scene.expect(environment, filter, self.cpu.maxphyaddr).within(words);
+            let got = stage.play(scene, filter, &want, around)?;
+            tried.scene(scene, filter, self.cpu.maxphyaddr, &want, &got);
         }
         self.walker.make_current()?;
         Ok(left_out.filter(|_| tried.counts.cases == 0))

@@ -1,26 +1,36 @@
 //! COM1.
 //!
 //! A port access is a trip to the host, so a line goes out in as few as the UART allows: in bursts that fill its FIFO, with
-//! one look at the line status before each (`uart_16550` sends byte by byte where there is no FIFO).
+//! one look at the line status before each (`uart_16550` sends byte by byte where there is no FIFO). A VMM that knows
+//! maskmatch's channel takes a line at once.
 #![allow(unsafe_code, reason = "I/O ports")]
 
 use core::fmt;
 use core::hint::spin_loop;
 
+use spec::channel::{LINE, LINE_PORT};
 use uart_16550::backend::PioBackend;
 use uart_16550::spec::registers::LSR;
 use uart_16550::{BaudRate, Config, Uart16550};
+use x86_64::instructions::port::Port;
+
+use crate::channel;
 
 const COM1: u16 = 0x3f8;
-
-/// Bytes that are gathered before they are sent, unless a line ends earlier.
-const GATHER: usize = 256;
 
 /// The log's sink. Where the machine has no COM1, what is written is lost.
 pub struct Serial {
     uart: Option<Uart16550<PioBackend>>,
-    line: [u8; GATHER],
-    length: usize,
+    /// Whether the VMM takes lines.
+    takes_lines: bool,
+    gathered: Gathered,
+}
+
+/// Bytes that are gathered before they are sent, unless a line ends earlier; as [`LINE_PORT`] wants them.
+#[repr(C)]
+struct Gathered {
+    length: u32,
+    bytes: [u8; LINE],
 }
 
 impl Serial {
@@ -30,17 +40,21 @@ impl Serial {
         // SAFETY: L1 owns the machine, and the ports from 3F8H on are COM1 on a PC.
         let uart = unsafe { Uart16550::new_port(COM1) };
         let uart = uart.ok().and_then(|mut uart| uart.init(config).is_ok().then_some(uart));
-        Self { uart, line: [0; GATHER], length: 0 }
+        Self { uart, takes_lines: channel::present(), gathered: Gathered { length: 0, bytes: [0; LINE] } }
     }
 
     /// Sends what was gathered.
     fn flush(&mut self) {
-        if let Some(uart) = &mut self.uart {
-            uart.send_bytes_exact(&self.line[..self.length]);
+        let Gathered { length, bytes } = &self.gathered;
+        if self.takes_lines {
+            // SAFETY: the VMM only reads what is at the address, which is physical too; memory ends below 4 GiB.
+            unsafe { Port::<u32>::new(LINE_PORT).write(&raw const self.gathered as u32) };
+        } else if let Some(uart) = &mut self.uart {
+            uart.send_bytes_exact(&bytes[..*length as usize]);
             // A VMM may hold back what is written until the guest reads; a line must be out before anything can hang.
             uart.lsr();
         }
-        self.length = 0;
+        self.gathered.length = 0;
     }
 
     /// Waits until the last byte has left: powering off earlier would lose it.
@@ -57,9 +71,10 @@ impl Serial {
 impl fmt::Write for Serial {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
-            self.line[self.length] = byte;
-            self.length += 1;
-            if byte == b'\n' || self.length == GATHER {
+            let Gathered { length, bytes } = &mut self.gathered;
+            bytes[*length as usize] = byte;
+            *length += 1;
+            if byte == b'\n' || *length as usize == LINE {
                 self.flush();
             }
         }

@@ -28,6 +28,8 @@ use spec::scene::place::Place;
 use spec::scene::rows::forced;
 use spec::scene::{Answer, Exiting, Feature, Scene};
 
+use state::Kept;
+
 use crate::guest::{write_controls, write_host_state};
 use crate::trace;
 use crate::vmx::{Field, FilterFields, REASON_VMCALL, Vmcs, Vmx, invvpid, vmread, vmwrite};
@@ -57,6 +59,11 @@ struct Player {
     exiting: Exiting,
     /// The last scene's feature, whose bits of CR4 L2 has.
     feature: Option<Feature>,
+    /// What is known of the fields that every scene writes: before the last entry, and now.
+    before_entry: Kept,
+    kept: Kept,
+    /// Whether the scene's DR6 is looked at.
+    dr6: bool,
     /// Pin-based controls that the environment has, and those that the last scene had beside them.
     pin_based: u32,
     pins: u32,
@@ -80,12 +87,15 @@ impl Stage {
         Ok(Self { main, other, environment: &ENVIRONMENTS[0], forces_emulation: None })
     }
 
-    /// Makes the stage's VMCS current, and writes the state that all scenes of an environment share.
+    /// Makes the stage's VMCS current, and writes the state that all scenes of an environment share if it is not there.
     pub fn set_up(
         &mut self,
         environment: &'static Environment,
         Around { vmx, maxphyaddr, .. }: Around<'_>,
     ) -> Result<(), EntryFailed> {
+        if self.main.environment == Some(environment) {
+            return self.main.vmcs.make_current().map_err(EntryFailed::Entry);
+        }
         self.environment = environment;
         self.other.environment = None;
         self.main.set_up(vmx, environment, maxphyaddr)
@@ -127,6 +137,9 @@ impl Stage {
         want: &Ends,
         around: Around<'_>,
     ) -> Result<Ends, EntryFailed> {
+        if self.main.environment.is_none() {
+            self.set_up(self.environment, around)?;
+        }
         let ends = self.play_through(scene, filter, want, around)?;
         if scene.blocks_nmis() {
             enter::unblock_nmis();
@@ -148,15 +161,21 @@ impl Stage {
             }
             _ => filter,
         };
+        self.main.dr6 = want.first.fixed & Word::Dr6.bit() != 0;
         self.main.begin(scene, around)?;
         self.main.filter.set(first_filter, scene.intercepts);
         self.main.enter()?;
         let first = end(scene, self.environment, &want.first);
         let mut ends = Ends { first, second: None };
-        let Some(second) = &want.second else { return Ok(ends) };
         if want.first.how != first.how {
+            // It went where its state was not foreseen.
+            self.main.environment = None;
             return Ok(ends);
         }
+        let Some(second) = &want.second else {
+            self.main.kept = self.main.before_entry.behind(scene, self.environment, &want.first);
+            return Ok(ends);
+        };
         if let Answer::Again(interlude) = scene.answer {
             if !self.interlude(interlude, scene, filter, around)? {
                 return Ok(ends);
@@ -182,6 +201,9 @@ impl Player {
             filter: FilterFields::default(),
             exiting: Exiting::Nothing,
             feature: None,
+            before_entry: Kept::default(),
+            kept: Kept::default(),
+            dr6: true,
             pin_based: vmx.controls.pin_based,
             pins: 0,
         })
@@ -198,6 +220,7 @@ impl Player {
         self.environment = Some(environment);
         self.feature = None;
         self.exiting = Exiting::Nothing;
+        self.kept = Kept::default();
         // What is lacking was asked before.
         let controls = vmx.controls_for(environment).unwrap_or(vmx.controls);
         write_controls(&controls);
@@ -217,7 +240,7 @@ impl Player {
         let environment = self.environment();
         memory::lay_out(scene, environment, around.maxphyaddr);
         ept::spoil(scene.spoiled(), around.maxphyaddr).map_err(EntryFailed::Entry)?;
-        state::write_scene(scene, environment);
+        state::write_scene(scene, environment, &mut self.kept);
         self.set_controls(around.vmx, scene);
         self.set_pins(scene.pins);
         if let Some(event) = scene.event.filter(|event| event.source == Source::Injected) {
@@ -227,7 +250,9 @@ impl Player {
             enter::set_register(at, scene.register_at(at));
         }
         write_cr2(CR2_AT_START);
-        state::write_dr6(DR6_AT_START);
+        if self.dr6 {
+            state::write_dr6(DR6_AT_START);
+        }
         Ok(())
     }
 
@@ -243,6 +268,7 @@ impl Player {
             invvpid(VPID).map_err(EntryFailed::Entry)?;
         }
         trace::entry();
+        self.before_entry = core::mem::take(&mut self.kept);
         enter::enter(&mut self.vmcs).map_err(EntryFailed::Entry)
     }
 

@@ -24,7 +24,7 @@ pub fn text() -> String {
     for group in Group::all() {
         let _ = write!(text, "| `{group}` | {} |", what(group));
         for profile in Profile::ALL {
-            let cases = group.filter_count(profile) * group.probes_in(profile, MAXPHYADDR).count();
+            let cases = group.case_count(profile, MAXPHYADDR);
             let _ = write!(text, " {} |", thousands(cases as u64));
         }
         text.push('\n');

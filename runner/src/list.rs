@@ -24,7 +24,7 @@ pub fn list(arguments: &ListArgs) -> Result<Exit, Stop> {
         output::text(&catalogue::text())?;
         return Ok(Exit::Pass);
     }
-    let groups: Vec<Group> = Group::selected(&arguments.filter).collect();
+    let groups: Vec<Group> = Group::selected(&arguments.filter, arguments.profile).collect();
     if groups.is_empty() {
         let filter = &arguments.filter;
         return Err(Stop::usage(format!("no group matches '{filter}': `maskmatch list` shows them all")));
@@ -45,10 +45,8 @@ pub fn list(arguments: &ListArgs) -> Result<Exit, Stop> {
 /// Every case's id, one a line, in the order in which L1 tries them.
 fn cases(out: &mut dyn Write, groups: &[Group], profile: Profile, maxphyaddr: Maxphyaddr) -> io::Result<()> {
     for &group in groups {
-        for filter in group.filters(profile) {
-            for probe in group.probes_in(profile, maxphyaddr) {
-                writeln!(out, "{}", Case { group, probe, filter })?;
-            }
+        for case in group.cases(profile, maxphyaddr) {
+            writeln!(out, "{case}")?;
         }
     }
     Ok(())
@@ -113,7 +111,7 @@ fn overview(out: &mut dyn Write, groups: &[Group], profile: Profile, maxphyaddr:
     let mut total = 0;
     for group in groups {
         let (filters, accesses) = (group.filter_count(profile), group.probes_in(profile, maxphyaddr).count());
-        let cases = (filters * accesses) as u64;
+        let cases = group.case_count(profile, maxphyaddr) as u64;
         total += cases;
         let (name, (_, what)) = (group.to_string(), around(*group));
         writeln!(out, "{name:32} {:>8} {accesses:>8} {:>11}  {what}", thousands(filters as u64), thousands(cases))?;

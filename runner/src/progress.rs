@@ -40,7 +40,7 @@ impl Progress {
         if !std::io::stderr().is_terminal() {
             return Self::Lines;
         }
-        let cases = Group::selected(filter).map(|group| cases(&group, profile)).sum();
+        let cases = Group::selected(filter, profile).map(|group| cases(&group, profile)).sum();
         let bar = ProgressBar::new(cases);
         let template = "{spinner} {wide_bar} {percent:>3}% {elapsed} {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -92,7 +92,7 @@ impl Progress {
 }
 
 fn cases(group: &Group, profile: Profile) -> u64 {
-    (group.filter_count(profile) * group.probes_in(profile, USUAL_MAXPHYADDR).count()) as u64
+    group.case_count(profile, USUAL_MAXPHYADDR) as u64
 }
 
 fn known_cases(name: &str, profile: Profile) -> u64 {

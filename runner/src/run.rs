@@ -110,7 +110,7 @@ pub fn check(what: What<'_>, on: &OnArgs) -> Result<(), Stop> {
             return Err(Stop::file("write", path, &ErrorKind::NotFound.into()));
         }
     }
-    if Group::selected(what.filter).next().is_none() {
+    if Group::selected(what.filter, Profile::Standard).next().is_none() {
         let filter = what.filter;
         return Err(Stop::usage(format!("no group matches '{filter}': `maskmatch list` shows them all")));
     }
@@ -133,7 +133,7 @@ pub fn execute(what: What<'_>, on: &OnArgs, log: Option<&mut File>) -> Result<Co
         elf: payload::L1_ELF,
         cmdline: &cmdline,
         memory_mib: on.memory,
-        processors: processors(what.filter, what.case),
+        processors: processors(&what.options(profile)),
         limit: on.limit.unwrap_or_else(|| default_limit(profile, host)),
         verbose: on.verbose,
     };
@@ -154,9 +154,10 @@ pub fn execute(what: What<'_>, on: &OnArgs, log: Option<&mut File>) -> Result<Co
 }
 
 /// How many processors the guest must have for what is to run.
-pub fn processors(filter: &str, case: Option<Case>) -> u32 {
+pub fn processors(options: &Options<'_>) -> u32 {
     let two = |group: &Group| matches!(group, Group::Smp(_));
-    let wanted = case.map_or_else(|| Group::selected(filter).any(|group| two(&group)), |case| two(&case.group));
+    let of_groups = || Group::selected(options.filter, options.profile).any(|group| two(&group));
+    let wanted = options.case.map_or_else(of_groups, |case| two(&case.group));
     if wanted { 2 } else { 1 }
 }
 

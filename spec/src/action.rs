@@ -107,8 +107,10 @@ pub struct Action {
     pub undo: Option<Ask>,
 }
 
-/// Everything, in the inverse form, and faults by a reserved bit.
-const QUICK: [Filter; 2] = [Filter::new(false, 0, 1), Filter::new(true, 8, 8)];
+/// Everything, in the inverse form, and faults by a reserved bit: what a change of MAXPHYADDR shows in.
+const QUICK_WIDTH: [Filter; 2] = [Filter::new(false, 0, 1), Filter::new(true, 8, 8)];
+/// All but writes, in the inverse form: some faults exit, some do not.
+const QUICK: [Filter; 1] = [Filter::new(false, 2, 2)];
 
 impl Action {
     const fn new(name: &'static str, ask: Ask, what: &'static str) -> Self {
@@ -144,8 +146,8 @@ impl Action {
 
     /// Whether the action changes the guest's MAXPHYADDR.
     #[must_use]
-    pub fn changes_width(&self) -> bool {
-        self.before != self.after
+    pub const fn changes_width(&self) -> bool {
+        self.before as u8 != self.after as u8
     }
 
     /// Whether each walk needs [`Action::before`] anew. An action that moves the guest and sets its MAXPHYADDR
@@ -157,11 +159,21 @@ impl Action {
 
     /// The filters that are tried: every class of wish, in the quick profile the few that tell most.
     #[must_use]
-    pub const fn filters(profile: Profile) -> &'static [Filter] {
+    pub const fn filters(&self, profile: Profile) -> &'static [Filter] {
         match profile {
+            Profile::Quick if self.changes_width() => &QUICK_WIDTH,
             Profile::Quick => &QUICK,
             Profile::Standard | Profile::Exhaustive => &QUICK_BASIC,
         }
+    }
+
+    /// Whether the action takes L0 long: many moves to a new VM, many changes of threads, or one of many that show the
+    /// same.
+    #[must_use]
+    pub const fn is_long(&self) -> bool {
+        !matches!(self.then, Then::SameWalk)
+            || matches!(self.ask, Ask::MovesOn | Ask::MovedExits | Ask::LatePages)
+            || self.changes_width() && !self.may_be_refused()
     }
 
     /// The accesses of L2: one for each error code and kind of access, and all whose error code L0 has to

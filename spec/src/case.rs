@@ -59,15 +59,36 @@ pub struct Case {
 }
 
 impl Group {
+    /// The cases that a group tries in a profile: all of its accesses with all of its filters, but for scenes in the
+    /// quick profile.
+    pub fn cases(self, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Case> {
+        let scenes = if let Self::Scene { act, environment } = self { Some((act, environment)) } else { None };
+        let played = scenes.into_iter().flat_map(move |(act, environment)| act.plays(environment, profile));
+        let played = played.filter(move |(_, scene)| scene.exists(maxphyaddr));
+        let filters = if scenes.is_some() { 0 } else { self.filter_count(profile) };
+        let tried = (0..filters).flat_map(move |at| self.probes_in(profile, maxphyaddr).map(move |probe| (at, probe)));
+        let all = played.map(|(at, scene)| (at, Probe::Scene(scene))).chain(tried);
+        all.map(move |(at, probe)| Case { group: self, probe, filter: self.filter(profile, at) })
+    }
+
+    /// How many [`Group::cases`] there are.
+    #[must_use]
+    pub fn case_count(self, profile: Profile, maxphyaddr: Maxphyaddr) -> usize {
+        match self {
+            Self::Scene { .. } => self.cases(profile, maxphyaddr).count(),
+            _ => self.filter_count(profile) * self.probes_in(profile, maxphyaddr).count(),
+        }
+    }
+
     /// The accesses that a group tries with each filter, in any profile.
     pub fn probes(self, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Probe> {
         self.probes_in(Profile::Exhaustive, maxphyaddr)
     }
 
-    /// The accesses that a group tries with each filter in a profile.
+    /// The accesses that a group tries in a profile.
     pub fn probes_in(self, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Probe> {
         let (filter, wish) = match self {
-            Self::Filter { family, setting } => (Some((setting, family.is_thin(profile))), None),
+            Self::Filter { family, setting } => (Some((setting, family.is_thin(setting, profile))), None),
             Self::Host(wish) => (None, Some(wish)),
             Self::Action(_) | Self::Scene { .. } | Self::Smp(_) => (None, None),
         };

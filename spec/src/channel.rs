@@ -20,6 +20,11 @@ pub const SIGNATURE: u32 = u32::from_le_bytes(*b"MASK");
 /// Gives the low 32 bits of how many VM exits of this vCPU L0 has taken, L2's included, accessed with 32 bits; all ones
 /// where nobody counts.
 pub const EXITS_PORT: u16 = PORT + 12;
+/// Takes the physical address of a piece of the log in place of its bytes at COM1, written with 32 bits: a length of at most
+/// [`LINE`] bytes as 32 bits, and the bytes behind it. One exit for a line is cheaper than one for each byte.
+pub const LINE_PORT: u16 = PORT + 16;
+/// The longest piece of the log in bytes.
+pub const LINE: usize = 256;
 /// Physical address of a page whose VMM remembers what is written and gives it back.
 pub const DEVICE_PAGE: u64 = 0xfeb0_0000;
 /// Offset in the device's page of four bytes that nobody writes, and what they hold: [`DEVICE_KNOWN`].

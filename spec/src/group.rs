@@ -47,18 +47,29 @@ impl Group {
             .flat_map(|family| SETTINGS.iter().map(move |setting| Self::Filter { family, setting }))
             .chain(Wish::ALL.into_iter().map(Self::Host))
             .chain(ACTIONS.iter().map(Self::Action))
-            .chain(Act::ALL.into_iter().flat_map(|act| {
-                let fitting =
-                    ENVIRONMENTS.iter().filter(move |environment| act.scenes_in(environment).next().is_some());
-                fitting.map(move |environment| Self::Scene { act, environment })
+            // By environment: to set one up takes L1 longer than a few scenes.
+            .chain(ENVIRONMENTS.iter().flat_map(|environment| {
+                let fitting = Act::ALL.into_iter().filter(|act| act.scenes_in(environment).next().is_some());
+                fitting.map(|act| Self::Scene { act, environment })
             }))
             // The last: with a second processor the VMM does not move the guest.
             .chain(Smp::ALL.into_iter().map(Self::Smp))
     }
 
-    /// The groups that a pattern selects, see [`glob::matches`].
-    pub fn selected(pattern: &str) -> impl Iterator<Item = Self> {
-        Self::all().filter(move |group| group.matches(pattern))
+    /// The groups that a pattern selects, see [`glob::matches`]. In the quick profile `*` stands for all but those that
+    /// take long; any other pattern selects these too.
+    pub fn selected(pattern: &str, profile: Profile) -> impl Iterator<Item = Self> {
+        let short = profile == Profile::Quick && pattern == "*";
+        Self::all().filter(move |group| group.matches(pattern) && !(short && group.is_long()))
+    }
+
+    /// Whether the group takes a host much longer than others.
+    const fn is_long(&self) -> bool {
+        match self {
+            Self::Action(action) => action.is_long(),
+            Self::Smp(smp) => matches!(smp, Smp::Shootdown),
+            Self::Filter { .. } | Self::Host(_) | Self::Scene { .. } => false,
+        }
     }
 
     /// Whether a pattern selects the group.
@@ -76,17 +87,17 @@ impl Group {
         if name.contains(['*', '?']) {
             return None;
         }
-        Self::selected(name).next()
+        Self::all().find(|group| group.matches(name))
     }
 
     /// How many filters the group tries in a profile.
     #[must_use]
     pub fn filter_count(&self, profile: Profile) -> usize {
         match self {
-            Self::Filter { family, .. } => family.len(profile),
-            Self::Host(_) => Wish::filters().len(),
+            Self::Filter { family, setting } => family.len_around(setting, profile),
+            Self::Host(_) => Wish::filters(profile).len(),
             Self::Scene { act, .. } => act.filter_count(profile),
-            Self::Action(_) => Action::filters(profile).len(),
+            Self::Action(action) => action.filters(profile).len(),
             Self::Smp(_) => Smp::filters(profile).len(),
         }
     }
@@ -95,10 +106,10 @@ impl Group {
     #[must_use]
     pub fn filter(&self, profile: Profile, index: usize) -> Filter {
         match self {
-            Self::Filter { family, .. } => family.filter(profile, index),
-            Self::Host(_) => Wish::filters()[index],
+            Self::Filter { family, setting } => family.filter_around(setting, profile, index),
+            Self::Host(_) => Wish::filters(profile)[index],
             Self::Scene { act, .. } => act.filter(profile, index),
-            Self::Action(_) => Action::filters(profile)[index],
+            Self::Action(action) => action.filters(profile)[index],
             Self::Smp(_) => Smp::filters(profile)[index],
         }
     }
@@ -165,10 +176,13 @@ mod tests {
 
     #[test]
     fn patterns_select() {
-        assert_eq!(Group::selected("*").count(), Group::all().count());
-        assert_eq!(Group::selected("filter.basic.*").count(), Group::selected("filter.high.*").count());
-        assert_eq!(Group::selected("host.*").count(), 4);
-        assert_eq!(Group::selected("nothing").count(), 0);
+        let count = |pattern, profile| Group::selected(pattern, profile).count();
+        assert_eq!(count("*", Profile::Standard), Group::all().count());
+        assert_eq!(count("filter.basic.*", Profile::Quick), count("filter.high.*", Profile::Quick));
+        assert_eq!(count("host.*", Profile::Quick), 4);
+        assert_eq!(count("nothing", Profile::Quick), 0);
+        assert_eq!(count("*", Profile::Quick), Group::all().filter(|group| !group.is_long()).count());
+        assert_eq!(count("smp.*", Profile::Quick), 2);
     }
 
     #[test]

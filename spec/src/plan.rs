@@ -1,12 +1,13 @@
 //! Which filters L1 asks for: by family and profile.
 
 use crate::filter::Filter;
+use crate::setting::{BASE, Setting};
 
 /// How much is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Profile {
-    /// A few dozen filters, each against one stimulus of each error code: every way to be wrong that was
-    /// ever seen, in seconds on any host.
+    /// A few dozen filters, each against one stimulus of each error code, and a sample of what else there is: every way
+    /// to be wrong that was ever seen, in seconds on any host.
     Quick,
     /// All filters over the five basic bits, and each of the other bits.
     #[default]
@@ -91,10 +92,30 @@ impl Family {
         }
     }
 
+    /// How many filters the family has around a setting: in the quick profile all around the base, a sample elsewhere.
+    #[must_use]
+    pub fn len_around(self, setting: &Setting, profile: Profile) -> usize {
+        self.len(profile).div_ceil(self.step(setting, profile))
+    }
+
+    /// The filter at `index`, which must be below [`Family::len_around`]. Each setting has another sample.
+    #[must_use]
+    pub fn filter_around(self, setting: &Setting, profile: Profile, index: usize) -> Filter {
+        let step = self.step(setting, profile);
+        let first = if step == 1 { 0 } else { setting.number() };
+        self.filter(profile, (first + index * step) % self.len(profile))
+    }
+
+    /// One filter in so many is tried.
+    fn step(self, setting: &Setting, profile: Profile) -> usize {
+        let sample = profile == Profile::Quick && *setting != *BASE && self != Self::Each;
+        if sample { SETTING_STEP } else { 1 }
+    }
+
     /// Whether the family is held against one stimulus of each error code alone, and not against all.
     #[must_use]
-    pub fn is_thin(self, profile: Profile) -> bool {
-        profile == Profile::Quick && self != Self::Each
+    pub fn is_thin(self, setting: &Setting, profile: Profile) -> bool {
+        profile == Profile::Quick && (self != Self::Each || *setting != *BASE)
     }
 
     /// All filters of the family in a profile, in the order in which L1 sets them.
@@ -102,6 +123,9 @@ impl Family {
         (0..self.len(profile)).map(move |index| self.filter(profile, index))
     }
 }
+
+/// Odd, since filters come in pairs of the direct and the inverse form.
+const SETTING_STEP: usize = 9;
 
 /// How many filters there are over bits 6:0: the basic ones, PK and SS.
 pub(crate) const EVERY_NAMED: usize = 2 * 128 * 128;

@@ -13,6 +13,14 @@ pub struct Setting {
     pub what: &'static str,
 }
 
+impl Setting {
+    /// Its place in [`SETTINGS`].
+    #[must_use]
+    pub fn number(&self) -> usize {
+        SETTINGS.iter().position(|setting| setting == self).unwrap_or(0)
+    }
+}
+
 /// The setting against which the others are compared: it makes every stimulus, they make those
 /// whose outcome they change.
 pub const BASE: &Setting = &SETTINGS[0];

@@ -29,8 +29,8 @@ pub enum Smp {
     Shootdown,
 }
 
-/// Everything, in the inverse form, and one bit.
-const QUICK: [Filter; 2] = [Filter::new(false, 0, 1), Filter::new(true, 2, 2)];
+/// All but writes, in the inverse form.
+const QUICK: [Filter; 1] = [Filter::new(false, 2, 2)];
 
 impl Smp {
     /// Both.

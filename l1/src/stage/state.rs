@@ -8,7 +8,7 @@ use spec::scene::Scene;
 use spec::scene::descriptor::{
     GDT_LIMIT, LDT_LIMIT, LDT_SELECTOR, REAL_IDT, REAL_IDT_LIMIT, TSS_LIMIT, TSS_SELECTOR, idt_base, idt_limit,
 };
-use spec::scene::end::Word;
+use spec::scene::end::{EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, EXIT_EXCEPTION, End, How, Word};
 use spec::scene::environment::{Environment, NARROW_FS_BASE, REAL, REAL_SELECTOR, Width};
 use spec::scene::expect::{DR7_AT_START, selectors};
 use spec::scene::place::Place;
@@ -115,29 +115,63 @@ fn write_segment(fields: (Field, Field, Field, Field), selector: u64, limit: u64
     vmwrite(fields.3, base);
 }
 
+/// What the fields that [`write_scene`] writes hold, as far as that is known. A VMWRITE can be a VM exit to L0, and one of
+/// most of these fields makes L0 look at all that the VMCS holds.
+#[derive(Clone, Copy, Default)]
+pub struct Kept([Option<u64>; SCENE_FIELDS]);
+
+const SCENE_FIELDS: usize = 13;
+/// How many of them, the first, change with every scene.
+const MOVING_FIELDS: usize = 4;
+
+impl Kept {
+    /// What L2 leaves as it was, if a scene ends as it must.
+    pub fn behind(mut self, scene: &Scene, environment: &Environment, want: &End) -> Self {
+        let (cs, ss) = selectors(scene.cpl);
+        // The instruction may have loaded segment registers before the fault.
+        let started_with = want.word(Word::Cs) == cs && want.word(Word::Ss) == ss;
+        let unchanged = started_with
+            && match want.how {
+                // Saved as it was at the instruction or at the event.
+                How::Exit(EXIT_EXCEPTION | EXIT_EPT_VIOLATION | EXIT_EPT_MISCONFIGURATION) => true,
+                // The handlers are 64-bit code of CPL 0.
+                How::Delivered(_) => environment.width == Width::Bits64 && scene.cpl == Privilege::Supervisor,
+                How::Exit(_) | How::Done => false,
+            };
+        if !unchanged || scene.activity != 0 || scene.pending_debug != 0 {
+            return Self::default();
+        }
+        self.0[..MOVING_FIELDS].fill(None);
+        self
+    }
+}
+
 /// Writes what a scene begins with and an end before it may have changed.
-pub fn write_scene(scene: &Scene, environment: &Environment) {
+pub fn write_scene(scene: &Scene, environment: &Environment, kept: &mut Kept) {
     let (cs, ss) = selectors(scene.cpl);
     let width = environment.width;
     let code = if width == Width::Bits64 { CODE } else { CODE_32 };
     let dpl = if scene.cpl == Privilege::User { DPL3 } else { 0 };
-    for (field, value) in [
+    let fields: [(Field, u64); SCENE_FIELDS] = [
+        (Field::GuestRip, environment.pointer(scene.rip)),
+        (Field::GuestRsp, environment.pointer(scene.start_rsp())),
+        (Field::GuestRflags, scene.start_rflags()),
+        (Field::GuestInterruptibility, scene.interruptibility),
         (Field::GuestCs, width.code_selector(cs)),
         (Field::GuestSs, ss),
         (Field::GuestCsAccess, code | dpl),
         // A delivery from CPL 3 leaves a null SS.
         (Field::GuestSsAccess, DATA | dpl),
         (Field::GuestSsLimit, u32::MAX.into()),
-        (Field::GuestRip, environment.pointer(scene.rip)),
-        (Field::GuestRsp, environment.pointer(scene.start_rsp())),
-        (Field::GuestRflags, scene.start_rflags()),
-        (Field::GuestInterruptibility, scene.interruptibility),
         (Field::GuestActivity, scene.activity),
         (Field::GuestPendingDebug, scene.pending_debug),
         (Field::GuestDr7, DR7_AT_START),
         (Field::GuestDebugctl, 0),
-    ] {
-        vmwrite(field, value);
+    ];
+    for ((field, value), kept) in fields.into_iter().zip(&mut kept.0) {
+        if kept.replace(value) != Some(value) {
+            vmwrite(field, value);
+        }
     }
     if environment.width == Width::Real {
         for (selector, limit, access, base) in [

@@ -34,7 +34,11 @@ fn place_of_entry(format: Format, level: Level, linear: u64) -> u64 {
     table(level) + format.index(level, linear) as u64 * format.entry_bytes()
 }
 
+/// Sets an entry. One that is as it must be is left alone: L0 may watch who writes to page tables.
 fn set(format: Format, level: Level, linear: u64, entry: u64) {
+    if get(format, level, linear) == entry {
+        return;
+    }
     let at = place_of_entry(format, level, linear);
     // SAFETY: the index is below the number of entries in a table, which is in a static; L2 does not run.
     unsafe {
@@ -46,9 +50,8 @@ fn set(format: Format, level: Level, linear: u64, entry: u64) {
     }
 }
 
-/// The last entry of the walk of a linear address.
-pub fn pte(format: Format, linear: u64) -> u64 {
-    let at = place_of_entry(format, Level::Pte, linear);
+fn get(format: Format, level: Level, linear: u64) -> u64 {
+    let at = place_of_entry(format, level, linear);
     // SAFETY: as in `set`.
     unsafe {
         if format.entry_bytes() == 4 {
@@ -57,6 +60,11 @@ pub fn pte(format: Format, linear: u64) -> u64 {
             (at as *const u64).read_volatile()
         }
     }
+}
+
+/// The last entry of the walk of a linear address.
+pub fn pte(format: Format, linear: u64) -> u64 {
+    get(format, Level::Pte, linear)
 }
 
 /// Sets the last entry of the walk of a linear address.

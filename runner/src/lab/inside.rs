@@ -65,7 +65,7 @@ fn one_set(run: &Run<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), String> {
     let known = known::deviations(bochs, &kernel_release(), run.effective);
     // Of a key that is there twice the last counts.
     let cmdline = format!("{cmdline} known={known}");
-    let processors = Options::parse(&cmdline).map_or(1, |options| processors(options.filter, options.case));
+    let processors = Options::parse(&cmdline).map_or(1, |options| processors(&options));
     let vmm = vmm(qemu, run.set.guest_maxphyaddr()).map_err(|unavailable| unavailable.to_string())?;
     let boot = Boot { elf: payload::L1_ELF, cmdline: &cmdline, memory_mib, processors, limit: LIMIT, verbose: false };
     let mut pass_on = |bytes: &[u8]| {

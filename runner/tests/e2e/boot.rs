@@ -18,9 +18,7 @@ const CASE: &str = "filter.basic.long:user-write-np-pte:1,1f,6";
 const FILTERS: &str = "filter.*";
 
 fn quick_cases() -> usize {
-    Group::selected(FILTERS)
-        .map(|group| group.filter_count(Profile::Quick) * group.probes_in(Profile::Quick, 40).count())
-        .sum()
+    Group::selected(FILTERS, Profile::Quick).map(|group| group.case_count(Profile::Quick, 40)).sum()
 }
 
 fn cases(json: &Value) -> u64 {
@@ -33,7 +31,7 @@ fn the_quick_profile_passes_on_bochs_and_check_agrees() {
     let (log, json) = (folder.path("log"), folder.path("json"));
     let quick = ["run", "--l0", "bochs", "--profile", "quick", "--filter", FILTERS];
     let run = call(quick.into_iter().chain(["--log", &log, "--json", &json])).expect(0);
-    let groups = Group::selected(FILTERS).count();
+    let groups = Group::selected(FILTERS, Profile::Quick).count();
     assert!(run.verdict().starts_with(&format!("maskmatch: pass: {groups} groups, ")), "{run:#?}");
     assert!(run.verdict().contains("on Bochs "), "{run:#?}");
     assert_eq!(run.err.lines().filter(|line| line.contains("] filter.")).count(), groups, "a line per group");

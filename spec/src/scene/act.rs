@@ -1,5 +1,6 @@
 //! Acts: scenes that belong together, the environments that have them, and the filters under which they play.
 
+use super::end::{Word, Words};
 use super::environment::{self, Environment, Width};
 use super::{Scene, rows};
 use crate::filter::Filter;
@@ -163,16 +164,56 @@ impl Act {
         !matches!(self, Self::Priority | Self::Pkey | Self::Shadow)
     }
 
-    /// Its scenes in an environment that a profile plays: in the quick profile all in the first environment, or where
-    /// the act is at home, and a few elsewhere.
+    /// Its scenes in an environment that a profile plays. The quick profile plays a sample, another one in each
+    /// environment.
     pub fn scenes_of(self, environment: &Environment, profile: Profile) -> impl Iterator<Item = &'static Scene> {
-        let home = match self {
-            Self::Ept => *environment == environment::LONG_EPT,
-            Self::Unpaged => true,
-            _ => *environment == environment::ENVIRONMENTS[0],
+        let all = self.scenes_in(environment).count();
+        let step = match profile {
+            Profile::Quick => self.step(environment).min(all).max(1),
+            Profile::Standard | Profile::Exhaustive => 1,
         };
-        let step = if profile == Profile::Quick && !home { THIN_STEP } else { 1 };
-        self.scenes_in(environment).step_by(step)
+        self.scenes_in(environment).skip(environment.number() % step).step_by(step)
+    }
+
+    /// The quick profile plays one scene in so many: most where the act is at home, few elsewhere.
+    fn step(self, environment: &Environment) -> usize {
+        match self {
+            Self::Ept if *environment == environment::LONG_EPT => EPT_STEP,
+            Self::Unpaged => 1,
+            Self::Page if environment.number() == 0 => PAGE_STEP,
+            Self::Ept => ELSEWHERE_STEP,
+            _ if environment.number() == 0 => 1,
+            _ => ELSEWHERE_STEP,
+        }
+    }
+
+    /// Which of [`Act::scenes_of`] a profile plays under the filter of which number, in the order in which L1 plays them:
+    /// one filter after the other, since a new one is dear; where scenes have EPT entries of their own, which are dearer
+    /// still, one scene after the other. In the quick profile each scene has one filter, in turns.
+    pub fn plays(self, environment: &Environment, profile: Profile) -> impl Iterator<Item = (usize, &'static Scene)> {
+        let filters = self.filter_count(profile);
+        let all = profile != Profile::Quick;
+        let scenes = move || self.scenes_of(environment, profile).enumerate();
+        let is_turn = move |scene: usize, filter: usize| all || scene % filters == filter;
+        let by_scene = (self == Self::Ept).then(|| {
+            scenes().flat_map(move |(at, scene)| {
+                (0..filters).filter(move |filter| is_turn(at, *filter)).map(move |filter| (filter, scene))
+            })
+        });
+        let by_filter = (self != Self::Ept).then(|| {
+            (0..filters).flat_map(move |filter| {
+                scenes().filter(move |(at, _)| is_turn(*at, filter)).map(move |(_, scene)| (filter, scene))
+            })
+        });
+        by_scene.into_iter().flatten().chain(by_filter.into_iter().flatten())
+    }
+
+    /// The words that a profile looks at. Under KVM to read one of those that the quick profile leaves out is a VM exit
+    /// to L0 each; acts that are about them, and other profiles, look at all.
+    #[must_use]
+    pub const fn words(self, profile: Profile) -> Words {
+        let about = matches!(self, Self::Event | Self::Inject | Self::State | Self::Stale);
+        if about || !matches!(profile, Profile::Quick) { Words::MAX } else { !DEAR }
     }
 
     /// How many filters the scenes are played under.
@@ -226,8 +267,19 @@ const BIT: [fn(u32) -> Filter; 8] = [
     |bit| Filter::new(true, 0, bit),
     |bit| Filter::new(false, bit | 0x1f, bit | 0x05),
 ];
-/// Where few scenes are played it is one of so many: odd, since rows often come in pairs.
-const THIN_STEP: usize = 9;
+/// Words of an exit that no shadow VMCS has, and DR6, which KVM intercepts.
+const DEAR: Words = Word::Cs.bit()
+    | Word::Ss.bit()
+    | Word::Activity.bit()
+    | Word::PendingDebug.bit()
+    | Word::Dr6.bit()
+    | Word::Dr7.bit()
+    | Word::Debugctl.bit();
+
+/// Steps of the quick profile: prime, since rows often come in pairs or in groups of a few.
+const PAGE_STEP: usize = 3;
+const EPT_STEP: usize = 5;
+const ELSEWHERE_STEP: usize = 31;
 
 /// Always and never in both forms, not present, present.
 const QUICK: [Filter; 6] = [

@@ -1,6 +1,6 @@
 //! How a scene ends, word by word.
 
-use core::fmt;
+use core::{fmt, iter};
 
 /// One thing that is seen at the end of a scene, 64 bits wide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,6 +203,16 @@ pub struct Ends {
 }
 
 impl Ends {
+    /// The ends with no other words than these fixed. What a handler's stack has of CS and SS stays: it is at hand.
+    #[must_use]
+    pub fn within(mut self, words: Words) -> Self {
+        let on_stack = Word::Cs.bit() | Word::Ss.bit();
+        for end in iter::once(&mut self.first).chain(&mut self.second) {
+            end.fixed &= if matches!(end.how, How::Exit(_)) { words } else { words | on_stack };
+        }
+        self
+    }
+
     /// Whether what was seen is what must be.
     #[must_use]
     pub fn admits(&self, seen: &Self) -> bool {

@@ -95,6 +95,12 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// Its place in [`ENVIRONMENTS`].
+    #[must_use]
+    pub fn number(&self) -> usize {
+        ENVIRONMENTS.iter().position(|environment| environment == self).unwrap_or(0)
+    }
+
     /// 64-bit mode in the base setting: the start of each row.
     const fn new(name: &'static str, what: &'static str) -> Self {
         Self {

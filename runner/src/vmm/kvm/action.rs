@@ -3,7 +3,7 @@
 use crate::vmm::kvm::exits::ExitCounter;
 use crate::vmm::kvm::host::Host;
 use crate::vmm::kvm::kicks::{Kicker, Kicks, hold_signals};
-use crate::vmm::kvm::machine::{Machine, create_vm, gather_serial};
+use crate::vmm::kvm::machine::{Machine, create_vm};
 use crate::vmm::kvm::state::{Failed, State};
 use crate::vmm::kvm::{KvmOptions, cpuid};
 use kvm_bindings::{
@@ -222,14 +222,13 @@ impl Machine {
         let state = State::save(&self.host.kvm, &self.vm, &self.vcpu)?;
         let vm = create_vm(&self.host).map_err(Failed::at(Step::CreateVm))?;
         self.memory.give(&vm, self.tracked)?;
-        let mut vcpu = vm.create_vcpu(0).map_err(Failed::at(Step::CreateVm))?;
+        let vcpu = vm.create_vcpu(0).map_err(Failed::at(Step::CreateVm))?;
         vcpu.set_cpuid2(&first).map_err(Failed::at(Step::SetCpuid))?;
         state.restore(&vm, &vcpu)?;
         if let Some(cpuid) = then {
             vcpu.set_cpuid2(&cpuid).map_err(Failed::at(Step::SetCpuid))?;
         }
         self.ports.rewire(&self.vm, &vm).map_err(Failed::at(Step::CreateVm))?;
-        self.gathers = gather_serial(&vm, &mut vcpu);
         self.counter = ExitCounter::of(&vcpu);
         self.vcpu = vcpu;
         self.vm = vm;

@@ -6,6 +6,7 @@
 //! | 0x604, 0x8900, 0xf4 | power off: 0x2000, the letters `Shutdown`, any value |
 //! | 0x64 | 0xfe resets the machine |
 //! | `spec::channel::EXITS_PORT` | reads give the number of VM exits, see [`super::exits`] |
+//! | `spec::channel::LINE_PORT` | takes the address of a line for COM1 |
 //! | `spec::channel::PORT` | reads give the signature, writes ask the VMM for an action |
 //! | `spec::channel::STATUS_PORT` | what became of it |
 //! | `spec::channel::ECHO_PORT` | reads give what was written, inverted |
@@ -48,6 +49,8 @@ pub enum Request {
     Reset,
     /// An action code that the guest wrote to the channel's port.
     Action(u32),
+    /// Bytes for COM1, which are with their length at this physical address.
+    Line(u32),
 }
 
 /// The ports.
@@ -141,6 +144,7 @@ impl Ports {
             }
             (KEYBOARD_COMMAND, [PULSE_RESET]) => Request::Reset,
             (channel::PORT, &[a, b, c, d]) => Request::Action(u32::from_le_bytes([a, b, c, d])),
+            (channel::LINE_PORT, &[a, b, c, d]) => Request::Line(u32::from_le_bytes([a, b, c, d])),
             (channel::ECHO_PORT, words) => {
                 let words =
                     words.chunks_exact(4).map(|word| word.iter().rev().fold(0, |n, &byte| n << 8 | u32::from(byte)));

@@ -17,10 +17,11 @@ use crate::vmm::kvm::second::Second;
 use crate::vmm::kvm::{KvmOptions, cpuid, load, vcpu};
 use crate::vmm::{Boot, End, Unavailable};
 use kvm_bindings::{KVM_CAP_EXCEPTION_PAYLOAD, kvm_enable_cap, kvm_pit_config};
-use kvm_ioctls::{Cap, IoEventAddress, VcpuExit, VcpuFd, VmFd};
-use spec::channel::{self, Status};
+use kvm_ioctls::{VcpuExit, VcpuFd, VmFd};
+use spec::channel::{self, LINE, Status};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
+use vm_memory::{Address, Bytes, GuestAddress};
 
 /// Where kvm_intel may put its three pages of TSS and its identity map: below the BIOS that is not there.
 const TSS_ADDRESS: usize = 0xfffb_d000;
@@ -43,8 +44,6 @@ pub struct Machine {
     pub(super) memory: Memory,
     /// Whether writes to memory are logged.
     pub(super) tracked: bool,
-    /// KVM gathers what the guest writes to COM1.
-    pub(super) gathers: bool,
     pub(super) host: Host,
     pub(super) options: KvmOptions,
     /// Signals to this thread.
@@ -73,12 +72,11 @@ impl Machine {
         let memory = Memory::new(ram as usize)?;
         memory.give(&vm, false).map_err(|failed| Unavailable::failed("give memory to the VM", Status::from(failed)))?;
         let start = load::load(memory.contents(), boot)?;
-        let mut vcpu = vcpu::create(&vm, 0, &cpuid::guest(&host.cpuid, &options, 0))?;
+        let vcpu = vcpu::create(&vm, 0, &cpuid::guest(&host.cpuid, &options, 0))?;
         if host.offers_vmx() {
             vcpu::allow_vmx(&vcpu)?;
         }
         vcpu::enter(&vcpu, start)?;
-        let gathers = gather_serial(&vm, &mut vcpu);
         let (sender, receiver) = sync_channel(LOG_QUEUE);
         let ports = Ports::new(&vm, sender).map_err(|error| Unavailable::failed("make COM1", error))?;
         let (scratch, counter) = (Scratch::new(options.mmio_page), ExitCounter::of(&vcpu));
@@ -90,7 +88,6 @@ impl Machine {
             scratch,
             memory,
             tracked: false,
-            gathers,
             host,
             options,
             kicks: None,
@@ -104,7 +101,6 @@ impl Machine {
     /// Runs the guest until it ends or `stop` is set.
     pub fn run(mut self, stop: &AtomicBool) -> End {
         let end = self.serve(stop);
-        self.take_gathered();
         self.ports.flush();
         end
     }
@@ -127,12 +123,7 @@ impl Machine {
                     self.ports.read(port, data);
                     Request::None
                 }
-                Ok(VcpuExit::IoOut(port, data)) => {
-                    let data = data.to_vec();
-                    // What was gathered was written before.
-                    self.take_gathered();
-                    self.ports.write(port, &data)
-                }
+                Ok(VcpuExit::IoOut(port, data)) => self.ports.write(port, data),
                 Ok(VcpuExit::MmioRead(address, data)) => {
                     self.scratch.read(address, data);
                     Request::None
@@ -161,7 +152,6 @@ impl Machine {
                 }
                 Err(error) => return End::Crashed(format!("KVM_RUN failed: {error}")),
             };
-            self.take_gathered();
             if let Some(died) = self.second.as_ref().and_then(Second::died) {
                 return End::Crashed(died.into());
             }
@@ -169,6 +159,7 @@ impl Machine {
                 Request::None => {}
                 Request::PowerOff => return End::PoweredOff,
                 Request::Reset => return End::Crashed("the guest reset the machine".into()),
+                Request::Line(address) => self.line(address),
                 Request::Action(code) => {
                     let status: Status = self.act(code);
                     self.ports.answer(status);
@@ -178,13 +169,15 @@ impl Machine {
         End::Stopped
     }
 
-    /// Gives to COM1 what KVM has gathered for it.
-    fn take_gathered(&mut self) {
-        while self.gathers
-            && let Ok(Some(entry)) = self.vcpu.coalesced_mmio_read()
-        {
-            let length = (entry.len as usize).min(entry.data.len());
-            self.ports.write(entry.phys_addr as u16, &entry.data[..length]);
+    /// Gives to COM1 a line of the guest's memory.
+    fn line(&mut self, address: u32) {
+        let memory = self.memory.contents();
+        let mut line = [0; LINE];
+        let start = GuestAddress(address.into());
+        let length = memory.read_obj::<u32>(start).map_or(0, |length| (length as usize).min(LINE));
+        // A guest that names no memory has said nothing.
+        if memory.read_slice(&mut line[..length], start.unchecked_add(4)).is_ok() {
+            self.ports.write(COM1, &line[..length]);
         }
     }
 
@@ -195,14 +188,6 @@ impl Machine {
         let rip = self.vcpu.get_regs().ok().map(|regs| regs.rip);
         vcpu::internal_error(internal.suberror, &internal.data[..count], rip)
     }
-}
-
-/// Has KVM gather what the guest writes to COM1, so that not every byte leaves the kernel; whether it does. It hands over what it
-/// has with the next exit, which a guest that looks at the line status now and then makes soon.
-pub(super) fn gather_serial(vm: &VmFd, vcpu: &mut VcpuFd) -> bool {
-    vm.check_extension(Cap::CoalescedPio)
-        && vcpu.map_coalesced_mmio_ring().is_ok()
-        && vm.register_coalesced_mmio(IoEventAddress::Pio(COM1.into()), 1).is_ok()
 }
 
 /// A VM with the kernel's interrupt controllers and timer.
