@@ -116,14 +116,14 @@ impl Machine<'_> {
         let mut tried = Tried::new(group, self.options.known);
         let started;
         match group {
-            Group::Filter { family, setting } => {
+            Group::Filter { setting, .. } => {
                 if let Some(reason) = self.cpu.lacks(setting.mode) {
                     log().skip(number, &group, &reason);
                     return Ok(());
                 }
                 let maxphyaddr = self.cpu.maxphyaddr;
                 // One case may be any that the processor has, the profile's or not.
-                let thin = only.is_none() && family.is_thin(setting, self.options.profile);
+                let thin = only.is_none() && self.options.profile.is_thin();
                 let stimuli = Stimulus::selected(setting, maxphyaddr, thin)
                     .filter(|stimulus| only.is_none_or(|case| case.probe == Probe::Stimulus(*stimulus)));
                 let mut judge = Judge::new(setting, stimuli, self.walker.guest(), maxphyaddr, self.options.known);

@@ -167,13 +167,13 @@ impl Action {
         }
     }
 
-    /// Whether the action takes L0 long: many moves to a new VM, many changes of threads, or one of many that show the
-    /// same.
+    /// Whether the action is left out where all groups run in the quick profile. What stays is one of each kind: moves,
+    /// exits to user space, events, changes of memory and of CPUID.
     #[must_use]
     pub const fn is_long(&self) -> bool {
-        !matches!(self.then, Then::SameWalk)
-            || matches!(self.ask, Ask::MovesOn | Ask::MovedExits | Ask::LatePages)
-            || self.changes_width() && !self.may_be_refused()
+        let short = matches!(self.ask, Ask::Move | Ask::PendingFault | Ask::PlainExits | Ask::Nmi | Ask::DirtyLogOn)
+            || matches!(self.ask, Ask::MoveThenNarrow) && matches!(self.then, Then::SameWalk);
+        !short
     }
 
     /// The accesses of L2: one for each error code and kind of access, and all whose error code L0 has to

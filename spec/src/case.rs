@@ -88,7 +88,7 @@ impl Group {
     /// The accesses that a group tries in a profile.
     pub fn probes_in(self, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Probe> {
         let (filter, wish) = match self {
-            Self::Filter { family, setting } => (Some((setting, family.is_thin(setting, profile))), None),
+            Self::Filter { setting, .. } => (Some((setting, profile.is_thin())), None),
             Self::Host(wish) => (None, Some(wish)),
             Self::Action(_) | Self::Scene { .. } | Self::Smp(_) => (None, None),
         };

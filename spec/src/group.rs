@@ -63,12 +63,13 @@ impl Group {
         Self::all().filter(move |group| group.matches(pattern) && !(short && group.is_long()))
     }
 
-    /// Whether the group takes a host much longer than others.
-    const fn is_long(&self) -> bool {
+    /// Whether the group takes a host much longer than others, or is one of many alike.
+    fn is_long(&self) -> bool {
         match self {
             Self::Action(action) => action.is_long(),
-            Self::Smp(smp) => matches!(smp, Smp::Shootdown),
-            Self::Filter { .. } | Self::Host(_) | Self::Scene { .. } => false,
+            Self::Smp(_) => true,
+            Self::Scene { act, environment } => act.is_rare_in(environment),
+            Self::Filter { .. } | Self::Host(_) => false,
         }
     }
 

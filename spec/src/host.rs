@@ -50,16 +50,8 @@ pub struct HostAccess {
     pub narrow: bool,
 }
 
-/// The fewest that could swallow a fault of L0: never in both forms, always, RSVD, P=0, user, L0's own.
-const QUICK: [Filter; 7] = [
-    Filter::NEVER,
-    Filter::new(false, 0, 0),
-    Filter::ALWAYS,
-    Filter::new(true, 8, 8),
-    Filter::new(true, 1, 0),
-    Filter::new(true, 4, 4),
-    Filter::new(true, 9, 1),
-];
+/// The fewest that could swallow a fault of L0: never in both forms, not present, L0's own.
+const QUICK: [Filter; 4] = [Filter::NEVER, Filter::new(false, 0, 0), Filter::new(true, 1, 0), Filter::new(true, 9, 1)];
 
 impl Wish {
     /// All of them.

@@ -17,6 +17,12 @@ pub enum Profile {
 }
 
 impl Profile {
+    /// Whether filters are held against one stimulus of each error code alone, and not against all.
+    #[must_use]
+    pub fn is_thin(self) -> bool {
+        self == Self::Quick
+    }
+
     /// All profiles, the smallest first.
     pub const ALL: [Self; 3] = [Self::Quick, Self::Standard, Self::Exhaustive];
 
@@ -67,6 +73,7 @@ impl Family {
     #[must_use]
     pub fn len(self, profile: Profile) -> usize {
         match (self, profile) {
+            (Self::Each, Profile::Quick) => QUICK_EACH.len(),
             (Self::Each, _) => EACH.len(),
             (Self::Basic, Profile::Quick) => QUICK_BASIC.len(),
             (Self::Basic, Profile::Standard) => 2 * 32 * 32,
@@ -81,6 +88,7 @@ impl Family {
     #[must_use]
     pub fn filter(self, profile: Profile, index: usize) -> Filter {
         match (self, profile) {
+            (Self::Each, Profile::Quick) => QUICK_EACH[index],
             (Self::Each, _) => EACH[index],
             (Self::Basic, Profile::Quick) => QUICK_BASIC[index],
             (Self::Basic, Profile::Standard) => {
@@ -108,14 +116,13 @@ impl Family {
 
     /// One filter in so many is tried.
     fn step(self, setting: &Setting, profile: Profile) -> usize {
-        let sample = profile == Profile::Quick && *setting != *BASE && self != Self::Each;
-        if sample { SETTING_STEP } else { 1 }
-    }
-
-    /// Whether the family is held against one stimulus of each error code alone, and not against all.
-    #[must_use]
-    pub fn is_thin(self, setting: &Setting, profile: Profile) -> bool {
-        profile == Profile::Quick && (self != Self::Each || *setting != *BASE)
+        match self {
+            _ if profile != Profile::Quick => 1,
+            Self::Each => 1,
+            _ if *setting != *BASE => SETTING_STEP,
+            Self::Basic => 1,
+            Self::High => HIGH_STEP,
+        }
     }
 
     /// All filters of the family in a profile, in the order in which L1 sets them.
@@ -126,6 +133,7 @@ impl Family {
 
 /// Odd, since filters come in pairs of the direct and the inverse form.
 const SETTING_STEP: usize = 9;
+const HIGH_STEP: usize = 3;
 
 /// How many filters there are over bits 6:0: the basic ones, PK and SS.
 pub(crate) const EVERY_NAMED: usize = 2 * 128 * 128;
@@ -137,6 +145,9 @@ pub(crate) fn every_named(index: usize) -> Filter {
 
 /// Always and never, direct and inverse.
 const EACH: [Filter; 4] = [Filter::ALWAYS, Filter::NEVER, Filter::new(false, 0, 1), Filter::new(false, 0, 0)];
+
+/// Always in one form, never in the other.
+const QUICK_EACH: [Filter; 2] = [Filter::ALWAYS, Filter::new(false, 0, 0)];
 
 /// How one bit above the basic ones can stand in MASK and MATCH.
 const HIGH_SHAPES: usize = 5;

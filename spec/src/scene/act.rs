@@ -148,9 +148,13 @@ impl Act {
 
     /// Its scenes in an environment.
     pub fn scenes_in(self, environment: &Environment) -> impl Iterator<Item = &'static Scene> {
-        let plays =
-            self.plays_narrow() || environment.width == Width::Bits64 && (!environment.thin || self.plays_thin());
+        let plays = self.plays_at_all(environment);
         self.scenes().iter().filter(move |scene| plays && scene.plays_in(environment))
+    }
+
+    /// Whether the environment is one for the act.
+    fn plays_at_all(self, environment: &Environment) -> bool {
+        self.plays_narrow() || environment.width == Width::Bits64 && (!environment.thin || self.plays_thin())
     }
 
     /// Whether the scenes are for code of any width. The others push eight bytes, have descriptors of IA-32e mode, or
@@ -167,22 +171,35 @@ impl Act {
     /// Its scenes in an environment that a profile plays. The quick profile plays a sample, another one in each
     /// environment.
     pub fn scenes_of(self, environment: &Environment, profile: Profile) -> impl Iterator<Item = &'static Scene> {
-        let all = self.scenes_in(environment).count();
-        let step = match profile {
-            Profile::Quick => self.step(environment).min(all).max(1),
-            Profile::Standard | Profile::Exhaustive => 1,
+        let plays = self.plays_at_all(environment);
+        let step = if profile == Profile::Quick { self.step(environment) } else { 1 };
+        let number = environment.number();
+        self.scenes().chunks(step).enumerate().filter_map(move |(at, rows)| {
+            let (last, first) = rows.split_at((number + at) % rows.len());
+            first.iter().chain(last).find(|scene| plays && scene.plays_in(environment))
+        })
+    }
+
+    /// Whether the act is left out where all groups run in the quick profile: of the environments that are not its home,
+    /// it plays in every third.
+    #[must_use]
+    pub fn is_rare_in(self, environment: &Environment) -> bool {
+        let home = match self {
+            Self::Ept => *environment == environment::LONG_EPT,
+            Self::Unpaged => true,
+            _ => environment.number() == 0,
         };
-        self.scenes_in(environment).skip(environment.number() % step).step_by(step)
+        !home && !(self as usize + environment.number()).is_multiple_of(3)
     }
 
     /// The quick profile plays one scene in so many: most where the act is at home, few elsewhere.
     fn step(self, environment: &Environment) -> usize {
         match self {
             Self::Ept if *environment == environment::LONG_EPT => EPT_STEP,
-            Self::Unpaged => 1,
             Self::Page if environment.number() == 0 => PAGE_STEP,
-            Self::Ept => ELSEWHERE_STEP,
-            _ if environment.number() == 0 => 1,
+            Self::Ept | Self::Page => RARE_STEP,
+            _ if environment.number() == 0 => HOME_STEP,
+            Self::Unpaged => HOME_STEP,
             _ => ELSEWHERE_STEP,
         }
     }
@@ -191,21 +208,20 @@ impl Act {
     /// one filter after the other, since a new one is dear; where scenes have EPT entries of their own, which are dearer
     /// still, one scene after the other. In the quick profile each scene has one filter, in turns.
     pub fn plays(self, environment: &Environment, profile: Profile) -> impl Iterator<Item = (usize, &'static Scene)> {
+        // Found once: to ask of each scene whether it plays takes longer than to enter L2.
+        let mut scenes = [None; MAX_SCENES];
+        let mut count = 0;
+        for (place, scene) in scenes.iter_mut().zip(self.scenes_of(environment, profile)) {
+            *place = Some(scene);
+            count += 1;
+        }
         let filters = self.filter_count(profile);
-        let all = profile != Profile::Quick;
-        let scenes = move || self.scenes_of(environment, profile).enumerate();
-        let is_turn = move |scene: usize, filter: usize| all || scene % filters == filter;
-        let by_scene = (self == Self::Ept).then(|| {
-            scenes().flat_map(move |(at, scene)| {
-                (0..filters).filter(move |filter| is_turn(at, *filter)).map(move |filter| (filter, scene))
-            })
-        });
-        let by_filter = (self != Self::Ept).then(|| {
-            (0..filters).flat_map(move |filter| {
-                scenes().filter(move |(at, _)| is_turn(*at, filter)).map(move |(_, scene)| (filter, scene))
-            })
-        });
-        by_scene.into_iter().flatten().chain(by_filter.into_iter().flatten())
+        (0..count * filters).filter_map(move |at| {
+            let (filter, scene) =
+                if self == Self::Ept { (at % filters, at / filters) } else { (at / count, at % count) };
+            let plays = profile != Profile::Quick || scene % filters == filter;
+            if plays { Some((filter, scenes[scene]?)) } else { None }
+        })
     }
 
     /// The words that a profile looks at. Under KVM to read one of those that the quick profile leaves out is a VM exit
@@ -267,6 +283,9 @@ const BIT: [fn(u32) -> Filter; 8] = [
     |bit| Filter::new(true, 0, bit),
     |bit| Filter::new(false, bit | 0x1f, bit | 0x05),
 ];
+/// No act has more scenes.
+const MAX_SCENES: usize = 512;
+
 /// Words of an exit that no shadow VMCS has, and DR6, which KVM intercepts.
 const DEAR: Words = Word::Cs.bit()
     | Word::Ss.bit()
@@ -277,9 +296,11 @@ const DEAR: Words = Word::Cs.bit()
     | Word::Debugctl.bit();
 
 /// Steps of the quick profile: prime, since rows often come in pairs or in groups of a few.
-const PAGE_STEP: usize = 3;
-const EPT_STEP: usize = 5;
-const ELSEWHERE_STEP: usize = 31;
+const HOME_STEP: usize = 2;
+const PAGE_STEP: usize = 13;
+const EPT_STEP: usize = 11;
+const ELSEWHERE_STEP: usize = 53;
+const RARE_STEP: usize = 127;
 
 /// Always and never in both forms, not present, present.
 const QUICK: [Filter; 6] = [

@@ -98,7 +98,7 @@ impl Environment {
     /// Its place in [`ENVIRONMENTS`].
     #[must_use]
     pub fn number(&self) -> usize {
-        ENVIRONMENTS.iter().position(|environment| environment == self).unwrap_or(0)
+        ENVIRONMENTS.iter().position(|environment| environment.name == self.name).unwrap_or(0)
     }
 
     /// 64-bit mode in the base setting: the start of each row.

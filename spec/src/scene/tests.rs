@@ -2,7 +2,9 @@ use super::environment::ENVIRONMENTS;
 use super::environment::Width;
 use super::{Act, Answer, FORCED_EMULATION_PREFIX, Feature};
 use crate::filter::Filter;
+use crate::plan::Profile;
 use std::collections::HashSet;
+use std::vec::Vec;
 
 #[test]
 fn names_are_unique_and_fit_ids() {
@@ -13,6 +15,20 @@ fn names_are_unique_and_fit_ids() {
                 assert!(names.insert(scene.name), "{} {}", scene.name, environment.name);
                 assert!(scene.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
             }
+        }
+    }
+}
+
+#[test]
+fn each_profile_plays_in_each_environment_of_an_act() {
+    for act in Act::ALL {
+        for environment in ENVIRONMENTS.iter().filter(|environment| act.scenes_in(environment).next().is_some()) {
+            let all = act.scenes_in(environment).count() * act.filter_count(Profile::Standard);
+            assert_eq!(act.plays(environment, Profile::Standard).count(), all, "{} {}", act.name(), environment.name);
+            let quick: Vec<_> = act.plays(environment, Profile::Quick).collect();
+            let scenes: HashSet<_> = quick.iter().map(|(_, scene)| scene.name).collect();
+            assert!(!quick.is_empty(), "{} {}", act.name(), environment.name);
+            assert_eq!(scenes.len(), quick.len(), "each scene has one filter");
         }
     }
 }
