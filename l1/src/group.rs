@@ -389,9 +389,7 @@ impl Tried {
         self.counts.exits += tally.exits;
         self.counts.delivered += tally.delivered;
         self.digest.update(&tally.exited.to_le_bytes());
-        if tally.seen != 0 {
-            self.suspects.observe(filter, self.before, tally.seen, tally.exited);
-        }
+        self.suspects.observe(filter, self.before, &tally.evidence);
         self.before = filter;
     }
 
@@ -561,7 +559,7 @@ impl Tried {
     /// Logs the result. A known deviation's reason is told once a log.
     fn log(&mut self, number: usize, told: &mut Deviations) {
         self.counts.digest = self.digest.clone().finalize();
-        if self.counts.failed > 0 && !matches!(self.group, Group::Host(_) | Group::Smp(_)) {
+        if self.counts.failed > 0 && matches!(self.group, Group::Filter { .. } | Group::Action(_)) {
             log().cause(&self.group, &self.suspects);
         }
         for deviation in self.known.iter() {
