@@ -194,6 +194,8 @@ const fn low_bits(filter: Filter, bits: u32) -> u32 {
 
 /// The word in logs where each fault went to the right party, and something else is wrong.
 pub const FILTER_HONOURED: &str = "filter-honoured";
+/// The word in logs where L2 got an exception, or L1 an exit, that nothing in L2 can cause.
+pub const L2_STUCK: &str = "l2-does-not-run";
 
 /// The hypotheses that still explain all that was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,6 +204,8 @@ pub struct Suspects {
     possible: u32,
     /// A fault was intercepted, or not, against the rule.
     filter_wrong: bool,
+    /// L2 did not get through a walk, or its start.
+    stuck: bool,
     leak: Leak,
     fixup: Fixup,
 }
@@ -219,6 +223,7 @@ impl Suspects {
         Self {
             possible: (1 << Hypothesis::ALL.len()) - 1,
             filter_wrong: false,
+            stuck: false,
             leak: Leak::default(),
             fixup: Fixup::default(),
         }
@@ -237,6 +242,17 @@ impl Suspects {
                 self.possible &= !(1 << at);
             }
         }
+    }
+
+    /// L2 did not get through a walk, or its start: no filter is to blame for that alone.
+    pub const fn stuck(&mut self) {
+        self.stuck = true;
+    }
+
+    /// Whether it did not.
+    #[must_use]
+    pub const fn is_stuck(self) -> bool {
+        self.stuck
     }
 
     /// The hypotheses that explain every walk taken in, those that failed and those that passed. None, if
@@ -261,10 +277,17 @@ impl fmt::Display for Suspects {
             write!(f, "{joint}{}", hypothesis.name())?;
             joint = ",";
         }
-        match (joint, self.filter_wrong) {
-            ("", false) => f.write_str(FILTER_HONOURED),
-            ("", true) => f.write_str("unknown"),
-            _ => Ok(()),
+        let others = match (joint, self.filter_wrong) {
+            ("", false) if self.stuck => "",
+            ("", false) => FILTER_HONOURED,
+            ("", true) => "unknown",
+            _ => "",
+        };
+        f.write_str(others)?;
+        if self.stuck {
+            let joint = if joint.is_empty() && others.is_empty() { "" } else { "," };
+            write!(f, "{joint}{L2_STUCK}")?;
         }
+        Ok(())
     }
 }

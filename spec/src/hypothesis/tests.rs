@@ -1,4 +1,4 @@
-use super::{Codes, Evidence, FILTER_HONOURED, Hypothesis, Raised, Suspects};
+use super::{Codes, Evidence, FILTER_HONOURED, Hypothesis, L2_STUCK, Raised, Suspects};
 use crate::filter::Filter;
 use crate::outcome::{Expectation, Observed, Outcome};
 use crate::paging::Maxphyaddr;
@@ -251,10 +251,24 @@ fn a_healthy_host_is_never_suspected() {
 }
 
 #[test]
+fn an_l2_that_does_not_run_is_told_beside_what_else_is_wrong() {
+    let mut healthy = Suspects::all();
+    healthy.stuck();
+    assert_eq!(std::format!("{healthy}"), L2_STUCK);
+    let mut swapped = suspects(&Family::ALL, Profile::Quick, Width::Whole, |fault| {
+        decide(Filter::new(fault.now.eb_pf, fault.now.matching, fault.now.mask).exits(fault.code), fault.code)
+    });
+    swapped.stuck();
+    assert_eq!(std::format!("{swapped}"), "swapped-mask-match,l2-does-not-run");
+}
+
+#[test]
 fn a_walk_that_is_right_shows_what_its_faults_one_by_one_show() {
     let faults = faults(false);
     let mut codes = Codes::default();
-    faults.iter().for_each(|(_, code, raised)| codes.add(*code, *raised));
+    for (_, code, raised) in &faults {
+        codes.add(*code, *raised);
+    }
     for filter in Family::Basic.filters(Profile::Standard) {
         let mut evidence = Evidence::default();
         for (stimulus, code, raised) in &faults {
