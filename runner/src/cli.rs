@@ -11,7 +11,7 @@ use spec::plan::Profile;
 use crate::lab::params::ParamSet;
 
 /// Memory of the guest unless asked otherwise.
-pub const DEFAULT_MEMORY_MIB: u32 = 4;
+pub const DEFAULT_MEMORY_MIB: u32 = 6;
 
 /// Checks how a hypervisor treats page faults of a nested guest.
 ///
