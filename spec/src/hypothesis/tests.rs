@@ -167,6 +167,15 @@ fn a_leak_of_l0s_filter_is_named() {
 }
 
 #[test]
+fn a_leak_that_loses_faults_of_l1_too_is_none() {
+    let l0 = Filter::new(true, 0x9, 0x1);
+    assert_named("beside, and lost", &WIDTHS, &[], |fault| {
+        let lost = fault.code == Pfec::WR;
+        decide(met(fault).map_or(is_right(fault), |met| l0.exits(met)) || (is_right(fault) && !lost), fault.code)
+    });
+}
+
+#[test]
 fn a_leak_is_named_whatever_l0_wants() {
     // Subcubes and their complements; those by one bit are both, and all and none are left out.
     assert_eq!(l0_filters().count(), 2 * 243 - 10 - 2);
@@ -210,6 +219,16 @@ fn error_codes_that_are_wrong_otherwise_are_not_called_a_lost_fixup() {
     });
     // Without RSVD whoever set it.
     assert_named("RSVD never", &WIDTHS, &[], |fault| decide(is_right(fault), fault.code - Pfec::RSVD));
+    // L1 always, L2 in some walks alone; the quick profile has too few of them.
+    let names = named(&Family::ALL, Profile::Standard, Width::Narrow, |fault| {
+        let raised = met(fault).unwrap_or(fault.code);
+        if is_right(fault) {
+            Does::Exits(raised)
+        } else {
+            Does::Delivers(if fault.now.mask == 0 { fault.code } else { raised })
+        }
+    });
+    assert_eq!(names, []);
     // Some of them right.
     assert_named("now and then", &[Width::Narrow], &[], |fault| {
         decide(is_right(fault), if fault.now.mask & 1 == 0 { fault.code } else { met(fault).unwrap_or(fault.code) })
