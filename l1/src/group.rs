@@ -76,7 +76,7 @@ pub fn run(options: &Options<'_>, boot: &Boot, cpu: &Cpu, vmx: Vmx, guest: Guest
     let mut machine = Machine {
         options,
         cpu,
-        walker: Walker::new(vmx, guest)?,
+        walker: Walker::new(vmx, guest),
         memory: FreshMemory::behind_image(boot),
         told: Deviations::NONE,
         stage: None,
@@ -109,17 +109,45 @@ struct Machine<'a> {
     stage: Option<Stage>,
 }
 
+/// What became of a group.
+enum Ran {
+    Tried,
+    Skipped,
+}
+
 impl Machine<'_> {
     /// Runs a group, or one case of it, and logs its result.
     fn run_group(&mut self, number: usize, group: Group, only: Option<&Case>) -> Result<(), Failed> {
-        let filters = if only.is_some() { 1 } else { group.filter_count(self.options.profile) };
         let mut tried = Tried::new(group, self.options.known);
+        let walks = matches!(group, Group::Filter { .. } | Group::Host(_) | Group::Action(_));
+        let started = if walks { self.walker.start() } else { Ok(()) };
+        match started.map_err(Failed::Entry).and_then(|()| self.try_group(number, group, only, &mut tried)) {
+            Ok(Ran::Tried) => {}
+            Ok(Ran::Skipped) => return Ok(()),
+            Err(Failed::Entry(failed)) if walks && self.walker.blames_host(failed) => {
+                tried.stopped(self.walker.filter(), failed);
+            }
+            Err(failed) => return Err(failed),
+        }
+        tried.log(number, &mut self.told);
+        Ok(())
+    }
+
+    /// Tries the cases of a group, or logs why it is skipped.
+    fn try_group(
+        &mut self,
+        number: usize,
+        group: Group,
+        only: Option<&Case>,
+        tried: &mut Tried,
+    ) -> Result<Ran, Failed> {
+        let filters = if only.is_some() { 1 } else { group.filter_count(self.options.profile) };
         let started;
         match group {
             Group::Filter { setting, .. } => {
                 if let Some(reason) = self.cpu.lacks(setting.mode) {
                     log().skip(number, &group, &reason);
-                    return Ok(());
+                    return Ok(Ran::Skipped);
                 }
                 let maxphyaddr = self.cpu.maxphyaddr;
                 // One case may be any that the processor has, the profile's or not.
@@ -147,7 +175,7 @@ impl Machine<'_> {
                     Ok(pages) => pages,
                     Err(reason) => {
                         log().skip(number, &group, &reason);
-                        return Ok(());
+                        return Ok(Ran::Skipped);
                     }
                 };
                 let access = only.and_then(|case| match case.probe {
@@ -162,21 +190,21 @@ impl Machine<'_> {
             Group::Scene { act, environment } => {
                 if let Some(reason) = self.cpu.lacks_environment(environment) {
                     log().skip(number, &group, &reason);
-                    return Ok(());
+                    return Ok(Ran::Skipped);
                 }
                 if let Err(missing) = self.walker.vmx().controls_for(environment) {
                     log().skip(number, &group, &missing);
-                    return Ok(());
+                    return Ok(Ran::Skipped);
                 }
                 started = tsc();
-                if let Some(reason) = self.play(act, environment, only, &mut tried)? {
+                if let Some(reason) = self.play(act, environment, only, tried)? {
                     log().skip(number, &group, &reason);
-                    return Ok(());
+                    return Ok(Ran::Skipped);
                 }
             }
-            Group::Smp(smp) => match self.pair(number, group, smp, only, &mut tried)? {
+            Group::Smp(smp) => match self.pair(number, group, smp, only, tried)? {
                 Some(start) => started = start,
-                None => return Ok(()),
+                None => return Ok(Ran::Skipped),
             },
             Group::Action(action) => {
                 let (stimulus, own) = match only.map(|case| case.probe) {
@@ -188,27 +216,31 @@ impl Machine<'_> {
                     Ok(acting) => acting,
                     Err(reason) => {
                         log().skip(number, &group, &reason);
-                        return Ok(());
+                        return Ok(Ran::Skipped);
                     }
                 };
                 if acting.is_empty() {
                     return Err(Failed::NoSuchStimulus);
                 }
                 started = tsc();
-                self.each_filter(group, only, filters, |walker, _, filter| {
+                let walked = self.each_filter(group, only, filters, |walker, _, filter| {
                     tried.acted_walk(filter, &mut acting, own, stimulus.is_some(), walker)
-                })?;
+                });
+                if walked.is_err() {
+                    // Whatever comes of it: L2 does not walk.
+                    let _ = acting.undo();
+                }
                 if let Err(status) = acting.end(self.cpu) {
                     return Err(Failed::Ask(status));
                 }
+                walked?;
             }
         }
         // The TSC need not go on across a move to a new VM.
         if !matches!(group, Group::Action(_)) {
             tried.counts.tsc = tsc().wrapping_sub(started);
         }
-        tried.log(number, &mut self.told);
-        Ok(())
+        Ok(Ran::Tried)
     }
 
     /// Runs a group on two processors, or one case of it; when it began, if there are two.
@@ -384,9 +416,7 @@ impl Tried {
         self.counts.exits += tally.exits;
         self.counts.delivered += tally.delivered;
         self.digest.update(&tally.exited.to_le_bytes());
-        if tally.seen != 0 {
-            self.suspects.observe(filter, self.before, tally.seen, tally.exited);
-        }
+        self.suspects.observe(filter, self.before, &tally.evidence);
         self.before = filter;
     }
 
@@ -548,15 +578,34 @@ impl Tried {
             log().note(&format_args!("{}: {status}", self.group));
         }
         self.counts.failed += cases as u64;
+        if matches!(broken, Broken::Vector(_) | Broken::Reason(..)) {
+            self.suspects.stuck();
+        }
+        // L2 starts again under this one.
+        self.before = Filter::ALWAYS;
         if self.counts.failed - cases as u64 <= FAILURES_IN_FULL {
             log().fail(&format_args!("{}:walk:{filter}", self.group), &"complete-walk", &broken);
         }
     }
 
+    /// L2 does not get to its next walk: the rest of the group cannot be tried. `filter` is vmcs12's.
+    fn stopped(&mut self, filter: Filter, failed: EntryFailed) {
+        let what = if matches!(failed, EntryFailed::Start(_)) { "start" } else { "walk" };
+        log().fail(
+            &format_args!("{}:{what}:{filter}", self.group),
+            &format_args!("complete-{what}"),
+            &failed.outcome(),
+        );
+        self.counts.cases += 1;
+        self.counts.failed += 1;
+        self.suspects.stuck();
+    }
+
     /// Logs the result. A known deviation's reason is told once a log.
     fn log(&mut self, number: usize, told: &mut Deviations) {
         self.counts.digest = self.digest.clone().finalize();
-        if self.counts.failed > 0 && !matches!(self.group, Group::Host(_) | Group::Smp(_)) {
+        let is_walked = matches!(self.group, Group::Filter { .. } | Group::Action(_));
+        if self.counts.failed > 0 && (is_walked || self.suspects.is_stuck()) {
             log().cause(&self.group, &self.suspects);
         }
         for deviation in self.known.iter() {

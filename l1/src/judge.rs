@@ -9,9 +9,10 @@ use core::slice;
 
 use spec::deviation::Deviations;
 use spec::filter::Filter;
+use spec::hypothesis::{Codes, Evidence, Raised};
 use spec::layout::{ExitRecord, MAX_SLOTS, Slot, TOKEN};
 use spec::outcome::{Expectation, Observed};
-use spec::paging::{Access, Maxphyaddr};
+use spec::paging::{Access, Maxphyaddr, Mode};
 use spec::pfec::Pfec;
 use spec::setting::Setting;
 use spec::stimulus::Stimulus;
@@ -43,14 +44,16 @@ static PREPARED: Global<MaybeUninit<[Prepared; MAX_SLOTS]>> = Global::new(MaybeU
 /// The stimuli of a group.
 pub struct Judge {
     prepared: &'static mut [Prepared],
+    mode: Mode,
+    codes: Codes,
     seen: u32,
 }
 
 /// What a walk's cases add up to.
 #[derive(Default)]
 pub struct Tally {
-    /// Basic codes that were to be raised.
-    pub seen: u32,
+    /// What shows of the host's decisions.
+    pub evidence: Evidence,
     /// Codes that caused an exit.
     pub exited: u32,
     /// Exits to L1.
@@ -71,6 +74,7 @@ impl Judge {
         let room = PREPARED.get().cast::<Prepared>();
         let mut len = 0;
         let mut seen = 0;
+        let mut codes = Codes::default();
         for stimulus in stimuli {
             let pfec = stimulus.pfec(setting, maxphyaddr);
             let expectation = Expectation::new(&stimulus, pfec, setting.mode.ac, &guest.header);
@@ -96,9 +100,13 @@ impl Judge {
             unsafe { room.add(len).write(prepared) };
             len += 1;
             seen |= code;
+            if let Some(pfec) = pfec {
+                codes.add(pfec, Raised::of(&stimulus, setting.mode));
+            }
         }
         // SAFETY: the first `len` are written, and a judge's group is over before the next judge is made.
-        let mut judge = Self { prepared: unsafe { slice::from_raw_parts_mut(room, len) }, seen };
+        let prepared = unsafe { slice::from_raw_parts_mut(room, len) };
+        let mut judge = Self { prepared, mode: setting.mode, codes, seen };
         judge.forget_effects();
         judge
     }
@@ -165,7 +173,7 @@ impl Judge {
         }
         (difference.is_none() && exits.len() == 0).then(|| {
             let exits = walked.exits.len() as u64;
-            Tally { seen: self.seen, exited: self.seen & wanted, exits, delivered }
+            Tally { evidence: Evidence::right(self.codes, filter), exited: self.seen & wanted, exits, delivered }
         })
     }
 
@@ -177,7 +185,7 @@ impl Judge {
         walked: &Walked<'_>,
         mut wrong: impl FnMut(&Stimulus, &Observed, &Observed),
     ) -> Tally {
-        let mut tally = Tally { seen: self.seen, ..Tally::default() };
+        let mut tally = Tally::default();
         let mut exits = walked.exits.iter().peekable();
         let mut cr2 = walked.cr2;
         for (at, prepared) in self.prepared.iter().enumerate() {
@@ -192,6 +200,9 @@ impl Judge {
             tally.delivered += got.deliveries;
             if got.exits != 0 {
                 tally.exited |= prepared.code;
+            }
+            if let Some(pfec) = prepared.expectation.pfec {
+                tally.evidence.add(pfec, Raised::of(&prepared.stimulus, self.mode), &got);
             }
             let want = Observed::exactly(prepared.expectation.outcome(filter, cr2));
             if got != want {

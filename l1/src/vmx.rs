@@ -27,6 +27,9 @@ use crate::global::Global;
 /// The basic exit reason of VMCALL. SDM vol. 3D, appendix C, "VMX Basic Exit Reasons".
 pub const REASON_VMCALL: u64 = 18;
 
+/// "Activate VMX-preemption timer". SDM section 24.6.1, "Pin-Based VM-Execution Controls".
+const PREEMPTION_TIMER: u32 = 1 << 6;
+
 /// A region of one page that software may not touch while the processor uses it.
 #[repr(C, align(4096))]
 struct Region([u32; 1024]);
@@ -122,6 +125,16 @@ impl Vmx {
     /// This processor's VMCS for [`crate::smp`], clear and current.
     pub fn smp_vmcs(&self, processor: usize) -> Result<Vmcs, VmFail> {
         Vmcs::load(prepare(&SMP_VMCS_REGIONS[processor], self.capabilities.revision))
+    }
+
+    /// Makes each VM entry of the current VMCS, which has [`Vmx::controls`], end by the VMX-preemption timer after so
+    /// many ticks of the time stamp counter, if the processor has the timer. SDM section 25.5.1, "VMX-Preemption
+    /// Timer".
+    pub fn limit_time(&self, ticks: u32) {
+        if self.allows_pins(PREEMPTION_TIMER) {
+            vmwrite(Field::PinBasedControls, (self.controls.pin_based | PREEMPTION_TIMER).into());
+            vmwrite(Field::PreemptionTimer, (ticks >> self.capabilities.preemption_timer_shift()).into());
+        }
     }
 
     /// Leaves VMX operation. Other VMCSs than [`Vmx::vmcs`] must be clear.

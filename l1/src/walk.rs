@@ -23,6 +23,11 @@ use crate::vmx::{Field, FilterFields, REASON_VMCALL, VmFail, Vmx, bitmap, entry,
 
 /// The basic exit reason of an INIT signal.
 const REASON_INIT: u64 = 3;
+/// Bit 31 of the exit reason: the VM entry failed. SDM section 24.9.1, "Basic VM-Exit Information".
+const ENTRY_FAILURE: u64 = 1 << 31;
+/// How many ticks of the time stamp counter L2 may run without a VM exit, once it did not get through a walk: a host
+/// that gives it faults of L0's may as well keep it in its handler for good.
+const TICKS_WHEN_BROKEN: u32 = 1 << 27;
 /// What CR2 holds at the start of each walk: no page under test is there.
 pub const CR2_AT_START: u64 = 0x0c2;
 
@@ -77,13 +82,36 @@ impl fmt::Display for EntryFailed {
     }
 }
 
-/// L2 ready to walk.
+impl EntryFailed {
+    /// The word in a failing case.
+    pub fn outcome(self) -> impl fmt::Display {
+        struct Outcome(EntryFailed);
+        impl fmt::Display for Outcome {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self.0 {
+                    EntryFailed::Entry(VmFail::Invalid) => f.write_str("entry-failed"),
+                    EntryFailed::Entry(VmFail::Valid) => {
+                        write!(f, "entry-failed,error={:x}", vmread(Field::InstructionError))
+                    }
+                    EntryFailed::Start(broken) => broken.fmt(f),
+                }
+            }
+        }
+        Outcome(self)
+    }
+}
+
+/// L2, that walks.
 pub struct Walker {
     vmx: Vmx,
     guest: Guest,
     filter: FilterFields,
     number: u64,
     mode: Mode,
+    /// The last VM entry worked, and a restart led through L2's start.
+    is_ready: bool,
+    /// L2 got through its start once.
+    has_started: bool,
 }
 
 /// What a walk left.
@@ -99,13 +127,31 @@ pub struct Walked<'a> {
 }
 
 impl Walker {
-    /// Writes vmcs12 and lets L2 load its tables.
-    pub fn new(vmx: Vmx, guest: Guest) -> Result<Self, EntryFailed> {
+    /// Writes vmcs12.
+    pub fn new(vmx: Vmx, guest: Guest) -> Self {
         guest.write_vmcs(&vmx);
-        let mut walker = Self { vmx, guest, filter: FilterFields::default(), number: 0, mode: BASE.mode };
-        walker.filter.set(Filter::ALWAYS, 0);
-        walker.start_guest()?;
-        Ok(walker)
+        let filter = FilterFields::default();
+        Self { vmx, guest, filter, number: 0, mode: BASE.mode, is_ready: false, has_started: false }
+    }
+
+    /// Gets L2 through its start, if it is not ready to walk.
+    pub fn start(&mut self) -> Result<(), EntryFailed> {
+        if self.is_ready { Ok(()) } else { self.restart() }
+    }
+
+    /// Whether a failure is the host's. L2's start raises no fault and asks for nothing, so an exit there is; what a
+    /// VM entry refuses may be vmcs12's fault, until one has worked.
+    pub fn blames_host(&self, failed: EntryFailed) -> bool {
+        match failed {
+            EntryFailed::Start(Broken::Reason(reason, _)) if reason & ENTRY_FAILURE == 0 => true,
+            EntryFailed::Start(Broken::Vector(_)) => true,
+            EntryFailed::Entry(_) | EntryFailed::Start(_) => self.has_started,
+        }
+    }
+
+    /// The filter in vmcs12.
+    pub fn filter(&self) -> Filter {
+        self.filter.filter().unwrap_or(Filter::ALWAYS)
     }
 
     /// VMX, for a VMCS beside the walker's.
@@ -182,7 +228,9 @@ impl Walker {
     /// Lets L2 walk, as [`Walker::ready`] got it ready.
     pub fn go(&mut self) -> Result<Walked<'_>, EntryFailed> {
         trace::entry();
+        self.is_ready = false;
         entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
+        self.is_ready = true;
         if trace::is_on() {
             trace_walk(self.last().exits);
         }
@@ -205,25 +253,27 @@ impl Walker {
         }
     }
 
-    /// Puts L2 back to its start: after a broken walk its registers are not known.
+    /// Puts L2 to its start: after a broken walk its registers are not known. All faults exit meanwhile, to L1 and so
+    /// to any L0: one that gives L2 faults of its own by the filter of the broken walk gets L2 through its start.
     pub fn restart(&mut self) -> Result<(), EntryFailed> {
+        self.is_ready = false;
+        self.filter.set(Filter::ALWAYS, 0);
         // SAFETY: L2 does not run.
         unsafe {
             (&raw mut (*shared()).control.unexpected).write_volatile(0);
             (&raw mut (*shared()).control.status).write_volatile(0);
         }
         self.guest.write_guest_state(&self.vmx);
-        self.start_guest()?;
-        set_mode(&self.vmx, self.mode);
-        Ok(())
-    }
-
-    fn start_guest(&mut self) -> Result<(), EntryFailed> {
-        entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
-        match how_it_ended() {
-            None => Ok(()),
-            Some(broken) => Err(EntryFailed::Start(broken)),
+        if self.has_started {
+            self.vmx.limit_time(TICKS_WHEN_BROKEN);
         }
+        entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
+        if let Some(broken) = how_it_ended() {
+            return Err(EntryFailed::Start(broken));
+        }
+        set_mode(&self.vmx, self.mode);
+        (self.is_ready, self.has_started) = (true, true);
+        Ok(())
     }
 }
 

@@ -28,6 +28,10 @@ pub fn differences(want: &str, got: &str) -> Vec<String> {
     }
     for part in &seen {
         if !wanted.iter().any(|other| other.kind == part.kind) {
+            if let Some(line) = stuck(part) {
+                lines.push(line);
+                continue;
+            }
             let code = part.fields.iter().find(|(name, _)| *name == "ec");
             let code = code.map(|(_, code)| format!(" with error code 0x{code}")).unwrap_or_default();
             lines.push(format!("{}{code} happened, unwanted", what(part.kind)));
@@ -54,8 +58,44 @@ fn parts(text: &str) -> Vec<Part<'_>> {
         .collect()
 }
 
+/// Why L2 did not go on, if this part says so.
+fn stuck(part: &Part) -> Option<String> {
+    let field = |name| part.fields.iter().find(|(known, _)| *known == name).map_or("nothing", |(_, value)| value);
+    match part.kind {
+        "unexpected-exit" => {
+            let reason = u64::from_str_radix(field("reason"), 16).ok()?;
+            let name = exit_reason(reason);
+            let (failed, basic) = (reason >> 31 & 1 == 1, reason & 0xffff);
+            let failed = if failed { ", a failed VM entry" } else { "" };
+            Some(format!("L2 was left by a VM exit that nothing in it causes: reason {basic}{name}{failed}"))
+        }
+        "unexpected-vector" => {
+            Some(format!("L2 got an exception that nothing in it causes: vector 0x{}", field("vector")))
+        }
+        "entry-failed" => Some(format!("the VM entry failed with VM-instruction error 0x{}", field("error"))),
+        _ => None,
+    }
+}
+
+/// A basic exit reason's name. SDM vol. 3D, appendix C, "VMX Basic Exit Reasons".
+fn exit_reason(reason: u64) -> &'static str {
+    match reason & 0xffff {
+        0 => " (exception or NMI)",
+        1 => " (external interrupt)",
+        2 => " (triple fault)",
+        3 => " (INIT signal)",
+        33 => " (invalid guest state)",
+        48 => " (EPT violation)",
+        49 => " (EPT misconfiguration)",
+        52 => " (VMX-preemption timer: L2 did not come to the walk's end)",
+        _ => "",
+    }
+}
+
 fn what(kind: &str) -> &str {
     match kind {
+        "complete-walk" => "a complete walk of L2",
+        "complete-start" => "L2's start, which raises no fault and asks for nothing,",
         "exit" => "a VM exit to L1",
         "delivered" => "a #PF in L2",
         "silent" => "the access without a fault",
@@ -146,6 +186,21 @@ mod tests {
             differences("silent", "silent+without-effect"),
             ["an access that completed without its effect happened, unwanted"]
         );
+    }
+
+    #[test]
+    fn an_l2_that_does_not_run_is_told_in_words() {
+        assert_eq!(
+            differences("complete-walk", "unexpected-exit,reason=2,qual=0"),
+            [
+                "a complete walk of L2 did not happen",
+                "L2 was left by a VM exit that nothing in it causes: reason 2 (triple fault)"
+            ]
+        );
+        let entry = differences("complete-start", "unexpected-exit,reason=80000021,qual=0");
+        assert!(entry[1].ends_with("reason 33 (invalid guest state), a failed VM entry"), "{entry:?}");
+        assert!(differences("complete-walk", "unexpected-vector,vector=d")[1].ends_with("vector 0xd"));
+        assert!(differences("complete-walk", "entry-failed,error=7")[1].ends_with("error 0x7"));
     }
 
     #[test]

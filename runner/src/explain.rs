@@ -10,7 +10,7 @@ use spec::channel::{EVENT_ADDRESS, EVENT_PFEC};
 use spec::filter::Filter;
 use spec::group::Group;
 use spec::host::{HostAccess, Round};
-use spec::hypothesis::Hypothesis;
+use spec::hypothesis::{Hypothesis, Raised};
 use spec::outcome::{INTERRUPTION_INFO_PF, Outcome, RFLAGS_AC, RFLAGS_RF, WALK_RFLAGS};
 use spec::page::{self, PAGES};
 use spec::paging::{Access, Level, Maxphyaddr, Privilege};
@@ -71,8 +71,9 @@ pub fn text(case: &Case, maxphyaddr: Maxphyaddr) -> String {
         | (Group::Host(_) | Group::Filter { .. } | Group::Scene { .. } | Group::Smp(_), Probe::Own(_) | Probe::Event)
         | (_, Probe::Scene(_) | Probe::Smp(_)) => {}
     }
-    if let (Some(pfec), Probe::Stimulus(_)) = (pfec, case.probe) {
-        catches(&mut text, case.filter, pfec);
+    if let (Some(pfec), Probe::Stimulus(stimulus)) = (pfec, case.probe) {
+        let setting = if let Group::Filter { setting, .. } = case.group { setting } else { BASE };
+        catches(&mut text, case.filter, pfec, Raised::of(&stimulus, setting.mode));
     }
     let _ = writeln!(text, "\nRun it: maskmatch replay {case}");
     text
@@ -298,14 +299,15 @@ fn outcome(text: &mut String, filter: Filter, stimulus: &Stimulus, setting: &Set
 }
 
 /// The wrong hosts that this one case tells from a right one.
-fn catches(text: &mut String, filter: Filter, pfec: Pfec) {
-    let Some(index) = pfec.basic_index() else { return };
-    let right = filter.exits(pfec);
+fn catches(text: &mut String, filter: Filter, pfec: Pfec, raised: Raised) {
+    if pfec.basic_index().is_none() {
+        return;
+    }
     let stale = [Hypothesis::StaleFilter, Hypothesis::StaleMaskMatch];
     let caught: Vec<Hypothesis> = Hypothesis::ALL
         .into_iter()
         .filter(|hypothesis| !stale.contains(hypothesis))
-        .filter(|hypothesis| (hypothesis.basic_exits(filter, filter) >> index & 1 == 1) != right)
+        .filter(|hypothesis| hypothesis.shows(filter, pfec, raised))
         .collect();
     if caught.is_empty() {
         return;
@@ -347,6 +349,16 @@ mod tests {
         let inverse = explained("filter.basic.long:user-write-np-pte:0,0,1");
         assert!(inverse.contains("EB.PF = 0 inversely says exit") && inverse.contains("can never be equal"));
         assert!(explained("filter.basic.long:user-read-user:1,0,0").contains("Must happen: silence"));
+    }
+
+    #[test]
+    fn a_case_says_which_wrong_hosts_it_catches() {
+        let corrected = explained("filter.basic.long:user-write-rsvd-ro-pte:1,8,8");
+        assert!(corrected.contains("(code-before-fixup)"), "{corrected}");
+        assert!(!corrected.contains("(l0-filter-leaked)"), "{corrected}");
+        let delivered = explained("filter.basic.long:user-write-user-ro:1,8,8");
+        assert!(delivered.contains("(l0-filter-leaked)"), "{delivered}");
+        assert!(!delivered.contains("(code-before-fixup)"), "{delivered}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use spec::case::Case;
 use spec::deviation::Deviations;
-use spec::hypothesis::{FILTER_HONOURED, Hypothesis};
+use spec::hypothesis::{FILTER_HONOURED, Hypothesis, L2_STUCK};
 use spec::log::{FAILURES_IN_FULL, Verdict};
 
 use crate::difference::differences;
@@ -182,6 +182,10 @@ fn cause(suspect: &str) -> String {
         Some(hypothesis) => format!("the host {} ({suspect})", hypothesis.meaning()),
         None if suspect == FILTER_HONOURED => {
             "each fault went to the right party; what is reported of it is wrong (filter-honoured)".into()
+        }
+        None if suspect == L2_STUCK => {
+            "the host does not let L2 run: L2 met an exception or a VM exit that nothing in it causes (l2-does-not-run)"
+                .into()
         }
         None if suspect == "unknown" => "unknown: no single way to get filters wrong explains all of the group".into(),
         None => suspect.to_string(),

@@ -1,8 +1,19 @@
 //! What a wrong host seems to do: hypotheses that are held against every fault of a group.
 
+mod evidence;
+mod fixup;
+mod leak;
+#[cfg(test)]
+mod tests;
+
 use core::fmt;
 
+pub use evidence::{Codes, Evidence, Raised, Reported};
+
 use crate::filter::Filter;
+use crate::pfec::Pfec;
+use fixup::Fixup;
+use leak::Leak;
 
 /// A way to get L1's filter wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +27,10 @@ pub enum Hypothesis {
     /// L2 runs on L1's MASK and MATCH with EB.PF set for L0: faults that L1 wants by the inverse form reach
     /// L0 only where it corrects their error code.
     L0NeedDropped,
+    /// vmcs02 holds L0's own filter, in place of L1's or beside it, and L1 gets the faults that L0 wanted.
+    L0FilterLeaked,
+    /// The error code from before L0 sets RSVD in it decides about exits, or is what L1 is told.
+    CodeBeforeFixup,
     /// EB.PF is taken as 1.
     EbAlwaysSet,
     /// EB.PF is taken as 0.
@@ -40,11 +55,13 @@ pub enum Hypothesis {
 
 impl Hypothesis {
     /// All of them, the more telling ones first.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::ClearedMaskMatch,
         Self::Swapped,
         Self::InverseIgnored,
         Self::L0NeedDropped,
+        Self::L0FilterLeaked,
+        Self::CodeBeforeFixup,
         Self::EbAlwaysSet,
         Self::EbAlwaysClear,
         Self::StaleFilter,
@@ -65,6 +82,8 @@ impl Hypothesis {
             Self::Swapped => "swapped-mask-match",
             Self::InverseIgnored => "inverse-ignored",
             Self::L0NeedDropped => "l0-need-dropped",
+            Self::L0FilterLeaked => "l0-filter-leaked",
+            Self::CodeBeforeFixup => "code-before-fixup",
             Self::EbAlwaysSet => "eb-always-set",
             Self::EbAlwaysClear => "eb-always-clear",
             Self::StaleFilter => "stale-filter",
@@ -94,6 +113,12 @@ impl Hypothesis {
             Self::L0NeedDropped => {
                 "runs L2 on L1's MASK and MATCH with EB.PF = 1: the merge leaves out what L0 itself needs"
             }
+            Self::L0FilterLeaked => {
+                "gives L1 the faults that L0's own filter asks for, in place of L1's own or beside them"
+            }
+            Self::CodeBeforeFixup => {
+                "goes by the error code from before L0 sets RSVD in it, to decide about the exit or in what it tells L1"
+            }
             Self::EbAlwaysSet => "behaves as EB.PF = 1 with L1's MASK and MATCH",
             Self::EbAlwaysClear => "behaves as EB.PF = 0 with L1's MASK and MATCH",
             Self::StaleFilter => "behaves as with the whole filter of the VM entry before",
@@ -107,11 +132,23 @@ impl Hypothesis {
         }
     }
 
-    /// The basic codes that exit on such a host (bit `n` for code `n`), and on which this VM entry's
-    /// filter is `now` and that of the entry before was `before`.
+    /// The faults that exit on such a host, on which this VM entry's filter is `now` and that of the entry before
+    /// was `before`. None if this depends on L0's own filter.
     #[must_use]
-    pub const fn basic_exits(self, now: Filter, before: Filter) -> u32 {
-        match self {
+    pub const fn exits(self, now: Filter, before: Filter) -> Option<Codes> {
+        let seen = match self {
+            Self::L0FilterLeaked => return None,
+            Self::CodeBeforeFixup => return Some(Fixup::exits(now)),
+            Self::L0NeedDropped => {
+                // The processor asks vmcs02 about what it raises, then L0 asks vmcs12 about what must be seen.
+                let met = Filter::new(true, now.mask, now.matching).basic_exits();
+                let wanted = Codes::by_seen(now.basic_exits());
+                return Some(Codes {
+                    as_seen: wanted.as_seen & met,
+                    made: wanted.made,
+                    uncorrected: wanted.uncorrected & met,
+                });
+            }
             Self::ClearedMaskMatch => Filter::new(now.eb_pf, 0, 0).basic_exits(),
             Self::Swapped => Filter::new(now.eb_pf, now.matching, now.mask).basic_exits(),
             Self::InverseIgnored => {
@@ -120,11 +157,6 @@ impl Hypothesis {
                 } else {
                     0
                 }
-            }
-            Self::L0NeedDropped => {
-                // Error codes with RSVD (bit 3) are L0's to make where the guest's MAXPHYADDR is smaller.
-                const WITH_RSVD: u32 = 0xff00_ff00;
-                now.basic_exits() & (Filter::new(true, now.mask, now.matching).basic_exits() | WITH_RSVD)
             }
             Self::EbAlwaysSet => Filter::new(true, now.mask, now.matching).basic_exits(),
             Self::EbAlwaysClear => Filter::new(false, now.mask, now.matching).basic_exits(),
@@ -136,6 +168,22 @@ impl Hypothesis {
             Self::Low5 => low_bits(now, 0x1f),
             Self::AllExit => u32::MAX,
             Self::NoneExits => 0,
+        };
+        Some(Codes::by_seen(seen))
+    }
+
+    /// Whether a fault that must be seen with this code tells such a host from a right one, the filter of the VM
+    /// entry before being the same.
+    #[must_use]
+    pub fn shows(self, filter: Filter, code: Pfec, raised: Raised) -> bool {
+        let right = filter.exits(code);
+        match self.exits(filter, filter) {
+            // L0's filter may have any fault that L1's does not.
+            None => !right,
+            Some(exits) => {
+                exits.contains(code, raised) != right
+                    || self == Self::CodeBeforeFixup && right && matches!(raised, Raised::Uncorrected(_))
+            }
         }
     }
 }
@@ -146,13 +194,20 @@ const fn low_bits(filter: Filter, bits: u32) -> u32 {
 
 /// The word in logs where each fault went to the right party, and something else is wrong.
 pub const FILTER_HONOURED: &str = "filter-honoured";
+/// The word in logs where L2 got an exception, or L1 an exit, that nothing in L2 can cause.
+pub const L2_STUCK: &str = "l2-does-not-run";
 
 /// The hypotheses that still explain all that was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Suspects {
-    possible: u16,
+    /// Bit `n`: the hypothesis `n` of [`Hypothesis::ALL`] explains which faults exit.
+    possible: u32,
     /// A fault was intercepted, or not, against the rule.
     filter_wrong: bool,
+    /// L2 did not get through a walk, or its start.
+    stuck: bool,
+    leak: Leak,
+    fixup: Fixup,
 }
 
 impl Default for Suspects {
@@ -164,108 +219,75 @@ impl Default for Suspects {
 impl Suspects {
     /// Nothing was seen yet: every hypothesis is possible.
     #[must_use]
-    pub const fn all() -> Self {
-        Self { possible: (1 << Hypothesis::ALL.len()) - 1, filter_wrong: false }
+    pub fn all() -> Self {
+        Self {
+            possible: (1 << Hypothesis::ALL.len()) - 1,
+            filter_wrong: false,
+            stuck: false,
+            leak: Leak::default(),
+            fixup: Fixup::default(),
+        }
     }
 
-    /// Takes in one walk: of the basic codes in `seen`, those in `exited` caused a VM exit.
-    pub fn observe(&mut self, now: Filter, before: Filter, seen: u32, exited: u32) {
-        self.filter_wrong |= (now.basic_exits() ^ exited) & seen != 0;
+    /// Takes in one walk.
+    pub fn observe(&mut self, now: Filter, before: Filter, evidence: &Evidence) {
+        self.filter_wrong |= evidence.contradicts(Codes::by_seen(now.basic_exits()));
+        self.leak.observe(now, evidence);
+        self.fixup.observe(now, evidence);
         let mut left = self.possible;
         while left != 0 {
             let at = left.trailing_zeros() as usize;
             left &= left - 1;
-            if (Hypothesis::ALL[at].basic_exits(now, before) ^ exited) & seen != 0 {
+            if Hypothesis::ALL[at].exits(now, before).is_some_and(|exits| evidence.contradicts(exits)) {
                 self.possible &= !(1 << at);
             }
         }
     }
 
+    /// L2 did not get through a walk, or its start: no filter is to blame for that alone.
+    pub const fn stuck(&mut self) {
+        self.stuck = true;
+    }
+
+    /// Whether it did not.
+    #[must_use]
+    pub const fn is_stuck(self) -> bool {
+        self.stuck
+    }
+
     /// The hypotheses that explain every walk taken in, those that failed and those that passed. None, if
-    /// the filter was honoured in all of them.
+    /// the filter was honoured in all of them and L1 was told the right error codes.
     pub fn iter(self) -> impl Iterator<Item = Hypothesis> {
-        let possible = if self.filter_wrong { self.possible } else { 0 };
-        Hypothesis::ALL.into_iter().enumerate().filter(move |(at, _)| possible >> at & 1 == 1).map(|(_, h)| h)
+        Hypothesis::ALL
+            .into_iter()
+            .enumerate()
+            .filter(move |&(at, hypothesis)| match hypothesis {
+                Hypothesis::L0FilterLeaked => self.filter_wrong && self.leak.explains(),
+                Hypothesis::CodeBeforeFixup => self.fixup.explains(),
+                _ => self.filter_wrong && self.possible >> at & 1 == 1,
+            })
+            .map(|(_, hypothesis)| hypothesis)
     }
 }
 
 impl fmt::Display for Suspects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.filter_wrong {
-            return f.write_str(FILTER_HONOURED);
-        }
         let mut joint = "";
         for hypothesis in self.iter() {
             write!(f, "{joint}{}", hypothesis.name())?;
             joint = ",";
         }
-        if joint.is_empty() { f.write_str("unknown") } else { Ok(()) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Hypothesis, Suspects};
-    use crate::filter::Filter;
-    use crate::pfec::Pfec;
-    use crate::plan::{Family, Profile};
-    use crate::setting::BASE;
-    use crate::stimulus::Stimulus;
-    use std::vec::Vec;
-
-    /// The basic codes that the stimuli raise.
-    fn seen() -> u32 {
-        Stimulus::all(BASE, 40)
-            .filter_map(|s| s.pfec(BASE, 40))
-            .filter_map(Pfec::basic_index)
-            .fold(0, |set, n| set | 1 << n)
-    }
-
-    /// A synthetic host that gets filters wrong in one way, run through both families.
-    fn suspects_of(host: impl Fn(Filter, Filter) -> u32, profile: Profile) -> Vec<Hypothesis> {
-        let mut suspects = Suspects::all();
-        for family in Family::ALL {
-            let mut before = Filter::NEVER;
-            for filter in family.filters(profile) {
-                suspects.observe(filter, before, seen(), host(filter, before));
-                before = filter;
-            }
+        let others = match (joint, self.filter_wrong) {
+            ("", false) if self.stuck => "",
+            ("", false) => FILTER_HONOURED,
+            ("", true) => "unknown",
+            _ => "",
+        };
+        f.write_str(others)?;
+        if self.stuck {
+            let joint = if joint.is_empty() && others.is_empty() { "" } else { "," };
+            write!(f, "{joint}{L2_STUCK}")?;
         }
-        suspects.iter().collect()
-    }
-
-    #[test]
-    fn each_wrong_host_is_named_and_no_other() {
-        for profile in [Profile::Quick, Profile::Standard] {
-            for hypothesis in Hypothesis::ALL {
-                let named = suspects_of(|now, before| hypothesis.basic_exits(now, before), profile);
-                assert_eq!(named, [hypothesis], "{}", profile.name());
-            }
-        }
-    }
-
-    #[test]
-    fn a_healthy_host_is_never_suspected() {
-        for profile in [Profile::Quick, Profile::Standard] {
-            assert_eq!(suspects_of(|now, _| now.basic_exits(), profile), []);
-        }
-    }
-
-    #[test]
-    fn a_host_that_honours_filters_is_not_suspected_of_what_a_group_cannot_tell() {
-        // All basic filters look the same to a host that compares five bits alone.
-        let mut suspects = Suspects::all();
-        for filter in Family::Basic.filters(Profile::Standard) {
-            suspects.observe(filter, Filter::NEVER, seen(), filter.basic_exits());
-        }
-        assert_eq!(suspects.iter().count(), 0);
-        assert_eq!(std::format!("{suspects}"), super::FILTER_HONOURED);
-    }
-
-    #[test]
-    fn names_round_trip() {
-        for hypothesis in Hypothesis::ALL {
-            assert_eq!(Hypothesis::from_name(hypothesis.name()), Some(hypothesis));
-        }
+        Ok(())
     }
 }

@@ -13,6 +13,7 @@ const IA32_VMX_PINBASED_CTLS: u32 = 0x481;
 const IA32_VMX_PROCBASED_CTLS: u32 = 0x482;
 const IA32_VMX_EXIT_CTLS: u32 = 0x483;
 const IA32_VMX_ENTRY_CTLS: u32 = 0x484;
+const IA32_VMX_MISC: u32 = 0x485;
 const IA32_VMX_CR0_FIXED0: u32 = 0x486;
 const IA32_VMX_CR0_FIXED1: u32 = 0x487;
 const IA32_VMX_CR4_FIXED0: u32 = 0x488;
@@ -75,6 +76,7 @@ pub struct Capabilities {
     execute_only: bool,
     /// The pin-based controls that may be 1.
     pin_based_may: u32,
+    preemption_timer_shift: u32,
     cr0: Fixed,
     cr4: Fixed,
 }
@@ -130,6 +132,7 @@ impl Capabilities {
             has_true,
             execute_only: Self::read_execute_only(),
             pin_based_may: (rdmsr(IA32_VMX_PINBASED_CTLS) >> 32) as u32,
+            preemption_timer_shift: (rdmsr(IA32_VMX_MISC) & 0x1f) as u32,
             cr0: Fixed::read(IA32_VMX_CR0_FIXED0, IA32_VMX_CR0_FIXED1),
             cr4: Fixed::read(IA32_VMX_CR4_FIXED0, IA32_VMX_CR4_FIXED1),
         })
@@ -221,6 +224,12 @@ impl Capabilities {
     /// Whether all of these pin-based controls may be 1.
     pub fn allows_pins(&self, pins: u32) -> bool {
         pins & !self.pin_based_may == 0
+    }
+
+    /// How many bits of the time stamp counter the VMX-preemption timer leaves out: SDM vol. 3D, appendix A.6,
+    /// "Miscellaneous Data".
+    pub fn preemption_timer_shift(&self) -> u32 {
+        self.preemption_timer_shift
     }
 
     /// CR0 and CR4 with the bits that VMX operation wants set.

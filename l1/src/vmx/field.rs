@@ -34,6 +34,7 @@ pub enum Field {
     GuestEsAccess = 0x4814, GuestCsAccess = 0x4816, GuestSsAccess = 0x4818, GuestDsAccess = 0x481a,
     GuestFsAccess = 0x481c, GuestGsAccess = 0x481e, GuestLdtrAccess = 0x4820, GuestTrAccess = 0x4822,
     GuestInterruptibility = 0x4824, GuestActivity = 0x4826, GuestSysenterCs = 0x482a,
+    PreemptionTimer = 0x482e,
     HostSysenterCs = 0x4c00,
     // Natural width, controls and read-only.
     Cr0Mask = 0x6000, Cr4Mask = 0x6002, Cr0ReadShadow = 0x6004, Cr4ReadShadow = 0x6006,
