@@ -1,6 +1,6 @@
 //! Known deviations in event delivery and in the state that exits save.
 
-use super::{Deviation, Deviations};
+use super::Deviation;
 use crate::scene::Scene;
 use crate::scene::end::{End, Ends, How, Word};
 use crate::scene::event::{EventType, Source};
@@ -66,15 +66,6 @@ impl Deviation {
             _ => return None,
         };
         Some(Ends { first, ..*want })
-    }
-}
-
-impl Deviations {
-    /// The member with which a scene has no end, so that it cannot be played.
-    #[must_use]
-    pub fn hanging(self, scene: &Scene) -> Option<Deviation> {
-        let reserved = scene.pages.iter().any(|(_, kind)| kind.reserved);
-        (self.contains(Deviation::RsvdHang) && scene.event.is_some() && reserved).then_some(Deviation::RsvdHang)
     }
 }
 
@@ -145,15 +136,6 @@ mod tests {
         ] {
             assert_eq!(explains(deviation, id, words), explained, "{deviation:?} {id} {words:x?}");
         }
-    }
-
-    #[test]
-    fn rsvd_hang_keeps_the_scenes_that_would_hang_from_being_played() {
-        let known = Deviations::NONE.with(Deviation::RsvdHang);
-        let hanging = |known: Deviations, id: &str| known.hanging(want(id).1).is_some();
-        assert!(hanging(known, "event.long:int-idt-rsvd:1,0,0"));
-        assert!(!hanging(known, "event.long:int-idt-np:1,0,0"));
-        assert!(!hanging(Deviations::NONE, "event.long:int-idt-rsvd:1,0,0"));
     }
 
     #[test]

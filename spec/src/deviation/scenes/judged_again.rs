@@ -5,7 +5,7 @@ use crate::deviation::{Deviation, Deviations};
 use crate::filter::Filter;
 use crate::group::Group;
 use crate::pfec::Pfec;
-use crate::scene::end::Ends;
+use crate::scene::end::{Ends, Word};
 
 fn case(id: &str) -> Case {
     Case::from_id(id).unwrap()
@@ -61,15 +61,30 @@ fn apf_flag_explains_an_exit_in_place_of_a_delivery() {
 }
 
 #[test]
-fn pgd_unsynced_explains_an_access_that_another_last_entry_allowed() {
-    let known = only(Deviation::PgdUnsynced);
-    let silent = |id: &str| ends(&case(id), case(id).filter, None);
-    for (id, explains) in [
-        ("page.long:user-read-super:1,0,0", true),
-        ("access.long:user-mov-write-np:1,0,0", true),
-        ("page.long:user-read-np-pde:1,0,0", false),
+fn apf_emulated_explains_faults_of_the_emulator_alone_together_with_what_else_is_wrong_of_them() {
+    let known = only(Deviation::ApfEmulated);
+    let exit = |id: &str, code| ends(&case(id), Filter::ALWAYS, Some(code));
+    for (id, explained) in [
+        ("device.long:device-read-np:1,0,ffffffff", true),
+        ("ports.long:ins-np:1,0,ffffffff", true),
+        ("forced.long:read-np:1,0,ffffffff", true),
+        ("access.long:user-mov-read-np:1,0,ffffffff", false),
     ] {
-        assert_eq!(explaining(known, id, &silent(id)).is_some(), explains, "{id}");
-        assert_eq!(explaining(Deviations::NONE, id, &silent(id)), None);
+        let code = case(id).pfec(40).unwrap().bits();
+        assert_eq!(explaining(known, id, &exit(id, code)).is_some(), explained, "{id}");
     }
+    let id = "ports.long:ins-mid:1,0,ffffffff";
+    let Probe::Scene(scene) = case(id).probe else { panic!() };
+    let mut got = exit(id, 6);
+    for word in [Word::Rcx, Word::Rdi] {
+        got.first = got.first.with(word, scene.register_at(word as usize));
+    }
+    assert_eq!(explaining(known, id, &got), None);
+    let both = known.with(Deviation::InsBatch);
+    assert_eq!(explaining(both, id, &got), Some(Deviation::ApfEmulated));
+    got.first = got.first.with_rf_clear();
+    assert_eq!(explaining(both, id, &got), None);
+    assert_eq!(explaining(both.with(Deviation::Rf0), id, &got), Some(Deviation::ApfEmulated));
+    got.first = got.first.with(Word::Rcx, 3);
+    assert_eq!(explaining(both.with(Deviation::Rf0), id, &got), None);
 }
