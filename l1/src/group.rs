@@ -300,7 +300,8 @@ impl Machine<'_> {
             for index in 0..filters {
                 let filter = only.map_or_else(|| act.filter(self.options.profile, index), |case| case.filter);
                 let want = scene.expect(environment, filter, self.cpu.maxphyaddr);
-                if let Some(deviation) = self.options.known.unplayable(scene, &want) {
+                let case = Case { group, probe: Probe::Scene(scene), filter };
+                if let Some(deviation) = self.options.known.unplayable(&case, self.cpu.maxphyaddr, &want) {
                     leave_out(deviation.reason());
                     continue;
                 }

@@ -149,7 +149,7 @@ pub fn execute(what: What<'_>, on: &OnArgs, log: Option<&mut File>) -> Result<Co
     }
     let read = intake.finish();
     let outcome = outcome?;
-    let played = Played { profile, case: what.case };
+    let played = Played { profile, case: what.case, processor: Deviations::NONE };
     let origin = Origin { l0: vmm.describe(), options, expected, played };
     let measured = Measured { instructions: outcome.instructions, seconds: Some(seconds) };
     Ok(Conclusion::new(read, Source::Run(outcome.end), on.strict, origin, measured))

@@ -86,11 +86,17 @@ pub enum Deviation {
     RsvdUd,
     /// A triple fault of L2 that L0 makes ends the VM.
     TripleKill,
+    /// A fault that L0 makes in the delivery of an interrupt or NMI hangs L2.
+    DeliveryHang,
+    /// A fault that L0 makes in the delivery of an exception is reported without that.
+    IdtLost,
+    /// A page fault in the delivery of another is a double fault whatever L1's filter.
+    DoubleFirst,
 }
 
 impl Deviation {
     /// All of them. Of several that explain the same, the first is told.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::Rf0,
         Self::NxStale,
         Self::ApfFlag,
@@ -118,6 +124,9 @@ impl Deviation {
         Self::RsvdHang,
         Self::RsvdUd,
         Self::TripleKill,
+        Self::DeliveryHang,
+        Self::IdtLost,
+        Self::DoubleFirst,
         Self::NmiBlocked,
     ];
 
@@ -153,6 +162,9 @@ impl Deviation {
             Self::RsvdHang => "rsvd-hang",
             Self::RsvdUd => "rsvd-ud",
             Self::TripleKill => "triple-kill",
+            Self::DeliveryHang => "delivery-hang",
+            Self::IdtLost => "idt-lost",
+            Self::DoubleFirst => "double-first",
         }
     }
 

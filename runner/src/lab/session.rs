@@ -174,8 +174,12 @@ fn boot(bochs: &Bochs, ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Res
         let origin = Origin {
             l0: l0(&collected.set),
             options: format!(" --l0 lab{} --param '{}'{chosen}", ready.options, collected.set),
-            expected: known::deviations((major, minor), &ready.release, &collected.effective),
-            played: Played { profile: plan.options.profile, case: plan.options.case },
+            expected: known::of_kvm(&ready.release, &collected.effective),
+            played: Played {
+                profile: plan.options.profile,
+                case: plan.options.case,
+                processor: known::of_processor((major, minor)),
+            },
         };
         let measured = Measured { instructions: Some(collected.instructions), seconds: Some(collected.seconds) };
         results.push(conclude(collected, &ready.release, &why, plan.strict, origin, measured));

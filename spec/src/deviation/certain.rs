@@ -29,6 +29,10 @@ impl Deviation {
                 | Self::RsvdHang
                 | Self::RsvdUd
                 | Self::TripleKill
+                | Self::DeliveryHang
+                // Unless its flag says that the fault is another.
+                | Self::IdtLost
+                | Self::DoubleFirst
         )
     }
 
@@ -67,7 +71,7 @@ impl Deviations {
                     return want.first.with_rf_clear() != want.first;
                 }
                 let ends = deviation.ends(case, maxphyaddr, &want, &deviation.example(scene, &want));
-                self.unplayable(scene, &want).is_none()
+                self.unplayable(case, maxphyaddr, &want).is_none()
                     && ends.is_some_and(|ends| {
                         !want.admits(&ends) && self.explaining_scene(case, maxphyaddr, &want, &ends) == Some(deviation)
                     })

@@ -1,14 +1,19 @@
 //! Known deviations in event delivery and in the state that exits save.
 
 use super::Deviation;
+use crate::case::{Case, Probe};
+use crate::filter::Filter;
+use crate::group::Group;
+use crate::paging::Maxphyaddr;
 use crate::scene::Scene;
 use crate::scene::end::{End, Ends, How, Word};
-use crate::scene::event::{EventType, Source};
+use crate::scene::event::{Event, EventType, Source};
 use crate::scene::expect::{BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, NMI_UNBLOCKED};
 
 /// Interruption information of a #DB: valid, hardware exception, vector 1.
 const INTERRUPTION_INFO_DB: u64 = 1 << 31 | 3 << 8 | 1;
 const VECTOR_DB: u8 = 1;
+const VECTOR_PF: u8 = 14;
 /// IRETQ.
 const IRETQ: [u8; 2] = [0x48, 0xcf];
 
@@ -63,9 +68,41 @@ impl Deviation {
                 let first = changed(want.first, Word::IdtInfo, |_| 0).open(Word::Length);
                 return exits.then_some(Ends { first, second: want.second.map(|_| done) });
             }
+            Self::IdtLost if exits && is_exception(scene) => without_vectoring(scene, want.first),
             _ => return None,
         };
         Some(Ends { first, ..*want })
+    }
+
+    /// The same where the first of two page faults is let through, or was injected: what comes of the second is as if it
+    /// were not wanted.
+    pub(super) fn ends_in_two(self, case: &Case, maxphyaddr: Maxphyaddr) -> Option<Ends> {
+        let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
+        let let_through = |pfec| !case.filter.exits(pfec);
+        let of_instruction = scene.first_pfec(environment, maxphyaddr).is_some_and(let_through);
+        let injected = scene.event.is_some_and(|event| event.vector == VECTOR_PF && event.is_fault());
+        scene.pfec(environment, maxphyaddr)?;
+        (self == Self::DoubleFirst && (of_instruction || injected))
+            .then(|| Ends { second: None, ..scene.expect(environment, Filter::NEVER, maxphyaddr) })
+    }
+}
+
+/// Whether a fault comes in the delivery of an exception.
+pub(super) fn is_exception(scene: &Scene) -> bool {
+    use EventType::{HardwareException, PrivilegedSoftwareException, SoftwareException};
+    let exception = |kind| matches!(kind, HardwareException | PrivilegedSoftwareException | SoftwareException);
+    scene.event.is_some_and(|event| exception(event.kind))
+}
+
+/// An exit without the exception in whose delivery it came. INT1 is done by then, see [`Deviation::Int1Db`].
+#[expect(clippy::large_types_passed_by_value, reason = "as the builder methods of ends")]
+pub(super) fn without_vectoring(scene: &Scene, end: End) -> End {
+    let end = changed(end, Word::IdtInfo, |_| 0).open(Word::Length).open(Word::IdtError);
+    match scene.event {
+        Some(Event { source: Source::Raised, kind: EventType::PrivilegedSoftwareException, length, .. }) => {
+            changed(end, Word::Rip, |rip| rip + length)
+        }
+        _ => end,
     }
 }
 
@@ -132,6 +169,16 @@ mod tests {
             ),
             (Deviation::Int1Db, "event.long:int1-idt-np:1,0,ffffffff", &[(Word::Rip, crate::scene::RIP + 1)], true),
             (Deviation::Int1Db, "event.long:int1-idt-np:1,0,0", &[(Word::IdtInfo, 0)], false),
+            (Deviation::IdtLost, "event.long:int3-idt-np:1,0,0", &[(Word::IdtInfo, 0)], true),
+            (Deviation::IdtLost, "event.long:int3-idt-np:1,0,0", &[(Word::IdtInfo, 0), (Word::Rip, 0)], false),
+            (Deviation::IdtLost, "event.long:gp-idt-np:1,0,0", &[(Word::IdtInfo, 0), (Word::IdtError, 0)], true),
+            (
+                Deviation::IdtLost,
+                "event.long:int1-idt-np:1,0,0",
+                &[(Word::IdtInfo, 0), (Word::Rip, crate::scene::RIP + 1)],
+                true,
+            ),
+            (Deviation::IdtLost, "event.long:int-idt-np:1,0,0", &[(Word::IdtInfo, 0)], false),
             (Deviation::Int1Db, "event.long:int3-idt-np:1,0,ffffffff", &[(Word::Rip, crate::scene::RIP + 1)], false),
         ] {
             assert_eq!(explains(deviation, id, words), explained, "{deviation:?} {id} {words:x?}");

@@ -41,13 +41,19 @@ impl Deviation {
             (Self::TripleKill, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
                 (!ept || smaller_maxphyaddr) && (major, minor) < (5, 13)
             }
+            (Self::DeliveryHang, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
+                (!ept || smaller_maxphyaddr) && (major, minor) < (6, 1)
+            }
+            (Self::IdtLost | Self::DoubleFirst, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
+                ept && smaller_maxphyaddr && (major, minor) < (6, 1)
+            }
             (Self::PgdUnsynced, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) == (5, 10),
             (Self::ApicPrefetch, Host::Kvm { ept, .. }) => !ept,
             // Without EPT L0 takes all faults whatever the guest's MAXPHYADDR is.
             (Self::CpuidVmcs02 | Self::CpuidVmcs01, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
                 ept && smaller_maxphyaddr && (major, minor) < (7, 0)
             }
-            (Self::EptMisconfigQual, Host::Kvm { ept, major, minor, .. }) => ept && (major, minor) < (6, 12),
+            (Self::EptMisconfigQual, Host::Kvm { ept, major, minor, .. }) => ept && (major, minor) < (6, 10),
             (
                 Self::RepFlags | Self::PkeyAccess | Self::ShadowLost | Self::EptAdRead | Self::EptFlagWrite,
                 Host::Bochs { .. },

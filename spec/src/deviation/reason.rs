@@ -56,7 +56,7 @@ impl Deviation {
                 "Bochs without EPT's accessed and dirty flags writes accessed flags of L2's page tables where EPT allows no writes; SDM 28.2.3.2 (EPT Violations) wants an EPT violation"
             }
             Self::EptMisconfigQual => {
-                "KVM before 6.12 gives L1 an EPT misconfiguration with the qualification of its own EPT violation; SDM 27.2.1 (Basic VM-Exit Information) wants it cleared"
+                "KVM before 0c4765140351 gives L1 an EPT misconfiguration with the qualification of its own EPT violation; SDM 27.2.1 (Basic VM-Exit Information) wants it cleared"
             }
             Self::NmiOpen => {
                 "KVM takes back NMI blocking where the delivery of an NMI faults, before it gives the exit to L1; SDM 27.1 (Architectural State Before a VM Exit) wants NMIs blocked"
@@ -90,6 +90,15 @@ impl Deviation {
             }
             Self::TripleKill => {
                 "KVM before cb6a32c2b877 ends the VM where a fault that it makes for L2 becomes a triple fault; SDM 25.2 (Other Causes of VM Exits) wants a VM exit to L1"
+            }
+            Self::DeliveryHang => {
+                "KVM before 6.1 holds back a fault that it makes in the delivery of L2's interrupt or NMI until that is delivered (vmx_check_nested_events), and L2 hangs; SDM 27.2.4 (Information for VM Exits During Event Delivery) wants an exit, or the fault delivered"
+            }
+            Self::IdtLost => {
+                "KVM before 6.1 with a guest MAXPHYADDR below the host's replaces the exception under delivery by the fault (kvm_multiple_exception); SDM 27.2.4 (Information for VM Exits During Event Delivery) wants it reported"
+            }
+            Self::DoubleFirst => {
+                "KVM before 6.1 with a guest MAXPHYADDR below the host's makes a double fault of two page faults before it looks at L1's filter (kvm_multiple_exception); SDM 25.2 (Other Causes of VM Exits) wants the filter for each"
             }
         }
     }

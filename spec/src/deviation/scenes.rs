@@ -1,5 +1,6 @@
 //! Known deviations in scenes.
 
+use super::event::{is_exception, without_vectoring};
 use super::{Deviation, Deviations};
 use crate::case::{Case, Probe};
 use crate::filter::Filter;
@@ -62,6 +63,7 @@ impl Deviation {
         self.ends_of(case, maxphyaddr, want, got)
             .or_else(|| self.ends_with_ept(scene, want, got))
             .or_else(|| self.ends_in_event(scene, want, got))
+            .or_else(|| self.ends_in_two(case, maxphyaddr))
     }
 
     /// What is seen on a host with the deviation where `want` must be, if it shows in the scene. Of `got` only what
@@ -111,12 +113,13 @@ impl Deviation {
             Self::NmiBlocked if matches!(want.first.how, How::Exit(_)) => {
                 want.first.with(Word::Info, want.first.word(Word::Info) | NMI_UNBLOCKED)
             }
-            // All that is reported is right but that it is an exit.
+            // All that is reported is right but that it is an exit; an exception under delivery is replaced by the fault.
             Self::ApfFlag | Self::ApfEmulated
                 if self.shows_in(case.group) && !case.filter.exits(scene.pfec(environment, maxphyaddr)?) =>
             {
                 let ends = scene.expect_pfec(environment, Filter::ALWAYS, scene.pfec(environment, maxphyaddr));
-                return Some(Ends { second: None, ..ends });
+                let lost = is_exception(scene).then(|| without_vectoring(scene, ends.first));
+                return Some(Ends { first: lost.unwrap_or(ends.first), second: None });
             }
             Self::LegacyId if self.shows_in(case.group) && scene.fault?.access == Access::Fetch => {
                 let with_id = scene.pfec(environment, maxphyaddr).map(|pfec| pfec | Pfec::ID);

@@ -27,6 +27,7 @@ impl Deviation {
                 Self::ShadowLost | Self::NmiKept | Self::IretReblocked | Self::NmiExiting | Self::NmiBit12,
                 Group::Scene { act, .. },
             ) => act == Act::State,
+            (Self::IdtLost | Self::DoubleFirst, Group::Scene { act, .. }) => matches!(act, Act::Event | Act::Inject),
             (Self::Int1Db, Group::Scene { act, .. }) => act == Act::Event,
             (Self::Int1Lost, Group::Scene { act, .. }) => act == Act::Inject,
             (Self::PgdUnsynced, Group::Host(wish)) => wish != Wish::Dirty,

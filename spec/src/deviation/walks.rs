@@ -89,6 +89,9 @@ impl Deviation {
             // They show in scenes alone.
             Self::ApfEmulated
             | Self::TripleKill
+            | Self::DeliveryHang
+            | Self::IdtLost
+            | Self::DoubleFirst
             | Self::LegacyId
             | Self::RepFlags
             | Self::InsBatch

@@ -88,3 +88,20 @@ fn apf_emulated_explains_faults_of_the_emulator_alone_together_with_what_else_is
     got.first = got.first.with(Word::Rcx, 3);
     assert_eq!(explaining(both.with(Deviation::Rf0), id, &got), None);
 }
+
+#[test]
+fn double_first_explains_a_double_fault_of_two_of_which_the_second_was_wanted() {
+    let known = only(Deviation::DoubleFirst);
+    for (id, explained) in [
+        ("event.long:pf-idt-np:1,4,0", true),
+        // The first is wanted, too.
+        ("event.long:pf-idt-np:1,0,0", false),
+        ("event.long:int3-idt-np:1,0,0", false),
+    ] {
+        let (case, Probe::Scene(scene)) = (case(id), case(id).probe) else { panic!() };
+        let Group::Scene { environment, .. } = case.group else { panic!() };
+        let got = Ends { second: None, ..scene.expect(environment, Filter::NEVER, 40) };
+        assert_eq!(explaining(known, id, &got).is_some(), explained, "{id}");
+        assert_eq!(explaining(Deviations::NONE, id, &got), None, "{id}");
+    }
+}
