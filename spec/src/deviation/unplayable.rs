@@ -3,6 +3,7 @@
 use super::{Deviation, Deviations};
 use crate::case::{Case, Probe};
 use crate::paging::Maxphyaddr;
+use crate::scene::Unwanted;
 use crate::scene::end::{EXIT_TRIPLE_FAULT, Ends, How};
 use crate::scene::event::EventType::{ExternalInterrupt, Nmi, SoftwareInterrupt};
 
@@ -20,10 +21,13 @@ impl Deviations {
         let triple = ends.any(|end| end.how == How::Exit(EXIT_TRIPLE_FAULT));
         let applies = |deviation: &Deviation| match deviation {
             Deviation::RsvdHang => scene.event.is_some() && reserved,
-            // Where the fault is queued before L1's filter is looked at, it makes three of two even if it is wanted.
+            // Where a fault in the delivery of another is queued before L1's filter is looked at, it is joined with that
+            // even if it is wanted.
             Deviation::TripleKill => {
                 let double = event.is_some_and(|event| event.vector == VECTOR_DF && event.is_fault());
-                triple || double && self.contains(Deviation::DoubleFirst)
+                let joined = scene.first.is_some() || event.is_some_and(|event| event.is_fault());
+                let becomes_triple = double || joined && scene.unwanted == Unwanted::TripleFault;
+                triple || becomes_triple && self.contains(Deviation::DoubleFirst)
             }
             // The same: also what is wanted waits.
             Deviation::DeliveryHang => {
@@ -65,6 +69,9 @@ mod tests {
             (TripleKill, None, "forced.long:mov-ds:1,0,0", false),
             (TripleKill, None, "inject.long:df-stack-np:1,0,0", false),
             (TripleKill, Some(DoubleFirst), "inject.long:df-stack-np:1,0,0", true),
+            (TripleKill, Some(DoubleFirst), "inject.long:pf-triple:1,0,0", true),
+            (TripleKill, Some(DoubleFirst), "event.long:pf-triple:1,4,0", true),
+            (TripleKill, Some(DoubleFirst), "forced.long:mov-ds:1,0,0", false),
             (RsvdHang, None, "forced.long:mov-ds:1,0,ffffffff", false),
             (DeliveryHang, None, "event.long:int-idt-np:1,0,ffffffff", true),
             (DeliveryHang, None, "event.long:nmi-idt-np:1,0,ffffffff", true),
