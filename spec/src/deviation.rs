@@ -90,13 +90,15 @@ pub enum Deviation {
     DeliveryHang,
     /// A fault that L0 makes in the delivery of an exception is reported without that.
     IdtLost,
+    /// A fault of IRET is not reported as one, and leaves NMIs blocked.
+    IretUnreported,
     /// A page fault in the delivery of another is a double fault whatever L1's filter.
     DoubleFirst,
 }
 
 impl Deviation {
     /// All of them. Of several that explain the same, the first is told.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Rf0,
         Self::NxStale,
         Self::ApfFlag,
@@ -127,6 +129,7 @@ impl Deviation {
         Self::DeliveryHang,
         Self::IdtLost,
         Self::DoubleFirst,
+        Self::IretUnreported,
         Self::NmiBlocked,
     ];
 
@@ -165,6 +168,7 @@ impl Deviation {
             Self::DeliveryHang => "delivery-hang",
             Self::IdtLost => "idt-lost",
             Self::DoubleFirst => "double-first",
+            Self::IretUnreported => "iret-unreported",
         }
     }
 

@@ -61,7 +61,9 @@ impl Deviations {
     /// in its place it need not.
     #[must_use]
     pub fn must_show(self, deviation: Deviation, case: &Case, maxphyaddr: Maxphyaddr) -> bool {
-        if !deviation.is_steady() || !deviation.shows_in(case.group) {
+        // What is reported is then told as that one.
+        let otherwise = deviation == Deviation::IretReblocked && self.contains(Deviation::IretUnreported);
+        if !deviation.is_steady() || !deviation.shows_in(case.group) || otherwise {
             return false;
         }
         match (deviation, case.group, case.probe) {

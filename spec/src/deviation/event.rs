@@ -5,10 +5,10 @@ use crate::case::{Case, Probe};
 use crate::filter::Filter;
 use crate::group::Group;
 use crate::paging::Maxphyaddr;
-use crate::scene::Scene;
 use crate::scene::end::{End, Ends, How, Word};
 use crate::scene::event::{Event, EventType, Source};
 use crate::scene::expect::{BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, NMI_UNBLOCKED};
+use crate::scene::{Answer, Scene};
 
 /// Interruption information of a #DB: valid, hardware exception, vector 1.
 const INTERRUPTION_INFO_DB: u64 = 1 << 31 | 3 << 8 | 1;
@@ -45,6 +45,10 @@ impl Deviation {
             Self::IretReblocked if scene.nmi_unblocked => {
                 changed(want.first, Word::Interruptibility, |state| state | BLOCKING_BY_NMI)
             }
+            Self::IretUnreported if exits && scene.nmi_unblocked => {
+                let end = changed(want.first, Word::Info, |info| info & !NMI_UNBLOCKED);
+                changed(end, Word::Interruptibility, |state| state | BLOCKING_BY_NMI)
+            }
             Self::NmiExiting if scene.code == IRETQ && scene.pins != 0 => {
                 changed(want.first, Word::Interruptibility, |state| state & !BLOCKING_BY_NMI)
             }
@@ -68,22 +72,32 @@ impl Deviation {
                 let first = changed(want.first, Word::IdtInfo, |_| 0).open(Word::Length);
                 return exits.then_some(Ends { first, second: want.second.map(|_| done) });
             }
-            Self::IdtLost if exits && is_exception(scene) => without_vectoring(scene, want.first),
+            Self::IdtLost if exits && is_exception(scene) => {
+                let first = without_vectoring(scene, want.first);
+                // L1 has nothing to inject again. Where RIP is behind what raised the exception, that does not come again.
+                let behind = scene.rip + scene.code.len() as u64;
+                let done = (first.word(Word::Rip) == behind).then(|| End::new(How::Done).with(Word::Rip, behind));
+                return Some(Ends { first, second: want.second.map(|again| done.unwrap_or(again)) });
+            }
             _ => return None,
         };
         Some(Ends { first, ..*want })
     }
 
-    /// The same where the first of two page faults is let through, or was injected: what comes of the second is as if it
-    /// were not wanted.
-    pub(super) fn ends_in_two(self, case: &Case, maxphyaddr: Maxphyaddr) -> Option<Ends> {
+    /// The same where one page fault comes in the delivery of another, which the instruction raises or L1 injects: what
+    /// comes of the second is as if it were not wanted.
+    pub(super) fn ends_in_two(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends) -> Option<Ends> {
         let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
-        let let_through = |pfec| !case.filter.exits(pfec);
-        let of_instruction = scene.first_pfec(environment, maxphyaddr).is_some_and(let_through);
+        if self != Self::DoubleFirst || scene.pfec(environment, maxphyaddr).is_none() {
+            return None;
+        }
+        let first = scene.first_pfec(environment, maxphyaddr);
         let injected = scene.event.is_some_and(|event| event.vector == VECTOR_PF && event.is_fault());
-        scene.pfec(environment, maxphyaddr)?;
-        (self == Self::DoubleFirst && (of_instruction || injected))
-            .then(|| Ends { second: None, ..scene.expect(environment, Filter::NEVER, maxphyaddr) })
+        let unwanted = scene.expect(environment, Filter::NEVER, maxphyaddr).first;
+        if injected || first.is_some_and(|pfec| !case.filter.exits(pfec)) {
+            return Some(Ends { first: unwanted, second: None });
+        }
+        (first.is_some() && scene.answer == Answer::Reflect).then_some(Ends { second: Some(unwanted), ..*want })
     }
 }
 
@@ -157,6 +171,13 @@ mod tests {
             (Deviation::IretReblocked, "state.long:iret-unblocks:1,0,0", &[(INTR, 8)], true),
             (Deviation::IretReblocked, "state.long:iret-unblocks:1,0,ffffffff", &[(INTR, 8)], true),
             (Deviation::IretReblocked, "state.long:iret:1,0,0", &[(INTR, 8)], false),
+            (
+                Deviation::IretUnreported,
+                "state.long:iret-unblocks:1,0,0",
+                &[(Word::Info, 0x8000_0b0e), (INTR, 8)],
+                true,
+            ),
+            (Deviation::IretUnreported, "state.long:iret-unblocks:1,0,0", &[(Word::Info, 0x8000_0b0e)], false),
             (Deviation::NmiExiting, "state.long:iret-nmi-exiting:1,0,ffffffff", &[(INTR, 0)], true),
             (Deviation::NmiExiting, "state.long:nmi-blocked:1,0,0", &[(INTR, 0)], false),
             (Deviation::NmiBit12, "state.long:nmi-blocked:1,0,0", &[(Word::Info, 0x8000_1b0e)], true),
@@ -172,12 +193,6 @@ mod tests {
             (Deviation::IdtLost, "event.long:int3-idt-np:1,0,0", &[(Word::IdtInfo, 0)], true),
             (Deviation::IdtLost, "event.long:int3-idt-np:1,0,0", &[(Word::IdtInfo, 0), (Word::Rip, 0)], false),
             (Deviation::IdtLost, "event.long:gp-idt-np:1,0,0", &[(Word::IdtInfo, 0), (Word::IdtError, 0)], true),
-            (
-                Deviation::IdtLost,
-                "event.long:int1-idt-np:1,0,0",
-                &[(Word::IdtInfo, 0), (Word::Rip, crate::scene::RIP + 1)],
-                true,
-            ),
             (Deviation::IdtLost, "event.long:int-idt-np:1,0,0", &[(Word::IdtInfo, 0)], false),
             (Deviation::Int1Db, "event.long:int3-idt-np:1,0,ffffffff", &[(Word::Rip, crate::scene::RIP + 1)], false),
         ] {

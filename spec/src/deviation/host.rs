@@ -64,7 +64,15 @@ impl Deviation {
             ) => true,
             (Self::NmiExiting, Host::Kvm { ept, smaller_maxphyaddr, .. }) => ept && !smaller_maxphyaddr,
             (Self::RsvdHang | Self::RsvdUd, Host::Kvm { ept, smaller_maxphyaddr, .. }) => ept && smaller_maxphyaddr,
-            (Self::NmiBit12, Host::Kvm { ept, smaller_maxphyaddr, .. }) => !ept || smaller_maxphyaddr,
+            // Without EPT faults that exit are not queued before 6.1.
+            (Self::NmiBit12, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
+                if ept {
+                    smaller_maxphyaddr
+                } else {
+                    (major, minor) >= (6, 1)
+                }
+            }
+            (Self::IretUnreported, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) < (6, 1),
             _ => false,
         }
     }

@@ -97,6 +97,9 @@ impl Deviation {
             Self::IdtLost => {
                 "KVM before 6.1 with a guest MAXPHYADDR below the host's replaces the exception under delivery by the fault (kvm_multiple_exception); SDM 27.2.4 (Information for VM Exits During Event Delivery) wants it reported"
             }
+            Self::IretUnreported => {
+                "KVM before 6.1 with ept=0 reports a fault that it makes without bit 12, IRET's too, and blocks NMIs again (vmx_inject_page_fault_nested); SDM 27.2.2 (Information for VM Exits Due to Vectored Events) wants it set"
+            }
             Self::DoubleFirst => {
                 "KVM before 6.1 with a guest MAXPHYADDR below the host's makes a double fault of two page faults before it looks at L1's filter (kvm_multiple_exception); SDM 25.2 (Other Causes of VM Exits) wants the filter for each"
             }

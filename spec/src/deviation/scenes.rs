@@ -63,7 +63,7 @@ impl Deviation {
         self.ends_of(case, maxphyaddr, want, got)
             .or_else(|| self.ends_with_ept(scene, want, got))
             .or_else(|| self.ends_in_event(scene, want, got))
-            .or_else(|| self.ends_in_two(case, maxphyaddr))
+            .or_else(|| self.ends_in_two(case, maxphyaddr, want))
     }
 
     /// What is seen on a host with the deviation where `want` must be, if it shows in the scene. Of `got` only what
@@ -113,13 +113,8 @@ impl Deviation {
             Self::NmiBlocked if matches!(want.first.how, How::Exit(_)) => {
                 want.first.with(Word::Info, want.first.word(Word::Info) | NMI_UNBLOCKED)
             }
-            // All that is reported is right but that it is an exit; an exception under delivery is replaced by the fault.
-            Self::ApfFlag | Self::ApfEmulated
-                if self.shows_in(case.group) && !case.filter.exits(scene.pfec(environment, maxphyaddr)?) =>
-            {
-                let ends = scene.expect_pfec(environment, Filter::ALWAYS, scene.pfec(environment, maxphyaddr));
-                let lost = is_exception(scene).then(|| without_vectoring(scene, ends.first));
-                return Some(Ends { first: lost.unwrap_or(ends.first), second: None });
+            Self::ApfFlag | Self::ApfEmulated if self.shows_in(case.group) => {
+                return unfiltered(case, maxphyaddr, want, got);
             }
             Self::LegacyId if self.shows_in(case.group) && scene.fault?.access == Access::Fetch => {
                 let with_id = scene.pfec(environment, maxphyaddr).map(|pfec| pfec | Pfec::ID);
@@ -129,6 +124,31 @@ impl Deviation {
         };
         Some(Ends { first, ..*want })
     }
+}
+
+/// An exit of a fault that the filter does not want: all that is reported is right but that it is one, and that an
+/// exception under delivery is replaced by the fault. Of two plays either may end so.
+fn unfiltered(case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> Option<Ends> {
+    let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
+    let (pfec, exit) = if scene.first.is_some() {
+        (scene.first_pfec(environment, maxphyaddr)?, scene.expect(environment, Filter::ALWAYS, maxphyaddr))
+    } else {
+        let pfec = scene.pfec(environment, maxphyaddr)?;
+        (pfec, scene.expect_pfec(environment, Filter::ALWAYS, Some(pfec)))
+    };
+    if case.filter.exits(pfec) {
+        return None;
+    }
+    let exit = if is_exception(scene) { without_vectoring(scene, exit.first) } else { exit.first };
+    let in_place_of = |end: &End| {
+        let fields = [Word::Bitmap, Word::Mask, Word::Match];
+        let fixed = fields.into_iter().filter(|word| end.fixed & word.bit() != 0);
+        fixed.fold(exit, |exit, word| exit.with(word, end.word(word)))
+    };
+    Some(match got.first.how {
+        How::Exit(_) => Ends { first: in_place_of(&want.first), second: None },
+        _ => Ends { first: want.first, second: want.second.as_ref().map(in_place_of) },
+    })
 }
 
 #[cfg(test)]

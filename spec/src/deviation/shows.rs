@@ -24,7 +24,12 @@ impl Deviation {
             (Self::PkeyAccess, Group::Scene { act, .. }) => act == Act::Pkey,
             (Self::RsvdUd, Group::Scene { act, .. }) => act == Act::Implicit,
             (
-                Self::ShadowLost | Self::NmiKept | Self::IretReblocked | Self::NmiExiting | Self::NmiBit12,
+                Self::ShadowLost
+                | Self::NmiKept
+                | Self::IretReblocked
+                | Self::IretUnreported
+                | Self::NmiExiting
+                | Self::NmiBit12,
                 Group::Scene { act, .. },
             ) => act == Act::State,
             (Self::IdtLost | Self::DoubleFirst, Group::Scene { act, .. }) => matches!(act, Act::Event | Act::Inject),

@@ -92,6 +92,7 @@ impl Deviation {
             | Self::DeliveryHang
             | Self::IdtLost
             | Self::DoubleFirst
+            | Self::IretUnreported
             | Self::LegacyId
             | Self::RepFlags
             | Self::InsBatch

@@ -5,7 +5,7 @@ use crate::deviation::{Deviation, Deviations};
 use crate::filter::Filter;
 use crate::group::Group;
 use crate::pfec::Pfec;
-use crate::scene::end::{Ends, Word};
+use crate::scene::end::{End, Ends, How, Word};
 
 fn case(id: &str) -> Case {
     Case::from_id(id).unwrap()
@@ -61,6 +61,29 @@ fn apf_flag_explains_an_exit_in_place_of_a_delivery() {
 }
 
 #[test]
+fn apf_flag_explains_either_of_two_plays_and_the_first_of_two_faults() {
+    let known = only(Deviation::ApfFlag);
+    let of = |id: &str, filter| {
+        let (case, Probe::Scene(scene)) = (case(id), case(id).probe) else { panic!() };
+        let Group::Scene { environment, .. } = case.group else { panic!() };
+        scene.expect(environment, filter, 40)
+    };
+    let id = "stale.long:np-own-faults:1,0,ffffffff";
+    let (want, exit) = (of(id, Filter::NEVER), of(id, Filter::ALWAYS).first.with(Word::Match, u32::MAX.into()));
+    for (got, explained) in [
+        (Ends { first: exit, second: None }, true),
+        (Ends { second: Some(exit), ..want }, true),
+        (Ends { second: Some(exit.with(Word::Match, 0)), ..want }, false),
+        (Ends { first: exit.with(Word::Rip, 0), second: None }, false),
+    ] {
+        assert_eq!(explaining(known, id, &got).is_some(), explained, "{got}");
+    }
+    let id = "event.long:pf-idt-np:1,0,ffffffff";
+    let first = of(id, Filter::ALWAYS).first;
+    assert_eq!(explaining(known, id, &Ends { first, second: None }), Some(Deviation::ApfFlag));
+}
+
+#[test]
 fn apf_emulated_explains_faults_of_the_emulator_alone_together_with_what_else_is_wrong_of_them() {
     let known = only(Deviation::ApfEmulated);
     let exit = |id: &str, code| ends(&case(id), Filter::ALWAYS, Some(code));
@@ -94,14 +117,39 @@ fn double_first_explains_a_double_fault_of_two_of_which_the_second_was_wanted() 
     let known = only(Deviation::DoubleFirst);
     for (id, explained) in [
         ("event.long:pf-idt-np:1,4,0", true),
-        // The first is wanted, too.
+        // The first is wanted, too, and reflected by L1.
         ("event.long:pf-idt-np:1,0,0", false),
         ("event.long:int3-idt-np:1,0,0", false),
     ] {
         let (case, Probe::Scene(scene)) = (case(id), case(id).probe) else { panic!() };
         let Group::Scene { environment, .. } = case.group else { panic!() };
-        let got = Ends { second: None, ..scene.expect(environment, Filter::NEVER, 40) };
+        let want = scene.expect(environment, case.filter, 40);
+        let unwanted = scene.expect(environment, Filter::NEVER, 40).first;
+        let got = Ends { first: unwanted, second: None };
         assert_eq!(explaining(known, id, &got).is_some(), explained, "{id}");
         assert_eq!(explaining(Deviations::NONE, id, &got), None, "{id}");
+        let reflected = Ends { second: Some(unwanted), ..want };
+        assert_eq!(explaining(known, id, &reflected).is_some(), id == "event.long:pf-idt-np:1,0,0", "{id}");
+    }
+}
+
+#[test]
+fn idt_lost_explains_a_trap_that_does_not_come_again() {
+    let known = only(Deviation::IdtLost);
+    let got = |id: &str| {
+        let (case, Probe::Scene(scene)) = (case(id), case(id).probe) else { panic!() };
+        let Group::Scene { environment, .. } = case.group else { panic!() };
+        let want = scene.expect(environment, case.filter, 40);
+        let behind = scene.rip + scene.code.len() as u64;
+        let done = want.second.map(|_| End::new(How::Done).with(Word::Rip, behind));
+        Ends { first: want.first.with(Word::IdtInfo, 0).with(Word::Rip, behind), second: done }
+    };
+    for (id, explained) in [
+        ("event.long:step-idt-np:1,0,0", true),
+        ("event.long:int1-idt-np:1,0,0", true),
+        ("inject.long:ud-idt-np:1,0,0", true),
+        ("event.long:int3-idt-np:1,0,0", false),
+    ] {
+        assert_eq!(explaining(known, id, &got(id)).is_some(), explained, "{id}");
     }
 }
