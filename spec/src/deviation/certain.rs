@@ -154,11 +154,13 @@ mod tests {
 
     #[test]
     fn what_is_told_as_another_need_not_show() {
-        let case = Case::from_id("state.long:nmi-blocked:1,0,0").unwrap();
-        let both = Deviations::NONE.with(Deviation::NmiBit12).with(Deviation::NmiKept);
-        assert!(both.must_show(Deviation::NmiBit12, &case, 40));
-        let case = Case::from_id("event.long:nmi-idt-np:1,0,0").unwrap();
-        let known = Deviations::NONE.with(Deviation::NmiOpen);
-        assert!(known.must_show(Deviation::NmiOpen, &case, 40));
+        let case = Case::from_id("state.long:iret-nmi-exiting:1,0,0").unwrap();
+        let alone = Deviations::NONE.with(Deviation::NmiBit12);
+        assert!(alone.must_show(Deviation::NmiBit12, &case, 40));
+        assert!(!alone.with(Deviation::NmiKept).must_show(Deviation::NmiBit12, &case, 40));
+        let case = Case::from_id("state.long:iret-unblocks:1,0,0").unwrap();
+        let alone = Deviations::NONE.with(Deviation::IretReblocked);
+        assert!(alone.must_show(Deviation::IretReblocked, &case, 40));
+        assert!(!alone.with(Deviation::IretUnreported).must_show(Deviation::IretReblocked, &case, 40));
     }
 }
