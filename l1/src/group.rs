@@ -289,7 +289,7 @@ impl Machine<'_> {
         let vmx = self.walker.vmx();
         let stage = match &mut self.stage {
             Some(stage) => stage,
-            none => none.insert(Stage::new(vmx)?),
+            none => none.insert(Stage::new(vmx, self.options.known)?),
         };
         let around = Around { vmx, header: &self.walker.guest().header, maxphyaddr: self.cpu.maxphyaddr };
         stage.set_up(environment, around)?;
@@ -317,18 +317,27 @@ impl Machine<'_> {
             };
             let lacks_pins =
                 (!vmx.allows_pins(scene.pins)).then_some("VMX offers no \"NMI exiting\" or \"virtual NMIs\"");
-            let hangs = self.options.known.hanging(scene).map(Deviation::reason);
-            if let Some(reason) = lacking.or(lacks_pins).or(hangs) {
-                // Each reason is told once: the scenes of an act often need the same.
+            // Each reason is told once: the scenes of an act often need the same.
+            let group = tried.group;
+            let mut leave_out = |reason| {
                 if left_out.replace(reason) != Some(reason) {
-                    log().note(&format_args!("{}:{} is left out: {reason}", tried.group, scene.name));
+                    log().note(&format_args!("{group}:{} is left out: {reason}", scene.name));
                 }
+            };
+            if let Some(reason) = lacking.or(lacks_pins) {
+                leave_out(reason);
                 continue;
             }
             if at % PLAYS_PER_HEARTBEAT == 0 {
                 log().progress(&tried.group, at, count);
             }
-            let want = scene.expect(environment, filter, self.cpu.maxphyaddr).within(words);
+            let want = scene.expect(environment, filter, self.cpu.maxphyaddr);
+            let case = Case { group, probe: Probe::Scene(scene), filter };
+            if let Some(deviation) = self.options.known.unplayable(&case, self.cpu.maxphyaddr, &want) {
+                leave_out(deviation.reason());
+                continue;
+            }
+            let want = want.within(words);
             let got = stage.play(scene, filter, &want, around)?;
             tried.scene(scene, filter, self.cpu.maxphyaddr, &want, &got);
         }

@@ -13,6 +13,7 @@ mod memory;
 mod state;
 mod tables;
 
+use spec::deviation::{Deviation, Deviations};
 use spec::filter::Filter;
 use spec::layout::Header;
 use spec::outcome::{IDT_VECTORING_VALID, INTERRUPTION_INFO_PF};
@@ -31,8 +32,9 @@ use spec::scene::{Answer, Exiting, Feature, Scene};
 use state::Kept;
 
 use crate::guest::{write_controls, write_host_state};
+use crate::output::log;
 use crate::trace;
-use crate::vmx::{Field, FilterFields, REASON_VMCALL, Vmcs, Vmx, invvpid, vmread, vmwrite};
+use crate::vmx::{Capabilities, Field, FilterFields, REASON_VMCALL, Vmcs, Vmx, invvpid, vmread, vmwrite};
 use crate::walk::{EntryFailed, write_cr2};
 
 /// The stage's VPID; L1 has no other guest with one.
@@ -67,6 +69,8 @@ struct Player {
     /// Pin-based controls that the environment has, and those that the last scene had beside them.
     pin_based: u32,
     pins: u32,
+    /// Whether INVVPID comes before each entry, with VPID in the environment or without.
+    always_invalidates: bool,
 }
 
 /// What the stage needs of the rest of L1.
@@ -81,9 +85,14 @@ pub struct Around<'a> {
 }
 
 impl Stage {
-    /// Makes the stage and its VMCSs.
-    pub fn new(vmx: &Vmx) -> Result<Self, EntryFailed> {
-        let (other, main) = (Player::new(vmx, 1)?, Player::new(vmx, 0)?);
+    /// Makes the stage and its VMCSs. An L0 that is known not to read changed page tables again at a VM entry is made to
+    /// by INVVPID: scenes are about other things, and there are groups for that.
+    pub fn new(vmx: &Vmx, known: Deviations) -> Result<Self, EntryFailed> {
+        let invalidates = known.contains(Deviation::PgdUnsynced) && Capabilities::has_invvpid();
+        if invalidates {
+            log().note(&"pgd-unsynced: INVVPID before each VM entry of a scene makes L0 read L2's page tables");
+        }
+        let (other, main) = (Player::new(vmx, 1, invalidates)?, Player::new(vmx, 0, invalidates)?);
         Ok(Self { main, other, environment: &ENVIRONMENTS[0], forces_emulation: None })
     }
 
@@ -190,7 +199,7 @@ impl Stage {
 }
 
 impl Player {
-    fn new(vmx: &Vmx, number: usize) -> Result<Self, EntryFailed> {
+    fn new(vmx: &Vmx, number: usize, always_invalidates: bool) -> Result<Self, EntryFailed> {
         let vmcs = vmx.stage_vmcs(number).map_err(EntryFailed::Entry)?;
         write_controls(&vmx.controls);
         write_host_state();
@@ -206,6 +215,7 @@ impl Player {
             dr6: true,
             pin_based: vmx.controls.pin_based,
             pins: 0,
+            always_invalidates,
         })
     }
 
@@ -264,7 +274,7 @@ impl Player {
     /// Enters L2. Its page tables were changed, so what is cached of them under its VPID is made invalid first; without
     /// VPID the entry does so. SDM vol. 3C, section 28.3.3.3, "Guidelines for Use of the INVVPID Instruction".
     fn enter(&mut self) -> Result<(), EntryFailed> {
-        if self.environment().vpid {
+        if self.environment().vpid || self.always_invalidates {
             invvpid(VPID).map_err(EntryFailed::Entry)?;
         }
         trace::entry();

@@ -9,6 +9,7 @@ use crate::exit_code::{Exit, Stop};
 use crate::findings::Findings;
 use crate::json::{self, Measured};
 use crate::judge::{Judgement, Source, judge};
+use crate::missed::Played;
 use crate::output;
 use crate::report::Report;
 use crate::vmm::Unavailable;
@@ -22,6 +23,8 @@ pub struct Origin {
     pub options: String,
     /// Deviations that the host is known for.
     pub expected: Deviations,
+    /// What was to be played.
+    pub played: Played,
 }
 
 /// All that is known when a run, or the reading of a log, is over.
@@ -80,8 +83,8 @@ impl Conclusion {
     /// The report, its last line the verdict.
     pub fn report(&self) -> String {
         let Self { findings, judgement, strict, origin, .. } = self;
-        let Origin { l0, options, expected } = origin;
-        Report { findings, judgement, strict: *strict, l0, options, expected: *expected }.text()
+        let Origin { l0, options, expected, played } = origin;
+        Report { findings, judgement, strict: *strict, l0, options, expected: *expected, played: *played }.text()
     }
 
     /// Writes the JSON.

@@ -29,6 +29,7 @@ mod l0;
 mod lab;
 mod list;
 mod merge;
+mod missed;
 mod output;
 mod payload;
 mod progress;

@@ -11,6 +11,7 @@ use spec::log::{FAILURES_IN_FULL, Verdict};
 use crate::difference::differences;
 use crate::findings::{Fate, Findings, Group};
 use crate::judge::{Judgement, thousands};
+use crate::missed::{Played, missed};
 use crate::vmcs_field;
 
 /// What a report is made of.
@@ -27,6 +28,8 @@ pub struct Report<'a> {
     pub options: &'a str,
     /// Deviations that the host was expected to show.
     pub expected: Deviations,
+    /// What was to be played.
+    pub played: Played,
 }
 
 /// Failing cases of one group beyond these are left to the log and the JSON.
@@ -162,15 +165,9 @@ impl Report<'_> {
         }
         let exits: u64 = self.findings.groups.iter().filter_map(Group::counts).map(|counts| counts.exits).sum();
         if self.findings.reader.sound().is_ok() && exits > 0 {
-            for deviation in self.expected.iter().filter(|deviation| deviation.is_certain()) {
-                let could_show = self.findings.groups.iter().any(|group| {
-                    group.counts().is_some_and(|counts| counts.exits + counts.delivered > 0)
-                        && spec::group::Group::from_name(&group.name).is_some_and(|group| deviation.shows_in(group))
-                });
-                if could_show && !totals.iter().any(|(name, ..)| *name == deviation.name()) {
-                    let (name, l0) = (deviation.name(), self.l0);
-                    let _ = writeln!(text, "known deviation {name} did not show: {l0} may have been mended");
-                }
+            for deviation in missed(self.findings, self.played, self.expected) {
+                let (name, l0) = (deviation.name(), self.l0);
+                let _ = writeln!(text, "known deviation {name} did not show: {l0} may have been mended");
             }
         }
     }
@@ -198,6 +195,7 @@ mod tests {
     use crate::findings::Findings;
     use crate::intake::{Intake, Limits};
     use crate::judge::{Source, judge};
+    use crate::missed::Played;
     use crate::progress::Progress;
     use crate::vmm::Sink;
     use spec::deviation::{Deviations, Host};
@@ -209,7 +207,7 @@ mod tests {
 
     fn report(body: impl FnOnce(&mut Writer<&mut String>), end: bool, expected: Deviations) -> String {
         let mut text = String::new();
-        let mut log = Writer::begin(&mut text, "0.1.0", &"boot=pvh");
+        let mut log = Writer::begin(&mut text, "0.1.0", &"boot=pvh maxphyaddr=40");
         body(&mut log);
         if end {
             log.end();
@@ -225,6 +223,7 @@ mod tests {
             l0: "Bochs 2.7",
             options: " --l0 bochs",
             expected,
+            played: Played::default(),
         };
         report.text()
     }

@@ -19,6 +19,7 @@ use crate::json::Measured;
 use crate::judge::Source;
 use crate::l0::{self, Chosen};
 use crate::lab;
+use crate::missed::Played;
 use crate::output::remark;
 use crate::payload;
 use crate::progress::Progress;
@@ -148,7 +149,8 @@ pub fn execute(what: What<'_>, on: &OnArgs, log: Option<&mut File>) -> Result<Co
     }
     let read = intake.finish();
     let outcome = outcome?;
-    let origin = Origin { l0: vmm.describe(), options, expected };
+    let played = Played { profile, case: what.case, processor: Deviations::NONE };
+    let origin = Origin { l0: vmm.describe(), options, expected, played };
     let measured = Measured { instructions: outcome.instructions, seconds: Some(seconds) };
     Ok(Conclusion::new(read, Source::Run(outcome.end), on.strict, origin, measured))
 }

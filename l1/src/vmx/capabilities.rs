@@ -171,6 +171,18 @@ impl Capabilities {
         Ok(controls)
     }
 
+    /// Whether there is INVVPID with its single-context type.
+    pub fn has_invvpid() -> bool {
+        Self::allows_secondary(Secondary::VPID) && has_all(INVVPID | INVVPID_SINGLE_CONTEXT)
+    }
+
+    /// Whether a secondary processor-based control may be 1.
+    fn allows_secondary(control: Secondary) -> bool {
+        let offered = |msr: u32, bit: u32| rdmsr(msr) >> 32 & u64::from(bit) != 0;
+        offered(IA32_VMX_PROCBASED_CTLS, ProcessorBased::SECONDARY.bits())
+            && offered(IA32_VMX_PROCBASED_CTLS2, control.bits())
+    }
+
     /// Whether EPT entries may allow execution alone.
     pub fn has_execute_only(&self) -> bool {
         self.execute_only
@@ -178,10 +190,7 @@ impl Capabilities {
 
     /// The same, from the MSRs.
     fn read_execute_only() -> bool {
-        let offered = |msr: u32, bit: u32| rdmsr(msr) >> 32 & u64::from(bit) != 0;
-        offered(IA32_VMX_PROCBASED_CTLS, ProcessorBased::SECONDARY.bits())
-            && offered(IA32_VMX_PROCBASED_CTLS2, Secondary::EPT.bits())
-            && has_all(EXECUTE_ONLY)
+        Self::allows_secondary(Secondary::EPT) && has_all(EXECUTE_ONLY)
     }
 
     /// Controls as the MSRs, TRUE or not, allow them.

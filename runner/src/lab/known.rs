@@ -2,11 +2,22 @@
 
 use spec::deviation::{Deviations, Host};
 
-/// The known deviations. `effective` are the parameters of kvm_intel in force.
+/// All known deviations. `effective` are the parameters of kvm_intel in force.
 #[must_use]
-pub fn deviations((major, minor): (u32, u32), release: &str, effective: &[(String, String)]) -> Deviations {
-    let is_on = |name: &str| effective.iter().any(|(known, value)| known == name && value == "Y");
-    Deviations::of(Host::Bochs { major, minor }).union(Deviations::of(kvm(release, is_on)))
+pub fn deviations(bochs: (u32, u32), release: &str, effective: &[(String, String)]) -> Deviations {
+    of_processor(bochs).union(of_kvm(release, effective))
+}
+
+/// Those of the processor that Bochs of a version emulates.
+#[must_use]
+pub fn of_processor((major, minor): (u32, u32)) -> Deviations {
+    Deviations::of(Host::Bochs { major, minor })
+}
+
+/// Those of the host under test.
+#[must_use]
+pub fn of_kvm(release: &str, effective: &[(String, String)]) -> Deviations {
+    Deviations::of(kvm(release, |name| effective.iter().any(|(known, value)| known == name && value == "Y")))
 }
 
 /// KVM of a release such as `6.1.0-56-cloud-amd64`; `is_on` tells of a parameter of kvm_intel whether it is in force.

@@ -22,6 +22,7 @@ use crate::conclusion::{Conclusion, Origin};
 use crate::interrupt;
 use crate::json::Measured;
 use crate::judge::Source;
+use crate::missed::Played;
 use crate::output::remark;
 use crate::progress::Progress;
 use crate::vmm::bochs::Bochs;
@@ -173,7 +174,12 @@ fn boot(bochs: &Bochs, ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Res
         let origin = Origin {
             l0: l0(&collected.set),
             options: format!(" --l0 lab{} --param '{}'{chosen}", ready.options, collected.set),
-            expected: known::deviations((major, minor), &ready.release, &collected.effective),
+            expected: known::of_kvm(&ready.release, &collected.effective),
+            played: Played {
+                profile: plan.options.profile,
+                case: plan.options.case,
+                processor: known::of_processor((major, minor)),
+            },
         };
         let measured = Measured { instructions: Some(collected.instructions), seconds: Some(collected.seconds) };
         results.push(conclude(collected, &ready.release, &why, plan.strict, origin, measured));

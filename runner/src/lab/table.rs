@@ -101,6 +101,7 @@ fn details(text: &mut String, result: &SetResult, strict: bool) {
         l0: &conclusion.origin.l0,
         options: &conclusion.origin.options,
         expected: conclusion.origin.expected,
+        played: conclusion.origin.played,
     };
     let _ = writeln!(text, "{}", report.without_table());
 }

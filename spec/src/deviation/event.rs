@@ -1,14 +1,19 @@
 //! Known deviations in event delivery and in the state that exits save.
 
-use super::{Deviation, Deviations};
-use crate::scene::Scene;
+use super::Deviation;
+use crate::case::{Case, Probe};
+use crate::filter::Filter;
+use crate::group::Group;
+use crate::paging::Maxphyaddr;
 use crate::scene::end::{End, Ends, How, Word};
-use crate::scene::event::{EventType, Source};
+use crate::scene::event::{Event, EventType, Source};
 use crate::scene::expect::{BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, NMI_UNBLOCKED};
+use crate::scene::{Answer, Scene};
 
 /// Interruption information of a #DB: valid, hardware exception, vector 1.
 const INTERRUPTION_INFO_DB: u64 = 1 << 31 | 3 << 8 | 1;
 const VECTOR_DB: u8 = 1;
+const VECTOR_PF: u8 = 14;
 /// IRETQ.
 const IRETQ: [u8; 2] = [0x48, 0xcf];
 
@@ -40,6 +45,10 @@ impl Deviation {
             Self::IretReblocked if scene.nmi_unblocked => {
                 changed(want.first, Word::Interruptibility, |state| state | BLOCKING_BY_NMI)
             }
+            Self::IretUnreported if exits && scene.nmi_unblocked => {
+                let end = changed(want.first, Word::Info, |info| info & !NMI_UNBLOCKED);
+                changed(end, Word::Interruptibility, |state| state | BLOCKING_BY_NMI)
+            }
             Self::NmiExiting if scene.code == IRETQ && scene.pins != 0 => {
                 changed(want.first, Word::Interruptibility, |state| state & !BLOCKING_BY_NMI)
             }
@@ -63,18 +72,51 @@ impl Deviation {
                 let first = changed(want.first, Word::IdtInfo, |_| 0).open(Word::Length);
                 return exits.then_some(Ends { first, second: want.second.map(|_| done) });
             }
+            Self::IdtLost if exits && is_exception(scene) => {
+                let first = without_vectoring(scene, want.first);
+                // L1 has nothing to inject again. Where RIP is behind what raised the exception, that does not come again.
+                let behind = scene.rip + scene.code.len() as u64;
+                let done = (first.word(Word::Rip) == behind).then(|| End::new(How::Done).with(Word::Rip, behind));
+                return Some(Ends { first, second: want.second.map(|again| done.unwrap_or(again)) });
+            }
             _ => return None,
         };
         Some(Ends { first, ..*want })
     }
+
+    /// The same where one page fault comes in the delivery of another, which the instruction raises or L1 injects: what
+    /// comes of the second is as if it were not wanted.
+    pub(super) fn ends_in_two(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends) -> Option<Ends> {
+        let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
+        if self != Self::DoubleFirst || scene.pfec(environment, maxphyaddr).is_none() {
+            return None;
+        }
+        let first = scene.first_pfec(environment, maxphyaddr);
+        let injected = scene.event.is_some_and(|event| event.vector == VECTOR_PF && event.is_fault());
+        let unwanted = scene.expect(environment, Filter::NEVER, maxphyaddr).first;
+        if injected || first.is_some_and(|pfec| !case.filter.exits(pfec)) {
+            return Some(Ends { first: unwanted, second: None });
+        }
+        (first.is_some() && scene.answer == Answer::Reflect).then_some(Ends { second: Some(unwanted), ..*want })
+    }
 }
 
-impl Deviations {
-    /// The member with which a scene has no end, so that it cannot be played.
-    #[must_use]
-    pub fn hanging(self, scene: &Scene) -> Option<Deviation> {
-        let reserved = scene.pages.iter().any(|(_, kind)| kind.reserved);
-        (self.contains(Deviation::RsvdHang) && scene.event.is_some() && reserved).then_some(Deviation::RsvdHang)
+/// Whether a fault comes in the delivery of an exception.
+pub(super) fn is_exception(scene: &Scene) -> bool {
+    use EventType::{HardwareException, PrivilegedSoftwareException, SoftwareException};
+    let exception = |kind| matches!(kind, HardwareException | PrivilegedSoftwareException | SoftwareException);
+    scene.event.is_some_and(|event| exception(event.kind))
+}
+
+/// An exit without the exception in whose delivery it came. INT1 is done by then, see [`Deviation::Int1Db`].
+#[expect(clippy::large_types_passed_by_value, reason = "as the builder methods of ends")]
+pub(super) fn without_vectoring(scene: &Scene, end: End) -> End {
+    let end = changed(end, Word::IdtInfo, |_| 0).open(Word::Length).open(Word::IdtError);
+    match scene.event {
+        Some(Event { source: Source::Raised, kind: EventType::PrivilegedSoftwareException, length, .. }) => {
+            changed(end, Word::Rip, |rip| rip + length)
+        }
+        _ => end,
     }
 }
 
@@ -129,6 +171,13 @@ mod tests {
             (Deviation::IretReblocked, "state.long:iret-unblocks:1,0,0", &[(INTR, 8)], true),
             (Deviation::IretReblocked, "state.long:iret-unblocks:1,0,ffffffff", &[(INTR, 8)], true),
             (Deviation::IretReblocked, "state.long:iret:1,0,0", &[(INTR, 8)], false),
+            (
+                Deviation::IretUnreported,
+                "state.long:iret-unblocks:1,0,0",
+                &[(Word::Info, 0x8000_0b0e), (INTR, 8)],
+                true,
+            ),
+            (Deviation::IretUnreported, "state.long:iret-unblocks:1,0,0", &[(Word::Info, 0x8000_0b0e)], false),
             (Deviation::NmiExiting, "state.long:iret-nmi-exiting:1,0,ffffffff", &[(INTR, 0)], true),
             (Deviation::NmiExiting, "state.long:nmi-blocked:1,0,0", &[(INTR, 0)], false),
             (Deviation::NmiBit12, "state.long:nmi-blocked:1,0,0", &[(Word::Info, 0x8000_1b0e)], true),
@@ -141,19 +190,14 @@ mod tests {
             ),
             (Deviation::Int1Db, "event.long:int1-idt-np:1,0,ffffffff", &[(Word::Rip, crate::scene::RIP + 1)], true),
             (Deviation::Int1Db, "event.long:int1-idt-np:1,0,0", &[(Word::IdtInfo, 0)], false),
+            (Deviation::IdtLost, "event.long:int3-idt-np:1,0,0", &[(Word::IdtInfo, 0)], true),
+            (Deviation::IdtLost, "event.long:int3-idt-np:1,0,0", &[(Word::IdtInfo, 0), (Word::Rip, 0)], false),
+            (Deviation::IdtLost, "event.long:gp-idt-np:1,0,0", &[(Word::IdtInfo, 0), (Word::IdtError, 0)], true),
+            (Deviation::IdtLost, "event.long:int-idt-np:1,0,0", &[(Word::IdtInfo, 0)], false),
             (Deviation::Int1Db, "event.long:int3-idt-np:1,0,ffffffff", &[(Word::Rip, crate::scene::RIP + 1)], false),
         ] {
             assert_eq!(explains(deviation, id, words), explained, "{deviation:?} {id} {words:x?}");
         }
-    }
-
-    #[test]
-    fn rsvd_hang_keeps_the_scenes_that_would_hang_from_being_played() {
-        let known = Deviations::NONE.with(Deviation::RsvdHang);
-        let hanging = |known: Deviations, id: &str| known.hanging(want(id).1).is_some();
-        assert!(hanging(known, "event.long:int-idt-rsvd:1,0,0"));
-        assert!(!hanging(known, "event.long:int-idt-np:1,0,0"));
-        assert!(!hanging(Deviations::NONE, "event.long:int-idt-rsvd:1,0,0"));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Known deviations in scenes.
 
+use super::event::{is_exception, without_vectoring};
 use super::{Deviation, Deviations};
 use crate::case::{Case, Probe};
 use crate::filter::Filter;
 use crate::group::Group;
-use crate::paging::{Access, Level, Maxphyaddr};
+use crate::paging::{Access, Maxphyaddr};
 use crate::pfec::Pfec;
 use crate::scene::end::{End, Ends, How, Word};
 use crate::scene::expect::{CR2_AT_START, NMI_UNBLOCKED};
@@ -23,30 +24,48 @@ const MOV_TO_RDI: [u8; 2] = [0x89, 0x07];
 
 impl Deviations {
     /// The member that makes the difference between how a scene must end and how it did, if one does. On a host with
-    /// [`Deviation::Rf0`] the others may come together with it.
+    /// [`Deviation::Rf0`] the others may come together with it, and where a fault exits against the filter, what is
+    /// reported of it may be wrong in another way.
     #[must_use]
     pub fn explaining_scene(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> Option<Deviation> {
-        let rf_clear = |ends: &Ends| {
-            let ends = Ends { first: ends.first.with_rf_clear(), second: ends.second.map(End::with_rf_clear) };
-            self.contains(Deviation::Rf0) && ends.admits(got)
-        };
-        if rf_clear(want) {
+        if self.contains(Deviation::Rf0) && with_rf_clear(want).admits(got) {
             return Some(Deviation::Rf0);
         }
-        self.iter().find(|deviation| {
-            let scene = if let Probe::Scene(scene) = case.probe { Some(scene) } else { None };
-            let ends = deviation.ends_of(case, maxphyaddr, want, got);
-            let ends = ends.or_else(|| deviation.ends_with_ept(scene?, want, got));
-            let ends = ends.or_else(|| deviation.ends_in_event(scene?, want, got));
+        let admits = |ends: Ends| {
             // Where L1 did not see the exit that its answer needs there is no second end.
-            let second = |ends: &Ends| ends.second.filter(|_| got.second.is_some());
-            ends.map(|ends| Ends { second: second(&ends), ..ends })
-                .is_some_and(|ends| ends.admits(got) || rf_clear(&ends))
+            let ends = Ends { second: ends.second.filter(|_| got.second.is_some()), ..ends };
+            ends.admits(got) || self.contains(Deviation::Rf0) && with_rf_clear(&ends).admits(got)
+        };
+        let single = self.iter().find(|deviation| deviation.ends(case, maxphyaddr, want, got).is_some_and(admits));
+        single.or_else(|| {
+            let unfiltered = |deviation: &Deviation| matches!(deviation, Deviation::ApfFlag | Deviation::ApfEmulated);
+            self.iter().filter(unfiltered).find(|deviation| {
+                let exit = deviation.ends(case, maxphyaddr, want, got);
+                let as_exit = Case { filter: Filter::ALWAYS, ..*case };
+                exit.is_some_and(|exit| {
+                    self.iter().any(|other| other.ends(&as_exit, maxphyaddr, &exit, got).is_some_and(admits))
+                })
+            })
         })
     }
 }
 
+/// The ends on a host that saves RF = 0 on a VM exit.
+fn with_rf_clear(ends: &Ends) -> Ends {
+    Ends { first: ends.first.with_rf_clear(), second: ends.second.map(End::with_rf_clear) }
+}
+
 impl Deviation {
+    /// What is seen on a host with the deviation where `want` must be, if it shows in the scene. Of `got` only what
+    /// the deviation leaves open is taken.
+    pub(super) fn ends(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> Option<Ends> {
+        let Probe::Scene(scene) = case.probe else { return None };
+        self.ends_of(case, maxphyaddr, want, got)
+            .or_else(|| self.ends_with_ept(scene, want, got))
+            .or_else(|| self.ends_in_event(scene, want, got))
+            .or_else(|| self.ends_in_two(case, maxphyaddr, want))
+    }
+
     /// What is seen on a host with the deviation where `want` must be, if it shows in the scene. Of `got` only what
     /// the deviation leaves open is taken.
     fn ends_of(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> Option<Ends> {
@@ -94,15 +113,8 @@ impl Deviation {
             Self::NmiBlocked if matches!(want.first.how, How::Exit(_)) => {
                 want.first.with(Word::Info, want.first.word(Word::Info) | NMI_UNBLOCKED)
             }
-            // All that is reported is right but that it is an exit.
-            Self::ApfFlag if !case.filter.exits(scene.pfec(environment, maxphyaddr)?) => {
-                let ends = scene.expect_pfec(environment, Filter::ALWAYS, scene.pfec(environment, maxphyaddr));
-                return Some(Ends { second: None, ..ends });
-            }
-            // The last entry of the walk is as another scene had it, where the access was allowed.
-            Self::PgdUnsynced if scene.tested.is_none_or(|tested| tested.page.level == Level::Pte) => {
-                scene.pfec(environment, maxphyaddr)?;
-                return Some(scene.expect_pfec(environment, case.filter, None));
+            Self::ApfFlag | Self::ApfEmulated if self.shows_in(case.group) => {
+                return unfiltered(case, maxphyaddr, want, got);
             }
             Self::LegacyId if self.shows_in(case.group) && scene.fault?.access == Access::Fetch => {
                 let with_id = scene.pfec(environment, maxphyaddr).map(|pfec| pfec | Pfec::ID);
@@ -112,6 +124,31 @@ impl Deviation {
         };
         Some(Ends { first, ..*want })
     }
+}
+
+/// An exit of a fault that the filter does not want: all that is reported is right but that it is one, and that an
+/// exception under delivery is replaced by the fault. Of two plays either may end so.
+fn unfiltered(case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> Option<Ends> {
+    let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
+    let (pfec, exit) = if scene.first.is_some() {
+        (scene.first_pfec(environment, maxphyaddr)?, scene.expect(environment, Filter::ALWAYS, maxphyaddr))
+    } else {
+        let pfec = scene.pfec(environment, maxphyaddr)?;
+        (pfec, scene.expect_pfec(environment, Filter::ALWAYS, Some(pfec)))
+    };
+    if case.filter.exits(pfec) {
+        return None;
+    }
+    let exit = if is_exception(scene) { without_vectoring(scene, exit.first) } else { exit.first };
+    let in_place_of = |end: &End| {
+        let fields = [Word::Bitmap, Word::Mask, Word::Match];
+        let fixed = fields.into_iter().filter(|word| end.fixed & word.bit() != 0);
+        fixed.fold(exit, |exit, word| exit.with(word, end.word(word)))
+    };
+    Some(match got.first.how {
+        How::Exit(_) => Ends { first: in_place_of(&want.first), second: None },
+        _ => Ends { first: want.first, second: want.second.as_ref().map(in_place_of) },
+    })
 }
 
 #[cfg(test)]

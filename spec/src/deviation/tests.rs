@@ -24,6 +24,23 @@ fn deviations_belong_to_their_hosts_alone() {
         (Deviation::ApfFlag, kvm(true, true, 5, 10), true),
         (Deviation::ApfFlag, kvm(true, false, 5, 10), false),
         (Deviation::ApfFlag, kvm(false, true, 6, 1), false),
+        (Deviation::ApfEmulated, kvm(true, false, 5, 10), true),
+        (Deviation::ApfEmulated, kvm(true, false, 6, 1), false),
+        (Deviation::TripleKill, kvm(false, false, 5, 10), true),
+        (Deviation::TripleKill, kvm(true, true, 5, 12), true),
+        (Deviation::TripleKill, kvm(true, false, 5, 10), false),
+        (Deviation::TripleKill, kvm(false, false, 5, 13), false),
+        (Deviation::NmiBit12, kvm(false, false, 5, 10), false),
+        (Deviation::NmiBit12, kvm(true, true, 5, 10), true),
+        (Deviation::NmiBit12, shadowing, true),
+        (Deviation::IretUnreported, kvm(false, false, 5, 10), true),
+        (Deviation::IretUnreported, shadowing, false),
+        (Deviation::DeliveryHang, kvm(false, false, 5, 10), true),
+        (Deviation::DeliveryHang, kvm(true, false, 5, 10), false),
+        (Deviation::DeliveryHang, shadowing, false),
+        (Deviation::IdtLost, kvm(true, true, 5, 10), true),
+        (Deviation::IdtLost, kvm(true, true, 6, 1), false),
+        (Deviation::DoubleFirst, kvm(false, false, 5, 10), false),
         (Deviation::PgdUnsynced, kvm(false, false, 5, 10), true),
         (Deviation::PgdUnsynced, kvm(true, false, 5, 10), false),
         (Deviation::PgdUnsynced, shadowing, false),
@@ -44,7 +61,8 @@ fn deviations_belong_to_their_hosts_alone() {
         (Deviation::EptFlagWrite, kvm(true, false, 6, 1), false),
         (Deviation::EptMisconfigQual, kvm(true, false, 6, 1), true),
         (Deviation::EptMisconfigQual, kvm(true, false, 5, 10), true),
-        (Deviation::EptMisconfigQual, kvm(true, false, 6, 12), false),
+        (Deviation::EptMisconfigQual, kvm(true, false, 6, 9), true),
+        (Deviation::EptMisconfigQual, kvm(true, false, 6, 10), false),
         (Deviation::EptMisconfigQual, shadowing, false),
         (Deviation::NmiOpen, kvm(true, false, 7, 2), true),
         (Deviation::NmiOpen, Host::Bochs { major: 2, minor: 7 }, false),
@@ -63,6 +81,9 @@ fn names_round_trip() {
     ] {
         assert_eq!(Deviations::from_names(&set.to_string()), Some(set));
     }
+    let all = Deviation::ALL.into_iter().fold(Deviations::NONE, Deviations::with);
+    assert_eq!(Deviations::from_names(&all.to_string()), Some(all));
+    assert_eq!(all.iter().count(), Deviation::ALL.len());
     assert_eq!(Deviations::from_names("rf1"), None);
     assert_eq!(Deviations::from_names("none,rf0"), None);
 }

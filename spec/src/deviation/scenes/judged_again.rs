@@ -5,7 +5,7 @@ use crate::deviation::{Deviation, Deviations};
 use crate::filter::Filter;
 use crate::group::Group;
 use crate::pfec::Pfec;
-use crate::scene::end::Ends;
+use crate::scene::end::{End, Ends, How, Word};
 
 fn case(id: &str) -> Case {
     Case::from_id(id).unwrap()
@@ -61,15 +61,95 @@ fn apf_flag_explains_an_exit_in_place_of_a_delivery() {
 }
 
 #[test]
-fn pgd_unsynced_explains_an_access_that_another_last_entry_allowed() {
-    let known = only(Deviation::PgdUnsynced);
-    let silent = |id: &str| ends(&case(id), case(id).filter, None);
-    for (id, explains) in [
-        ("page.long:user-read-super:1,0,0", true),
-        ("access.long:user-mov-write-np:1,0,0", true),
-        ("page.long:user-read-np-pde:1,0,0", false),
+fn apf_flag_explains_either_of_two_plays_and_the_first_of_two_faults() {
+    let known = only(Deviation::ApfFlag);
+    let of = |id: &str, filter| {
+        let (case, Probe::Scene(scene)) = (case(id), case(id).probe) else { panic!() };
+        let Group::Scene { environment, .. } = case.group else { panic!() };
+        scene.expect(environment, filter, 40)
+    };
+    let id = "stale.long:np-own-faults:1,0,ffffffff";
+    let (want, exit) = (of(id, Filter::NEVER), of(id, Filter::ALWAYS).first.with(Word::Match, u32::MAX.into()));
+    for (got, explained) in [
+        (Ends { first: exit, second: None }, true),
+        (Ends { second: Some(exit), ..want }, true),
+        (Ends { second: Some(exit.with(Word::Match, 0)), ..want }, false),
+        (Ends { first: exit.with(Word::Rip, 0), second: None }, false),
     ] {
-        assert_eq!(explaining(known, id, &silent(id)).is_some(), explains, "{id}");
-        assert_eq!(explaining(Deviations::NONE, id, &silent(id)), None);
+        assert_eq!(explaining(known, id, &got).is_some(), explained, "{got}");
+    }
+    let id = "event.long:pf-idt-np:1,0,ffffffff";
+    let first = of(id, Filter::ALWAYS).first;
+    assert_eq!(explaining(known, id, &Ends { first, second: None }), Some(Deviation::ApfFlag));
+}
+
+#[test]
+fn apf_emulated_explains_faults_of_the_emulator_alone_together_with_what_else_is_wrong_of_them() {
+    let known = only(Deviation::ApfEmulated);
+    let exit = |id: &str, code| ends(&case(id), Filter::ALWAYS, Some(code));
+    for (id, explained) in [
+        ("device.long:device-read-np:1,0,ffffffff", true),
+        ("ports.long:ins-np:1,0,ffffffff", true),
+        ("forced.long:read-np:1,0,ffffffff", true),
+        ("access.long:user-mov-read-np:1,0,ffffffff", false),
+    ] {
+        let code = case(id).pfec(40).unwrap().bits();
+        assert_eq!(explaining(known, id, &exit(id, code)).is_some(), explained, "{id}");
+    }
+    let id = "ports.long:ins-mid:1,0,ffffffff";
+    let Probe::Scene(scene) = case(id).probe else { panic!() };
+    let mut got = exit(id, 6);
+    for word in [Word::Rcx, Word::Rdi] {
+        got.first = got.first.with(word, scene.register_at(word as usize));
+    }
+    assert_eq!(explaining(known, id, &got), None);
+    let both = known.with(Deviation::InsBatch);
+    assert_eq!(explaining(both, id, &got), Some(Deviation::ApfEmulated));
+    got.first = got.first.with_rf_clear();
+    assert_eq!(explaining(both, id, &got), None);
+    assert_eq!(explaining(both.with(Deviation::Rf0), id, &got), Some(Deviation::ApfEmulated));
+    got.first = got.first.with(Word::Rcx, 3);
+    assert_eq!(explaining(both.with(Deviation::Rf0), id, &got), None);
+}
+
+#[test]
+fn double_first_explains_a_double_fault_of_two_of_which_the_second_was_wanted() {
+    let known = only(Deviation::DoubleFirst);
+    for (id, explained) in [
+        ("event.long:pf-idt-np:1,4,0", true),
+        // The first is wanted, too, and reflected by L1.
+        ("event.long:pf-idt-np:1,0,0", false),
+        ("event.long:int3-idt-np:1,0,0", false),
+    ] {
+        let (case, Probe::Scene(scene)) = (case(id), case(id).probe) else { panic!() };
+        let Group::Scene { environment, .. } = case.group else { panic!() };
+        let want = scene.expect(environment, case.filter, 40);
+        let unwanted = scene.expect(environment, Filter::NEVER, 40).first;
+        let got = Ends { first: unwanted, second: None };
+        assert_eq!(explaining(known, id, &got).is_some(), explained, "{id}");
+        assert_eq!(explaining(Deviations::NONE, id, &got), None, "{id}");
+        let reflected = Ends { second: Some(unwanted), ..want };
+        assert_eq!(explaining(known, id, &reflected).is_some(), id == "event.long:pf-idt-np:1,0,0", "{id}");
+    }
+}
+
+#[test]
+fn idt_lost_explains_a_trap_that_does_not_come_again() {
+    let known = only(Deviation::IdtLost);
+    let got = |id: &str| {
+        let (case, Probe::Scene(scene)) = (case(id), case(id).probe) else { panic!() };
+        let Group::Scene { environment, .. } = case.group else { panic!() };
+        let want = scene.expect(environment, case.filter, 40);
+        let behind = scene.rip + scene.code.len() as u64;
+        let done = want.second.map(|_| End::new(How::Done).with(Word::Rip, behind));
+        Ends { first: want.first.with(Word::IdtInfo, 0).with(Word::Rip, behind), second: done }
+    };
+    for (id, explained) in [
+        ("event.long:step-idt-np:1,0,0", true),
+        ("event.long:int1-idt-np:1,0,0", true),
+        ("inject.long:ud-idt-np:1,0,0", true),
+        ("event.long:int3-idt-np:1,0,0", false),
+    ] {
+        assert_eq!(explaining(known, id, &got(id)).is_some(), explained, "{id}");
     }
 }
