@@ -24,6 +24,8 @@ use crate::walk::{self, Broken, CR2_AT_START, EntryFailed, Walked, Walker};
 pub enum Unavailable {
     /// The VMM does not know maskmatch's channel.
     Channel,
+    /// The VMM does not move the VM to another process.
+    Moves,
     /// The VMM does not make the guest that the action needs.
     Guest(Status),
 }
@@ -32,6 +34,7 @@ impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Channel => f.write_str("needs maskmatch's built-in VMM"),
+            Self::Moves => f.write_str("needs a QEMU that maskmatch runs, as in `maskmatch lab --vmm qemu`"),
             Self::Guest(status) => status.fmt(f),
         }
     }
@@ -60,8 +63,11 @@ impl Acting {
         walker: &mut Walker,
         known: Deviations,
     ) -> Result<Self, Unavailable> {
-        if !channel::present() {
-            return Err(Unavailable::Channel);
+        match action.ask {
+            Ask::Migrate if !channel::moves() => return Err(Unavailable::Moves),
+            Ask::Migrate => {}
+            _ if !channel::present() => return Err(Unavailable::Channel),
+            _ => {}
         }
         // What the VMM cannot prepare here is no fault of L0.
         if let Some(ask) = action.prepare {

@@ -1,13 +1,19 @@
 //! The port to a VMM that knows maskmatch, see [`spec::channel`].
 #![allow(unsafe_code, reason = "I/O ports")]
 
-use spec::channel::{Ask, EXITS_PORT, PORT, SIGNATURE, STATUS_PORT, Status};
+use spec::channel::{Ask, EXITS_PORT, MOVE_PORT, PORT, SIGNATURE, STATUS_PORT, Status, is_move};
 use x86_64::instructions::port::Port;
 
 /// Whether the VMM answers on the channel.
 pub fn present() -> bool {
     // SAFETY: the port is maskmatch's own; a VMM that does not have it returns all ones.
     unsafe { Port::<u32>::new(PORT).read() == SIGNATURE }
+}
+
+/// Whether the VMM moves the VM to another process when it is asked to.
+pub fn moves() -> bool {
+    // SAFETY: as in `present`.
+    is_move(unsafe { Port::<u8>::new(MOVE_PORT).read() })
 }
 
 /// Asks the VMM for something, and says what became of it.

@@ -171,7 +171,7 @@ impl Walker {
         // SAFETY: L2 does not run.
         unsafe {
             (&raw mut (*control).walk).write_volatile(number);
-            (&raw mut (*control).ask).write_volatile(ask.map_or(0, Ask::code).into());
+            (&raw mut (*control).ask).write_volatile(ask.map_or(0, Ask::word));
             (&raw mut (*control).status).write_volatile(0);
             (&raw mut (*control).exchange).write_volatile(u64::from(ask.is_some_and(leaves_more)));
             exchange().write_volatile(Exchange::new(number as u32));

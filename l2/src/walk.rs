@@ -12,16 +12,16 @@
 //! | RSI | the slot |
 //! | R14 | the shared area |
 //! | R15 | where to go on behind the access |
-//! | R8, R9 | the handlers' |
+//! | R8, R9 | the handlers'; R8 is the VMM's number before the first access |
 //!
-//! RFLAGS stay as L1 set them through the whole walk (LEA, LOOP, MOV, IN, OUT and their string forms change none), so that what a
+//! RFLAGS stay as L1 set them through the whole walk (LEA, LOOP, MOV, NOT, IN, OUT and their string forms change none), so that what a
 //! fault saves of them can be compared.
 #![allow(unsafe_code, reason = "the walk is assembly")]
 
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 
-use spec::channel::{DEVICE_READ, DEVICE_WRITE, ECHO_PORT, PORT, STATUS_PORT};
+use spec::channel::{DEVICE_READ, DEVICE_WRITE, ECHO_PORT, MOVE_PORT, PORT, STATUS_PORT};
 use spec::layout::{
     Control, DEVICE_LINEAR, EVENT_SLOT, EXCHANGE_SLOT, Exchange, Header, SHARED_SUPERVISOR, SHARED_SUPERVISOR_BIT,
     SHARED_USER, Slot, TOKEN,
@@ -86,7 +86,21 @@ global_asm!(
         # What the VMM is to do, if anything. If it does not, there is no walk.
         mov rcx, [r14 + {ask}]
         jrcxz 1f
+        # In bit 32: at the port of a VMM that moves, until another number can be read there.
+        movzx ecx, byte ptr [r14 + {ask} + 4]
+        jrcxz 4f
+        mov edx, {move_port}
+        in al, dx
+        movzx r8d, al
+        not r8
+        out dx, al
+    3:  in al, dx
+        movzx ecx, al
+        lea rcx, [rcx + r8 + 1]
+        jrcxz 3b
+        jmp 1f
         # A fault that comes with it is noted in a slot of its own, and goes on here.
+    4:  mov rcx, [r14 + {ask}]
         lea rsi, [r14 + {event_slot}]
         mov qword ptr [rsi + 16], 0
         mov qword ptr [r14 + {nmis}], 0
@@ -217,6 +231,7 @@ global_asm!(
     device_write = const DEVICE_WRITE,
     event_slot = const size_of::<Control>() + EVENT_SLOT * size_of::<Slot>(),
     port = const PORT,
+    move_port = const MOVE_PORT,
     status_port = const STATUS_PORT,
     user_cs = const USER_CS,
     user_ss = const USER_SS,

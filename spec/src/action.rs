@@ -249,6 +249,7 @@ pub const ACTIONS: &[Action] = &[
     .event(Event::FaultInDelivery),
     Action::new("restore-anywhere", Ask::MovesOn, "saved, and restored in a new VM, at each of the first signals")
         .undoing(Ask::KicksOff),
+    Action::new("migrate", Ask::Migrate, "saved by QEMU's own migration to a file, and restored in a new QEMU"),
     Action::new("pending-fault", Ask::PendingFault, "the VMM makes a page fault pending (with payload)")
         .event(Event::Fault),
     Action::new("injected-fault", Ask::InjectedFault, "the VMM injects a page fault (without payload)")

@@ -15,6 +15,10 @@ pub const PORT: u16 = 0x4d4d;
 pub const STATUS_PORT: u16 = PORT + 4;
 /// The I/O port that gives back what was written to it, inverted and in the same order, 32 bits each.
 pub const ECHO_PORT: u16 = PORT + 8;
+/// The I/O port, accessed with 8 bits, of a VMM that can move the whole VM to another process while the guest waits for it: a
+/// read gives the move's number, see [`moves`], and a write of that asks for the next. The guest is moved when it reads
+/// another.
+pub const MOVE_PORT: u16 = 0x4d40;
 /// What a read of [`PORT`] gives if the VMM knows it: "MASK", little-endian.
 pub const SIGNATURE: u32 = u32::from_le_bytes(*b"MASK");
 /// Gives the low 32 bits of how many VM exits of this vCPU L0 has taken, L2's included, accessed with 32 bits; all ones
@@ -106,8 +110,26 @@ pub enum Ask {
     LatePages = 30,
     /// Bring all pages back.
     LatePagesEnd = 31,
+    /// Move by the VMM's own migration to a file, and go on in another process of it. Asked for at [`MOVE_PORT`].
+    Migrate = 32,
     /// A second vCPU in the same VM, which waits for INIT and SIPI. From then on the guest does not move.
     SecondProcessor = 64,
+}
+
+/// In what is read from [`MOVE_PORT`]: these bits are [`MOVE_MARK`], the others the move's number. Nobody there reads as ones.
+const MOVE_MARK_MASK: u8 = 0xc0;
+const MOVE_MARK: u8 = 0x40;
+
+/// What a read of [`MOVE_PORT`] gives behind so many moves.
+#[must_use]
+pub const fn moves(count: u32) -> u8 {
+    MOVE_MARK | count as u8 & !MOVE_MARK_MASK
+}
+
+/// Whether what was read from [`MOVE_PORT`] is the number of a move.
+#[must_use]
+pub const fn is_move(byte: u8) -> bool {
+    byte & MOVE_MARK_MASK == MOVE_MARK
 }
 
 /// Error code of the page fault that the VMM makes: a write of a supervisor, not present.
@@ -117,7 +139,7 @@ pub const EVENT_ADDRESS: u64 = 0x7f12_3456_7000;
 
 impl Ask {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::RearmDirtyLog,
         Self::Move,
         Self::MoveWide,
@@ -149,6 +171,7 @@ impl Ask {
         Self::LatePagesReady,
         Self::LatePages,
         Self::LatePagesEnd,
+        Self::Migrate,
         Self::SecondProcessor,
     ];
 
@@ -156,6 +179,12 @@ impl Ask {
     #[must_use]
     pub const fn code(self) -> u32 {
         self as u32
+    }
+
+    /// What L1 tells L2 to ask for: the code, and in bit 32 whether at [`MOVE_PORT`].
+    #[must_use]
+    pub const fn word(self) -> u64 {
+        self as u64 | (matches!(self, Self::Migrate) as u64) << 32
     }
 
     /// What a code asks for, if this version knows it.
@@ -356,7 +385,7 @@ impl fmt::Display for Status {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ask, EINVAL, Status, Step};
+    use super::{Ask, EINVAL, Status, Step, is_move, moves};
     use std::string::ToString;
 
     #[test]
@@ -371,6 +400,16 @@ mod tests {
         }
         assert_eq!(Status::from_word(Status::Done.word()), Status::Done);
         assert_eq!(Status::from_word(u32::MAX), Status::Unknown(u32::MAX));
+    }
+
+    #[test]
+    fn a_move_changes_what_is_read() {
+        for count in 0..200 {
+            assert!(is_move(moves(count)));
+            assert_ne!(moves(count), moves(count + 1));
+        }
+        assert!(!is_move(0) && !is_move(u8::MAX));
+        assert_eq!((Ask::Migrate.word(), Ask::Move.word()), (1 << 32 | 32, 2));
     }
 
     #[test]

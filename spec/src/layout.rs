@@ -101,7 +101,7 @@ pub struct Control {
     pub unexpected: u64,
     /// How many slots each loop has, by [`crate::stimulus::loop_number`].
     pub counts: [u64; LOOPS],
-    /// The code of a [`crate::channel::Ask`] that L2 asks for at the start of the walk, or 0.
+    /// What L2 asks for at the start of the walk, as [`crate::channel::Ask::word`] has it, or 0.
     pub ask: u64,
     /// The word of the [`crate::channel::Status`] that came of it. L2 walks only behind one that is done.
     pub status: u64,

@@ -92,6 +92,8 @@ impl Machine {
             Ask::PendingFault => self.fault(true),
             Ask::InjectedFault => self.fault(false),
             Ask::MovePendingFault => self.fault(true).and_then(|()| self.relocate(Width::AtStart, None)),
+            // It has a port of its own, which this VMM does not have.
+            Ask::Migrate => Err(Failed { step: Step::Know, errno: 0 }),
             Ask::SecondProcessor => self.add_second(),
             Ask::MoveInjectedFault => self.fault(false).and_then(|()| self.relocate(Width::AtStart, None)),
         }
