@@ -1,7 +1,7 @@
 //! The port to a VMM that knows maskmatch, see [`spec::channel`].
 #![allow(unsafe_code, reason = "I/O ports")]
 
-use spec::channel::{Ask, EXITS_PORT, MOVE_PORT, PORT, SIGNATURE, STATUS_PORT, Status, is_move};
+use spec::channel::{Ask, EXITS_PORT, MOVE_PORT, PORT, SIGNATURE, STATUS_PORT, Status, is_move, read_only};
 use x86_64::instructions::port::Port;
 
 /// Whether the VMM answers on the channel.
@@ -18,10 +18,19 @@ pub fn moves() -> bool {
 
 /// Asks the VMM for something, and says what became of it.
 pub fn ask(ask: Ask) -> Status {
+    put(ask.code())
+}
+
+/// The same, with the page that [`Ask::ReadOnlyOn`] is about.
+pub fn ask_with(ask: Ask, page: u64) -> Status {
+    put(if ask == Ask::ReadOnlyOn { read_only(page) } else { ask.code() })
+}
+
+fn put(code: u32) -> Status {
     // SAFETY: as in `present`; a VMM that does not know the port ignores what is written. Whatever is asked
     // for, the VMM keeps the guest's memory and registers as they are.
     unsafe {
-        Port::<u32>::new(PORT).write(ask.code());
+        Port::<u32>::new(PORT).write(code);
         Status::from_word(Port::<u32>::new(STATUS_PORT).read())
     }
 }

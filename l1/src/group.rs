@@ -184,7 +184,7 @@ impl Machine<'_> {
                     Some(Probe::Own(stimulus)) => (None, Some(stimulus)),
                     Some(Probe::Host(_) | Probe::Event | Probe::Scene(_) | Probe::Smp(_)) | None => (None, None),
                 };
-                let mut acting = match Acting::new(action, stimulus, &mut self.walker, self.options.known) {
+                let mut acting = match Acting::new(action, stimulus, &mut self.walker, self.cpu, self.options.known) {
                     Ok(acting) => acting,
                     Err(reason) => {
                         log().skip(number, &group, &reason);
@@ -198,7 +198,7 @@ impl Machine<'_> {
                 self.each_filter(group, only, filters, |walker, _, filter| {
                     tried.acted_walk(filter, &mut acting, own, stimulus.is_some(), walker)
                 })?;
-                if let Err(status) = acting.end(self.cpu) {
+                if let Err(status) = acting.end(&mut self.walker, self.cpu) {
                     return Err(Failed::Ask(status));
                 }
             }
@@ -415,7 +415,7 @@ impl Tried {
         }
         if made.walked {
             let walked = walker.last();
-            if let Some((want, got)) = acting.event(filter, &walker.guest().header, &walked) {
+            if let Some((want, got)) = acting.event(filter, walker) {
                 self.counts.cases += 1;
                 if want != got {
                     self.not_right(filter, Probe::Event, &want, &got);

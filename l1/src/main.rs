@@ -19,6 +19,7 @@ mod global;
 mod group;
 mod guest;
 mod host;
+mod interrupt;
 mod judge;
 mod loader;
 mod output;

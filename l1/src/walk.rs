@@ -6,18 +6,19 @@ use core::fmt;
 use core::ptr;
 
 use spec::action::{Event, Then};
-use spec::channel::{Ask, SMI_HANDLED, Status};
+use spec::channel::{Ask, SMI_HANDLED, Status, read_only};
 use spec::filter::Filter;
 use spec::layout::{
     Control, EVENT_SLOT, EXCHANGE_SLOT, Exchange, ExitRecord, SCRATCH, SCRATCH_SIZE, SHARED_SUPERVISOR, SHARED_USER,
     Slot,
 };
-use spec::outcome::{Observed, RFLAGS_AC, WALK_RFLAGS};
+use spec::outcome::{Observed, RFLAGS_AC, RFLAGS_IF, WALK_RFLAGS};
 use spec::paging::{Mode, Privilege};
 use spec::setting::BASE;
 use spec::stimulus::LOOPS;
 
-use crate::guest::{Guest, set_mode, shared};
+use crate::guest::{Guest, frame_at, set_mode, shared};
+use crate::interrupt::Interrupts;
 use crate::trace;
 use crate::vmx::{Field, FilterFields, REASON_VMCALL, VmFail, Vmx, bitmap, entry, vmread, vmwrite};
 
@@ -84,6 +85,8 @@ pub struct Walker {
     filter: FilterFields,
     number: u64,
     mode: Mode,
+    /// Set while external interrupts come to L2.
+    interrupts: Option<Interrupts>,
 }
 
 /// What a walk left.
@@ -102,7 +105,8 @@ impl Walker {
     /// Writes vmcs12 and lets L2 load its tables.
     pub fn new(vmx: Vmx, guest: Guest) -> Result<Self, EntryFailed> {
         guest.write_vmcs(&vmx);
-        let mut walker = Self { vmx, guest, filter: FilterFields::default(), number: 0, mode: BASE.mode };
+        let mut walker =
+            Self { vmx, guest, filter: FilterFields::default(), number: 0, mode: BASE.mode, interrupts: None };
         walker.filter.set(Filter::ALWAYS, 0);
         walker.start_guest()?;
         Ok(walker)
@@ -116,6 +120,20 @@ impl Walker {
     /// Makes the walker's VMCS current.
     pub fn make_current(&self) -> Result<(), EntryFailed> {
         self.vmx.vmcs.make_current().map_err(EntryFailed::Entry)
+    }
+
+    /// External interrupts come from now on, or no more.
+    pub fn expect_interrupts(&mut self, interrupts: Option<Interrupts>) {
+        if core::mem::replace(&mut self.interrupts, interrupts).is_some() && interrupts.is_none() {
+            Interrupts::off(&self.vmx);
+        }
+    }
+
+    /// Whether an interrupt came once in the last walk, to the party that must get it.
+    fn interrupted_once(&self) -> bool {
+        // SAFETY: L2 does not run.
+        let delivered = unsafe { (&raw const (*shared()).control.interrupts).read_volatile() };
+        self.interrupts.is_some_and(|interrupts| interrupts.came_once(delivered))
     }
 
     /// The guest that walks.
@@ -143,6 +161,7 @@ impl Walker {
                 ask: 0,
                 status: 0,
                 nmis: 0,
+                interrupts: 0,
                 exchange: 0,
             });
         };
@@ -165,13 +184,15 @@ impl Walker {
         self.number += 1;
         let number = SCRATCH + self.number % SCRATCH_SIZE;
         vmwrite(Field::GuestRip, self.guest.header.walk);
-        vmwrite(Field::GuestRflags, WALK_RFLAGS | if self.mode.ac { RFLAGS_AC } else { 0 });
+        let rflags = WALK_RFLAGS | if self.mode.ac { RFLAGS_AC } else { 0 };
+        let interrupts_on = self.interrupts.as_mut().is_some_and(Interrupts::begin) && ask.is_some();
+        vmwrite(Field::GuestRflags, rflags | if interrupts_on { RFLAGS_IF } else { 0 });
         // SAFETY: computes an address.
         let control = unsafe { &raw mut (*shared()).control };
         // SAFETY: L2 does not run.
         unsafe {
             (&raw mut (*control).walk).write_volatile(number);
-            (&raw mut (*control).ask).write_volatile(ask.map_or(0, Ask::word));
+            (&raw mut (*control).ask).write_volatile(ask.map_or(0, word));
             (&raw mut (*control).status).write_volatile(0);
             (&raw mut (*control).exchange).write_volatile(u64::from(ask.is_some_and(leaves_more)));
             exchange().write_volatile(Exchange::new(number as u32));
@@ -183,6 +204,9 @@ impl Walker {
     pub fn go(&mut self) -> Result<Walked<'_>, EntryFailed> {
         trace::entry();
         entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
+        while self.interrupts.as_mut().is_some_and(Interrupts::take) {
+            entry::resume(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
+        }
         if trace::is_on() {
             trace_walk(self.last().exits);
         }
@@ -259,6 +283,11 @@ pub fn result_at(at: usize) -> *mut u64 {
     unsafe { &raw mut (*slots().add(at)).result }
 }
 
+/// What L2 asks for, with the page under test if it is about that.
+fn word(ask: Ask) -> u64 {
+    if ask == Ask::ReadOnlyOn { read_only(frame_at(0) as u64).into() } else { ask.word() }
+}
+
 /// Whether L2 is to leave to the VMM for more than to ask.
 fn leaves_more(ask: Ask) -> bool {
     matches!(ask, Ask::PlainExits | Ask::ImmediateExits | Ask::MovedExits)
@@ -270,7 +299,8 @@ fn exchange() -> *mut Exchange {
 }
 
 /// What was seen of an event that came while L2 asked the VMM for something.
-pub fn observed_event(walked: &Walked<'_>, event: Event) -> Observed {
+pub fn observed_event(walker: &Walker, walked: &Walked<'_>, event: Event) -> Observed {
+    let interrupted = matches!(event, Event::Interrupt | Event::InterruptAndFault) && walker.interrupted_once();
     // SAFETY: L2 does not run; the slot is its own; low memory is L1's to read.
     let (slot, nmis, smi) = unsafe {
         (
@@ -292,6 +322,9 @@ pub fn observed_event(walked: &Walked<'_>, event: Event) -> Observed {
             Event::Smi => smi == 1 && nmis == 0,
             // SAFETY: L2 does not run; the slot is large enough, as a test of `spec` shows.
             Event::Exits => unsafe { exchange().read_volatile() }.is_right(),
+            Event::Interrupt => interrupted && nmis == 0,
+            // A fault has no effect, so this is one only if something is wrong.
+            Event::InterruptAndFault => !interrupted || nmis != 0,
             Event::Fault | Event::FaultInDelivery | Event::Init => nmis != 0,
         },
     }

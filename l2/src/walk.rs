@@ -14,7 +14,7 @@
 //! | R15 | where to go on behind the access |
 //! | R8, R9 | the handlers'; R8 is the VMM's number before the first access |
 //!
-//! RFLAGS stay as L1 set them through the whole walk (LEA, LOOP, MOV, NOT, IN, OUT and their string forms change none), so that what a
+//! RFLAGS stay as L1 set them through the whole walk (LEA, LOOP, MOV, NOT, IN, OUT and their string forms change none, CLI but IF), so that what a
 //! fault saves of them can be compared.
 #![allow(unsafe_code, reason = "the walk is assembly")]
 
@@ -103,6 +103,7 @@ global_asm!(
     4:  mov rcx, [r14 + {ask}]
         lea rsi, [r14 + {event_slot}]
         mov qword ptr [rsi + 16], 0
+        # NMIs and interrupts.
         mov qword ptr [r14 + {nmis}], 0
         lea r15, [rip + l2_asked]
         mov edx, {port}
@@ -111,6 +112,7 @@ global_asm!(
     l2_asked:
         mov edx, {status_port}
         in eax, dx
+        cli
         mov [r14 + {status}], rax
         mov ecx, eax
         jrcxz 1f
@@ -177,7 +179,14 @@ global_asm!(
     l2_nmi:
         mov r9d, {shared_supervisor}
         # Flags are IRET's to restore.
-        inc qword ptr [r9 + {nmis}]
+        inc dword ptr [r9 + {nmis}]
+        iretq
+
+    # L1 sees to the end of the interrupt.
+    .globl l2_interrupt
+    l2_interrupt:
+        mov r9d, {shared_supervisor}
+        inc dword ptr [r9 + {interrupts}]
         iretq
 
     # One entry of 16 bytes for each vector.
@@ -218,6 +227,7 @@ global_asm!(
     ask = const offset_of!(Control, ask),
     status = const offset_of!(Control, status),
     nmis = const offset_of!(Control, nmis),
+    interrupts = const offset_of!(Control, interrupts),
     exchange = const offset_of!(Control, exchange),
     exchange_slot = const size_of::<Control>() + EXCHANGE_SLOT * size_of::<Slot>(),
     out = const offset_of!(Exchange, out),
@@ -247,6 +257,7 @@ unsafe extern "C" {
     fn l2_page_fault();
     fn l2_back();
     fn l2_nmi();
+    fn l2_interrupt();
     fn l2_unexpected();
 }
 
@@ -263,6 +274,11 @@ pub fn back_handler() -> u64 {
 /// The handler of NMIs.
 pub fn nmi_handler() -> u64 {
     l2_nmi as *const () as u64
+}
+
+/// The handler of the external interrupt that the VMM makes.
+pub fn interrupt_handler() -> u64 {
+    l2_interrupt as *const () as u64
 }
 
 /// The handler of a vector below 32 that L2 does not expect.

@@ -50,7 +50,7 @@ pub const SMI_HANDLED: u64 = 0x3_8010;
 pub enum Ask {
     /// Track writes to memory, and forget those so far, so that the next write to each page is seen by L0.
     RearmDirtyLog = 1,
-    /// Move; the new vCPU has the MAXPHYADDR that the guest started with.
+    /// Move; the new vCPU has the MAXPHYADDR that the guest started with, the new VM KVM_CAP_EXCEPTION_PAYLOAD.
     Move = 2,
     /// Move; the new vCPU has the host's MAXPHYADDR before anything else of its state is set.
     MoveWide = 3,
@@ -110,10 +110,39 @@ pub enum Ask {
     LatePages = 30,
     /// Bring all pages back.
     LatePagesEnd = 31,
+    /// An external interrupt with vector [`INTERRUPT_VECTOR`] for the local APIC 0: KVM_SIGNAL_MSI.
+    Interrupt = 33,
+    /// [`Ask::Interrupt`] and [`Ask::PendingFault`].
+    InterruptAndFault = 34,
+    /// Give one page of memory to the VM for reading alone (KVM_MEM_READONLY), as [`read_only`] names it; what the guest
+    /// writes there leaves to the VMM, which writes it.
+    ReadOnlyOn = 35,
+    /// Give all memory for reading and writing again. Refused with [`Step::SeeWrite`] if nothing left to the VMM.
+    ReadOnlyOff = 36,
+    /// Move to a VM without KVM_CAP_EXCEPTION_PAYLOAD; later moves but [`Ask::Move`] are to such ones.
+    MoveWithoutPayload = 37,
     /// Move by the VMM's own migration to a file, and go on in another process of it. Asked for at [`MOVE_PORT`].
     Migrate = 32,
     /// A second vCPU in the same VM, which waits for INIT and SIPI. From then on the guest does not move.
     SecondProcessor = 64,
+}
+
+/// Vector of the external interrupt that the VMM makes.
+pub const INTERRUPT_VECTOR: u8 = 0x51;
+
+/// The code's part of what is written to [`PORT`]. The rest is the number of a page.
+const CODE_MASK: u32 = 0xff;
+
+/// What is written to [`PORT`] to ask for [`Ask::ReadOnlyOn`] for the page at a physical address below 2^36.
+#[must_use]
+pub const fn read_only(address: u64) -> u32 {
+    Ask::ReadOnlyOn.code() | ((address >> 12) as u32) << CODE_MASK.trailing_ones()
+}
+
+/// The physical address of the page in what was written to [`PORT`].
+#[must_use]
+pub const fn page_of(code: u32) -> u64 {
+    (code >> CODE_MASK.trailing_ones()) as u64 * 4096
 }
 
 /// In what is read from [`MOVE_PORT`]: these bits are [`MOVE_MARK`], the others the move's number. Nobody there reads as ones.
@@ -139,7 +168,7 @@ pub const EVENT_ADDRESS: u64 = 0x7f12_3456_7000;
 
 impl Ask {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 38] = [
         Self::RearmDirtyLog,
         Self::Move,
         Self::MoveWide,
@@ -172,6 +201,11 @@ impl Ask {
         Self::LatePages,
         Self::LatePagesEnd,
         Self::Migrate,
+        Self::Interrupt,
+        Self::InterruptAndFault,
+        Self::ReadOnlyOn,
+        Self::ReadOnlyOff,
+        Self::MoveWithoutPayload,
         Self::SecondProcessor,
     ];
 
@@ -187,10 +221,10 @@ impl Ask {
         self as u64 | (matches!(self, Self::Migrate) as u64) << 32
     }
 
-    /// What a code asks for, if this version knows it.
+    /// What a code asks for, if this version knows it; [`read_only`] makes codes of its own.
     #[must_use]
     pub fn from_code(code: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|ask| ask.code() == code)
+        Self::ALL.into_iter().find(|ask| ask.code() == code & CODE_MASK)
     }
 }
 
@@ -247,6 +281,8 @@ pub enum Step {
     Kick = 23,
     /// userfaultfd.
     LatePages = 24,
+    /// To see a write to memory that is for reading alone.
+    SeeWrite = 25,
     /// To make a second vCPU and its thread.
     SecondProcessor = 64,
     /// To move a guest that has a second vCPU.
@@ -255,7 +291,7 @@ pub enum Step {
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Know,
         Self::SmallerMaxphyaddr,
         Self::Run,
@@ -280,6 +316,7 @@ impl Step {
         Self::Msi,
         Self::Kick,
         Self::LatePages,
+        Self::SeeWrite,
         Self::SecondProcessor,
         Self::MoveTwo,
     ];
@@ -310,6 +347,7 @@ impl Step {
             Self::Nmi => "do KVM_NMI",
             Self::Msi => "do KVM_SIGNAL_MSI",
             Self::LatePages => "use userfaultfd",
+            Self::SeeWrite => "see a write to memory that is for reading alone",
             Self::Kick => "signal the vCPU's thread",
             Self::SecondProcessor => "make a second vCPU",
             Self::MoveTwo => "move a guest that has two vCPUs",
@@ -385,7 +423,7 @@ impl fmt::Display for Status {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ask, EINVAL, Status, Step, is_move, moves};
+    use super::{Ask, EINVAL, Status, Step, is_move, moves, page_of, read_only};
     use std::string::ToString;
 
     #[test]
@@ -394,6 +432,8 @@ mod tests {
             assert_eq!(Ask::from_code(ask.code()), Some(ask));
         }
         assert_eq!(Ask::from_code(0), None);
+        assert_eq!(Ask::from_code(read_only(0x21_7000)), Some(Ask::ReadOnlyOn));
+        assert_eq!(page_of(read_only(0x21_7000)), 0x21_7000);
         for step in Step::ALL {
             let status = Status::Refused { step, errno: EINVAL };
             assert_eq!(Status::from_word(status.word()), status);

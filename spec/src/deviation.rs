@@ -397,8 +397,9 @@ impl Deviation {
             },
             Self::ApfFlag => {
                 // All that is reported is right but that it is an exit; CR2 is L1's to compare.
-                let as_exit = |delivery: Delivery, cr2, rflags| Exit {
-                    info: INTERRUPTION_INFO_PF,
+                // What Bochs says of unblocking by IRET may stand beside it.
+                let as_exit = |delivery: Delivery, unblocked, cr2, rflags| Exit {
+                    info: INTERRUPTION_INFO_PF | unblocked,
                     error_code: delivery.error_code,
                     qualification: delivery.cr2,
                     rip: delivery.rip,
@@ -409,7 +410,7 @@ impl Deviation {
                 match (want.delivery, got.exit) {
                     (Some(delivery), Some(exit)) => {
                         let rf_aside = exit.rflags | RFLAGS_RF == delivery.rflags;
-                        let expected = as_exit(delivery, exit.cr2, exit.rflags);
+                        let expected = as_exit(delivery, exit.info & UNBLOCKED_BY_IRET, exit.cr2, exit.rflags);
                         rf_aside && *got == Observed::exactly(Outcome::Exit(expected))
                     }
                     _ => false,

@@ -106,7 +106,9 @@ pub struct Control {
     /// The word of the [`crate::channel::Status`] that came of it. L2 walks only behind one that is done.
     pub status: u64,
     /// How many NMIs L2's handler got.
-    pub nmis: u64,
+    pub nmis: u32,
+    /// How many external interrupts with vector [`crate::channel::INTERRUPT_VECTOR`] L2's handler got.
+    pub interrupts: u32,
     /// Whether L2 is to leave to the VMM, see [`Exchange`].
     pub exchange: u64,
 }

@@ -78,10 +78,11 @@ impl Qemu {
             Host::open()?.require_vmx()?;
         }
         let mut said = Tail::default();
-        let ended = run(Command::new(PROGRAM).arg("--version"), Vec::new(), Duration::from_secs(20), &mut |_, bytes| {
-            said.add(bytes);
-            Flow::Continue
-        });
+        let ended =
+            run(Command::new(PROGRAM).arg("--version"), Vec::new(), Duration::from_secs(20), &mut |_, bytes| {
+                said.add(bytes);
+                Flow::Continue
+            });
         match ended {
             Ok(Ended::Exited(status)) if status.success() => {}
             Ok(_) => return Err(Unavailable::new(format!("{PROGRAM} does not run: {}", said.last_line()), MEND)),

@@ -130,7 +130,9 @@ mod tests {
         monitor.send("quit", &json!({})).unwrap();
         monitor.hand_over("state", &monitor.socket).unwrap();
         let mut lines = BufReader::new(theirs).lines();
-        for want in ["{\"arguments\":{},\"execute\":\"quit\"}", "{\"arguments\":{\"fdname\":\"state\"},\"execute\":\"getfd\"}"] {
+        for want in
+            ["{\"arguments\":{},\"execute\":\"quit\"}", "{\"arguments\":{\"fdname\":\"state\"},\"execute\":\"getfd\"}"]
+        {
             assert_eq!(lines.next().unwrap().unwrap(), want);
         }
     }

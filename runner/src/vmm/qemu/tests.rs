@@ -42,9 +42,7 @@ fn a_guest_that_moves_goes_on_where_it_was() {
 fn changed(folder: &Path, restoring: &str) -> std::path::PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let path = folder.join("qemu");
-    let script = format!(
-        "#!/bin/sh\ncase \"$*\" in *-incoming*) {restoring};; esac\nexec qemu-system-x86_64 \"$@\"\n"
-    );
+    let script = format!("#!/bin/sh\ncase \"$*\" in *-incoming*) {restoring};; esac\nexec qemu-system-x86_64 \"$@\"\n");
     std::fs::write(&path, script).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path
@@ -56,7 +54,7 @@ fn a_move_that_fails_is_told_and_what_was_seen_is_kept() {
     let code = [&write(b'a'), MOVE, &write(b'b'), OFF].concat();
     for (restoring, why) in [
         // Another machine than the one that was saved.
-        ("set -- \"$@\" -device e1000", "QEMU does not restore the guest"),
+        ("set -- \"$@\" -m 32", "QEMU does not restore the guest"),
         ("head -c 3000 state >cut; mv cut state", "QEMU does not restore the guest"),
         ("echo broken >&2; exit 1", "broken"),
     ] {
