@@ -11,6 +11,7 @@ use spec::paging::Maxphyaddr;
 use spec::setting::BASE;
 use spec::stimulus::Stimulus;
 
+use crate::async_fault::AsyncFaults;
 use crate::channel;
 use crate::cpu::Cpu;
 use crate::guest;
@@ -19,6 +20,9 @@ use crate::judge::Judge;
 use crate::own;
 use crate::smp::Apic;
 use crate::walk::{self, Broken, CR2_AT_START, EntryFailed, Walker};
+
+/// Walks that L2 makes until the VM must have moved: many times more than there is time for.
+const WALKS_FOR_MOVE: u32 = 1 << 20;
 
 /// Why an action cannot be tried here.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +33,8 @@ pub enum Unavailable {
     Moves,
     /// There is no local APIC in xAPIC mode.
     Apic,
+    /// There are no asynchronous page faults.
+    AsyncFaults,
     /// VMX does not offer exits by external interrupts.
     InterruptExiting,
     /// The VMM does not make the guest that the action needs.
@@ -41,6 +47,9 @@ impl fmt::Display for Unavailable {
             Self::Channel => f.write_str("needs maskmatch's built-in VMM"),
             Self::Moves => f.write_str("needs a QEMU that maskmatch runs, as in `maskmatch lab --vmm qemu`"),
             Self::Apic => f.write_str("there is no local APIC in xAPIC mode"),
+            Self::AsyncFaults => {
+                f.write_str("L0 has no asynchronous page faults that exit (KVM_FEATURE_ASYNC_PF_VMEXIT)")
+            }
             Self::InterruptExiting => {
                 f.write_str("VMX offers no \"external-interrupt exiting\" or \"acknowledge interrupt on exit\"")
             }
@@ -74,8 +83,8 @@ impl Acting {
         known: Deviations,
     ) -> Result<Self, Unavailable> {
         match action.ask {
-            Ask::Migrate if !channel::moves() => return Err(Unavailable::Moves),
-            Ask::Migrate => {}
+            Ask::Migrate | Ask::MigrateMeanwhile if channel::moves().is_none() => return Err(Unavailable::Moves),
+            Ask::Migrate | Ask::MigrateMeanwhile => {}
             _ if !channel::present() => return Err(Unavailable::Channel),
             _ => {}
         }
@@ -87,6 +96,9 @@ impl Acting {
             let apic = Apic::of(cpu).ok_or(Unavailable::Apic)?;
             let interrupts = Interrupts::on(apic, action.interrupt_exiting, walker.vmx());
             walker.expect_interrupts(Some(interrupts.ok_or(Unavailable::InterruptExiting)?));
+        }
+        if action.event == Some(Event::AsyncFaults) {
+            walker.expect_async_faults(Some(AsyncFaults::on(cpu).ok_or(Unavailable::AsyncFaults)?));
         }
         if action.event == Some(Event::Nmi) {
             own::allow_late_nmis();
@@ -133,6 +145,9 @@ impl Acting {
     /// none, if so, and L0's refusal when it comes for the first time.
     pub fn act(&mut self, filter: Filter, walker: &mut Walker) -> Result<Made, EntryFailed> {
         let mut refusal = None;
+        if self.action.ask == Ask::MigrateMeanwhile {
+            return Ok(Made { broken: move_meanwhile(filter, walker)?, refusal, walked: true });
+        }
         if !self.refused {
             let broken = walker.walk_asking(filter, Some(self.action.ask))?.broken;
             match broken {
@@ -197,6 +212,7 @@ impl Acting {
     /// Gets the guest back into the state that it started with.
     pub fn end(&self, walker: &mut Walker, cpu: &Cpu) -> Result<(), Status> {
         walker.expect_interrupts(None);
+        walker.expect_async_faults(None);
         if self.action.changes_width() {
             done(channel::ask(Ask::Move))?;
         }
@@ -210,6 +226,21 @@ impl Acting {
             self.judged = maxphyaddr;
         }
     }
+}
+
+/// Lets L2 walk until the VM has moved: the last walk is the one in which it did. Why that is not complete, if so.
+fn move_meanwhile(filter: Filter, walker: &mut Walker) -> Result<Option<Broken>, EntryFailed> {
+    let before = channel::moves();
+    if let Some(number) = before {
+        channel::begin_move(number);
+    }
+    for _ in 0..WALKS_FOR_MOVE {
+        let broken = walker.walk(filter)?.broken;
+        if broken.is_some() || channel::moves() != before {
+            return Ok(broken);
+        }
+    }
+    Ok(Some(Broken::NotMoved))
 }
 
 /// How far [`Acting::act`] came.

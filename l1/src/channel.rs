@@ -10,10 +10,16 @@ pub fn present() -> bool {
     unsafe { Port::<u32>::new(PORT).read() == SIGNATURE }
 }
 
-/// Whether the VMM moves the VM to another process when it is asked to.
-pub fn moves() -> bool {
+/// The number of the last move to another process of the VMM, if it moves the VM when it is asked to.
+pub fn moves() -> Option<u8> {
     // SAFETY: as in `present`.
-    is_move(unsafe { Port::<u8>::new(MOVE_PORT).read() })
+    Some(unsafe { Port::<u8>::new(MOVE_PORT).read() }).filter(|&number| is_move(number))
+}
+
+/// Asks for the move behind one of this number. It comes at some time.
+pub fn begin_move(number: u8) {
+    // SAFETY: as in `ask`.
+    unsafe { Port::<u8>::new(MOVE_PORT).write(number) }
 }
 
 /// Asks the VMM for something, and says what became of it.

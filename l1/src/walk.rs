@@ -17,11 +17,14 @@ use spec::paging::{Mode, Privilege};
 use spec::setting::BASE;
 use spec::stimulus::LOOPS;
 
+use crate::async_fault::AsyncFaults;
 use crate::guest::{Guest, frame_at, set_mode, shared};
 use crate::interrupt::Interrupts;
 use crate::trace;
 use crate::vmx::{Field, FilterFields, REASON_VMCALL, VmFail, Vmx, bitmap, entry, vmread, vmwrite};
 
+/// The basic exit reason of an exception or NMI.
+const REASON_EXCEPTION: u64 = 0;
 /// The basic exit reason of an INIT signal.
 const REASON_INIT: u64 = 3;
 /// What CR2 holds at the start of each walk: no page under test is there.
@@ -38,6 +41,8 @@ pub enum Broken {
     Refused(Status),
     /// An INIT signal was to end the walk, and did not.
     NoInit,
+    /// The VM was to move in the middle of a walk, and did not.
+    NotMoved,
 }
 
 impl fmt::Display for Broken {
@@ -48,6 +53,7 @@ impl fmt::Display for Broken {
                 write!(f, "unexpected-exit,reason={reason:x},qual={qualification:x}")
             }
             Self::NoInit => f.write_str("no-exit-by-init"),
+            Self::NotMoved => f.write_str("not-moved"),
             Self::Refused(status) => write!(f, "refused,status={:x}", status.word()),
         }
     }
@@ -87,6 +93,8 @@ pub struct Walker {
     mode: Mode,
     /// Set while external interrupts come to L2.
     interrupts: Option<Interrupts>,
+    /// Set while asynchronous page faults of KVM come.
+    async_faults: Option<AsyncFaults>,
 }
 
 /// What a walk left.
@@ -105,8 +113,15 @@ impl Walker {
     /// Writes vmcs12 and lets L2 load its tables.
     pub fn new(vmx: Vmx, guest: Guest) -> Result<Self, EntryFailed> {
         guest.write_vmcs(&vmx);
-        let mut walker =
-            Self { vmx, guest, filter: FilterFields::default(), number: 0, mode: BASE.mode, interrupts: None };
+        let mut walker = Self {
+            vmx,
+            guest,
+            filter: FilterFields::default(),
+            number: 0,
+            mode: BASE.mode,
+            interrupts: None,
+            async_faults: None,
+        };
         walker.filter.set(Filter::ALWAYS, 0);
         walker.start_guest()?;
         Ok(walker)
@@ -126,6 +141,13 @@ impl Walker {
     pub fn expect_interrupts(&mut self, interrupts: Option<Interrupts>) {
         if core::mem::replace(&mut self.interrupts, interrupts).is_some() && interrupts.is_none() {
             Interrupts::off(&self.vmx);
+        }
+    }
+
+    /// Asynchronous page faults come from now on, or no more.
+    pub fn expect_async_faults(&mut self, faults: Option<AsyncFaults>) {
+        if core::mem::replace(&mut self.async_faults, faults).is_some() {
+            AsyncFaults::off();
         }
     }
 
@@ -185,6 +207,7 @@ impl Walker {
         let number = SCRATCH + self.number % SCRATCH_SIZE;
         vmwrite(Field::GuestRip, self.guest.header.walk);
         let rflags = WALK_RFLAGS | if self.mode.ac { RFLAGS_AC } else { 0 };
+        self.async_faults = self.async_faults.map(|_| AsyncFaults::default());
         let interrupts_on = self.interrupts.as_mut().is_some_and(Interrupts::begin) && ask.is_some();
         vmwrite(Field::GuestRflags, rflags | if interrupts_on { RFLAGS_IF } else { 0 });
         // SAFETY: computes an address.
@@ -203,14 +226,26 @@ impl Walker {
     /// Lets L2 walk, as [`Walker::ready`] got it ready.
     pub fn go(&mut self) -> Result<Walked<'_>, EntryFailed> {
         trace::entry();
-        entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
-        while self.interrupts.as_mut().is_some_and(Interrupts::take) {
+        let first = if self.async_faults.is_some() { entry::enter_once } else { entry::enter };
+        first(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
+        while self.goes_on() {
             entry::resume(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
         }
         if trace::is_on() {
             trace_walk(self.last().exits);
         }
         Ok(self.last())
+    }
+
+    /// Handles an exit that is not the walk's end; whether it was one.
+    fn goes_on(&mut self) -> bool {
+        let interrupted = self.interrupts.as_mut().is_some_and(Interrupts::take);
+        match &mut self.async_faults {
+            Some(faults) if interrupted => faults.ready(),
+            Some(faults) if vmread(Field::ExitReason) == REASON_EXCEPTION => return faults.take() || entry::note(),
+            _ => {}
+        }
+        interrupted
     }
 
     /// The last walk.
@@ -322,6 +357,7 @@ pub fn observed_event(walker: &Walker, walked: &Walked<'_>, event: Event) -> Obs
             Event::Smi => smi == 1 && nmis == 0,
             // SAFETY: L2 does not run; the slot is large enough, as a test of `spec` shows.
             Event::Exits => unsafe { exchange().read_volatile() }.is_right(),
+            Event::AsyncFaults => walker.async_faults.is_some_and(|faults| faults.complete()),
             Event::Interrupt => interrupted && nmis == 0,
             // A fault has no effect, so this is one only if something is wrong.
             Event::InterruptAndFault => !interrupted || nmis != 0,

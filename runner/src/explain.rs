@@ -112,6 +112,10 @@ fn event(text: &mut String, action: &Action, filter: Filter) {
             "the interrupt in L2's own handler, once: vmcs12's \"external-interrupt exiting\" is 0, L2's IF is 1.\n  \
              SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
         }
+        Some((Event::AsyncFaults, _)) => {
+            "VM exits to L1 by asynchronous page faults, one at least, and an interrupt for each when its page is there.\n  \
+             Linux, Documentation/virt/kvm/x86/msr.rst (MSR_KVM_ASYNC_PF_EN): L1 enabled them as exits, so no filter is asked"
+        }
         Some((Event::Init, _)) => "a VM exit to L1.\n  SDM vol. 3C, 25.2 (Other Causes of VM Exits)",
         Some((Event::FaultInDelivery, _)) => {
             "the page fault in L2's own handler: no filter is asked about one that is being delivered.\n  \

@@ -72,6 +72,10 @@ pub enum Event {
     Interrupt,
     /// [`Event::Interrupt`] and [`Event::Fault`] at once: both must come, in whichever order.
     InterruptAndFault,
+    /// Asynchronous page faults of KVM, which L1 has enabled: while L0 fetches a page for L2's user mode, a VM exit by #PF that no
+    /// filter is asked about, and an interrupt when the page is there. Linux, `Documentation/virt/kvm/x86/msr.rst`,
+    /// MSR_KVM_ASYNC_PF_EN. L2 walks as if nothing had been.
+    AsyncFaults,
     /// An INIT signal: a VM exit, whatever vmcs12 says. SDM section 25.2.
     Init,
 }
@@ -83,7 +87,7 @@ impl Event {
     pub fn outcome(self, filter: Filter, asked: u64, cs: u64, cr2: u64, interrupts_on: bool) -> Outcome {
         let expectation = Expectation::of_event(asked, cs, interrupts_on);
         match self {
-            Self::Nmi | Self::Smi | Self::Exits | Self::Init | Self::Interrupt => Outcome::Silent,
+            Self::Nmi | Self::Smi | Self::Exits | Self::Init | Self::Interrupt | Self::AsyncFaults => Outcome::Silent,
             Self::Fault | Self::InterruptAndFault => expectation.outcome(filter, cr2),
             Self::FaultInDelivery => Outcome::Delivered(expectation.delivery()),
         }
@@ -170,7 +174,7 @@ impl Action {
     /// Whether an external interrupt comes to L2.
     #[must_use]
     pub const fn has_interrupt(&self) -> bool {
-        matches!(self.event, Some(Event::Interrupt | Event::InterruptAndFault))
+        matches!(self.event, Some(Event::Interrupt | Event::InterruptAndFault | Event::AsyncFaults))
     }
 
     /// L2's IF when it asks.
@@ -285,6 +289,11 @@ pub const ACTIONS: &[Action] = &[
     Action::new("restore-anywhere", Ask::MovesOn, "saved, and restored in a new VM, at each of the first signals")
         .undoing(Ask::KicksOff),
     Action::new("migrate", Ask::Migrate, "saved by QEMU's own migration to a file, and restored in a new QEMU"),
+    Action::new(
+        "migrate-anywhere",
+        Ask::MigrateMeanwhile,
+        "the same, in the middle of a walk: at a time that nobody chose",
+    ),
     Action::new("pending-fault", Ask::PendingFault, "the VMM makes a page fault pending (with payload)")
         .event(Event::Fault),
     Action::new("injected-fault", Ask::InjectedFault, "the VMM injects a page fault (without payload)")
@@ -322,12 +331,17 @@ pub const ACTIONS: &[Action] = &[
     )
     .preparing(Ask::LatePagesReady)
     .undoing(Ask::LatePagesEnd),
+    Action::new("async-faults", Ask::LatePages, "as memory-late; L1 has enabled KVM's asynchronous page faults")
+        .preparing(Ask::LatePagesReady)
+        .event(Event::AsyncFaults)
+        .interrupt_exiting()
+        .undoing(Ask::LatePagesEnd),
     Action::new(
         "memory-read-only",
         Ask::ReadOnlyOn,
         "the page under test is for reading alone; writes leave to the VMM",
     )
-    .undoing(Ask::ReadOnlyOff),
+    .undoing(Ask::ReadOnlyEnd),
     Action::new("memory-writable", Ask::ReadOnlyOff, "the page under test is for reading alone no more")
         .preparing(Ask::ReadOnlyOn),
     Action::new("guest-debug", Ask::DebugOn, "the VMM debugs the guest (KVM_SET_GUEST_DEBUG)").undoing(Ask::DebugOff),

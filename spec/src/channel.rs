@@ -110,6 +110,8 @@ pub enum Ask {
     LatePages = 30,
     /// Bring all pages back.
     LatePagesEnd = 31,
+    /// [`Ask::Migrate`], for which nobody waits: L1 asks, and lets L2 walk until it has happened.
+    MigrateMeanwhile = 39,
     /// An external interrupt with vector [`INTERRUPT_VECTOR`] for the local APIC 0: KVM_SIGNAL_MSI.
     Interrupt = 33,
     /// [`Ask::Interrupt`] and [`Ask::PendingFault`].
@@ -117,8 +119,10 @@ pub enum Ask {
     /// Give one page of memory to the VM for reading alone (KVM_MEM_READONLY), as [`read_only`] names it; what the guest
     /// writes there leaves to the VMM, which writes it.
     ReadOnlyOn = 35,
-    /// Give all memory for reading and writing again. Refused with [`Step::SeeWrite`] if nothing left to the VMM.
+    /// Give all memory for reading and writing again.
     ReadOnlyOff = 36,
+    /// The same; refused with [`Step::SeeWrite`] if no write has left to the VMM.
+    ReadOnlyEnd = 38,
     /// Move to a VM without KVM_CAP_EXCEPTION_PAYLOAD; later moves but [`Ask::Move`] are to such ones.
     MoveWithoutPayload = 37,
     /// Move by the VMM's own migration to a file, and go on in another process of it. Asked for at [`MOVE_PORT`].
@@ -168,7 +172,7 @@ pub const EVENT_ADDRESS: u64 = 0x7f12_3456_7000;
 
 impl Ask {
     /// All of them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::RearmDirtyLog,
         Self::Move,
         Self::MoveWide,
@@ -201,10 +205,12 @@ impl Ask {
         Self::LatePages,
         Self::LatePagesEnd,
         Self::Migrate,
+        Self::MigrateMeanwhile,
         Self::Interrupt,
         Self::InterruptAndFault,
         Self::ReadOnlyOn,
         Self::ReadOnlyOff,
+        Self::ReadOnlyEnd,
         Self::MoveWithoutPayload,
         Self::SecondProcessor,
     ];

@@ -11,8 +11,10 @@ use core::arch::{asm, global_asm};
 use core::mem::size_of;
 
 use spec::layout::{ExitRecord, MAX_SLOTS};
+use spec::outcome::{Exit, IDT_VECTORING_VALID};
+use x86_64::registers::control::Cr2;
 
-use super::{Field, VmFail, Vmcs, vmwrite};
+use super::{Field, VmFail, Vmcs, vmread, vmwrite};
 use crate::global::Global;
 
 /// One more exit than slots: a fault that comes twice shows as one too many.
@@ -38,6 +40,10 @@ struct State {
     /// L2's RAX, RCX, RDX, RBX, RBP, RSI, RDI, R13, R14, R15 at the last exit of the cold path.
     registers: [u64; 10],
 }
+
+/// Places in [`State::registers`].
+const RSI: usize = 5;
+const R15: usize = 9;
 
 static STATE: Global<State> = Global::new(State { next: 0, end: 0, rsp: 0, registers: [0; 10] });
 
@@ -157,14 +163,57 @@ pub fn write_host_entry() {
 /// Enters L2 until an exit that is no exception, or one exception too many. [`exits`] has those
 /// by exception on the way.
 pub fn enter(vmcs: &mut Vmcs) -> Result<(), VmFail> {
-    let records = RECORDS_OF_WALK.get();
     let state = STATE.get();
     // SAFETY: the assembly uses the state only inside the call of `resume`.
     unsafe {
-        (*state).next = records as u64;
-        (*state).end = records as u64 + size_of::<[ExitRecord; RECORDS]>() as u64;
+        (*state).next = RECORDS_OF_WALK.get() as u64;
+        (*state).end = end();
     }
     resume(vmcs)
+}
+
+/// Enters L2 until an exit, whatever it is.
+pub fn enter_once(vmcs: &mut Vmcs) -> Result<(), VmFail> {
+    let state = STATE.get();
+    // SAFETY: as in `enter`. No room, so no hot path.
+    unsafe {
+        (*state).next = RECORDS_OF_WALK.get() as u64;
+        (*state).end = (*state).next;
+    }
+    resume(vmcs)
+}
+
+/// Notes the exit by exception that came behind [`enter_once`], and lets L2 go on at its R15 when it is resumed, as the hot
+/// path does. Whether there is room for the record.
+pub fn note() -> bool {
+    let state = STATE.get();
+    // SAFETY: L2 does not run, and the record is one of the static's.
+    unsafe {
+        if (*state).next == end() {
+            return false;
+        }
+        ((*state).next as *mut ExitRecord).write(ExitRecord {
+            exit: Exit {
+                info: vmread(Field::ExitInterruptionInfo),
+                error_code: vmread(Field::ExitInterruptionErrorCode),
+                qualification: vmread(Field::ExitQualification),
+                rip: vmread(Field::GuestRip),
+                rflags: vmread(Field::GuestRflags),
+                idt_vectoring: vmread(Field::IdtVectoringInfo) & IDT_VECTORING_VALID,
+                cr2: Cr2::read_raw(),
+            },
+            slot: (*state).registers[RSI],
+        });
+        (*state).next += size_of::<ExitRecord>() as u64;
+        (*state).end = (*state).next;
+        vmwrite(Field::GuestRip, (*state).registers[R15]);
+    }
+    true
+}
+
+/// Behind the last record.
+fn end() -> u64 {
+    RECORDS_OF_WALK.get() as u64 + size_of::<[ExitRecord; RECORDS]>() as u64
 }
 
 /// Goes on behind an exit at which [`enter`] ended; [`exits`] has those before it, too. R8 to R12 are not L2's.

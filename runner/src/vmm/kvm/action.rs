@@ -52,14 +52,8 @@ impl Machine {
     fn does(&mut self, ask: Ask, page: u64) -> Result<(), Failed> {
         match ask {
             Ask::RearmDirtyLog => self.rearm_dirty_log(),
-            Ask::Move => {
-                self.payload = true;
-                self.relocate(Width::AtStart, None)
-            }
-            Ask::MoveWithoutPayload => {
-                self.payload = false;
-                self.relocate(Width::AtStart, None)
-            }
+            Ask::Move => self.relocate_to(true, Width::AtStart, None),
+            Ask::MoveWithoutPayload => self.relocate_to(false, Width::AtStart, None),
             Ask::MoveWide => self.relocate(Width::Wide, None),
             Ask::MoveNarrow => self.relocate(Width::Narrow, None),
             Ask::Narrow => self.change_width(Width::Narrow),
@@ -82,7 +76,8 @@ impl Machine {
                 self.read_only_writes = 0;
                 self.memory.protect(&self.vm, page)
             }
-            Ask::ReadOnlyOff => {
+            Ask::ReadOnlyOff => self.memory.unprotect(&self.vm),
+            Ask::ReadOnlyEnd => {
                 self.memory.unprotect(&self.vm)?;
                 if self.read_only_writes > 0 { Ok(()) } else { Err(Failed { step: Step::SeeWrite, errno: 0 }) }
             }
@@ -110,7 +105,7 @@ impl Machine {
             Ask::InjectedFault => self.fault(false),
             Ask::MovePendingFault => self.fault(true).and_then(|()| self.relocate(Width::AtStart, None)),
             // It has a port of its own, which this VMM does not have.
-            Ask::Migrate => Err(Failed { step: Step::Know, errno: 0 }),
+            Ask::Migrate | Ask::MigrateMeanwhile => Err(Failed { step: Step::Know, errno: 0 }),
             Ask::SecondProcessor => self.add_second(),
             Ask::MoveInjectedFault => self.fault(false).and_then(|()| self.relocate(Width::AtStart, None)),
         }
@@ -233,13 +228,21 @@ impl Machine {
 
     /// Saves everything and goes on in a new VM, whose MAXPHYADDR is `first`, and `then` when all is restored.
     fn relocate(&mut self, first: Width, then: Option<Width>) -> Result<(), Failed> {
+        self.relocate_to(self.payload, first, then)
+    }
+
+    /// The same; the new VM has exception payloads, if wanted.
+    fn relocate_to(&mut self, payload: bool, first: Width, then: Option<Width>) -> Result<(), Failed> {
         if self.second.is_some() {
             return Err(Failed { step: Step::MoveTwo, errno: 0 });
         }
         let (first, then) = (self.cpuid(first)?, then.map(|width| self.cpuid(width)).transpose()?);
         complete(&mut self.vcpu)?;
-        let state = State::save(&self.host.kvm, &self.vm, &self.vcpu)?;
-        let vm = create_vm(&self.host, self.payload).map_err(Failed::at(Step::CreateVm))?;
+        let mut state = State::save(&self.host.kvm, &self.vm, &self.vcpu)?;
+        if !payload {
+            state.drop_payload();
+        }
+        let vm = create_vm(&self.host, payload).map_err(Failed::at(Step::CreateVm))?;
         self.memory.give(&vm, self.tracked)?;
         let vcpu = vm.create_vcpu(0).map_err(Failed::at(Step::CreateVm))?;
         vcpu.set_cpuid2(&first).map_err(Failed::at(Step::SetCpuid))?;
@@ -251,6 +254,7 @@ impl Machine {
         self.counter = ExitCounter::of(&vcpu);
         self.vcpu = vcpu;
         self.vm = vm;
+        self.payload = payload;
         Ok(())
     }
 }
