@@ -7,11 +7,13 @@
 
 use core::arch::asm;
 use core::arch::x86_64::__cpuid;
+use core::hint::spin_loop;
 
 use spec::channel::INTERRUPT_VECTOR;
 
 use crate::cpu::Cpu;
 use crate::global::Global;
+use crate::output::log;
 use crate::vmx::{Field, vmread};
 
 /// CPUID leaf of KVM's features, and the bits: asynchronous page faults, as VM exits, ready by interrupt.
@@ -25,6 +27,9 @@ const MSR_ACKNOWLEDGE: u32 = 0x4b56_4d07;
 const ENABLED: u64 = 1 | 1 << 2 | 1 << 3;
 /// In the area's flags: the page is not present.
 const NOT_PRESENT: u32 = 1;
+
+/// How long to wait for the news of pages, in looks.
+const POLLS: u32 = 1 << 22;
 
 /// What KVM writes.
 #[repr(C, align(64))]
@@ -79,22 +84,39 @@ impl AsyncFaults {
         asynchronous
     }
 
-    /// An interrupt came: a page is there.
+    /// An interrupt came: a page is there, unless [`AsyncFaults::complete`] has seen it already.
     pub fn ready(&mut self) {
         // SAFETY: computes an address.
         let token = unsafe { &raw mut (*AREA.get()).token };
         // SAFETY: KVM writes the next one when this is acknowledged.
-        unsafe {
-            self.tokens ^= u64::from(token.read_volatile());
-            token.write_volatile(0);
+        let came = unsafe { token.read_volatile() };
+        if came != 0 {
+            // SAFETY: as above.
+            unsafe { token.write_volatile(0) };
+            self.tokens ^= u64::from(came);
+            self.came += 1;
+            wrmsr(MSR_ACKNOWLEDGE, 1);
         }
-        self.came += 1;
-        wrmsr(MSR_ACKNOWLEDGE, 1);
     }
 
-    /// Whether some came, and for each the news that its page is there.
-    pub fn complete(&self) -> bool {
-        self.missing > 0 && self.missing == self.came && self.tokens == 0
+    /// Whether some came, and for each the news that its page is there. L2 needs not wait for the news, so some may be
+    /// under way when its walk is over.
+    pub fn complete(mut self) -> bool {
+        for _ in 0..POLLS {
+            if self.missing == self.came {
+                break;
+            }
+            self.ready();
+            spin_loop();
+        }
+        let Self { missing, came, tokens } = self;
+        let complete = missing > 0 && missing == came && tokens == 0;
+        if !complete {
+            log().note(&format_args!(
+                "asynchronous page faults: {missing} exits, news of {came} pages, tokens differ in {tokens:x}"
+            ));
+        }
+        complete
     }
 }
 

@@ -357,7 +357,7 @@ pub fn observed_event(walker: &Walker, walked: &Walked<'_>, event: Event) -> Obs
             Event::Smi => smi == 1 && nmis == 0,
             // SAFETY: L2 does not run; the slot is large enough, as a test of `spec` shows.
             Event::Exits => unsafe { exchange().read_volatile() }.is_right(),
-            Event::AsyncFaults => walker.async_faults.is_some_and(|faults| faults.complete()),
+            Event::AsyncFaults => walker.async_faults.is_some_and(AsyncFaults::complete),
             Event::Interrupt => interrupted && nmis == 0,
             // A fault has no effect, so this is one only if something is wrong.
             Event::InterruptAndFault => !interrupted || nmis != 0,

@@ -18,10 +18,13 @@ const OFF: &[u8] = b"\x66\xba\x04\x06\x66\xb8\x00\x20\x66\xef\xf4";
 
 /// Runs `code` on this QEMU, or nothing where there is none.
 fn run(code: &[u8], program: Option<&Path>) -> Option<(Outcome, Vec<u8>)> {
+    run_within(code, program, Duration::from_mins(1))
+}
+
+fn run_within(code: &[u8], program: Option<&Path>, limit: Duration) -> Option<(Outcome, Vec<u8>)> {
     let mut qemu = Qemu::find(Accel::Tcg).ok()?;
     qemu.program = program.map_or(qemu.program, Into::into);
     let image = pvh(code);
-    let limit = Duration::from_mins(1);
     let boot = Boot { elf: &image, cmdline: "", memory_mib: 16, processors: 1, limit, verbose: false };
     let mut log = Vec::new();
     let outcome = qemu.run(&boot, &mut |bytes: &[u8]| {
@@ -38,7 +41,7 @@ fn a_guest_that_moves_goes_on_where_it_was() {
     assert_eq!((outcome.end, log.as_slice()), (End::PoweredOff, b"abc".as_slice()));
 }
 
-/// A script in place of QEMU that starts it, with another one's arguments if it is to restore a guest.
+/// A script in place of QEMU that does something else before it starts one that is to restore a guest.
 fn changed(folder: &Path, restoring: &str) -> std::path::PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let path = folder.join("qemu");
@@ -55,7 +58,7 @@ fn a_move_that_fails_is_told_and_what_was_seen_is_kept() {
     for (restoring, why) in [
         // Another machine than the one that was saved.
         ("set -- \"$@\" -m 32", "QEMU does not restore the guest"),
-        ("head -c 3000 state >cut; mv cut state", "QEMU does not restore the guest"),
+        ("head -c 3000 state >cut; cp cut state", "QEMU does not restore the guest"),
         ("echo broken >&2; exit 1", "broken"),
     ] {
         let program = changed(folder.path(), restoring);
@@ -64,4 +67,15 @@ fn a_move_that_fails_is_told_and_what_was_seen_is_kept() {
         assert!(sentence.contains(why), "{sentence}");
         assert_eq!(log, b"a", "{restoring}");
     }
+}
+
+#[test]
+fn an_old_state_shows_in_what_the_guest_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = changed(folder.path(), "if [ -f kept ]; then cp kept state; else cp state kept; fi");
+    let code = [&write(b'a'), MOVE, &write(b'b'), MOVE, &write(b'c'), OFF].concat();
+    let limit = Duration::from_secs(10);
+    let Some((outcome, log)) = run_within(&code, Some(&program), limit) else { return };
+    assert_eq!(outcome.end, End::TimedOut(limit));
+    assert!(log.starts_with(b"abb"), "{log:?}");
 }
