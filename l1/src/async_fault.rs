@@ -31,6 +31,9 @@ const NOT_PRESENT: u32 = 1;
 /// How long to wait for the news of pages, in looks.
 const POLLS: u32 = 1 << 22;
 
+/// The token by which KVM says, when it is enabled, that whoever waits need not: for what nobody waits here.
+const ALL: u32 = u32::MAX;
+
 /// What KVM writes.
 #[repr(C, align(64))]
 struct Area {
@@ -93,8 +96,10 @@ impl AsyncFaults {
         if came != 0 {
             // SAFETY: as above.
             unsafe { token.write_volatile(0) };
-            self.tokens ^= u64::from(came);
-            self.came += 1;
+            if came != ALL {
+                self.tokens ^= u64::from(came);
+                self.came += 1;
+            }
             wrmsr(MSR_ACKNOWLEDGE, 1);
         }
     }

@@ -243,7 +243,11 @@ impl Qemu {
             Ended::TimedOut => Some(End::TimedOut(boot.limit)),
             Ended::Stopped => Some(End::Stopped),
             Ended::Exited(status) if status.success() && migration.saved() => None,
-            Ended::Exited(status) => Some(meaning(status, migration.shutdown.as_deref(), &messages)),
+            Ended::Exited(status) => Some(
+                migration
+                    .ended(status, &messages.text())
+                    .map_or_else(|| meaning(status, migration.shutdown.as_deref(), &messages), End::Crashed),
+            ),
         })
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 /// The name under which QEMU knows the file.
@@ -69,6 +70,13 @@ impl Migration {
     /// Why the run cannot go on, if so: a sentence.
     pub fn failed(&self) -> Option<&str> {
         self.failed.as_deref()
+    }
+
+    /// QEMU ended by itself, with these messages: what that means if it was at a step of a migration.
+    pub fn ended(&self, status: ExitStatus, messages: &str) -> Option<String> {
+        let lines: Vec<&str> = messages.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let step = self.phase != Phase::Running;
+        step.then(|| format!("QEMU does not {}: it ended with {status}: {}", self.phase.what(), lines.join("; ")))
     }
 
     /// Whether the guest is in the file, and this QEMU at its end.

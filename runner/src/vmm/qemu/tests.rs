@@ -59,7 +59,7 @@ fn a_move_that_fails_is_told_and_what_was_seen_is_kept() {
         // Another machine than the one that was saved.
         ("set -- \"$@\" -m 32", "QEMU does not restore the guest"),
         ("head -c 3000 state >cut; cp cut state", "QEMU does not restore the guest"),
-        ("echo broken >&2; exit 1", "broken"),
+        ("echo broken >&2; exit 1", "QEMU does not restore the guest: it ended with exit status: 1: broken"),
     ] {
         let program = changed(folder.path(), restoring);
         let Some((outcome, log)) = run(&code, Some(&program)) else { return };
