@@ -55,6 +55,8 @@ pub enum Deviation {
     NxStale,
     /// Faults that L0 makes for L2 go to L1 against its filter, now and then.
     ApfFlag,
+    /// A page fault that the VMM makes pending is taken for the last asynchronous one.
+    ApfStale,
     /// Page tables that L1 changed between two VM entries are not read again.
     PgdUnsynced,
     /// L2's accesses to the local APIC's page go to memory.
@@ -105,10 +107,11 @@ pub enum Deviation {
 
 impl Deviation {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Rf0,
         Self::NxStale,
         Self::ApfFlag,
+        Self::ApfStale,
         Self::PgdUnsynced,
         Self::ApicPrefetch,
         Self::CpuidVmcs02,
@@ -141,6 +144,7 @@ impl Deviation {
             Self::Rf0 => "rf0",
             Self::NxStale => "nx-stale",
             Self::ApfFlag => "apf-flag",
+            Self::ApfStale => "apf-stale",
             Self::PgdUnsynced => "pgd-unsynced",
             Self::ApicPrefetch => "apic-prefetch",
             Self::CpuidVmcs02 => "cpuid-vmcs02",
@@ -185,6 +189,9 @@ impl Deviation {
             }
             Self::ApfFlag => {
                 "KVM 5.10 leaves the async_page_fault flag of faults that it makes for L2 uninitialized, and gives flagged ones to L1 unfiltered; SDM 25.2 (Other Causes of VM Exits) wants the filter"
+            }
+            Self::ApfStale => {
+                "KVM 5.10 keeps the mark of an asynchronous page fault (nested_apf), and gives the next fault that KVM_SET_VCPU_EVENTS makes pending to L1 unfiltered, with the old token; SDM 25.2 (Other Causes of VM Exits) wants the filter"
             }
             Self::PgdUnsynced => {
                 "KVM 5.10 with ept=0 does not sync L2's shadow pages at a VM entry without VPID; SDM 4.10.4.1 (Operations that Invalidate TLBs and Paging-Structure Caches) wants the new page tables"
@@ -267,6 +274,7 @@ impl Deviation {
             (Self::ApfFlag, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
                 (!ept || smaller_maxphyaddr) && (major, minor) == (5, 10)
             }
+            (Self::ApfStale, Host::Kvm { major, minor, .. }) => (major, minor) == (5, 10),
             (Self::PgdUnsynced, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) == (5, 10),
             (Self::ApicPrefetch, Host::Kvm { ept, .. }) => !ept,
             // Without EPT L0 takes all faults whatever the guest's MAXPHYADDR is.
@@ -294,7 +302,13 @@ impl Deviation {
     pub const fn is_certain(self) -> bool {
         !matches!(
             self,
-            Self::ApfFlag | Self::PkeyAccess | Self::NmiBlocked | Self::NmiKept | Self::NmiBit12 | Self::RsvdHang
+            Self::ApfFlag
+                | Self::ApfStale
+                | Self::PkeyAccess
+                | Self::NmiBlocked
+                | Self::NmiKept
+                | Self::NmiBit12
+                | Self::RsvdHang
         )
     }
 
@@ -321,6 +335,7 @@ impl Deviation {
             (Self::Int1Lost, Group::Scene { act, .. }) => act == Act::Inject,
             (Self::PgdUnsynced, Group::Host(wish)) => wish != Wish::Dirty,
             (Self::NxStale, Group::Filter { setting, .. }) => !setting.mode.nxe,
+            (Self::ApfStale, Group::Action(action)) => action.has_pending_fault(),
             // On the running vCPU later versions than 5.10 refuse the change.
             (Self::CpuidVmcs02, Group::Action(action)) => {
                 matches!(action.ask, Ask::MoveThenNarrow | Ask::MoveThenWiden) && action.then != Then::WriteMask
@@ -416,6 +431,7 @@ impl Deviation {
                     _ => false,
                 }
             }
+            Self::ApfStale => case.probe == Probe::Event && self.shows_in(case.group) && is_stale(want, got),
             // They show in scenes alone.
             Self::LegacyId
             | Self::RepFlags
@@ -460,6 +476,14 @@ enum Taken {
 /// The error code of the fault that must be.
 fn error_code(want: &Observed) -> Option<u64> {
     want.exit.map(|exit| exit.error_code).or(want.delivery.map(|delivery| delivery.error_code))
+}
+
+/// Whether the fault that must be exited with the token of an asynchronous one in place of its address.
+fn is_stale(want: &Observed, got: &Observed) -> bool {
+    let address = want.exit.map(|exit| exit.qualification).or(want.delivery.map(|delivery| delivery.cr2));
+    let addressed = |qualification| got.exit.map(|exit| Exit { qualification, ..exit });
+    let got = address.map(|address| Observed { exit: addressed(address), ..*got });
+    error_code(want).zip(got).is_some_and(|(code, got)| is_taken(want, &got, Taken::Exited, code))
 }
 
 /// Whether the fault that must be went this way instead, with this error code and all else right. CR2 of an exit
