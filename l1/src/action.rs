@@ -6,7 +6,7 @@ use spec::action::{Action, Event, Then, Width};
 use spec::channel::{Ask, Status, Step};
 use spec::deviation::Deviations;
 use spec::filter::Filter;
-use spec::outcome::{Observed, Outcome};
+use spec::outcome::Observed;
 use spec::paging::Maxphyaddr;
 use spec::setting::BASE;
 use spec::stimulus::Stimulus;
@@ -188,12 +188,6 @@ impl Acting {
         let (l2, interrupts_on) = (&walker.guest().header, self.action.interrupts_on());
         let outcome = event.outcome(filter, l2.asked, l2.supervisor_cs, CR2_AT_START, interrupts_on);
         Some((Observed::exactly(outcome), walk::observed_event(walker, &walker.last(), event)))
-    }
-
-    /// What CR2 holds when the walk begins that asks for the action.
-    pub fn cr2(&self, filter: Filter) -> u64 {
-        let event = self.action.event.map(|event| event.outcome(filter, 0, 0, CR2_AT_START, false));
-        if let Some(Outcome::Delivered(delivery)) = event { delivery.cr2 } else { CR2_AT_START }
     }
 
     /// Takes back what must not last beyond a walk.

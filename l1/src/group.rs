@@ -33,7 +33,7 @@ use crate::smp::{self, Gone, Judged, Pair};
 use crate::stage::{Around, Stage};
 use crate::trace;
 use crate::vmx::Vmx;
-use crate::walk::{Broken, EntryFailed, Walked, Walker};
+use crate::walk::{Broken, CR2_AT_START, EntryFailed, Walked, Walker};
 
 /// Filters between two heartbeats; of host actions, each of which may take the host a while.
 const HEARTBEAT: usize = 64;
@@ -414,14 +414,16 @@ impl Tried {
             return walker.restart();
         }
         if made.walked {
-            let walked = walker.last();
+            let mut cr2 = CR2_AT_START;
             if let Some((want, got)) = acting.event(filter, walker) {
+                // What a delivered fault leaves; one that went to the wrong party leaves nothing.
+                cr2 = got.delivery.map_or(cr2, |delivery| delivery.cr2);
                 self.counts.cases += 1;
                 if want != got {
                     self.not_right(filter, Probe::Event, &want, &got);
                 }
             }
-            let walked = walked.behind_event(acting.cr2(filter));
+            let walked = walker.last().behind_event(cr2);
             self.judged(filter, &walked, acting.judge());
         } else {
             // An INIT signal has ended the walk that asked: `act` saw to that.

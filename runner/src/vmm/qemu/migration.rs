@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// The name under which QEMU knows the file.
 const FILE: &str = "state";
 /// For QEMU to save its guest, to quit, or to restore a guest: many times what it takes in an emulator.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// What QEMU is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
