@@ -3,27 +3,40 @@
 use core::fmt;
 
 use spec::action::{Action, Event, Then, Width};
-use spec::channel::{Ask, Status};
+use spec::channel::{Ask, Status, Step};
 use spec::deviation::Deviations;
 use spec::filter::Filter;
-use spec::layout::Header;
-use spec::outcome::{Observed, Outcome};
+use spec::outcome::Observed;
 use spec::paging::Maxphyaddr;
 use spec::setting::BASE;
 use spec::stimulus::Stimulus;
 
+use crate::async_fault::AsyncFaults;
 use crate::channel;
 use crate::cpu::Cpu;
 use crate::guest;
+use crate::interrupt::Interrupts;
 use crate::judge::Judge;
 use crate::own;
-use crate::walk::{self, Broken, CR2_AT_START, EntryFailed, Walked, Walker};
+use crate::smp::Apic;
+use crate::walk::{self, Broken, CR2_AT_START, EntryFailed, Walker};
+
+/// Walks that L2 makes until the VM must have moved: many times more than there is time for.
+const WALKS_FOR_MOVE: u32 = 1 << 20;
 
 /// Why an action cannot be tried here.
 #[derive(Clone, Copy, Debug)]
 pub enum Unavailable {
     /// The VMM does not know maskmatch's channel.
     Channel,
+    /// The VMM does not move the VM to another process.
+    Moves,
+    /// There is no local APIC in xAPIC mode.
+    Apic,
+    /// There are no asynchronous page faults.
+    AsyncFaults,
+    /// VMX does not offer exits by external interrupts.
+    InterruptExiting,
     /// The VMM does not make the guest that the action needs.
     Guest(Status),
 }
@@ -32,6 +45,14 @@ impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Channel => f.write_str("needs maskmatch's built-in VMM"),
+            Self::Moves => f.write_str("needs a QEMU that maskmatch runs, as in `maskmatch lab --vmm qemu`"),
+            Self::Apic => f.write_str("there is no local APIC in xAPIC mode"),
+            Self::AsyncFaults => {
+                f.write_str("L0 has no asynchronous page faults that exit (KVM_FEATURE_ASYNC_PF_VMEXIT)")
+            }
+            Self::InterruptExiting => {
+                f.write_str("VMX offers no \"external-interrupt exiting\" or \"acknowledge interrupt on exit\"")
+            }
             Self::Guest(status) => status.fmt(f),
         }
     }
@@ -58,14 +79,26 @@ impl Acting {
         action: &'static Action,
         only: Option<Stimulus>,
         walker: &mut Walker,
+        cpu: &Cpu,
         known: Deviations,
     ) -> Result<Self, Unavailable> {
-        if !channel::present() {
-            return Err(Unavailable::Channel);
+        match action.ask {
+            Ask::Migrate | Ask::MigrateMeanwhile if channel::moves().is_none() => return Err(Unavailable::Moves),
+            Ask::Migrate | Ask::MigrateMeanwhile => {}
+            _ if !channel::present() => return Err(Unavailable::Channel),
+            _ => {}
         }
         // What the VMM cannot prepare here is no fault of L0.
         if let Some(ask) = action.prepare {
-            done(channel::ask(ask)).map_err(Unavailable::Guest)?;
+            done(ask_for(ask)).map_err(Unavailable::Guest)?;
+        }
+        if action.has_interrupt() {
+            let apic = Apic::of(cpu).ok_or(Unavailable::Apic)?;
+            let interrupts = Interrupts::on(apic, action.interrupt_exiting, walker.vmx());
+            walker.expect_interrupts(Some(interrupts.ok_or(Unavailable::InterruptExiting)?));
+        }
+        if action.event == Some(Event::AsyncFaults) {
+            walker.expect_async_faults(Some(AsyncFaults::on(cpu).ok_or(Unavailable::AsyncFaults)?));
         }
         if action.event == Some(Event::Nmi) {
             own::allow_late_nmis();
@@ -102,7 +135,7 @@ impl Acting {
             done(channel::ask(self.action.before.moving()))?;
         }
         if let Some(ask) = self.action.prepare {
-            done(channel::ask(ask))?;
+            done(ask_for(ask))?;
         }
         self.judge_with(if self.refused { self.before } else { self.after }, walker);
         Ok(())
@@ -112,6 +145,9 @@ impl Acting {
     /// none, if so, and L0's refusal when it comes for the first time.
     pub fn act(&mut self, filter: Filter, walker: &mut Walker) -> Result<Made, EntryFailed> {
         let mut refusal = None;
+        if self.action.ask == Ask::MigrateMeanwhile {
+            return Ok(Made { broken: move_meanwhile(filter, walker)?, refusal, walked: true });
+        }
         if !self.refused {
             let broken = walker.walk_asking(filter, Some(self.action.ask))?.broken;
             match broken {
@@ -147,25 +183,30 @@ impl Acting {
     }
 
     /// What must be, and what was, of the event that came with the action.
-    pub fn event(&self, filter: Filter, l2: &Header, walked: &Walked<'_>) -> Option<(Observed, Observed)> {
+    pub fn event(&self, filter: Filter, walker: &Walker) -> Option<(Observed, Observed)> {
         let event = self.action.event.filter(|event| *event != Event::Init)?;
-        let want = Observed::exactly(event.outcome(filter, l2.asked, l2.supervisor_cs, CR2_AT_START));
-        Some((want, walk::observed_event(walked, event)))
-    }
-
-    /// What CR2 holds when the walk begins that asks for the action.
-    pub fn cr2(&self, filter: Filter) -> u64 {
-        let event = self.action.event.map(|event| event.outcome(filter, 0, 0, CR2_AT_START));
-        if let Some(Outcome::Delivered(delivery)) = event { delivery.cr2 } else { CR2_AT_START }
+        let (l2, interrupts_on) = (&walker.guest().header, self.action.interrupts_on());
+        let outcome = event.outcome(filter, l2.asked, l2.supervisor_cs, CR2_AT_START, interrupts_on);
+        Some((Observed::exactly(outcome), walk::observed_event(walker, &walker.last(), event)))
     }
 
     /// Takes back what must not last beyond a walk.
     pub fn undo(&self) -> Result<(), Status> {
-        self.action.undo.map_or(Ok(()), |ask| done(channel::ask(ask)))
+        self.action.undo.map_or(Ok(()), |ask| self.undone(channel::ask(ask)))
+    }
+
+    /// That no write was seen is right if L2 made none.
+    fn undone(&self, status: Status) -> Result<(), Status> {
+        match status {
+            Status::Refused { step: Step::SeeWrite, .. } if !self.judge.writes() => Ok(()),
+            status => done(status),
+        }
     }
 
     /// Gets the guest back into the state that it started with.
-    pub fn end(&self, cpu: &Cpu) -> Result<(), Status> {
+    pub fn end(&self, walker: &mut Walker, cpu: &Cpu) -> Result<(), Status> {
+        walker.expect_interrupts(None);
+        walker.expect_async_faults(None);
         if self.action.changes_width() {
             done(channel::ask(Ask::Move))?;
         }
@@ -179,6 +220,21 @@ impl Acting {
             self.judged = maxphyaddr;
         }
     }
+}
+
+/// Lets L2 walk until the VM has moved: the last walk is the one in which it did. Why that is not complete, if so.
+fn move_meanwhile(filter: Filter, walker: &mut Walker) -> Result<Option<Broken>, EntryFailed> {
+    let before = channel::moves();
+    if let Some(number) = before {
+        channel::begin_move(number);
+    }
+    for _ in 0..WALKS_FOR_MOVE {
+        let broken = walker.walk(filter)?.broken;
+        if broken.is_some() || channel::moves() != before {
+            return Ok(broken);
+        }
+    }
+    Ok(Some(Broken::NotMoved))
 }
 
 /// How far [`Acting::act`] came.
@@ -206,6 +262,11 @@ fn lay(walker: &mut Walker, maxphyaddr: Maxphyaddr, only: Option<Stimulus>, know
     let judge = Judge::new(BASE, stimuli, walker.guest(), maxphyaddr, known);
     walker.prepare(BASE.mode, judge.stimuli().map(|s| (s.loop_number(), s.address())));
     judge
+}
+
+/// Asks for something, with what belongs to it.
+fn ask_for(ask: Ask) -> Status {
+    channel::ask_with(ask, guest::frame_at(0) as u64)
 }
 
 fn done(status: Status) -> Result<(), Status> {

@@ -1,7 +1,7 @@
 //! The port to a VMM that knows maskmatch, see [`spec::channel`].
 #![allow(unsafe_code, reason = "I/O ports")]
 
-use spec::channel::{Ask, EXITS_PORT, PORT, SIGNATURE, STATUS_PORT, Status};
+use spec::channel::{Ask, EXITS_PORT, MOVE_PORT, PORT, SIGNATURE, STATUS_PORT, Status, is_move, read_only};
 use x86_64::instructions::port::Port;
 
 /// Whether the VMM answers on the channel.
@@ -10,12 +10,33 @@ pub fn present() -> bool {
     unsafe { Port::<u32>::new(PORT).read() == SIGNATURE }
 }
 
+/// The number of the last move to another process of the VMM, if it moves the VM when it is asked to.
+pub fn moves() -> Option<u8> {
+    // SAFETY: as in `present`.
+    Some(unsafe { Port::<u8>::new(MOVE_PORT).read() }).filter(|&number| is_move(number))
+}
+
+/// Asks for the move behind one of this number. It comes at some time.
+pub fn begin_move(number: u8) {
+    // SAFETY: as in `ask`.
+    unsafe { Port::<u8>::new(MOVE_PORT).write(number) }
+}
+
 /// Asks the VMM for something, and says what became of it.
 pub fn ask(ask: Ask) -> Status {
+    put(ask.code())
+}
+
+/// The same, with the page that [`Ask::ReadOnlyOn`] is about.
+pub fn ask_with(ask: Ask, page: u64) -> Status {
+    put(if ask == Ask::ReadOnlyOn { read_only(page) } else { ask.code() })
+}
+
+fn put(code: u32) -> Status {
     // SAFETY: as in `present`; a VMM that does not know the port ignores what is written. Whatever is asked
     // for, the VMM keeps the guest's memory and registers as they are.
     unsafe {
-        Port::<u32>::new(PORT).write(ask.code());
+        Port::<u32>::new(PORT).write(code);
         Status::from_word(Port::<u32>::new(STATUS_PORT).read())
     }
 }

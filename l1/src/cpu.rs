@@ -120,6 +120,11 @@ impl Cpu {
     }
 
     /// Whether a VMM says that it is there; it gives memory that holds 0.
+    pub fn is_under(&self, name: &[u8; 12]) -> bool {
+        self.hypervisor.as_ref() == Some(name)
+    }
+
+    /// Whether a hypervisor says that it is there.
     pub fn has_hypervisor(&self) -> bool {
         self.hypervisor.is_some()
     }

@@ -33,7 +33,7 @@ use crate::smp::{self, Gone, Judged, Pair};
 use crate::stage::{Around, Stage};
 use crate::trace;
 use crate::vmx::Vmx;
-use crate::walk::{Broken, EntryFailed, Walked, Walker};
+use crate::walk::{Broken, CR2_AT_START, EntryFailed, Walked, Walker};
 
 /// Filters between two heartbeats; of host actions, each of which may take the host a while.
 const HEARTBEAT: usize = 64;
@@ -212,7 +212,7 @@ impl Machine<'_> {
                     Some(Probe::Own(stimulus)) => (None, Some(stimulus)),
                     Some(Probe::Host(_) | Probe::Event | Probe::Scene(_) | Probe::Smp(_)) | None => (None, None),
                 };
-                let mut acting = match Acting::new(action, stimulus, &mut self.walker, self.options.known) {
+                let mut acting = match Acting::new(action, stimulus, &mut self.walker, self.cpu, self.options.known) {
                     Ok(acting) => acting,
                     Err(reason) => {
                         log().skip(number, &group, &reason);
@@ -230,7 +230,7 @@ impl Machine<'_> {
                     // Whatever comes of it: L2 does not walk.
                     let _ = acting.undo();
                 }
-                if let Err(status) = acting.end(self.cpu) {
+                if let Err(status) = acting.end(&mut self.walker, self.cpu) {
                     return Err(Failed::Ask(status));
                 }
                 walked?;
@@ -453,14 +453,16 @@ impl Tried {
             return walker.restart();
         }
         if made.walked {
-            let walked = walker.last();
-            if let Some((want, got)) = acting.event(filter, &walker.guest().header, &walked) {
+            let mut cr2 = CR2_AT_START;
+            if let Some((want, got)) = acting.event(filter, walker) {
+                // What a delivered fault leaves; one that went to the wrong party leaves nothing.
+                cr2 = got.delivery.map_or(cr2, |delivery| delivery.cr2);
                 self.counts.cases += 1;
                 if want != got {
                     self.not_right(filter, Probe::Event, &want, &got);
                 }
             }
-            let walked = walked.behind_event(acting.cr2(filter));
+            let walked = walker.last().behind_event(cr2);
             self.judged(filter, &walked, acting.judge());
         } else {
             // An INIT signal has ended the walk that asked: `act` saw to that.

@@ -32,7 +32,16 @@ static IMAGE_MEMORY: Global<ImageMemory> = Global::new(ImageMemory([0; L2_SIZE])
 static SCRATCH_FRAME: Global<Frame> = Global::new(Frame([0; 512]));
 static FRAME: Global<Frame> = Global::new(Frame([0; 512]));
 static SHARED: Global<Shared> = Global::new(Shared {
-    control: Control { walk: 0, unexpected: 0, counts: [0; LOOPS], ask: 0, status: 0, nmis: 0, exchange: 0 },
+    control: Control {
+        walk: 0,
+        unexpected: 0,
+        counts: [0; LOOPS],
+        ask: 0,
+        status: 0,
+        nmis: 0,
+        interrupts: 0,
+        exchange: 0,
+    },
     slots: [Slot::new(0); MAX_SLOTS],
 });
 const CR0_WP: u64 = 1 << 16;

@@ -119,6 +119,13 @@ impl Judge {
         }
     }
 
+    /// Whether a write is among the stimuli that must be silent.
+    pub fn writes(&self) -> bool {
+        self.prepared
+            .iter()
+            .any(|prepared| prepared.stimulus.access == Access::Write && prepared.expectation.pfec.is_none())
+    }
+
     /// How many stimuli there are.
     pub fn len(&self) -> usize {
         self.prepared.len()

@@ -8,6 +8,7 @@
 #![no_main]
 
 mod action;
+mod async_fault;
 mod bench;
 mod boot;
 mod builtins;
@@ -19,6 +20,7 @@ mod global;
 mod group;
 mod guest;
 mod host;
+mod interrupt;
 mod judge;
 mod loader;
 mod output;

@@ -20,7 +20,7 @@ use spec::smp::{Change, MAX_STIMULI, Moment, Partner, Processor, Shot, Smp, SmpP
 use x86_64::instructions::hlt;
 
 pub use seat::Seen;
-pub use start::NoSecond;
+pub use start::{Apic, NoSecond};
 
 use crate::cpu::Cpu;
 use crate::exception;
@@ -29,7 +29,6 @@ use crate::walk::{CR2_AT_START, EntryFailed};
 use mailbox::{Job, Results, Stage};
 use memory::Board;
 use seat::{Seat, Trouble};
-use start::Apic;
 
 /// How often the first processor looks whether the second's L2 has used the page.
 const POLLS: u32 = 40_000_000;

@@ -122,6 +122,11 @@ impl Vmx {
         self.capabilities.entry_with_cet()
     }
 
+    /// See [`Capabilities::interrupt_exiting`].
+    pub fn interrupt_exiting(&self) -> Option<(u32, u32)> {
+        self.capabilities.interrupt_exiting()
+    }
+
     /// This processor's VMCS for [`crate::smp`], clear and current.
     pub fn smp_vmcs(&self, processor: usize) -> Result<Vmcs, VmFail> {
         Vmcs::load(prepare(&SMP_VMCS_REGIONS[processor], self.capabilities.revision))

@@ -6,21 +6,25 @@ use core::fmt;
 use core::ptr;
 
 use spec::action::{Event, Then};
-use spec::channel::{Ask, SMI_HANDLED, Status};
+use spec::channel::{Ask, SMI_HANDLED, Status, read_only};
 use spec::filter::Filter;
 use spec::layout::{
     Control, EVENT_SLOT, EXCHANGE_SLOT, Exchange, ExitRecord, SCRATCH, SCRATCH_SIZE, SHARED_SUPERVISOR, SHARED_USER,
     Slot,
 };
-use spec::outcome::{Observed, RFLAGS_AC, WALK_RFLAGS};
+use spec::outcome::{Observed, RFLAGS_AC, RFLAGS_IF, WALK_RFLAGS};
 use spec::paging::{Mode, Privilege};
 use spec::setting::BASE;
 use spec::stimulus::LOOPS;
 
-use crate::guest::{Guest, set_mode, shared};
+use crate::async_fault::AsyncFaults;
+use crate::guest::{Guest, frame_at, set_mode, shared};
+use crate::interrupt::Interrupts;
 use crate::trace;
 use crate::vmx::{Field, FilterFields, REASON_VMCALL, VmFail, Vmx, bitmap, entry, vmread, vmwrite};
 
+/// The basic exit reason of an exception or NMI.
+const REASON_EXCEPTION: u64 = 0;
 /// The basic exit reason of an INIT signal.
 const REASON_INIT: u64 = 3;
 /// Bit 31 of the exit reason: the VM entry failed. SDM section 24.9.1, "Basic VM-Exit Information".
@@ -42,6 +46,8 @@ pub enum Broken {
     Refused(Status),
     /// An INIT signal was to end the walk, and did not.
     NoInit,
+    /// The VM was to move in the middle of a walk, and did not.
+    NotMoved,
 }
 
 impl fmt::Display for Broken {
@@ -52,6 +58,7 @@ impl fmt::Display for Broken {
                 write!(f, "unexpected-exit,reason={reason:x},qual={qualification:x}")
             }
             Self::NoInit => f.write_str("no-exit-by-init"),
+            Self::NotMoved => f.write_str("not-moved"),
             Self::Refused(status) => write!(f, "refused,status={:x}", status.word()),
         }
     }
@@ -112,6 +119,10 @@ pub struct Walker {
     is_ready: bool,
     /// L2 got through its start once.
     has_started: bool,
+    /// Set while external interrupts come to L2.
+    interrupts: Option<Interrupts>,
+    /// Set while asynchronous page faults of KVM come.
+    async_faults: Option<AsyncFaults>,
 }
 
 /// What a walk left.
@@ -130,8 +141,17 @@ impl Walker {
     /// Writes vmcs12.
     pub fn new(vmx: Vmx, guest: Guest) -> Self {
         guest.write_vmcs(&vmx);
-        let filter = FilterFields::default();
-        Self { vmx, guest, filter, number: 0, mode: BASE.mode, is_ready: false, has_started: false }
+        Self {
+            vmx,
+            guest,
+            filter: FilterFields::default(),
+            number: 0,
+            mode: BASE.mode,
+            is_ready: false,
+            has_started: false,
+            interrupts: None,
+            async_faults: None,
+        }
     }
 
     /// Gets L2 through its start, if it is not ready to walk.
@@ -164,6 +184,27 @@ impl Walker {
         self.vmx.vmcs.make_current().map_err(EntryFailed::Entry)
     }
 
+    /// External interrupts come from now on, or no more.
+    pub fn expect_interrupts(&mut self, interrupts: Option<Interrupts>) {
+        if core::mem::replace(&mut self.interrupts, interrupts).is_some() && interrupts.is_none() {
+            Interrupts::off(&self.vmx);
+        }
+    }
+
+    /// Asynchronous page faults come from now on, or no more.
+    pub fn expect_async_faults(&mut self, faults: Option<AsyncFaults>) {
+        if core::mem::replace(&mut self.async_faults, faults).is_some() {
+            AsyncFaults::off();
+        }
+    }
+
+    /// Whether an interrupt came once in the last walk, to the party that must get it.
+    fn interrupted_once(&self) -> bool {
+        // SAFETY: L2 does not run.
+        let delivered = unsafe { (&raw const (*shared()).control.interrupts).read_volatile() };
+        self.interrupts.is_some_and(|interrupts| interrupts.came_once(delivered))
+    }
+
     /// The guest that walks.
     pub fn guest(&self) -> &Guest {
         &self.guest
@@ -189,6 +230,7 @@ impl Walker {
                 ask: 0,
                 status: 0,
                 nmis: 0,
+                interrupts: 0,
                 exchange: 0,
             });
         };
@@ -211,13 +253,16 @@ impl Walker {
         self.number += 1;
         let number = SCRATCH + self.number % SCRATCH_SIZE;
         vmwrite(Field::GuestRip, self.guest.header.walk);
-        vmwrite(Field::GuestRflags, WALK_RFLAGS | if self.mode.ac { RFLAGS_AC } else { 0 });
+        let rflags = WALK_RFLAGS | if self.mode.ac { RFLAGS_AC } else { 0 };
+        self.async_faults = self.async_faults.map(|_| AsyncFaults::default());
+        let interrupts_on = self.interrupts.as_mut().is_some_and(Interrupts::begin) && ask.is_some();
+        vmwrite(Field::GuestRflags, rflags | if interrupts_on { RFLAGS_IF } else { 0 });
         // SAFETY: computes an address.
         let control = unsafe { &raw mut (*shared()).control };
         // SAFETY: L2 does not run.
         unsafe {
             (&raw mut (*control).walk).write_volatile(number);
-            (&raw mut (*control).ask).write_volatile(ask.map_or(0, Ask::code).into());
+            (&raw mut (*control).ask).write_volatile(ask.map_or(0, word));
             (&raw mut (*control).status).write_volatile(0);
             (&raw mut (*control).exchange).write_volatile(u64::from(ask.is_some_and(leaves_more)));
             exchange().write_volatile(Exchange::new(number as u32));
@@ -229,12 +274,27 @@ impl Walker {
     pub fn go(&mut self) -> Result<Walked<'_>, EntryFailed> {
         trace::entry();
         self.is_ready = false;
-        entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
+        let first = if self.async_faults.is_some() { entry::enter_once } else { entry::enter };
+        first(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
+        while self.goes_on() {
+            entry::resume(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
+        }
         self.is_ready = true;
         if trace::is_on() {
             trace_walk(self.last().exits);
         }
         Ok(self.last())
+    }
+
+    /// Handles an exit that is not the walk's end; whether it was one.
+    fn goes_on(&mut self) -> bool {
+        let interrupted = self.interrupts.as_mut().is_some_and(Interrupts::take);
+        match &mut self.async_faults {
+            Some(faults) if interrupted => faults.ready(),
+            Some(faults) if vmread(Field::ExitReason) == REASON_EXCEPTION => return faults.take() || entry::note(),
+            _ => {}
+        }
+        interrupted
     }
 
     /// The last walk.
@@ -309,6 +369,11 @@ pub fn result_at(at: usize) -> *mut u64 {
     unsafe { &raw mut (*slots().add(at)).result }
 }
 
+/// What L2 asks for, with the page under test if it is about that.
+fn word(ask: Ask) -> u64 {
+    if ask == Ask::ReadOnlyOn { read_only(frame_at(0) as u64).into() } else { ask.word() }
+}
+
 /// Whether L2 is to leave to the VMM for more than to ask.
 fn leaves_more(ask: Ask) -> bool {
     matches!(ask, Ask::PlainExits | Ask::ImmediateExits | Ask::MovedExits)
@@ -320,7 +385,8 @@ fn exchange() -> *mut Exchange {
 }
 
 /// What was seen of an event that came while L2 asked the VMM for something.
-pub fn observed_event(walked: &Walked<'_>, event: Event) -> Observed {
+pub fn observed_event(walker: &Walker, walked: &Walked<'_>, event: Event) -> Observed {
+    let interrupted = matches!(event, Event::Interrupt | Event::InterruptAndFault) && walker.interrupted_once();
     // SAFETY: L2 does not run; the slot is its own; low memory is L1's to read.
     let (slot, nmis, smi) = unsafe {
         (
@@ -342,6 +408,10 @@ pub fn observed_event(walked: &Walked<'_>, event: Event) -> Observed {
             Event::Smi => smi == 1 && nmis == 0,
             // SAFETY: L2 does not run; the slot is large enough, as a test of `spec` shows.
             Event::Exits => unsafe { exchange().read_volatile() }.is_right(),
+            Event::AsyncFaults => walker.async_faults.is_some_and(AsyncFaults::complete),
+            Event::Interrupt => interrupted && nmis == 0,
+            // A fault has no effect, so this is one only if something is wrong.
+            Event::InterruptAndFault => !interrupted || nmis != 0,
             Event::Fault | Event::FaultInDelivery | Event::Init => nmis != 0,
         },
     }

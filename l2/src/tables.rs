@@ -4,6 +4,7 @@
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 
+use spec::channel::INTERRUPT_VECTOR;
 use x86_64::PrivilegeLevel;
 use x86_64::VirtAddr;
 use x86_64::instructions::tables::load_tss;
@@ -26,10 +27,11 @@ enum Ist {
     Back,
     Unexpected,
     Nmi,
+    Interrupt,
 }
 
 #[repr(C, align(16))]
-struct Stacks([[u8; STACK]; 4]);
+struct Stacks([[u8; STACK]; 5]);
 
 struct Tables {
     gdt: GlobalDescriptorTable,
@@ -74,6 +76,8 @@ extern "C" fn l2_load_tables() {
         }
         set_gate(&mut tables.idt, 2, VirtAddr::new(walk::nmi_handler()), Ist::Nmi, PrivilegeLevel::Ring0);
         set_gate(&mut tables.idt, 14, VirtAddr::new(walk::page_fault_handler()), Ist::PageFault, PrivilegeLevel::Ring0);
+        let interrupt = VirtAddr::new(walk::interrupt_handler());
+        set_gate(&mut tables.idt, INTERRUPT_VECTOR, interrupt, Ist::Interrupt, PrivilegeLevel::Ring0);
         set_gate(&mut tables.idt, BACK_VECTOR, VirtAddr::new(walk::back_handler()), Ist::Back, PrivilegeLevel::Ring3);
         tables.idt.load_unsafe();
     }

@@ -12,16 +12,16 @@
 //! | RSI | the slot |
 //! | R14 | the shared area |
 //! | R15 | where to go on behind the access |
-//! | R8, R9 | the handlers' |
+//! | R8, R9 | the handlers'; R8 is the VMM's number before the first access |
 //!
-//! RFLAGS stay as L1 set them through the whole walk (LEA, LOOP, MOV, IN, OUT and their string forms change none), so that what a
+//! RFLAGS stay as L1 set them through the whole walk (LEA, LOOP, MOV, NOT, IN, OUT and their string forms change none, CLI but IF), so that what a
 //! fault saves of them can be compared.
 #![allow(unsafe_code, reason = "the walk is assembly")]
 
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 
-use spec::channel::{DEVICE_READ, DEVICE_WRITE, ECHO_PORT, PORT, STATUS_PORT};
+use spec::channel::{DEVICE_READ, DEVICE_WRITE, ECHO_PORT, MOVE_PORT, PORT, STATUS_PORT};
 use spec::layout::{
     Control, DEVICE_LINEAR, EVENT_SLOT, EXCHANGE_SLOT, Exchange, Header, SHARED_SUPERVISOR, SHARED_SUPERVISOR_BIT,
     SHARED_USER, Slot, TOKEN,
@@ -86,9 +86,24 @@ global_asm!(
         # What the VMM is to do, if anything. If it does not, there is no walk.
         mov rcx, [r14 + {ask}]
         jrcxz 1f
+        # In bit 32: at the port of a VMM that moves, until another number can be read there.
+        movzx ecx, byte ptr [r14 + {ask} + 4]
+        jrcxz 4f
+        mov edx, {move_port}
+        in al, dx
+        movzx r8d, al
+        not r8
+        out dx, al
+    3:  in al, dx
+        movzx ecx, al
+        lea rcx, [rcx + r8 + 1]
+        jrcxz 3b
+        jmp 1f
         # A fault that comes with it is noted in a slot of its own, and goes on here.
+    4:  mov rcx, [r14 + {ask}]
         lea rsi, [r14 + {event_slot}]
         mov qword ptr [rsi + 16], 0
+        # NMIs and interrupts.
         mov qword ptr [r14 + {nmis}], 0
         lea r15, [rip + l2_asked]
         mov edx, {port}
@@ -97,6 +112,7 @@ global_asm!(
     l2_asked:
         mov edx, {status_port}
         in eax, dx
+        cli
         mov [r14 + {status}], rax
         mov ecx, eax
         jrcxz 1f
@@ -163,7 +179,14 @@ global_asm!(
     l2_nmi:
         mov r9d, {shared_supervisor}
         # Flags are IRET's to restore.
-        inc qword ptr [r9 + {nmis}]
+        inc dword ptr [r9 + {nmis}]
+        iretq
+
+    # L1 sees to the end of the interrupt.
+    .globl l2_interrupt
+    l2_interrupt:
+        mov r9d, {shared_supervisor}
+        inc dword ptr [r9 + {interrupts}]
         iretq
 
     # One entry of 16 bytes for each vector.
@@ -204,6 +227,7 @@ global_asm!(
     ask = const offset_of!(Control, ask),
     status = const offset_of!(Control, status),
     nmis = const offset_of!(Control, nmis),
+    interrupts = const offset_of!(Control, interrupts),
     exchange = const offset_of!(Control, exchange),
     exchange_slot = const size_of::<Control>() + EXCHANGE_SLOT * size_of::<Slot>(),
     out = const offset_of!(Exchange, out),
@@ -217,6 +241,7 @@ global_asm!(
     device_write = const DEVICE_WRITE,
     event_slot = const size_of::<Control>() + EVENT_SLOT * size_of::<Slot>(),
     port = const PORT,
+    move_port = const MOVE_PORT,
     status_port = const STATUS_PORT,
     user_cs = const USER_CS,
     user_ss = const USER_SS,
@@ -232,6 +257,7 @@ unsafe extern "C" {
     fn l2_page_fault();
     fn l2_back();
     fn l2_nmi();
+    fn l2_interrupt();
     fn l2_unexpected();
 }
 
@@ -248,6 +274,11 @@ pub fn back_handler() -> u64 {
 /// The handler of NMIs.
 pub fn nmi_handler() -> u64 {
     l2_nmi as *const () as u64
+}
+
+/// The handler of the external interrupt that the VMM makes.
+pub fn interrupt_handler() -> u64 {
+    l2_interrupt as *const () as u64
 }
 
 /// The handler of a vector below 32 that L2 does not expect.

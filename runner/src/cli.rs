@@ -189,7 +189,8 @@ pub enum LabVmm {
     /// The VMM built in here.
     #[default]
     Kvm,
-    /// This machine's QEMU, taken into the lab: slower, and without the channel that some groups need.
+    /// This machine's QEMU, taken into the lab: slower, and without the channel that some groups need; `action.migrate*`
+    /// need it.
     Qemu,
 }
 
@@ -201,7 +202,7 @@ pub enum L0 {
     Auto,
     /// This machine's KVM, by the VMM built in here.
     Kvm,
-    /// QEMU, see --accel.
+    /// QEMU, see --accel; `action.migrate*` move the guest by its own migration.
     Qemu,
     /// The Bochs emulator: a processor in place of a host.
     Bochs,

@@ -93,7 +93,7 @@ fn host_action(text: &mut String, action: &Action) {
 
 /// What comes to L2 with an action.
 fn event(text: &mut String, action: &Action, filter: Filter) {
-    let what = match action.event.map(|event| (event, event.outcome(filter, 0, 0, 0))) {
+    let what = match action.event.map(|event| (event, event.outcome(filter, 0, 0, 0, false))) {
         Some((Event::Nmi, _)) => {
             "one NMI in L2's own handler: vmcs12 does not ask for NMI exits.\n  SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
         }
@@ -105,22 +105,38 @@ fn event(text: &mut String, action: &Action, filter: Filter) {
             "L2 gets back what the VMM gave it, and goes on.\n  SDM vol. 3C, 25.1.3 (Instructions That Cause VM Exits \
              Conditionally): vmcs12 asks for no I/O exits"
         }
+        Some((Event::Interrupt, _)) if action.interrupt_exiting => {
+            "one VM exit to L1 by the interrupt: vmcs12's \"external-interrupt exiting\" is 1. L2 then goes on.\n  \
+             SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
+        }
+        Some((Event::Interrupt, _)) => {
+            "the interrupt in L2's own handler, once: vmcs12's \"external-interrupt exiting\" is 0, L2's IF is 1.\n  \
+             SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
+        }
+        Some((Event::AsyncFaults, _)) => {
+            "VM exits to L1 by asynchronous page faults, one at least, and an interrupt for each when its page is there.\n  \
+             Linux, Documentation/virt/kvm/x86/msr.rst (MSR_KVM_ASYNC_PF_EN): L1 enabled them as exits, so no filter is asked"
+        }
         Some((Event::Init, _)) => "a VM exit to L1.\n  SDM vol. 3C, 25.2 (Other Causes of VM Exits)",
         Some((Event::FaultInDelivery, _)) => {
             "the page fault in L2's own handler: no filter is asked about one that is being delivered.\n  \
              SDM vol. 3C, 26.6.1 (Vectored-Event Injection)"
         }
-        Some((Event::Fault, Outcome::Exit(_))) => {
+        Some((Event::Fault | Event::InterruptAndFault, Outcome::Exit(_))) => {
             "a VM exit by the page fault: L1's filter wants it.\n  SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
         }
-        Some((Event::Fault, _)) => {
+        Some((Event::Fault | Event::InterruptAndFault, _)) => {
             "the page fault in L2's own handler: L1's filter does not want it.\n  \
              SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
         }
         None => "nothing.",
     };
     let _ = writeln!(text, "L1's filter: {filter}");
-    if matches!(action.event, Some(Event::Fault | Event::FaultInDelivery)) {
+    if action.event == Some(Event::InterruptAndFault) {
+        let who = if action.interrupt_exiting { "L1, by a VM exit" } else { "L2's own handler" };
+        let _ = writeln!(text, "The interrupt goes to {who}, once, whatever comes of the page fault.");
+    }
+    if matches!(action.event, Some(Event::Fault | Event::FaultInDelivery | Event::InterruptAndFault)) {
         let _ = writeln!(text, "The page fault: error code {:#04x} at {EVENT_ADDRESS:#x}.", EVENT_PFEC.bits());
     }
     let _ = writeln!(text, "\nMust happen: {what}");

@@ -151,7 +151,7 @@ fn lists_are_empty() -> bool {
 
 fn sudo_without_password() -> bool {
     let ended =
-        run(Command::new("sudo").args(["-n", "true"]), None, Duration::from_secs(20), &mut |_, _| Flow::Continue);
+        run(Command::new("sudo").args(["-n", "true"]), Vec::new(), Duration::from_secs(20), &mut |_, _| Flow::Continue);
     matches!(ended, Ok(Ended::Exited(status)) if status.success())
 }
 
@@ -166,7 +166,7 @@ fn apt_get(prefix: &[&str], arguments: &[&str]) -> Result<(), String> {
         .collect();
     let mut said = Tail::default();
     let mut errors = Tail::default();
-    let ended = run(Command::new(words[0]).args(&words[1..]), None, LIMIT, &mut |source, bytes| {
+    let ended = run(Command::new(words[0]).args(&words[1..]), Vec::new(), LIMIT, &mut |source, bytes| {
         if source == Source::Stderr {
             errors.add(bytes);
         }

@@ -67,18 +67,28 @@ pub enum Event {
     Fault,
     /// A page fault that is being delivered already: no filter is asked, L2 gets it. SDM section 26.6.1.
     FaultInDelivery,
+    /// An external interrupt: L2's handler gets it once if vmcs12's "external-interrupt exiting" is 0 and L2's IF is 1; L1
+    /// gets it once if that is 1, whatever IF is. SDM section 25.2.
+    Interrupt,
+    /// [`Event::Interrupt`] and [`Event::Fault`] at once: both must come, in whichever order.
+    InterruptAndFault,
+    /// Asynchronous page faults of KVM, which L1 has enabled: while L0 fetches a page for L2's user mode, a VM exit by #PF that no
+    /// filter is asked about, and an interrupt when the page is there. Linux, `Documentation/virt/kvm/x86/msr.rst`,
+    /// MSR_KVM_ASYNC_PF_EN. L2 walks as if nothing had been.
+    AsyncFaults,
     /// An INIT signal: a VM exit, whatever vmcs12 says. SDM section 25.2.
     Init,
 }
 
 impl Event {
-    /// What must be seen of it. `asked` is where L2 goes on when it has asked; `cs` is L2's; `cr2` is what CR2 holds.
+    /// What must be seen of it. `asked` is where L2 goes on when it has asked; `cs` is L2's; `cr2` is what CR2 holds;
+    /// `interrupts_on` is L2's IF.
     #[must_use]
-    pub fn outcome(self, filter: Filter, asked: u64, cs: u64, cr2: u64) -> Outcome {
-        let expectation = Expectation::of_event(asked, cs);
+    pub fn outcome(self, filter: Filter, asked: u64, cs: u64, cr2: u64, interrupts_on: bool) -> Outcome {
+        let expectation = Expectation::of_event(asked, cs, interrupts_on);
         match self {
-            Self::Nmi | Self::Smi | Self::Exits | Self::Init => Outcome::Silent,
-            Self::Fault => expectation.outcome(filter, cr2),
+            Self::Nmi | Self::Smi | Self::Exits | Self::Init | Self::Interrupt | Self::AsyncFaults => Outcome::Silent,
+            Self::Fault | Self::InterruptAndFault => expectation.outcome(filter, cr2),
             Self::FaultInDelivery => Outcome::Delivered(expectation.delivery()),
         }
     }
@@ -105,6 +115,8 @@ pub struct Action {
     pub event: Option<Event>,
     /// What L1 asks for when all is judged.
     pub undo: Option<Ask>,
+    /// vmcs12's "external-interrupt exiting".
+    pub interrupt_exiting: bool,
 }
 
 /// Everything, in the inverse form, and faults by a reserved bit: what a change of MAXPHYADDR shows in.
@@ -115,7 +127,22 @@ const QUICK: [Filter; 1] = [Filter::new(false, 2, 2)];
 impl Action {
     const fn new(name: &'static str, ask: Ask, what: &'static str) -> Self {
         let (before, after) = (Width::AtStart, Width::AtStart);
-        Self { name, what, before, prepare: None, ask, after, then: Then::SameWalk, event: None, undo: None }
+        Self {
+            name,
+            what,
+            before,
+            prepare: None,
+            ask,
+            after,
+            then: Then::SameWalk,
+            event: None,
+            undo: None,
+            interrupt_exiting: false,
+        }
+    }
+
+    const fn interrupt_exiting(self) -> Self {
+        Self { interrupt_exiting: true, ..self }
     }
 
     const fn preparing(self, ask: Ask) -> Self {
@@ -142,6 +169,24 @@ impl Action {
     #[must_use]
     pub const fn may_be_refused(&self) -> bool {
         matches!(self.ask, Ask::Narrow | Ask::Widen | Ask::MoveThenNarrow | Ask::MoveThenWiden)
+    }
+
+    /// Whether an external interrupt comes to L2.
+    #[must_use]
+    pub const fn has_interrupt(&self) -> bool {
+        matches!(self.event, Some(Event::Interrupt | Event::InterruptAndFault | Event::AsyncFaults))
+    }
+
+    /// Whether the VMM makes a page fault pending.
+    #[must_use]
+    pub const fn has_pending_fault(&self) -> bool {
+        matches!(self.event, Some(Event::Fault | Event::InterruptAndFault))
+    }
+
+    /// L2's IF when it asks.
+    #[must_use]
+    pub const fn interrupts_on(&self) -> bool {
+        self.has_interrupt() && !self.interrupt_exiting
     }
 
     /// Whether the action changes the guest's MAXPHYADDR.
@@ -249,10 +294,28 @@ pub const ACTIONS: &[Action] = &[
     .event(Event::FaultInDelivery),
     Action::new("restore-anywhere", Ask::MovesOn, "saved, and restored in a new VM, at each of the first signals")
         .undoing(Ask::KicksOff),
+    Action::new("migrate", Ask::Migrate, "saved by QEMU's own migration to a file, and restored in a new QEMU"),
+    Action::new(
+        "migrate-anywhere",
+        Ask::MigrateMeanwhile,
+        "the same, in the middle of a walk: at a time that nobody chose",
+    ),
     Action::new("pending-fault", Ask::PendingFault, "the VMM makes a page fault pending (with payload)")
         .event(Event::Fault),
     Action::new("injected-fault", Ask::InjectedFault, "the VMM injects a page fault (without payload)")
         .event(Event::FaultInDelivery),
+    Action::new("injected-fault-old", Ask::InjectedFault, "as injected-fault, in a VM without exception payloads")
+        .preparing(Ask::MoveWithoutPayload)
+        .event(Event::FaultInDelivery)
+        .undoing(Ask::Move),
+    Action::new(
+        "restore-injected-old",
+        Ask::MoveInjectedFault,
+        "as restore-injected-fault, without exception payloads",
+    )
+    .preparing(Ask::MoveWithoutPayload)
+    .event(Event::FaultInDelivery)
+    .undoing(Ask::Move),
     Action::new("immediate-exit", Ask::ImmediateExit, "the instruction is completed by a KVM_RUN that enters no guest"),
     Action::new("kicks", Ask::KicksOn, "signals make KVM_RUN return again and again").undoing(Ask::KicksOff),
     Action::new("exits", Ask::PlainExits, "L2's string I/O and accesses to a device leave to the VMM")
@@ -274,9 +337,31 @@ pub const ACTIONS: &[Action] = &[
     )
     .preparing(Ask::LatePagesReady)
     .undoing(Ask::LatePagesEnd),
+    Action::new("async-faults", Ask::LatePages, "as memory-late; L1 has enabled KVM's asynchronous page faults")
+        .preparing(Ask::LatePagesReady)
+        .event(Event::AsyncFaults)
+        .interrupt_exiting()
+        .undoing(Ask::LatePagesEnd),
+    Action::new(
+        "memory-read-only",
+        Ask::ReadOnlyOn,
+        "the page under test is for reading alone; writes leave to the VMM",
+    )
+    .undoing(Ask::ReadOnlyEnd),
+    Action::new("memory-writable", Ask::ReadOnlyOff, "the page under test is for reading alone no more")
+        .preparing(Ask::ReadOnlyOn),
     Action::new("guest-debug", Ask::DebugOn, "the VMM debugs the guest (KVM_SET_GUEST_DEBUG)").undoing(Ask::DebugOff),
     Action::new("smi", Ask::Smi, "a system-management interrupt, and RSM back to L2").event(Event::Smi),
     Action::new("nmi", Ask::Nmi, "an NMI, which L2 handles").event(Event::Nmi),
+    Action::new("interrupt", Ask::Interrupt, "an external interrupt, which L2 handles").event(Event::Interrupt),
+    Action::new("interrupt-fault", Ask::InterruptAndFault, "the same, and a page fault is pending")
+        .event(Event::InterruptAndFault),
+    Action::new("interrupt-exit", Ask::Interrupt, "an external interrupt, which exits to L1")
+        .event(Event::Interrupt)
+        .interrupt_exiting(),
+    Action::new("interrupt-exit-fault", Ask::InterruptAndFault, "the same, and a page fault is pending")
+        .event(Event::InterruptAndFault)
+        .interrupt_exiting(),
     Action::new("init", Ask::Init, "an INIT signal, which exits to L1; the next walk").event(Event::Init),
     RUNNING_NARROW,
     RUNNING_WIDEN,

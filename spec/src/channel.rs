@@ -15,6 +15,10 @@ pub const PORT: u16 = 0x4d4d;
 pub const STATUS_PORT: u16 = PORT + 4;
 /// The I/O port that gives back what was written to it, inverted and in the same order, 32 bits each.
 pub const ECHO_PORT: u16 = PORT + 8;
+/// The I/O port, accessed with 8 bits, of a VMM that can move the whole VM to another process while the guest waits for it: a
+/// read gives the move's number, see [`moves`], and a write of that asks for the next. The guest is moved when it reads
+/// another.
+pub const MOVE_PORT: u16 = 0x4d40;
 /// What a read of [`PORT`] gives if the VMM knows it: "MASK", little-endian.
 pub const SIGNATURE: u32 = u32::from_le_bytes(*b"MASK");
 /// Gives the low 32 bits of how many VM exits of this vCPU L0 has taken, L2's included, accessed with 32 bits; all ones
@@ -46,7 +50,7 @@ pub const SMI_HANDLED: u64 = 0x3_8010;
 pub enum Ask {
     /// Track writes to memory, and forget those so far, so that the next write to each page is seen by L0.
     RearmDirtyLog = 1,
-    /// Move; the new vCPU has the MAXPHYADDR that the guest started with.
+    /// Move; the new vCPU has the MAXPHYADDR that the guest started with, the new VM KVM_CAP_EXCEPTION_PAYLOAD.
     Move = 2,
     /// Move; the new vCPU has the host's MAXPHYADDR before anything else of its state is set.
     MoveWide = 3,
@@ -106,8 +110,59 @@ pub enum Ask {
     LatePages = 30,
     /// Bring all pages back.
     LatePagesEnd = 31,
+    /// [`Ask::Migrate`], for which nobody waits: L1 asks, and lets L2 walk until it has happened.
+    MigrateMeanwhile = 39,
+    /// An external interrupt with vector [`INTERRUPT_VECTOR`] for the local APIC 0: KVM_SIGNAL_MSI.
+    Interrupt = 33,
+    /// [`Ask::Interrupt`] and [`Ask::PendingFault`].
+    InterruptAndFault = 34,
+    /// Give one page of memory to the VM for reading alone (KVM_MEM_READONLY), as [`read_only`] names it; what the guest
+    /// writes there leaves to the VMM, which writes it.
+    ReadOnlyOn = 35,
+    /// Give all memory for reading and writing again.
+    ReadOnlyOff = 36,
+    /// The same; refused with [`Step::SeeWrite`] if no write has left to the VMM.
+    ReadOnlyEnd = 38,
+    /// Move to a VM without KVM_CAP_EXCEPTION_PAYLOAD; later moves but [`Ask::Move`] are to such ones.
+    MoveWithoutPayload = 37,
+    /// Move by the VMM's own migration to a file, and go on in another process of it. Asked for at [`MOVE_PORT`].
+    Migrate = 32,
     /// A second vCPU in the same VM, which waits for INIT and SIPI. From then on the guest does not move.
     SecondProcessor = 64,
+}
+
+/// Vector of the external interrupt that the VMM makes.
+pub const INTERRUPT_VECTOR: u8 = 0x51;
+
+/// The code's part of what is written to [`PORT`]. The rest is the number of a page.
+const CODE_MASK: u32 = 0xff;
+
+/// What is written to [`PORT`] to ask for [`Ask::ReadOnlyOn`] for the page at a physical address below 2^36.
+#[must_use]
+pub const fn read_only(address: u64) -> u32 {
+    Ask::ReadOnlyOn.code() | ((address >> 12) as u32) << CODE_MASK.trailing_ones()
+}
+
+/// The physical address of the page in what was written to [`PORT`].
+#[must_use]
+pub const fn page_of(code: u32) -> u64 {
+    (code >> CODE_MASK.trailing_ones()) as u64 * 4096
+}
+
+/// In what is read from [`MOVE_PORT`]: these bits are [`MOVE_MARK`], the others the move's number. Nobody there reads as ones.
+const MOVE_MARK_MASK: u8 = 0xc0;
+const MOVE_MARK: u8 = 0x40;
+
+/// What a read of [`MOVE_PORT`] gives behind so many moves.
+#[must_use]
+pub const fn moves(count: u32) -> u8 {
+    MOVE_MARK | count as u8 & !MOVE_MARK_MASK
+}
+
+/// Whether what was read from [`MOVE_PORT`] is the number of a move.
+#[must_use]
+pub const fn is_move(byte: u8) -> bool {
+    byte & MOVE_MARK_MASK == MOVE_MARK
 }
 
 /// Error code of the page fault that the VMM makes: a write of a supervisor, not present.
@@ -117,7 +172,7 @@ pub const EVENT_ADDRESS: u64 = 0x7f12_3456_7000;
 
 impl Ask {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 40] = [
         Self::RearmDirtyLog,
         Self::Move,
         Self::MoveWide,
@@ -149,6 +204,14 @@ impl Ask {
         Self::LatePagesReady,
         Self::LatePages,
         Self::LatePagesEnd,
+        Self::Migrate,
+        Self::MigrateMeanwhile,
+        Self::Interrupt,
+        Self::InterruptAndFault,
+        Self::ReadOnlyOn,
+        Self::ReadOnlyOff,
+        Self::ReadOnlyEnd,
+        Self::MoveWithoutPayload,
         Self::SecondProcessor,
     ];
 
@@ -158,10 +221,16 @@ impl Ask {
         self as u32
     }
 
-    /// What a code asks for, if this version knows it.
+    /// What L1 tells L2 to ask for: the code, and in bit 32 whether at [`MOVE_PORT`].
+    #[must_use]
+    pub const fn word(self) -> u64 {
+        self as u64 | (matches!(self, Self::Migrate) as u64) << 32
+    }
+
+    /// What a code asks for, if this version knows it; [`read_only`] makes codes of its own.
     #[must_use]
     pub fn from_code(code: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|ask| ask.code() == code)
+        Self::ALL.into_iter().find(|ask| ask.code() == code & CODE_MASK)
     }
 }
 
@@ -218,6 +287,8 @@ pub enum Step {
     Kick = 23,
     /// userfaultfd.
     LatePages = 24,
+    /// To see a write to memory that is for reading alone.
+    SeeWrite = 25,
     /// To make a second vCPU and its thread.
     SecondProcessor = 64,
     /// To move a guest that has a second vCPU.
@@ -226,7 +297,7 @@ pub enum Step {
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Know,
         Self::SmallerMaxphyaddr,
         Self::Run,
@@ -251,6 +322,7 @@ impl Step {
         Self::Msi,
         Self::Kick,
         Self::LatePages,
+        Self::SeeWrite,
         Self::SecondProcessor,
         Self::MoveTwo,
     ];
@@ -281,6 +353,7 @@ impl Step {
             Self::Nmi => "do KVM_NMI",
             Self::Msi => "do KVM_SIGNAL_MSI",
             Self::LatePages => "use userfaultfd",
+            Self::SeeWrite => "see a write to memory that is for reading alone",
             Self::Kick => "signal the vCPU's thread",
             Self::SecondProcessor => "make a second vCPU",
             Self::MoveTwo => "move a guest that has two vCPUs",
@@ -356,7 +429,7 @@ impl fmt::Display for Status {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ask, EINVAL, Status, Step};
+    use super::{Ask, EINVAL, Status, Step, is_move, moves, page_of, read_only};
     use std::string::ToString;
 
     #[test]
@@ -365,12 +438,24 @@ mod tests {
             assert_eq!(Ask::from_code(ask.code()), Some(ask));
         }
         assert_eq!(Ask::from_code(0), None);
+        assert_eq!(Ask::from_code(read_only(0x21_7000)), Some(Ask::ReadOnlyOn));
+        assert_eq!(page_of(read_only(0x21_7000)), 0x21_7000);
         for step in Step::ALL {
             let status = Status::Refused { step, errno: EINVAL };
             assert_eq!(Status::from_word(status.word()), status);
         }
         assert_eq!(Status::from_word(Status::Done.word()), Status::Done);
         assert_eq!(Status::from_word(u32::MAX), Status::Unknown(u32::MAX));
+    }
+
+    #[test]
+    fn a_move_changes_what_is_read() {
+        for count in 0..200 {
+            assert!(is_move(moves(count)));
+            assert_ne!(moves(count), moves(count + 1));
+        }
+        assert!(!is_move(0) && !is_move(u8::MAX));
+        assert_eq!((Ask::Migrate.word(), Ask::Move.word()), (1 << 32 | 32, 2));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub enum Deviation {
     ApfFlag,
     /// The same of faults that L0's emulator makes for L2.
     ApfEmulated,
+    /// A page fault that the VMM makes pending is taken for the last asynchronous one.
+    ApfStale,
     /// Page tables that L1 changed between two VM entries are not read again.
     PgdUnsynced,
     /// L2's accesses to the local APIC's page go to memory.
@@ -98,11 +100,12 @@ pub enum Deviation {
 
 impl Deviation {
     /// All of them. Of several that explain the same, the first is told.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Rf0,
         Self::NxStale,
         Self::ApfFlag,
         Self::ApfEmulated,
+        Self::ApfStale,
         Self::PgdUnsynced,
         Self::ApicPrefetch,
         Self::CpuidVmcs02,
@@ -141,6 +144,7 @@ impl Deviation {
             Self::NxStale => "nx-stale",
             Self::ApfFlag => "apf-flag",
             Self::ApfEmulated => "apf-emulated",
+            Self::ApfStale => "apf-stale",
             Self::PgdUnsynced => "pgd-unsynced",
             Self::ApicPrefetch => "apic-prefetch",
             Self::CpuidVmcs02 => "cpuid-vmcs02",

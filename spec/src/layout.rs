@@ -101,12 +101,14 @@ pub struct Control {
     pub unexpected: u64,
     /// How many slots each loop has, by [`crate::stimulus::loop_number`].
     pub counts: [u64; LOOPS],
-    /// The code of a [`crate::channel::Ask`] that L2 asks for at the start of the walk, or 0.
+    /// What L2 asks for at the start of the walk, as [`crate::channel::Ask::word`] has it, or 0.
     pub ask: u64,
     /// The word of the [`crate::channel::Status`] that came of it. L2 walks only behind one that is done.
     pub status: u64,
     /// How many NMIs L2's handler got.
-    pub nmis: u64,
+    pub nmis: u32,
+    /// How many external interrupts with vector [`crate::channel::INTERRUPT_VECTOR`] L2's handler got.
+    pub interrupts: u32,
     /// Whether L2 is to leave to the VMM, see [`Exchange`].
     pub exchange: u64,
 }

@@ -12,6 +12,8 @@ use crate::stimulus::Stimulus;
 /// RFLAGS with which L2 walks, AC aside: every arithmetic flag and DF set, so that a lost one shows.
 /// IF and TF are clear.
 pub const WALK_RFLAGS: u64 = 0xcd7;
+/// RFLAGS.IF.
+pub const RFLAGS_IF: u64 = 1 << 9;
 /// RFLAGS.AC.
 pub const RFLAGS_AC: u64 = 1 << 18;
 /// RFLAGS.RF.
@@ -129,10 +131,10 @@ impl Expectation {
         Self { pfec, address: stimulus.address(), rip, cs, rflags }
     }
 
-    /// What the page fault that the VMM makes must show; see [`crate::channel::EVENT_PFEC`].
+    /// What the page fault that the VMM makes must show, with L2's IF; see [`crate::channel::EVENT_PFEC`].
     #[must_use]
-    pub fn of_event(rip: u64, cs: u64) -> Self {
-        let rflags = WALK_RFLAGS | RFLAGS_RF;
+    pub fn of_event(rip: u64, cs: u64, interrupts_on: bool) -> Self {
+        let rflags = WALK_RFLAGS | RFLAGS_RF | if interrupts_on { RFLAGS_IF } else { 0 };
         Self { pfec: Some(EVENT_PFEC), address: EVENT_ADDRESS, rip, cs, rflags }
     }
 

@@ -6,7 +6,7 @@ use core::fmt;
 use spec::scene::environment::{Environment, Ept};
 use x86_64::registers::model_specific::Msr;
 
-use super::controls::{Controls, EntryControls, ExitControls, ProcessorBased, Secondary};
+use super::controls::{Controls, EntryControls, ExitControls, PinBased, ProcessorBased, Secondary};
 
 const IA32_VMX_BASIC: u32 = 0x480;
 const IA32_VMX_PINBASED_CTLS: u32 = 0x481;
@@ -71,6 +71,7 @@ pub struct Capabilities {
     primary: Allowed,
     secondary: Allowed,
     entry: Allowed,
+    exit: Allowed,
     /// There are TRUE capability MSRs.
     has_true: bool,
     execute_only: bool,
@@ -129,6 +130,7 @@ impl Capabilities {
             primary,
             secondary: Allowed(if has_secondary { rdmsr(IA32_VMX_PROCBASED_CTLS2) } else { 0 }),
             entry: allowed(IA32_VMX_ENTRY_CTLS),
+            exit: allowed(IA32_VMX_EXIT_CTLS),
             has_true,
             execute_only: Self::read_execute_only(),
             pin_based_may: (rdmsr(IA32_VMX_PINBASED_CTLS) >> 32) as u32,
@@ -148,6 +150,15 @@ impl Capabilities {
     /// The VM-entry controls with "load CET state", if the processor allows that.
     pub fn entry_with_cet(&self) -> Option<u32> {
         self.entry.value(self.controls.entry | EntryControls::LOAD_CET.bits(), 0)
+    }
+
+    /// The pin-based and VM-exit controls by which external interrupts exit and are acknowledged, if the processor
+    /// allows them.
+    pub fn interrupt_exiting(&self) -> Option<(u32, u32)> {
+        let pins = PinBased::EXTERNAL_INTERRUPT_EXITING.bits();
+        let acknowledge = ExitControls::ACKNOWLEDGE_INTERRUPT.bits();
+        let exit = self.exit.value(self.controls.exit | acknowledge, 0)?;
+        self.allows_pins(pins).then_some((self.controls.pin_based | pins, exit))
     }
 
     /// The controls for an environment of the stage, or what is missing for it.

@@ -19,6 +19,15 @@ bitflags! {
 }
 
 bitflags! {
+    /// Pin-based controls.
+    #[derive(Clone, Copy, Debug)]
+    pub struct PinBased: u32 {
+        /// External-interrupt exiting.
+        const EXTERNAL_INTERRUPT_EXITING = 1 << 0;
+    }
+}
+
+bitflags! {
     /// Secondary processor-based controls.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Secondary: u32 {
@@ -41,6 +50,8 @@ bitflags! {
     pub struct ExitControls: u32 {
         /// Host address-space size: exits go to 64-bit mode.
         const HOST_64_BIT = 1 << 9;
+        /// Acknowledge interrupt on exit.
+        const ACKNOWLEDGE_INTERRUPT = 1 << 15;
         /// Load IA32_EFER: L1's NXE differs from L2's.
         const LOAD_EFER = 1 << 21;
     }

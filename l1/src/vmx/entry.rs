@@ -4,15 +4,17 @@
 //! in assembly with few instructions. Any other exit returns to the caller of [`enter`].
 //!
 //! L2 keeps nothing in R8 to R12 across an exit (see `l2/src/walk.rs`), so the hot path uses them. Its
-//! other registers are not touched on the hot path, and are dead on the cold one.
+//! other registers are not touched on the hot path; the cold one keeps them for [`resume`].
 #![allow(unsafe_code, reason = "VMLAUNCH, VMRESUME and the exit path are assembly")]
 
 use core::arch::{asm, global_asm};
 use core::mem::size_of;
 
 use spec::layout::{ExitRecord, MAX_SLOTS};
+use spec::outcome::{Exit, IDT_VECTORING_VALID};
+use x86_64::registers::control::Cr2;
 
-use super::{Field, VmFail, Vmcs, vmwrite};
+use super::{Field, VmFail, Vmcs, vmread, vmwrite};
 use crate::global::Global;
 
 /// One more exit than slots: a fault that comes twice shows as one too many.
@@ -35,9 +37,15 @@ struct State {
     end: u64,
     /// RSP of [`enter`]'s frame.
     rsp: u64,
+    /// L2's RAX, RCX, RDX, RBX, RBP, RSI, RDI, R13, R14, R15 at the last exit of the cold path.
+    registers: [u64; 10],
 }
 
-static STATE: Global<State> = Global::new(State { next: 0, end: 0, rsp: 0 });
+/// Places in [`State::registers`].
+const RSI: usize = 5;
+const R15: usize = 9;
+
+static STATE: Global<State> = Global::new(State { next: 0, end: 0, rsp: 0, registers: [0; 10] });
 
 global_asm!(
     r#"
@@ -56,7 +64,18 @@ global_asm!(
         jnz 2f
         vmlaunch
         jmp 3f
-    2:  vmresume
+    2:  lea r8, [rip + {state} + 24]
+        mov rax, [r8]
+        mov rcx, [r8 + 8]
+        mov rdx, [r8 + 16]
+        mov rbx, [r8 + 24]
+        mov rbp, [r8 + 32]
+        mov rsi, [r8 + 40]
+        mov rdi, [r8 + 48]
+        mov r13, [r8 + 56]
+        mov r14, [r8 + 64]
+        mov r15, [r8 + 72]
+        vmresume
         # Still here: the entry failed, and CF or ZF says how.
     3:  pushfq
         pop rdx
@@ -96,7 +115,18 @@ global_asm!(
         mov rsp, [rip + {state} + 16]
         jmp 3b
 
-    4:  mov rsp, [rip + {state} + 16]
+    4:  lea r8, [rip + {state} + 24]
+        mov [r8], rax
+        mov [r8 + 8], rcx
+        mov [r8 + 16], rdx
+        mov [r8 + 24], rbx
+        mov [r8 + 32], rbp
+        mov [r8 + 40], rsi
+        mov [r8 + 48], rdi
+        mov [r8 + 56], r13
+        mov [r8 + 64], r14
+        mov [r8 + 72], r15
+        mov rsp, [rip + {state} + 16]
         mov eax, 1
     l1_leave:
         pop r15
@@ -133,13 +163,61 @@ pub fn write_host_entry() {
 /// Enters L2 until an exit that is no exception, or one exception too many. [`exits`] has those
 /// by exception on the way.
 pub fn enter(vmcs: &mut Vmcs) -> Result<(), VmFail> {
-    let records = RECORDS_OF_WALK.get();
     let state = STATE.get();
-    // SAFETY: the assembly uses the state only inside the call below.
+    // SAFETY: the assembly uses the state only inside the call of `resume`.
     unsafe {
-        (*state).next = records as u64;
-        (*state).end = records as u64 + size_of::<[ExitRecord; RECORDS]>() as u64;
+        (*state).next = RECORDS_OF_WALK.get() as u64;
+        (*state).end = end();
     }
+    resume(vmcs)
+}
+
+/// Enters L2 until an exit, whatever it is.
+pub fn enter_once(vmcs: &mut Vmcs) -> Result<(), VmFail> {
+    let state = STATE.get();
+    // SAFETY: as in `enter`. No room, so no hot path.
+    unsafe {
+        (*state).next = RECORDS_OF_WALK.get() as u64;
+        (*state).end = (*state).next;
+    }
+    resume(vmcs)
+}
+
+/// Notes the exit by exception that came behind [`enter_once`], and lets L2 go on at its R15 when it is resumed, as the hot
+/// path does. Whether there is room for the record.
+pub fn note() -> bool {
+    let state = STATE.get();
+    // SAFETY: L2 does not run, and the record is one of the static's.
+    unsafe {
+        if (*state).next == end() {
+            return false;
+        }
+        ((*state).next as *mut ExitRecord).write(ExitRecord {
+            exit: Exit {
+                info: vmread(Field::ExitInterruptionInfo),
+                error_code: vmread(Field::ExitInterruptionErrorCode),
+                qualification: vmread(Field::ExitQualification),
+                rip: vmread(Field::GuestRip),
+                rflags: vmread(Field::GuestRflags),
+                idt_vectoring: vmread(Field::IdtVectoringInfo) & IDT_VECTORING_VALID,
+                cr2: Cr2::read_raw(),
+            },
+            slot: (*state).registers[RSI],
+        });
+        (*state).next += size_of::<ExitRecord>() as u64;
+        (*state).end = (*state).next;
+        vmwrite(Field::GuestRip, (*state).registers[R15]);
+    }
+    true
+}
+
+/// Behind the last record.
+fn end() -> u64 {
+    RECORDS_OF_WALK.get() as u64 + size_of::<[ExitRecord; RECORDS]>() as u64
+}
+
+/// Goes on behind an exit at which [`enter`] ended; [`exits`] has those before it, too. R8 to R12 are not L2's.
+pub fn resume(vmcs: &mut Vmcs) -> Result<(), VmFail> {
     let (exited, flags): (u64, u64);
     // SAFETY: the current VMCS holds host state that leads to `l1_exit`, with a stack of its own; the
     // assembly keeps callee-saved registers, and L2 shares no memory with Rust but through pointers.

@@ -129,7 +129,7 @@ fn parse_list(list: &str) -> Result<Vec<PathBuf>, String> {
 /// What a program prints.
 fn answer(command: &mut Command, what: &str) -> Result<String, Unavailable> {
     let mut said = Vec::new();
-    let ended = run(command.env("LC_ALL", "C"), None, LIMIT, &mut |source, bytes| {
+    let ended = run(command.env("LC_ALL", "C"), Vec::new(), LIMIT, &mut |source, bytes| {
         if source == Source::Stdout {
             said.extend_from_slice(bytes);
         }

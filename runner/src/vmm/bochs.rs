@@ -120,7 +120,7 @@ fn ask(arguments: &[&str]) -> Result<String, String> {
     let mut said = Tail::default();
     let mut command = Command::new("bochs");
     command.args(arguments);
-    let ended = run(&mut command, None, Duration::from_secs(20), &mut |_, bytes| {
+    let ended = run(&mut command, Vec::new(), Duration::from_secs(20), &mut |_, bytes| {
         said.add(bytes);
         Flow::Continue
     });

@@ -112,6 +112,32 @@ pub(crate) mod tests {
         file
     }
 
+    /// An ELF file with a PVH note whose entry is `code`, at 2 MiB.
+    pub(crate) fn pvh(code: &[u8]) -> Vec<u8> {
+        let mut image = file(0x20_0000, 0x20_0000, code, code.len() as u64);
+        // A second program header would have to stand where the code is: so the note goes behind, the header grows.
+        let note_at = 64 + 2 * 56;
+        let mut note = Vec::new();
+        for word in [4u32, 4, 18] {
+            note.extend(word.to_le_bytes());
+        }
+        note.extend(b"Xen\0");
+        note.extend(0x20_0000u32.to_le_bytes());
+        let mut header = Vec::new();
+        header.extend([4, 0, 0, 0, 4, 0, 0, 0]);
+        for word in [note_at as u64, 0, 0, note.len() as u64, note.len() as u64, 4] {
+            header.extend(word.to_le_bytes());
+        }
+        let code = image.split_off(64 + 56);
+        image[56] = 2;
+        let code_at = (note_at + note.len()) as u64;
+        image[64 + 8..64 + 16].copy_from_slice(&code_at.to_le_bytes());
+        image.extend(header);
+        image.extend(note);
+        image.extend(code);
+        image
+    }
+
     #[test]
     fn what_the_file_lacks_is_zero() {
         let file = file(0x20_0004, 0x20_0000, b"abc", 6);

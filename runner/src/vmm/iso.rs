@@ -31,7 +31,7 @@ pub fn write_iso(elf: &[u8], cmdline: &str, out: &Path) -> Result<(), Unavailabl
     let mut said = Tail::default();
     let mut command = Command::new("grub-mkrescue");
     command.arg("-o").arg(out).arg(root);
-    let ended = run(&mut command, None, LIMIT, &mut |_, bytes| {
+    let ended = run(&mut command, Vec::new(), LIMIT, &mut |_, bytes| {
         said.add(bytes);
         Flow::Continue
     });

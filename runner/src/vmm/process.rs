@@ -40,8 +40,8 @@ pub enum Source {
     Stdout,
     /// The program's stderr.
     Stderr,
-    /// The descriptor that the caller added, such as the reading end of a FIFO.
-    Extra,
+    /// A descriptor that the caller added, such as the reading end of a FIFO, by its place among them.
+    Extra(usize),
     /// Nowhere: time has passed, and the handler may look at its clock.
     Nothing,
 }
@@ -74,7 +74,7 @@ impl Drop for Group {
 /// The program could not be started, or its output could not be read.
 pub fn run(
     command: &mut Command,
-    extra: Option<OwnedFd>,
+    extra: Vec<OwnedFd>,
     limit: Duration,
     handler: &mut dyn FnMut(Source, &[u8]) -> Flow,
 ) -> io::Result<Ended> {
@@ -90,7 +90,7 @@ pub fn run(
     let mut sources: Vec<(Source, OwnedFd)> = Vec::new();
     sources.extend(group.0.stdout.take().map(|pipe| (Source::Stdout, pipe.into())));
     sources.extend(group.0.stderr.take().map(|pipe| (Source::Stderr, pipe.into())));
-    sources.extend(extra.map(|fd| (Source::Extra, fd)));
+    sources.extend(extra.into_iter().enumerate().map(|(at, fd)| (Source::Extra(at), fd)));
     for (_, fd) in &sources {
         fcntl_setfl(fd, fcntl_getfl(fd)? | OFlags::NONBLOCK)?;
     }
@@ -217,7 +217,7 @@ mod tests {
 
     fn shell(script: &str, limit: Duration, stop_at: Option<u8>) -> (Ended, Vec<u8>, Vec<u8>) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let ended = run(Command::new("sh").args(["-c", script]), None, limit, &mut |source, bytes| {
+        let ended = run(Command::new("sh").args(["-c", script]), Vec::new(), limit, &mut |source, bytes| {
             if source == Source::Stdout {
                 out.extend(bytes);
             } else {

@@ -2,27 +2,37 @@
 //!
 //! TCG has no VMX; it serves to see that an image boots. QEMU's exit status is 0 after a power-off and after a
 //! reset (`-no-reboot`) alike, so the reason is read from the SHUTDOWN event of its QMP monitor.
+//!
+//! A guest that asks for it is moved to the next QEMU, see [`migration`]; to the guest and to the sink it is one run.
 
 use crate::vmm::kvm::host::Host;
-use crate::vmm::process::{Ended, Source, Tail, command_line, fifo, run};
+use crate::vmm::process::{Ended, Source, Tail, command_line, run};
 use crate::vmm::{Boot, End, Flow, Outcome, Sink, Unavailable, Vmm};
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use migration::Migration;
+use monitor::Monitor;
+use rustix::io::{FdFlags, fcntl_setfd};
+use spec::channel::{MOVE_PORT, moves};
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+pub mod migration;
+pub mod monitor;
 
 const PROGRAM: &str = "qemu-system-x86_64";
 const MEND: &str = "apt-get install --no-install-recommends qemu-system-x86";
 
 /// Files in the run's own directory, which is QEMU's current one.
 const IMAGE: &str = "image.elf";
-/// The monitor's FIFOs: QEMU appends `.in` and `.out`.
-const QMP: &str = "qmp";
-const QMP_INPUT: &str = "qmp.in";
-const QMP_OUTPUT: &str = "qmp.out";
-/// Without this the monitor reports no events. It waits in the FIFO until QEMU reads it.
-const QMP_HELLO: &[u8] = b"{\"execute\":\"qmp_capabilities\"}\n";
+/// Where a guest is saved.
+const STATE: &str = "state";
+/// The places of the sockets among what is watched.
+const MONITOR: usize = 0;
+const PORT: usize = 1;
 
 /// What executes the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,10 +78,11 @@ impl Qemu {
             Host::open()?.require_vmx()?;
         }
         let mut said = Tail::default();
-        let ended = run(Command::new(PROGRAM).arg("--version"), None, Duration::from_secs(20), &mut |_, bytes| {
-            said.add(bytes);
-            Flow::Continue
-        });
+        let ended =
+            run(Command::new(PROGRAM).arg("--version"), Vec::new(), Duration::from_secs(20), &mut |_, bytes| {
+                said.add(bytes);
+                Flow::Continue
+            });
         match ended {
             Ok(Ended::Exited(status)) if status.success() => {}
             Ok(_) => return Err(Unavailable::new(format!("{PROGRAM} does not run: {}", said.last_line()), MEND)),
@@ -117,12 +128,15 @@ impl Qemu {
         }
     }
 
-    fn command(&self, boot: &Boot, directory: &Path) -> Command {
+    /// The QEMU behind so many moves. It has the other ends of the sockets.
+    fn command(&self, boot: &Boot, directory: &Path, count: u32, monitor: &OwnedFd, port: &OwnedFd) -> Command {
         let mut command = Command::new(&self.program);
         let cpu = self.cpu();
         let memory = boot.memory_mib.to_string();
         let processors = boot.processors.to_string();
-        let monitor = format!("pipe,id=qmp,path={QMP}");
+        let monitor = format!("socket,id=qmp,fd={}", monitor.as_raw_fd());
+        let port = format!("socket,id=moves,fd={}", port.as_raw_fd());
+        let debugcon = format!("isa-debugcon,iobase={MOVE_PORT:#x},readback={},chardev=moves", moves(count));
         command.current_dir(directory).args([
             "-machine",
             "pc",
@@ -148,6 +162,10 @@ impl Qemu {
             &monitor,
             "-mon",
             "chardev=qmp,mode=control",
+            "-chardev",
+            &port,
+            "-device",
+            &debugcon,
             "-device",
             "isa-debug-exit,iobase=0xf4,iosize=0x04",
             "-kernel",
@@ -155,6 +173,9 @@ impl Qemu {
             "-append",
             boot.cmdline,
         ]);
+        if count > 0 {
+            command.args(["-incoming", "defer"]);
+        }
         command
     }
 }
@@ -172,33 +193,70 @@ impl Vmm for Qemu {
         let failed = |error: io::Error| Unavailable::failed("prepare a directory for QEMU", error);
         let directory = tempfile::Builder::new().prefix("maskmatch-qemu-").tempdir().map_err(failed)?;
         fs::write(directory.path().join(IMAGE), boot.elf).map_err(failed)?;
-        let mut hello = File::from(fifo(&directory.path().join(QMP_INPUT)).map_err(failed)?);
-        hello.write_all(QMP_HELLO).map_err(failed)?;
-        let mut events = File::from(fifo(&directory.path().join(QMP_OUTPUT)).map_err(failed)?);
-        let mut command = self.command(boot, directory.path());
-        if boot.verbose {
-            eprintln!("maskmatch: in {}: {} </dev/null", directory.path().display(), command_line(&command));
+        let start = Instant::now();
+        for count in 0.. {
+            let left = boot.limit.saturating_sub(start.elapsed());
+            if let Some(end) = self.run_one(boot, directory.path(), count, left, sink)? {
+                return Ok(Outcome { end, instructions: None });
+            }
         }
+        Err(Unavailable::new("the guest moved without end", ""))
+    }
+}
+
+impl Qemu {
+    /// Runs the QEMU behind so many moves to its end; `None` if it has saved its guest for the next.
+    fn run_one(
+        &self,
+        boot: &Boot,
+        directory: &Path,
+        count: u32,
+        limit: Duration,
+        sink: &mut dyn Sink,
+    ) -> Result<Option<End>, Unavailable> {
+        let failed = |error: io::Error| Unavailable::failed("make sockets for QEMU", error);
+        let (monitor, its_monitor) = sockets().map_err(failed)?;
+        let (port, its_port) = sockets().map_err(failed)?;
+        let commands = Monitor::new(monitor.try_clone().map_err(failed)?);
+        let mut command = self.command(boot, directory, count, &its_monitor, &its_port);
+        if boot.verbose {
+            eprintln!("maskmatch: in {}: {} </dev/null", directory.display(), command_line(&command));
+        }
+        let mut migration = Migration::begin(commands, directory.join(STATE), count > 0);
         let mut messages = Tail::default();
-        let ended = run(&mut command, None, boot.limit, &mut |source, bytes| match source {
-            Source::Stdout | Source::Nothing => sink.bytes(bytes),
-            Source::Stderr | Source::Extra => {
+        let ended = run(&mut command, vec![monitor, port], limit, &mut |source, bytes| match source {
+            Source::Stdout => sink.bytes(bytes),
+            Source::Stderr => {
                 messages.add(bytes);
                 Flow::Continue
             }
+            Source::Extra(MONITOR) => migration.hear(bytes),
+            Source::Extra(PORT..) => migration.asked(bytes),
+            Source::Nothing => match migration.tick() {
+                Flow::Continue => sink.bytes(bytes),
+                Flow::Stop => Flow::Stop,
+            },
         })
         .map_err(|error| Unavailable::failed(format!("run {PROGRAM}"), error))?;
-        // Few and short: they have waited in the FIFO. Its end reads as an error, since no writer is left.
-        let mut said = Vec::new();
-        let _ = events.read_to_end(&mut said);
-        let events = String::from_utf8_lossy(&said);
-        let end = match ended {
-            Ended::TimedOut => End::TimedOut(boot.limit),
-            Ended::Stopped => End::Stopped,
-            Ended::Exited(status) => meaning(status, shutdown_reason(&events), &messages),
-        };
-        Ok(Outcome { end, instructions: None })
+        Ok(match ended {
+            _ if migration.failed().is_some() => migration.failed().map(|why| End::Crashed(why.into())),
+            Ended::TimedOut => Some(End::TimedOut(boot.limit)),
+            Ended::Stopped => Some(End::Stopped),
+            Ended::Exited(status) if status.success() && migration.saved() => None,
+            Ended::Exited(status) => Some(
+                migration
+                    .ended(status, &messages.text())
+                    .map_or_else(|| meaning(status, migration.shutdown.as_deref(), &messages), End::Crashed),
+            ),
+        })
     }
+}
+
+/// Our end of a socket, and one that QEMU inherits.
+fn sockets() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (ours, its) = UnixStream::pair()?;
+    fcntl_setfd(&its, FdFlags::empty())?;
+    Ok((ours.into(), its.into()))
 }
 
 /// Where the search path has the program; its bare name if nowhere.
@@ -222,13 +280,6 @@ fn meaning(status: ExitStatus, reason: Option<&str>, messages: &Tail) -> End {
     }
 }
 
-/// The reason in QMP's last SHUTDOWN event.
-fn shutdown_reason(events: &str) -> Option<&str> {
-    let event = events.lines().rev().find(|line| line.contains("\"SHUTDOWN\""))?;
-    let (_, rest) = event.split_once("\"reason\":")?;
-    rest.trim_start().strip_prefix('"')?.split('"').next()
-}
-
 /// The version in "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)".
 fn parse_version(text: &str) -> Option<String> {
     let (_, rest) = text.split_once("version ")?;
@@ -237,8 +288,11 @@ fn parse_version(text: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Accel, Qemu, meaning, parse_version, shutdown_reason};
+mod tests;
+
+#[cfg(test)]
+mod unit {
+    use super::{Accel, Qemu, meaning, parse_version};
     use crate::vmm::End;
     use crate::vmm::process::Tail;
     use std::os::unix::process::ExitStatusExt;
@@ -264,21 +318,16 @@ mod tests {
 
     #[test]
     fn a_reset_is_told_from_a_power_off() {
-        let event = |reason: &str| {
-            format!(
-                "{{\"QMP\": {{}}}}\n{{\"event\": \"SHUTDOWN\", \"data\": {{\"guest\": true, \"reason\": \"{reason}\"}}}}\n"
-            )
-        };
-        let exit = |code: i32, events: &str, said: &[u8]| {
+        let exit = |code: i32, reason: Option<&str>, said: &[u8]| {
             let mut messages = Tail::default();
             messages.add(said);
-            meaning(ExitStatus::from_raw(code << 8), shutdown_reason(events), &messages)
+            meaning(ExitStatus::from_raw(code << 8), reason, &messages)
         };
-        assert_eq!(exit(0, &event("guest-shutdown"), b""), End::PoweredOff);
-        assert!(matches!(exit(0, &event("guest-reset"), b""), End::Crashed(_)));
-        assert_eq!(exit(1, "", b""), End::PoweredOff, "isa-debug-exit with 0");
-        assert_eq!(exit(33, "", b""), End::PoweredOff, "isa-debug-exit with 16");
-        let End::Crashed(why) = exit(1, "", b"qemu: no such CPU\n") else { panic!("QEMU's own failure") };
+        assert_eq!(exit(0, Some("guest-shutdown"), b""), End::PoweredOff);
+        assert!(matches!(exit(0, Some("guest-reset"), b""), End::Crashed(_)));
+        assert_eq!(exit(1, None, b""), End::PoweredOff, "isa-debug-exit with 0");
+        assert_eq!(exit(33, None, b""), End::PoweredOff, "isa-debug-exit with 16");
+        let End::Crashed(why) = exit(1, None, b"qemu: no such CPU\n") else { panic!("QEMU's own failure") };
         assert!(why.contains("no such CPU"));
     }
 }

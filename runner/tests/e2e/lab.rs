@@ -81,3 +81,16 @@ fn the_bug_that_began_this_shows_on_a_stock_kernel() {
     assert!(called.out.contains(" got delivered,ec=3,"), "{called:#?}");
     assert!(called.out.contains("docs/seed-bug.md"), "{called:#?}");
 }
+
+#[test]
+fn qemu_moves_a_guest_whose_l2_is_active_to_a_file_and_back() {
+    let files = Folder::new();
+    let json = files.path("qemu.json");
+    line(&format!("lab --vmm qemu --param ept=1 --filter action.migrate --json {json}")).expect(0);
+    let json = files.json("qemu.json");
+    let group = &json["results"][0]["groups"][0];
+    assert_eq!(group["name"], "action.migrate");
+    assert!(group["cases"].as_u64().is_some_and(|cases| cases > 0), "{group}");
+    let called = line("lab --param ept=1 --filter action.migrate").expect(3);
+    assert!(called.out.contains("needs a QEMU that maskmatch runs"), "{called:#?}");
+}

@@ -23,6 +23,7 @@ impl Deviation {
             self,
             Self::ApfFlag
                 | Self::ApfEmulated
+                | Self::ApfStale
                 | Self::PkeyAccess
                 | Self::NmiBlocked
                 | Self::NmiKept

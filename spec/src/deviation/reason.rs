@@ -5,6 +5,7 @@ use super::Deviation;
 impl Deviation {
     /// What is wrong, where, and what the manual wants, in one sentence.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a sentence for each deviation")]
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Rf0 => {
@@ -15,6 +16,9 @@ impl Deviation {
             }
             Self::ApfFlag => {
                 "KVM 5.10 leaves the async_page_fault flag of faults that it makes for L2 uninitialized, and gives flagged ones to L1 unfiltered; SDM 25.2 (Other Causes of VM Exits) wants the filter"
+            }
+            Self::ApfStale => {
+                "KVM 5.10 keeps the mark of an asynchronous page fault (nested_apf), and gives the next fault that KVM_SET_VCPU_EVENTS makes pending to L1 unfiltered, with the old token; SDM 25.2 (Other Causes of VM Exits) wants the filter"
             }
             Self::ApfEmulated => {
                 "KVM 5.10 leaves the async_page_fault flag of its emulator's faults uninitialized, and gives flagged ones to L1 unfiltered; SDM 25.2 (Other Causes of VM Exits) wants the filter"

@@ -41,6 +41,7 @@ impl Deviation {
             (Self::CpuidVmcs02, Group::Action(action)) => {
                 matches!(action.ask, Ask::MoveThenNarrow | Ask::MoveThenWiden) && action.then != Then::WriteMask
             }
+            (Self::ApfStale, Group::Action(action)) => action.has_pending_fault(),
             (Self::CpuidVmcs01, Group::Action(action)) => action.ask == Ask::MoveThenNarrow,
             (Self::LegacyId, Group::Scene { environment, .. }) => {
                 !environment.format.has_xd() && environment.mode.nxe && !environment.mode.smep

@@ -41,6 +41,8 @@ fn deviations_belong_to_their_hosts_alone() {
         (Deviation::IdtLost, kvm(true, true, 5, 10), true),
         (Deviation::IdtLost, kvm(true, true, 6, 1), false),
         (Deviation::DoubleFirst, kvm(false, false, 5, 10), false),
+        (Deviation::ApfStale, kvm(true, false, 5, 10), true),
+        (Deviation::ApfStale, kvm(true, false, 6, 1), false),
         (Deviation::PgdUnsynced, kvm(false, false, 5, 10), true),
         (Deviation::PgdUnsynced, kvm(true, false, 5, 10), false),
         (Deviation::PgdUnsynced, shadowing, false),
@@ -210,4 +212,31 @@ fn nmi_blocked_explains_bit_12_and_an_nmi_that_is_late() {
     let late = Observed { executed: false, ..silent };
     assert!(Deviation::NmiBlocked.explains(&case("action.nmi:event:1,0,0"), &silent, &late));
     assert!(!Deviation::NmiBlocked.explains(&case("action.smi:event:1,0,0"), &silent, &late));
+}
+
+#[test]
+fn a_pending_fault_that_is_taken_for_an_asynchronous_one_is_known_in_its_groups_alone() {
+    let explains = |id: &str, want: &Observed, got: &Observed| {
+        Deviation::ApfStale.explains(&Case::from_id(id).unwrap(), want, got)
+    };
+    let event = "action.interrupt-fault:event:1,8,8";
+    let (delivery, token) = (Delivery { rflags: RFLAGS_RF, ..DELIVERY }, 0x1c000);
+    let exit = |error_code| Exit {
+        info: crate::outcome::INTERRUPTION_INFO_PF,
+        error_code,
+        qualification: token,
+        rip: delivery.rip,
+        rflags: 0,
+        idt_vectoring: 0,
+        cr2: 7,
+    };
+    let want = Observed::exactly(Outcome::Delivered(delivery));
+    let got = Observed::exactly(Outcome::Exit(exit(delivery.error_code)));
+    assert!(explains(event, &want, &got));
+    let wanted = Observed::exactly(Outcome::Exit(Exit { qualification: 1, rflags: RFLAGS_RF, ..exit(9) }));
+    assert!(explains(event, &wanted, &got));
+    assert!(!explains(event, &want, &Observed::exactly(Outcome::Exit(exit(8)))));
+    assert!(!explains(event, &got, &want));
+    assert!(!explains("action.injected-fault:event:1,8,8", &want, &got));
+    assert!(!explains("action.interrupt-fault:super-read-user:1,8,8", &want, &got));
 }

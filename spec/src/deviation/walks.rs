@@ -67,9 +67,10 @@ impl Deviation {
                 _ => false,
             },
             Self::ApfFlag => {
-                // All that is reported is right but that it is an exit; CR2 is L1's to compare.
-                let as_exit = |delivery: Delivery, cr2, rflags| Exit {
-                    info: INTERRUPTION_INFO_PF,
+                // All that is reported is right but that it is an exit; CR2 is L1's to compare, and what Bochs says of
+                // unblocking by IRET may stand beside it.
+                let as_exit = |delivery: Delivery, unblocked, cr2, rflags| Exit {
+                    info: INTERRUPTION_INFO_PF | unblocked,
                     error_code: delivery.error_code,
                     qualification: delivery.cr2,
                     rip: delivery.rip,
@@ -80,12 +81,13 @@ impl Deviation {
                 match (want.delivery, got.exit) {
                     (Some(delivery), Some(exit)) => {
                         let rf_aside = exit.rflags | RFLAGS_RF == delivery.rflags;
-                        let expected = as_exit(delivery, exit.cr2, exit.rflags);
+                        let expected = as_exit(delivery, exit.info & UNBLOCKED_BY_IRET, exit.cr2, exit.rflags);
                         rf_aside && *got == Observed::exactly(Outcome::Exit(expected))
                     }
                     _ => false,
                 }
             }
+            Self::ApfStale => case.probe == Probe::Event && self.shows_in(case.group) && is_stale(want, got),
             // They show in scenes alone.
             Self::ApfEmulated
             | Self::TripleKill
@@ -140,6 +142,14 @@ pub(super) fn has_xd(probe: Probe) -> bool {
 /// The error code of the fault that must be.
 fn error_code(want: &Observed) -> Option<u64> {
     want.exit.map(|exit| exit.error_code).or(want.delivery.map(|delivery| delivery.error_code))
+}
+
+/// Whether the fault that must be exited with the token of an asynchronous one in place of its address.
+fn is_stale(want: &Observed, got: &Observed) -> bool {
+    let address = want.exit.map(|exit| exit.qualification).or(want.delivery.map(|delivery| delivery.cr2));
+    let addressed = |qualification| got.exit.map(|exit| Exit { qualification, ..exit });
+    let got = address.map(|address| Observed { exit: addressed(address), ..*got });
+    error_code(want).zip(got).is_some_and(|(code, got)| is_taken(want, &got, Taken::Exited, code))
 }
 
 /// Whether the fault that must be went this way instead, with this error code and all else right. CR2 of an exit

@@ -52,16 +52,16 @@ pub fn execute(
 
     let mut stdout = PortE9::default();
     let mut messages = Tail::default();
-    let ended = run(&mut command, Some(com1), limit, &mut |source, bytes| match (source, machine.serial) {
+    let ended = run(&mut command, vec![com1], limit, &mut |source, bytes| match (source, machine.serial) {
         (Source::Stderr, _) => {
             messages.add(bytes);
             Flow::Continue
         }
-        (Source::Extra, Serial::PortE9) => {
+        (Source::Extra(_), Serial::PortE9) => {
             sink.console(bytes);
             Flow::Continue
         }
-        (Source::Extra | Source::Nothing, _) => sink.bytes(bytes),
+        (Source::Extra(_) | Source::Nothing, _) => sink.bytes(bytes),
         (Source::Stdout, serial) => {
             let guest = stdout.feed(bytes);
             let flow = if serial == Serial::PortE9 && !guest.is_empty() { sink.bytes(&guest) } else { Flow::Continue };

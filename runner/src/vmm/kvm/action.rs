@@ -11,12 +11,12 @@ use kvm_bindings::{
     KVM_VCPUEVENT_VALID_PAYLOAD, kvm_guest_debug, kvm_msi,
 };
 use kvm_ioctls::VcpuFd;
-use spec::channel::{Ask, EVENT_ADDRESS, EVENT_PFEC, NARROW, Status, Step};
+use spec::channel::{Ask, EVENT_ADDRESS, EVENT_PFEC, INTERRUPT_VECTOR, NARROW, Status, Step, page_of};
 use spec::outcome::RFLAGS_RF;
 
 /// The vector of #PF.
 const PAGE_FAULT: u8 = 14;
-/// A message to the local APIC with ID 0, and its data: delivery mode INIT, level asserted.
+/// A message to the local APIC with ID 0, and its data: delivery mode INIT, level asserted. A vector alone is an interrupt.
 const MSI_TO_APIC_0: u32 = 0xfee0_0000;
 const MSI_INIT: u32 = 5 << 8 | 1 << 14;
 /// How exits to user space are served.
@@ -46,13 +46,14 @@ impl Machine {
     /// Does what a code asks for. Unknown codes are for a newer VMM.
     pub fn act(&mut self, code: u32) -> Status {
         let Some(ask) = Ask::from_code(code) else { return Status::Refused { step: Step::Know, errno: 0 } };
-        self.does(ask).map_or_else(Status::from, |()| Status::Done)
+        self.does(ask, page_of(code)).map_or_else(Status::from, |()| Status::Done)
     }
 
-    fn does(&mut self, ask: Ask) -> Result<(), Failed> {
+    fn does(&mut self, ask: Ask, page: u64) -> Result<(), Failed> {
         match ask {
             Ask::RearmDirtyLog => self.rearm_dirty_log(),
-            Ask::Move => self.relocate(Width::AtStart, None),
+            Ask::Move => self.relocate_to(true, Width::AtStart, None),
+            Ask::MoveWithoutPayload => self.relocate_to(false, Width::AtStart, None),
             Ask::MoveWide => self.relocate(Width::Wide, None),
             Ask::MoveNarrow => self.relocate(Width::Narrow, None),
             Ask::Narrow => self.change_width(Width::Narrow),
@@ -68,7 +69,18 @@ impl Machine {
             Ask::DebugOff => self.debug(0),
             Ask::Smi => self.memory.write_smi_handler().and_then(|()| self.vcpu.smi().map_err(Failed::at(Step::Smi))),
             Ask::Nmi => self.vcpu.nmi().map_err(Failed::at(Step::Nmi)),
-            Ask::Init => self.init(),
+            Ask::Init => self.signal(MSI_INIT),
+            Ask::Interrupt => self.signal(INTERRUPT_VECTOR.into()),
+            Ask::InterruptAndFault => self.signal(INTERRUPT_VECTOR.into()).and_then(|()| self.fault(true)),
+            Ask::ReadOnlyOn => {
+                self.read_only_writes = 0;
+                self.memory.protect(&self.vm, page)
+            }
+            Ask::ReadOnlyOff => self.memory.unprotect(&self.vm),
+            Ask::ReadOnlyEnd => {
+                self.memory.unprotect(&self.vm)?;
+                if self.read_only_writes > 0 { Ok(()) } else { Err(Failed { step: Step::SeeWrite, errno: 0 }) }
+            }
             Ask::KicksOn => self.kick(0),
             Ask::MovesOn => self.kick(MOVES_BY_KICK),
             Ask::KicksOff => self.kicks.take().map_or(Ok(()), |kicks| kicks.failed.map_or(Ok(()), Err)),
@@ -92,6 +104,8 @@ impl Machine {
             Ask::PendingFault => self.fault(true),
             Ask::InjectedFault => self.fault(false),
             Ask::MovePendingFault => self.fault(true).and_then(|()| self.relocate(Width::AtStart, None)),
+            // It has a port of its own, which this VMM does not have.
+            Ask::Migrate | Ask::MigrateMeanwhile => Err(Failed { step: Step::Know, errno: 0 }),
             Ask::SecondProcessor => self.add_second(),
             Ask::MoveInjectedFault => self.fault(false).and_then(|()| self.relocate(Width::AtStart, None)),
         }
@@ -120,9 +134,9 @@ impl Machine {
         self.vcpu.set_guest_debug(&debug).map_err(Failed::at(Step::Debug))
     }
 
-    /// An INIT signal to the local APIC 0.
-    fn init(&self) -> Result<(), Failed> {
-        let message = kvm_msi { address_lo: MSI_TO_APIC_0, data: MSI_INIT, ..Default::default() };
+    /// A message to the local APIC 0.
+    fn signal(&self, data: u32) -> Result<(), Failed> {
+        let message = kvm_msi { address_lo: MSI_TO_APIC_0, data, ..Default::default() };
         match self.vm.signal_msi(message).map_err(Failed::at(Step::Msi))? {
             // No APIC took it.
             0 => Err(Failed { step: Step::Msi, errno: 0 }),
@@ -214,13 +228,21 @@ impl Machine {
 
     /// Saves everything and goes on in a new VM, whose MAXPHYADDR is `first`, and `then` when all is restored.
     fn relocate(&mut self, first: Width, then: Option<Width>) -> Result<(), Failed> {
+        self.relocate_to(self.payload, first, then)
+    }
+
+    /// The same; the new VM has exception payloads, if wanted.
+    fn relocate_to(&mut self, payload: bool, first: Width, then: Option<Width>) -> Result<(), Failed> {
         if self.second.is_some() {
             return Err(Failed { step: Step::MoveTwo, errno: 0 });
         }
         let (first, then) = (self.cpuid(first)?, then.map(|width| self.cpuid(width)).transpose()?);
         complete(&mut self.vcpu)?;
-        let state = State::save(&self.host.kvm, &self.vm, &self.vcpu)?;
-        let vm = create_vm(&self.host).map_err(Failed::at(Step::CreateVm))?;
+        let mut state = State::save(&self.host.kvm, &self.vm, &self.vcpu)?;
+        if !payload {
+            state.drop_payload();
+        }
+        let vm = create_vm(&self.host, payload).map_err(Failed::at(Step::CreateVm))?;
         self.memory.give(&vm, self.tracked)?;
         let vcpu = vm.create_vcpu(0).map_err(Failed::at(Step::CreateVm))?;
         vcpu.set_cpuid2(&first).map_err(Failed::at(Step::SetCpuid))?;
@@ -232,6 +254,7 @@ impl Machine {
         self.counter = ExitCounter::of(&vcpu);
         self.vcpu = vcpu;
         self.vm = vm;
+        self.payload = payload;
         Ok(())
     }
 }

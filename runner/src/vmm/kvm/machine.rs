@@ -44,6 +44,10 @@ pub struct Machine {
     pub(super) memory: Memory,
     /// Whether writes to memory are logged.
     pub(super) tracked: bool,
+    /// The VM has KVM_CAP_EXCEPTION_PAYLOAD, if KVM does.
+    pub(super) payload: bool,
+    /// How many writes to memory that is for reading alone have left to this VMM.
+    pub(super) read_only_writes: u64,
     pub(super) host: Host,
     pub(super) options: KvmOptions,
     /// Signals to this thread.
@@ -68,7 +72,7 @@ impl Machine {
             return Err(Unavailable::new("the MMIO page must be page-aligned and above the guest's memory", ""));
         }
         let host = Host::open()?;
-        let vm = create_vm(&host).map_err(|error| Unavailable::failed("create a VM", error))?;
+        let vm = create_vm(&host, true).map_err(|error| Unavailable::failed("create a VM", error))?;
         let memory = Memory::new(ram as usize)?;
         memory.give(&vm, false).map_err(|failed| Unavailable::failed("give memory to the VM", Status::from(failed)))?;
         let start = load::load(memory.contents(), boot)?;
@@ -88,6 +92,8 @@ impl Machine {
             scratch,
             memory,
             tracked: false,
+            payload: true,
+            read_only_writes: 0,
             host,
             options,
             kicks: None,
@@ -129,7 +135,11 @@ impl Machine {
                     Request::None
                 }
                 Ok(VcpuExit::MmioWrite(address, data)) => {
-                    self.scratch.write(address, data);
+                    if self.memory.write(address, data) {
+                        self.read_only_writes += 1;
+                    } else {
+                        self.scratch.write(address, data);
+                    }
                     Request::None
                 }
                 Ok(VcpuExit::Intr) => Request::None,
@@ -190,17 +200,17 @@ impl Machine {
     }
 }
 
-/// A VM with the kernel's interrupt controllers and timer.
-pub(super) fn create_vm(host: &Host) -> Result<VmFd, kvm_ioctls::Error> {
+/// A VM with the kernel's interrupt controllers and timer, and exception payloads if wanted.
+pub(super) fn create_vm(host: &Host, payload: bool) -> Result<VmFd, kvm_ioctls::Error> {
     let vm = host.kvm.create_vm()?;
     vm.set_tss_address(TSS_ADDRESS)?;
     vm.set_identity_map_address(IDENTITY_MAP_ADDRESS)?;
     vm.create_irq_chip()?;
     vm.create_pit2(kvm_pit_config::default())?;
     // As QEMU does: without it a pending exception cannot be saved as what it is.
-    let payload = kvm_enable_cap { cap: KVM_CAP_EXCEPTION_PAYLOAD, args: [1, 0, 0, 0], ..Default::default() };
-    if vm.check_extension_raw(KVM_CAP_EXCEPTION_PAYLOAD.into()) > 0 {
-        vm.enable_cap(&payload)?;
+    let enable = kvm_enable_cap { cap: KVM_CAP_EXCEPTION_PAYLOAD, args: [1, 0, 0, 0], ..Default::default() };
+    if payload && vm.check_extension_raw(KVM_CAP_EXCEPTION_PAYLOAD.into()) > 0 {
+        vm.enable_cap(&enable)?;
     }
     Ok(vm)
 }

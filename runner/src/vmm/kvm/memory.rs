@@ -1,4 +1,4 @@
-//! The guest's RAM: one mapping of a file in memory, in one slot of the VM.
+//! The guest's RAM: one mapping of a file in memory, in one slot of the VM, or three if a page is for reading alone.
 //!
 //! It is a file so that pages can be dropped from the VMM's page tables without losing what they hold.
 
@@ -7,16 +7,23 @@
 use crate::vmm::Unavailable;
 use crate::vmm::kvm::late::Late;
 use crate::vmm::kvm::state::Failed;
-use kvm_bindings::{KVM_CAP_MULTI_ADDRESS_SPACE, KVM_MEM_LOG_DIRTY_PAGES, kvm_userspace_memory_region};
+use kvm_bindings::{
+    KVM_CAP_MULTI_ADDRESS_SPACE, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm_userspace_memory_region,
+};
 use kvm_ioctls::VmFd;
 use spec::channel::{SMI_HANDLED, Step};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
 const SLOT: u32 = 0;
-/// The same memory for system-management mode: a slot of address space 1.
-const SMM_SLOT: u32 = 1 << 16;
+/// For a page that is for reading alone, and what is behind it; the first slot then ends before it.
+const PAGE_SLOT: u32 = 1;
+const REST_SLOT: u32 = 2;
+const PAGE: u64 = 4096;
+/// In a slot's number: the same memory for system-management mode, which is address space 1.
+const SMM: u32 = 1 << 16;
 /// SMBASE at reset, and where in it the handler begins. SDM vol. 3C, section 34.4, "SMRAM".
 const SMI_HANDLER: u64 = 0x3_0000 + 0x8000;
 /// `mov byte ptr cs:[0x8010], 1; rsm`, in 16-bit code; up to the byte that is written, which is 0.
@@ -69,19 +76,55 @@ impl Memory {
         self.slot(vm, 0, 0)
     }
 
+    /// Gives a VM that has it the page at an address for reading alone, the rest as before.
+    ///
+    /// # Errors
+    /// It is not one of its pages, or KVM does not take it.
+    pub fn protect(&self, vm: &VmFd, page: u64) -> Result<(), Failed> {
+        let behind = page + PAGE;
+        if page == 0 || behind >= self.size as u64 {
+            return Err(Failed { step: Step::Memory, errno: libc::EINVAL });
+        }
+        self.take(vm)?;
+        self.part(vm, SLOT, 0..page, 0)?;
+        self.part(vm, PAGE_SLOT, page..behind, KVM_MEM_READONLY)?;
+        self.part(vm, REST_SLOT, behind..self.size as u64, 0)
+    }
+
+    /// Gives all of it for reading and writing again.
+    ///
+    /// # Errors
+    /// KVM does not take it.
+    pub fn unprotect(&self, vm: &VmFd) -> Result<(), Failed> {
+        for slot in [SLOT, PAGE_SLOT, REST_SLOT] {
+            self.part(vm, slot, 0..0, 0)?;
+        }
+        self.give(vm, false)
+    }
+
+    /// Writes what the guest could not; whether it is memory.
+    pub fn write(&self, address: u64, data: &[u8]) -> bool {
+        self.map.write_slice(data, GuestAddress(address)).is_ok()
+    }
+
     fn slot(&self, vm: &VmFd, memory_size: u64, flags: u32) -> Result<(), Failed> {
-        let address = self.address()?;
+        self.part(vm, SLOT, 0..memory_size, flags)
+    }
+
+    /// A slot with a part of it; with none, the slot goes.
+    fn part(&self, vm: &VmFd, slot: u32, part: Range<u64>, flags: u32) -> Result<(), Failed> {
+        let address = self.address()? as u64;
         let region = kvm_userspace_memory_region {
-            slot: SLOT,
+            slot,
             flags,
-            guest_phys_addr: 0,
-            memory_size,
-            userspace_addr: address as u64,
+            guest_phys_addr: part.start,
+            memory_size: part.end - part.start,
+            userspace_addr: address + part.start,
         };
         let smm = vm.check_extension_raw(KVM_CAP_MULTI_ADDRESS_SPACE.into()) > 1;
-        for slot in [SLOT, SMM_SLOT].into_iter().take(1 + usize::from(smm)) {
+        for slot in [slot, slot | SMM].into_iter().take(1 + usize::from(smm)) {
             let region = kvm_userspace_memory_region { slot, ..region };
-            // SAFETY: the range is nothing, or one mapping of exactly that size that `self` owns, and `Machine` drops
+            // SAFETY: the range is nothing, or a part of the one mapping that `self` owns, and `Machine` drops
             // the memory after the vCPU and the VM; it is accessed by raw volatile copies only, never by references.
             unsafe { vm.set_user_memory_region(region) }.map_err(Failed::at(Step::Memory))?;
         }

@@ -8,9 +8,9 @@
 
 use kvm_bindings::nested::KvmNestedStateBuffer;
 use kvm_bindings::{
-    KVM_CAP_XSAVE2, KVM_IRQCHIP_IOAPIC, KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, Msrs, kvm_clock_data,
-    kvm_debugregs, kvm_irqchip, kvm_lapic_state, kvm_mp_state, kvm_msr_entry, kvm_pit_state2, kvm_regs, kvm_sregs,
-    kvm_vcpu_events, kvm_xcrs, kvm_xsave,
+    KVM_CAP_XSAVE2, KVM_IRQCHIP_IOAPIC, KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_VCPUEVENT_VALID_PAYLOAD,
+    Msrs, kvm_clock_data, kvm_debugregs, kvm_irqchip, kvm_lapic_state, kvm_mp_state, kvm_msr_entry, kvm_pit_state2,
+    kvm_regs, kvm_sregs, kvm_vcpu_events, kvm_xcrs, kvm_xsave,
 };
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use spec::channel::{Status, Step};
@@ -102,6 +102,11 @@ impl State {
             msrs: read_msrs(kvm, vcpu)?,
             debug: vcpu.get_debug_regs().map_err(&of_vcpu)?,
         })
+    }
+
+    /// Leaves out the payload of a pending exception: KVM takes none for a VM without KVM_CAP_EXCEPTION_PAYLOAD.
+    pub fn drop_payload(&mut self) {
+        self.events.flags &= !KVM_VCPUEVENT_VALID_PAYLOAD;
     }
 
     /// Restores in a new VM.
