@@ -31,9 +31,6 @@ const NOT_PRESENT: u32 = 1;
 /// How long to wait for the news of pages, in looks.
 const POLLS: u32 = 1 << 22;
 
-/// The token by which KVM says, when it is enabled, that whoever waits need not: for what nobody waits here.
-const ALL: u32 = u32::MAX;
-
 /// What KVM writes.
 #[repr(C, align(64))]
 struct Area {
@@ -45,14 +42,18 @@ struct Area {
 
 static AREA: Global<Area> = Global::new(Area { flags: 0, token: 0, rest: [0; 14] });
 
+/// More exits than pages that L2's user mode uses.
+const MAX_MISSING: usize = 16;
+
 /// The asynchronous faults of a walk.
 #[derive(Clone, Copy, Default)]
 pub struct AsyncFaults {
-    /// Exits for pages that were not there, and how many of these came.
-    missing: u32,
-    came: u32,
-    /// The tokens of both, which must be the same.
-    tokens: u64,
+    /// How many exits came.
+    exits: u32,
+    /// Their tokens, 0 where the news that the page is there has come.
+    missing: [u32; MAX_MISSING],
+    /// There were more than fit.
+    overflowed: bool,
 }
 
 impl AsyncFaults {
@@ -81,8 +82,11 @@ impl AsyncFaults {
         if asynchronous {
             // SAFETY: as above.
             unsafe { flags.write_volatile(0) };
-            self.missing += 1;
-            self.tokens ^= vmread(Field::ExitQualification);
+            self.exits += 1;
+            match self.missing.iter_mut().find(|token| **token == 0) {
+                Some(free) => *free = vmread(Field::ExitQualification) as u32,
+                None => self.overflowed = true,
+            }
         }
         asynchronous
     }
@@ -96,32 +100,29 @@ impl AsyncFaults {
         if came != 0 {
             // SAFETY: as above.
             unsafe { token.write_volatile(0) };
-            if came != ALL {
-                self.tokens ^= u64::from(came);
-                self.came += 1;
+            // KVM sends news, too, of a page that came before L1 could be told that it was missing, and one for all when this is enabled.
+            if let Some(token) = self.missing.iter_mut().find(|token| **token == came) {
+                *token = 0;
             }
             wrmsr(MSR_ACKNOWLEDGE, 1);
         }
     }
 
-    /// Whether some came, and for each the news that its page is there. L2 needs not wait for the news, so some may be
-    /// under way when its walk is over.
+    /// Whether for each that came there was news that its page is there. L2 needs not wait for the news, so some may be
+    /// under way when its walk is over. How many come depends on how soon pages are there.
     pub fn complete(mut self) -> bool {
+        let is_missing = |faults: &Self| faults.missing.iter().any(|&token| token != 0);
         for _ in 0..POLLS {
-            if self.missing == self.came {
+            if !is_missing(&self) {
                 break;
             }
             self.ready();
             spin_loop();
         }
-        let Self { missing, came, tokens } = self;
-        let complete = missing > 0 && missing == came && tokens == 0;
-        if !complete {
-            log().note(&format_args!(
-                "asynchronous page faults: {missing} exits, news of {came} pages, tokens differ in {tokens:x}"
-            ));
+        if self.exits == 0 {
+            log().note(&"no asynchronous page fault came: each page was there in time");
         }
-        complete
+        !is_missing(&self) && !self.overflowed
     }
 }
 

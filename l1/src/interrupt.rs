@@ -3,7 +3,7 @@
 use spec::channel::INTERRUPT_VECTOR;
 
 use crate::smp::Apic;
-use crate::vmx::{Field, Vmx, vmread, vmwrite};
+use crate::vmx::{Field, PinBased, Vmx, vmread, vmwrite};
 
 /// The basic exit reason of an external interrupt.
 const REASON_INTERRUPT: u64 = 1;
@@ -24,17 +24,19 @@ pub struct Interrupts {
 impl Interrupts {
     /// Lets the local APIC accept it, and vmcs12 ask for its exit if L1 is to get it. `None` if VMX does not allow that.
     pub fn on(apic: Apic, exiting: bool, vmx: &Vmx) -> Option<Self> {
-        let controls = (vmx.controls.pin_based, vmx.controls.exit);
-        let (pins, exit) = if exiting { vmx.interrupt_exiting()? } else { controls };
-        vmwrite(Field::PinBasedControls, pins.into());
-        vmwrite(Field::ExitControls, exit.into());
+        if exiting {
+            let (pins, exit) = vmx.interrupt_exiting()?;
+            vmwrite(Field::PinBasedControls, vmread(Field::PinBasedControls) | u64::from(pins));
+            vmwrite(Field::ExitControls, exit.into());
+        }
         apic.enable();
         Some(Self { apic, exiting, exits: 0 })
     }
 
     /// Takes back what [`Interrupts::on`] wrote to vmcs12.
     pub fn off(vmx: &Vmx) {
-        vmwrite(Field::PinBasedControls, vmx.controls.pin_based.into());
+        let exiting = u64::from(PinBased::EXTERNAL_INTERRUPT_EXITING.bits());
+        vmwrite(Field::PinBasedControls, vmread(Field::PinBasedControls) & !exiting);
         vmwrite(Field::ExitControls, vmx.controls.exit.into());
     }
 

@@ -10,7 +10,7 @@ mod invalidate;
 mod vmcs;
 
 pub use capabilities::{Capabilities, Missing};
-pub use controls::{Controls, ProcessorBased, Secondary};
+pub use controls::{Controls, PinBased, ProcessorBased, Secondary};
 pub use field::Field;
 pub use filter::{FilterFields, bitmap};
 pub use invalidate::{invept, invvpid};
@@ -137,7 +137,7 @@ impl Vmx {
     /// Timer".
     pub fn limit_time(&self, ticks: u32) {
         if self.allows_pins(PREEMPTION_TIMER) {
-            vmwrite(Field::PinBasedControls, (self.controls.pin_based | PREEMPTION_TIMER).into());
+            vmwrite(Field::PinBasedControls, vmread(Field::PinBasedControls) | u64::from(PREEMPTION_TIMER));
             vmwrite(Field::PreemptionTimer, (ticks >> self.capabilities.preemption_timer_shift()).into());
         }
     }

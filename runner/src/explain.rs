@@ -114,7 +114,7 @@ fn event(text: &mut String, action: &Action, filter: Filter) {
              SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
         }
         Some((Event::AsyncFaults, _)) => {
-            "VM exits to L1 by asynchronous page faults, one at least, and an interrupt for each when its page is there.\n  \
+            "VM exits to L1 by asynchronous page faults, if pages are late, and an interrupt for each when its page is there.\n  \
              Linux, Documentation/virt/kvm/x86/msr.rst (MSR_KVM_ASYNC_PF_EN): L1 enabled them as exits, so no filter is asked"
         }
         Some((Event::Init, _)) => "a VM exit to L1.\n  SDM vol. 3C, 25.2 (Other Causes of VM Exits)",

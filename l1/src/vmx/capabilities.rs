@@ -152,13 +152,13 @@ impl Capabilities {
         self.entry.value(self.controls.entry | EntryControls::LOAD_CET.bits(), 0)
     }
 
-    /// The pin-based and VM-exit controls by which external interrupts exit and are acknowledged, if the processor
-    /// allows them.
+    /// The pin-based control by which external interrupts exit, and the VM-exit controls by which they are acknowledged,
+    /// if the processor allows them.
     pub fn interrupt_exiting(&self) -> Option<(u32, u32)> {
         let pins = PinBased::EXTERNAL_INTERRUPT_EXITING.bits();
         let acknowledge = ExitControls::ACKNOWLEDGE_INTERRUPT.bits();
         let exit = self.exit.value(self.controls.exit | acknowledge, 0)?;
-        self.allows_pins(pins).then_some((self.controls.pin_based | pins, exit))
+        self.allows_pins(pins).then_some((pins, exit))
     }
 
     /// The controls for an environment of the stage, or what is missing for it.
