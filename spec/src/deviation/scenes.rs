@@ -130,11 +130,13 @@ impl Deviation {
 /// exception under delivery is replaced by the fault. Of two plays either may end so.
 fn unfiltered(case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> Option<Ends> {
     let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
-    let (pfec, exit) = if scene.first.is_some() {
-        (scene.first_pfec(environment, maxphyaddr)?, scene.expect(environment, Filter::ALWAYS, maxphyaddr))
+    let own = scene.pfec(environment, maxphyaddr);
+    let pfec = if scene.first.is_some() { scene.first_pfec(environment, maxphyaddr) } else { own }?;
+    // With EPT in it, what comes first under the filter may be an EPT violation in the fault's delivery.
+    let exit = if scene.first.is_some() || scene.nested.is_some() {
+        scene.expect(environment, Filter::ALWAYS, maxphyaddr)
     } else {
-        let pfec = scene.pfec(environment, maxphyaddr)?;
-        (pfec, scene.expect_pfec(environment, Filter::ALWAYS, Some(pfec)))
+        scene.expect_pfec(environment, Filter::ALWAYS, own)
     };
     if case.filter.exits(pfec) {
         return None;

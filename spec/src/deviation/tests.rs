@@ -133,6 +133,10 @@ fn apf_flag_explains_an_exit_in_place_of_a_delivery() {
     assert!(!explains(&got(Exit { rflags: 3, ..exit })));
     assert!(!explains(&Observed { exits: 2, ..got(exit) }));
     assert!(!Deviation::ApfFlag.explains(&case, &got(exit), &want));
+    let unblocked = got(Exit { info: 0x8000_1b0e, ..exit });
+    let known = Deviations::NONE.with(Deviation::ApfFlag);
+    assert_eq!(known.explaining(&case, &want, &unblocked), None);
+    assert_eq!(known.with(Deviation::NmiBlocked).explaining(&case, &want, &unblocked), Some(Deviation::ApfFlag));
 }
 
 #[test]

@@ -78,6 +78,14 @@ fn apf_flag_explains_either_of_two_plays_and_the_first_of_two_faults() {
     ] {
         assert_eq!(explaining(known, id, &got).is_some(), explained, "{got}");
     }
+    let id = "ept.long-ept:fetch-nx-pte-pt:1,0,ffffffff";
+    let first = of(id, Filter::ALWAYS).first;
+    assert_eq!(explaining(known, id, &Ends { first, second: None }), Some(Deviation::ApfFlag));
+    // What the filter wants is reported in full.
+    let id = "event.long:int3-idt-np:1,0,0";
+    let want = of(id, Filter::ALWAYS);
+    let got = Ends { first: want.first.with(Word::IdtInfo, 0), second: None };
+    assert_eq!(explaining(known, id, &got), None);
     let id = "event.long:pf-idt-np:1,0,ffffffff";
     let first = of(id, Filter::ALWAYS).first;
     assert_eq!(explaining(known, id, &Ends { first, second: None }), Some(Deviation::ApfFlag));
