@@ -147,9 +147,10 @@ fn unfiltered(case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> O
         let fixed = fields.into_iter().filter(|word| end.fixed & word.bit() != 0);
         fixed.fold(exit, |exit, word| exit.with(word, end.word(word)))
     };
-    Some(match got.first.how {
-        How::Exit(_) => Ends { first: in_place_of(&want.first), second: None },
-        _ => Ends { first: want.first, second: want.second.as_ref().map(in_place_of) },
+    // L1 plays no second time where the first did not end as it must.
+    Some(match (&want.second, got.second) {
+        (Some(second), Some(_)) => Ends { first: want.first, second: Some(in_place_of(second)) },
+        _ => Ends { first: in_place_of(&want.first), second: None },
     })
 }
 

@@ -81,6 +81,14 @@ fn apf_flag_explains_either_of_two_plays_and_the_first_of_two_faults() {
     let id = "ept.long-ept:fetch-nx-pte-pt:1,0,ffffffff";
     let first = of(id, Filter::ALWAYS).first;
     assert_eq!(explaining(known, id, &Ends { first, second: None }), Some(Deviation::ApfFlag));
+    // The first play is under another filter, which wants the fault.
+    let id = "stale.long:rsvd-bitmap-alone:0,0,0";
+    let want = of(id, case(id).filter);
+    let second = want.second.unwrap();
+    let exit = [Word::Bitmap, Word::Mask, Word::Match]
+        .into_iter()
+        .fold(want.first, |exit, word| exit.with(word, second.word(word)));
+    assert_eq!(explaining(known, id, &Ends { second: Some(exit), ..want }), Some(Deviation::ApfFlag));
     // What the filter wants is reported in full.
     let id = "event.long:int3-idt-np:1,0,0";
     let want = of(id, Filter::ALWAYS);
