@@ -7,7 +7,7 @@ use crate::filter::Filter;
 use crate::group::Group;
 use crate::paging::{Access, Maxphyaddr};
 use crate::pfec::Pfec;
-use crate::scene::end::{End, Ends, How, Word};
+use crate::scene::end::{EXIT_EXCEPTION, End, Ends, How, Word};
 use crate::scene::expect::{CR2_AT_START, NMI_UNBLOCKED};
 use crate::scene::{Fault, Feature, Scene};
 
@@ -132,7 +132,7 @@ fn unfiltered(case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> O
     let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
     let own = scene.pfec(environment, maxphyaddr);
     let pfec = if scene.first.is_some() { scene.first_pfec(environment, maxphyaddr) } else { own }?;
-    // With EPT in it, what comes first under the filter may be an EPT violation in the fault's delivery.
+    // With EPT in it, the fault may be what L2 meets when L1 has dealt with an EPT violation.
     let exit = if scene.first.is_some() || scene.nested.is_some() {
         scene.expect(environment, Filter::ALWAYS, maxphyaddr)
     } else {
@@ -141,7 +141,11 @@ fn unfiltered(case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> O
     if case.filter.exits(pfec) {
         return None;
     }
-    let exit = if is_exception(scene) { without_vectoring(scene, exit.first) } else { exit.first };
+    let exit = match exit.second {
+        Some(second) if exit.first.how != How::Exit(EXIT_EXCEPTION) => second,
+        _ => exit.first,
+    };
+    let exit = if is_exception(scene) { without_vectoring(scene, exit) } else { exit };
     let in_place_of = |end: &End| {
         let fields = [Word::Bitmap, Word::Mask, Word::Match];
         let fixed = fields.into_iter().filter(|word| end.fixed & word.bit() != 0);
