@@ -5,13 +5,13 @@
 //!
 //! | to find | look in |
 //! |---|---|
-//! | which host has which | [`host`] |
-//! | the reasons in words | [`reason`] |
-//! | what they explain of a walk's accesses | [`walks`] |
-//! | what they explain of scenes | [`scenes`], [`event`], [`ept`] |
-//! | the scenes that a host with one cannot play | [`unplayable`] |
-//! | where they can show | [`shows`] |
-//! | where they must show | [`certain`] |
+//! | which host has which | `host` |
+//! | the reasons in words | `reason` |
+//! | what they explain of a walk's accesses | `walks` |
+//! | what they explain of scenes | `scenes`, `event`, `ept` |
+//! | the scenes that a host with one cannot play | `unplayable` |
+//! | where they can show | `shows` |
+//! | where they must show | `certain` |
 
 mod certain;
 mod ept;

@@ -58,8 +58,8 @@ impl Deviation {
 }
 
 impl Deviations {
-    /// Whether a host with these deviations must show this one in a case that is played. Where another would be told
-    /// in its place it need not.
+    /// Whether a host with these deviations must show this one in a case that is played. Where another is told in its
+    /// place it need not.
     #[must_use]
     pub fn must_show(self, deviation: Deviation, case: &Case, maxphyaddr: Maxphyaddr) -> bool {
         // What is reported is then told as that one.
@@ -74,10 +74,7 @@ impl Deviations {
                     return want.first.with_rf_clear() != want.first;
                 }
                 let ends = deviation.ends(case, maxphyaddr, &want, &deviation.example(scene, &want));
-                self.unplayable(case, maxphyaddr, &want).is_none()
-                    && ends.is_some_and(|ends| {
-                        !want.admits(&ends) && self.explaining_scene(case, maxphyaddr, &want, &ends) == Some(deviation)
-                    })
+                self.unplayable(case, maxphyaddr, &want).is_none() && ends.is_some_and(|ends| !want.admits(&ends))
             }
             (Deviation::Rf0, Group::Filter { .. }, _) => {
                 case.pfec(maxphyaddr).is_some_and(|pfec| case.filter.exits(pfec))
@@ -107,6 +104,8 @@ mod tests {
         let kvm = |ept, smaller_maxphyaddr| {
             bochs.union(Deviations::of(Host::Kvm { ept, smaller_maxphyaddr, major: 6, minor: 1 }))
         };
+        // It does not play what would hang.
+        let old = Deviations::of(Host::Kvm { ept: true, smaller_maxphyaddr: true, major: 5, minor: 10 });
         let (ept, shadowing, smaller) = (kvm(true, false), kvm(false, false), kvm(true, true));
         for (known, deviation, id, must) in [
             (bochs, Deviation::Rf0, "filter.basic.long:user-read-np-pte:1,0,0", true),
@@ -138,6 +137,8 @@ mod tests {
             (ept, Deviation::NmiOpen, "event.long:nmi-idt-np:1,0,1", false),
             (bochs, Deviation::ShadowLost, "state.long:sti:1,0,0", true),
             (bochs, Deviation::ShadowLost, "state.long:sti:1,0,1", false),
+            (bochs, Deviation::ShadowLost, "state.long:nmi-blocked:1,0,0", false),
+            (old, Deviation::NmiOpen, "event.long:nmi-idt-np:1,0,0", false),
             (ept, Deviation::IretReblocked, "state.long:iret-unblocks:1,0,0", true),
             (ept, Deviation::NmiExiting, "state.long:iret-nmi-exiting:1,0,0", true),
             (shadowing, Deviation::NmiBit12, "state.long:nmi-blocked:1,0,0", true),
@@ -155,10 +156,6 @@ mod tests {
 
     #[test]
     fn what_is_told_as_another_need_not_show() {
-        let case = Case::from_id("state.long:iret-nmi-exiting:1,0,0").unwrap();
-        let alone = Deviations::NONE.with(Deviation::NmiBit12);
-        assert!(alone.must_show(Deviation::NmiBit12, &case, 40));
-        assert!(!alone.with(Deviation::NmiKept).must_show(Deviation::NmiBit12, &case, 40));
         let case = Case::from_id("state.long:iret-unblocks:1,0,0").unwrap();
         let alone = Deviations::NONE.with(Deviation::IretReblocked);
         assert!(alone.must_show(Deviation::IretReblocked, &case, 40));

@@ -7,7 +7,7 @@ use crate::filter::Filter;
 use crate::group::Group;
 use crate::paging::{Access, Maxphyaddr};
 use crate::pfec::Pfec;
-use crate::scene::end::{End, Ends, How, Word};
+use crate::scene::end::{EXIT_EXCEPTION, End, Ends, How, Word};
 use crate::scene::expect::{CR2_AT_START, NMI_UNBLOCKED};
 use crate::scene::{Fault, Feature, Scene};
 
@@ -130,24 +130,31 @@ impl Deviation {
 /// exception under delivery is replaced by the fault. Of two plays either may end so.
 fn unfiltered(case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> Option<Ends> {
     let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
-    let (pfec, exit) = if scene.first.is_some() {
-        (scene.first_pfec(environment, maxphyaddr)?, scene.expect(environment, Filter::ALWAYS, maxphyaddr))
+    let own = scene.pfec(environment, maxphyaddr);
+    let pfec = if scene.first.is_some() { scene.first_pfec(environment, maxphyaddr) } else { own }?;
+    // With EPT in it, the fault may be what L2 meets when L1 has dealt with an EPT violation.
+    let exit = if scene.first.is_some() || scene.nested.is_some() {
+        scene.expect(environment, Filter::ALWAYS, maxphyaddr)
     } else {
-        let pfec = scene.pfec(environment, maxphyaddr)?;
-        (pfec, scene.expect_pfec(environment, Filter::ALWAYS, Some(pfec)))
+        scene.expect_pfec(environment, Filter::ALWAYS, own)
     };
     if case.filter.exits(pfec) {
         return None;
     }
-    let exit = if is_exception(scene) { without_vectoring(scene, exit.first) } else { exit.first };
+    let exit = match exit.second {
+        Some(second) if exit.first.how != How::Exit(EXIT_EXCEPTION) => second,
+        _ => exit.first,
+    };
+    let exit = if is_exception(scene) { without_vectoring(scene, exit) } else { exit };
     let in_place_of = |end: &End| {
         let fields = [Word::Bitmap, Word::Mask, Word::Match];
         let fixed = fields.into_iter().filter(|word| end.fixed & word.bit() != 0);
         fixed.fold(exit, |exit, word| exit.with(word, end.word(word)))
     };
-    Some(match got.first.how {
-        How::Exit(_) => Ends { first: in_place_of(&want.first), second: None },
-        _ => Ends { first: want.first, second: want.second.as_ref().map(in_place_of) },
+    // L1 plays no second time where the first did not end as it must.
+    Some(match (&want.second, got.second) {
+        (Some(second), Some(_)) => Ends { first: want.first, second: Some(in_place_of(second)) },
+        _ => Ends { first: in_place_of(&want.first), second: None },
     })
 }
 

@@ -5,6 +5,7 @@ use core::fmt;
 use super::{Deviation, Host};
 use crate::case::Case;
 use crate::outcome::{Exit, Observed, RFLAGS_RF};
+use crate::scene::expect::NMI_UNBLOCKED;
 
 /// A set of known deviations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -63,7 +64,14 @@ impl Deviations {
     /// The member that makes the difference between what must be and what was, if one does.
     #[must_use]
     pub fn explaining(self, case: &Case, want: &Observed, got: &Observed) -> Option<Deviation> {
-        self.iter().find(|deviation| deviation.explains(case, want, got))
+        self.iter().find(|deviation| deviation.explains(case, want, got)).or_else(|| {
+            // An exit against the filter may have bit 12, too.
+            let info = |exit: Exit| Exit { info: exit.info & !NMI_UNBLOCKED, ..exit };
+            let got = Observed { exit: got.exit.map(info), ..*got };
+            let both =
+                [Deviation::ApfFlag, Deviation::NmiBlocked].into_iter().all(|deviation| self.contains(deviation));
+            (both && Deviation::ApfFlag.explains(case, want, &got)).then_some(Deviation::ApfFlag)
+        })
     }
 }
 

@@ -135,6 +135,18 @@ fn apf_flag_explains_an_exit_in_place_of_a_delivery() {
     assert!(!explains(&got(Exit { rflags: 3, ..exit })));
     assert!(!explains(&Observed { exits: 2, ..got(exit) }));
     assert!(!Deviation::ApfFlag.explains(&case, &got(exit), &want));
+    let stale = |id: &str, with: Exit| {
+        let (want, seen) = (got(Exit { rflags: RFLAGS_RF | 2, ..exit }), got(Exit { qualification: 77, ..with }));
+        Deviation::ApfFlag.explains(&self::case(id), &want, &seen)
+    };
+    assert!(stale("action.restore-anywhere:super-write-rsvd-low-pde:1,8,8", exit));
+    assert!(!stale("action.restore-anywhere:super-write-rsvd-low-pde:1,8,8", Exit { error_code: 1, ..exit }));
+    assert!(!stale("action.restore-anywhere:super-write-rsvd-low-pde:1,8,8", Exit { rflags: 3, ..exit }));
+    assert!(!stale("action.kicks:super-write-rsvd-low-pde:1,8,8", exit));
+    let unblocked = got(Exit { info: 0x8000_1b0e, ..exit });
+    let known = Deviations::NONE.with(Deviation::ApfFlag);
+    assert_eq!(known.explaining(&case, &want, &unblocked), None);
+    assert_eq!(known.with(Deviation::NmiBlocked).explaining(&case, &want, &unblocked), Some(Deviation::ApfFlag));
 }
 
 #[test]

@@ -78,6 +78,13 @@ impl Deviation {
                     idt_vectoring: 0,
                     cr2,
                 };
+                // An async page fault has its address where a save does not find it: restored while it is pending, the
+                // fault has that of L1's CR2.
+                let moves = matches!(case.group, Group::Action(action) if action.ask == Ask::MovesOn);
+                if let (true, Some(exit), Some(seen)) = (moves, want.exit, got.exit) {
+                    let stale = Exit { qualification: exit.cr2, rflags: seen.rflags, ..exit };
+                    return seen.rflags | RFLAGS_RF == exit.rflags && *got == Observed { exit: Some(stale), ..*want };
+                }
                 match (want.delivery, got.exit) {
                     (Some(delivery), Some(exit)) => {
                         let rf_aside = exit.rflags | RFLAGS_RF == delivery.rflags;

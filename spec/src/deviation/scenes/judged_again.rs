@@ -78,6 +78,23 @@ fn apf_flag_explains_either_of_two_plays_and_the_first_of_two_faults() {
     ] {
         assert_eq!(explaining(known, id, &got).is_some(), explained, "{got}");
     }
+    let id = "ept.long-ept:fetch-nx-pte-pt:1,0,ffffffff";
+    let (want, always) = (of(id, Filter::NEVER), of(id, Filter::ALWAYS));
+    assert_eq!(explaining(known, id, &Ends { second: always.second, ..want }), Some(Deviation::ApfFlag));
+    assert_eq!(explaining(known, id, &Ends { second: None, ..want }), None);
+    // The first play is under another filter, which wants the fault.
+    let id = "stale.long:rsvd-bitmap-alone:0,0,0";
+    let want = of(id, case(id).filter);
+    let second = want.second.unwrap();
+    let exit = [Word::Bitmap, Word::Mask, Word::Match]
+        .into_iter()
+        .fold(want.first, |exit, word| exit.with(word, second.word(word)));
+    assert_eq!(explaining(known, id, &Ends { second: Some(exit), ..want }), Some(Deviation::ApfFlag));
+    // What the filter wants is reported in full.
+    let id = "event.long:int3-idt-np:1,0,0";
+    let want = of(id, Filter::ALWAYS);
+    let got = Ends { first: want.first.with(Word::IdtInfo, 0), second: None };
+    assert_eq!(explaining(known, id, &got), None);
     let id = "event.long:pf-idt-np:1,0,ffffffff";
     let first = of(id, Filter::ALWAYS).first;
     assert_eq!(explaining(known, id, &Ends { first, second: None }), Some(Deviation::ApfFlag));
