@@ -101,6 +101,12 @@ pub enum Fits {
     Bits64,
     /// Compatibility mode and protected mode alone.
     Narrow,
+    /// 64-bit mode and compatibility mode: gates, the TSS and frames are those of IA-32e mode.
+    Long,
+    /// Compatibility mode alone.
+    Compatibility,
+    /// Protected mode alone: the scene says what its stacks do, of which a handler can have the interrupted one's.
+    Bits32,
 }
 
 /// One scene. Rows are made by [`Scene::new`] and the methods behind it.

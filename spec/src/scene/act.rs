@@ -160,7 +160,17 @@ impl Act {
     /// Whether the scenes are for code of any width. The others push eight bytes, have descriptors of IA-32e mode, or
     /// features that are its alone.
     const fn plays_narrow(self) -> bool {
-        matches!(self, Self::Access | Self::Modify | Self::Strings | Self::Page | Self::Ept | Self::Unpaged)
+        matches!(
+            self,
+            Self::Access
+                | Self::Modify
+                | Self::Strings
+                | Self::Page
+                | Self::Ept
+                | Self::Unpaged
+                | Self::Event
+                | Self::Inject
+        )
     }
 
     /// Whether the scenes are for other controls in vmcs12 too. The others set controls of their own.

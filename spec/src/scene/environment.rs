@@ -201,6 +201,9 @@ impl Environment {
             Fits::All => true,
             Fits::Bits64 => !narrow,
             Fits::Narrow => narrow,
+            Fits::Long => self.width.is_long(),
+            Fits::Compatibility => self.width == Width::Compatibility,
+            Fits::Bits32 => self.width == Width::Bits32,
         };
         if let Some(tested) = &scene.tested {
             return width_fits && tested.exists_in(self);
@@ -222,8 +225,9 @@ impl Environment {
         let fits = |value: u64| value <= u32::MAX.into();
         let numbers = scene.registers.iter().all(|(_, value)| fits(*value)) && fits(scene.rip);
         let fault = scene.fault.is_none_or(|fault| fits(fault.address));
-        if !numbers || !fault || !fits(scene.start_rsp()) || self.width == Width::Compatibility {
-            return numbers && fault && fits(scene.start_rsp());
+        let all = numbers && fault && fits(scene.start_rsp());
+        if !all || self.width == Width::Compatibility || scene.fits == Fits::Bits32 {
+            return all;
         }
         let top = match scene.cpl {
             Privilege::Supervisor => scene.start_rsp(),

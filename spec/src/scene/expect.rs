@@ -212,16 +212,24 @@ impl Scene {
         match self.unwanted {
             Unwanted::PageFault => self.delivered_fault(fault, pfec),
             // SDM vol. 3A, section 6.15, "Interrupt 8": the saved CS and RIP are undefined.
-            Unwanted::DoubleFault => self.unchanged(How::Delivered(VECTOR_DF)).with(Word::ErrorCode, 0),
+            Unwanted::DoubleFault => self.doubled(How::Delivered(VECTOR_DF)).with(Word::ErrorCode, 0),
             // Section 27.2.4: an original event that led to a #DF which exits is not reported.
             Unwanted::DoubleFaultExit => self
-                .unchanged(How::Exit(EXIT_EXCEPTION))
+                .doubled(How::Exit(EXIT_EXCEPTION))
                 .with(Word::Info, INTERRUPTION_INFO_DF)
                 .with(Word::ErrorCode, 0)
                 .with(Word::IdtInfo, 0),
-            Unwanted::TripleFault => self.unchanged(How::Exit(EXIT_TRIPLE_FAULT)).with(Word::IdtInfo, 0),
+            Unwanted::TripleFault => self.doubled(How::Exit(EXIT_TRIPLE_FAULT)).with(Word::IdtInfo, 0),
             Unwanted::Exit(exception) => self.exit_in_pf(fault, pfec, &exception),
         }
+    }
+
+    /// What is left of the scene where its faults made a double or a triple fault: DR6 is written before the delivery of
+    /// #DB begins. SDM vol. 3C, section 27.1: an event that leads to an exit indirectly does update it.
+    fn doubled(&self, how: How) -> End {
+        let dr6 = self.at_fault.iter().find(|(word, _)| *word == Word::Dr6);
+        let end = self.unchanged(how);
+        dr6.map_or(end, |(word, value)| end.with(*word, *value))
     }
 
     /// RFLAGS at the start.

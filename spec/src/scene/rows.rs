@@ -2,12 +2,15 @@
 
 pub mod access;
 mod delivery;
+mod delivery_32;
 pub mod device;
 pub mod ept;
 pub mod event;
+mod event_32;
 pub mod forced;
 pub mod implicit;
 pub mod inject;
+mod inject_32;
 pub mod modify;
 pub mod page;
 pub mod pkey;
