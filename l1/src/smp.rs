@@ -22,6 +22,7 @@ use x86_64::instructions::hlt;
 pub use seat::Seen;
 pub use start::{Apic, NoSecond};
 
+use crate::apic::Apic;
 use crate::cpu::Cpu;
 use crate::exception;
 use crate::vmx::Vmx;
@@ -186,7 +187,7 @@ impl Pair {
         let waited = mailbox::wait(POLLS, || used() || mailbox::is_over());
         let changed = if waited && used() { self.seat.change(change) } else { Err(Trouble::Late) };
         if interrupt && changed.is_ok() {
-            self.apic.interrupt();
+            start::interrupt_other(self.apic);
         }
         let results = mailbox::results().ok_or(Gone::Silent)?;
         let code = code::around()[change.access as usize];

@@ -10,6 +10,7 @@ mod exiting;
 mod features;
 mod interlude;
 mod memory;
+mod pending;
 mod state;
 mod tables;
 
@@ -31,6 +32,7 @@ use spec::scene::{Answer, Exiting, Feature, Scene};
 
 use state::Kept;
 
+use crate::apic::Apic;
 use crate::guest::{write_controls, write_host_state};
 use crate::output::log;
 use crate::trace;
@@ -50,6 +52,8 @@ pub struct Stage {
     environment: &'static Environment,
     /// Whether L0 has the forced-emulation prefix, once that was tried.
     forces_emulation: Option<bool>,
+    /// Whether the local APIC brings L1 what it sends itself, once that was tried.
+    interrupts_itself: Option<bool>,
 }
 
 /// One VMCS of the stage, and what is written in it.
@@ -82,6 +86,8 @@ pub struct Around<'a> {
     pub header: &'a Header,
     /// The width of physical addresses in bits.
     pub maxphyaddr: Maxphyaddr,
+    /// The local APIC, if it is in use.
+    pub apic: Option<Apic>,
 }
 
 impl Stage {
@@ -93,7 +99,7 @@ impl Stage {
             log().note(&"pgd-unsynced: INVVPID before each VM entry of a scene makes L0 read L2's page tables");
         }
         let (other, main) = (Player::new(vmx, 1, invalidates)?, Player::new(vmx, 0, invalidates)?);
-        Ok(Self { main, other, environment: &ENVIRONMENTS[0], forces_emulation: None })
+        Ok(Self { main, other, environment: &ENVIRONMENTS[0], forces_emulation: None, interrupts_itself: None })
     }
 
     /// Makes the stage's VMCS current, and writes the state that all scenes of an environment share if it is not there.
@@ -123,8 +129,15 @@ impl Stage {
             }
             Feature::ForcedEmulation => (!self.forces_emulation(around)?)
                 .then_some("L0 does not emulate behind the forced-emulation prefix (KVM's force_emulation_prefix)"),
+            Feature::LocalApic => (!self.interrupts_itself(around)).then_some(
+                "the local APIC does not bring its processor the NMIs and interrupts that this one sends itself",
+            ),
             _ => None,
         })
+    }
+
+    fn interrupts_itself(&mut self, around: Around<'_>) -> bool {
+        *self.interrupts_itself.get_or_insert_with(|| around.apic.is_some_and(pending::is_possible))
     }
 
     /// Tries the prefix before an instruction that does nothing: without it, UD2 raises #UD.
@@ -150,6 +163,9 @@ impl Stage {
             self.set_up(self.environment, around)?;
         }
         let ends = self.play_through(scene, filter, want, around)?;
+        if let Some((pending, apic)) = scene.pending.zip(around.apic) {
+            pending::clear(&pending.event, apic);
+        }
         if scene.blocks_nmis() {
             enter::unblock_nmis();
         }
@@ -248,6 +264,7 @@ impl Player {
     /// Puts L2 to the start of a scene.
     fn begin(&mut self, scene: &Scene, around: Around<'_>) -> Result<(), EntryFailed> {
         let environment = self.environment();
+        pending::map(scene, around.apic)?;
         memory::lay_out(scene, environment, around.maxphyaddr);
         ept::spoil(scene.spoiled(), around.maxphyaddr).map_err(EntryFailed::Entry)?;
         state::write_scene(scene, environment, &mut self.kept);
@@ -263,6 +280,7 @@ impl Player {
         if self.dr6 {
             state::write_dr6(DR6_AT_START);
         }
+        pending::make(scene, around.apic);
         Ok(())
     }
 

@@ -40,7 +40,7 @@ use crate::paging::{Access, Maxphyaddr, Privilege};
 use end::{Word, Words};
 use environment::Environment;
 use ept::{EptEntry, Frame, Nested};
-use event::Event;
+use event::{Event, Pending};
 use interlude::Interlude;
 use place::{Kind, Place};
 use tested::Tested;
@@ -159,6 +159,8 @@ pub struct Scene {
     pub real: bool,
     /// The event that is under way when the fault comes, or that is delivered where none comes.
     pub event: Option<Event>,
+    /// What L1's local APIC has. It is [`Scene::event`], or L2 blocks it.
+    pub pending: Option<Pending>,
     /// The page fault in whose delivery [`Scene::fault`] comes, if that is so. Both meet L1's filter.
     pub first: Option<Fault>,
     /// The fault, if there is one.

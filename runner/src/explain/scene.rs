@@ -7,7 +7,7 @@ use spec::paging::Maxphyaddr;
 use spec::scene::end::{EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, End, How};
 use spec::scene::environment::Environment;
 use spec::scene::ept::{During, Frame, Nested};
-use spec::scene::event::Source;
+use spec::scene::event::{Sender, Source};
 use spec::scene::place::Kind;
 use spec::scene::tested::linear;
 use spec::scene::{Answer, Scene};
@@ -28,8 +28,18 @@ pub fn explain(text: &mut String, scene: &Scene, environment: &Environment, filt
         let how = match event.source {
             Source::Injected => "L1 injects at the VM entry",
             Source::Raised => "the instruction raises",
+            Source::Arrived => "the local APIC has",
         };
         let _ = writeln!(text, "  event        {how} vector {} ({:?})", event.vector, event.kind);
+    }
+    if let Some(pending) = &scene.pending {
+        let by = match pending.by {
+            Sender::Hypervisor => "L1 makes it pending before the VM entry",
+            Sender::Guest => "the instruction writes the interrupt command register of L1's local APIC",
+        };
+        let blocked = if scene.event.is_none() { ", and L2 blocks it" } else { "" };
+        let _ =
+            writeln!(text, "  interrupt    {by}: vector {} ({:?}){blocked}", pending.event.vector, pending.event.kind);
     }
     if let Some(tested) = &scene.tested {
         let (level, format) = (tested.page.level, environment.format);

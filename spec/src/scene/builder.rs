@@ -2,7 +2,7 @@
 
 use super::end::{Word, Words};
 use super::ept::Nested;
-use super::event::Event;
+use super::event::{Event, Pending, Sender};
 use super::place::{Kind, Place};
 use super::tested::Tested;
 use super::{Answer, Exiting, Fault, Feature, Fits, Intercepted, RIP, Scene, Unwanted};
@@ -42,6 +42,7 @@ impl Scene {
             nested: None,
             real: false,
             event: None,
+            pending: None,
             first: None,
             fault: None,
             unwanted: Unwanted::PageFault,
@@ -196,6 +197,20 @@ impl Scene {
     pub const fn event(mut self, event: Event) -> Self {
         self.event = Some(event);
         self
+    }
+
+    /// With an event of the local APIC that is delivered.
+    #[must_use]
+    pub const fn arrives(mut self, event: Event, by: Sender) -> Self {
+        self.event = Some(event);
+        self.pending(event, by)
+    }
+
+    /// With an event of the local APIC that is held back.
+    #[must_use]
+    pub const fn pending(mut self, event: Event, by: Sender) -> Self {
+        self.pending = Some(Pending { event, by });
+        self.needs(Feature::LocalApic)
     }
 
     /// With a fault of the scene's privilege.

@@ -401,8 +401,9 @@ impl Scene {
     /// What an exit by an exception reports beside the exception.
     fn exit_state(&self, fault: Fault, event: Option<&Event>) -> End {
         // A VM entry that injects an event ends blocking by STI and by MOV SS: section 26.7.1, "Interruptibility State".
-        let injects = self.event.is_some_and(|event| event.source == Source::Injected);
-        let blocking = if injects { 0 } else { self.interruptibility & !BLOCKING_BY_NMI };
+        // Where an event arrives, such blocking is over.
+        let unblocked = self.event.is_some_and(|event| event.source != Source::Raised);
+        let blocking = if unblocked { 0 } else { self.interruptibility & !BLOCKING_BY_NMI };
         // Saved as clear but where blocking by MOV SS holds them back: section 27.3.4.
         let pending = if blocking & BLOCKING_BY_MOV_SS == 0 { 0 } else { self.pending_debug };
         let end = self

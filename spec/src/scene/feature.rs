@@ -15,6 +15,8 @@ pub enum Feature {
     Pks,
     /// Shadow stacks: CPUID.(7,0):ECX\[7\], and the VM-entry control "load CET state".
     ShadowStack,
+    /// A local APIC in xAPIC mode, by which L1 sends itself interrupts and NMIs.
+    LocalApic,
     /// maskmatch's built-in VMM, for its device.
     Channel,
     /// 1-GByte pages: CPUID.80000001H:EDX\[26\].

@@ -1,6 +1,7 @@
 //! The scenes, one module an act. To add one, add a row.
 
 pub mod access;
+mod apic;
 mod delivery;
 mod delivery_32;
 pub mod device;

@@ -5,7 +5,7 @@ use super::delivery::{
     BP, DB, DE, DF, FARTHER, GP, HANDLER_CS, IST1, IST2, NMI, NP, PF, RSP0, SS, UD, VECTOR, absent_gate, deliveries,
     gate_address, gate_error, injected, join, push, raised, software,
 };
-use super::event_32;
+use super::{apic, event_32};
 use crate::paging::Access::{Read, Write};
 use crate::paging::Privilege::{Supervisor, User};
 use crate::scene::descriptor::{FRESH_DATA_SELECTOR, FRESH_SEGMENTS, FRESH_USER_DATA_SELECTOR};
@@ -187,4 +187,5 @@ const LONG: &[Scene] = deliveries![
 ];
 
 /// The rows.
-pub const SCENES: &[Scene] = &join::<{ LONG.len() + event_32::NARROW.len() }>(LONG, event_32::NARROW);
+pub const SCENES: &[Scene] = &join::<{ OF_L2.len() + apic::SCENES.len() }>(OF_L2, apic::SCENES);
+const OF_L2: &[Scene] = &join::<{ LONG.len() + event_32::NARROW.len() }>(LONG, event_32::NARROW);
