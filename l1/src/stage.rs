@@ -4,11 +4,13 @@
 //! It has memory, page tables and a VMCS of its own beside the walker's.
 
 mod deep;
+mod device;
 mod enter;
 mod ept;
 mod exiting;
 mod features;
 mod interlude;
+mod invalidation;
 mod memory;
 mod pending;
 mod state;
@@ -129,6 +131,11 @@ impl Stage {
             }
             Feature::ForcedEmulation => (!self.forces_emulation(around)?)
                 .then_some("L0 does not emulate behind the forced-emulation prefix (KVM's force_emulation_prefix)"),
+            Feature::Cr3WithoutExits => invalidation::cr3_exits(vmx, self.environment)
+                .then_some("VMX offers no accesses to CR3 without exits (CR3-load exiting, CR3-store exiting)"),
+            Feature::Invvpid(how) => {
+                (!invalidation::has(how)).then_some("VMX lacks this type of INVVPID (IA32_VMX_EPT_VPID_CAP[43:40])")
+            }
             Feature::LocalApic => (!self.interrupts_itself(around)).then_some(
                 "the local APIC does not bring its processor the NMIs and interrupts that this one sends itself",
             ),
@@ -201,14 +208,19 @@ impl Stage {
             self.main.kept = self.main.before_entry.behind(scene, self.environment, &want.first);
             return Ok(ends);
         };
-        if let Answer::Again(interlude) = scene.answer {
-            if !self.interlude(interlude, scene, filter, around)? {
-                return Ok(ends);
+        match scene.answer {
+            Answer::Again(interlude) => {
+                if !self.interlude(interlude, scene, filter, around)? {
+                    return Ok(ends);
+                }
+                self.main.enter()?;
             }
-        } else {
-            answer(scene, self.environment, around.maxphyaddr)?;
+            Answer::Spoil(how) => self.main.enter_spoiled(how, scene, around)?,
+            _ => {
+                answer(scene, self.environment, around.maxphyaddr)?;
+                self.main.enter()?;
+            }
         }
-        self.main.enter()?;
         ends.second = Some(end(scene, self.environment, second));
         Ok(ends)
     }
@@ -264,10 +276,11 @@ impl Player {
     /// Puts L2 to the start of a scene.
     fn begin(&mut self, scene: &Scene, around: Around<'_>) -> Result<(), EntryFailed> {
         let environment = self.environment();
-        pending::map(scene, around.apic)?;
+        device::map(scene, around.apic)?;
         memory::lay_out(scene, environment, around.maxphyaddr);
         ept::spoil(scene.spoiled(), around.maxphyaddr).map_err(EntryFailed::Entry)?;
         state::write_scene(scene, environment, &mut self.kept);
+        state::write_pdptes(environment);
         self.set_controls(around.vmx, scene);
         self.set_pins(scene.pins);
         if let Some(event) = scene.event.filter(|event| event.source == Source::Injected) {
@@ -341,10 +354,10 @@ fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> R
                 memory::mend(scene, environment, place, maxphyaddr);
             }
         }
-        Answer::Nothing | Answer::Reflect | Answer::Again(_) => {}
+        Answer::Nothing | Answer::Reflect | Answer::Again(_) | Answer::Resume | Answer::Spoil(_) => {}
     }
     match scene.answer {
-        Answer::Nothing | Answer::Again(_) => {}
+        Answer::Nothing | Answer::Again(_) | Answer::Resume | Answer::Spoil(_) => {}
         // An IRET that comes again must find NMIs blocked. SDM vol. 3C, section 31.7.1.2, "Resuming Guest Software
         // after Handling an Exception".
         Answer::Retry => {

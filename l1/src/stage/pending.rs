@@ -6,7 +6,6 @@
 
 use core::arch::{asm, global_asm};
 
-use spec::channel::DEVICE_PAGE;
 use spec::scene::Scene;
 use spec::scene::event::{Event, EventType, Sender};
 use x86_64::VirtAddr;
@@ -15,11 +14,10 @@ use x86_64::instructions::tables::{lidt, sidt};
 use x86_64::structures::DescriptorTablePointer;
 use x86_64::structures::idt::Entry;
 
-use super::{enter, ept};
+use super::enter;
 use crate::apic::Apic;
 use crate::global::Global;
 use crate::own::FAULTS;
-use crate::walk::EntryFailed;
 
 const VECTORS: usize = 256;
 const NMI: usize = 2;
@@ -58,12 +56,6 @@ pub fn is_possible(apic: Apic) -> bool {
     let nmi_comes = comes_by(|| apic.nmi());
     apic.interrupt_itself(TRIED);
     nmi_comes && apic.is_requested(TRIED) && take_interrupts(apic, TRIED)
-}
-
-/// Makes [`Place::Device`](spec::scene::place::Place::Device) the page that a scene wants: the local APIC's, or the device's.
-pub fn map(scene: &Scene, apic: Option<Apic>) -> Result<(), EntryFailed> {
-    let by_guest = scene.pending.is_some_and(|pending| pending.by == Sender::Guest);
-    ept::set_device(apic.filter(|_| by_guest).map_or(DEVICE_PAGE, Apic::page)).map_err(EntryFailed::Entry)
 }
 
 /// Makes pending what the scene wants, or lets L2 do so. It is possible.

@@ -20,7 +20,7 @@ struct Table([u8; PAGE as usize]);
 static TABLES: Global<[Table; LEVELS]> = Global::new([const { Table([0; PAGE as usize]) }; LEVELS]);
 
 /// Physical address of the table whose entries are of a level.
-fn table(level: Level) -> u64 {
+pub fn table(level: Level) -> u64 {
     TABLES.get() as u64 + level as u64 * PAGE
 }
 

@@ -6,7 +6,8 @@ use super::event::{Event, Pending, Sender};
 use super::place::{Kind, Place};
 use super::tested::Tested;
 use super::{Answer, Exiting, Fault, Feature, Fits, Intercepted, RIP, Scene, Unwanted};
-use crate::paging::{Access, Privilege};
+use crate::page::Page;
+use crate::paging::{Access, Level, Privilege};
 
 impl Scene {
     /// A scene in which an instruction completes: the start of each row.
@@ -32,6 +33,8 @@ impl Scene {
             pending_debug: 0,
             fits: Fits::All,
             tested: None,
+            before: None,
+            table: None,
             activity: 0,
             pins: 0,
             pages: &[],
@@ -88,6 +91,20 @@ impl Scene {
     #[must_use]
     pub const fn tested(mut self, tested: Tested) -> Self {
         self.tested = Some(tested);
+        self
+    }
+
+    /// With another page under test at the start.
+    #[must_use]
+    pub const fn before(mut self, page: Page) -> Self {
+        self.before = Some(page);
+        self
+    }
+
+    /// With the table of a level in [`Place::Device`].
+    #[must_use]
+    pub const fn table(mut self, level: Level) -> Self {
+        self.table = Some(level);
         self
     }
 

@@ -1,8 +1,9 @@
 //! What stays fixed around scenes: L2's paging mode, the width of its code, the controls in vmcs12.
 
 use super::end::{Ends, Word};
+use super::invalidation::Invalidation;
 use super::place::{PAGE, Place, STAGE_BASE};
-use super::{Fits, Scene};
+use super::{Answer, Fits, Scene};
 use crate::paging::format::Format;
 use crate::paging::{Entry, Mode, Privilege};
 use crate::setting::BASE;
@@ -196,6 +197,9 @@ impl Environment {
         if real {
             return true;
         }
+        if matches!(scene.answer, Answer::Spoil(how) if (how == Invalidation::Entry) == self.vpid) {
+            return false;
+        }
         let narrow = self.width != Width::Bits64;
         let width_fits = match scene.fits {
             Fits::All => true,
@@ -280,6 +284,10 @@ pub const ENVIRONMENTS: &[Environment] = &[
     Environment::new("compat", "compatibility mode, 4-level paging").paging(Compatibility, Format::Level4),
     Environment::new("la57", "64-bit mode, 5-level paging").paging(Width::Bits64, Format::Level5),
     Environment::new("pae", "32-bit protected mode, PAE paging").paging(Bits32, Format::Pae),
+    Environment::new("pae-ept", "32-bit protected mode, PAE paging, EPT: VM entries take the PDPTEs from the VMCS")
+        .paging(Bits32, Format::Pae)
+        .ept(EPT)
+        .thin(),
     Environment::new("pae-nx0", "PAE paging, NXE off: I/D by SMEP alone, XD is reserved")
         .paging(Bits32, Format::Pae)
         .mode(Mode { nxe: false, ..BASE.mode })

@@ -144,6 +144,12 @@ impl Scene {
                 Ends { first: under(before), second: Some(under(filter)) }
             }
             Answer::Nothing => Ends { first: self.end_under(filter, pfec), second: None },
+            Answer::Spoil(_) => Ends { first: self.settled(), second: Some(self.end_under(filter, pfec)) },
+            Answer::Resume => {
+                let end = self.end_under(filter, pfec);
+                let exits = pfec.is_some_and(|pfec| filter.exits(pfec));
+                Ends { first: end, second: exits.then_some(end) }
+            }
             Answer::Retry | Answer::Reinject | Answer::Reflect => {
                 let second = pfec.filter(|pfec| filter.exits(*pfec)).map(|pfec| match self.answer {
                     // The pushed RF is what L1 found.
@@ -191,8 +197,8 @@ impl Scene {
         let delivered = || self.delivered_fault(first.0, first.1).open(Word::Rflags);
         let (end, second) = if filter.exits(first.1) {
             let second = match self.answer {
-                // Interludes are for scenes with one fault.
-                Answer::Nothing | Answer::Again(_) => None,
+                // The others are for scenes with one fault.
+                Answer::Nothing | Answer::Again(_) | Answer::Resume | Answer::Spoil(_) => None,
                 Answer::Retry | Answer::Reinject => Some(self.settled()),
                 // L1 writes CR2, and then it goes as in hardware.
                 Answer::Reflect => Some(in_delivery),

@@ -22,4 +22,5 @@ pub mod stack;
 pub mod stale;
 pub mod state;
 pub mod strings;
+pub mod tlb;
 pub mod unpaged;

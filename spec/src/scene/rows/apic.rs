@@ -9,7 +9,7 @@ use crate::paging::Privilege::{self, Supervisor, User};
 use crate::scene::end::Word::{Rax, Rdi, Rflags, Rip, Rsp};
 use crate::scene::event::Sender::{Guest, Hypervisor};
 use crate::scene::event::{COMMAND, Event, EventType};
-use crate::scene::expect::{BLOCKING_BY_NMI, BLOCKING_BY_STI};
+use crate::scene::expect::BLOCKING_BY_STI;
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, Device, EventStack, Idt0, Idt1, Stack};
 use crate::scene::{Answer, Fits, RIP, Scene, Unwanted, stack_of};
@@ -55,7 +55,7 @@ const fn stack_np(name: &'static str, what: &'static str, cpl: Privilege) -> Sce
         .answer(Answer::Reinject)
 }
 
-/// A read with something pending that is blocked.
+/// A read with an interrupt pending, which RFLAGS.IF blocks.
 const fn blocked(name: &'static str, what: &'static str) -> Scene {
     Scene::new(name, what, User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
@@ -137,11 +137,6 @@ const OPENED: &[Scene] = &[
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read)
         .answer(Answer::Retry),
-    Scene::new("apic-nmi-blocked", "an NMI that L2 sends itself, and blocks", User, &[0x89, 0x07], "mov [rdi],eax")
-        .registers(&[(Rdi, TO), (Rax, SEND_NMI)])
-        .interruptibility(BLOCKING_BY_NMI)
-        .pending(THE_NMI, Guest)
-        .fits(Fits::Long),
 ];
 
 const fn narrow(scene: Scene) -> Scene {
