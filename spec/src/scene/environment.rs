@@ -191,7 +191,9 @@ impl Environment {
     /// Whether a scene means here what it says.
     pub(super) fn admits(&self, scene: &Scene) -> bool {
         let real = self.width == Width::Real;
-        if scene.real != real || scene.nested.is_some() && self.ept.is_none() {
+        // Scenes that EPT has a word in walk four levels, and push eight bytes.
+        let has_nested = self.ept.is_some() && self.width != Width::Bits32;
+        if scene.real != real || scene.nested.is_some() && !has_nested {
             return false;
         }
         if real {

@@ -34,7 +34,10 @@ const fn entry(level: Level) -> Page {
 const GOOD: Page = entry(Level::Pte);
 const NP: Page = GOOD.without(Entry::P);
 const RO: Page = GOOD.without(Entry::RW);
+/// A page of the supervisor's, which SMAP has no word in.
 const SUPER: Page = GOOD.without(Entry::US);
+const SUPER_NP: Page = SUPER.without(Entry::P);
+const SUPER_RO: Page = SUPER.without(Entry::RW);
 const SUPER_NX: Page = SUPER.with(Entry::XD);
 const PDPTE_GOOD: Page = entry(Level::Pdpte);
 const PDPTE_NP: Page = PDPTE_GOOD.without(Entry::P);
@@ -44,20 +47,20 @@ const fn of(page: Page, formats: Formats) -> Tested {
     Tested { page, formats }
 }
 
-/// L2's code at CPL 0, with RFLAGS.AC set, so that SMAP lets it access what is the user's too.
+/// L2's code at CPL 0.
 const fn code(name: &'static str, what: &'static str, code: &'static [u8], text: &'static str) -> Scene {
     Scene::new(name, what, Supervisor, code, text)
-        .rflags(RFLAGS_AC)
         .registers(&[(Rdi, BY_PTE), (Rsi, PTE)])
         .memory(&[(BY_PTE, VALUE)])
         .table(Level::Pte)
-        .tested(of(NP, Formats::WIDE))
+        .tested(of(SUPER_NP, Formats::WIDE))
 }
 
-/// The same for the PDPTEs.
+/// The same for the PDPTEs, with RFLAGS.AC set, so that SMAP lets it access the user's page.
 const fn pdpte(name: &'static str, what: &'static str, bytes: &'static [u8], text: &'static str) -> Scene {
     code(name, what, bytes, text)
         .fits(Fits::Bits32)
+        .rflags(RFLAGS_AC)
         .registers(&[(Rdi, BY_PDPTE), (Rsi, PDPTE)])
         .memory(&[(BY_PDPTE, VALUE)])
         .table(Level::Pdpte)
@@ -111,21 +114,19 @@ const BY_L1: &[Scene] = spoiled![
 const CR3_NP: Scene = code(
     "cr3-np",
     "a read; L2 clears P and loads CR3; the read again",
-    &[0x8b, 0x07, 0xc6, 0x06, 0x66, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9, 0x8b, 0x07],
+    &[0x8b, 0x07, 0xc6, 0x06, 0x62, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9, 0x8b, 0x07],
     "",
 )
-.before(GOOD)
 .fault_behind(BY_PTE, Read, RIP + 11)
 .at_fault(&[(Rax, VALUE)]);
 
 const CR3_RO: Scene = code(
     "cr3-ro",
     "a write; L2 clears R/W and loads CR3; the write again",
-    &[0x89, 0x07, 0xc6, 0x06, 0x65, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9, 0x89, 0x07],
+    &[0x89, 0x07, 0xc6, 0x06, 0x61, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9, 0x89, 0x07],
     "",
 )
-.before(GOOD)
-.tested(of(RO, Formats::WIDE))
+.tested(of(SUPER_RO, Formats::WIDE))
 .fault_behind(BY_PTE, Write, RIP + 11);
 
 /// Rows in which L2 changes the entry.
@@ -133,20 +134,18 @@ const BY_L2: &[Scene] = &[
     code(
         "invlpg-np",
         "a read; L2 clears P and does INVLPG; the read again",
-        &[0x8b, 0x07, 0xc6, 0x06, 0x66, 0x0f, 0x01, 0x3f, 0x8b, 0x07],
-        "mov eax,[rdi]; mov byte ptr [rsi],66h; invlpg [rdi]; mov eax,[rdi]",
+        &[0x8b, 0x07, 0xc6, 0x06, 0x62, 0x0f, 0x01, 0x3f, 0x8b, 0x07],
+        "mov eax,[rdi]; mov byte ptr [rsi],62h; invlpg [rdi]; mov eax,[rdi]",
     )
-    .before(GOOD)
     .fault_behind(BY_PTE, Read, RIP + 8)
     .at_fault(&[(Rax, VALUE)]),
     code(
         "invlpg-ro",
         "a write; L2 clears R/W and does INVLPG; the write again",
-        &[0x89, 0x07, 0xc6, 0x06, 0x65, 0x0f, 0x01, 0x3f, 0x89, 0x07],
-        "mov [rdi],eax; mov byte ptr [rsi],65h; invlpg [rdi]; mov [rdi],eax",
+        &[0x89, 0x07, 0xc6, 0x06, 0x61, 0x0f, 0x01, 0x3f, 0x89, 0x07],
+        "mov [rdi],eax; mov byte ptr [rsi],61h; invlpg [rdi]; mov [rdi],eax",
     )
-    .before(GOOD)
-    .tested(of(RO, Formats::WIDE))
+    .tested(of(SUPER_RO, Formats::WIDE))
     .fault_behind(BY_PTE, Write, RIP + 8),
     code(
         "invlpg-nx",
@@ -157,24 +156,23 @@ const BY_L2: &[Scene] = &[
     .only_64_bit()
     // RET.
     .memory(&[(BY_PTE, 0xc3)])
-    .before(SUPER)
     .tested(of(SUPER_NX, Formats::WIDE))
     .fault_behind(BY_PTE, Fetch, BY_PTE)
     .at_fault(&[(Rsp, stack_of(Supervisor) - 8)]),
     code(
         "made-present",
         "L2 sets P, which needs no invalidation",
-        &[0xc6, 0x06, 0x67, 0x8b, 0x07],
-        "mov byte ptr [rsi],67h; mov eax,[rdi]",
+        &[0xc6, 0x06, 0x63, 0x8b, 0x07],
+        "mov byte ptr [rsi],63h; mov eax,[rdi]",
     )
-    .before(NP)
-    .tested(of(GOOD, Formats::WIDE))
+    .before(SUPER_NP)
+    .tested(of(SUPER, Formats::WIDE))
     .at_end(&[(Rax, VALUE)]),
-    loads_cr3(CR3_NP, "mov eax,[rdi]; mov byte ptr [rsi],66h; mov rcx,cr3; mov cr3,rcx; mov eax,[rdi]").only_64_bit(),
-    loads_cr3(CR3_NP, "mov eax,[rdi]; mov byte ptr [rsi],66h; mov ecx,cr3; mov cr3,ecx; mov eax,[rdi]")
+    loads_cr3(CR3_NP, "mov eax,[rdi]; mov byte ptr [rsi],62h; mov rcx,cr3; mov cr3,rcx; mov eax,[rdi]").only_64_bit(),
+    loads_cr3(CR3_NP, "mov eax,[rdi]; mov byte ptr [rsi],62h; mov ecx,cr3; mov cr3,ecx; mov eax,[rdi]")
         .fits(Fits::Narrow),
-    loads_cr3(CR3_RO, "mov [rdi],eax; mov byte ptr [rsi],65h; mov rcx,cr3; mov cr3,rcx; mov [rdi],eax").only_64_bit(),
-    loads_cr3(CR3_RO, "mov [rdi],eax; mov byte ptr [rsi],65h; mov ecx,cr3; mov cr3,ecx; mov [rdi],eax")
+    loads_cr3(CR3_RO, "mov [rdi],eax; mov byte ptr [rsi],61h; mov rcx,cr3; mov cr3,rcx; mov [rdi],eax").only_64_bit(),
+    loads_cr3(CR3_RO, "mov [rdi],eax; mov byte ptr [rsi],61h; mov ecx,cr3; mov cr3,ecx; mov [rdi],eax")
         .fits(Fits::Narrow),
     // The PDPTE registers.
     loads_cr3(
@@ -186,7 +184,6 @@ const BY_L2: &[Scene] = &[
         ),
         "mov byte ptr [rsi],0; mov ecx,cr3; mov cr3,ecx; mov eax,[rdi]",
     )
-    .before(PDPTE_GOOD)
     .fault_behind(BY_PDPTE, Read, RIP + 9)
     .answer(Answer::Resume),
     loads_cr3(
@@ -198,7 +195,6 @@ const BY_L2: &[Scene] = &[
         ),
         "mov byte ptr [rsi],2; mov ecx,cr3; mov cr3,ecx; mov eax,[rdi]",
     )
-    .before(PDPTE_GOOD)
     .fault_behind(BY_PDPTE, Read, RIP + 9)
     .answer(Answer::Resume),
     loads_cr3(
@@ -244,7 +240,6 @@ const BY_L2: &[Scene] = &[
         &[0xc6, 0x06, 0x00, 0x0f, 0x01, 0x3f, 0x8b, 0x07],
         "mov byte ptr [rsi],0; invlpg [rdi]; mov eax,[rdi]",
     )
-    .before(PDPTE_GOOD)
     .tested(of(PDPTE_GOOD, Formats::PAE))
     .at_end(&[(Rax, VALUE)]),
     pdpte(
@@ -262,12 +257,12 @@ pub const SCENES: &[Scene] = &super::delivery::join::<{ BY_L1.len() + BY_L2.len(
 
 #[cfg(test)]
 mod tests {
-    use super::{GOOD, NP, PDPTE_NP, RO, SUPER_NX};
+    use super::{PDPTE_NP, SUPER, SUPER_NP, SUPER_NX, SUPER_RO};
 
     #[test]
     fn the_bytes_that_l2_writes_are_those_of_the_entries() {
         let low = |page: super::Page| page.entry(40) & 0xff;
-        assert_eq!((low(GOOD), low(NP), low(RO)), (0x67, 0x66, 0x65));
+        assert_eq!((low(SUPER), low(SUPER_NP), low(SUPER_RO)), (0x63, 0x62, 0x61));
         assert_eq!(SUPER_NX.entry(40) >> 56, 0x80);
         // Of a PDPTE the stage keeps P alone.
         assert_eq!(PDPTE_NP.entry(40) & 1, 0);
