@@ -53,6 +53,7 @@ const fn code(name: &'static str, what: &'static str, code: &'static [u8], text:
         .registers(&[(Rdi, BY_PTE), (Rsi, PTE)])
         .memory(&[(BY_PTE, VALUE)])
         .table(Level::Pte)
+        .before(SUPER)
         .tested(of(SUPER_NP, Formats::WIDE))
 }
 
@@ -64,6 +65,7 @@ const fn pdpte(name: &'static str, what: &'static str, bytes: &'static [u8], tex
         .registers(&[(Rdi, BY_PDPTE), (Rsi, PDPTE)])
         .memory(&[(BY_PDPTE, VALUE)])
         .table(Level::Pdpte)
+        .before(PDPTE_GOOD)
         .tested(of(PDPTE_NP, Formats::PAE))
 }
 
