@@ -141,7 +141,7 @@ impl Scene {
             Answer::Again(interlude) => {
                 let before = self.first_filter(interlude, filter, pfec);
                 let under = |filter| self.with_filter(self.end_under(filter, pfec), filter);
-                Ends { first: under(before), second: Some(under(filter)) }
+                Ends { first: under(before), second: Some(under(Self::second_filter(interlude, filter))) }
             }
             Answer::Nothing => Ends { first: self.end_under(filter, pfec), second: None },
             Answer::Spoil(_) => Ends { first: self.settled(), second: Some(self.end_under(filter, pfec)) },
@@ -167,6 +167,16 @@ impl Scene {
     pub fn first_filter(&self, interlude: Interlude, filter: Filter, pfec: Option<Pfec>) -> Filter {
         match (interlude, pfec) {
             (Interlude::Rewrite(field), Some(pfec)) => filter.wanting_but_for(field, pfec).unwrap_or(filter),
+            (Interlude::Upper { field, bit, set }, _) => filter.with_upper(field, bit, !set),
+            _ => filter,
+        }
+    }
+
+    /// The filter of the second play.
+    #[must_use]
+    pub const fn second_filter(interlude: Interlude, filter: Filter) -> Filter {
+        match interlude {
+            Interlude::Upper { field, bit, set } => filter.with_upper(field, bit, set),
             _ => filter,
         }
     }
