@@ -308,6 +308,11 @@ impl Player {
         if self.environment().vpid || self.always_invalidates {
             invvpid(VPID).map_err(EntryFailed::Entry)?;
         }
+        self.enter_as_is()
+    }
+
+    /// Enters L2 with what is cached of its page tables.
+    fn enter_as_is(&mut self) -> Result<(), EntryFailed> {
         trace::entry();
         self.before_entry = core::mem::take(&mut self.kept);
         enter::enter(&mut self.vmcs).map_err(EntryFailed::Entry)

@@ -6,8 +6,7 @@ use spec::scene::environment::Environment;
 use spec::scene::invalidation::Invalidation;
 use spec::scene::tested::linear;
 
-use super::{Around, Player, VPID, enter, tables};
-use crate::trace;
+use super::{Around, Player, VPID, tables};
 use crate::vmx::{Capabilities, ProcessorBased, Vmx, invvpid_of};
 use crate::walk::EntryFailed;
 
@@ -39,7 +38,6 @@ impl Player {
                 invvpid_of(kind, VPID, address).map_err(EntryFailed::Entry)?;
             }
         }
-        trace::entry();
-        enter::enter(&mut self.vmcs).map_err(EntryFailed::Entry)
+        self.enter_as_is()
     }
 }

@@ -31,6 +31,7 @@ impl Deviation {
                 | Self::RsvdUd
                 | Self::TripleKill
                 | Self::DeliveryHang
+                | Self::PaeInvlpg
                 // Unless its flag says that the fault is another.
                 | Self::IdtLost
                 | Self::DoubleFirst
