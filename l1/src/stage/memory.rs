@@ -133,6 +133,7 @@ pub fn lay_out(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr)
     for place in Place::ALL {
         set_entry(scene, environment, place, scene.kind(place), maxphyaddr);
     }
+    tables::mend_root(environment.format);
     if let Some(tested) = &scene.tested_at_start() {
         tables::set_tested(environment.format, tested, maxphyaddr);
     }

@@ -95,6 +95,14 @@ pub fn set_tested(format: Format, tested: &Tested, maxphyaddr: Maxphyaddr) {
     set_entry(format, level, linear(format, level), tested.page.entry(maxphyaddr));
 }
 
+/// Makes the PDPTE in which pages under test differ a good one, if the root is of PAE paging: L2 may have left one with
+/// which no VM entry succeeds.
+pub fn mend_root(format: Format) {
+    if format.is_register(Level::Pdpte) {
+        set_entry(format, Level::Pdpte, linear(format, Level::Pdpte), good(Level::Pdpte));
+    }
+}
+
 /// Sets an entry that leads on to the next table, to the frame, or to the large page that begins at 0.
 fn set_entry(format: Format, level: Level, linear: u64, flags: u64) {
     let next = match format.levels().iter().find(|&&next| next > level) {
