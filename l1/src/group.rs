@@ -296,7 +296,7 @@ impl Machine<'_> {
             vmx,
             header: &self.walker.guest().header,
             maxphyaddr: self.cpu.maxphyaddr,
-            apic: Apic::of(&self.cpu),
+            apic: Apic::of(self.cpu),
         };
         stage.set_up(environment, around)?;
         let profile = self.options.profile;

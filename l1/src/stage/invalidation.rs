@@ -12,7 +12,7 @@ use crate::walk::EntryFailed;
 
 /// Whether VMX has it.
 pub fn has(how: Invalidation) -> bool {
-    how.number().is_none_or(Capabilities::has_invvpid)
+    how.number().is_none_or(Capabilities::has_invvpid_of)
 }
 
 /// Whether L2's accesses to CR3 exit in an environment.

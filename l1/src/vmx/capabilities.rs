@@ -202,7 +202,7 @@ impl Capabilities {
     }
 
     /// Whether INVVPID has a type. The processor has VPIDs.
-    pub fn has_invvpid(kind: u64) -> bool {
+    pub fn has_invvpid_of(kind: u64) -> bool {
         has_all(INVVPID | INVVPID_ADDRESS << kind)
     }
 

@@ -2,6 +2,8 @@
 //! L2's IDT at its first instruction boundary at which they are not blocked. SDM vol. 3C, section 24.6.1, "Pin-Based
 //! VM-Execution Controls", and section 26.7.5, "Interrupt-Window Exiting and Virtual-Interrupt Delivery", for when that is.
 
+#![expect(clippy::large_types_passed_by_value, reason = "a row is built up at compile time")]
+
 use super::delivery::{FAR, NMI, PF, arrived, deliveries, gate_address, join, push};
 use super::delivery_32::{self, gate_address as gate_address_32};
 use crate::paging::Access::{Read, Write};

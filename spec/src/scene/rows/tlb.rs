@@ -3,6 +3,8 @@
 //! SDM vol. 3A, section 4.10.4, "Invalidation of TLBs and Paging-Structure Caches", and section 4.4.1, "PDPTE Registers";
 //! vol. 3C, section 28.3.3, "Invalidating Cached Translation Information".
 
+#![expect(clippy::large_types_passed_by_value, reason = "a row is built up at compile time")]
+
 use super::delivery::{GP, raised};
 use crate::outcome::RFLAGS_AC;
 use crate::page::Page;
