@@ -20,7 +20,7 @@ use spec::smp::{Change, MAX_STIMULI, Moment, Partner, Processor, Shot, Smp, SmpP
 use x86_64::instructions::hlt;
 
 pub use seat::Seen;
-pub use start::{Apic, NoSecond};
+pub use start::NoSecond;
 
 use crate::apic::Apic;
 use crate::cpu::Cpu;

@@ -91,6 +91,7 @@ impl Deviation {
             // They show in scenes alone.
             Self::ApfEmulated
             | Self::TripleKill
+            | Self::PaeInvlpg
             | Self::DeliveryHang
             | Self::IdtLost
             | Self::DoubleFirst
