@@ -98,6 +98,9 @@ fn prepare(apic: Apic) {
         unsafe { Port::<u8>::new(port).write(u8::MAX) };
     }
     apic.enable();
+    // What other groups left: an interrupt whose end was not told, NMIs that are blocked.
+    apic.end_of_interrupt();
+    enter::unblock_nmis();
     let handler = VirtAddr::new(stage_interrupt as *const () as u64);
     // SAFETY: L1 has one processor on the stage, and no other reference is made.
     for (vector, gate) in unsafe { &mut *IDT.get() }.iter_mut().enumerate() {
