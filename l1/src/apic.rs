@@ -10,6 +10,7 @@ use crate::cpu::Cpu;
 
 /// Registers. SDM vol. 3A, table 10-1, "Local APIC Register Address Map".
 const ID: u64 = 0x20;
+const TASK_PRIORITY: u64 = 0x80;
 const EOI: u64 = 0xb0;
 const SPURIOUS_VECTOR: u64 = 0xf0;
 const IN_SERVICE: u64 = 0x100;
@@ -100,6 +101,11 @@ impl Apic {
     /// Accepts interrupts.
     pub fn enable(self) {
         self.write(SPURIOUS_VECTOR, ENABLED);
+    }
+
+    /// Holds back no interrupt for its priority.
+    pub fn clear_task_priority(self) {
+        self.write(TASK_PRIORITY, 0);
     }
 
     /// The interrupt is handled.
