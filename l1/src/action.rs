@@ -11,6 +11,7 @@ use spec::paging::Maxphyaddr;
 use spec::setting::BASE;
 use spec::stimulus::Stimulus;
 
+use crate::apic::Apic;
 use crate::async_fault::AsyncFaults;
 use crate::channel;
 use crate::cpu::Cpu;
@@ -18,7 +19,6 @@ use crate::guest;
 use crate::interrupt::Interrupts;
 use crate::judge::Judge;
 use crate::own;
-use crate::smp::Apic;
 use crate::walk::{self, Broken, CR2_AT_START, EntryFailed, Walker};
 
 /// Walks that L2 makes until the VM must have moved: many times more than there is time for.

@@ -21,7 +21,8 @@ const EFER_LME: u32 = 1 << 8;
 const TABLE: u32 = 0x3;
 const LARGE_PAGE: u32 = 0x83;
 const GIB_MAPPED: u32 = 4;
-const STACK: u32 = 64 * 1024;
+/// The scenes of an act, their ends and the oracle are deep: 64 KiB would not do. Below the stack are page tables.
+const STACK: u32 = 128 * 1024;
 
 /// Selector of L1's code segment.
 pub const CODE_SELECTOR: u16 = 0x08;

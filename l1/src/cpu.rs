@@ -109,8 +109,12 @@ impl Cpu {
             Feature::Pks => (ecx >> 31 & 1 == 1, "the CPU lacks PKS (CPUID.(7,0):ECX[31])"),
             Feature::ShadowStack => (ecx >> 7 & 1 == 1, "the CPU lacks shadow stacks (CPUID.(7,0):ECX[7])"),
             Feature::GbytePages => (self.gbyte_pages, "the CPU lacks 1-GByte pages (CPUID.80000001H:EDX[26])"),
+            Feature::LocalApic => (self.local_apic().is_some(), "there is no local APIC in xAPIC mode"),
             // VMX and L0 have them, or not.
-            Feature::ForcedEmulation | Feature::DescriptorTableExiting => (true, ""),
+            Feature::ForcedEmulation
+            | Feature::DescriptorTableExiting
+            | Feature::Cr3WithoutExits
+            | Feature::Invvpid(_) => (true, ""),
             Feature::ExecuteOnly => {
                 (vmx.has_execute_only(), "the CPU lacks execute-only EPT entries (IA32_VMX_EPT_VPID_CAP[0])")
             }

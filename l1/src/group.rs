@@ -22,6 +22,7 @@ use spec::smp::Smp;
 use spec::stimulus::Stimulus;
 
 use crate::action::Acting;
+use crate::apic::Apic;
 use crate::cpu::Cpu;
 use crate::guest::Guest;
 use crate::host::{FreshMemory, Pages};
@@ -291,7 +292,12 @@ impl Machine<'_> {
             Some(stage) => stage,
             none => none.insert(Stage::new(vmx, self.options.known)?),
         };
-        let around = Around { vmx, header: &self.walker.guest().header, maxphyaddr: self.cpu.maxphyaddr };
+        let around = Around {
+            vmx,
+            header: &self.walker.guest().header,
+            maxphyaddr: self.cpu.maxphyaddr,
+            apic: Apic::of(self.cpu),
+        };
         stage.set_up(environment, around)?;
         let profile = self.options.profile;
         // One case may be any, the profile's or not.

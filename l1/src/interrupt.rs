@@ -2,7 +2,7 @@
 
 use spec::channel::INTERRUPT_VECTOR;
 
-use crate::smp::Apic;
+use crate::apic::Apic;
 use crate::vmx::{Field, PinBased, Vmx, vmread, vmwrite};
 
 /// The basic exit reason of an external interrupt.

@@ -8,6 +8,7 @@
 #![no_main]
 
 mod action;
+mod apic;
 mod async_fault;
 mod bench;
 mod boot;

@@ -20,8 +20,9 @@ use spec::smp::{Change, MAX_STIMULI, Moment, Partner, Processor, Shot, Smp, SmpP
 use x86_64::instructions::hlt;
 
 pub use seat::Seen;
-pub use start::{Apic, NoSecond};
+pub use start::NoSecond;
 
+use crate::apic::Apic;
 use crate::cpu::Cpu;
 use crate::exception;
 use crate::vmx::Vmx;
@@ -186,7 +187,7 @@ impl Pair {
         let waited = mailbox::wait(POLLS, || used() || mailbox::is_over());
         let changed = if waited && used() { self.seat.change(change) } else { Err(Trouble::Late) };
         if interrupt && changed.is_ok() {
-            self.apic.interrupt();
+            start::interrupt_other(self.apic);
         }
         let results = mailbox::results().ok_or(Gone::Silent)?;
         let code = code::around()[change.access as usize];

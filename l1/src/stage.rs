@@ -4,12 +4,15 @@
 //! It has memory, page tables and a VMCS of its own beside the walker's.
 
 mod deep;
+mod device;
 mod enter;
 mod ept;
 mod exiting;
 mod features;
 mod interlude;
+mod invalidation;
 mod memory;
+mod pending;
 mod state;
 mod tables;
 
@@ -31,6 +34,7 @@ use spec::scene::{Answer, Exiting, Feature, Scene};
 
 use state::Kept;
 
+use crate::apic::Apic;
 use crate::guest::{write_controls, write_host_state};
 use crate::output::log;
 use crate::trace;
@@ -50,6 +54,8 @@ pub struct Stage {
     environment: &'static Environment,
     /// Whether L0 has the forced-emulation prefix, once that was tried.
     forces_emulation: Option<bool>,
+    /// Whether the local APIC brings L1 what it sends itself, once that was tried.
+    interrupts_itself: Option<bool>,
 }
 
 /// One VMCS of the stage, and what is written in it.
@@ -82,6 +88,8 @@ pub struct Around<'a> {
     pub header: &'a Header,
     /// The width of physical addresses in bits.
     pub maxphyaddr: Maxphyaddr,
+    /// The local APIC, if it is in use.
+    pub apic: Option<Apic>,
 }
 
 impl Stage {
@@ -93,7 +101,7 @@ impl Stage {
             log().note(&"pgd-unsynced: INVVPID before each VM entry of a scene makes L0 read L2's page tables");
         }
         let (other, main) = (Player::new(vmx, 1, invalidates)?, Player::new(vmx, 0, invalidates)?);
-        Ok(Self { main, other, environment: &ENVIRONMENTS[0], forces_emulation: None })
+        Ok(Self { main, other, environment: &ENVIRONMENTS[0], forces_emulation: None, interrupts_itself: None })
     }
 
     /// Makes the stage's VMCS current, and writes the state that all scenes of an environment share if it is not there.
@@ -123,8 +131,20 @@ impl Stage {
             }
             Feature::ForcedEmulation => (!self.forces_emulation(around)?)
                 .then_some("L0 does not emulate behind the forced-emulation prefix (KVM's force_emulation_prefix)"),
+            Feature::Cr3WithoutExits => invalidation::cr3_exits(vmx, self.environment)
+                .then_some("VMX offers no accesses to CR3 without exits (CR3-load exiting, CR3-store exiting)"),
+            Feature::Invvpid(how) => {
+                (!invalidation::has(how)).then_some("VMX lacks this type of INVVPID (IA32_VMX_EPT_VPID_CAP[43:40])")
+            }
+            Feature::LocalApic => (!self.interrupts_itself(around)).then_some(
+                "the local APIC does not bring its processor the NMIs and interrupts that this one sends itself",
+            ),
             _ => None,
         })
+    }
+
+    fn interrupts_itself(&mut self, around: Around<'_>) -> bool {
+        *self.interrupts_itself.get_or_insert_with(|| around.apic.is_some_and(pending::is_possible))
     }
 
     /// Tries the prefix before an instruction that does nothing: without it, UD2 raises #UD.
@@ -150,6 +170,9 @@ impl Stage {
             self.set_up(self.environment, around)?;
         }
         let ends = self.play_through(scene, filter, want, around)?;
+        if let Some((pending, apic)) = scene.pending.zip(around.apic) {
+            pending::clear(&pending.event, apic);
+        }
         if scene.blocks_nmis() {
             enter::unblock_nmis();
         }
@@ -185,14 +208,19 @@ impl Stage {
             self.main.kept = self.main.before_entry.behind(scene, self.environment, &want.first);
             return Ok(ends);
         };
-        if let Answer::Again(interlude) = scene.answer {
-            if !self.interlude(interlude, scene, filter, around)? {
-                return Ok(ends);
+        match scene.answer {
+            Answer::Again(interlude) => {
+                if !self.interlude(interlude, scene, filter, around)? {
+                    return Ok(ends);
+                }
+                self.main.enter()?;
             }
-        } else {
-            answer(scene, self.environment, around.maxphyaddr)?;
+            Answer::Spoil(how) => self.main.enter_spoiled(how, scene, around)?,
+            _ => {
+                answer(scene, self.environment, around.maxphyaddr)?;
+                self.main.enter()?;
+            }
         }
-        self.main.enter()?;
         ends.second = Some(end(scene, self.environment, second));
         Ok(ends)
     }
@@ -248,9 +276,11 @@ impl Player {
     /// Puts L2 to the start of a scene.
     fn begin(&mut self, scene: &Scene, around: Around<'_>) -> Result<(), EntryFailed> {
         let environment = self.environment();
+        device::map(scene, around.apic)?;
         memory::lay_out(scene, environment, around.maxphyaddr);
         ept::spoil(scene.spoiled(), around.maxphyaddr).map_err(EntryFailed::Entry)?;
         state::write_scene(scene, environment, &mut self.kept);
+        state::write_pdptes(environment);
         self.set_controls(around.vmx, scene);
         self.set_pins(scene.pins);
         if let Some(event) = scene.event.filter(|event| event.source == Source::Injected) {
@@ -263,6 +293,7 @@ impl Player {
         if self.dr6 {
             state::write_dr6(DR6_AT_START);
         }
+        pending::make(scene, around.apic);
         Ok(())
     }
 
@@ -277,6 +308,11 @@ impl Player {
         if self.environment().vpid || self.always_invalidates {
             invvpid(VPID).map_err(EntryFailed::Entry)?;
         }
+        self.enter_as_is()
+    }
+
+    /// Enters L2 with what is cached of its page tables.
+    fn enter_as_is(&mut self) -> Result<(), EntryFailed> {
         trace::entry();
         self.before_entry = core::mem::take(&mut self.kept);
         enter::enter(&mut self.vmcs).map_err(EntryFailed::Entry)
@@ -323,10 +359,10 @@ fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> R
                 memory::mend(scene, environment, place, maxphyaddr);
             }
         }
-        Answer::Nothing | Answer::Reflect | Answer::Again(_) => {}
+        Answer::Nothing | Answer::Reflect | Answer::Again(_) | Answer::Resume | Answer::Spoil(_) => {}
     }
     match scene.answer {
-        Answer::Nothing | Answer::Again(_) => {}
+        Answer::Nothing | Answer::Again(_) | Answer::Resume | Answer::Spoil(_) => {}
         // An IRET that comes again must find NMIs blocked. SDM vol. 3C, section 31.7.1.2, "Resuming Guest Software
         // after Handling an Exception".
         Answer::Retry => {

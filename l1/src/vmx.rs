@@ -13,8 +13,8 @@ pub use capabilities::{Capabilities, Missing};
 pub use controls::{Controls, PinBased, ProcessorBased, Secondary};
 pub use field::Field;
 pub use filter::{FilterFields, bitmap};
-pub use invalidate::{invept, invvpid};
-pub use vmcs::{VmFail, Vmcs, read_encoding, try_vmwrite, vmread, vmwrite};
+pub use invalidate::{invept, invvpid, invvpid_of};
+pub use vmcs::{VmFail, Vmcs, read_encoding, vmread, vmwrite};
 
 use core::arch::asm;
 use core::fmt;

@@ -96,11 +96,13 @@ pub enum Deviation {
     IretUnreported,
     /// A page fault in the delivery of another is a double fault whatever L1's filter.
     DoubleFirst,
+    /// INVLPG of an L2 in PAE or 32-bit paging kills L0's kernel.
+    PaeInvlpg,
 }
 
 impl Deviation {
     /// All of them. Of several that explain the same, the first is told.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Rf0,
         Self::NxStale,
         Self::ApfFlag,
@@ -133,6 +135,7 @@ impl Deviation {
         Self::IdtLost,
         Self::DoubleFirst,
         Self::IretUnreported,
+        Self::PaeInvlpg,
         Self::NmiBlocked,
     ];
 
@@ -173,6 +176,7 @@ impl Deviation {
             Self::IdtLost => "idt-lost",
             Self::DoubleFirst => "double-first",
             Self::IretUnreported => "iret-unreported",
+            Self::PaeInvlpg => "pae-invlpg",
         }
     }
 

@@ -18,6 +18,7 @@
 //! | what is seen at the end | [`end`] |
 //! | what must be seen | [`expect`] |
 //! | what comes between two plays | [`interlude`] |
+//! | how L1 invalidates translations | [`invalidation`] |
 //! | the scenes themselves | [`rows`] |
 
 pub mod act;
@@ -30,18 +31,21 @@ pub mod event;
 pub mod expect;
 pub mod feature;
 pub mod interlude;
+pub mod invalidation;
 pub mod place;
 pub mod rows;
 pub mod tested;
 
+use crate::page::Page;
 use crate::paging::keys::Keys;
-use crate::paging::{Access, Maxphyaddr, Privilege};
+use crate::paging::{Access, Level, Maxphyaddr, Privilege};
 
 use end::{Word, Words};
 use environment::Environment;
 use ept::{EptEntry, Frame, Nested};
-use event::Event;
+use event::{Event, Pending};
 use interlude::Interlude;
+use invalidation::Invalidation;
 use place::{Kind, Place};
 use tested::Tested;
 
@@ -90,6 +94,11 @@ pub enum Answer {
     Reflect,
     /// Plays the scene again, whatever its first end was, with something in between.
     Again(Interlude),
+    /// Changes nothing and enters again: the same must come again.
+    Resume,
+    /// The scene plays first with [`Scene::before`], and completes. Then L1 makes the page what it is to be, invalidates
+    /// what is cached of it, and plays the scene again.
+    Spoil(Invalidation),
 }
 
 /// The widths of code in which a scene's bytes mean what its text says.
@@ -101,6 +110,12 @@ pub enum Fits {
     Bits64,
     /// Compatibility mode and protected mode alone.
     Narrow,
+    /// 64-bit mode and compatibility mode: gates, the TSS and frames are those of IA-32e mode.
+    Long,
+    /// Compatibility mode alone.
+    Compatibility,
+    /// Protected mode alone: the scene says what its stacks do, of which a handler can have the interrupted one's.
+    Bits32,
 }
 
 /// One scene. Rows are made by [`Scene::new`] and the methods behind it.
@@ -133,6 +148,10 @@ pub struct Scene {
     pub fits: Fits,
     /// The page that it accesses beside those of [`Place`].
     pub tested: Option<Tested>,
+    /// That page at the start, where L2's code or [`Answer::Spoil`] makes [`Scene::tested`] of it.
+    pub before: Option<Page>,
+    /// The level of the table that L2 has at [`Place::Device`].
+    pub table: Option<Level>,
     /// Guest activity state at the entry.
     pub activity: u64,
     /// Pin-based controls that are set beside those of the environment.
@@ -153,6 +172,8 @@ pub struct Scene {
     pub real: bool,
     /// The event that is under way when the fault comes, or that is delivered where none comes.
     pub event: Option<Event>,
+    /// What L1's local APIC has. It is [`Scene::event`], or L2 blocks it.
+    pub pending: Option<Pending>,
     /// The page fault in whose delivery [`Scene::fault`] comes, if that is so. Both meet L1's filter.
     pub first: Option<Fault>,
     /// The fault, if there is one.
@@ -229,6 +250,12 @@ impl Scene {
     #[must_use]
     pub fn exists(&self, maxphyaddr: Maxphyaddr) -> bool {
         self.tested.is_none_or(|tested| tested.page.exists(maxphyaddr))
+    }
+
+    /// The page under test as it is at the start.
+    #[must_use]
+    pub fn tested_at_start(&self) -> Option<Tested> {
+        self.tested.map(|tested| Tested { page: self.before.unwrap_or(tested.page), ..tested })
     }
 
     /// What the register of this number of [`Word`] holds at the start.

@@ -4,7 +4,7 @@
 //! It is asked for by its APIC ID: that of the first with bit 0 inverted, which is the second vCPU's in a VM and the
 //! other thread of the core on a machine. It begins in real mode on a page below 1 MiB and goes by 32-bit protected
 //! mode (`boot`) to [`super::second_main`].
-#![allow(unsafe_code, reason = "writes below 1 MiB and to the local APIC; the trampoline is assembly")]
+#![allow(unsafe_code, reason = "writes below 1 MiB; the trampoline is assembly")]
 
 use core::arch::global_asm;
 use core::arch::x86_64::__cpuid;
@@ -15,26 +15,16 @@ use spec::channel::{Ask, Status};
 
 use super::code::INTERRUPT_VECTOR;
 use super::mailbox::{self, Stage};
+use crate::apic::{ASSERT, Apic};
 use crate::boot::{CODE32_SELECTOR, DATA_SELECTOR};
 use crate::channel;
-use crate::cpu::Cpu;
 
 /// The page of the trampoline. Loaders leave nothing there that is needed once the command line is copied.
 const TRAMPOLINE: u64 = 0x8000;
-/// Registers of the local APIC. SDM vol. 3A, table 10-1, "Local APIC Register Address Map".
-const EOI: u64 = 0xb0;
-const SPURIOUS_VECTOR: u64 = 0xf0;
-const COMMAND_LOW: u64 = 0x300;
-const COMMAND_HIGH: u64 = 0x310;
-/// In the spurious-interrupt vector register: APIC enabled, vector FFH.
-const ENABLED: u32 = 0x1ff;
-/// In the interrupt command register: level asserted; delivery modes INIT and start-up; delivery pending.
-const ASSERT: u32 = 1 << 14;
+/// Delivery modes of the interrupt command register: INIT and start-up.
 const INIT: u32 = 5 << 8;
 const STARTUP: u32 = 6 << 8;
-const PENDING: u32 = 1 << 12;
-/// How long, in looks: until an interrupt is accepted, behind INIT, for the first SIPI, and in all.
-const ACCEPT_POLLS: u32 = 100_000;
+/// How long, in looks: behind INIT, for the first SIPI, and in all.
 const INIT_POLLS: u32 = 100_000;
 const FIRST_POLLS: u32 = 200_000;
 const START_POLLS: u32 = 4_000_000;
@@ -114,46 +104,9 @@ impl fmt::Display for NoSecond {
     }
 }
 
-/// The local APIC of the processor that uses it.
-#[derive(Clone, Copy)]
-pub struct Apic(u64);
-
-impl Apic {
-    /// This processor's, if it is in xAPIC mode.
-    pub fn of(cpu: &Cpu) -> Option<Self> {
-        cpu.local_apic().map(Self)
-    }
-
-    fn write(self, register: u64, value: u32) {
-        // SAFETY: the register is one of the local APIC's page, which L1 maps.
-        unsafe { ((self.0 + register) as *mut u32).write_volatile(value) };
-    }
-
-    fn read(self, register: u64) -> u32 {
-        // SAFETY: as in `write`.
-        unsafe { ((self.0 + register) as *const u32).read_volatile() }
-    }
-
-    fn send(self, command: u32) {
-        self.write(COMMAND_HIGH, other_id() << 24);
-        self.write(COMMAND_LOW, command);
-        mailbox::wait(ACCEPT_POLLS, || self.read(COMMAND_LOW) & PENDING == 0);
-    }
-
-    /// Sends the interrupt that tells of a change to the other processor.
-    pub fn interrupt(self) {
-        self.send(ASSERT | u32::from(INTERRUPT_VECTOR));
-    }
-
-    /// Accepts interrupts.
-    pub fn enable(self) {
-        self.write(SPURIOUS_VECTOR, ENABLED);
-    }
-
-    /// The interrupt is handled.
-    pub fn end_of_interrupt(self) {
-        self.write(EOI, 0);
-    }
+/// Sends the interrupt that tells of a change to the other processor.
+pub fn interrupt_other(apic: Apic) {
+    apic.send(other_id(), ASSERT | u32::from(INTERRUPT_VECTOR));
 }
 
 /// The APIC ID of the other processor.
@@ -171,12 +124,12 @@ pub fn start(apic: Apic) -> Result<(), NoSecond> {
     }
     write_trampoline()?;
     mailbox::reset();
-    apic.send(ASSERT | INIT);
+    apic.send(other_id(), ASSERT | INIT);
     (0..INIT_POLLS).for_each(|_| spin_loop());
     let came = |polls| mailbox::wait(polls, || mailbox::stage() != Stage::Off);
     let startup = ASSERT | STARTUP | (TRAMPOLINE >> 12) as u32;
     for polls in [FIRST_POLLS, START_POLLS] {
-        apic.send(startup);
+        apic.send(other_id(), startup);
         if came(polls) {
             break;
         }

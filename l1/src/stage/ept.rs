@@ -70,9 +70,11 @@ struct State {
     ept: Option<Ept>,
     real: bool,
     spoiled: Option<(Frame, EptEntry)>,
+    /// Physical address of the device's page.
+    device: u64,
 }
 
-static STATE: Global<State> = Global::new(State { ept: None, real: false, spoiled: None });
+static STATE: Global<State> = Global::new(State { ept: None, real: false, spoiled: None, device: DEVICE_PAGE });
 
 fn state() -> &'static mut State {
     // SAFETY: L1 has one processor, and no reference is kept by the functions here.
@@ -85,7 +87,8 @@ fn large() -> bool {
 
 /// Fills the tables for an environment and writes the EPT pointer, if it has EPT.
 pub fn set_up(environment: &Environment, maxphyaddr: Maxphyaddr) -> Result<(), VmFail> {
-    *state() = State { ept: environment.ept, real: environment.width == Width::Real, spoiled: None };
+    *state() =
+        State { ept: environment.ept, real: environment.width == Width::Real, spoiled: None, device: DEVICE_PAGE };
     let Some(ept) = environment.ept else {
         return Ok(());
     };
@@ -131,6 +134,22 @@ pub fn spoil(frame: Option<(Frame, EptEntry)>, maxphyaddr: Maxphyaddr) -> Result
         set_entry(frame, entry, maxphyaddr);
     }
     invept(pointer(ept))
+}
+
+/// Makes [`Place::Device`] another page than the device's, or that again.
+pub fn set_device(physical: u64) -> Result<(), VmFail> {
+    let before = core::mem::replace(&mut state().device, physical);
+    let Some(ept) = state().ept.filter(|_| before != physical) else {
+        return Ok(());
+    };
+    // SAFETY: L2 does not run; nothing else refers to the tables.
+    unsafe { (*TABLES.get()).device_pt.0[index(DEVICE_PAGE, 12)] = physical | DEVICE };
+    invept(pointer(ept))
+}
+
+/// Where L2 has [`Place::Device`].
+pub fn guest_device() -> u64 {
+    if state().ept.is_some() { DEVICE_PAGE } else { state().device }
 }
 
 fn set_entry(frame: Frame, entry: EptEntry, maxphyaddr: Maxphyaddr) {

@@ -26,9 +26,9 @@ impl Stage {
         around: Around<'_>,
     ) -> Result<bool, EntryFailed> {
         let right = match interlude {
-            Interlude::Rewrite(_) => {
+            Interlude::Rewrite(_) | Interlude::Upper { .. } => {
                 let exited = vmread(Field::ExitReason) != REASON_VMCALL;
-                self.main.filter.set(filter, scene.intercepts);
+                self.main.filter.set(Scene::second_filter(interlude, filter), scene.intercepts);
                 if exited {
                     // L2 is still at the instruction: nothing else is to be written.
                     return Ok(true);

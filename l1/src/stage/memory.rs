@@ -5,9 +5,9 @@ use spec::channel::DEVICE_PAGE;
 use spec::paging::{Entry, Maxphyaddr};
 use spec::scene::Scene;
 use spec::scene::descriptor::{
-    CALL_GATE_SELECTOR, EVENT_IST, FAULT_IST, FRESH_DATA_SELECTOR, FRESH_SEGMENTS, HANDLER, LDT_LIMIT, LDT_SELECTOR,
-    LOCAL_SEGMENT, REAL_IDT, REAL_VECTOR, SEGMENTS, TSS_LIMIT, TSS_SELECTOR, VMCALL, call_gate, gate, gate_32,
-    gate_address, real_vector, system_segment, tss,
+    CALL_GATE_SELECTOR, EVENT_IST, FAULT_IST, FRESH_DATA_SELECTOR, FRESH_SEGMENTS, HANDLER, HANDLER_CODE, LDT_LIMIT,
+    LDT_SELECTOR, LOCAL_SEGMENT, REAL_IDT, REAL_VECTOR, SEGMENTS, TSS_LIMIT, TSS_SELECTOR, VMCALL, call_gate, gate,
+    gate_32, gate_address, real_vector, system_segment, tss,
 };
 use spec::scene::end::Word;
 use spec::scene::environment::{Environment, Width};
@@ -104,7 +104,7 @@ pub fn build(environment: &Environment) {
         write(Place::Tss.linear() + offset as u64, value);
     }
     for vector in 0..PAGE / HANDLER {
-        write_bytes(Place::Handlers.linear() + vector * HANDLER, &VMCALL);
+        write_bytes(Place::Handlers.linear() + vector * HANDLER, &HANDLER_CODE);
     }
     for vector in 0..=u8::MAX {
         write(REAL_IDT + u64::from(vector) * REAL_VECTOR, real_vector(vector));
@@ -133,7 +133,8 @@ pub fn lay_out(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr)
     for place in Place::ALL {
         set_entry(scene, environment, place, scene.kind(place), maxphyaddr);
     }
-    if let Some(tested) = &scene.tested {
+    tables::mend_root(environment.format);
+    if let Some(tested) = &scene.tested_at_start() {
         tables::set_tested(environment.format, tested, maxphyaddr);
     }
     deep::lay_out(scene, maxphyaddr);
@@ -173,7 +174,8 @@ pub fn mend(scene: &Scene, environment: &Environment, place: Place, maxphyaddr: 
 }
 
 fn set_entry(scene: &Scene, environment: &Environment, place: Place, kind: Kind, maxphyaddr: Maxphyaddr) {
-    let entry = ept::guest_physical(physical(place)) | kind.entry(place, scene.cpl, maxphyaddr);
+    let frame = if place == Place::Device { ept::guest_device() } else { ept::guest_physical(physical(place)) };
+    let entry = frame | kind.entry(place, scene.cpl, maxphyaddr);
     tables::set_pte(environment.format, place.linear(), entry);
 }
 

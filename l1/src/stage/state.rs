@@ -16,7 +16,7 @@ use x86_64::registers::control::Cr2;
 
 use super::{enter, ept, tables};
 use crate::guest::set_paging;
-use crate::vmx::{Field, Vmx, try_vmwrite, vmread, vmwrite};
+use crate::vmx::{Field, Vmx, vmread, vmwrite};
 
 /// Access rights: flat code of 64 bits and of 32, data, a busy TSS, an LDT. The DPL is in bits 6:5.
 const CODE: u64 = 0xa09b;
@@ -39,14 +39,6 @@ pub fn write_environment(vmx: &Vmx, environment: &Environment) {
     let long = environment.width.is_long();
     set_paging(vmx, environment.format, environment.mode);
     vmwrite(Field::GuestCr3, ept::guest_physical(tables::root(environment.format)));
-    if let Some(pdptes) = tables::pdptes(environment.format) {
-        // With EPT a VM entry loads the PDPTEs from these fields, without from memory. A processor without EPT lacks
-        // the fields. SDM vol. 3C, section 26.3.2.4, "Loading Page-Directory-Pointer-Table Entries".
-        let fields = [Field::GuestPdpte0, Field::GuestPdpte1, Field::GuestPdpte2, Field::GuestPdpte3];
-        for (field, value) in fields.into_iter().zip(pdptes) {
-            let _ = try_vmwrite(field, value);
-        }
-    }
     for (selector, limit, access, base) in [
         (Field::GuestEs, Field::GuestEsLimit, Field::GuestEsAccess, Field::GuestEsBase),
         (Field::GuestDs, Field::GuestDsLimit, Field::GuestDsAccess, Field::GuestDsBase),
@@ -80,6 +72,20 @@ pub fn write_environment(vmx: &Vmx, environment: &Environment) {
     }
     if environment.width == Width::Real {
         write_real_mode(vmx);
+    }
+}
+
+/// Writes the PDPTEs as memory has them. With EPT a VM entry in PAE paging loads them from these fields, without from
+/// memory. SDM vol. 3C, section 26.3.2.4, "Loading Page-Directory-Pointer-Table Entries".
+pub fn write_pdptes(environment: &Environment) {
+    if environment.ept.is_none() {
+        return;
+    }
+    if let Some(pdptes) = tables::pdptes(environment.format) {
+        let fields = [Field::GuestPdpte0, Field::GuestPdpte1, Field::GuestPdpte2, Field::GuestPdpte3];
+        for (field, value) in fields.into_iter().zip(pdptes) {
+            vmwrite(field, value);
+        }
     }
 }
 

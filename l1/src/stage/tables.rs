@@ -20,7 +20,7 @@ struct Table([u8; PAGE as usize]);
 static TABLES: Global<[Table; LEVELS]> = Global::new([const { Table([0; PAGE as usize]) }; LEVELS]);
 
 /// Physical address of the table whose entries are of a level.
-fn table(level: Level) -> u64 {
+pub fn table(level: Level) -> u64 {
     TABLES.get() as u64 + level as u64 * PAGE
 }
 
@@ -93,6 +93,14 @@ pub fn build(format: Format) {
 pub fn set_tested(format: Format, tested: &Tested, maxphyaddr: Maxphyaddr) {
     let level = tested.page.level;
     set_entry(format, level, linear(format, level), tested.page.entry(maxphyaddr));
+}
+
+/// Makes the PDPTE in which pages under test differ a good one, if the root is of PAE paging: L2 may have left one with
+/// which no VM entry succeeds.
+pub fn mend_root(format: Format) {
+    if format.is_register(Level::Pdpte) {
+        set_entry(format, Level::Pdpte, linear(format, Level::Pdpte), good(Level::Pdpte));
+    }
 }
 
 /// Sets an entry that leads on to the next table, to the frame, or to the large page that begins at 0.

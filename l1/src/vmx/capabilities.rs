@@ -30,6 +30,8 @@ const EPT_AD: u64 = 1 << 21;
 const INVEPT_SINGLE_CONTEXT: u64 = 1 << 25;
 const INVVPID: u64 = 1 << 32;
 const INVVPID_SINGLE_CONTEXT: u64 = 1 << 41;
+/// Of type 0; the bits of the others follow.
+const INVVPID_ADDRESS: u64 = 1 << 40;
 /// The TRUE variants follow 12 MSRs behind, if bit 55 of IA32_VMX_BASIC is 1.
 const TO_TRUE: u32 = 0x48d - 0x481;
 /// The memory type of a VMCS that the processor wants: write-back.
@@ -199,6 +201,11 @@ impl Capabilities {
         self.execute_only
     }
 
+    /// Whether INVVPID has a type. The processor has VPIDs.
+    pub fn has_invvpid_of(kind: u64) -> bool {
+        has_all(INVVPID | INVVPID_ADDRESS << kind)
+    }
+
     /// The same, from the MSRs.
     fn read_execute_only() -> bool {
         Self::allows_secondary(Secondary::EPT) && has_all(EXECUTE_ONLY)
@@ -211,7 +218,6 @@ impl Capabilities {
         let exit_wanted = ExitControls::HOST_64_BIT | ExitControls::LOAD_EFER;
         let entry_wanted =
             EntryControls::LOAD_EFER | if ia32e { EntryControls::GUEST_IA32E } else { EntryControls::empty() };
-        // L2 never accesses CR3, so whether that exits makes no difference.
         let unwanted = ProcessorBased::UNCONDITIONAL_IO_EXITING.bits();
         let processor_based = allowed(IA32_VMX_PROCBASED_CTLS);
         let primary = processor_based.value(0, unwanted).ok_or(Missing::Control("L2's I/O without exits"))?;

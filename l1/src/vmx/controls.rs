@@ -11,6 +11,10 @@ bitflags! {
     pub struct ProcessorBased: u32 {
         /// INVLPG exiting; INVPCID, too.
         const INVLPG_EXITING = 1 << 9;
+        /// CR3-load exiting.
+        const CR3_LOAD_EXITING = 1 << 15;
+        /// CR3-store exiting.
+        const CR3_STORE_EXITING = 1 << 16;
         /// Unconditional I/O exiting.
         const UNCONDITIONAL_IO_EXITING = 1 << 24;
         /// Activate secondary controls.

@@ -23,11 +23,16 @@ pub fn invept(ept_pointer: u64) -> Result<(), VmFail> {
 
 /// Invalidates what is cached of a VPID. INVVPID must have its single-context type.
 pub fn invvpid(vpid: u16) -> Result<(), VmFail> {
-    let descriptor = [u64::from(vpid), 0];
+    invvpid_of(SINGLE_CONTEXT, vpid, 0)
+}
+
+/// INVVPID of a type that the processor has, for a VPID and a linear address.
+pub fn invvpid_of(kind: u64, vpid: u16, linear: u64) -> Result<(), VmFail> {
+    let descriptor = [u64::from(vpid), linear];
     let (carry, zero): (u8, u8);
     // SAFETY: as in `invept`.
     unsafe {
-        asm!("invvpid {0}, [{1}]", "setc {2}", "setz {3}", in(reg) SINGLE_CONTEXT, in(reg) &raw const descriptor,
+        asm!("invvpid {0}, [{1}]", "setc {2}", "setz {3}", in(reg) kind, in(reg) &raw const descriptor,
             lateout(reg_byte) carry, lateout(reg_byte) zero, options(nostack));
     }
     outcome(carry, zero)

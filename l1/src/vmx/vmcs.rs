@@ -117,8 +117,7 @@ pub fn vmwrite(field: Field, value: u64) {
     }
 }
 
-/// Writes a field of the current VMCS, which not every processor with VMX has.
-pub fn try_vmwrite(field: Field, value: u64) -> Result<(), VmFail> {
+fn try_vmwrite(field: Field, value: u64) -> Result<(), VmFail> {
     let (carry, zero): (u8, u8);
     // SAFETY: in VMX operation; what a VM entry makes of the value is that entry's matter.
     unsafe {

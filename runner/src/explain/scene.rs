@@ -7,8 +7,8 @@ use spec::paging::Maxphyaddr;
 use spec::scene::end::{EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, End, How};
 use spec::scene::environment::Environment;
 use spec::scene::ept::{During, Frame, Nested};
-use spec::scene::event::Source;
-use spec::scene::place::Kind;
+use spec::scene::event::{Sender, Source};
+use spec::scene::place::{Kind, Place};
 use spec::scene::tested::linear;
 use spec::scene::{Answer, Scene};
 
@@ -28,8 +28,18 @@ pub fn explain(text: &mut String, scene: &Scene, environment: &Environment, filt
         let how = match event.source {
             Source::Injected => "L1 injects at the VM entry",
             Source::Raised => "the instruction raises",
+            Source::Arrived => "the local APIC has",
         };
         let _ = writeln!(text, "  event        {how} vector {} ({:?})", event.vector, event.kind);
+    }
+    if let Some(pending) = &scene.pending {
+        let by = match pending.by {
+            Sender::Hypervisor => "L1 makes it pending before the VM entry",
+            Sender::Guest => "the instruction writes the interrupt command register of L1's local APIC",
+        };
+        let blocked = if scene.event.is_none() { ", and L2 blocks it" } else { "" };
+        let _ =
+            writeln!(text, "  interrupt    {by}: vector {} ({:?}){blocked}", pending.event.vector, pending.event.kind);
     }
     if let Some(tested) = &scene.tested {
         let (level, format) = (tested.page.level, environment.format);
@@ -40,6 +50,15 @@ pub fn explain(text: &mut String, scene: &Scene, environment: &Environment, filt
             level_name(level),
             difference(&tested.page, maxphyaddr)
         );
+    }
+    if let (Some(before), Some(tested)) = (&scene.before, &scene.tested) {
+        let (at, who) = (difference(before, maxphyaddr), if scene.code.len() > 2 { "L2's code" } else { "L1" });
+        let _ = writeln!(text, "               at the start it is {at}; {who} changes that");
+        if let Some(level) = scene.table {
+            let name = level_name(level);
+            let _ = writeln!(text, "  page         Device at {:#x}: the table of its {name}", Place::Device.linear());
+        }
+        let _ = tested;
     }
     for (place, kind) in scene.pages {
         let _ = writeln!(text, "  page         {place:?} at {:#x}: {}", place.linear(), differs(*kind).join(", "));
@@ -79,6 +98,8 @@ pub fn explain(text: &mut String, scene: &Scene, environment: &Environment, filt
             Answer::Reinject => "L1 makes the page good and injects the event that the exit reported",
             Answer::Reflect => "L1 injects the page fault into L2",
             Answer::Again(interlude) => interlude.what(),
+            Answer::Resume => "L1 changes nothing and enters L2 again",
+            Answer::Spoil(how) => how.what(),
         };
         let _ = writeln!(text, "Then {answer}: {}", end(second));
         let _ = writeln!(text, "  {second}");

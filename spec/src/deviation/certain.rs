@@ -31,6 +31,7 @@ impl Deviation {
                 | Self::RsvdUd
                 | Self::TripleKill
                 | Self::DeliveryHang
+                | Self::PaeInvlpg
                 // Unless its flag says that the fault is another.
                 | Self::IdtLost
                 | Self::DoubleFirst
@@ -68,6 +69,8 @@ impl Deviations {
             return false;
         }
         match (deviation, case.group, case.probe) {
+            // Of the shadow pages some are synced all the same.
+            (Deviation::PgdUnsynced, Group::Scene { .. }, _) => false,
             (_, Group::Scene { environment, .. }, Probe::Scene(scene)) => {
                 let want = scene.expect(environment, case.filter, maxphyaddr);
                 if deviation == Deviation::Rf0 {

@@ -48,7 +48,7 @@ impl Deviation {
                 ept && smaller_maxphyaddr && (major, minor) < (6, 1)
             }
             (Self::PgdUnsynced, Host::Kvm { ept, major, minor, .. }) => !ept && (major, minor) == (5, 10),
-            (Self::ApicPrefetch, Host::Kvm { ept, .. }) => !ept,
+            (Self::ApicPrefetch | Self::PaeInvlpg, Host::Kvm { ept, .. }) => !ept,
             // Without EPT L0 takes all faults whatever the guest's MAXPHYADDR is.
             (Self::CpuidVmcs02 | Self::CpuidVmcs01, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
                 ept && smaller_maxphyaddr && (major, minor) < (7, 0)

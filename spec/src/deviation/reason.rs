@@ -92,6 +92,9 @@ impl Deviation {
             Self::RsvdUd => {
                 "KVM with a guest MAXPHYADDR below the host's emulates an access to an address beyond it, and gives L2 #UD where its emulator lacks the instruction (handle_ept_violation); SDM 4.7 (Page-Fault Exceptions) wants #PF with RSVD"
             }
+            Self::PaeInvlpg => {
+                "KVM without EPT hits a BUG of its own where an L2 in PAE or 32-bit paging executes INVLPG while a root of the 64-bit L1 is cached (shadow_walk_init_using_root); SDM vol. 2A (INVLPG) wants translations invalidated"
+            }
             Self::TripleKill => {
                 "KVM before cb6a32c2b877 ends the VM where a fault that it makes for L2 becomes a triple fault; SDM 25.2 (Other Causes of VM Exits) wants a VM exit to L1"
             }

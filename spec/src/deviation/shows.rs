@@ -35,6 +35,7 @@ impl Deviation {
             (Self::IdtLost | Self::DoubleFirst, Group::Scene { act, .. }) => matches!(act, Act::Event | Act::Inject),
             (Self::Int1Db, Group::Scene { act, .. }) => act == Act::Event,
             (Self::Int1Lost, Group::Scene { act, .. }) => act == Act::Inject,
+            (Self::PgdUnsynced, Group::Scene { act, .. }) => act == Act::Tlb,
             (Self::PgdUnsynced, Group::Host(wish)) => wish != Wish::Dirty,
             (Self::NxStale, Group::Filter { setting, .. }) => !setting.mode.nxe,
             // On the running vCPU later versions than 5.10 refuse the change.

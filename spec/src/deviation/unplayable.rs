@@ -2,24 +2,30 @@
 
 use super::{Deviation, Deviations};
 use crate::case::{Case, Probe};
+use crate::group::Group;
 use crate::paging::Maxphyaddr;
 use crate::scene::Unwanted;
 use crate::scene::end::{EXIT_TRIPLE_FAULT, Ends, How};
+use crate::scene::environment::Width;
 use crate::scene::event::EventType::{ExternalInterrupt, Nmi, SoftwareInterrupt};
 
 const VECTOR_DF: u8 = 8;
+/// INVLPG of what RDI points to.
+const INVLPG: [u8; 3] = [0x0f, 0x01, 0x3f];
 
 impl Deviations {
     /// The member with which a scene that must end like this has no end, so that it cannot be played.
     #[must_use]
     pub fn unplayable(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends) -> Option<Deviation> {
-        let Probe::Scene(scene) = case.probe else { return None };
+        let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
+        let narrow = environment.width == Width::Bits32;
         let pfec = case.pfec(maxphyaddr);
         let event = scene.event.filter(|_| pfec.is_some());
         let reserved = scene.pages.iter().any(|(_, kind)| kind.reserved);
         let mut ends = [Some(want.first), want.second].into_iter().flatten();
         let triple = ends.any(|end| end.how == How::Exit(EXIT_TRIPLE_FAULT));
         let applies = |deviation: &Deviation| match deviation {
+            Deviation::PaeInvlpg => narrow && scene.code.windows(INVLPG.len()).any(|code| code == INVLPG),
             Deviation::RsvdHang => scene.event.is_some() && reserved,
             // Where a fault in the delivery of another is queued before L1's filter is looked at, it is joined with that
             // even if it is wanted.
@@ -60,10 +66,14 @@ mod tests {
 
     #[test]
     fn what_would_hang_or_kill_the_guest_is_not_played() {
-        use Deviation::{DeliveryHang, DoubleFirst, IdtLost, RsvdHang, TripleKill};
+        use Deviation::{DeliveryHang, DoubleFirst, IdtLost, PaeInvlpg, RsvdHang, TripleKill};
         for (known, with, id, kept) in [
             (RsvdHang, None, "event.long:int-idt-rsvd:1,0,0", true),
             (RsvdHang, None, "event.long:int-idt-np:1,0,0", false),
+            (PaeInvlpg, None, "tlb.pae:pdpte-np-not-loaded:1,0,0", true),
+            (PaeInvlpg, None, "tlb.pae-ept:invlpg-np:1,0,0", true),
+            (PaeInvlpg, None, "tlb.pae:pdpte-np:1,0,0", false),
+            (PaeInvlpg, None, "tlb.long:invlpg-np:1,0,0", false),
             (TripleKill, None, "event.long:int-idt-rsvd:1,0,0", false),
             (TripleKill, None, "forced.long:mov-ds:1,0,ffffffff", true),
             (TripleKill, None, "forced.long:mov-ds:1,0,0", false),

@@ -66,38 +66,12 @@ impl Deviation {
                 }
                 _ => false,
             },
-            Self::ApfFlag => {
-                // All that is reported is right but that it is an exit; CR2 is L1's to compare, and what Bochs says of
-                // unblocking by IRET may stand beside it.
-                let as_exit = |delivery: Delivery, unblocked, cr2, rflags| Exit {
-                    info: INTERRUPTION_INFO_PF | unblocked,
-                    error_code: delivery.error_code,
-                    qualification: delivery.cr2,
-                    rip: delivery.rip,
-                    rflags,
-                    idt_vectoring: 0,
-                    cr2,
-                };
-                // An async page fault has its address where a save does not find it: restored while it is pending, the
-                // fault has that of L1's CR2.
-                let moves = matches!(case.group, Group::Action(action) if action.ask == Ask::MovesOn);
-                if let (true, Some(exit), Some(seen)) = (moves, want.exit, got.exit) {
-                    let stale = Exit { qualification: exit.cr2, rflags: seen.rflags, ..exit };
-                    return seen.rflags | RFLAGS_RF == exit.rflags && *got == Observed { exit: Some(stale), ..*want };
-                }
-                match (want.delivery, got.exit) {
-                    (Some(delivery), Some(exit)) => {
-                        let rf_aside = exit.rflags | RFLAGS_RF == delivery.rflags;
-                        let expected = as_exit(delivery, exit.info & UNBLOCKED_BY_IRET, exit.cr2, exit.rflags);
-                        rf_aside && *got == Observed::exactly(Outcome::Exit(expected))
-                    }
-                    _ => false,
-                }
-            }
+            Self::ApfFlag => is_flagged(case, want, got),
             Self::ApfStale => case.probe == Probe::Event && self.shows_in(case.group) && is_stale(want, got),
             // They show in scenes alone.
             Self::ApfEmulated
             | Self::TripleKill
+            | Self::PaeInvlpg
             | Self::DeliveryHang
             | Self::IdtLost
             | Self::DoubleFirst
@@ -149,6 +123,29 @@ pub(super) fn has_xd(probe: Probe) -> bool {
 /// The error code of the fault that must be.
 fn error_code(want: &Observed) -> Option<u64> {
     want.exit.map(|exit| exit.error_code).or(want.delivery.map(|delivery| delivery.error_code))
+}
+
+/// Whether a fault that L0 made for L2 is right but for being an exit. CR2 is L1's to compare, and what Bochs says of
+/// unblocking by IRET may stand beside it.
+fn is_flagged(case: &Case, want: &Observed, got: &Observed) -> bool {
+    // An async page fault has its address where a save does not find it: restored while it is pending, the fault has
+    // that of L1's CR2.
+    let moves = matches!(case.group, Group::Action(action) if action.ask == Ask::MovesOn);
+    if let (true, Some(exit), Some(seen)) = (moves, want.exit, got.exit) {
+        let stale = Exit { qualification: exit.cr2, rflags: seen.rflags, ..exit };
+        return seen.rflags | RFLAGS_RF == exit.rflags && *got == Observed { exit: Some(stale), ..*want };
+    }
+    let (Some(delivery), Some(exit)) = (want.delivery, got.exit) else { return false };
+    let expected = Exit {
+        info: INTERRUPTION_INFO_PF | exit.info & UNBLOCKED_BY_IRET,
+        error_code: delivery.error_code,
+        qualification: delivery.cr2,
+        rip: delivery.rip,
+        rflags: exit.rflags,
+        idt_vectoring: 0,
+        cr2: exit.cr2,
+    };
+    exit.rflags | RFLAGS_RF == delivery.rflags && *got == Observed::exactly(Outcome::Exit(expected))
 }
 
 /// Whether the fault that must be exited with the token of an asynchronous one in place of its address.

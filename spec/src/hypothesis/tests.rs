@@ -52,7 +52,7 @@ fn faults(thin: bool) -> Vec<(Stimulus, Pfec, Raised)> {
 fn suspects(families: &[Family], profile: Profile, width: Width, host: impl Fn(&Fault) -> Does) -> Suspects {
     let mut suspects = Suspects::all();
     for family in families {
-        let faults = faults(family.is_thin(profile));
+        let faults = faults(profile.is_thin());
         let mut before = Filter::NEVER;
         for now in family.filters(profile) {
             let mut evidence = Evidence::default();

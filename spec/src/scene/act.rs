@@ -14,6 +14,8 @@ pub enum Act {
     Access,
     /// Changes of the filter, and what must not change it.
     Stale,
+    /// Translations that must be gone, and ones that must hold.
+    Tlb,
     /// Each entry of the walk, in each paging mode.
     Page,
     /// Read-modify-write, locked or not, and whole states saved.
@@ -50,7 +52,7 @@ pub enum Act {
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Access,
         Self::Modify,
         Self::Stack,
@@ -58,6 +60,7 @@ impl Act {
         Self::Implicit,
         Self::Priority,
         Self::Page,
+        Self::Tlb,
         Self::Ept,
         Self::Unpaged,
         Self::Event,
@@ -77,6 +80,7 @@ impl Act {
         match self {
             Self::Access => "access",
             Self::Stale => "stale",
+            Self::Tlb => "tlb",
             Self::Page => "page",
             Self::Modify => "modify",
             Self::Stack => "stack",
@@ -112,6 +116,9 @@ impl Act {
             Self::Pkey => "protection keys",
             Self::Shadow => "shadow stacks",
             Self::Stale => "a filter that changes, and one that must not",
+            Self::Tlb => {
+                "translations that must be gone, by INVLPG, MOV to CR3, INVVPID or a VM entry, and ones that must hold"
+            }
             Self::Page => "every access through every entry of the walk, large pages too",
             Self::Ept => "which comes first, the page fault or the EPT-induced exit, and what is reported of it",
             Self::Unpaged => "accesses without paging, which raise no page fault",
@@ -127,6 +134,7 @@ impl Act {
         match self {
             Self::Access => rows::access::SCENES,
             Self::Stale => rows::stale::SCENES,
+            Self::Tlb => rows::tlb::SCENES,
             Self::Page => rows::page::SCENES,
             Self::Modify => rows::modify::SCENES,
             Self::Stack => rows::stack::SCENES,
@@ -148,7 +156,7 @@ impl Act {
 
     /// Its scenes in an environment.
     pub fn scenes_in(self, environment: &Environment) -> impl Iterator<Item = &'static Scene> {
-        let plays = self.plays_at_all(environment);
+        let plays = self.plays_at_all(environment) && !(environment.walk_only && self == Self::Tlb);
         self.scenes().iter().filter(move |scene| plays && scene.plays_in(environment))
     }
 
@@ -160,7 +168,18 @@ impl Act {
     /// Whether the scenes are for code of any width. The others push eight bytes, have descriptors of IA-32e mode, or
     /// features that are its alone.
     const fn plays_narrow(self) -> bool {
-        matches!(self, Self::Access | Self::Modify | Self::Strings | Self::Page | Self::Ept | Self::Unpaged)
+        matches!(
+            self,
+            Self::Access
+                | Self::Modify
+                | Self::Strings
+                | Self::Page
+                | Self::Ept
+                | Self::Unpaged
+                | Self::Tlb
+                | Self::Event
+                | Self::Inject
+        )
     }
 
     /// Whether the scenes are for other controls in vmcs12 too. The others set controls of their own.
@@ -196,6 +215,8 @@ impl Act {
     fn step(self, environment: &Environment) -> usize {
         match self {
             Self::Ept if *environment == environment::LONG_EPT => EPT_STEP,
+            // The few that tell whether an invalidation is done.
+            Self::Tlb => 1,
             Self::Page if environment.number() == 0 => PAGE_STEP,
             Self::Ept | Self::Page => RARE_STEP,
             _ if environment.number() == 0 => HOME_STEP,

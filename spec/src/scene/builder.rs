@@ -2,11 +2,12 @@
 
 use super::end::{Word, Words};
 use super::ept::Nested;
-use super::event::Event;
+use super::event::{Event, Pending, Sender};
 use super::place::{Kind, Place};
 use super::tested::Tested;
 use super::{Answer, Exiting, Fault, Feature, Fits, Intercepted, RIP, Scene, Unwanted};
-use crate::paging::{Access, Privilege};
+use crate::page::Page;
+use crate::paging::{Access, Level, Privilege};
 
 impl Scene {
     /// A scene in which an instruction completes: the start of each row.
@@ -32,6 +33,8 @@ impl Scene {
             pending_debug: 0,
             fits: Fits::All,
             tested: None,
+            before: None,
+            table: None,
             activity: 0,
             pins: 0,
             pages: &[],
@@ -42,6 +45,7 @@ impl Scene {
             nested: None,
             real: false,
             event: None,
+            pending: None,
             first: None,
             fault: None,
             unwanted: Unwanted::PageFault,
@@ -87,6 +91,20 @@ impl Scene {
     #[must_use]
     pub const fn tested(mut self, tested: Tested) -> Self {
         self.tested = Some(tested);
+        self
+    }
+
+    /// With another page under test at the start.
+    #[must_use]
+    pub const fn before(mut self, page: Page) -> Self {
+        self.before = Some(page);
+        self
+    }
+
+    /// With the table of a level in [`Place::Device`].
+    #[must_use]
+    pub const fn table(mut self, level: Level) -> Self {
+        self.table = Some(level);
         self
     }
 
@@ -196,6 +214,20 @@ impl Scene {
     pub const fn event(mut self, event: Event) -> Self {
         self.event = Some(event);
         self
+    }
+
+    /// With an event of the local APIC that is delivered.
+    #[must_use]
+    pub const fn arrives(mut self, event: Event, by: Sender) -> Self {
+        self.event = Some(event);
+        self.pending(event, by)
+    }
+
+    /// With an event of the local APIC that is held back.
+    #[must_use]
+    pub const fn pending(mut self, event: Event, by: Sender) -> Self {
+        self.pending = Some(Pending { event, by });
+        self.needs(Feature::LocalApic)
     }
 
     /// With a fault of the scene's privilege.

@@ -62,8 +62,11 @@ pub const HANDLER: u64 = 16;
 pub const FAULT_IST: u64 = 1;
 /// IST of the gates that [`super::Scene::event_stack`] names.
 pub const EVENT_IST: u64 = 2;
-/// VMCALL: what handlers are, and what stands behind the instruction under test.
+/// VMCALL: what stands behind the instruction under test.
 pub const VMCALL: [u8; 3] = [0x0f, 0x01, 0xc1];
+/// What handlers are: NOP and VMCALL. The latter is not first, since Bochs saves the interrupted RIP on a VM exit by the
+/// first instruction of an NMI's handler.
+pub const HANDLER_CODE: [u8; 4] = [0x90, 0x0f, 0x01, 0xc1];
 
 /// Linear address of a vector's gate.
 #[must_use]

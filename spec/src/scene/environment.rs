@@ -1,8 +1,9 @@
 //! What stays fixed around scenes: L2's paging mode, the width of its code, the controls in vmcs12.
 
 use super::end::{Ends, Word};
+use super::invalidation::Invalidation;
 use super::place::{PAGE, Place, STAGE_BASE};
-use super::{Fits, Scene};
+use super::{Answer, Fits, Scene};
 use crate::paging::format::Format;
 use crate::paging::{Entry, Mode, Privilege};
 use crate::setting::BASE;
@@ -190,17 +191,25 @@ impl Environment {
     /// Whether a scene means here what it says.
     pub(super) fn admits(&self, scene: &Scene) -> bool {
         let real = self.width == Width::Real;
-        if scene.real != real || scene.nested.is_some() && self.ept.is_none() {
+        // Scenes that EPT has a word in walk four levels, and push eight bytes.
+        let has_nested = self.ept.is_some() && self.width != Width::Bits32;
+        if scene.real != real || scene.nested.is_some() && !has_nested {
             return false;
         }
         if real {
             return true;
+        }
+        if matches!(scene.answer, Answer::Spoil(how) if (how == Invalidation::Entry) == self.vpid) {
+            return false;
         }
         let narrow = self.width != Width::Bits64;
         let width_fits = match scene.fits {
             Fits::All => true,
             Fits::Bits64 => !narrow,
             Fits::Narrow => narrow,
+            Fits::Long => self.width.is_long(),
+            Fits::Compatibility => self.width == Width::Compatibility,
+            Fits::Bits32 => self.width == Width::Bits32,
         };
         if let Some(tested) = &scene.tested {
             return width_fits && tested.exists_in(self);
@@ -222,8 +231,9 @@ impl Environment {
         let fits = |value: u64| value <= u32::MAX.into();
         let numbers = scene.registers.iter().all(|(_, value)| fits(*value)) && fits(scene.rip);
         let fault = scene.fault.is_none_or(|fault| fits(fault.address));
-        if !numbers || !fault || !fits(scene.start_rsp()) || self.width == Width::Compatibility {
-            return numbers && fault && fits(scene.start_rsp());
+        let all = numbers && fault && fits(scene.start_rsp());
+        if !all || self.width == Width::Compatibility || scene.fits == Fits::Bits32 {
+            return all;
         }
         let top = match scene.cpl {
             Privilege::Supervisor => scene.start_rsp(),
@@ -276,6 +286,10 @@ pub const ENVIRONMENTS: &[Environment] = &[
     Environment::new("compat", "compatibility mode, 4-level paging").paging(Compatibility, Format::Level4),
     Environment::new("la57", "64-bit mode, 5-level paging").paging(Width::Bits64, Format::Level5),
     Environment::new("pae", "32-bit protected mode, PAE paging").paging(Bits32, Format::Pae),
+    Environment::new("pae-ept", "32-bit protected mode, PAE paging, EPT: VM entries take the PDPTEs from the VMCS")
+        .paging(Bits32, Format::Pae)
+        .ept(EPT)
+        .thin(),
     Environment::new("pae-nx0", "PAE paging, NXE off: I/D by SMEP alone, XD is reserved")
         .paging(Bits32, Format::Pae)
         .mode(Mode { nxe: false, ..BASE.mode })

@@ -342,7 +342,7 @@ impl Scene {
             How::Delivered(_) | How::Done => return Ends { first, second: None },
         };
         let second = match self.answer {
-            Answer::Nothing => None,
+            Answer::Nothing | Answer::Resume | Answer::Spoil(_) => None,
             _ => Some(end(&mended)),
         };
         Ends { first, second }

@@ -34,7 +34,31 @@ pub enum Source {
     Injected,
     /// The instruction under test raises it.
     Raised,
+    /// The local APIC has it, see [`Pending`], and L1 does not intercept it.
+    Arrived,
 }
+
+/// An event of L1's local APIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// An external interrupt or an NMI.
+    pub event: Event,
+    /// Who makes it pending.
+    pub by: Sender,
+}
+
+/// Who makes the local APIC's event pending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// L1, before the VM entry.
+    Hypervisor,
+    /// L2's instruction: it writes the low half of the interrupt command register, at [`COMMAND`] of
+    /// [`Place::Device`](super::place::Place::Device), which is the local APIC's page then.
+    Guest,
+}
+
+/// Offset of the low half of the interrupt command register. SDM vol. 3A, table 10-1, "Local APIC Register Address Map".
+pub const COMMAND: u64 = 0x300;
 
 /// One event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -141,9 +141,15 @@ impl Scene {
             Answer::Again(interlude) => {
                 let before = self.first_filter(interlude, filter, pfec);
                 let under = |filter| self.with_filter(self.end_under(filter, pfec), filter);
-                Ends { first: under(before), second: Some(under(filter)) }
+                Ends { first: under(before), second: Some(under(Self::second_filter(interlude, filter))) }
             }
             Answer::Nothing => Ends { first: self.end_under(filter, pfec), second: None },
+            Answer::Spoil(_) => Ends { first: self.settled(), second: Some(self.end_under(filter, pfec)) },
+            Answer::Resume => {
+                let end = self.end_under(filter, pfec);
+                let exits = pfec.is_some_and(|pfec| filter.exits(pfec));
+                Ends { first: end, second: exits.then_some(end) }
+            }
             Answer::Retry | Answer::Reinject | Answer::Reflect => {
                 let second = pfec.filter(|pfec| filter.exits(*pfec)).map(|pfec| match self.answer {
                     // The pushed RF is what L1 found.
@@ -161,6 +167,16 @@ impl Scene {
     pub fn first_filter(&self, interlude: Interlude, filter: Filter, pfec: Option<Pfec>) -> Filter {
         match (interlude, pfec) {
             (Interlude::Rewrite(field), Some(pfec)) => filter.wanting_but_for(field, pfec).unwrap_or(filter),
+            (Interlude::Upper { field, bit, set }, _) => filter.with_upper(field, bit, !set),
+            _ => filter,
+        }
+    }
+
+    /// The filter of the second play.
+    #[must_use]
+    pub const fn second_filter(interlude: Interlude, filter: Filter) -> Filter {
+        match interlude {
+            Interlude::Upper { field, bit, set } => filter.with_upper(field, bit, set),
             _ => filter,
         }
     }
@@ -191,8 +207,8 @@ impl Scene {
         let delivered = || self.delivered_fault(first.0, first.1).open(Word::Rflags);
         let (end, second) = if filter.exits(first.1) {
             let second = match self.answer {
-                // Interludes are for scenes with one fault.
-                Answer::Nothing | Answer::Again(_) => None,
+                // The others are for scenes with one fault.
+                Answer::Nothing | Answer::Again(_) | Answer::Resume | Answer::Spoil(_) => None,
                 Answer::Retry | Answer::Reinject => Some(self.settled()),
                 // L1 writes CR2, and then it goes as in hardware.
                 Answer::Reflect => Some(in_delivery),
@@ -212,16 +228,24 @@ impl Scene {
         match self.unwanted {
             Unwanted::PageFault => self.delivered_fault(fault, pfec),
             // SDM vol. 3A, section 6.15, "Interrupt 8": the saved CS and RIP are undefined.
-            Unwanted::DoubleFault => self.unchanged(How::Delivered(VECTOR_DF)).with(Word::ErrorCode, 0),
+            Unwanted::DoubleFault => self.doubled(How::Delivered(VECTOR_DF)).with(Word::ErrorCode, 0),
             // Section 27.2.4: an original event that led to a #DF which exits is not reported.
             Unwanted::DoubleFaultExit => self
-                .unchanged(How::Exit(EXIT_EXCEPTION))
+                .doubled(How::Exit(EXIT_EXCEPTION))
                 .with(Word::Info, INTERRUPTION_INFO_DF)
                 .with(Word::ErrorCode, 0)
                 .with(Word::IdtInfo, 0),
-            Unwanted::TripleFault => self.unchanged(How::Exit(EXIT_TRIPLE_FAULT)).with(Word::IdtInfo, 0),
+            Unwanted::TripleFault => self.doubled(How::Exit(EXIT_TRIPLE_FAULT)).with(Word::IdtInfo, 0),
             Unwanted::Exit(exception) => self.exit_in_pf(fault, pfec, &exception),
         }
+    }
+
+    /// What is left of the scene where its faults made a double or a triple fault: DR6 is written before the delivery of
+    /// #DB begins. SDM vol. 3C, section 27.1: an event that leads to an exit indirectly does update it.
+    fn doubled(&self, how: How) -> End {
+        let dr6 = self.at_fault.iter().find(|(word, _)| *word == Word::Dr6);
+        let end = self.unchanged(how);
+        dr6.map_or(end, |(word, value)| end.with(*word, *value))
     }
 
     /// RFLAGS at the start.
@@ -393,8 +417,9 @@ impl Scene {
     /// What an exit by an exception reports beside the exception.
     fn exit_state(&self, fault: Fault, event: Option<&Event>) -> End {
         // A VM entry that injects an event ends blocking by STI and by MOV SS: section 26.7.1, "Interruptibility State".
-        let injects = self.event.is_some_and(|event| event.source == Source::Injected);
-        let blocking = if injects { 0 } else { self.interruptibility & !BLOCKING_BY_NMI };
+        // Where an event arrives, such blocking is over.
+        let unblocked = self.event.is_some_and(|event| event.source != Source::Raised);
+        let blocking = if unblocked { 0 } else { self.interruptibility & !BLOCKING_BY_NMI };
         // Saved as clear but where blocking by MOV SS holds them back: section 27.3.4.
         let pending = if blocking & BLOCKING_BY_MOV_SS == 0 { 0 } else { self.pending_debug };
         let end = self

@@ -1,5 +1,7 @@
 //! What a scene needs of processor, L0 and VMM, and what L1 intercepts in it.
 
+use super::invalidation::Invalidation;
+
 /// What a processor must have for a scene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feature {
@@ -15,6 +17,12 @@ pub enum Feature {
     Pks,
     /// Shadow stacks: CPUID.(7,0):ECX\[7\], and the VM-entry control "load CET state".
     ShadowStack,
+    /// Accesses to CR3 that do not exit: the controls "CR3-load exiting" and "CR3-store exiting" are 0.
+    Cr3WithoutExits,
+    /// INVVPID of a type.
+    Invvpid(Invalidation),
+    /// A local APIC in xAPIC mode, by which L1 sends itself interrupts and NMIs.
+    LocalApic,
     /// maskmatch's built-in VMM, for its device.
     Channel,
     /// 1-GByte pages: CPUID.80000001H:EDX\[26\].

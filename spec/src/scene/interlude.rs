@@ -21,6 +21,16 @@ pub enum Interlude {
     /// The first play is under a filter that wants the fault and differs in one field. L1 writes that field and no
     /// other of the VMCS, and resumes: the instruction meets the fault again.
     Rewrite(FilterField),
+    /// One bit of the upper half of MASK or MATCH is set or cleared, and nothing else written, before L1 resumes. Where it
+    /// is MATCH's, MASK has the bit in both plays: with it set the filter matches no error code.
+    Upper {
+        /// MASK or MATCH.
+        field: FilterField,
+        /// The bit's number, from 16 on.
+        bit: u8,
+        /// Whether the second play has it.
+        set: bool,
+    },
     /// The scene plays on another VMCS, under the inverse filter.
     OtherVmcs,
     /// VMCLEAR, VMPTRLD, and VMLAUNCH in place of VMRESUME.
@@ -36,19 +46,6 @@ pub enum Interlude {
 }
 
 impl Interlude {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Rewrite(FilterField::Bitmap),
-        Self::Rewrite(FilterField::Mask),
-        Self::Rewrite(FilterField::Match),
-        Self::OtherVmcs,
-        Self::Clear,
-        Self::OtherExit,
-        Self::OwnFaults,
-        Self::OwnRegisters,
-        Self::GuestRegisters,
-    ];
-
     /// In words, for `maskmatch explain`.
     #[must_use]
     pub const fn what(self) -> &'static str {
@@ -56,6 +53,12 @@ impl Interlude {
             Self::Rewrite(FilterField::Bitmap) => "L1 writes the exception bitmap and nothing else, and resumes L2",
             Self::Rewrite(FilterField::Mask) => "L1 writes MASK and nothing else, and resumes L2",
             Self::Rewrite(FilterField::Match) => "L1 writes MATCH and nothing else, and resumes L2",
+            Self::Upper { field: FilterField::Mask, set: true, .. } => {
+                "L1 sets one bit of MASK's upper half, and resumes L2"
+            }
+            Self::Upper { field: FilterField::Mask, .. } => "L1 clears one bit of MASK's upper half, and resumes L2",
+            Self::Upper { set: true, .. } => "L1 sets one bit of MATCH's upper half, which MASK has, and resumes L2",
+            Self::Upper { .. } => "L1 clears one bit of MATCH's upper half, which MASK has, and resumes L2",
             Self::OtherVmcs => "L1 does the same on another VMCS with the inverse filter, and comes back",
             Self::Clear => "L1 does VMCLEAR, VMPTRLD and VMLAUNCH",
             Self::OtherExit => "L1 enters L2 for a VMCALL, and then for the scene again",
@@ -67,6 +70,18 @@ impl Interlude {
 }
 
 impl Filter {
+    /// The filter with [`Interlude::Upper`]'s bit set or clear.
+    #[must_use]
+    pub(super) const fn with_upper(self, field: FilterField, bit: u8, set: bool) -> Self {
+        let others = !(1 << bit);
+        let (mask, matching) = (self.mask & others, self.matching & others);
+        let bit = if set { 1 << bit } else { 0 };
+        match field {
+            FilterField::Mask => Self { mask: mask | bit, matching, ..self },
+            FilterField::Match | FilterField::Bitmap => Self { mask: mask | !others, matching: matching | bit, ..self },
+        }
+    }
+
     /// A filter that differs from this one in a field at most and wants a fault, if there is one.
     #[must_use]
     pub fn wanting_but_for(self, field: FilterField, pfec: Pfec) -> Option<Self> {
@@ -112,5 +127,17 @@ mod tests {
                 prop_assert_eq!(found.is_some(), any);
             }
         }
+    }
+
+    #[test]
+    fn a_bit_of_the_upper_half_of_match_decides_and_one_of_mask_does_not() {
+        let (filter, pfec) = (Filter::new(true, 1, 1), Pfec::from_bits_retain(1));
+        let exits = |field, bit, set| filter.with_upper(field, bit, set).exits(pfec);
+        for bit in [16, 31] {
+            assert_eq!([false, true].map(|set| exits(Match, bit, set)), [true, false], "{bit}");
+            assert_eq!([false, true].map(|set| exits(Mask, bit, set)), [true, true], "{bit}");
+        }
+        assert_eq!(filter.with_upper(Match, 31, true), Filter::new(true, 0x8000_0001, 0x8000_0001));
+        assert_eq!(filter.with_upper(Mask, 16, true), Filter::new(true, 0x1_0001, 1));
     }
 }

@@ -1,13 +1,17 @@
 //! The scenes, one module an act. To add one, add a row.
 
 pub mod access;
+mod apic;
 mod delivery;
+mod delivery_32;
 pub mod device;
 pub mod ept;
 pub mod event;
+mod event_32;
 pub mod forced;
 pub mod implicit;
 pub mod inject;
+mod inject_32;
 pub mod modify;
 pub mod page;
 pub mod pkey;
@@ -18,4 +22,5 @@ pub mod stack;
 pub mod stale;
 pub mod state;
 pub mod strings;
+pub mod tlb;
 pub mod unpaged;

@@ -33,6 +33,8 @@ impl Formats {
     pub const LEGACY: Self = Self(1 << 0 | 1 << 1);
     /// 32-bit paging with PSE.
     pub const PSE: Self = Self(1 << 1);
+    /// PAE paging.
+    pub const PAE: Self = Self(1 << 2);
     /// All paging modes whose entries have eight bytes.
     pub const WIDE: Self = Self(1 << 2 | 1 << 3 | 1 << 4);
     /// 4-level and 5-level paging.

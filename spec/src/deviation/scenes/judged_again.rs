@@ -170,3 +170,19 @@ fn idt_lost_explains_a_trap_that_does_not_come_again() {
         assert_eq!(explaining(known, id, &got(id)).is_some(), explained, "{id}");
     }
 }
+
+#[test]
+fn pgd_unsynced_explains_an_access_that_completes_again_where_only_the_entry_invalidates() {
+    let known = only(Deviation::PgdUnsynced);
+    for (id, explained) in
+        [("tlb.long:entry-np:1,0,0", true), ("tlb.long:entry-ro:1,0,ffffffff", true), ("tlb.long:cr3-np:1,0,0", false)]
+    {
+        let Probe::Scene(scene) = case(id).probe else { panic!() };
+        let Group::Scene { environment, .. } = case(id).group else { panic!() };
+        let done = scene.expect_pfec(environment, case(id).filter, None);
+        assert_eq!(explaining(known, id, &done).is_some(), explained, "{id}");
+        let Some(second) = done.second else { continue };
+        let other = Ends { second: Some(second.with(Word::Rip, 0)), ..done };
+        assert_eq!(explaining(known, id, &other), None, "{id}");
+    }
+}

@@ -1,5 +1,6 @@
 //! What rows of event delivery share: addresses that a delivery reads and writes, and its faults as rows.
 
+use crate::scene::Scene;
 use crate::scene::descriptor::{TSS_SELECTOR, gate, gate_address as address_of_gate};
 use crate::scene::event::{Event, EventType, Source};
 use crate::scene::place::{PAGE, Place};
@@ -14,6 +15,7 @@ pub const DE: u8 = 0;
 pub const DB: u8 = 1;
 pub const NMI: u8 = 2;
 pub const BP: u8 = 3;
+pub const OF: u8 = 4;
 pub const UD: u8 = 6;
 pub const DF: u8 = 8;
 pub const NP: u8 = 11;
@@ -33,7 +35,7 @@ pub const RSP0: u64 = Place::Tss.linear() + 0x04;
 pub const IST1: u64 = Place::Tss.linear() + 0x24;
 pub const IST2: u64 = Place::Tss.linear() + 0x2c;
 
-/// Linear address of a vector's gate: these rows are of 64-bit mode.
+/// Linear address of a vector's gate: these rows are of IA-32e mode.
 pub const fn gate_address(vector: u8) -> u64 {
     address_of_gate(vector, true)
 }
@@ -65,42 +67,60 @@ pub const fn injected(kind: EventType, vector: u8) -> Event {
     Event::new(Source::Injected, kind, vector)
 }
 
+/// An event of the local APIC.
+pub const fn arrived(kind: EventType, vector: u8) -> Event {
+    Event::new(Source::Arrived, kind, vector)
+}
+
 const _: () = assert!(address_of_gate(1, true) - address_of_gate(0, true) == 16 && TSS_SELECTOR == 0x38);
 
 /// Scenes of one event: with nothing in its way, and with each fault that its delivery can meet while that of #PF
-/// meets none. The event's vector must be below 14. All are of 64-bit mode, whose gates, stacks and frames they name.
+/// meets none. The event's vector must be below 14. `$fits` says which code widths
+/// of IA-32e mode, whose gates, stacks and frames they name.
 macro_rules! deliveries {
-    ($($name:literal: $what:literal, $vector:expr, $scene:expr;)* .. $($more:expr,)*) => {
+    ($fits:ident; $($name:literal: $what:literal, $vector:expr, $scene:expr;)* .. $($more:expr,)*) => {
         &[
             $(
                 {
-                    let mut scene = $scene.fits(Fits::Bits64);
+                    let mut scene = $scene.fits(Fits::$fits);
                     scene.name = $name;
                     scene.what = $what;
                     scene
                 },
                 {
-                    let mut scene = $scene.fits(Fits::Bits64).answer(Answer::Reinject);
+                    let mut scene = $scene.fits(Fits::$fits).answer(Answer::Reinject);
                     scene.name = concat!($name, "-idt-np");
                     scene.what = concat!($what, ", IDT not present");
                     scene.pages(&[(Idt0, Kind::NP)]).implicit_fault(gate_address($vector), Read)
                 },
                 {
-                    let mut scene = $scene.fits(Fits::Bits64).answer(Answer::Reinject).event_stack(1 << $vector);
+                    let mut scene = $scene.fits(Fits::$fits).answer(Answer::Reinject).event_stack(1 << $vector);
                     scene.name = concat!($name, "-stack-np");
                     scene.what = concat!($what, ", stack not present");
                     scene.pages(&[(EventStack, Kind::NP)]).implicit_fault(push(EventStack), Write)
                 },
                 {
-                    let mut scene = $scene.fits(Fits::Bits64).answer(Answer::Nothing).event_stack(1 << $vector);
+                    let mut scene = $scene.fits(Fits::$fits).answer(Answer::Nothing).event_stack(1 << $vector);
                     scene.name = concat!($name, "-stack-ro");
                     scene.what = concat!($what, ", stack read-only");
                     scene.pages(&[(EventStack, Kind::RO)]).implicit_fault(push(EventStack), Write)
                 },
             )*
-            $($more.fits(Fits::Bits64),)*
+            $($more.fits(Fits::$fits),)*
         ]
     };
 }
 
 pub(super) use deliveries;
+
+/// The rows of two lists. `N` is the sum of their lengths.
+pub const fn join<const N: usize>(first: &[Scene], second: &[Scene]) -> [Scene; N] {
+    assert!(first.len() + second.len() == N);
+    let mut all = [first[0]; N];
+    let mut at = 0;
+    while at < N {
+        all[at] = if at < first.len() { first[at] } else { second[at - first.len()] };
+        at += 1;
+    }
+    all
+}

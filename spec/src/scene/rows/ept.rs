@@ -88,7 +88,7 @@ const fn delivery(
     let scene = match event.source {
         // An external interrupt needs RFLAGS.IF. SDM vol. 3C, section 26.3.1.4, "Checks on Guest RIP, RFLAGS, and SSP".
         Source::Injected => Scene::new(name, what, User, &[], "").rflags(RFLAGS_IF),
-        Source::Raised => Scene::new(name, what, User, &[0xcd, VECTOR], "int 80h"),
+        Source::Raised | Source::Arrived => Scene::new(name, what, User, &[0xcd, VECTOR], "int 80h"),
     };
     scene.event(event).nested(nested).answer(Answer::Reinject).section(DELIVERY)
 }

@@ -3,8 +3,9 @@
 
 use super::delivery::{
     BP, DB, DE, DF, FARTHER, GP, HANDLER_CS, IST1, IST2, NMI, NP, PF, RSP0, SS, UD, VECTOR, absent_gate, deliveries,
-    gate_address, gate_error, injected, push, raised, software,
+    gate_address, gate_error, injected, join, push, raised, software,
 };
+use super::{apic, event_32};
 use crate::paging::Access::{Read, Write};
 use crate::paging::Privilege::{Supervisor, User};
 use crate::scene::descriptor::{FRESH_DATA_SELECTOR, FRESH_SEGMENTS, FRESH_USER_DATA_SELECTOR};
@@ -55,8 +56,9 @@ const fn pf_alone(name: &'static str, what: &'static str) -> Scene {
         .memory(&NO_PF_GATE)
 }
 
-/// The rows.
-pub const SCENES: &[Scene] = deliveries![
+/// The rows of IA-32e mode.
+const LONG: &[Scene] = deliveries![
+    Long;
     "int": "INT n", VECTOR, by(User, &[0xcd, 0x09], "int 9").event(INT);
     "super-int": "INT n at CPL 0", VECTOR, by(Supervisor, &[0xcd, 0x09], "int 9").event(INT);
     "int3": "INT3", BP, by(User, &[0xcc], "int3").event(INT3);
@@ -183,3 +185,7 @@ pub const SCENES: &[Scene] = deliveries![
         .event(INT)
         .pages(&[(UserStack, Kind::NP)]),
 ];
+
+/// The rows.
+pub const SCENES: &[Scene] = &join::<{ OF_L2.len() + apic::SCENES.len() }>(OF_L2, apic::SCENES);
+const OF_L2: &[Scene] = &join::<{ LONG.len() + event_32::NARROW.len() }>(LONG, event_32::NARROW);

@@ -1,8 +1,9 @@
 //! What L1 injects, and faults in its delivery. SDM vol. 3C, section 26.6.1, "Vectored-Event Injection".
 
 use super::delivery::{
-    BP, DB, DF, FAR, GP, HANDLER_CS, IST1, NP, PF, UD, VECTOR, deliveries, gate_address, injected, push,
+    BP, DB, DF, FAR, GP, HANDLER_CS, IST1, NP, PF, UD, VECTOR, deliveries, gate_address, injected, join, push,
 };
+use super::inject_32;
 use crate::paging::Access::{Read, Write};
 use crate::paging::Privilege::{self, Supervisor, User};
 use crate::scene::end::Word::Rdi;
@@ -29,8 +30,9 @@ const fn pf(name: &'static str, what: &'static str) -> Scene {
     Scene::new(name, what, User, &[], "").event(PAGE_FAULT)
 }
 
-/// The rows.
-pub const SCENES: &[Scene] = deliveries![
+/// The rows of IA-32e mode.
+const LONG: &[Scene] = deliveries![
+    Long;
     "swint": "INT n injected", VECTOR,
         one(User, injected(EventType::SoftwareInterrupt, VECTOR).length(2));
     "int3": "INT3 injected", BP, one(User, injected(EventType::SoftwareException, BP).length(1));
@@ -113,3 +115,6 @@ pub const SCENES: &[Scene] = deliveries![
         .fault(DATA0, Read)
         .answer(Answer::Reflect),
 ];
+
+/// The rows.
+pub const SCENES: &[Scene] = &join::<{ LONG.len() + inject_32::NARROW.len() }>(LONG, inject_32::NARROW);

@@ -3,7 +3,7 @@
 use crate::paging::Access::{Read, Write};
 use crate::paging::Privilege::User;
 use crate::scene::end::Word::Rdi;
-use crate::scene::interlude::FilterField::{Bitmap, Mask, Match};
+use crate::scene::interlude::FilterField::{self, Bitmap, Mask, Match};
 use crate::scene::interlude::Interlude::{
     self, Clear, GuestRegisters, OtherExit, OtherVmcs, OwnFaults, OwnRegisters, Rewrite,
 };
@@ -42,8 +42,24 @@ const fn reserved(name: &'static str, interlude: Interlude) -> Scene {
         .fits(Fits::Bits64)
 }
 
+/// One bit of a field's upper half changes.
+const fn upper(field: FilterField, bit: u8, set: bool) -> Interlude {
+    Interlude::Upper { field, bit, set }
+}
+
 /// The rows.
 pub const SCENES: &[Scene] = &[
+    not_present("np-match-bit16-set", upper(Match, 16, true)),
+    not_present("np-match-bit31-set", upper(Match, 31, true)),
+    not_present("np-match-bit16-clear", upper(Match, 16, false)),
+    not_present("np-match-bit31-clear", upper(Match, 31, false)),
+    not_present("np-mask-bit16-set", upper(Mask, 16, true)),
+    not_present("np-mask-bit31-set", upper(Mask, 31, true)),
+    not_present("np-mask-bit31-clear", upper(Mask, 31, false)),
+    read_only("ro-match-bit24-set", upper(Match, 24, true)),
+    read_only("ro-match-bit24-clear", upper(Match, 24, false)),
+    reserved("rsvd-match-bit17-set", upper(Match, 17, true)),
+    reserved("rsvd-match-bit30-clear", upper(Match, 30, false)),
     not_present("np-bitmap-alone", Rewrite(Bitmap)),
     not_present("np-mask-alone", Rewrite(Mask)),
     not_present("np-match-alone", Rewrite(Match)),

@@ -1,0 +1,83 @@
+//! What rows of event delivery in protected mode share. A handler has no stack of its own: it runs on the interrupted
+//! one or, from CPL 3, on that of the TSS. A stack that is bad for the event is so for #PF and #DF too.
+//! SDM vol. 3A, section 6.12.1, "Exception- or Interrupt-Handler Procedures".
+
+use super::delivery::gate_error;
+use crate::paging::Privilege::{self, Supervisor, User};
+use crate::scene::descriptor::{gate_32, gate_address as address_of_gate};
+use crate::scene::place::{PAGE, Place};
+use crate::scene::stack_of;
+
+/// Where the descriptor of the handlers' code segment is.
+pub const HANDLER_CS: u64 = Place::Gdt.linear() + 0x28;
+/// Where the TSS has ESP0; SS0 is behind it. SDM vol. 3A, figure 7-2, "32-Bit Task-State Segment (TSS)".
+pub const ESP0: u64 = Place::Tss.linear() + 0x04;
+/// Bits of the address in which ESP0 and SS0 differ: which of them is read first is left open.
+pub const ESP0_OR_SS0: u64 = 0x0c;
+const P: u64 = 1 << 47;
+
+/// Linear address of a vector's gate.
+pub const fn gate_address(vector: u8) -> u64 {
+    address_of_gate(vector, false)
+}
+
+/// A gate with P clear.
+pub const fn absent_gate(vector: u8) -> (u64, u64) {
+    (gate_address(vector), gate_32(vector) & !P)
+}
+
+/// Where the delivery of an event at a CPL pushes first: SS on the stack of the TSS, or EFLAGS on its own.
+pub const fn push(cpl: Privilege) -> u64 {
+    match cpl {
+        User => Place::Stack.linear() + PAGE - 4,
+        Supervisor => stack_of(Supervisor) - 4,
+    }
+}
+
+const _: () = assert!(gate_error(14) == 0x73);
+
+/// Scenes of one event: with nothing in its way, and with each fault that its delivery can meet. The event's vector
+/// must be below 14.
+macro_rules! deliveries_32 {
+    ($($name:literal: $what:literal, $vector:expr, $cpl:ident, $scene:expr;)* .. $($more:expr,)*) => {
+        &[
+            $(
+                {
+                    let mut scene = $scene.fits(Fits::Bits32);
+                    scene.name = $name;
+                    scene.what = $what;
+                    scene
+                },
+                {
+                    let mut scene = $scene.fits(Fits::Bits32).answer(Answer::Reinject);
+                    scene.name = concat!($name, "-idt-np");
+                    scene.what = concat!($what, ", IDT not present");
+                    scene.pages(&[(Idt0, Kind::NP)]).implicit_fault(gate_address($vector), Read)
+                },
+                {
+                    let mut scene = $scene.fits(Fits::Bits32).answer(Answer::Reinject);
+                    scene.name = concat!($name, "-stack-np");
+                    scene.what = concat!($what, ", stack of all handlers not present");
+                    scene
+                        .pages(&[(Stack, Kind::NP)])
+                        .implicit_first(push($cpl), Write)
+                        .implicit_fault(push($cpl), Write)
+                        .unwanted(Unwanted::TripleFault)
+                },
+                {
+                    let mut scene = $scene.fits(Fits::Bits32).intercepts(1 << DF);
+                    scene.name = concat!($name, "-stack-ro");
+                    scene.what = concat!($what, ", stack of all handlers read-only; L1 intercepts #DF");
+                    scene
+                        .pages(&[(Stack, Kind::RO)])
+                        .implicit_first(push($cpl), Write)
+                        .implicit_fault(push($cpl), Write)
+                        .unwanted(Unwanted::DoubleFaultExit)
+                },
+            )*
+            $($more,)*
+        ]
+    };
+}
+
+pub(super) use deliveries_32;

@@ -1,0 +1,274 @@
+//! Translations that must be gone: L2 or L1 makes a good entry bad and invalidates what is cached of it, so that the next
+//! access faults. And ones that hold: PAE paging walks from the PDPTE registers, whatever memory has.
+//! SDM vol. 3A, section 4.10.4, "Invalidation of TLBs and Paging-Structure Caches", and section 4.4.1, "PDPTE Registers";
+//! vol. 3C, section 28.3.3, "Invalidating Cached Translation Information".
+
+#![expect(clippy::large_types_passed_by_value, reason = "a row is built up at compile time")]
+
+use super::delivery::{GP, raised};
+use crate::outcome::RFLAGS_AC;
+use crate::page::Page;
+use crate::paging::Access::{Fetch, Read, Write};
+use crate::paging::Privilege::{Supervisor, User};
+use crate::paging::format::Format;
+use crate::paging::{Entry, Level};
+use crate::scene::end::Word::{Rax, Rcx, Rdi, Rip, Rsi, Rsp};
+use crate::scene::invalidation::Invalidation;
+use crate::scene::place::Place::Device;
+use crate::scene::tested::{Formats, Tested, linear};
+use crate::scene::{Answer, Feature, Fits, RIP, Scene, stack_of};
+
+/// What a read finds.
+const VALUE: u64 = 0x5a5a_1234;
+/// The address of a page whose PTE differs, and of ones whose PDE or PDPTE does. The index of each has the same place in
+/// all modes with entries of eight bytes.
+const BY_PTE: u64 = linear(Format::Level4, Level::Pte);
+const BY_PDE: u64 = linear(Format::Level4, Level::Pde);
+const BY_PDPTE: u64 = linear(Format::Pae, Level::Pdpte);
+/// Where L2 finds the PTE and the PDPTE.
+const PTE: u64 = Device.linear() + 8 * Format::Level4.index(Level::Pte, BY_PTE) as u64;
+const PDPTE: u64 = Device.linear() + 8 * Format::Pae.index(Level::Pdpte, BY_PDPTE) as u64;
+
+const fn entry(level: Level) -> Page {
+    Page::new("", level)
+}
+
+const GOOD: Page = entry(Level::Pte);
+const NP: Page = GOOD.without(Entry::P);
+const RO: Page = GOOD.without(Entry::RW);
+/// A page of the supervisor's, which SMAP has no word in.
+const SUPER: Page = GOOD.without(Entry::US);
+const SUPER_NP: Page = SUPER.without(Entry::P);
+const SUPER_RO: Page = SUPER.without(Entry::RW);
+const SUPER_NX: Page = SUPER.with(Entry::XD);
+const PDPTE_GOOD: Page = entry(Level::Pdpte);
+const PDPTE_NP: Page = PDPTE_GOOD.without(Entry::P);
+const PDE_GOOD: Page = entry(Level::Pde);
+
+const fn of(page: Page, formats: Formats) -> Tested {
+    Tested { page, formats }
+}
+
+/// L2's code at CPL 0.
+const fn code(name: &'static str, what: &'static str, code: &'static [u8], text: &'static str) -> Scene {
+    Scene::new(name, what, Supervisor, code, text)
+        .registers(&[(Rdi, BY_PTE), (Rsi, PTE)])
+        .memory(&[(BY_PTE, VALUE)])
+        .table(Level::Pte)
+        .before(SUPER)
+        .tested(of(SUPER_NP, Formats::WIDE))
+}
+
+/// The same for the PDPTEs, with RFLAGS.AC set, so that SMAP lets it access the user's page.
+const fn pdpte(name: &'static str, what: &'static str, bytes: &'static [u8], text: &'static str) -> Scene {
+    code(name, what, bytes, text)
+        .fits(Fits::Bits32)
+        .rflags(RFLAGS_AC)
+        .registers(&[(Rdi, BY_PDPTE), (Rsi, PDPTE)])
+        .memory(&[(BY_PDPTE, VALUE)])
+        .table(Level::Pdpte)
+        .before(PDPTE_GOOD)
+        .tested(of(PDPTE_NP, Formats::PAE))
+}
+
+/// With loads of CR3, by way of RCX.
+const fn loads_cr3(scene: Scene, text: &'static str) -> Scene {
+    let mut scene = scene.needs(Feature::Cr3WithoutExits);
+    scene.text = text;
+    scene.open |= Rcx.bit();
+    scene
+}
+
+/// An access at CPL 3 that completes, until L1 makes the page bad.
+macro_rules! spoiled {
+    ($($prefix:literal, $how:ident $(, needs $feature:expr)?;)*) => {
+        &[$(
+            spoiled!(one concat!($prefix, "-np"), "a read, twice", 0x8b, "mov eax,[rdi]", BY_PTE, GOOD, NP, $how $(, $feature)?)
+                .at_end(&[(Rax, VALUE)])
+                .fault(BY_PTE, Read),
+            spoiled!(one concat!($prefix, "-ro"), "a write, twice", 0x89, "mov [rdi],eax", BY_PTE, GOOD, RO, $how $(, $feature)?)
+                .fault(BY_PTE, Write),
+            spoiled!(one concat!($prefix, "-np-pde"), "a read, twice", 0x8b, "mov eax,[rdi]", BY_PDE, PDE_GOOD,
+                PDE_GOOD.without(Entry::P), $how $(, $feature)?)
+                .at_end(&[(Rax, VALUE)])
+                .fault(BY_PDE, Read),
+        )*]
+    };
+    (one $name:expr, $what:literal, $opcode:literal, $text:literal, $address:ident, $before:expr, $page:expr, $how:ident
+        $(, $feature:expr)?) => {
+        Scene::new($name, $what, User, &[$opcode, 0x07], $text)
+            .registers(&[(Rdi, $address)])
+            .memory(&[($address, VALUE)])
+            .before($before)
+            .tested(of($page, Formats::WIDE))
+            .answer(Answer::Spoil(Invalidation::$how))
+            $(.needs($feature))?
+    };
+}
+
+/// Rows in which L1 changes the page.
+const BY_L1: &[Scene] = spoiled![
+    "entry", Entry;
+    "invvpid-address", Address, needs Feature::Invvpid(Invalidation::Address);
+    "invvpid-context", SingleContext, needs Feature::Invvpid(Invalidation::SingleContext);
+    "invvpid-all", AllContexts, needs Feature::Invvpid(Invalidation::AllContexts);
+    "invvpid-globals", RetainingGlobals, needs Feature::Invvpid(Invalidation::RetainingGlobals);
+];
+
+const CR3_NP: Scene = code(
+    "cr3-np",
+    "a read; L2 clears P and loads CR3; the read again",
+    &[0x8b, 0x07, 0xc6, 0x06, 0x62, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9, 0x8b, 0x07],
+    "",
+)
+.fault_behind(BY_PTE, Read, RIP + 11)
+.at_fault(&[(Rax, VALUE)]);
+
+const CR3_RO: Scene = code(
+    "cr3-ro",
+    "a write; L2 clears R/W and loads CR3; the write again",
+    &[0x89, 0x07, 0xc6, 0x06, 0x61, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9, 0x89, 0x07],
+    "",
+)
+.tested(of(SUPER_RO, Formats::WIDE))
+.fault_behind(BY_PTE, Write, RIP + 11);
+
+/// Rows in which L2 changes the entry.
+const BY_L2: &[Scene] = &[
+    code(
+        "invlpg-np",
+        "a read; L2 clears P and does INVLPG; the read again",
+        &[0x8b, 0x07, 0xc6, 0x06, 0x62, 0x0f, 0x01, 0x3f, 0x8b, 0x07],
+        "mov eax,[rdi]; mov byte ptr [rsi],62h; invlpg [rdi]; mov eax,[rdi]",
+    )
+    .fault_behind(BY_PTE, Read, RIP + 8)
+    .at_fault(&[(Rax, VALUE)]),
+    code(
+        "invlpg-ro",
+        "a write; L2 clears R/W and does INVLPG; the write again",
+        &[0x89, 0x07, 0xc6, 0x06, 0x61, 0x0f, 0x01, 0x3f, 0x89, 0x07],
+        "mov [rdi],eax; mov byte ptr [rsi],61h; invlpg [rdi]; mov [rdi],eax",
+    )
+    .tested(of(SUPER_RO, Formats::WIDE))
+    .fault_behind(BY_PTE, Write, RIP + 8),
+    code(
+        "invlpg-nx",
+        "a call; L2 sets XD and does INVLPG; the call again",
+        &[0xff, 0xd7, 0xc6, 0x46, 0x07, 0x80, 0x0f, 0x01, 0x3f, 0xff, 0xd7],
+        "call rdi; mov byte ptr [rsi+7],80h; invlpg [rdi]; call rdi",
+    )
+    .only_64_bit()
+    // RET.
+    .memory(&[(BY_PTE, 0xc3)])
+    .tested(of(SUPER_NX, Formats::WIDE))
+    .fault_behind(BY_PTE, Fetch, BY_PTE)
+    .at_fault(&[(Rsp, stack_of(Supervisor) - 8)]),
+    code(
+        "made-present",
+        "L2 sets P, which needs no invalidation",
+        &[0xc6, 0x06, 0x63, 0x8b, 0x07],
+        "mov byte ptr [rsi],63h; mov eax,[rdi]",
+    )
+    .before(SUPER_NP)
+    .tested(of(SUPER, Formats::WIDE))
+    .at_end(&[(Rax, VALUE)]),
+    loads_cr3(CR3_NP, "mov eax,[rdi]; mov byte ptr [rsi],62h; mov rcx,cr3; mov cr3,rcx; mov eax,[rdi]").only_64_bit(),
+    loads_cr3(CR3_NP, "mov eax,[rdi]; mov byte ptr [rsi],62h; mov ecx,cr3; mov cr3,ecx; mov eax,[rdi]")
+        .fits(Fits::Narrow),
+    loads_cr3(CR3_RO, "mov [rdi],eax; mov byte ptr [rsi],61h; mov rcx,cr3; mov cr3,rcx; mov [rdi],eax").only_64_bit(),
+    loads_cr3(CR3_RO, "mov [rdi],eax; mov byte ptr [rsi],61h; mov ecx,cr3; mov cr3,ecx; mov [rdi],eax")
+        .fits(Fits::Narrow),
+    // The PDPTE registers.
+    loads_cr3(
+        pdpte(
+            "pdpte-np",
+            "L2 clears P of a PDPTE and loads CR3; a read by way of it",
+            &[0xc6, 0x06, 0x00, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9, 0x8b, 0x07],
+            "",
+        ),
+        "mov byte ptr [rsi],0; mov ecx,cr3; mov cr3,ecx; mov eax,[rdi]",
+    )
+    .fault_behind(BY_PDPTE, Read, RIP + 9)
+    .answer(Answer::Resume),
+    loads_cr3(
+        pdpte(
+            "pdpte-rsvd-np",
+            "L2 clears P of a PDPTE, sets a reserved bit and loads CR3, which is no #GP; a read by way of it",
+            &[0xc6, 0x06, 0x02, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9, 0x8b, 0x07],
+            "",
+        ),
+        "mov byte ptr [rsi],2; mov ecx,cr3; mov cr3,ecx; mov eax,[rdi]",
+    )
+    .fault_behind(BY_PDPTE, Read, RIP + 9)
+    .answer(Answer::Resume),
+    loads_cr3(
+        pdpte(
+            "pdpte-present",
+            "L2 sets P of a PDPTE and loads CR3; a read by way of it",
+            &[0xc6, 0x06, 0x01, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9, 0x8b, 0x07],
+            "",
+        ),
+        "mov byte ptr [rsi],1; mov ecx,cr3; mov cr3,ecx; mov eax,[rdi]",
+    )
+    .before(PDPTE_NP)
+    .tested(of(PDPTE_GOOD, Formats::PAE))
+    .at_end(&[(Rax, VALUE)]),
+    loads_cr3(
+        pdpte(
+            "pdpte-rsvd",
+            "L2 sets a reserved bit in a present PDPTE and loads CR3: #GP, no #PF",
+            &[0xc6, 0x06, 0x03, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9],
+            "",
+        ),
+        "mov byte ptr [rsi],3; mov ecx,cr3; mov cr3,ecx",
+    )
+    .tested(of(PDPTE_GOOD, Formats::PAE))
+    .event(raised(GP).error_code(0))
+    .at_end(&[(Rip, RIP + 6)]),
+    loads_cr3(
+        pdpte(
+            "pdpte-rsvd-intercepted",
+            "L2 sets a reserved bit in a present PDPTE and loads CR3: #GP, which L1 intercepts",
+            &[0xc6, 0x06, 0x03, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9],
+            "",
+        ),
+        "mov byte ptr [rsi],3; mov ecx,cr3; mov cr3,ecx",
+    )
+    .tested(of(PDPTE_GOOD, Formats::PAE))
+    .event(raised(GP).error_code(0))
+    .intercepts(1 << GP)
+    .at_end(&[(Rip, RIP + 6)]),
+    pdpte(
+        "pdpte-np-not-loaded",
+        "L2 clears P of a PDPTE in memory and does INVLPG, which loads no PDPTE; a read by way of it",
+        &[0xc6, 0x06, 0x00, 0x0f, 0x01, 0x3f, 0x8b, 0x07],
+        "mov byte ptr [rsi],0; invlpg [rdi]; mov eax,[rdi]",
+    )
+    .tested(of(PDPTE_GOOD, Formats::PAE))
+    .at_end(&[(Rax, VALUE)]),
+    pdpte(
+        "pdpte-present-not-loaded",
+        "L2 sets P of a PDPTE in memory and does INVLPG, which loads no PDPTE; a read by way of it",
+        &[0xc6, 0x06, 0x01, 0x0f, 0x01, 0x3f, 0x8b, 0x07],
+        "mov byte ptr [rsi],1; invlpg [rdi]; mov eax,[rdi]",
+    )
+    .before(PDPTE_NP)
+    .fault_behind(BY_PDPTE, Read, RIP + 6),
+];
+
+/// The rows.
+pub const SCENES: &[Scene] = &super::delivery::join::<{ BY_L1.len() + BY_L2.len() }>(BY_L1, BY_L2);
+
+#[cfg(test)]
+mod tests {
+    use super::{PDPTE_NP, SUPER, SUPER_NP, SUPER_NX, SUPER_RO};
+
+    #[test]
+    fn the_bytes_that_l2_writes_are_those_of_the_entries() {
+        let low = |page: super::Page| page.entry(40) & 0xff;
+        assert_eq!((low(SUPER), low(SUPER_NP), low(SUPER_RO)), (0x63, 0x62, 0x61));
+        assert_eq!(SUPER_NX.entry(40) >> 56, 0x80);
+        // Of a PDPTE the stage keeps P alone.
+        assert_eq!(PDPTE_NP.entry(40) & 1, 0);
+    }
+}
