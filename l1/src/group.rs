@@ -14,6 +14,7 @@ use spec::log::{CRC32, Counts, FAILURES_IN_FULL, REASON_ABOVE};
 use spec::options::Options;
 use spec::outcome::{Observed, Outcome};
 use spec::paging::Maxphyaddr;
+use spec::plan::Profile;
 use spec::scene::end::{End, Ends, How, Words};
 use spec::scene::environment::Environment;
 use spec::scene::{Act, Scene};
@@ -145,15 +146,16 @@ impl Machine<'_> {
         let filters = if only.is_some() { 1 } else { group.filter_count(self.options.profile) };
         let started;
         match group {
-            Group::Filter { setting, .. } => {
+            Group::Filter { family, setting } => {
                 if let Some(reason) = self.cpu.lacks(setting.mode) {
                     log().skip(number, &group, &reason);
                     return Ok(Ran::Skipped);
                 }
                 let maxphyaddr = self.cpu.maxphyaddr;
                 // One case may be any that the processor has, the profile's or not.
-                let thin = only.is_none() && self.options.profile.is_thin();
-                let stimuli = Stimulus::selected(setting, maxphyaddr, thin)
+                let profile = if only.is_some() { Profile::Exhaustive } else { self.options.profile };
+                let stimuli = family
+                    .stimuli(setting, profile, maxphyaddr)
                     .filter(|stimulus| only.is_none_or(|case| case.probe == Probe::Stimulus(*stimulus)));
                 let mut judge = Judge::new(setting, stimuli, self.walker.guest(), maxphyaddr, self.options.known);
                 if judge.len() == 0 {

@@ -15,7 +15,7 @@ use crate::paging::{Maxphyaddr, Mode, Privilege};
 use crate::pfec::Pfec;
 use crate::plan::{Profile, QUICK_BASIC};
 use crate::setting::BASE;
-use crate::stimulus::Stimulus;
+use crate::stimulus::{Stimulus, is_corrected};
 
 /// A MAXPHYADDR of the guest, as far as actions change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,12 +233,6 @@ impl Action {
     }
 }
 
-/// Whether the access meets the lowest reserved address bit, which is none with a greater MAXPHYADDR.
-fn is_corrected(stimulus: &Stimulus) -> bool {
-    let page = &PAGES[stimulus.page];
-    page.entry(36) & 1 << 36 != 0
-}
-
 /// The error code that an access raises on a processor on which the lowest reserved address bit of its page
 /// is none: what the hardware makes of it if the guest's MAXPHYADDR is below the processor's.
 #[must_use]
@@ -410,7 +404,7 @@ mod tests {
     use crate::page::PAGES;
     use crate::paging::{Access, Privilege};
     use crate::setting::BASE;
-    use crate::stimulus::Stimulus;
+    use crate::stimulus::{Stimulus, is_corrected};
     use std::collections::HashSet;
 
     #[test]

@@ -88,14 +88,15 @@ impl Group {
     /// The accesses that a group tries in a profile.
     pub fn probes_in(self, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Probe> {
         let (filter, wish) = match self {
-            Self::Filter { setting, .. } => (Some((setting, profile.is_thin())), None),
+            Self::Filter { family, setting } => (Some((family, setting)), None),
             Self::Host(wish) => (None, Some(wish)),
             Self::Action(_) | Self::Scene { .. } | Self::Smp(_) => (None, None),
         };
         let action = if let Self::Action(action) = self { Some(action) } else { None };
         let act = if let Self::Scene { act, environment } = self { Some((act, environment)) } else { None };
         let smp = if let Self::Smp(smp) = self { Some(smp) } else { None };
-        let stimuli = filter.into_iter().flat_map(move |(setting, thin)| Stimulus::selected(setting, maxphyaddr, thin));
+        let stimuli =
+            filter.into_iter().flat_map(move |(family, setting)| family.stimuli(setting, profile, maxphyaddr));
         let accesses = wish.into_iter().flat_map(crate::host::Wish::accesses);
         let acted = action.into_iter().flat_map(move |_| Action::stimuli(maxphyaddr).map(Probe::Stimulus));
         let own = action.into_iter().flat_map(move |_| Action::own_stimuli(maxphyaddr).map(Probe::Own));

@@ -1,7 +1,9 @@
 //! Which filters L1 asks for: by family and profile.
 
 use crate::filter::Filter;
+use crate::paging::Maxphyaddr;
 use crate::setting::{BASE, Setting};
+use crate::stimulus::{Stimulus, is_corrected};
 
 /// How much is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -17,12 +19,6 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// Whether filters are held against one stimulus of each error code alone, and not against all.
-    #[must_use]
-    pub fn is_thin(self) -> bool {
-        self == Self::Quick
-    }
-
     /// All profiles, the smallest first.
     pub const ALL: [Self; 3] = [Self::Quick, Self::Standard, Self::Exhaustive];
 
@@ -123,6 +119,18 @@ impl Family {
             Self::Basic => 1,
             Self::High => HIGH_STEP,
         }
+    }
+
+    /// The stimuli of a setting that a profile holds the family's filters against: in the quick profile one of each error
+    /// code, and those whose error code L0 may have to correct, for the few filters of [`Family::Each`].
+    pub fn stimuli(
+        self,
+        setting: &Setting,
+        profile: Profile,
+        maxphyaddr: Maxphyaddr,
+    ) -> impl Iterator<Item = Stimulus> {
+        let all = profile != Profile::Quick;
+        Stimulus::thin_and(setting, maxphyaddr, move |stimulus| all || self == Self::Each && is_corrected(stimulus))
     }
 
     /// All filters of the family in a profile, in the order in which L1 sets them.

@@ -126,6 +126,13 @@ impl fmt::Display for Stimulus {
     }
 }
 
+/// Whether the access meets the lowest reserved address bit, which is none with a greater MAXPHYADDR.
+#[must_use]
+pub fn is_corrected(stimulus: &Stimulus) -> bool {
+    let page = &PAGES[stimulus.page];
+    page.entry(36) & 1 << 36 != 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::{LOOPS, Stimulus, WALK_ORDER};

@@ -125,8 +125,7 @@ fn error_code(want: &Observed) -> Option<u64> {
     want.exit.map(|exit| exit.error_code).or(want.delivery.map(|delivery| delivery.error_code))
 }
 
-/// Whether a fault that L0 made for L2 is right but for being an exit. CR2 is L1's to compare, and what Bochs says of
-/// unblocking by IRET may stand beside it.
+/// Whether a fault that L0 made for L2 is right but for being an exit. CR2 is L1's to compare.
 fn is_flagged(case: &Case, want: &Observed, got: &Observed) -> bool {
     // An async page fault has its address where a save does not find it: restored while it is pending, the fault has
     // that of L1's CR2.
@@ -137,7 +136,7 @@ fn is_flagged(case: &Case, want: &Observed, got: &Observed) -> bool {
     }
     let (Some(delivery), Some(exit)) = (want.delivery, got.exit) else { return false };
     let expected = Exit {
-        info: INTERRUPTION_INFO_PF | exit.info & UNBLOCKED_BY_IRET,
+        info: INTERRUPTION_INFO_PF,
         error_code: delivery.error_code,
         qualification: delivery.cr2,
         rip: delivery.rip,

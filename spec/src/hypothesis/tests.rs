@@ -42,8 +42,9 @@ fn decide(exits: bool, code: Pfec) -> Does {
 
 /// Stimuli that fault, with the error code that must be seen and what L1 counts on the processor to raise: it
 /// cannot know the processor's width, so always on a greater one.
-fn faults(thin: bool) -> Vec<(Stimulus, Pfec, Raised)> {
-    Stimulus::selected(BASE, MAXPHYADDR, thin)
+fn faults(family: Family, profile: Profile) -> Vec<(Stimulus, Pfec, Raised)> {
+    family
+        .stimuli(BASE, profile, MAXPHYADDR)
         .filter_map(|stimulus| Some((stimulus, stimulus.pfec(BASE, MAXPHYADDR)?, Raised::of(&stimulus, BASE.mode))))
         .collect()
 }
@@ -52,7 +53,7 @@ fn faults(thin: bool) -> Vec<(Stimulus, Pfec, Raised)> {
 fn suspects(families: &[Family], profile: Profile, width: Width, host: impl Fn(&Fault) -> Does) -> Suspects {
     let mut suspects = Suspects::all();
     for family in families {
-        let faults = faults(profile.is_thin());
+        let faults = faults(*family, profile);
         let mut before = Filter::NEVER;
         for now in family.filters(profile) {
             let mut evidence = Evidence::default();
@@ -179,7 +180,7 @@ fn a_leak_that_loses_faults_of_l1_too_is_none() {
 fn a_leak_is_named_whatever_l0_wants() {
     // Subcubes and their complements; those by one bit are both, and all and none are left out.
     assert_eq!(l0_filters().count(), 2 * 243 - 10 - 2);
-    let raised = faults(true);
+    let raised = faults(Family::Basic, Profile::Quick);
     for l0 in l0_filters() {
         // A wish for nothing that is raised, or for all of it, does not show as L0's own.
         let wanted = raised.iter().filter(|(_, code, _)| l0.exits(*code)).count();
@@ -283,7 +284,7 @@ fn an_l2_that_does_not_run_is_told_beside_what_else_is_wrong() {
 
 #[test]
 fn a_walk_that_is_right_shows_what_its_faults_one_by_one_show() {
-    let faults = faults(false);
+    let faults = faults(Family::Basic, Profile::Standard);
     let mut codes = Codes::default();
     for (_, code, raised) in &faults {
         codes.add(*code, *raised);
