@@ -38,14 +38,10 @@ pub fn missed(findings: &Findings, played: Played, expected: Deviations) -> Vec<
             if let Some(case) = &played.case {
                 return must(case);
             }
-            let all = group.probes_in(played.profile, maxphyaddr).count() * group.filter_count(played.profile);
-            let complete = counts.cases >= all as u64;
+            let complete = counts.cases >= group.case_count(played.profile, maxphyaddr) as u64;
             // What the host lacks something for was left out, and the log counts the rest.
-            let played_surely =
-                group.probes_in(played.profile, maxphyaddr).filter(|probe| complete || needs_nothing(probe));
-            let mut cases = played_surely
-                .flat_map(|probe| group.filters(played.profile).map(move |filter| Case { group, probe, filter }));
-            cases.any(|case| must(&case))
+            let mut cases = group.cases(played.profile, maxphyaddr);
+            cases.any(|case| (complete || needs_nothing(&case.probe)) && must(&case))
         })
     };
     expected.iter().filter(|deviation| !shown(*deviation) && must_show(*deviation)).collect()

@@ -404,7 +404,7 @@ mod tests {
     use crate::page::PAGES;
     use crate::paging::{Access, Privilege};
     use crate::setting::BASE;
-    use crate::stimulus::{Stimulus, is_corrected};
+    use crate::stimulus::Stimulus;
     use std::collections::HashSet;
 
     #[test]

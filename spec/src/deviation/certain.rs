@@ -73,11 +73,17 @@ impl Deviations {
             (Deviation::PgdUnsynced, Group::Scene { .. }, _) => false,
             (_, Group::Scene { environment, .. }, Probe::Scene(scene)) => {
                 let want = scene.expect(environment, case.filter, maxphyaddr);
+                let shows = |deviation: Deviation| {
+                    let ends = deviation.ends(case, maxphyaddr, &want, &deviation.example(scene, &want));
+                    ends.is_some_and(|ends| !want.admits(&ends))
+                };
                 if deviation == Deviation::Rf0 {
-                    return want.first.with_rf_clear() != want.first;
+                    // It comes with each other one, which is told.
+                    let told = |other: Deviation| other != Deviation::Rf0 && other.is_steady() && shows(other);
+                    let alone = !self.iter().any(told);
+                    return alone && want.first.with_rf_clear() != want.first;
                 }
-                let ends = deviation.ends(case, maxphyaddr, &want, &deviation.example(scene, &want));
-                self.unplayable(case, maxphyaddr, &want).is_none() && ends.is_some_and(|ends| !want.admits(&ends))
+                self.unplayable(case, maxphyaddr, &want).is_none() && shows(deviation)
             }
             (Deviation::Rf0, Group::Filter { .. }, _) => {
                 case.pfec(maxphyaddr).is_some_and(|pfec| case.filter.exits(pfec))
@@ -115,6 +121,7 @@ mod tests {
             (bochs, Deviation::Rf0, "filter.basic.long:user-read-np-pte:1,0,1", false),
             (bochs, Deviation::Rf0, "access.long:user-mov-read-np:1,0,0", true),
             (bochs, Deviation::Rf0, "access.long:user-mov-read-np:1,0,1", false),
+            (bochs, Deviation::Rf0, "state.long:tf-mov-ss:1,0,0", false),
             (shadowing, Deviation::NxStale, "filter.each.long-nx0:user-read-user-nx:1,0,0", true),
             (shadowing, Deviation::NxStale, "filter.each.long:user-fetch-np-pte:1,0,0", false),
             (shadowing, Deviation::NxStale, "filter.each.long:user-fetch-user-nx:1,0,0", false),
