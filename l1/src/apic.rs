@@ -98,13 +98,10 @@ impl Apic {
         self.read(register + u64::from(vector / 32) * 0x10) >> (vector % 32) & 1 == 1
     }
 
-    /// Accepts interrupts.
+    /// Accepts interrupts of every priority.
     pub fn enable(self) {
         self.write(SPURIOUS_VECTOR, ENABLED);
-    }
-
-    /// Holds back no interrupt for its priority.
-    pub fn clear_task_priority(self) {
+        // `host.apic` writes it.
         self.write(TASK_PRIORITY, 0);
     }
 

@@ -70,6 +70,8 @@ pub enum Deviation {
     NmiOpen,
     /// Blocking by STI and by MOV SS is lost on a VM exit by an exception.
     ShadowLost,
+    /// A single step comes before the instruction, where that met an EPT violation of L0's.
+    StepEarly,
     /// A VM entry leaves NMIs blocked.
     NmiKept,
     /// A fault of IRET leaves NMIs blocked.
@@ -102,7 +104,7 @@ pub enum Deviation {
 
 impl Deviation {
     /// All of them. Of several that explain the same, the first is told.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Rf0,
         Self::NxStale,
         Self::ApfFlag,
@@ -122,6 +124,7 @@ impl Deviation {
         Self::EptMisconfigQual,
         Self::NmiOpen,
         Self::ShadowLost,
+        Self::StepEarly,
         Self::NmiKept,
         Self::IretReblocked,
         Self::NmiExiting,
@@ -163,6 +166,7 @@ impl Deviation {
             Self::EptMisconfigQual => "ept-misconfig-qual",
             Self::NmiOpen => "nmi-open",
             Self::ShadowLost => "shadow-lost",
+            Self::StepEarly => "step-early",
             Self::NmiKept => "nmi-kept",
             Self::IretReblocked => "iret-reblocked",
             Self::NmiExiting => "nmi-exiting",

@@ -98,8 +98,7 @@ fn prepare(apic: Apic) {
         unsafe { Port::<u8>::new(port).write(u8::MAX) };
     }
     apic.enable();
-    // What other groups left: a task priority, an interrupt whose end was not told, NMIs that are blocked.
-    apic.clear_task_priority();
+    // What other groups left: an interrupt whose end was not told, NMIs that are blocked.
     apic.end_of_interrupt();
     enter::unblock_nmis();
     let handler = VirtAddr::new(stage_interrupt as *const () as u64);

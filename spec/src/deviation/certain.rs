@@ -32,6 +32,8 @@ impl Deviation {
                 | Self::TripleKill
                 | Self::DeliveryHang
                 | Self::PaeInvlpg
+                // Only where L0 has not mapped the page before.
+                | Self::StepEarly
                 // Unless its flag says that the fault is another.
                 | Self::IdtLost
                 | Self::DoubleFirst

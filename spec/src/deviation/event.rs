@@ -4,16 +4,20 @@ use super::Deviation;
 use crate::case::{Case, Probe};
 use crate::filter::Filter;
 use crate::group::Group;
+use crate::outcome::RFLAGS_RF;
 use crate::paging::Maxphyaddr;
 use crate::scene::end::{End, Ends, How, Word};
 use crate::scene::event::{Event, EventType, Source};
-use crate::scene::expect::{BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, NMI_UNBLOCKED};
+use crate::scene::expect::{BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, CR2_AT_START, NMI_UNBLOCKED};
 use crate::scene::{Answer, Scene};
 
 /// Interruption information of a #DB: valid, hardware exception, vector 1.
 const INTERRUPTION_INFO_DB: u64 = 1 << 31 | 3 << 8 | 1;
 const VECTOR_DB: u8 = 1;
 const VECTOR_PF: u8 = 14;
+/// RFLAGS.TF, and DR6.BS, which a single step sets.
+const TF: u64 = 1 << 8;
+const BS: u64 = 1 << 14;
 /// IRETQ.
 const IRETQ: [u8; 2] = [0x48, 0xcf];
 
@@ -84,6 +88,19 @@ impl Deviation {
         Some(Ends { first, ..*want })
     }
 
+    /// The same of a single step that comes before the instruction.
+    pub(super) fn ends_in_step(self, case: &Case, maxphyaddr: Maxphyaddr) -> Option<Ends> {
+        let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
+        if self != Self::StepEarly || scene.rflags & TF == 0 || scene.pfec(environment, maxphyaddr).is_none() {
+            return None;
+        }
+        // As the delivered fault, which comes at the same instruction.
+        let fault = scene.expect(environment, Filter::NEVER, maxphyaddr).first;
+        let step = End { how: How::Delivered(VECTOR_DB), ..fault };
+        let step = changed(step, Word::Dr6, |dr6| dr6 | BS).with(Word::Cr2, CR2_AT_START).open(Word::ErrorCode);
+        Some(Ends { first: changed(step, Word::Rflags, |rflags| rflags & !RFLAGS_RF), second: None })
+    }
+
     /// The same where one page fault comes in the delivery of another, which the instruction raises or L1 injects: what
     /// comes of the second is as if it were not wanted.
     pub(super) fn ends_in_two(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends) -> Option<Ends> {
@@ -122,6 +139,7 @@ pub(super) fn without_vectoring(scene: &Scene, end: End) -> End {
 
 #[cfg(test)]
 mod tests {
+    use super::{CR2_AT_START, Filter, TF, VECTOR_DB};
     use crate::case::{Case, Probe};
     use crate::deviation::{Deviation, Deviations};
     use crate::group::Group;
@@ -152,6 +170,26 @@ mod tests {
             "{id}"
         );
         !want.admits(&got) && explaining(known) && !explaining(Deviations::NONE)
+    }
+
+    #[test]
+    fn step_early_explains_a_debug_exception_before_the_instruction() {
+        let known = Deviations::NONE.with(Deviation::StepEarly);
+        let explained = |id: &str, dr6: u64| {
+            let case = Case::from_id(id).unwrap();
+            let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else {
+                panic!("{id}")
+            };
+            let want = scene.expect(environment, case.filter, 40);
+            let fault = scene.expect(environment, Filter::NEVER, 40).first;
+            let step = End { how: How::Delivered(VECTOR_DB), ..fault };
+            let step = step.with(Word::Dr6, dr6).with(Word::Cr2, CR2_AT_START).with(Word::Rflags, TF | 2);
+            known.explaining_scene(&case, 40, &want, &Ends { first: step, second: None }).is_some()
+        };
+        assert!(explained("state.long-ept:tf:1,0,0", 0xffff_4ff0));
+        assert!(explained("state.long-ept:tf:1,0,ffffffff", 0xffff_4ff0));
+        assert!(!explained("state.long-ept:tf:1,0,0", 0xffff_0ff0));
+        assert!(!explained("state.long-ept:sti:1,0,0", 0xffff_4ff0));
     }
 
     const INTR: Word = Word::Interruptibility;

@@ -55,7 +55,12 @@ impl Deviation {
             }
             (Self::EptMisconfigQual, Host::Kvm { ept, major, minor, .. }) => ept && (major, minor) < (6, 10),
             (
-                Self::RepFlags | Self::PkeyAccess | Self::ShadowLost | Self::EptAdRead | Self::EptFlagWrite,
+                Self::RepFlags
+                | Self::PkeyAccess
+                | Self::ShadowLost
+                | Self::StepEarly
+                | Self::EptAdRead
+                | Self::EptFlagWrite,
                 Host::Bochs { .. },
             )
             | (

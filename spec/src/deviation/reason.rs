@@ -65,6 +65,9 @@ impl Deviation {
             Self::NmiOpen => {
                 "KVM takes back NMI blocking where the delivery of an NMI faults, before it gives the exit to L1; SDM 27.1 (Architectural State Before a VM Exit) wants NMIs blocked"
             }
+            Self::StepEarly => {
+                "Bochs saves a pending single step where the instruction under TF meets an EPT violation of L0's, so that #DB comes when L0 goes on; SDM 27.3.4 (Saving Non-Register State) wants none pending before the instruction has completed"
+            }
             Self::ShadowLost => {
                 "Bochs saves no blocking by STI or MOV SS and no pending debug exception on a VM exit by an exception; SDM 27.3.4 (Saving Non-Register State) wants the state before"
             }

@@ -65,6 +65,7 @@ impl Deviation {
             .or_else(|| self.ends_with_ept(scene, want, got))
             .or_else(|| self.ends_in_event(scene, want, got))
             .or_else(|| self.ends_in_two(case, maxphyaddr, want))
+            .or_else(|| self.ends_in_step(case, maxphyaddr))
     }
 
     /// What is seen on a host with the deviation where `want` must be, if it shows in the scene. Of `got` only what

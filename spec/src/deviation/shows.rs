@@ -25,6 +25,7 @@ impl Deviation {
             (Self::RsvdUd, Group::Scene { act, .. }) => act == Act::Implicit,
             (
                 Self::ShadowLost
+                | Self::StepEarly
                 | Self::NmiKept
                 | Self::IretReblocked
                 | Self::IretUnreported

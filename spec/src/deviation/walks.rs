@@ -86,6 +86,7 @@ impl Deviation {
             | Self::EptFlagWrite
             | Self::EptMisconfigQual
             | Self::ShadowLost
+            | Self::StepEarly
             | Self::NmiKept
             | Self::NmiOpen
             | Self::IretReblocked
