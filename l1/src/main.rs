@@ -32,6 +32,7 @@ mod serial;
 mod smp;
 mod stage;
 mod trace;
+mod tried;
 mod vmx;
 mod walk;
 

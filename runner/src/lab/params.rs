@@ -14,6 +14,8 @@ const NESTED: (&str, &str) = ("nested", "1");
 /// Bochs logs guest-physical addresses with their low 12 bits, which the processor clears (SDM section 28.3.6,
 /// "Page-Modification Logging"); KVM warns of each.
 const PML_OFF: (&str, &str) = ("pml", "0");
+/// The default, which 5.10 does not go back to by itself: the variable is kvm.ko's and outlives kvm_intel.
+const SMALLER_OFF: (&str, &str) = ("allow_smaller_maxphyaddr", "0");
 /// The name under which a set says which MAXPHYADDR the guest gets; the VMM's business, not the module's.
 const GUEST_MAXPHYADDR: &str = "guest_maxphyaddr";
 /// A MAXPHYADDR below every host's (Bochs has 40), and one that real guests have had.
@@ -130,7 +132,7 @@ impl From<ParamSet> for String {
 pub fn always(bochs_major: u32) -> Vec<(String, String)> {
     // With APIC virtualization, guests on Bochs 3.0 do not get going.
     let quirk = (bochs_major >= 3).then_some(("enable_apicv", "0"));
-    [NESTED, PML_OFF].into_iter().chain(quirk).map(|(name, value)| (name.into(), value.into())).collect()
+    [NESTED, PML_OFF, SMALLER_OFF].into_iter().chain(quirk).map(|(name, value)| (name.into(), value.into())).collect()
 }
 
 /// The sets that are run when the user names none.
@@ -183,10 +185,10 @@ mod tests {
     #[test]
     fn the_module_line_nests_and_lets_the_set_override() {
         let set: ParamSet = "ept=0".parse().unwrap();
-        assert_eq!(set.module_line(&always(2)), "nested=1 pml=0 ept=0");
-        assert_eq!(set.module_line(&always(3)), "nested=1 pml=0 enable_apicv=0 ept=0");
+        assert_eq!(set.module_line(&always(2)), "nested=1 pml=0 allow_smaller_maxphyaddr=0 ept=0");
+        assert_eq!(set.module_line(&always(3)), "nested=1 pml=0 allow_smaller_maxphyaddr=0 enable_apicv=0 ept=0");
         let set: ParamSet = "enable_apicv=1".parse().unwrap();
-        assert_eq!(set.module_line(&always(3)), "nested=1 pml=0 enable_apicv=1");
+        assert_eq!(set.module_line(&always(3)), "nested=1 pml=0 allow_smaller_maxphyaddr=0 enable_apicv=1");
     }
 
     #[test]

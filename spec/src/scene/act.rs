@@ -200,7 +200,7 @@ impl Act {
     }
 
     /// Whether the act is left out where all groups run in the quick profile: of the environments that are not its home,
-    /// it plays in every third.
+    /// it plays in every fifth.
     #[must_use]
     pub fn is_rare_in(self, environment: &Environment) -> bool {
         let home = match self {
@@ -208,7 +208,7 @@ impl Act {
             Self::Unpaged => true,
             _ => environment.number() == 0,
         };
-        !home && !(self as usize + environment.number()).is_multiple_of(3)
+        !home && !(self as usize + environment.number()).is_multiple_of(5)
     }
 
     /// The quick profile plays one scene in so many: most where the act is at home, few elsewhere.
@@ -317,8 +317,8 @@ const DEAR: Words = Word::Cs.bit()
     | Word::Debugctl.bit();
 
 /// Steps of the quick profile: prime, since rows often come in pairs or in groups of a few.
-const HOME_STEP: usize = 2;
-const PAGE_STEP: usize = 13;
+const HOME_STEP: usize = 3;
+const PAGE_STEP: usize = 19;
 const EPT_STEP: usize = 11;
 const ELSEWHERE_STEP: usize = 53;
 const RARE_STEP: usize = 127;
