@@ -10,6 +10,7 @@ use crate::paging::Maxphyaddr;
 use crate::pfec::Pfec;
 use crate::plan::Profile;
 use crate::scene::Scene;
+use crate::scene::environment::Environment;
 use crate::setting::BASE;
 use crate::smp::SmpProbe;
 use crate::stimulus::Stimulus;
@@ -74,10 +75,10 @@ impl Group {
     /// How many [`Group::cases`] there are.
     #[must_use]
     pub fn case_count(self, profile: Profile, maxphyaddr: Maxphyaddr) -> usize {
-        match self {
-            Self::Scene { .. } => self.cases(profile, maxphyaddr).count(),
-            _ => self.filter_count(profile) * self.probes_in(profile, maxphyaddr).count(),
-        }
+        // In the quick profile each scene has one filter.
+        let one = matches!((self, profile), (Self::Scene { .. }, Profile::Quick));
+        let filters = if one { 1 } else { self.filter_count(profile) };
+        filters * self.probes_in(profile, maxphyaddr).count()
     }
 
     /// The accesses that a group tries with each filter, in any profile.
@@ -110,6 +111,15 @@ impl Group {
 }
 
 impl Case {
+    /// The scene and where it plays, if the case is one of a scene.
+    #[must_use]
+    pub const fn scene(&self) -> Option<(&'static Environment, &'static Scene)> {
+        match (self.group, self.probe) {
+            (Group::Scene { environment, .. }, Probe::Scene(scene)) => Some((environment, scene)),
+            _ => None,
+        }
+    }
+
     /// The error code of the fault that must arise, if one must.
     #[must_use]
     pub fn pfec(&self, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
@@ -165,6 +175,7 @@ mod tests {
     use super::Case;
     use crate::filter::Filter;
     use crate::group::Group;
+    use crate::plan::Profile;
     use std::string::ToString;
 
     #[test]
@@ -173,6 +184,16 @@ mod tests {
             for probe in group.probes(40) {
                 let case = Case { group, probe, filter: Filter::new(true, 0x1f, 0x0b) };
                 assert_eq!(Case::from_id(&case.to_string()), Some(case));
+            }
+        }
+    }
+
+    #[test]
+    fn a_group_has_as_many_cases_as_it_counts() {
+        for profile in [Profile::Quick, Profile::Standard] {
+            for group in Group::all() {
+                let cases = group.cases(profile, 40).count();
+                assert_eq!(group.case_count(profile, 40), cases, "{group} {profile:?}");
             }
         }
     }

@@ -110,8 +110,8 @@ pub enum Ask {
     LatePages = 30,
     /// Bring all pages back.
     LatePagesEnd = 31,
-    /// [`Ask::Migrate`], for which nobody waits: L1 asks, and lets L2 walk until it has happened.
-    MigrateMeanwhile = 39,
+    /// Move by the VMM's own migration to a file, and go on in another process of it. Asked for at [`MOVE_PORT`].
+    Migrate = 32,
     /// An external interrupt with vector [`INTERRUPT_VECTOR`] for the local APIC 0: KVM_SIGNAL_MSI.
     Interrupt = 33,
     /// [`Ask::Interrupt`] and [`Ask::PendingFault`].
@@ -121,12 +121,12 @@ pub enum Ask {
     ReadOnlyOn = 35,
     /// Give all memory for reading and writing again.
     ReadOnlyOff = 36,
-    /// The same; refused with [`Step::SeeWrite`] if no write has left to the VMM.
-    ReadOnlyEnd = 38,
     /// Move to a VM without KVM_CAP_EXCEPTION_PAYLOAD; later moves but [`Ask::Move`] are to such ones.
     MoveWithoutPayload = 37,
-    /// Move by the VMM's own migration to a file, and go on in another process of it. Asked for at [`MOVE_PORT`].
-    Migrate = 32,
+    /// The same; refused with [`Step::SeeWrite`] if no write has left to the VMM.
+    ReadOnlyEnd = 38,
+    /// [`Ask::Migrate`], for which nobody waits: L1 asks, and lets L2 walk until it has happened.
+    MigrateMeanwhile = 39,
     /// A second vCPU in the same VM, which waits for INIT and SIPI. From then on the guest does not move.
     SecondProcessor = 64,
 }
@@ -205,13 +205,13 @@ impl Ask {
         Self::LatePages,
         Self::LatePagesEnd,
         Self::Migrate,
-        Self::MigrateMeanwhile,
         Self::Interrupt,
         Self::InterruptAndFault,
         Self::ReadOnlyOn,
         Self::ReadOnlyOff,
-        Self::ReadOnlyEnd,
         Self::MoveWithoutPayload,
+        Self::ReadOnlyEnd,
+        Self::MigrateMeanwhile,
         Self::SecondProcessor,
     ];
 

@@ -272,21 +272,14 @@ impl Suspects {
 
 impl fmt::Display for Suspects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut joint = "";
-        for hypothesis in self.iter() {
-            write!(f, "{joint}{}", hypothesis.name())?;
-            joint = ",";
-        }
-        let others = match (joint, self.filter_wrong) {
-            ("", false) if self.stuck => "",
-            ("", false) => FILTER_HONOURED,
-            ("", true) => "unknown",
-            _ => "",
+        let fallback = match (self.iter().next(), self.filter_wrong) {
+            (None, true) => Some("unknown"),
+            (None, false) if !self.stuck => Some(FILTER_HONOURED),
+            _ => None,
         };
-        f.write_str(others)?;
-        if self.stuck {
-            let joint = if joint.is_empty() && others.is_empty() { "" } else { "," };
-            write!(f, "{joint}{L2_STUCK}")?;
+        let words = self.iter().map(Hypothesis::name).chain(fallback).chain(self.stuck.then_some(L2_STUCK));
+        for (at, word) in words.enumerate() {
+            write!(f, "{}{word}", if at == 0 { "" } else { "," })?;
         }
         Ok(())
     }

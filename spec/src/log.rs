@@ -21,11 +21,13 @@
 //! ```
 
 mod read;
+mod verdict;
 mod write;
 
 use crc::{CRC_32_ISO_HDLC, Crc};
 
-pub use read::{BadLog, Line, Reader, Summary, Verdict, words};
+pub use read::{BadLog, Line, Reader, Summary, words};
+pub use verdict::Verdict;
 pub use write::Writer;
 
 /// CRC-32 as in Ethernet and zlib: of the log's bytes, and of a group's exits.

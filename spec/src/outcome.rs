@@ -12,6 +12,8 @@ use crate::stimulus::Stimulus;
 /// RFLAGS with which L2 walks, AC aside: every arithmetic flag and DF set, so that a lost one shows.
 /// IF and TF are clear.
 pub const WALK_RFLAGS: u64 = 0xcd7;
+/// RFLAGS.TF.
+pub const RFLAGS_TF: u64 = 1 << 8;
 /// RFLAGS.IF.
 pub const RFLAGS_IF: u64 = 1 << 9;
 /// RFLAGS.AC.

@@ -56,21 +56,16 @@ fn each(want: &Ends, got: Option<&Ends>, change: impl Fn(End, Option<End>) -> Op
 
 #[cfg(test)]
 mod tests {
-    use crate::case::{Case, Probe};
+    use crate::case::Case;
     use crate::deviation::{Deviation, Deviations};
-    use crate::group::Group;
     use crate::outcome::RFLAGS_RF;
     use crate::scene::end::{End, Ends, How, Word};
 
     /// A case, and what must be seen in it.
     fn want(id: &str) -> (Case, Ends) {
         let case = Case::from_id(id).unwrap();
-        match (case.group, case.probe) {
-            (Group::Scene { environment, .. }, Probe::Scene(scene)) => {
-                (case, scene.expect(environment, case.filter, 40))
-            }
-            _ => panic!("{id} is no scene"),
-        }
+        let (environment, scene) = case.scene().expect(id);
+        (case, scene.expect(environment, case.filter, 40))
     }
 
     /// Whether the deviation explains what `change` makes of what must be, with and without rf0.

@@ -1,23 +1,20 @@
 //! Known deviations in event delivery and in the state that exits save.
 
 use super::Deviation;
-use crate::case::{Case, Probe};
+use crate::case::Case;
 use crate::filter::Filter;
-use crate::group::Group;
-use crate::outcome::RFLAGS_RF;
+use crate::outcome::{RFLAGS_RF, RFLAGS_TF};
 use crate::paging::Maxphyaddr;
 use crate::scene::end::{End, Ends, How, Word};
 use crate::scene::event::{Event, EventType, Source};
-use crate::scene::expect::{BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, CR2_AT_START, NMI_UNBLOCKED};
+use crate::scene::expect::{
+    BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, CR2_AT_START, DR6_BS, NMI_UNBLOCKED, VECTOR_PF,
+};
 use crate::scene::{Answer, Scene};
 
 /// Interruption information of a #DB: valid, hardware exception, vector 1.
 const INTERRUPTION_INFO_DB: u64 = 1 << 31 | 3 << 8 | 1;
 const VECTOR_DB: u8 = 1;
-const VECTOR_PF: u8 = 14;
-/// RFLAGS.TF, and DR6.BS, which a single step sets.
-const TF: u64 = 1 << 8;
-const BS: u64 = 1 << 14;
 /// IRETQ.
 const IRETQ: [u8; 2] = [0x48, 0xcf];
 
@@ -90,21 +87,21 @@ impl Deviation {
 
     /// The same of a single step that comes before the instruction.
     pub(super) fn ends_in_step(self, case: &Case, maxphyaddr: Maxphyaddr) -> Option<Ends> {
-        let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
-        if self != Self::StepEarly || scene.rflags & TF == 0 || scene.pfec(environment, maxphyaddr).is_none() {
+        let (environment, scene) = case.scene()?;
+        if self != Self::StepEarly || scene.rflags & RFLAGS_TF == 0 || scene.pfec(environment, maxphyaddr).is_none() {
             return None;
         }
         // As the delivered fault, which comes at the same instruction.
         let fault = scene.expect(environment, Filter::NEVER, maxphyaddr).first;
         let step = End { how: How::Delivered(VECTOR_DB), ..fault };
-        let step = changed(step, Word::Dr6, |dr6| dr6 | BS).with(Word::Cr2, CR2_AT_START).open(Word::ErrorCode);
+        let step = changed(step, Word::Dr6, |dr6| dr6 | DR6_BS).with(Word::Cr2, CR2_AT_START).open(Word::ErrorCode);
         Some(Ends { first: changed(step, Word::Rflags, |rflags| rflags & !RFLAGS_RF), second: None })
     }
 
     /// The same where one page fault comes in the delivery of another, which the instruction raises or L1 injects: what
     /// comes of the second is as if it were not wanted.
     pub(super) fn ends_in_two(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends) -> Option<Ends> {
-        let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
+        let (environment, scene) = case.scene()?;
         if self != Self::DoubleFirst || scene.pfec(environment, maxphyaddr).is_none() {
             return None;
         }
@@ -139,22 +136,17 @@ pub(super) fn without_vectoring(scene: &Scene, end: End) -> End {
 
 #[cfg(test)]
 mod tests {
-    use super::{CR2_AT_START, Filter, TF, VECTOR_DB};
-    use crate::case::{Case, Probe};
+    use super::{CR2_AT_START, Filter, RFLAGS_TF, VECTOR_DB};
+    use crate::case::Case;
     use crate::deviation::{Deviation, Deviations};
-    use crate::group::Group;
     use crate::scene::Scene;
     use crate::scene::end::{End, Ends, How, Word};
 
     /// A case, its scene, and what must be seen.
     fn want(id: &str) -> (Case, &'static Scene, Ends) {
         let case = Case::from_id(id).unwrap();
-        match (case.group, case.probe) {
-            (Group::Scene { environment, .. }, Probe::Scene(scene)) => {
-                (case, scene, scene.expect(environment, case.filter, 40))
-            }
-            _ => panic!("{id} is no scene"),
-        }
+        let (environment, scene) = case.scene().expect(id);
+        (case, scene, scene.expect(environment, case.filter, 40))
     }
 
     fn explains(deviation: Deviation, id: &str, words: &[(Word, u64)]) -> bool {
@@ -177,13 +169,11 @@ mod tests {
         let known = Deviations::NONE.with(Deviation::StepEarly);
         let explained = |id: &str, dr6: u64| {
             let case = Case::from_id(id).unwrap();
-            let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else {
-                panic!("{id}")
-            };
+            let (environment, scene) = case.scene().expect(id);
             let want = scene.expect(environment, case.filter, 40);
             let fault = scene.expect(environment, Filter::NEVER, 40).first;
             let step = End { how: How::Delivered(VECTOR_DB), ..fault };
-            let step = step.with(Word::Dr6, dr6).with(Word::Cr2, CR2_AT_START).with(Word::Rflags, TF | 2);
+            let step = step.with(Word::Dr6, dr6).with(Word::Cr2, CR2_AT_START).with(Word::Rflags, RFLAGS_TF | 2);
             known.explaining_scene(&case, 40, &want, &Ends { first: step, second: None }).is_some()
         };
         assert!(explained("state.long-ept:tf:1,0,0", 0xffff_4ff0));

@@ -2,9 +2,8 @@
 
 use super::event::{is_exception, without_vectoring};
 use super::{Deviation, Deviations};
-use crate::case::{Case, Probe};
+use crate::case::Case;
 use crate::filter::Filter;
-use crate::group::Group;
 use crate::paging::{Access, Maxphyaddr};
 use crate::pfec::Pfec;
 use crate::scene::end::{EXIT_EXCEPTION, End, Ends, How, Word};
@@ -60,7 +59,7 @@ impl Deviation {
     /// What is seen on a host with the deviation where `want` must be, if it shows in the scene. Of `got` only what
     /// the deviation leaves open is taken.
     pub(super) fn ends(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> Option<Ends> {
-        let Probe::Scene(scene) = case.probe else { return None };
+        let (_, scene) = case.scene()?;
         self.ends_of(case, maxphyaddr, want, got)
             .or_else(|| self.ends_with_ept(scene, want, got))
             .or_else(|| self.ends_in_event(scene, want, got))
@@ -68,10 +67,9 @@ impl Deviation {
             .or_else(|| self.ends_in_step(case, maxphyaddr))
     }
 
-    /// What is seen on a host with the deviation where `want` must be, if it shows in the scene. Of `got` only what
-    /// the deviation leaves open is taken.
+    /// The same of those that have no module of their own.
     fn ends_of(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> Option<Ends> {
-        let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
+        let (environment, scene) = case.scene()?;
         let opcode = scene.code.last().copied().unwrap_or_default();
         let repeats = scene.code.len() > 1 && scene.fault.is_some();
         let first = match self {
@@ -136,7 +134,7 @@ impl Deviation {
 /// An exit of a fault that the filter does not want: all that is reported is right but that it is one, and that an
 /// exception under delivery is replaced by the fault. Of two plays either may end so.
 fn unfiltered(case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> Option<Ends> {
-    let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
+    let (environment, scene) = case.scene()?;
     let own = scene.pfec(environment, maxphyaddr);
     let pfec = if scene.first.is_some() { scene.first_pfec(environment, maxphyaddr) } else { own }?;
     // With EPT in it, the fault may be what L2 meets when L1 has dealt with an EPT violation.
@@ -169,10 +167,9 @@ fn unfiltered(case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> O
 
 #[cfg(test)]
 mod tests {
-    use crate::case::{Case, Probe};
+    use crate::case::Case;
     use crate::deviation::{Deviation, Deviations};
     use crate::filter::Filter;
-    use crate::group::Group;
     use crate::outcome::RFLAGS_RF;
     use crate::scene::Scene;
     use crate::scene::end::{End, Ends, Word};
@@ -180,12 +177,8 @@ mod tests {
     /// A case, its scene, and what must be seen.
     fn want(id: &str) -> (Case, &'static Scene, Ends) {
         let case = Case::from_id(id).unwrap();
-        match (case.group, case.probe) {
-            (Group::Scene { environment, .. }, Probe::Scene(scene)) => {
-                (case, scene, scene.expect(environment, case.filter, 40))
-            }
-            _ => panic!("{id} is no scene"),
-        }
+        let (environment, scene) = case.scene().expect(id);
+        (case, scene, scene.expect(environment, case.filter, 40))
     }
 
     fn with(ends: &Ends, words: &[(Word, u64)]) -> Ends {
@@ -239,7 +232,7 @@ mod tests {
     #[test]
     fn apf_flag_explains_an_exit_in_place_of_another_exit_by_what_was_read() {
         let (case, scene, want) = want("event.long:pf-triple-df-intercepted:1,0,ffffffff");
-        let Group::Scene { environment, .. } = case.group else { panic!() };
+        let (environment, _) = case.scene().unwrap();
         let exit = scene.expect(environment, Filter::ALWAYS, 40).first;
         let read = |end: End| End { fixed: want.first.fixed, ..end };
         let known = Deviations::NONE.with(Deviation::ApfFlag);
@@ -258,8 +251,7 @@ mod tests {
         assert!(!explains(id, &[(Word::ErrorCode, 0x25), (Word::Rip, 0)]));
         assert!(!explains("pkey.long:ad-read:1,0,0", &[(Word::ErrorCode, 5)]));
         let (case, _, want) = want("pkey.long:super-ad-read:1,0,0");
-        let Group::Scene { environment, .. } = case.group else { panic!() };
-        let Probe::Scene(scene) = case.probe else { panic!() };
+        let (environment, scene) = case.scene().unwrap();
         let done = Scene { keys: 0, ..*scene }.expect(environment, case.filter, 40);
         let known = Deviations::NONE.with(Deviation::PkeyAccess);
         let explained = |got: &Ends| known.explaining_scene(&case, 40, &want, got) == Some(Deviation::PkeyAccess);

@@ -1,15 +1,14 @@
 //! Scenes that a host with a known deviation cannot play to an end: they would take the rest of the run with them.
 
 use super::{Deviation, Deviations};
-use crate::case::{Case, Probe};
-use crate::group::Group;
+use crate::case::Case;
 use crate::paging::Maxphyaddr;
 use crate::scene::Unwanted;
 use crate::scene::end::{EXIT_TRIPLE_FAULT, Ends, How};
 use crate::scene::environment::Width;
 use crate::scene::event::EventType::{ExternalInterrupt, Nmi, SoftwareInterrupt};
+use crate::scene::expect::VECTOR_DF;
 
-const VECTOR_DF: u8 = 8;
 /// INVLPG of what RDI points to.
 const INVLPG: [u8; 3] = [0x0f, 0x01, 0x3f];
 
@@ -17,7 +16,7 @@ impl Deviations {
     /// The member with which a scene that must end like this has no end, so that it cannot be played.
     #[must_use]
     pub fn unplayable(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends) -> Option<Deviation> {
-        let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { return None };
+        let (environment, scene) = case.scene()?;
         let narrow = environment.width == Width::Bits32;
         let pfec = case.pfec(maxphyaddr);
         let event = scene.event.filter(|_| pfec.is_some());
@@ -50,18 +49,13 @@ impl Deviations {
 
 #[cfg(test)]
 mod tests {
-    use crate::case::{Case, Probe};
+    use crate::case::Case;
     use crate::deviation::{Deviation, Deviations};
-    use crate::group::Group;
 
     fn unplayable(known: Deviations, id: &str) -> Option<Deviation> {
         let case = Case::from_id(id).unwrap();
-        match (case.group, case.probe) {
-            (Group::Scene { environment, .. }, Probe::Scene(scene)) => {
-                known.unplayable(&case, 40, &scene.expect(environment, case.filter, 40))
-            }
-            _ => panic!("{id} is no scene"),
-        }
+        let (environment, scene) = case.scene().expect(id);
+        known.unplayable(&case, 40, &scene.expect(environment, case.filter, 40))
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::group::Group;
 use crate::outcome::{Delivery, Exit, INTERRUPTION_INFO_PF, Observed, Outcome, RFLAGS_RF};
 use crate::page::PAGES;
 use crate::paging::Entry;
+use crate::scene::expect::NMI_UNBLOCKED;
 use crate::setting::BASE;
 
 impl Deviation {
@@ -26,7 +27,7 @@ impl Deviation {
             Self::NmiBlocked => match (want.exit, case.group, case.probe) {
                 (Some(exit), ..) => {
                     let rf = got.exit.map_or(exit.rflags, |got| got.rflags | RFLAGS_RF);
-                    let unblocked = Exit { info: exit.info | UNBLOCKED_BY_IRET, rflags: rf, ..exit };
+                    let unblocked = Exit { info: exit.info | NMI_UNBLOCKED, rflags: rf, ..exit };
                     let got_rf = got.exit.map(|got| Exit { rflags: got.rflags | RFLAGS_RF, ..got });
                     Observed { exit: got_rf, ..*got } == Observed { exit: Some(unblocked), ..*want }
                         && exit.rflags == rf
@@ -102,9 +103,6 @@ impl Deviation {
         }
     }
 }
-
-/// Bit 12 of the interruption information: NMI unblocking due to IRET. SDM section 27.2.2.
-const UNBLOCKED_BY_IRET: u64 = 1 << 12;
 
 /// Which way a fault went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

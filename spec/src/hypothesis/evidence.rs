@@ -9,7 +9,7 @@ use crate::outcome::Observed;
 use crate::page::PAGES;
 use crate::paging::{Level, Mode};
 use crate::pfec::Pfec;
-use crate::stimulus::Stimulus;
+use crate::stimulus::{Stimulus, is_corrected};
 
 /// What a processor makes of an access that must fault, if the guest's MAXPHYADDR is below its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +27,11 @@ impl Raised {
     /// What the processor makes of an access that must fault.
     #[must_use]
     pub fn of(stimulus: &Stimulus, mode: Mode) -> Self {
-        let page = &PAGES[stimulus.page];
-        if page.entry(36) & 1 << 36 == 0 {
+        if !is_corrected(stimulus) {
             return Self::AsSeen;
         }
         match uncorrected_pfec(stimulus, mode) {
-            Some(pfec) if page.level == Level::Pte => Self::Uncorrected(pfec),
+            Some(pfec) if PAGES[stimulus.page].level == Level::Pte => Self::Uncorrected(pfec),
             _ => Self::Nothing,
         }
     }

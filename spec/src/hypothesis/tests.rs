@@ -55,15 +55,15 @@ fn suspects(families: &[Family], profile: Profile, width: Width, host: impl Fn(&
     for family in families {
         let faults = faults(*family, profile);
         let mut before = Filter::NEVER;
-        for now in family.filters(profile) {
+        for filter in family.filters(profile) {
             let mut evidence = Evidence::default();
             for (stimulus, code, counted) in &faults {
                 let raised = if width == Width::Narrow { *counted } else { Raised::AsSeen };
-                let does = host(&Fault { now, before, code: *code, raised });
+                let does = host(&Fault { now: filter, before, code: *code, raised });
                 evidence.add(*code, *counted, &observed(stimulus, does));
             }
-            suspects.observe(now, before, &evidence);
-            before = now;
+            suspects.observe(filter, before, &evidence);
+            before = filter;
         }
     }
     suspects

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crc::Digest;
 
-use super::{CRC32, Cost, Counts, FORMAT, VERSION_LINE};
+use super::{CRC32, Cost, Counts, FORMAT, VERSION_LINE, Verdict};
 
 /// One line of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -286,41 +286,6 @@ impl fmt::Display for BadLog {
 }
 
 impl core::error::Error for BadLog {}
-
-/// What a whole log says. The worst of several is the greatest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
-    /// Every group that ran passed, and one ran.
-    Pass,
-    /// Nothing could run: the host or the CPU lacks something.
-    Skip,
-    /// The host is wrong.
-    Fail,
-    /// maskmatch is wrong.
-    Error,
-    /// There is no complete log.
-    Crash,
-}
-
-impl Verdict {
-    /// The word in reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Skip => "skip",
-            Self::Fail => "fail",
-            Self::Error => "error",
-            Self::Crash => "crash",
-        }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// Where a reader is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

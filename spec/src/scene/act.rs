@@ -156,13 +156,15 @@ impl Act {
 
     /// Its scenes in an environment.
     pub fn scenes_in(self, environment: &Environment) -> impl Iterator<Item = &'static Scene> {
-        let plays = self.plays_at_all(environment) && !(environment.walk_only && self == Self::Tlb);
+        let plays = self.plays_at_all(environment);
         self.scenes().iter().filter(move |scene| plays && scene.plays_in(environment))
     }
 
     /// Whether the environment is one for the act.
     fn plays_at_all(self, environment: &Environment) -> bool {
-        self.plays_narrow() || environment.width == Width::Bits64 && (!environment.thin || self.plays_thin())
+        let has_width =
+            self.plays_narrow() || environment.width == Width::Bits64 && (!environment.thin || self.plays_thin());
+        has_width && !(environment.walk_only && self == Self::Tlb)
     }
 
     /// Whether the scenes are for code of any width. The others push eight bytes, have descriptors of IA-32e mode, or
@@ -228,7 +230,11 @@ impl Act {
     /// Which of [`Act::scenes_of`] a profile plays under the filter of which number, in the order in which L1 plays them:
     /// one filter after the other, since a new one is dear; where scenes have EPT entries of their own, which are dearer
     /// still, one scene after the other. In the quick profile each scene has one filter, in turns.
-    pub fn plays(self, environment: &Environment, profile: Profile) -> impl Iterator<Item = (usize, &'static Scene)> {
+    pub fn plays(
+        self,
+        environment: &Environment,
+        profile: Profile,
+    ) -> impl Iterator<Item = (usize, &'static Scene)> + Clone {
         // Found once: to ask of each scene whether it plays takes longer than to enter L2.
         let mut scenes = [None; MAX_SCENES];
         let mut count = 0;

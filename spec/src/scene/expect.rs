@@ -27,6 +27,8 @@ use crate::pfec::Pfec;
 pub const CR2_AT_START: u64 = 0x0c2;
 /// What DR6 holds at the start of a scene: its value at reset. SDM vol. 3B, figure 17-1, "Debug Registers".
 pub const DR6_AT_START: u64 = 0xffff_0ff0;
+/// DR6.BS, which a single step sets.
+pub const DR6_BS: u64 = 1 << 14;
 /// What DR7 holds at the start of a scene: its value at reset.
 pub const DR7_AT_START: u64 = 0x400;
 /// Bit 3 of the interruptibility state. SDM vol. 3C, table 24-3, "Format of Interruptibility State".
@@ -43,8 +45,8 @@ pub const NMI_UNBLOCKED: u64 = 1 << 12;
 const INTERRUPTION_INFO_DF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 8;
 /// Bit 31 of interruption information.
 const INTERRUPTION_VALID: u64 = 1 << 31;
-const VECTOR_DF: u8 = 8;
-const VECTOR_PF: u8 = 14;
+pub(crate) const VECTOR_DF: u8 = 8;
+pub(crate) const VECTOR_PF: u8 = 14;
 /// The most levels that a walk has.
 const LEVELS: usize = 5;
 

@@ -1,9 +1,8 @@
 //! Deviations that judge a fault by another error code or filter.
 
-use crate::case::{Case, Probe};
+use crate::case::Case;
 use crate::deviation::{Deviation, Deviations};
 use crate::filter::Filter;
-use crate::group::Group;
 use crate::pfec::Pfec;
 use crate::scene::end::{End, Ends, How, Word};
 
@@ -13,13 +12,13 @@ fn case(id: &str) -> Case {
 
 /// What must be seen, or what would have to be with another filter and error code.
 fn ends(case: &Case, filter: Filter, code: Option<u32>) -> Ends {
-    let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { panic!() };
+    let (environment, scene) = case.scene().unwrap();
     scene.expect_pfec(environment, filter, code.map(Pfec::from_bits_retain))
 }
 
 fn explaining(known: Deviations, id: &str, got: &Ends) -> Option<Deviation> {
     let case = case(id);
-    let (Group::Scene { environment, .. }, Probe::Scene(scene)) = (case.group, case.probe) else { panic!() };
+    let (environment, scene) = case.scene().unwrap();
     known.explaining_scene(&case, 40, &scene.expect(environment, case.filter, 40), got)
 }
 
@@ -64,8 +63,8 @@ fn apf_flag_explains_an_exit_in_place_of_a_delivery() {
 fn apf_flag_explains_either_of_two_plays_and_the_first_of_two_faults() {
     let known = only(Deviation::ApfFlag);
     let of = |id: &str, filter| {
-        let (case, Probe::Scene(scene)) = (case(id), case(id).probe) else { panic!() };
-        let Group::Scene { environment, .. } = case.group else { panic!() };
+        let case = case(id);
+        let (environment, scene) = case.scene().unwrap();
         scene.expect(environment, filter, 40)
     };
     let id = "stale.long:np-own-faults:1,0,ffffffff";
@@ -114,7 +113,7 @@ fn apf_emulated_explains_faults_of_the_emulator_alone_together_with_what_else_is
         assert_eq!(explaining(known, id, &exit(id, code)).is_some(), explained, "{id}");
     }
     let id = "ports.long:ins-mid:1,0,ffffffff";
-    let Probe::Scene(scene) = case(id).probe else { panic!() };
+    let (_, scene) = case(id).scene().unwrap();
     let mut got = exit(id, 6);
     for word in [Word::Rcx, Word::Rdi] {
         got.first = got.first.with(word, scene.register_at(word as usize));
@@ -138,8 +137,8 @@ fn double_first_explains_a_double_fault_of_two_of_which_the_second_was_wanted() 
         ("event.long:pf-idt-np:1,0,0", false),
         ("event.long:int3-idt-np:1,0,0", false),
     ] {
-        let (case, Probe::Scene(scene)) = (case(id), case(id).probe) else { panic!() };
-        let Group::Scene { environment, .. } = case.group else { panic!() };
+        let case = case(id);
+        let (environment, scene) = case.scene().unwrap();
         let want = scene.expect(environment, case.filter, 40);
         let unwanted = scene.expect(environment, Filter::NEVER, 40).first;
         let got = Ends { first: unwanted, second: None };
@@ -154,8 +153,8 @@ fn double_first_explains_a_double_fault_of_two_of_which_the_second_was_wanted() 
 fn idt_lost_explains_a_trap_that_does_not_come_again() {
     let known = only(Deviation::IdtLost);
     let got = |id: &str| {
-        let (case, Probe::Scene(scene)) = (case(id), case(id).probe) else { panic!() };
-        let Group::Scene { environment, .. } = case.group else { panic!() };
+        let case = case(id);
+        let (environment, scene) = case.scene().unwrap();
         let want = scene.expect(environment, case.filter, 40);
         let behind = scene.rip + scene.code.len() as u64;
         let done = want.second.map(|_| End::new(How::Done).with(Word::Rip, behind));
@@ -177,8 +176,7 @@ fn pgd_unsynced_explains_an_access_that_completes_again_where_only_the_entry_inv
     for (id, explained) in
         [("tlb.long:entry-np:1,0,0", true), ("tlb.long:entry-ro:1,0,ffffffff", true), ("tlb.long:cr3-np:1,0,0", false)]
     {
-        let Probe::Scene(scene) = case(id).probe else { panic!() };
-        let Group::Scene { environment, .. } = case(id).group else { panic!() };
+        let (environment, scene) = case(id).scene().unwrap();
         let done = scene.expect_pfec(environment, case(id).filter, None);
         assert_eq!(explaining(known, id, &done).is_some(), explained, "{id}");
         let Some(second) = done.second else { continue };

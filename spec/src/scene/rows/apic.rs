@@ -6,6 +6,7 @@
 
 use super::delivery::{FAR, NMI, PF, arrived, deliveries, gate_address, join, push};
 use super::delivery_32::{self, gate_address as gate_address_32};
+use crate::outcome::{RFLAGS_IF, RFLAGS_RF};
 use crate::paging::Access::{Read, Write};
 use crate::paging::Privilege::{self, Supervisor, User};
 use crate::scene::end::Word::{Rax, Rdi, Rflags, Rip, Rsp};
@@ -17,8 +18,6 @@ use crate::scene::place::Place::{Data0, Device, EventStack, Idt0, Idt1, Stack};
 use crate::scene::{Answer, Fits, RIP, Scene, Unwanted, stack_of};
 
 const DATA0: u64 = Data0.linear();
-const IF: u64 = 1 << 9;
-const RF: u64 = 1 << 16;
 const HLT: u64 = 1;
 /// An interrupt with a vector that the local APIC has: #PF's gate is in the same page as its own.
 const INTERRUPT: Event = arrived(EventType::ExternalInterrupt, FAR);
@@ -30,7 +29,7 @@ const SEND_INTERRUPT: u64 = 0x4000 | FAR as u64;
 
 /// An interrupt that is taken at once.
 const fn interrupt(name: &'static str, what: &'static str, cpl: Privilege) -> Scene {
-    Scene::new(name, what, cpl, &[], "").rflags(IF).arrives(INTERRUPT, Hypervisor)
+    Scene::new(name, what, cpl, &[], "").rflags(RFLAGS_IF).arrives(INTERRUPT, Hypervisor)
 }
 
 /// An interrupt or NMI that L2 sends itself, and takes behind the instruction.
@@ -38,7 +37,7 @@ const fn sent(name: &'static str, what: &'static str, cpl: Privilege, event: Eve
     let nmi = matches!(event.kind, EventType::Nmi);
     Scene::new(name, what, cpl, &[0x89, 0x07], "mov [rdi],eax")
         .registers(if nmi { &[(Rdi, TO), (Rax, SEND_NMI)] } else { &[(Rdi, TO), (Rax, SEND_INTERRUPT)] })
-        .rflags(if nmi { 0 } else { IF })
+        .rflags(if nmi { 0 } else { RFLAGS_IF })
         .arrives(event, Guest)
         .at_fault(&[(Rip, RIP + 2)])
         .at_end(&[(Rip, RIP + 2)])
@@ -73,9 +72,9 @@ const AT_POPF: u64 = stack_of(Supervisor);
 /// POPF that sets IF: the interrupt comes behind it.
 const fn popf(name: &'static str, what: &'static str) -> Scene {
     Scene::new(name, what, Supervisor, &[0x9d], "popfq")
-        .memory(&[(AT_POPF, IF | 2)])
+        .memory(&[(AT_POPF, RFLAGS_IF | 2)])
         .arrives(INTERRUPT, Hypervisor)
-        .at_fault(&[(Rip, RIP + 1), (Rsp, AT_POPF + 8), (Rflags, IF | RF | 2)])
+        .at_fault(&[(Rip, RIP + 1), (Rsp, AT_POPF + 8), (Rflags, RFLAGS_IF | RFLAGS_RF | 2)])
         .at_end(&[(Rip, RIP + 1), (Rsp, AT_POPF + 8)])
         .only_64_bit()
 }
@@ -110,12 +109,12 @@ const LONG: &[Scene] = deliveries![
         .answer(Answer::Reinject),
     // Blocked for one instruction.
     Scene::new("apic-extint-sti", "an interrupt of the local APIC, blocked by STI for one instruction", User, &[0x90], "nop")
-        .rflags(IF)
+        .rflags(RFLAGS_IF)
         .interruptibility(BLOCKING_BY_STI)
         .arrives(INTERRUPT, Hypervisor)
         .at_end(&[(Rip, RIP + 1)]),
     Scene::new("apic-extint-sti-stack-np", "the same, stack not present", User, &[0x90], "nop")
-        .rflags(IF)
+        .rflags(RFLAGS_IF)
         .interruptibility(BLOCKING_BY_STI)
         .arrives(INTERRUPT, Hypervisor)
         .event_stack(1 << FAR)

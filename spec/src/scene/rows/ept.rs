@@ -3,6 +3,7 @@
 //! After an EPT-induced exit L1 mends EPT, after a #PF that exits it mends the guest entry, and enters again: so both
 //! are seen in their order, and the #PF behind an EPT-induced exit obeys the filter too.
 
+use crate::outcome::RFLAGS_IF;
 use crate::paging::Access::{self, Fetch, Read, Write};
 use crate::paging::Level::{self, Pde, Pdpte, Pml4e, Pte};
 use crate::paging::Privilege::User;
@@ -93,7 +94,6 @@ const fn delivery(
     scene.event(event).nested(nested).answer(Answer::Reinject).section(DELIVERY)
 }
 
-const RFLAGS_IF: u64 = 1 << 9;
 const VECTOR: u8 = 0x80;
 const INTERRUPT: Event = Event::new(Source::Injected, ExternalInterrupt, VECTOR);
 const NMI: Event = Event::new(Source::Injected, Nmi, 2);

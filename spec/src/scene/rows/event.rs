@@ -6,22 +6,18 @@ use super::delivery::{
     gate_address, gate_error, injected, join, push, raised, software,
 };
 use super::{apic, event_32};
+use crate::outcome::{RFLAGS_IF, RFLAGS_TF};
 use crate::paging::Access::{Read, Write};
 use crate::paging::Privilege::{Supervisor, User};
 use crate::scene::descriptor::{FRESH_DATA_SELECTOR, FRESH_SEGMENTS, FRESH_USER_DATA_SELECTOR};
 use crate::scene::end::Word::{Dr6, Rax, Rcx, Rdi, Rflags, Rip};
 use crate::scene::event::{Event, EventType};
-use crate::scene::expect::DR6_AT_START;
+use crate::scene::expect::{DR6_AT_START, DR6_BS};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, EventStack, FaultStack, Gdt, Idt0, Idt1, Stack, Tss, UserStack};
 use crate::scene::{Answer, Fits, RIP, Scene, Unwanted, stack_of};
 
 const DATA0: u64 = Data0.linear();
-const RFLAGS_TF: u64 = 1 << 8;
-/// RFLAGS.IF: an external interrupt needs it.
-const IF: u64 = 1 << 9;
-/// DR6.BS.
-const BS: u64 = 1 << 14;
 const SEGMENT_P: u64 = 1 << 47;
 /// A selector behind the last descriptor, for either CPL.
 const OUTSIDE: u32 = 0xf8;
@@ -83,13 +79,13 @@ const LONG: &[Scene] = deliveries![
             .event(raised(SS).error_code(FRESH_DATA_SELECTOR as u32));
     "step": "#DB of a single step", DB,
         by(User, &[0x90], "nop").rflags(RFLAGS_TF).event(raised(DB))
-            .at_fault(&[(Dr6, DR6_AT_START | BS), (Rip, RIP + 1)])
-            .at_end(&[(Dr6, DR6_AT_START | BS), (Rip, RIP + 1), (Rflags, RFLAGS_TF | 2)]);
+            .at_fault(&[(Dr6, DR6_AT_START | DR6_BS), (Rip, RIP + 1)])
+            .at_end(&[(Dr6, DR6_AT_START | DR6_BS), (Rip, RIP + 1), (Rflags, RFLAGS_TF | 2)]);
     "nmi": "an NMI", NMI, by(User, &[], "").event(injected(EventType::Nmi, NMI));
     "super-nmi": "an NMI at CPL 0", NMI, by(Supervisor, &[], "").event(injected(EventType::Nmi, NMI));
-    "extint": "an external interrupt", VECTOR, by(User, &[], "").rflags(IF).event(injected(EventType::ExternalInterrupt, VECTOR));
+    "extint": "an external interrupt", VECTOR, by(User, &[], "").rflags(RFLAGS_IF).event(injected(EventType::ExternalInterrupt, VECTOR));
     "super-extint": "an external interrupt at CPL 0", VECTOR,
-        by(Supervisor, &[], "").rflags(IF).event(injected(EventType::ExternalInterrupt, VECTOR));
+        by(Supervisor, &[], "").rflags(RFLAGS_IF).event(injected(EventType::ExternalInterrupt, VECTOR));
     ..
     // Faults of other kinds, and ones that the stack of the interrupted CPL meets.
     Scene::new("super-int-own-stack-np", "INT n at CPL 0 without a stack switch", Supervisor, &[0xcd, 0x09], "int 9")

@@ -5,22 +5,20 @@ use super::delivery::{
     BP, DB, DE, DF, FARTHER, GP, NP, OF, PF, SS, UD, VECTOR, deliveries, gate_error, join, raised, software,
 };
 use super::delivery_32::{ESP0, ESP0_OR_SS0, HANDLER_CS, absent_gate, deliveries_32, gate_address, push};
+use crate::outcome::RFLAGS_TF;
 use crate::paging::Access::{Read, Write};
 use crate::paging::Privilege::{self, Supervisor, User};
 use crate::scene::descriptor::{FRESH_DATA_SELECTOR, FRESH_SEGMENTS, FRESH_USER_DATA_SELECTOR};
 use crate::scene::end::Word::{Dr6, Rax, Rcx, Rdi, Rflags, Rip};
 use crate::scene::event::{Event, EventType};
-use crate::scene::expect::DR6_AT_START;
+use crate::scene::expect::{DR6_AT_START, DR6_BS};
 use crate::scene::place::Place::{Data0, EventStack, Gdt, Idt0, Idt1, Stack, Tss, UserStack};
 use crate::scene::place::{Kind, PAGE};
 use crate::scene::{Answer, Fits, RIP, Scene, Unwanted};
 
 const DATA0: u64 = Data0.linear();
-const RFLAGS_TF: u64 = 1 << 8;
 /// RFLAGS.OF: INTO raises #OF if it is set.
 const RFLAGS_OF: u64 = 1 << 11;
-/// DR6.BS.
-const BS: u64 = 1 << 14;
 const SEGMENT_P: u64 = 1 << 47;
 /// A selector behind the last descriptor, for either CPL.
 const OUTSIDE: u32 = 0xf8;
@@ -117,8 +115,8 @@ const PROTECTED: &[Scene] = deliveries_32![
             .event(raised(SS).error_code(FRESH_DATA_SELECTOR as u32));
     "step": "#DB of a single step", DB, User,
         by(User, &[0x90], "nop").rflags(RFLAGS_TF).event(raised(DB))
-            .at_fault(&[(Dr6, DR6_AT_START | BS), (Rip, RIP + 1)])
-            .at_end(&[(Dr6, DR6_AT_START | BS), (Rip, RIP + 1), (Rflags, RFLAGS_TF | 2)]);
+            .at_fault(&[(Dr6, DR6_AT_START | DR6_BS), (Rip, RIP + 1)])
+            .at_end(&[(Dr6, DR6_AT_START | DR6_BS), (Rip, RIP + 1), (Rflags, RFLAGS_TF | 2)]);
     ..
     int("int-idt-rsvd", "INT n, reserved bit in the entry of the IDT's page", User)
         .pages(&[(Idt0, Kind::RSVD)])

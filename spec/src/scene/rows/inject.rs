@@ -4,6 +4,7 @@ use super::delivery::{
     BP, DB, DF, FAR, GP, HANDLER_CS, IST1, NP, PF, UD, VECTOR, deliveries, gate_address, injected, join, push,
 };
 use super::inject_32;
+use crate::outcome::RFLAGS_IF;
 use crate::paging::Access::{Read, Write};
 use crate::paging::Privilege::{self, Supervisor, User};
 use crate::scene::end::Word::Rdi;
@@ -16,8 +17,6 @@ use crate::scene::{Answer, Fits, Scene, Unwanted};
 const DATA0: u64 = Data0.linear();
 /// An error code that no page fault of the stage has.
 const CODE: u32 = 0x1234;
-/// RFLAGS.IF: an external interrupt needs it.
-const IF: u64 = 1 << 9;
 const HLT: u64 = 1;
 /// An injected #PF: P and U.
 const PAGE_FAULT: Event = injected(EventType::HardwareException, PF).error_code(5);
@@ -43,10 +42,10 @@ const LONG: &[Scene] = deliveries![
     "gp": "#GP injected", GP, one(User, injected(EventType::HardwareException, GP).error_code(CODE));
     ..
     Scene::new("extint-far", "an external interrupt behind #PF's vector", User, &[], "")
-        .rflags(IF)
+        .rflags(RFLAGS_IF)
         .event(injected(EventType::ExternalInterrupt, FAR)),
     Scene::new("extint-far-stack-np", "the same, stack not present", User, &[], "")
-        .rflags(IF)
+        .rflags(RFLAGS_IF)
         .event(injected(EventType::ExternalInterrupt, FAR))
         .event_stack(1 << FAR)
         .pages(&[(EventStack, Kind::NP)])
@@ -55,11 +54,11 @@ const LONG: &[Scene] = deliveries![
     Scene::new("swint-pf-vector", "INT 14 injected, which is no #PF", User, &[], "")
         .event(injected(EventType::SoftwareInterrupt, PF).length(2)),
     Scene::new("extint-hlt", "an external interrupt that ends HLT", Supervisor, &[], "")
-        .rflags(IF)
+        .rflags(RFLAGS_IF)
         .event(injected(EventType::ExternalInterrupt, VECTOR))
         .activity(HLT),
     Scene::new("extint-hlt-idt-np", "an external interrupt that ends HLT, IDT not present", Supervisor, &[], "")
-        .rflags(IF)
+        .rflags(RFLAGS_IF)
         .event(injected(EventType::ExternalInterrupt, VECTOR))
         .activity(HLT)
         .pages(&[(Idt0, Kind::NP)])

@@ -3,6 +3,7 @@
 
 use super::delivery::{BP, DB, DF, FAR, GP, NMI, NP, OF, PF, UD, VECTOR, deliveries, injected, join};
 use super::delivery_32::{ESP0, ESP0_OR_SS0, HANDLER_CS, deliveries_32, gate_address, push};
+use crate::outcome::RFLAGS_IF;
 use crate::paging::Access::{Read, Write};
 use crate::paging::Privilege::{self, Supervisor, User};
 use crate::scene::end::Word::Rdi;
@@ -14,8 +15,6 @@ use crate::scene::{Answer, Fits, Scene, Unwanted};
 const DATA0: u64 = Data0.linear();
 /// An error code that no page fault of the stage has.
 const CODE: u32 = 0x1234;
-/// RFLAGS.IF: an external interrupt needs it.
-const IF: u64 = 1 << 9;
 const HLT: u64 = 1;
 /// An injected #PF: P and U.
 const PAGE_FAULT: Event = injected(EventType::HardwareException, PF).error_code(5);
@@ -55,16 +54,16 @@ const PROTECTED: &[Scene] = deliveries_32![
     "nmi": "an NMI injected", NMI, User, one(User, injected(EventType::Nmi, NMI));
     "super-nmi": "an NMI injected at CPL 0", NMI, Supervisor, one(Supervisor, injected(EventType::Nmi, NMI));
     "extint": "an external interrupt injected", VECTOR, User,
-        one(User, injected(EventType::ExternalInterrupt, VECTOR)).rflags(IF);
+        one(User, injected(EventType::ExternalInterrupt, VECTOR)).rflags(RFLAGS_IF);
     "super-extint": "an external interrupt injected at CPL 0", VECTOR, Supervisor,
-        one(Supervisor, injected(EventType::ExternalInterrupt, VECTOR)).rflags(IF);
+        one(Supervisor, injected(EventType::ExternalInterrupt, VECTOR)).rflags(RFLAGS_IF);
     ..
     named("extint-far", "an external interrupt behind #PF's vector", User, injected(EventType::ExternalInterrupt, FAR))
-        .rflags(IF),
+        .rflags(RFLAGS_IF),
     named("swint-pf-vector", "INT 14 injected, which is no #PF", User, injected(EventType::SoftwareInterrupt, PF).length(2)),
     named("extint-hlt-idt-np", "an external interrupt that ends HLT, IDT not present", Supervisor,
         injected(EventType::ExternalInterrupt, VECTOR))
-        .rflags(IF)
+        .rflags(RFLAGS_IF)
         .activity(HLT)
         .pages(&[(Idt0, Kind::NP)])
         .implicit_fault(gate_address(VECTOR), Read),

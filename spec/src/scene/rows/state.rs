@@ -1,5 +1,6 @@
 //! What a fault leaves of L2's state, and what an exit reports of it.
 
+use crate::outcome::{RFLAGS_IF, RFLAGS_RF, RFLAGS_TF};
 use crate::paging::Access::{Fetch, Read, Write};
 use crate::paging::Privilege::{Supervisor, User};
 use crate::scene::end::Word::{Cs, Dirty, Info, Interruptibility, Leaf, Memory, Rax, Rbp, Rdi, Rflags, Rsp, Ss};
@@ -13,14 +14,11 @@ const A: u64 = 1 << 5;
 const D: u64 = 1 << 6;
 /// CF, PF, AF, ZF, SF, DF, OF.
 const FLAGS: u64 = 0xcd5;
-const TF: u64 = 1 << 8;
-const IF: u64 = 1 << 9;
 /// Pending debug exceptions: BS.
 const BS: u64 = 1 << 14;
 /// Pin-based controls.
 const NMI_EXITING: u32 = 1 << 3;
 const VIRTUAL_NMIS: u32 = 1 << 5;
-const RF: u64 = 1 << 16;
 
 const STACK: u64 = stack_of(Supervisor);
 const TARGET: u64 = Code1.linear();
@@ -65,7 +63,7 @@ const fn iret_out(name: &'static str, what: &'static str) -> Scene {
             (STACK + 32, SS_3),
         ])
         .pages(&[(Code1, Kind::NP)])
-        .at_fault(&[(Rsp, STACK_3), (Rflags, FLAGS | 2 | RF), (Cs, CS_3), (Ss, SS_3), (Interruptibility, 0)]);
+        .at_fault(&[(Rsp, STACK_3), (Rflags, FLAGS | 2 | RFLAGS_RF), (Cs, CS_3), (Ss, SS_3), (Interruptibility, 0)]);
     scene.fault = Some(Fault { address: TARGET, access: Fetch, privilege: User, rip: Some(TARGET) });
     scene
 }
@@ -111,16 +109,16 @@ pub const SCENES: &[Scene] = &[
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
     // Interruptibility.
-    read("sti", "the instruction behind STI").rflags(IF).interruptibility(BLOCKING_BY_STI),
+    read("sti", "the instruction behind STI").rflags(RFLAGS_IF).interruptibility(BLOCKING_BY_STI),
     read("mov-ss", "the instruction behind MOV SS").interruptibility(BLOCKING_BY_MOV_SS),
     Scene::new("mov-ss-faults", "MOV SS that faults blocks nothing", Supervisor, &[0x8e, 0x17], "mov ss,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
     // Debug exceptions.
-    read("tf", "TF is set, and the instruction does not complete").rflags(TF),
+    read("tf", "TF is set, and the instruction does not complete").rflags(RFLAGS_TF),
     read("tf-mov-ss", "TF is set, and a single step is pending behind MOV SS")
-        .rflags(TF)
+        .rflags(RFLAGS_TF)
         .interruptibility(BLOCKING_BY_MOV_SS)
         .pending_debug(BS),
     // NMIs.

@@ -79,6 +79,22 @@ const fn loads_cr3(scene: Scene, text: &'static str) -> Scene {
     scene
 }
 
+/// L2 writes the low byte of the PDPTE and loads CR3; then it reads by way of it, or the load faults.
+macro_rules! loads_pdpte {
+    ($name:literal, $what:literal, $byte:literal, then read) => {
+        loads_pdpte!($name, $what, $byte, [0x8b, 0x07], "; mov eax,[rdi]")
+    };
+    ($name:literal, $what:literal, $byte:literal) => {
+        loads_pdpte!($name, $what, $byte, [], "")
+    };
+    ($name:literal, $what:literal, $byte:literal, [$($read:literal),*], $then:literal) => {
+        loads_cr3(
+            pdpte($name, $what, &[0xc6, 0x06, $byte, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9, $($read),*], ""),
+            concat!("mov byte ptr [rsi],", $byte, "; mov ecx,cr3; mov cr3,ecx", $then),
+        )
+    };
+}
+
 /// An access at CPL 3 that completes, until L1 makes the page bad.
 macro_rules! spoiled {
     ($($prefix:literal, $how:ident $(, needs $feature:expr)?;)*) => {
@@ -179,61 +195,21 @@ const BY_L2: &[Scene] = &[
     loads_cr3(CR3_RO, "mov [rdi],eax; mov byte ptr [rsi],61h; mov ecx,cr3; mov cr3,ecx; mov [rdi],eax")
         .fits(Fits::Narrow),
     // The PDPTE registers.
-    loads_cr3(
-        pdpte(
-            "pdpte-np",
-            "L2 clears P of a PDPTE and loads CR3; a read by way of it",
-            &[0xc6, 0x06, 0x00, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9, 0x8b, 0x07],
-            "",
-        ),
-        "mov byte ptr [rsi],0; mov ecx,cr3; mov cr3,ecx; mov eax,[rdi]",
-    )
+    loads_pdpte!("pdpte-np", "L2 clears P of a PDPTE and loads CR3; a read by way of it", 0, then read)
     .fault_behind(BY_PDPTE, Read, RIP + 9)
     .answer(Answer::Resume),
-    loads_cr3(
-        pdpte(
-            "pdpte-rsvd-np",
-            "L2 clears P of a PDPTE, sets a reserved bit and loads CR3, which is no #GP; a read by way of it",
-            &[0xc6, 0x06, 0x02, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9, 0x8b, 0x07],
-            "",
-        ),
-        "mov byte ptr [rsi],2; mov ecx,cr3; mov cr3,ecx; mov eax,[rdi]",
-    )
+    loads_pdpte!("pdpte-rsvd-np", "L2 clears P of a PDPTE, sets a reserved bit and loads CR3, which is no #GP; a read by way of it", 2, then read)
     .fault_behind(BY_PDPTE, Read, RIP + 9)
     .answer(Answer::Resume),
-    loads_cr3(
-        pdpte(
-            "pdpte-present",
-            "L2 sets P of a PDPTE and loads CR3; a read by way of it",
-            &[0xc6, 0x06, 0x01, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9, 0x8b, 0x07],
-            "",
-        ),
-        "mov byte ptr [rsi],1; mov ecx,cr3; mov cr3,ecx; mov eax,[rdi]",
-    )
+    loads_pdpte!("pdpte-present", "L2 sets P of a PDPTE and loads CR3; a read by way of it", 1, then read)
     .before(PDPTE_NP)
     .tested(of(PDPTE_GOOD, Formats::PAE))
     .at_end(&[(Rax, VALUE)]),
-    loads_cr3(
-        pdpte(
-            "pdpte-rsvd",
-            "L2 sets a reserved bit in a present PDPTE and loads CR3: #GP, no #PF",
-            &[0xc6, 0x06, 0x03, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9],
-            "",
-        ),
-        "mov byte ptr [rsi],3; mov ecx,cr3; mov cr3,ecx",
-    )
+    loads_pdpte!("pdpte-rsvd", "L2 sets a reserved bit in a present PDPTE and loads CR3: #GP, no #PF", 3)
     .tested(of(PDPTE_GOOD, Formats::PAE))
     .event(raised(GP).error_code(0))
     .at_end(&[(Rip, RIP + 6)]),
-    loads_cr3(
-        pdpte(
-            "pdpte-rsvd-intercepted",
-            "L2 sets a reserved bit in a present PDPTE and loads CR3: #GP, which L1 intercepts",
-            &[0xc6, 0x06, 0x03, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9],
-            "",
-        ),
-        "mov byte ptr [rsi],3; mov ecx,cr3; mov cr3,ecx",
-    )
+    loads_pdpte!("pdpte-rsvd-intercepted", "L2 sets a reserved bit in a present PDPTE and loads CR3: #GP, which L1 intercepts", 3)
     .tested(of(PDPTE_GOOD, Formats::PAE))
     .event(raised(GP).error_code(0))
     .intercepts(1 << GP)

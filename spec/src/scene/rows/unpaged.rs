@@ -1,6 +1,7 @@
 //! Real mode: no access raises a page fault, whatever the filter. SDM vol. 3C, section 26.3.1.1, "Checks on Guest
 //! Control Registers, Debug Registers, and MSRs": an unrestricted guest may have CR0.PE and CR0.PG clear.
 
+use crate::outcome::RFLAGS_IF;
 use crate::paging::Access::{self, Fetch, Read, Write};
 use crate::paging::Privilege::Supervisor;
 use crate::scene::Scene;
@@ -21,7 +22,6 @@ const fn offset(linear: u64) -> u64 {
 const DATA0: u64 = Data0.linear();
 const DATA1: u64 = Data1.linear();
 const TOP: u64 = stack_of(Supervisor);
-const RFLAGS_IF: u64 = 1 << 9;
 const VECTOR: u8 = 0x80;
 /// What an interrupt pushes, the last pushed first: IP, CS, FLAGS.
 const fn frame(ip: u64) -> u64 {
