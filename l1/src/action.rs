@@ -90,7 +90,7 @@ impl Acting {
         }
         // What the VMM cannot prepare here is no fault of L0.
         if let Some(ask) = action.prepare {
-            done(ask_for(ask)).map_err(Unavailable::Guest)?;
+            done(channel::ask(ask)).map_err(Unavailable::Guest)?;
         }
         if action.has_interrupt() {
             let apic = Apic::of(cpu).ok_or(Unavailable::Apic)?;
@@ -101,7 +101,7 @@ impl Acting {
             walker.expect_async_faults(Some(AsyncFaults::on(cpu).ok_or(Unavailable::AsyncFaults)?));
         }
         if action.event == Some(Event::Nmi) {
-            own::allow_late_nmis();
+            own::drop_late_nmis(true);
         }
         let after = maxphyaddr(action.after)?;
         let before = maxphyaddr(action.before)?;
@@ -135,7 +135,7 @@ impl Acting {
             done(channel::ask(self.action.before.moving()))?;
         }
         if let Some(ask) = self.action.prepare {
-            done(ask_for(ask))?;
+            done(channel::ask(ask))?;
         }
         self.judge_with(if self.refused { self.before } else { self.after }, walker);
         Ok(())
@@ -187,7 +187,7 @@ impl Acting {
         let event = self.action.event.filter(|event| *event != Event::Init)?;
         let (l2, interrupts_on) = (&walker.guest().header, self.action.interrupts_on());
         let outcome = event.outcome(filter, l2.asked, l2.supervisor_cs, CR2_AT_START, interrupts_on);
-        Some((Observed::exactly(outcome), walk::observed_event(walker, &walker.last(), event)))
+        Some((Observed::exactly(outcome), walk::observed_event(walker, event)))
     }
 
     /// Takes back what must not last beyond a walk.
@@ -262,11 +262,6 @@ fn lay(walker: &mut Walker, maxphyaddr: Maxphyaddr, only: Option<Stimulus>, know
     let judge = Judge::new(BASE, stimuli, walker.guest(), maxphyaddr, known);
     walker.prepare(BASE.mode, judge.stimuli().map(|s| (s.loop_number(), s.address())));
     judge
-}
-
-/// Asks for something, with what belongs to it.
-fn ask_for(ask: Ask) -> Status {
-    channel::ask_with(ask, guest::frame_at(0) as u64)
 }
 
 fn done(status: Status) -> Result<(), Status> {

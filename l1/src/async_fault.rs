@@ -5,11 +5,11 @@
 //! Linux's `Documentation/virt/kvm/x86/msr.rst`, MSR_KVM_ASYNC_PF_EN.
 #![allow(unsafe_code, reason = "MSRs, and an area that KVM writes")]
 
-use core::arch::asm;
 use core::arch::x86_64::__cpuid;
 use core::hint::spin_loop;
 
 use spec::channel::INTERRUPT_VECTOR;
+use x86_64::registers::model_specific::Msr;
 
 use crate::cpu::Cpu;
 use crate::global::Global;
@@ -129,6 +129,6 @@ impl AsyncFaults {
 fn wrmsr(msr: u32, value: u64) {
     // SAFETY: KVM has these MSRs, as CPUID told, and they change nothing but what KVM writes to `AREA`.
     unsafe {
-        asm!("wrmsr", in("ecx") msr, in("eax") value as u32, in("edx") (value >> 32) as u32, options(nostack, preserves_flags));
+        Msr::new(msr).write(value);
     }
 }

@@ -4,6 +4,8 @@
 use spec::channel::{Ask, EXITS_PORT, MOVE_PORT, PORT, SIGNATURE, STATUS_PORT, Status, is_move, read_only};
 use x86_64::instructions::port::Port;
 
+use crate::guest::frame_at;
+
 /// Whether the VMM answers on the channel.
 pub fn present() -> bool {
     // SAFETY: the port is maskmatch's own; a VMM that does not have it returns all ones.
@@ -22,17 +24,14 @@ pub fn begin_move(number: u8) {
     unsafe { Port::<u8>::new(MOVE_PORT).write(number) }
 }
 
+/// [`Ask::word`], with the first page under test if it is about a page.
+pub fn word(ask: Ask) -> u64 {
+    if ask == Ask::ReadOnlyOn { read_only(frame_at(0) as u64).into() } else { ask.word() }
+}
+
 /// Asks the VMM for something, and says what became of it.
 pub fn ask(ask: Ask) -> Status {
-    put(ask.code())
-}
-
-/// The same, with the page that [`Ask::ReadOnlyOn`] is about.
-pub fn ask_with(ask: Ask, page: u64) -> Status {
-    put(if ask == Ask::ReadOnlyOn { read_only(page) } else { ask.code() })
-}
-
-fn put(code: u32) -> Status {
+    let code = word(ask) as u32;
     // SAFETY: as in `present`; a VMM that does not know the port ignores what is written. Whatever is asked
     // for, the VMM keeps the guest's memory and registers as they are.
     unsafe {

@@ -123,12 +123,12 @@ impl Cpu {
         (!has).then_some(reason)
     }
 
-    /// Whether a VMM says that it is there; it gives memory that holds 0.
+    /// Whether the hypervisor that is there has this name.
     pub fn is_under(&self, name: &[u8; 12]) -> bool {
         self.hypervisor.as_ref() == Some(name)
     }
 
-    /// Whether a hypervisor says that it is there.
+    /// Whether a VMM says that it is there; it gives memory that holds 0.
     pub fn has_hypervisor(&self) -> bool {
         self.hypervisor.is_some()
     }

@@ -302,7 +302,7 @@ impl Machine<'_> {
         });
         let all = only.is_none().then(|| act.plays(environment, profile)).into_iter().flatten();
         let plays = all.map(|(at, scene)| (act.filter(profile, at), scene)).chain(one);
-        let count = if only.is_some() { 1 } else { act.plays(environment, profile).count() };
+        let count = plays.clone().count();
         let words = if only.is_some() { Words::MAX } else { act.words(profile) };
         let mut left_out = None;
         for (at, (filter, scene)) in plays.enumerate() {

@@ -30,7 +30,7 @@ pub struct Faults {
     pub last: Delivery,
     /// A register of the handler's.
     pub saved: u64,
-    /// Not 0 if NMIs that the VMM made for L2 may come to L1.
+    /// Not 0 if NMIs that were made for L2 may come to L1.
     pub late_nmis: u64,
 }
 
@@ -85,10 +85,11 @@ unsafe extern "sysv64" {
     fn l1_own_write_access();
 }
 
-/// From now on an NMI is no error of L1: the VMM makes some for L2, which must get each at once, as is judged.
-pub fn allow_late_nmis() {
+/// Whether an NMI that comes to L1 is dropped from now on. It is an error of L1 where none is made for L2, which must get
+/// each at once, as is judged.
+pub fn drop_late_nmis(dropped: bool) {
     // SAFETY: the handler alone reads it.
-    unsafe { (&raw mut (*FAULTS.get()).late_nmis).write_volatile(1) }
+    unsafe { (&raw mut (*FAULTS.get()).late_nmis).write_volatile(dropped.into()) }
 }
 
 /// Maps the pages under test for L1 as they are for L2, and forgets what the processor knows of them.

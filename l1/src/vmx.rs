@@ -27,9 +27,6 @@ use crate::global::Global;
 /// The basic exit reason of VMCALL. SDM vol. 3D, appendix C, "VMX Basic Exit Reasons".
 pub const REASON_VMCALL: u64 = 18;
 
-/// "Activate VMX-preemption timer". SDM section 24.6.1, "Pin-Based VM-Execution Controls".
-const PREEMPTION_TIMER: u32 = 1 << 6;
-
 /// A region of one page that software may not touch while the processor uses it.
 #[repr(C, align(4096))]
 struct Region([u32; 1024]);
@@ -136,8 +133,9 @@ impl Vmx {
     /// many ticks of the time stamp counter, if the processor has the timer. SDM section 25.5.1, "VMX-Preemption
     /// Timer".
     pub fn limit_time(&self, ticks: u32) {
-        if self.allows_pins(PREEMPTION_TIMER) {
-            vmwrite(Field::PinBasedControls, vmread(Field::PinBasedControls) | u64::from(PREEMPTION_TIMER));
+        let timer = PinBased::PREEMPTION_TIMER.bits();
+        if self.allows_pins(timer) {
+            vmwrite(Field::PinBasedControls, vmread(Field::PinBasedControls) | u64::from(timer));
             vmwrite(Field::PreemptionTimer, (ticks >> self.capabilities.preemption_timer_shift()).into());
         }
     }

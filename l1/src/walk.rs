@@ -6,7 +6,7 @@ use core::fmt;
 use core::ptr;
 
 use spec::action::{Event, Then};
-use spec::channel::{Ask, SMI_HANDLED, Status, read_only};
+use spec::channel::{Ask, SMI_HANDLED, Status};
 use spec::filter::Filter;
 use spec::layout::{
     Control, EVENT_SLOT, EXCHANGE_SLOT, Exchange, ExitRecord, SCRATCH, SCRATCH_SIZE, SHARED_SUPERVISOR, SHARED_USER,
@@ -14,17 +14,17 @@ use spec::layout::{
 };
 use spec::outcome::{Observed, RFLAGS_AC, RFLAGS_IF, WALK_RFLAGS};
 use spec::paging::{Mode, Privilege};
+use spec::scene::end::EXIT_EXCEPTION;
 use spec::setting::BASE;
 use spec::stimulus::LOOPS;
 
 use crate::async_fault::AsyncFaults;
-use crate::guest::{Guest, frame_at, set_mode, shared};
+use crate::channel;
+use crate::guest::{Guest, set_mode, shared};
 use crate::interrupt::Interrupts;
 use crate::trace;
 use crate::vmx::{Field, FilterFields, REASON_VMCALL, VmFail, Vmx, bitmap, entry, vmread, vmwrite};
 
-/// The basic exit reason of an exception or NMI.
-const REASON_EXCEPTION: u64 = 0;
 /// The basic exit reason of an INIT signal.
 const REASON_INIT: u64 = 3;
 /// Bit 31 of the exit reason: the VM entry failed. SDM section 24.9.1, "Basic VM-Exit Information".
@@ -262,7 +262,7 @@ impl Walker {
         // SAFETY: L2 does not run.
         unsafe {
             (&raw mut (*control).walk).write_volatile(number);
-            (&raw mut (*control).ask).write_volatile(ask.map_or(0, word));
+            (&raw mut (*control).ask).write_volatile(ask.map_or(0, channel::word));
             (&raw mut (*control).status).write_volatile(0);
             (&raw mut (*control).exchange).write_volatile(u64::from(ask.is_some_and(leaves_more)));
             exchange().write_volatile(Exchange::new(number as u32));
@@ -291,7 +291,9 @@ impl Walker {
         let interrupted = self.interrupts.as_mut().is_some_and(Interrupts::take);
         match &mut self.async_faults {
             Some(faults) if interrupted => faults.ready(),
-            Some(faults) if vmread(Field::ExitReason) == REASON_EXCEPTION => return faults.take() || entry::note(),
+            Some(faults) if vmread(Field::ExitReason) == u64::from(EXIT_EXCEPTION) => {
+                return faults.take() || entry::note();
+            }
             _ => {}
         }
         interrupted
@@ -369,11 +371,6 @@ pub fn result_at(at: usize) -> *mut u64 {
     unsafe { &raw mut (*slots().add(at)).result }
 }
 
-/// What L2 asks for, with the page under test if it is about that.
-fn word(ask: Ask) -> u64 {
-    if ask == Ask::ReadOnlyOn { read_only(frame_at(0) as u64).into() } else { ask.word() }
-}
-
 /// Whether L2 is to leave to the VMM for more than to ask.
 fn leaves_more(ask: Ask) -> bool {
     matches!(ask, Ask::PlainExits | Ask::ImmediateExits | Ask::MovedExits)
@@ -384,8 +381,8 @@ fn exchange() -> *mut Exchange {
     slots().wrapping_add(EXCHANGE_SLOT).cast()
 }
 
-/// What was seen of an event that came while L2 asked the VMM for something.
-pub fn observed_event(walker: &Walker, walked: &Walked<'_>, event: Event) -> Observed {
+/// What was seen of an event that came while L2 asked the VMM for something, in the last walk.
+pub fn observed_event(walker: &Walker, event: Event) -> Observed {
     let interrupted = matches!(event, Event::Interrupt | Event::InterruptAndFault) && walker.interrupted_once();
     // SAFETY: L2 does not run; the slot is its own; low memory is L1's to read.
     let (slot, nmis, smi) = unsafe {
@@ -396,7 +393,7 @@ pub fn observed_event(walker: &Walker, walked: &Walked<'_>, event: Event) -> Obs
         )
     };
     let address = slot_address(EVENT_SLOT, Privilege::Supervisor);
-    let mut exits = walked.exits.iter().filter(|record| record.slot == address);
+    let mut exits = walker.last().exits.iter().filter(|record| record.slot == address);
     let exit = exits.next_back().map(|record| record.exit);
     Observed {
         exits: exits.count() as u64 + u64::from(exit.is_some()),

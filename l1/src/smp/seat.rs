@@ -8,6 +8,7 @@ use spec::filter::Filter;
 use spec::layout::{Header, TOKEN};
 use spec::outcome::{Delivery, Exit, IDT_VECTORING_VALID, INTERRUPTION_INFO_PF, Observed, WALK_RFLAGS};
 use spec::paging::{Access, Privilege};
+use spec::scene::end::EXIT_EXCEPTION;
 use spec::setting::BASE;
 use spec::smp::{Change, SHOT_AFTER, SHOT_BEFORE, SHOT_PAGE, SHOT_RFLAGS, State};
 use spec::stimulus::Stimulus;
@@ -20,8 +21,6 @@ use crate::guest::{set_mode, write_controls, write_host_state};
 use crate::vmx::{Field, FilterFields, REASON_VMCALL, VmFail, Vmcs, Vmx, vmread, vmwrite};
 use crate::walk::{CR2_AT_START, write_cr2};
 
-/// Basic exit reasons: exception or NMI, VMCALL.
-const REASON_EXCEPTION: u64 = 0;
 /// Interruption information: valid, type and vector.
 const EVENT: u64 = 1 << 31 | 0x7ff;
 /// Access rights: flat code of 64 bits, data, a busy TSS, none. The DPL is in bits 6:5.
@@ -275,7 +274,7 @@ impl Seat {
         let info = vmread(Field::ExitInterruptionInfo);
         let rip = vmread(Field::GuestRip);
         let qualification = vmread(Field::ExitQualification);
-        if reason == REASON_EXCEPTION && info & EVENT == INTERRUPTION_INFO_PF & EVENT {
+        if reason == u64::from(EXIT_EXCEPTION) && info & EVENT == INTERRUPTION_INFO_PF & EVENT {
             let exit = Exit {
                 info,
                 error_code: vmread(Field::ExitInterruptionErrorCode),

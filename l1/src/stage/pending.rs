@@ -17,7 +17,7 @@ use x86_64::structures::idt::Entry;
 use super::enter;
 use crate::apic::Apic;
 use crate::global::Global;
-use crate::own::FAULTS;
+use crate::own::drop_late_nmis;
 
 const VECTORS: usize = 256;
 const NMI: usize = 2;
@@ -83,12 +83,6 @@ pub fn clear(event: &Event, apic: Apic) {
         }
     }
     drop_late_nmis(false);
-}
-
-/// Whether an NMI that comes to L1 is dropped.
-fn drop_late_nmis(dropped: bool) {
-    // SAFETY: no two references are made; the handler of NMIs reads it.
-    unsafe { (*FAULTS.get()).late_nmis = dropped.into() };
 }
 
 /// Interrupts of devices are masked, and the local APIC accepts others.

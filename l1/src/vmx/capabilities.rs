@@ -7,6 +7,7 @@ use spec::scene::environment::{Environment, Ept};
 use x86_64::registers::model_specific::Msr;
 
 use super::controls::{Controls, EntryControls, ExitControls, PinBased, ProcessorBased, Secondary};
+use super::invalidate::SINGLE_CONTEXT;
 
 const IA32_VMX_BASIC: u32 = 0x480;
 const IA32_VMX_PINBASED_CTLS: u32 = 0x481;
@@ -29,7 +30,6 @@ const INVEPT: u64 = 1 << 20;
 const EPT_AD: u64 = 1 << 21;
 const INVEPT_SINGLE_CONTEXT: u64 = 1 << 25;
 const INVVPID: u64 = 1 << 32;
-const INVVPID_SINGLE_CONTEXT: u64 = 1 << 41;
 /// Of type 0; the bits of the others follow.
 const INVVPID_ADDRESS: u64 = 1 << 40;
 /// The TRUE variants follow 12 MSRs behind, if bit 55 of IA32_VMX_BASIC is 1.
@@ -178,15 +178,15 @@ impl Capabilities {
         if let Some(ept) = environment.ept {
             lacks_ept(ept).map_or(Ok(()), |name| Err(Missing::Control(name)))?;
         }
-        if environment.vpid && !has_all(INVVPID | INVVPID_SINGLE_CONTEXT) {
+        if environment.vpid && !Self::has_invvpid_of(SINGLE_CONTEXT) {
             return Err(Missing::Control("INVVPID of a single context (IA32_VMX_EPT_VPID_CAP[41,32])"));
         }
         Ok(controls)
     }
 
-    /// Whether there is INVVPID with its single-context type.
+    /// Whether there are VPIDs, and INVVPID with its single-context type.
     pub fn has_invvpid() -> bool {
-        Self::allows_secondary(Secondary::VPID) && has_all(INVVPID | INVVPID_SINGLE_CONTEXT)
+        Self::allows_secondary(Secondary::VPID) && Self::has_invvpid_of(SINGLE_CONTEXT)
     }
 
     /// Whether a secondary processor-based control may be 1.
@@ -206,7 +206,7 @@ impl Capabilities {
         has_all(INVVPID | INVVPID_ADDRESS << kind)
     }
 
-    /// The same, from the MSRs.
+    /// The same of EPT entries as [`Self::has_execute_only`], from the MSRs.
     fn read_execute_only() -> bool {
         Self::allows_secondary(Secondary::EPT) && has_all(EXECUTE_ONLY)
     }

@@ -28,6 +28,8 @@ bitflags! {
     pub struct PinBased: u32 {
         /// External-interrupt exiting.
         const EXTERNAL_INTERRUPT_EXITING = 1 << 0;
+        /// Activate VMX-preemption timer.
+        const PREEMPTION_TIMER = 1 << 6;
     }
 }
 

@@ -7,7 +7,7 @@ use super::VmFail;
 use super::vmcs::outcome;
 
 /// The type of both instructions that invalidates all of one context.
-const SINGLE_CONTEXT: u64 = 1;
+pub(super) const SINGLE_CONTEXT: u64 = 1;
 
 /// Invalidates what is cached of an EPT pointer. INVEPT must have its single-context type.
 pub fn invept(ept_pointer: u64) -> Result<(), VmFail> {
