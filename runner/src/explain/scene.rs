@@ -51,14 +51,13 @@ pub fn explain(text: &mut String, scene: &Scene, environment: &Environment, filt
             difference(&tested.page, maxphyaddr)
         );
     }
-    if let (Some(before), Some(tested)) = (&scene.before, &scene.tested) {
+    if let Some(before) = &scene.before {
         let (at, who) = (difference(before, maxphyaddr), if scene.code.len() > 2 { "L2's code" } else { "L1" });
         let _ = writeln!(text, "               at the start it is {at}; {who} changes that");
         if let Some(level) = scene.table {
             let name = level_name(level);
             let _ = writeln!(text, "  page         Device at {:#x}: the table of its {name}", Place::Device.linear());
         }
-        let _ = tested;
     }
     for (place, kind) in scene.pages {
         let _ = writeln!(text, "  page         {place:?} at {:#x}: {}", place.linear(), differs(*kind).join(", "));

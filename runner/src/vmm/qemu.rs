@@ -194,13 +194,14 @@ impl Vmm for Qemu {
         let directory = tempfile::Builder::new().prefix("maskmatch-qemu-").tempdir().map_err(failed)?;
         fs::write(directory.path().join(IMAGE), boot.elf).map_err(failed)?;
         let start = Instant::now();
-        for count in 0.. {
+        let mut count = 0;
+        loop {
             let left = boot.limit.saturating_sub(start.elapsed());
             if let Some(end) = self.run_one(boot, directory.path(), count, left, sink)? {
                 return Ok(Outcome { end, instructions: None });
             }
+            count += 1;
         }
-        Err(Unavailable::new("the guest moved without end", ""))
     }
 }
 
@@ -238,8 +239,10 @@ impl Qemu {
             },
         })
         .map_err(|error| Unavailable::failed(format!("run {PROGRAM}"), error))?;
+        if let Some(why) = migration.failed() {
+            return Ok(Some(End::Crashed(why.into())));
+        }
         Ok(match ended {
-            _ if migration.failed().is_some() => migration.failed().map(|why| End::Crashed(why.into())),
             Ended::TimedOut => Some(End::TimedOut(boot.limit)),
             Ended::Stopped => Some(End::Stopped),
             Ended::Exited(status) if status.success() && migration.saved() => None,

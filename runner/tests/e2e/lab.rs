@@ -1,7 +1,6 @@
 //! The lab for real: a stock kernel of this machine's suite in Bochs, its own `kvm_intel`, our image.
 
 use spec::cost::FAULTS;
-
 use spec::group::Group;
 use spec::plan::Profile;
 

@@ -140,23 +140,20 @@ impl Migration {
         self.monitor.send("qmp_capabilities", &json!({}))
     }
 
-    fn tell_progress(&self) -> io::Result<()> {
-        let events = json!({ "capabilities": [{ "capability": "events", "state": true }] });
-        self.monitor.send("migrate-set-capabilities", &events)
-    }
-
     fn save(&self) -> io::Result<()> {
-        let file = File::create(&self.file)?;
-        self.tell_progress()?;
-        self.monitor.hand_over(FILE, &file)?;
-        self.monitor.send("migrate", &json!({ "uri": format!("fd:{FILE}") }))
+        self.transfer("migrate", &File::create(&self.file)?)
     }
 
     fn restore(&self) -> io::Result<()> {
-        let file = File::open(&self.file)?;
-        self.tell_progress()?;
-        self.monitor.hand_over(FILE, &file)?;
-        self.monitor.send("migrate-incoming", &json!({ "uri": format!("fd:{FILE}") }))
+        self.transfer("migrate-incoming", &File::open(&self.file)?)
+    }
+
+    /// Hands the file over and gives the command. QEMU tells by events how it gets on.
+    fn transfer(&self, command: &str, file: &File) -> io::Result<()> {
+        let events = json!({ "capabilities": [{ "capability": "events", "state": true }] });
+        self.monitor.send("migrate-set-capabilities", &events)?;
+        self.monitor.hand_over(FILE, file)?;
+        self.monitor.send(command, &json!({ "uri": format!("fd:{FILE}") }))
     }
 
     fn enter(&mut self, phase: Phase) {
