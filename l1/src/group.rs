@@ -332,15 +332,15 @@ impl Machine<'_> {
             if at % PLAYS_PER_HEARTBEAT == 0 {
                 log().progress(&tried.group, at, count);
             }
-            let want = scene.expect(environment, filter, self.cpu.maxphyaddr);
+            let mut want = scene.expect(environment, filter, self.cpu.maxphyaddr);
             let case = Case { group, probe: Probe::Scene(scene), filter };
             if let Some(deviation) = self.options.known.unplayable(&case, self.cpu.maxphyaddr, &want) {
                 leave_out(deviation.reason());
                 continue;
             }
-            let want = want.within(words);
+            want.restrict(words);
             let got = stage.play(scene, filter, &want, around)?;
-            tried.scene(scene, filter, self.cpu.maxphyaddr, &want, &got);
+            tried.scene(scene, filter, self.cpu.maxphyaddr, &want, got);
         }
         self.walker.make_current()?;
         Ok(left_out.filter(|_| tried.counts.cases == 0))

@@ -23,7 +23,8 @@ use spec::outcome::{IDT_VECTORING_VALID, INTERRUPTION_INFO_PF};
 use spec::paging::Maxphyaddr;
 use spec::scene::descriptor::HANDLER;
 use spec::scene::end::{
-    EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, EXIT_EXCEPTION, End, Ends, How, WORDS, Word, Words,
+    EVERY_REGISTER, EVERY_WORD, EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, EXIT_EXCEPTION, End, Ends, How, Word,
+    words_of,
 };
 use spec::scene::environment::{ENVIRONMENTS, Environment, Width};
 use spec::scene::event::{EventType, Source};
@@ -41,10 +42,10 @@ use crate::trace;
 use crate::vmx::{Capabilities, Field, FilterFields, REASON_VMCALL, Vmcs, Vmx, invvpid, vmread, vmwrite};
 use crate::walk::{EntryFailed, write_cr2};
 
+/// What was seen before anything was.
+const NOT_SEEN: Ends = Ends { first: End::new(How::Done), second: None };
 /// The stage's VPID; L1 has no other guest with one.
 const VPID: u16 = 1;
-/// All words.
-const EVERYTHING: Words = (1 << WORDS) - 1;
 
 /// The stage with its VMCSs.
 pub struct Stage {
@@ -56,6 +57,8 @@ pub struct Stage {
     forces_emulation: Option<bool>,
     /// Whether the local APIC brings L1 what it sends itself, once that was tried.
     interrupts_itself: Option<bool>,
+    /// How the last scene ended.
+    seen: Ends,
 }
 
 /// One VMCS of the stage, and what is written in it.
@@ -101,7 +104,14 @@ impl Stage {
             log().note(&"pgd-unsynced: INVVPID before each VM entry of a scene makes L0 read L2's page tables");
         }
         let (other, main) = (Player::new(vmx, 1, invalidates)?, Player::new(vmx, 0, invalidates)?);
-        Ok(Self { main, other, environment: &ENVIRONMENTS[0], forces_emulation: None, interrupts_itself: None })
+        Ok(Self {
+            main,
+            other,
+            environment: &ENVIRONMENTS[0],
+            forces_emulation: None,
+            interrupts_itself: None,
+            seen: NOT_SEEN,
+        })
     }
 
     /// Makes the stage's VMCS current, and writes the state that all scenes of an environment share if it is not there.
@@ -154,7 +164,8 @@ impl Stage {
         }
         let done = End::new(How::Done);
         let ends = self.play(&forced::NOP, Filter::NEVER, &Ends { first: done, second: None }, around)?;
-        Ok(*self.forces_emulation.insert(ends.first.how == How::Done))
+        let forces_emulation = ends.first.how == How::Done;
+        Ok(*self.forces_emulation.insert(forces_emulation))
     }
 
     /// Plays a scene under a filter. `want` says what must be seen; what was is read as far as `want` fixes it, and
@@ -165,28 +176,28 @@ impl Stage {
         filter: Filter,
         want: &Ends,
         around: Around<'_>,
-    ) -> Result<Ends, EntryFailed> {
+    ) -> Result<&Ends, EntryFailed> {
         if self.main.environment.is_none() {
             self.set_up(self.environment, around)?;
         }
-        let ends = self.play_through(scene, filter, want, around)?;
+        self.play_through(scene, filter, want, around)?;
         if let Some((pending, apic)) = scene.pending.zip(around.apic) {
             pending::clear(&pending.event, apic);
         }
         if scene.blocks_nmis() {
             enter::unblock_nmis();
         }
-        Ok(ends)
+        Ok(&self.seen)
     }
 
-    /// Plays a scene to its last end.
+    /// Plays a scene to its last end, and keeps what was seen.
     fn play_through(
         &mut self,
         scene: &Scene,
         filter: Filter,
         want: &Ends,
         around: Around<'_>,
-    ) -> Result<Ends, EntryFailed> {
+    ) -> Result<(), EntryFailed> {
         let first_filter = match scene.answer {
             Answer::Again(interlude) => {
                 scene.first_filter(interlude, filter, scene.pfec(self.environment, around.maxphyaddr))
@@ -197,21 +208,21 @@ impl Stage {
         self.main.begin(scene, around)?;
         self.main.filter.set(first_filter, scene.intercepts);
         self.main.enter()?;
-        let first = end(scene, self.environment, &want.first);
-        let mut ends = Ends { first, second: None };
-        if want.first.how != first.how {
+        self.seen.second = None;
+        end(scene, self.environment, &want.first, &mut self.seen.first);
+        if want.first.how != self.seen.first.how {
             // It went where its state was not foreseen.
             self.main.environment = None;
-            return Ok(ends);
+            return Ok(());
         }
         let Some(second) = &want.second else {
             self.main.kept = self.main.before_entry.behind(scene, self.environment, &want.first);
-            return Ok(ends);
+            return Ok(());
         };
         match scene.answer {
             Answer::Again(interlude) => {
                 if !self.interlude(interlude, scene, filter, around)? {
-                    return Ok(ends);
+                    return Ok(());
                 }
                 self.main.enter()?;
             }
@@ -221,8 +232,8 @@ impl Stage {
                 self.main.enter()?;
             }
         }
-        ends.second = Some(end(scene, self.environment, second));
-        Ok(ends)
+        end(scene, self.environment, second, self.seen.second.insert(End::new(second.how)));
+        Ok(())
     }
 }
 
@@ -268,7 +279,7 @@ impl Player {
         }
         ept::set_up(environment, maxphyaddr).map_err(EntryFailed::Entry)?;
         // With the addresses that memory has through these EPT tables.
-        memory::build(environment);
+        memory::build(environment, maxphyaddr);
         state::write_environment(vmx, environment);
         Ok(())
     }
@@ -391,7 +402,7 @@ fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> R
 }
 
 /// Reads how the scene ended.
-fn end(scene: &Scene, environment: &Environment, want: &End) -> End {
+fn end(scene: &Scene, environment: &Environment, want: &End, end: &mut End) {
     let reason = vmread(Field::ExitReason) as u16;
     let rip = environment.linear(vmread(Field::GuestRip));
     let how = match Place::of(rip) {
@@ -399,28 +410,30 @@ fn end(scene: &Scene, environment: &Environment, want: &End) -> End {
         Some(Place::Handlers) => How::Delivered(((rip - Place::Handlers.linear()) / HANDLER) as u8),
         _ => How::Done,
     };
-    let wanted = if how == want.how { want.fixed } else { EVERYTHING };
-    let mut end = End { fixed: wanted, ..End::new(how) };
+    let wanted = if how == want.how { want.fixed } else { EVERY_WORD };
+    *end = End { fixed: wanted, ..End::new(how) };
     let frame = memory::Frame::at(vmread(Field::GuestRsp), environment.width);
     let is_software =
         |vector| scene.event.is_some_and(|event| event.vector == vector && !event.kind.may_have_error_code());
-    for (at, value) in end.words.iter_mut().enumerate().filter(|(at, _)| wanted >> at & 1 == 1) {
-        *value = match how {
+    // The upper halves of registers are undefined outside 64-bit mode. SDM vol. 1, section 3.4.1.1, "General-Purpose
+    // Registers in 64-Bit Mode".
+    let defined = if environment.width == Width::Bits64 { u64::MAX } else { u32::MAX.into() };
+    for at in 0..Word::REGISTERS {
+        end.words[at] = enter::register(at) & defined;
+    }
+    for word in words_of(wanted & !EVERY_REGISTER) {
+        end.words[word as usize] = match how {
             // What real mode pushes is looked at as memory.
-            How::Delivered(vector) if !scene.real => frame.word(at, vector, is_software(vector)),
+            How::Delivered(vector) if !scene.real => frame.word(word, vector, is_software(vector)),
             How::Delivered(_) | How::Exit(_) | How::Done => None,
         }
-        .or_else(|| state::word(at, environment))
-        .or_else(|| memory::word(at, scene, environment))
+        .or_else(|| state::word(word, environment))
+        .or_else(|| memory::word(word, scene, environment))
         .unwrap_or(0);
-        if environment.width != Width::Bits64 && at < Word::REGISTERS {
-            // The upper halves are undefined. SDM vol. 1, section 3.4.1.1, "General-Purpose Registers in 64-Bit Mode".
-            *value &= u64::from(u32::MAX);
-        }
     }
-    let end = end.without_undefined().without_open_address(scene);
-    trace::step(&end);
-    end
+    end.clear_undefined();
+    end.clear_open_address(scene);
+    trace::step(end);
 }
 
 /// Injects an event at the next VM entry.

@@ -1,5 +1,4 @@
 //! The deep page of [`spec::scene::ept`]: a page with tables of its own below the stage's root.
-#![allow(unsafe_code, reason = "memory that L2 accesses too")]
 
 use spec::page::good;
 use spec::paging::format::Format;
@@ -66,7 +65,5 @@ pub fn mend() {
 
 fn set_entry(level: Level, flags: u64) {
     let (table, next) = table_and_next(level);
-    let entry = (table + entry_offset(level, DEEP)) as *mut u64;
-    // SAFETY: the entry is in a static; L2 does not run.
-    unsafe { entry.write_volatile(ept::guest_physical(next) | flags) };
+    tables::set_at((table + entry_offset(level, DEEP)) as *mut u64, ept::guest_physical(next) | flags);
 }

@@ -4,7 +4,7 @@
 use spec::filter::Filter;
 use spec::paging::Mode;
 use spec::scene::Scene;
-use spec::scene::end::How;
+use spec::scene::end::End;
 use spec::scene::environment::Environment;
 use spec::scene::interlude::Interlude;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
@@ -83,9 +83,9 @@ impl Stage {
         self.other.enter()?;
         let want = scene.expect(self.environment, inverse, around.maxphyaddr).second;
         let right = want.is_none_or(|want| {
-            let seen = end(scene, self.environment, &want);
-            let rf_clear = matches!(seen.how, How::Exit(_)) && want.with_rf_clear().admits(&seen);
-            want.admits(&seen) || rf_clear
+            let mut seen = End::new(want.how);
+            end(scene, self.environment, &want, &mut seen);
+            want.admits(&seen) || want.admits_with_rf_clear(&seen)
         });
         self.main.vmcs.make_current().map_err(EntryFailed::Entry)?;
         Ok(right)

@@ -2,12 +2,12 @@
 #![allow(unsafe_code, reason = "memory that L2 accesses too")]
 
 use spec::channel::DEVICE_PAGE;
-use spec::paging::{Entry, Maxphyaddr};
+use spec::paging::{Entry, Maxphyaddr, Privilege};
 use spec::scene::Scene;
 use spec::scene::descriptor::{
     CALL_GATE_SELECTOR, EVENT_IST, FAULT_IST, FRESH_DATA_SELECTOR, FRESH_SEGMENTS, HANDLER, HANDLER_CODE, LDT_LIMIT,
     LDT_SELECTOR, LOCAL_SEGMENT, REAL_IDT, REAL_VECTOR, SEGMENTS, TSS_LIMIT, TSS_SELECTOR, VMCALL, call_gate, gate,
-    gate_32, gate_address, real_vector, system_segment, tss,
+    gate_32, gate_address, real_vector, system_segment, tss, vector_of_gate,
 };
 use spec::scene::end::Word;
 use spec::scene::environment::{Environment, Width};
@@ -28,8 +28,19 @@ static PLACES_MEMORY: Global<[Page; PLACES]> = Global::new([EMPTY; PLACES]);
 /// The requested privilege level of a selector.
 const RPL: u64 = 3;
 
-/// What the gates were last set for.
-static GATES_SET: Global<Option<u64>> = Global::new(None);
+/// What the gates were last set for; `None` where they were not since the environment's memory was built.
+static GATES: Global<Option<Gates>> = Global::new(None);
+
+/// What a scene makes of the gates.
+struct Gates {
+    /// [`Scene::event_stack`].
+    event_stack: u64,
+    /// [`Scene::memory`], of which some can be gates.
+    memory: &'static [(u64, u64)],
+}
+
+/// The last entries of the walks to all places, the good ones of either CPL and environment.
+static GOOD_ENTRIES: Global<[[u64; PLACES]; 2]> = Global::new([[0; PLACES]; 2]);
 
 /// The types of system segments: a free TSS, an LDT.
 const FREE_TSS: u64 = 9;
@@ -78,17 +89,30 @@ fn write<T>(linear: u64, value: T) {
 }
 
 fn write_bytes(linear: u64, bytes: &[u8]) {
-    for (offset, byte) in (linear..).zip(bytes) {
-        write(offset, *byte);
+    let here = bytes.len().min((PAGE - linear % PAGE) as usize);
+    let (here, next_page) = bytes.split_at(here);
+    if let Some(at) = at(linear) {
+        // SAFETY: the address is in a static or in the frame of pages under test, and the bytes end with the page; L2
+        // does not run.
+        unsafe { at.copy_from_nonoverlapping(here.as_ptr(), here.len()) };
+    }
+    if !next_page.is_empty() {
+        write_bytes(linear + here.len() as u64, next_page);
     }
 }
 
 /// Fills what stays the same in all scenes of an environment: tables of the upper levels, GDT, LDT, TSS, handlers,
 /// and the vectors of real mode.
-pub fn build(environment: &Environment) {
+pub fn build(environment: &Environment, maxphyaddr: Maxphyaddr) {
     tables::build(environment.format);
     // SAFETY: no two references are made; L1 has one processor.
-    unsafe { *GATES_SET.get() = None };
+    unsafe { *GATES.get() = None };
+    for cpl in [Privilege::Supervisor, Privilege::User] {
+        for place in Place::ALL {
+            // SAFETY: as above.
+            unsafe { (*GOOD_ENTRIES.get())[cpl as usize][place as usize] = entry(place, Kind::GOOD, cpl, maxphyaddr) };
+        }
+    }
     let long = environment.width.is_long();
     let gdt = |selector: u16, descriptors: &[u64]| {
         for (at, descriptor) in descriptors.iter().enumerate() {
@@ -120,19 +144,20 @@ pub fn lay_out(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr)
     {
         write(at, descriptor);
     }
-    set_gates(scene.event_stack, environment.width.is_long());
+    set_gates(scene, environment.width.is_long());
     if let Some(watch) = scene.watch {
         write(watch, 0u64);
     }
     for (linear, value) in scene.memory {
         write(*linear, *value);
-        if matches!(Place::of(*linear), Some(Place::Idt0 | Place::Idt1)) {
-            forget_gates();
-        }
     }
-    for place in Place::ALL {
-        set_entry(scene, environment, place, scene.kind(place), maxphyaddr);
+    // SAFETY: as in `build`.
+    let mut entries = unsafe { (*GOOD_ENTRIES.get())[scene.cpl as usize] };
+    entries[Place::Device as usize] = entry(Place::Device, Kind::GOOD, scene.cpl, maxphyaddr);
+    for (place, kind) in scene.pages.iter().rev() {
+        entries[*place as usize] = entry(*place, *kind, scene.cpl, maxphyaddr);
     }
+    tables::set_ptes(environment.format, Place::ALL[0].linear(), &entries);
     tables::mend_root(environment.format);
     if let Some(tested) = &scene.tested_at_start() {
         tables::set_tested(environment.format, tested, maxphyaddr);
@@ -140,57 +165,66 @@ pub fn lay_out(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr)
     deep::lay_out(scene, maxphyaddr);
 }
 
-/// Sets the stacks of the gates, if they are not so yet: vectors with a bit in `event_stack` have the stack of events.
-fn set_gates(event_stack: u64, long: bool) {
+/// Sets all gates, or those that the last scene has otherwise.
+fn set_gates(scene: &Scene, long: bool) {
+    let gates = Gates { event_stack: scene.event_stack, memory: scene.memory };
     // SAFETY: no two references are made; L1 has one processor.
-    if unsafe { GATES_SET.get().replace(Some(event_stack)) } == Some(event_stack) {
+    let Some(before) = (unsafe { GATES.get().replace(Some(gates)) }) else {
+        (0..=u8::MAX).for_each(|vector| set_gate(vector, scene.event_stack, long));
         return;
+    };
+    let mut others = before.event_stack ^ scene.event_stack;
+    while others != 0 {
+        set_gate(others.trailing_zeros() as u8, scene.event_stack, long);
+        others &= others - 1;
     }
-    for vector in 0..=u8::MAX {
-        if !long {
-            write(gate_address(vector, long), gate_32(vector));
-            continue;
+    for (linear, _) in before.memory {
+        // What is written has eight bytes, which need not begin with a gate.
+        for byte in [*linear, *linear + 7] {
+            if let Some(vector) = vector_of_gate(byte, long) {
+                set_gate(vector, scene.event_stack, long);
+            }
         }
-        let ist = match vector {
-            0..64 if event_stack >> vector & 1 == 1 => EVENT_IST,
-            8 | 14 => FAULT_IST,
-            _ => 0,
-        };
-        let [low, high] = gate(vector, ist);
-        write(gate_address(vector, long), low);
-        write(gate_address(vector, long) + 8, high);
     }
 }
 
-/// Lets the next scene set all gates again: this one has its own.
-fn forget_gates() {
-    // SAFETY: as in `set_gates`.
-    unsafe { *GATES_SET.get() = None };
+/// Sets a gate; those of vectors with a bit in `event_stack` have the stack of events.
+fn set_gate(vector: u8, event_stack: u64, long: bool) {
+    if !long {
+        write(gate_address(vector, long), gate_32(vector));
+        return;
+    }
+    let ist = match vector {
+        0..64 if event_stack >> vector & 1 == 1 => EVENT_IST,
+        8 | 14 => FAULT_IST,
+        _ => 0,
+    };
+    let [low, high] = gate(vector, ist);
+    write(gate_address(vector, long), low);
+    write(gate_address(vector, long) + 8, high);
 }
 
 /// Makes a page good.
 pub fn mend(scene: &Scene, environment: &Environment, place: Place, maxphyaddr: Maxphyaddr) {
-    set_entry(scene, environment, place, Kind::GOOD, maxphyaddr);
+    tables::set_pte(environment.format, place.linear(), entry(place, Kind::GOOD, scene.cpl, maxphyaddr));
 }
 
-fn set_entry(scene: &Scene, environment: &Environment, place: Place, kind: Kind, maxphyaddr: Maxphyaddr) {
+/// The last entry of the walk to a place.
+fn entry(place: Place, kind: Kind, cpl: Privilege, maxphyaddr: Maxphyaddr) -> u64 {
     let frame = if place == Place::Device { ept::guest_device() } else { ept::guest_physical(physical(place)) };
-    let entry = frame | kind.entry(place, scene.cpl, maxphyaddr);
-    tables::set_pte(environment.format, place.linear(), entry);
+    frame | kind.entry(place, cpl, maxphyaddr)
 }
 
-/// The word of a number as memory has it, if it is one of memory's.
-pub fn word(at: usize, scene: &Scene, environment: &Environment) -> Option<u64> {
+/// A word as memory has it, if it is one of memory's.
+pub fn word(word: Word, scene: &Scene, environment: &Environment) -> Option<u64> {
     let watch = scene.watch?;
-    match at {
-        _ if at == Word::Memory as usize => Some(read(watch)),
-        _ if at == Word::Leaf as usize || at == Word::Dirty as usize => {
-            let entry = tables::pte(environment.format, Place::of(watch)?.linear());
-            let flags = if at == Word::Leaf as usize { Entry::A | Entry::D } else { Entry::D };
-            Some(entry & flags.bits())
-        }
-        _ => None,
-    }
+    let flags = match word {
+        Word::Memory => return Some(read(watch)),
+        Word::Leaf => Entry::A | Entry::D,
+        Word::Dirty => Entry::D,
+        _ => return None,
+    };
+    Some(tables::pte(environment.format, Place::of(watch)?.linear()) & flags.bits())
 }
 
 /// What the processor pushed for a handler.
@@ -205,18 +239,18 @@ impl Frame {
         Self { rsp, width }
     }
 
-    /// The word of a number as the frame of a vector has it, if it is one of the frame's. `software`: a software
-    /// interrupt, which pushes no error code whatever its vector.
-    pub fn word(&self, at: usize, vector: u8, software: bool) -> Option<u64> {
+    /// A word as the frame of a vector has it, if it is one of the frame's. `software`: a software interrupt, which
+    /// pushes no error code whatever its vector.
+    pub fn word(&self, word: Word, vector: u8, software: bool) -> Option<u64> {
         let has_error_code = !software && vector < 32 && WITH_ERROR_CODE >> vector & 1 == 1;
         let skip = u64::from(has_error_code);
-        let slot = match at {
-            _ if at == Word::ErrorCode as usize && has_error_code => 0,
-            _ if at == Word::Rip as usize => skip,
-            _ if at == Word::Cs as usize => skip + 1,
-            _ if at == Word::Rflags as usize => skip + 2,
-            _ if at == Word::Rsp as usize => skip + 3,
-            _ if at == Word::Ss as usize => skip + 4,
+        let slot = match word {
+            Word::ErrorCode if has_error_code => 0,
+            Word::Rip => skip,
+            Word::Cs => skip + 1,
+            Word::Rflags => skip + 2,
+            Word::Rsp => skip + 3,
+            Word::Ss => skip + 4,
             _ => return None,
         };
         if self.width.is_long() {
@@ -226,11 +260,11 @@ impl Frame {
         // The handlers have CPL 0. Without a change of the CPL neither SS nor ESP is pushed: the one is as it was,
         // the other was where the frame ends.
         let stays = pushed(skip + 1) & RPL == 0;
-        match at {
-            _ if stays && at == Word::Rsp as usize => Some(self.rsp + 4 * slot),
-            _ if stays && at == Word::Ss as usize => None,
+        match word {
+            Word::Rsp if stays => Some(self.rsp + 4 * slot),
+            Word::Ss if stays => None,
             // The upper half of a pushed selector is padding.
-            _ if at == Word::Cs as usize || at == Word::Ss as usize => Some(pushed(slot) & 0xffff),
+            Word::Cs | Word::Ss => Some(pushed(slot) & 0xffff),
             _ => Some(pushed(slot)),
         }
     }

@@ -14,7 +14,7 @@ use spec::scene::expect::{DR7_AT_START, selectors};
 use spec::scene::place::Place;
 use x86_64::registers::control::Cr2;
 
-use super::{enter, ept, tables};
+use super::{ept, tables};
 use crate::guest::set_paging;
 use crate::vmx::{Field, Vmx, vmread, vmwrite};
 
@@ -196,39 +196,37 @@ pub fn flip_cr4(bits: u64) {
     vmwrite(Field::Cr4ReadShadow, cr4);
 }
 
-/// The word of a number as registers and VMCS have it, if it is one of theirs.
-pub fn word(at: usize, environment: &Environment) -> Option<u64> {
-    if at < Word::REGISTERS {
-        return Some(enter::register(at));
-    }
-    let field = match at {
-        _ if at == Word::Cr2 as usize => return Some(Cr2::read_raw()),
-        _ if at == Word::Dr6 as usize => return Some(read_dr6()),
-        _ if at == Word::Info as usize => Field::ExitInterruptionInfo,
-        _ if at == Word::ErrorCode as usize => Field::ExitInterruptionErrorCode,
-        _ if at == Word::Qualification as usize => Field::ExitQualification,
-        _ if at == Word::IdtInfo as usize => Field::IdtVectoringInfo,
-        _ if at == Word::IdtError as usize => Field::IdtVectoringErrorCode,
-        _ if at == Word::Length as usize => Field::ExitInstructionLength,
-        _ if at == Word::GuestPhysical as usize => return Some(ept::by_frame(vmread(Field::GuestPhysicalAddress))),
-        _ if at == Word::GuestLinear as usize => {
+/// A word as control registers and VMCS have it, if it is one of theirs.
+pub fn word(word: Word, environment: &Environment) -> Option<u64> {
+    let field = match word {
+        Word::Cr2 => return Some(Cr2::read_raw()),
+        Word::Dr6 => return Some(read_dr6()),
+        Word::Info => Field::ExitInterruptionInfo,
+        Word::ErrorCode => Field::ExitInterruptionErrorCode,
+        Word::Qualification => Field::ExitQualification,
+        Word::IdtInfo => Field::IdtVectoringInfo,
+        Word::IdtError => Field::IdtVectoringErrorCode,
+        Word::Length => Field::ExitInstructionLength,
+        Word::GuestPhysical => return Some(ept::by_frame(vmread(Field::GuestPhysicalAddress))),
+        Word::GuestLinear => {
             let linear = vmread(Field::GuestLinearAddress);
             let real = environment.width == Width::Real;
             return Some(if real { environment.linear(linear.wrapping_sub(REAL_BASE)) } else { linear });
         }
-        _ if at == Word::Rip as usize => return Some(environment.linear(vmread(Field::GuestRip))),
-        _ if at == Word::Rsp as usize => return Some(environment.linear(vmread(Field::GuestRsp))),
-        _ if at == Word::Rflags as usize => Field::GuestRflags,
-        _ if at == Word::Cs as usize => Field::GuestCs,
-        _ if at == Word::Ss as usize => Field::GuestSs,
-        _ if at == Word::Interruptibility as usize => Field::GuestInterruptibility,
-        _ if at == Word::Activity as usize => Field::GuestActivity,
-        _ if at == Word::PendingDebug as usize => Field::GuestPendingDebug,
-        _ if at == Word::Bitmap as usize => Field::ExceptionBitmap,
-        _ if at == Word::Mask as usize => Field::PfecMask,
-        _ if at == Word::Match as usize => Field::PfecMatch,
-        _ if at == Word::Dr7 as usize => Field::GuestDr7,
-        _ if at == Word::Debugctl as usize => Field::GuestDebugctl,
+        Word::Rip => return Some(environment.linear(vmread(Field::GuestRip))),
+        Word::Rsp => return Some(environment.linear(vmread(Field::GuestRsp))),
+        Word::Rflags => Field::GuestRflags,
+        Word::Cs => Field::GuestCs,
+        Word::Ss => Field::GuestSs,
+        Word::Interruptibility => Field::GuestInterruptibility,
+        Word::Activity => Field::GuestActivity,
+        Word::PendingDebug => Field::GuestPendingDebug,
+        Word::Bitmap => Field::ExceptionBitmap,
+        Word::Mask => Field::PfecMask,
+        Word::Match => Field::PfecMatch,
+        Word::Dr7 => Field::GuestDr7,
+        Word::Debugctl => Field::GuestDebugctl,
+        // Registers, and what is in memory.
         _ => return None,
     };
     Some(vmread(field))

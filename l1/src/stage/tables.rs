@@ -34,18 +34,21 @@ fn place_of_entry(format: Format, level: Level, linear: u64) -> u64 {
     table(level) + format.index(level, linear) as u64 * format.entry_bytes()
 }
 
-/// Sets an entry. One that is as it must be is left alone: L0 may watch who writes to page tables.
 fn set(format: Format, level: Level, linear: u64, entry: u64) {
-    if get(format, level, linear) == entry {
-        return;
-    }
     let at = place_of_entry(format, level, linear);
-    // SAFETY: the index is below the number of entries in a table, which is in a static; L2 does not run.
+    if format.entry_bytes() == 4 {
+        set_at(at as *mut u32, entry as u32);
+    } else {
+        set_at(at as *mut u64, entry);
+    }
+}
+
+/// Sets an entry. One that is as it must be is left alone: L0 may watch who writes to page tables.
+pub fn set_at<T: PartialEq>(at: *mut T, entry: T) {
+    // SAFETY: callers name entries of tables, which are in a static; L2 does not run.
     unsafe {
-        if format.entry_bytes() == 4 {
-            (at as *mut u32).write_volatile(entry as u32);
-        } else {
-            (at as *mut u64).write_volatile(entry);
+        if at.read_volatile() != entry {
+            at.write_volatile(entry);
         }
     }
 }
@@ -65,6 +68,20 @@ fn get(format: Format, level: Level, linear: u64) -> u64 {
 /// The last entry of the walk of a linear address.
 pub fn pte(format: Format, linear: u64) -> u64 {
     get(format, Level::Pte, linear)
+}
+
+/// Sets the last entries of the walks of this page and those behind it, which have one table.
+pub fn set_ptes(format: Format, linear: u64, entries: &[u64]) {
+    let first = place_of_entry(format, Level::Pte, linear);
+    if format.entry_bytes() == 4 {
+        for (at, entry) in (first..).step_by(4).zip(entries) {
+            set_at(at as *mut u32, *entry as u32);
+        }
+    } else {
+        for (at, entry) in (first..).step_by(8).zip(entries) {
+            set_at(at as *mut u64, *entry);
+        }
+    }
 }
 
 /// Sets the last entry of the walk of a linear address.

@@ -28,13 +28,13 @@ impl Deviations {
     /// reported of it may be wrong in another way.
     #[must_use]
     pub fn explaining_scene(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> Option<Deviation> {
-        if self.contains(Deviation::Rf0) && with_rf_clear(want).admits(got) {
+        if self.contains(Deviation::Rf0) && want.admits_with_rf_clear(got) {
             return Some(Deviation::Rf0);
         }
         let admits = |ends: Ends| {
             // Where L1 did not see the exit that its answer needs there is no second end.
             let ends = Ends { second: ends.second.filter(|_| got.second.is_some()), ..ends };
-            ends.admits(got) || self.contains(Deviation::Rf0) && with_rf_clear(&ends).admits(got)
+            ends.admits(got) || self.contains(Deviation::Rf0) && ends.admits_with_rf_clear(got)
         };
         let single = self.iter().find(|deviation| deviation.ends(case, maxphyaddr, want, got).is_some_and(admits));
         single.or_else(|| {
@@ -48,11 +48,6 @@ impl Deviations {
             })
         })
     }
-}
-
-/// The ends on a host that saves RF = 0 on a VM exit.
-fn with_rf_clear(ends: &Ends) -> Ends {
-    Ends { first: ends.first.with_rf_clear(), second: ends.second.map(End::with_rf_clear) }
 }
 
 impl Deviation {

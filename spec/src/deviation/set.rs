@@ -41,6 +41,12 @@ impl Deviations {
         self.bits & deviation.bit() != 0
     }
 
+    /// Whether the two have no member in common.
+    #[must_use]
+    pub const fn is_disjoint(self, other: Self) -> bool {
+        self.bits & other.bits == 0
+    }
+
     /// The members.
     pub fn iter(self) -> impl Iterator<Item = Deviation> {
         Deviation::ALL.into_iter().filter(move |&deviation| self.contains(deviation))

@@ -1,5 +1,7 @@
 //! Scenes that a host with a known deviation cannot play to an end: they would take the rest of the run with them.
 
+use core::iter;
+
 use super::{Deviation, Deviations};
 use crate::case::Case;
 use crate::paging::Maxphyaddr;
@@ -12,16 +14,26 @@ use crate::scene::expect::VECTOR_DF;
 /// INVLPG of what RDI points to.
 const INVLPG: [u8; 3] = [0x0f, 0x01, 0x3f];
 
+/// The deviations that have such scenes.
+const UNPLAYABLE: Deviations = Deviations::NONE
+    .with(Deviation::PaeInvlpg)
+    .with(Deviation::RsvdHang)
+    .with(Deviation::TripleKill)
+    .with(Deviation::DeliveryHang);
+
 impl Deviations {
     /// The member with which a scene that must end like this has no end, so that it cannot be played.
     #[must_use]
     pub fn unplayable(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends) -> Option<Deviation> {
+        if self.is_disjoint(UNPLAYABLE) {
+            return None;
+        }
         let (environment, scene) = case.scene()?;
         let narrow = environment.width == Width::Bits32;
         let pfec = case.pfec(maxphyaddr);
         let event = scene.event.filter(|_| pfec.is_some());
         let reserved = scene.pages.iter().any(|(_, kind)| kind.reserved);
-        let mut ends = [Some(want.first), want.second].into_iter().flatten();
+        let mut ends = iter::once(&want.first).chain(&want.second);
         let triple = ends.any(|end| end.how == How::Exit(EXIT_TRIPLE_FAULT));
         let applies = |deviation: &Deviation| match deviation {
             Deviation::PaeInvlpg => narrow && scene.code.windows(INVLPG.len()).any(|code| code == INVLPG),

@@ -74,6 +74,13 @@ pub const fn gate_address(vector: u8, long: bool) -> u64 {
     idt_base(long) + vector as u64 * gate_bytes(long)
 }
 
+/// The vector whose gate has a byte at a linear address.
+#[must_use]
+pub const fn vector_of_gate(linear: u64, long: bool) -> Option<u8> {
+    let vector = linear.wrapping_sub(idt_base(long)) / gate_bytes(long);
+    if vector <= u8::MAX as u64 { Some(vector as u8) } else { None }
+}
+
 /// Linear address of the interrupt vectors of real mode, as a scene names it.
 pub const REAL_IDT: u64 = Place::Idt0.linear();
 /// Bytes of a vector of real mode. SDM vol. 3B, section 20.1.4, "Interrupt and Exception Handling".
@@ -147,7 +154,7 @@ const fn top(stack: Place) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{gate, gate_32, gate_address, system_segment};
+    use super::{gate, gate_32, gate_address, system_segment, vector_of_gate};
     use crate::scene::place::Place;
 
     #[test]
@@ -156,6 +163,19 @@ mod tests {
             assert_eq!(Place::of(gate_address(13, long)), Some(Place::Idt0));
             assert_eq!(gate_address(14, long), Place::Idt1.linear());
             assert_eq!(Place::of(gate_address(255, long)), Some(Place::Idt1));
+        }
+    }
+
+    #[test]
+    fn a_gate_is_found_by_each_of_its_bytes() {
+        for (long, bytes) in [(false, 8), (true, 16)] {
+            for vector in 0..=u8::MAX {
+                let at = gate_address(vector, long);
+                assert_eq!(vector_of_gate(at, long), Some(vector));
+                assert_eq!(vector_of_gate(at + bytes - 1, long), Some(vector));
+            }
+            assert_eq!(vector_of_gate(gate_address(0, long) - 1, long), None);
+            assert_eq!(vector_of_gate(gate_address(255, long) + bytes, long), None);
         }
     }
 

@@ -92,6 +92,51 @@ impl Word {
     /// The general-purpose registers.
     pub const REGISTERS: usize = Self::R15 as usize + 1;
 
+    /// All of them, in the order of their numbers.
+    const ALL: [Self; WORDS] = [
+        Self::Rax,
+        Self::Rcx,
+        Self::Rdx,
+        Self::Rbx,
+        Self::Rbp,
+        Self::Rsi,
+        Self::Rdi,
+        Self::R8,
+        Self::R9,
+        Self::R10,
+        Self::R11,
+        Self::R12,
+        Self::R13,
+        Self::R14,
+        Self::R15,
+        Self::Cr2,
+        Self::Dr6,
+        Self::Info,
+        Self::ErrorCode,
+        Self::Qualification,
+        Self::IdtInfo,
+        Self::IdtError,
+        Self::Length,
+        Self::GuestPhysical,
+        Self::GuestLinear,
+        Self::Rip,
+        Self::Rsp,
+        Self::Rflags,
+        Self::Cs,
+        Self::Ss,
+        Self::Interruptibility,
+        Self::Activity,
+        Self::PendingDebug,
+        Self::Memory,
+        Self::Leaf,
+        Self::Dirty,
+        Self::Dr7,
+        Self::Debugctl,
+        Self::Bitmap,
+        Self::Mask,
+        Self::Match,
+    ];
+
     /// The word's bit in a set of words.
     #[must_use]
     pub const fn bit(self) -> u64 {
@@ -101,6 +146,21 @@ impl Word {
 
 /// A set of words, one bit each: see [`Word::bit`].
 pub type Words = u64;
+
+/// The words of a set, in the order of their numbers.
+pub fn words_of(set: Words) -> impl Iterator<Item = Word> {
+    let mut left = set & EVERY_WORD;
+    iter::from_fn(move || {
+        let word = *Word::ALL.get(left.trailing_zeros() as usize)?;
+        left &= left - 1;
+        Some(word)
+    })
+}
+
+/// The set of all words.
+pub const EVERY_WORD: Words = (1 << WORDS) - 1;
+/// The set of the general-purpose registers.
+pub const EVERY_REGISTER: Words = (1 << Word::REGISTERS) - 1;
 
 /// Where a scene ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,16 +203,31 @@ impl End {
     /// The end with a word fixed.
     #[must_use]
     pub const fn with(mut self, word: Word, value: u64) -> Self {
+        self.set(word, value);
+        self
+    }
+
+    /// Fixes a word.
+    pub const fn set(&mut self, word: Word, value: u64) {
         self.words[word as usize] = value;
         self.fixed |= word.bit();
-        self
+    }
+
+    /// Leaves a word open.
+    pub const fn unset(&mut self, word: Word) {
+        self.words[word as usize] = 0;
+        self.fixed &= !word.bit();
+    }
+
+    /// Fixes words, one after the other.
+    pub fn set_all(&mut self, words: impl IntoIterator<Item = (Word, u64)>) {
+        words.into_iter().for_each(|(word, value)| self.set(word, value));
     }
 
     /// The end without a word: it is left open.
     #[must_use]
     pub const fn open(mut self, word: Word) -> Self {
-        self.words[word as usize] = 0;
-        self.fixed &= !word.bit();
+        self.unset(word);
         self
     }
 
@@ -171,9 +246,8 @@ impl End {
     /// The fixed words in which the two differ.
     #[must_use]
     pub fn differing(&self, seen: &Self) -> Words {
-        (0..WORDS)
-            .filter(|&at| self.fixed >> at & 1 == 1 && self.words[at] != seen.words[at])
-            .fold(0, |set, at| set | 1 << at)
+        let differs = |at: usize| u64::from(self.words[at] != seen.words[at]) << at;
+        self.fixed & (0..WORDS).fold(0, |set, at| set | differs(at))
     }
 }
 
@@ -184,12 +258,7 @@ impl fmt::Display for End {
             How::Delivered(vector) => write!(f, "delivered,vector={vector:x}")?,
             How::Done => f.write_str("done")?,
         }
-        for (at, name) in NAMES.iter().enumerate() {
-            if self.fixed >> at & 1 == 1 {
-                write!(f, ",{name}={:x}", self.words[at])?;
-            }
-        }
-        Ok(())
+        words_of(self.fixed).try_for_each(|word| write!(f, ",{}={:x}", NAMES[word as usize], self.word(word)))
     }
 }
 
@@ -203,14 +272,12 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// The ends with no other words than these fixed. What a handler's stack has of CS and SS stays: it is at hand.
-    #[must_use]
-    pub fn within(mut self, words: Words) -> Self {
+    /// Leaves no other words than these fixed. What a handler's stack has of CS and SS stays: it is at hand.
+    pub fn restrict(&mut self, words: Words) {
         let on_stack = Word::Cs.bit() | Word::Ss.bit();
         for end in iter::once(&mut self.first).chain(&mut self.second) {
             end.fixed &= if matches!(end.how, How::Exit(_)) { words } else { words | on_stack };
         }
-        self
     }
 
     /// Whether what was seen is what must be.
@@ -236,8 +303,9 @@ impl fmt::Display for Ends {
 
 #[cfg(test)]
 mod tests {
-    use super::{End, Ends, How, WORDS, Word};
+    use super::{EVERY_WORD, End, Ends, How, WORDS, Word, words_of};
     use std::string::ToString;
+    use std::vec::Vec;
 
     fn end() -> End {
         (0..WORDS).fold(End::new(How::Exit(0)), |mut end, at| {
@@ -245,6 +313,13 @@ mod tests {
             end.fixed |= 1 << at;
             end
         })
+    }
+
+    #[test]
+    fn every_word_has_its_number() {
+        let all: Vec<usize> = words_of(EVERY_WORD).map(|word| word as usize).collect();
+        assert_eq!(all, (0..WORDS).collect::<Vec<_>>());
+        assert!(words_of(0).next().is_none() && words_of(!EVERY_WORD).next().is_none());
     }
 
     #[test]

@@ -4,6 +4,8 @@ use super::end::{Ends, Word};
 use super::invalidation::Invalidation;
 use super::place::{PAGE, Place, STAGE_BASE};
 use super::{Answer, Fits, Scene};
+use core::iter;
+
 use crate::paging::format::Format;
 use crate::paging::{Entry, Mode, Privilege};
 use crate::setting::BASE;
@@ -244,11 +246,13 @@ impl Environment {
         scene.event_stack == 0 && good(top - 1) && good(top - FRAME_BYTES)
     }
 
-    /// What must be seen, with what is otherwise than in 64-bit mode: code selectors, and registers that L2 does
-    /// not have. SDM vol. 1, section 3.4.1.1, "General-Purpose Registers in 64-Bit Mode".
-    #[must_use]
-    pub(super) fn narrowed(&self, ends: &Ends) -> Ends {
-        let narrow = |mut end: super::end::End| {
+    /// Makes of what must be seen in 64-bit mode what must be seen here: code selectors, and registers that L2 does not
+    /// have. SDM vol. 1, section 3.4.1.1, "General-Purpose Registers in 64-Bit Mode".
+    pub(super) fn narrow(&self, ends: &mut Ends) {
+        if self.width == Width::Bits64 {
+            return;
+        }
+        for end in iter::once(&mut ends.first).chain(&mut ends.second) {
             let cs = &mut end.words[Word::Cs as usize];
             *cs = self.width.code_selector(*cs);
             if self.width == Width::Bits32 {
@@ -257,9 +261,7 @@ impl Environment {
                     end.words[at] = 0;
                 }
             }
-            end
-        };
-        Ends { first: narrow(ends.first), second: ends.second.map(narrow) }
+        }
     }
 }
 

@@ -356,17 +356,21 @@ impl Scene {
             Met::Fault(pfec) => self.own_delivered_fault(pfec),
             Met::Violation { qualification, guest_physical, linear } => {
                 let unblocked = if self.nmi_unblocked { QUALIFICATION_NMI_UNBLOCKED } else { 0 };
-                let end = self
-                    .ept_exit(EXIT_EPT_VIOLATION)
-                    .with(Word::Qualification, qualification | unblocked)
-                    .with(Word::GuestPhysical, guest_physical)
-                    .with(Word::GuestLinear, linear);
-                self.open_words(end)
+                let mut end = self.ept_exit(EXIT_EPT_VIOLATION);
+                end.set_all([
+                    (Word::Qualification, qualification | unblocked),
+                    (Word::GuestPhysical, guest_physical),
+                    (Word::GuestLinear, linear),
+                ]);
+                self.open_words(&mut end);
+                end
             }
             Met::Misconfiguration { guest_physical } => {
                 // Section 27.2.1: the qualification is cleared, the guest-linear address undefined.
-                let end = self.ept_exit(EXIT_EPT_MISCONFIGURATION).with(Word::Qualification, 0);
-                self.open_words(end.with(Word::GuestPhysical, guest_physical))
+                let mut end = self.ept_exit(EXIT_EPT_MISCONFIGURATION);
+                end.set_all([(Word::Qualification, 0), (Word::GuestPhysical, guest_physical)]);
+                self.open_words(&mut end);
+                end
             }
         }
     }

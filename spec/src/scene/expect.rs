@@ -9,13 +9,13 @@
 
 #![expect(clippy::large_types_passed_by_value, reason = "an end is built up word by word")]
 
-use super::end::{EXIT_EPT_VIOLATION, EXIT_EXCEPTION, EXIT_TRIPLE_FAULT, End, Ends, How, Word};
+use super::end::{EVERY_REGISTER, EXIT_EPT_VIOLATION, EXIT_EXCEPTION, EXIT_TRIPLE_FAULT, End, Ends, How, Word};
 use super::environment::Environment;
 use super::ept::QUALIFICATION_OPTIONAL;
 use super::event::{Event, EventType, Source};
 use super::interlude::Interlude;
 use super::place::Place;
-use super::{Answer, Fault, Intercepted, Scene, Unwanted};
+use super::{Answer, Fault, Intercepted, Scene, Unwanted, initial_register};
 use crate::filter::{EXCEPTION_BITMAP_PF, Filter};
 use crate::outcome::{IDT_VECTORING_VALID, INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF};
 use crate::page::good;
@@ -123,7 +123,9 @@ impl Scene {
         let pfec = self.pfec(environment, maxphyaddr);
         let first = self.first.zip(self.first_pfec(environment, maxphyaddr));
         if let Some((first, then)) = first.zip(self.fault.zip(pfec)) {
-            return environment.narrowed(&self.expect_two(first, then, filter));
+            let mut ends = self.expect_two(first, then, filter);
+            environment.narrow(&mut ends);
+            return ends;
         }
         self.expect_pfec(environment, filter, pfec)
     }
@@ -131,7 +133,9 @@ impl Scene {
     /// What must be seen where the fault has this error code, or there is none.
     #[must_use]
     pub fn expect_pfec(&self, environment: &Environment, filter: Filter, pfec: Option<Pfec>) -> Ends {
-        environment.narrowed(&self.expect_64(filter, pfec))
+        let mut ends = self.expect_64(filter, pfec);
+        environment.narrow(&mut ends);
+        ends
     }
 
     /// What must be seen, with the selectors of 64-bit mode.
@@ -265,84 +269,92 @@ impl Scene {
     fn unchanged(&self, how: How) -> End {
         let mut end = End::new(how);
         for at in 0..Word::REGISTERS {
-            end.words[at] = self.register_at(at);
-            end.fixed |= 1 << at;
+            end.words[at] = initial_register(at);
         }
-        end = end.with(Word::Dr6, DR6_AT_START);
-        match self.watch {
-            Some(watch) => end.with(Word::Memory, self.memory_before(watch)),
-            None => end,
+        for (register, value) in self.registers.iter().rev() {
+            end.words[*register as usize] = *value;
         }
-    }
-
-    fn finish(&self, end: End, changes: &[(Word, u64)]) -> End {
-        self.open_words(changes.iter().fold(end, |end, (word, value)| end.with(*word, *value)))
-    }
-
-    /// The end without what the manual leaves open here.
-    pub(super) fn open_words(&self, mut end: End) -> End {
-        end.fixed &= !self.open;
+        end.fixed = EVERY_REGISTER;
+        end.set(Word::Dr6, DR6_AT_START);
+        if let Some(watch) = self.watch {
+            end.set(Word::Memory, self.memory_before(watch));
+        }
         end
+    }
+
+    fn finish(&self, end: &mut End, changes: &[(Word, u64)]) {
+        end.set_all(changes.iter().copied());
+        self.open_words(end);
+    }
+
+    /// Opens what the manual leaves open here.
+    pub(super) fn open_words(&self, end: &mut End) {
+        end.fixed &= !self.open;
     }
 
     /// The instruction completed, or the event was delivered.
     pub(super) fn settled(&self) -> End {
-        match &self.event {
-            None => {
-                let end = self.unchanged(How::Done).with(Word::Cr2, CR2_AT_START).with(Word::Rsp, self.start_rsp());
-                let end = end.with(Word::Interruptibility, self.nmi_blocking());
-                self.finish(end.with(Word::Rip, self.rip + self.code.len() as u64), self.at_end)
-            }
-            Some(event) => self.delivered_event(event),
-        }
+        let Some(event) = &self.event else {
+            let mut end = self.unchanged(How::Done);
+            end.set_all([
+                (Word::Cr2, CR2_AT_START),
+                (Word::Rsp, self.start_rsp()),
+                (Word::Interruptibility, self.nmi_blocking()),
+                (Word::Rip, self.rip + self.code.len() as u64),
+            ]);
+            self.finish(&mut end, self.at_end);
+            return end;
+        };
+        self.delivered_event(event)
     }
 
     fn delivered_event(&self, event: &Event) -> End {
         if event.source == Source::Raised && self.intercepts.unbounded_shr(event.vector.into()) & 1 == 1 {
             return self.exit_by_event(event);
         }
-        if self.real {
-            // What is pushed is looked at as memory.
-            let end = self.unchanged(How::Delivered(event.vector)).with(Word::Cr2, CR2_AT_START);
-            return self.finish(end, self.at_end);
+        let mut end = self.unchanged(How::Delivered(event.vector));
+        end.set(Word::Cr2, CR2_AT_START);
+        // What is pushed in real mode is looked at as memory.
+        if !self.real {
+            self.frame(&mut end, self.rip + if event.is_software() { event.length } else { 0 });
+            end.set(Word::Interruptibility, self.nmi_blocking());
+            end.set_all(event.error_code.map(|code| (Word::ErrorCode, code.into())));
+            // What an injected event pushes of RF is left open.
+            if event.source != Source::Raised || !event.is_fault() {
+                end.unset(Word::Rflags);
+            }
         }
-        let rip = self.rip + if event.is_software() { event.length } else { 0 };
-        let end = self
-            .frame(self.unchanged(How::Delivered(event.vector)), rip)
-            .with(Word::Cr2, CR2_AT_START)
-            .with(Word::Interruptibility, self.nmi_blocking());
-        let end = match event.error_code {
-            Some(code) => end.with(Word::ErrorCode, code.into()),
-            None => end,
-        };
-        // What an injected event pushes of RF is left open.
-        let raised_fault = event.source == Source::Raised && event.is_fault();
-        self.finish(if raised_fault { end } else { end.open(Word::Rflags) }, self.at_end)
+        self.finish(&mut end, self.at_end);
+        end
     }
 
     /// A VM exit by an exception of the instruction that L1 intercepts.
     fn exit_by_event(&self, event: &Event) -> End {
-        let end = self
-            .frame(self.unchanged(How::Exit(EXIT_EXCEPTION)), self.rip)
-            .with(Word::Info, event.info())
-            .with(Word::IdtInfo, 0)
-            .with(Word::Cr2, CR2_AT_START);
-        self.finish(end.with(Word::ErrorCode, event.error_code.unwrap_or_default().into()), self.at_end)
+        let mut end = self.unchanged(How::Exit(EXIT_EXCEPTION));
+        self.frame(&mut end, self.rip);
+        end.set_all([
+            (Word::Info, event.info()),
+            (Word::IdtInfo, 0),
+            (Word::Cr2, CR2_AT_START),
+            (Word::ErrorCode, event.error_code.unwrap_or_default().into()),
+        ]);
+        self.finish(&mut end, self.at_end);
+        end
     }
 
     /// A VM exit by the instruction itself: nothing of it was done. RFLAGS.RF is that before the instruction, section
     /// 27.3.3; the length is there, section 27.2.5, "Information for VM Exits Due to Instruction Execution".
     fn exit_by_instruction(&self, intercepted: Intercepted) -> End {
-        let end = self
-            .frame(self.unchanged(How::Exit(intercepted.reason)), self.rip)
-            .with(Word::Rflags, self.start_rflags())
-            .with(Word::Cr2, CR2_AT_START)
-            .with(Word::IdtInfo, 0)
-            .with(Word::Length, self.code.len() as u64);
-        match intercepted.qualification {
-            Some(qualification) => end.with(Word::Qualification, qualification),
-            None => end,
-        }
+        let mut end = self.unchanged(How::Exit(intercepted.reason));
+        self.frame(&mut end, self.rip);
+        end.set_all([
+            (Word::Rflags, self.start_rflags()),
+            (Word::Cr2, CR2_AT_START),
+            (Word::IdtInfo, 0),
+            (Word::Length, self.code.len() as u64),
+        ]);
+        end.set_all(intercepted.qualification.map(|qualification| (Word::Qualification, qualification)));
+        end
     }
 
     /// Bit 3 of the interruptibility state when what happens has happened: delivery of an NMI blocks further ones,
@@ -355,13 +367,15 @@ impl Scene {
     }
 
     /// What a handler's stack holds of a fault at `rip`.
-    fn frame(&self, end: End, rip: u64) -> End {
+    fn frame(&self, end: &mut End, rip: u64) {
         let (cs, ss) = selectors(self.cpl);
-        end.with(Word::Rip, rip)
-            .with(Word::Rsp, self.start_rsp())
-            .with(Word::Rflags, self.start_rflags() | RFLAGS_RF)
-            .with(Word::Cs, cs)
-            .with(Word::Ss, ss)
+        end.set_all([
+            (Word::Rip, rip),
+            (Word::Rsp, self.start_rsp()),
+            (Word::Rflags, self.start_rflags() | RFLAGS_RF),
+            (Word::Cs, cs),
+            (Word::Ss, ss),
+        ]);
     }
 
     /// The scene's own fault, for what is there of an exit even if no fault arises.
@@ -381,39 +395,43 @@ impl Scene {
     }
 
     fn delivered_fault(&self, fault: Fault, pfec: Pfec) -> End {
-        let end = self
-            .frame(self.unchanged(How::Delivered(VECTOR_PF)), fault.rip.unwrap_or(self.rip))
-            .with(Word::ErrorCode, pfec.bits().into())
-            .with(Word::Cr2, fault.address & !self.address_open)
-            .with(Word::Interruptibility, self.nmi_blocking());
-        self.finish(end, self.at_fault)
+        let mut end = self.unchanged(How::Delivered(VECTOR_PF));
+        self.frame(&mut end, fault.rip.unwrap_or(self.rip));
+        end.set_all([
+            (Word::ErrorCode, pfec.bits().into()),
+            (Word::Cr2, fault.address & !self.address_open),
+            (Word::Interruptibility, self.nmi_blocking()),
+        ]);
+        self.finish(&mut end, self.at_fault);
+        end
     }
 
     /// An exit by a fault of the instruction, or in the delivery of `event`.
     fn exit(&self, fault: Fault, pfec: Pfec, event: Option<&Event>, cr2: u64) -> End {
         let unblocked = if self.nmi_unblocked { NMI_UNBLOCKED } else { 0 };
-        let end = self
-            .exit_state(fault, event)
-            .with(Word::Info, INTERRUPTION_INFO_PF | unblocked)
-            .with(Word::ErrorCode, pfec.bits().into())
-            .with(Word::Qualification, fault.address & !self.address_open)
-            .with(Word::Cr2, cr2);
-        self.finish(end, self.at_fault)
+        let mut end = self.exit_state(fault, event);
+        end.set_all([
+            (Word::Info, INTERRUPTION_INFO_PF | unblocked),
+            (Word::ErrorCode, pfec.bits().into()),
+            (Word::Qualification, fault.address & !self.address_open),
+            (Word::Cr2, cr2),
+        ]);
+        self.finish(&mut end, self.at_fault);
+        end
     }
 
     /// An exit by an exception other than #PF that comes in the delivery of #PF.
     fn exit_in_pf(&self, fault: Fault, pfec: Pfec, exception: &Event) -> End {
         let page_fault = Event::new(Source::Raised, EventType::HardwareException, VECTOR_PF).error_code(pfec.bits());
-        let end = self
-            .exit_state(fault, Some(&page_fault))
-            .with(Word::Info, exception.info())
-            .with(Word::Qualification, 0)
-            .with(Word::Cr2, fault.address & !self.address_open);
-        let end = match exception.error_code {
-            Some(code) => end.with(Word::ErrorCode, code.into()),
-            None => end,
-        };
-        self.finish(end, self.at_fault)
+        let mut end = self.exit_state(fault, Some(&page_fault));
+        end.set_all([
+            (Word::Info, exception.info()),
+            (Word::Qualification, 0),
+            (Word::Cr2, fault.address & !self.address_open),
+        ]);
+        end.set_all(exception.error_code.map(|code| (Word::ErrorCode, code.into())));
+        self.finish(&mut end, self.at_fault);
+        end
     }
 
     /// What an exit by an exception reports beside the exception.
@@ -424,30 +442,29 @@ impl Scene {
         let blocking = if unblocked { 0 } else { self.interruptibility & !BLOCKING_BY_NMI };
         // Saved as clear but where blocking by MOV SS holds them back: section 27.3.4.
         let pending = if blocking & BLOCKING_BY_MOV_SS == 0 { 0 } else { self.pending_debug };
-        let end = self
-            .frame(self.unchanged(How::Exit(EXIT_EXCEPTION)), fault.rip.unwrap_or(self.rip))
-            .with(Word::IdtInfo, 0)
-            .with(Word::Interruptibility, blocking | self.nmi_blocking())
-            .with(Word::Activity, 0)
-            .with(Word::PendingDebug, pending)
-            .with(Word::Dr7, DR7_AT_START)
-            .with(Word::Debugctl, 0);
-        let Some(event) = event else { return end };
-        let end = end.with(Word::IdtInfo, event.info());
-        let end = match event.error_code {
-            Some(code) => end.with(Word::IdtError, code.into()),
-            None => end,
-        };
-        if event.is_software() { end.with(Word::Length, event.length) } else { end }
+        let mut end = self.unchanged(How::Exit(EXIT_EXCEPTION));
+        self.frame(&mut end, fault.rip.unwrap_or(self.rip));
+        end.set_all([
+            (Word::IdtInfo, event.map_or(0, Event::info)),
+            (Word::Interruptibility, blocking | self.nmi_blocking()),
+            (Word::Activity, 0),
+            (Word::PendingDebug, pending),
+            (Word::Dr7, DR7_AT_START),
+            (Word::Debugctl, 0),
+        ]);
+        if let Some(event) = event {
+            end.set_all(event.error_code.map(|code| (Word::IdtError, code.into())));
+            end.set_all(event.is_software().then_some((Word::Length, event.length)));
+        }
+        end
     }
 }
 
 impl End {
-    /// What was read, without what the manual leaves undefined: everything of an interruption or IDT-vectoring
+    /// Clears of what was read what the manual leaves undefined: everything of an interruption or IDT-vectoring
     /// information that is not valid, bit 12 of an IDT-vectoring information that is, and then bit 12 of the
     /// interruption information; bits of the qualification of EPT violations. Sections 27.2.1, 27.2.2, 27.2.4.
-    #[must_use]
-    pub fn without_undefined(mut self) -> Self {
+    pub fn clear_undefined(&mut self) {
         if self.how == How::Exit(EXIT_EPT_VIOLATION) {
             let undefined = QUALIFICATION_OPTIONAL
                 | if self.words[Word::IdtInfo as usize] & IDT_VECTORING_VALID != 0 { NMI_UNBLOCKED } else { 0 };
@@ -464,26 +481,46 @@ impl End {
             *idt &= !NMI_UNBLOCKED;
             self.words[Word::Info as usize] &= !NMI_UNBLOCKED;
         }
-        self
     }
 
-    /// What was read, without the bits of the faulting address that a scene leaves open.
-    #[must_use]
-    pub fn without_open_address(mut self, scene: &Scene) -> Self {
+    /// Clears of what was read the bits of the faulting address that a scene leaves open.
+    pub fn clear_open_address(&mut self, scene: &Scene) {
         match self.how {
             How::Exit(EXIT_EXCEPTION) => self.words[Word::Qualification as usize] &= !scene.address_open,
             How::Delivered(VECTOR_PF) => self.words[Word::Cr2 as usize] &= !scene.address_open,
             How::Exit(_) | How::Delivered(_) | How::Done => {}
         }
-        self
     }
 
     /// The end on a host that saves RF = 0 on a VM exit.
     #[must_use]
     pub fn with_rf_clear(mut self) -> Self {
-        if matches!(self.how, How::Exit(_)) {
-            self.words[Word::Rflags as usize] &= !RFLAGS_RF;
-        }
+        self.words[Word::Rflags as usize] = self.rflags_with_rf_clear();
         self
+    }
+
+    /// RFLAGS of that end.
+    const fn rflags_with_rf_clear(&self) -> u64 {
+        self.word(Word::Rflags) & if matches!(self.how, How::Exit(_)) { !RFLAGS_RF } else { u64::MAX }
+    }
+
+    /// Whether what was seen is what must be on such a host.
+    #[must_use]
+    pub fn admits_with_rf_clear(&self, seen: &Self) -> bool {
+        let rflags = Word::Rflags.bit();
+        let flags_fit = self.fixed & rflags == 0 || self.rflags_with_rf_clear() == seen.word(Word::Rflags);
+        self.how == seen.how && flags_fit && self.differing(seen) & !rflags == 0
+    }
+}
+
+impl Ends {
+    /// Whether what was seen is what must be on a host that saves RF = 0 on a VM exit.
+    #[must_use]
+    pub fn admits_with_rf_clear(&self, seen: &Self) -> bool {
+        self.first.admits_with_rf_clear(&seen.first)
+            && match (&self.second, &seen.second) {
+                (Some(must), Some(seen)) => must.admits_with_rf_clear(seen),
+                (must, seen) => must.is_none() && seen.is_none(),
+            }
     }
 }
