@@ -108,6 +108,13 @@ pub struct OnArgs {
     /// With `--l0 bochs` or the lab: the processor that Bochs presents, as `bochs -help cpu` lists them.
     #[arg(long, value_name = "BOCHS_MODEL")]
     pub cpu: Option<String>,
+    /// With `--l0 bochs` or the lab: another Bochs than the one that is installed: that of a Debian suite (sid has a
+    /// processor with 5-level paging and supervisor protection keys), which is fetched and kept, or a program's path.
+    #[arg(long, value_name = "SUITE|FILE")]
+    pub bochs: Option<String>,
+    /// Look for a newer kernel, and a newer `--bochs`, than those that are kept from an earlier run.
+    #[arg(long)]
+    pub refresh: bool,
     /// Memory of the guest, in MiB.
     #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MEMORY_MIB, value_parser = clap::value_parser!(u32).range(2..=3072))]
     pub memory: u32,
@@ -137,6 +144,8 @@ impl Default for OnArgs {
             accel: Accel::default(),
             lab: LabArgs::default(),
             cpu: None,
+            bochs: None,
+            refresh: false,
             memory: DEFAULT_MEMORY_MIB,
             limit: None,
             strict: false,
@@ -148,6 +157,11 @@ impl Default for OnArgs {
 }
 
 impl OnArgs {
+    /// Whether an option says which Bochs, so that it is Bochs that is wanted.
+    pub const fn names_bochs(&self) -> bool {
+        self.cpu.is_some() || self.bochs.is_some()
+    }
+
     /// How much is tried on a host.
     pub fn profile_for(&self, l0: L0) -> Profile {
         self.profile.unwrap_or(if l0 == L0::Lab { Profile::Quick } else { Profile::Standard })
@@ -178,9 +192,6 @@ pub struct LabArgs {
     /// What boots the test image on the lab's KVM.
     #[arg(long, value_enum, default_value_t)]
     pub vmm: LabVmm,
-    /// Look for a newer kernel than the one that is kept from an earlier run.
-    #[arg(long)]
-    pub refresh: bool,
 }
 
 /// What boots the test image on the lab's KVM.

@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
+use crate::debian;
 use crate::exit_code::{Exit, Stop};
-use crate::lab::kernel;
 use crate::output;
 use crate::setup::{self, Package};
-use crate::vmm::bochs::Bochs;
+use crate::vmm::bochs::program::Program;
+use crate::vmm::bochs::{Bochs, DefaultModel};
 use crate::vmm::kvm::{Kvm, KvmOptions};
 use crate::vmm::qemu::{Accel, Qemu};
 use crate::vmm::{Unavailable, Vmm};
@@ -16,7 +17,7 @@ use crate::vmm::{Unavailable, Vmm};
 /// # Errors
 /// Standard output cannot be written.
 pub fn doctor() -> Result<Exit, Stop> {
-    let bochs = Bochs::find(None).map(|bochs| bochs.describe());
+    let bochs = Bochs::find(Program::installed(), None, DefaultModel::Plain).map(|bochs| bochs.describe());
     let lab = lab(&bochs);
     let hosts = [
         ("kvm", "run --l0 kvm", Kvm::open(KvmOptions::default()).map(|kvm| kvm.describe())),
@@ -44,7 +45,7 @@ pub fn doctor() -> Result<Exit, Stop> {
 /// The lab wants Bochs, and a kernel: kept from an earlier run, or fetched by Debian's tools.
 fn lab(bochs: &Result<String, Unavailable>) -> Result<String, Unavailable> {
     let bochs = bochs.clone()?;
-    let kept = kernel::cache_folder()?.join("kernels/names");
+    let kept = debian::cache_folder()?.join("kernels/names");
     if kept.read_dir().is_ok_and(|mut names| names.next().is_some()) {
         return Ok(format!("real Linux/KVM in {bochs}; a kernel is kept from an earlier run"));
     }

@@ -3,16 +3,21 @@
 //! To add a host: a value of [`cli::L0`](crate::cli::L0), and a line in [`choose`].
 
 use std::fmt::Write;
+use std::path::Path;
 
 use spec::deviation::Host;
 
 use crate::cli::{Accel, L0, LabArgs, OnArgs};
+use crate::debian;
 use crate::exit_code::Stop;
 use crate::lab::known;
+use crate::output::remark;
 use crate::setup::{self, Package};
-use crate::vmm::bochs::{Bochs, RICHEST_CPU_MODEL};
+use crate::vmm::bochs::program::Program;
+use crate::vmm::bochs::{Bochs, DefaultModel};
 use crate::vmm::kvm::host::kernel_release;
 use crate::vmm::kvm::{Kvm, KvmOptions};
+use crate::vmm::process::quote;
 use crate::vmm::qemu::{self, Qemu};
 use crate::vmm::{Unavailable, Vmm};
 
@@ -36,8 +41,15 @@ pub fn check(on: &OnArgs) -> Result<(), Stop> {
     if on.accel != Accel::default() && on.l0 != L0::Qemu {
         return Err(Stop::usage("--accel chooses what QEMU runs on: add --l0 qemu"));
     }
-    if on.cpu.is_some() && !matches!(on.l0, L0::Bochs | L0::Lab | L0::Auto) {
+    let in_bochs = matches!(on.l0, L0::Bochs | L0::Lab | L0::Auto);
+    if on.cpu.is_some() && !in_bochs {
         return Err(Stop::usage("--cpu names a processor of Bochs: add --l0 bochs"));
+    }
+    if on.bochs.is_some() && !in_bochs {
+        return Err(Stop::usage("--bochs names another Bochs: add --l0 bochs"));
+    }
+    if on.refresh && on.bochs.is_none() && !matches!(on.l0, L0::Lab | L0::Auto) {
+        return Err(Stop::usage("--refresh is for the lab's kernel and for --bochs: add one of them"));
     }
     if on.lab != LabArgs::default() && on.l0 != L0::Lab {
         return Err(Stop::usage("--kernel, --param, --vmm and their like are the lab's: use `maskmatch lab`"));
@@ -54,7 +66,7 @@ pub fn choose(on: &OnArgs) -> Result<Chosen, Unavailable> {
         L0::Auto => automatic(on)?,
         L0::Kvm => kvm()?,
         L0::Qemu => qemu(on.accel)?,
-        L0::Bochs => bochs(on.cpu.as_deref())?,
+        L0::Bochs => bochs(on)?,
         L0::Lab => return Err(Unavailable::new("the lab has a command of its own", "maskmatch lab")),
     };
     if on.memory != crate::cli::DEFAULT_MEMORY_MIB {
@@ -65,12 +77,12 @@ pub fn choose(on: &OnArgs) -> Result<Chosen, Unavailable> {
 
 /// Without the lab, which is more than one boot: see [`crate::run`].
 fn automatic(on: &OnArgs) -> Result<Chosen, Unavailable> {
-    if on.cpu.is_some() {
-        return Ok(Chosen { why: Some("--cpu names a processor of Bochs".into()), ..bochs(on.cpu.as_deref())? });
+    if on.names_bochs() {
+        return Ok(Chosen { why: Some("--cpu and --bochs are of Bochs".into()), ..bochs(on)? });
     }
     match kvm() {
         Ok(chosen) => Ok(Chosen { why: Some("this machine's KVM offers nested VMX".into()), ..chosen }),
-        Err(Unavailable { why, .. }) => Ok(Chosen { why: Some(why), ..bochs(None)? }),
+        Err(Unavailable { why, .. }) => Ok(Chosen { why: Some(why), ..bochs(on)? }),
     }
 }
 
@@ -88,19 +100,35 @@ fn this_kvm() -> Host {
     })
 }
 
-/// Bochs, installed if it is missing.
+/// Bochs: that which the options name, or the installed one, installed if it is missing.
 ///
 /// # Errors
 /// It cannot be used here.
-pub fn find_bochs(cpu: Option<&str>) -> Result<Bochs, Unavailable> {
-    found_or_installed(|| Bochs::find(cpu), setup::BOCHS)
+pub fn find_bochs(on: &OnArgs, or: DefaultModel) -> Result<Bochs, Unavailable> {
+    let cpu = on.cpu.as_deref();
+    let find = |program| Bochs::find(program, cpu, or);
+    match on.bochs.as_deref() {
+        None => found_or_installed(|| find(Program::installed()), setup::BOCHS),
+        Some(path) if path.contains('/') => find(Program::in_file(Path::new(path))),
+        Some(suite) => {
+            let cache = debian::cache_folder()?;
+            let root = debian::bochs::obtain(suite, on.refresh, &cache, &mut |stage| remark(stage))?;
+            find(Program::below(&root))
+        }
+    }
 }
 
-fn bochs(cpu: Option<&str>) -> Result<Chosen, Unavailable> {
-    let vmm = find_bochs(cpu.or(Some(RICHEST_CPU_MODEL)))?;
+/// Options that choose the same Bochs again, with a space in front of each.
+pub fn bochs_options(on: &OnArgs) -> String {
+    let bochs = on.bochs.as_ref().map(|bochs| format!(" --bochs {}", quote(bochs))).unwrap_or_default();
+    let cpu = on.cpu.as_ref().map(|cpu| format!(" --cpu {cpu}")).unwrap_or_default();
+    bochs + &cpu
+}
+
+fn bochs(on: &OnArgs) -> Result<Chosen, Unavailable> {
+    let vmm = find_bochs(on, DefaultModel::Richest)?;
     let (major, minor) = vmm.version();
-    let cpu = cpu.map(|cpu| format!(" --cpu {cpu}")).unwrap_or_default();
-    let options = format!(" --l0 {}{cpu}", vmm.id());
+    let options = format!(" --l0 {}{}", vmm.id(), bochs_options(on));
     Ok(Chosen { vmm: Box::new(vmm), host: Host::Bochs { major, minor }, options, why: None })
 }
 

@@ -15,6 +15,7 @@ mod catalogue;
 mod check;
 mod cli;
 mod conclusion;
+mod debian;
 mod difference;
 mod doctor;
 mod exit_code;

@@ -63,7 +63,7 @@ pub fn run(what: What<'_>, on: &OnArgs) -> Result<Exit, Stop> {
             Ok(exit) => exit,
             Err(unavailable) => Conclusion::unavailable(&unavailable, on.strict).publish(on.json.as_deref()),
         },
-        L0::Auto if on.cpu.is_none() => automatic(what, on),
+        L0::Auto if !on.names_bochs() => automatic(what, on),
         _ => one_boot(what, on),
     }
 }

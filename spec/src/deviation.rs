@@ -58,6 +58,8 @@ pub enum Deviation {
     CrossWrite,
     /// PKRU is applied to accesses to any page, and of it to supervisor-mode ones write-disable alone.
     PkeyAccess,
+    /// PKRU is applied to accesses to any page, IA32_PKRS to none.
+    PkruAlone,
     /// NMIs are blocked in a guest though nothing blocks them there.
     NmiBlocked,
     /// The exit qualification of a walk's access to read-only memory names a write alone.
@@ -96,6 +98,8 @@ pub enum Deviation {
     IdtLost,
     /// A fault of IRET is not reported as one, and leaves NMIs blocked.
     IretUnreported,
+    /// The same, by what the exit before was.
+    IretUntold,
     /// A page fault in the delivery of another is a double fault whatever L1's filter.
     DoubleFirst,
     /// INVLPG of an L2 in PAE or 32-bit paging kills L0's kernel.
@@ -104,7 +108,7 @@ pub enum Deviation {
 
 impl Deviation {
     /// All of them. Of several that explain the same, the first is told.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::Rf0,
         Self::NxStale,
         Self::ApfFlag,
@@ -119,6 +123,7 @@ impl Deviation {
         Self::InsBatch,
         Self::CrossWrite,
         Self::PkeyAccess,
+        Self::PkruAlone,
         Self::EptAdRead,
         Self::EptFlagWrite,
         Self::EptMisconfigQual,
@@ -138,6 +143,7 @@ impl Deviation {
         Self::IdtLost,
         Self::DoubleFirst,
         Self::IretUnreported,
+        Self::IretUntold,
         Self::PaeInvlpg,
         Self::NmiBlocked,
     ];
@@ -160,6 +166,7 @@ impl Deviation {
             Self::InsBatch => "ins-batch",
             Self::CrossWrite => "cross-write",
             Self::PkeyAccess => "pkey-access",
+            Self::PkruAlone => "pkru-alone",
             Self::NmiBlocked => "nmi-blocked",
             Self::EptAdRead => "ept-ad-read",
             Self::EptFlagWrite => "ept-flag-write",
@@ -180,6 +187,7 @@ impl Deviation {
             Self::IdtLost => "idt-lost",
             Self::DoubleFirst => "double-first",
             Self::IretUnreported => "iret-unreported",
+            Self::IretUntold => "iret-untold",
             Self::PaeInvlpg => "pae-invlpg",
         }
     }

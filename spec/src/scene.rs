@@ -108,6 +108,10 @@ pub enum Fits {
     All,
     /// 64-bit mode alone.
     Bits64,
+    /// 64-bit mode with linear addresses of 48 bits alone.
+    Linear48,
+    /// 64-bit mode with linear addresses of 57 bits alone.
+    Linear57,
     /// Compatibility mode and protected mode alone.
     Narrow,
     /// 64-bit mode and compatibility mode: gates, the TSS and frames are those of IA-32e mode.
@@ -116,6 +120,19 @@ pub enum Fits {
     Compatibility,
     /// Protected mode alone: the scene says what its stacks do, of which a handler can have the interrupted one's.
     Bits32,
+}
+
+/// How a host applies protection keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeysApplied {
+    /// As SDM vol. 3A, section 4.6.2, "Protection Keys", says.
+    AsTheManualSays,
+    /// PKRU counts for any page, of it for supervisor-mode accesses write-disable alone: see
+    /// [`Deviation::PkeyAccess`](crate::deviation::Deviation::PkeyAccess).
+    ByAccess,
+    /// PKRU counts for any page, IA32_PKRS for none: see
+    /// [`Deviation::PkruAlone`](crate::deviation::Deviation::PkruAlone).
+    PkruAlone,
 }
 
 /// One scene. Rows are made by [`Scene::new`] and the methods behind it.
@@ -194,9 +211,8 @@ pub struct Scene {
     pub ssp: u64,
     /// Whether it is a shadow-stack access that faults.
     pub shadow: bool,
-    /// Whether PKRU counts for any page, and for supervisor-mode accesses write-disable alone, as on a host with
-    /// [`Deviation::PkeyAccess`](crate::deviation::Deviation::PkeyAccess); no row has it.
-    pub keys_by_access: bool,
+    /// How protection keys are applied: as the manual says in all rows.
+    pub keys_applied: KeysApplied,
     /// Words that a fault leaves otherwise than at the start: a string instruction's registers.
     pub at_fault: &'static [(Word, u64)],
     /// Words that completion leaves otherwise than at the start.
@@ -233,10 +249,12 @@ impl Scene {
     #[must_use]
     pub fn keys_in_force(&self) -> Keys {
         let supervisor = self.fault.is_some_and(|fault| fault.privilege == Privilege::Supervisor);
-        let counts = if self.keys_by_access && supervisor { WRITE_DISABLES } else { u32::MAX };
+        let by_access = self.keys_applied == KeysApplied::ByAccess;
+        let counts = if by_access && supervisor { WRITE_DISABLES } else { u32::MAX };
+        let pks = self.needs == Some(Feature::Pks) && self.keys_applied != KeysApplied::PkruAlone;
         Keys {
             user: (self.needs == Some(Feature::Pku)).then_some(self.keys & counts),
-            supervisor: (self.needs == Some(Feature::Pks)).then_some(self.keys),
+            supervisor: pks.then_some(self.keys),
         }
     }
 

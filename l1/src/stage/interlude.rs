@@ -2,18 +2,26 @@
 #![allow(unsafe_code, reason = "writes L1's CR0 and CR4")]
 
 use spec::filter::Filter;
+use spec::outcome::IDT_VECTORING_VALID;
 use spec::paging::Mode;
 use spec::scene::Scene;
+use spec::scene::descriptor::idt_base;
 use spec::scene::end::End;
 use spec::scene::environment::Environment;
 use spec::scene::interlude::Interlude;
+use spec::scene::place::STAGE_BASE;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 
-use super::{Around, Stage, end};
+use super::{Around, Stage, end, inject};
 use crate::guest::set_paging;
 use crate::own;
 use crate::vmx::{Field, REASON_VMCALL, vmread, vmwrite};
 use crate::walk::EntryFailed;
+
+/// No page of the stage is there.
+const NOWHERE: u64 = STAGE_BASE;
+/// Interruption information of #UD: valid, hardware exception, vector 6.
+const INTERRUPTION_INFO_UD: u64 = 1 << 31 | 3 << 8 | 6;
 
 impl Stage {
     /// Does the interlude and puts L2 to where the second play begins, under `filter`. False if something in it came
@@ -46,6 +54,16 @@ impl Stage {
                 vmwrite(Field::GuestRip, scene.rip + scene.code.len() as u64);
                 self.main.enter()?;
                 vmread(Field::ExitReason) == REASON_VMCALL
+            }
+            Interlude::VectoredExit => {
+                self.main.begin(scene, around)?;
+                self.main.filter.set(Filter::ALWAYS, scene.intercepts);
+                vmwrite(Field::GuestIdtrBase, NOWHERE);
+                inject(INTERRUPTION_INFO_UD, 0, 0);
+                self.main.enter()?;
+                vmwrite(Field::GuestIdtrBase, idt_base(self.environment.width.is_long()));
+                self.main.filter.set(filter, scene.intercepts);
+                vmread(Field::IdtVectoringInfo) & IDT_VECTORING_VALID != 0
             }
             Interlude::OwnFaults => {
                 let mut right = true;

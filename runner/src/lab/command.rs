@@ -13,7 +13,7 @@ use super::params;
 use super::qemu;
 use super::session::{self, Plan, SetResult};
 use super::table;
-use crate::cli::{L0, LabArgs, LabVmm, OnArgs};
+use crate::cli::{L0, LabVmm, OnArgs};
 use crate::exit_code::{Exit, Stop};
 use crate::interrupt;
 use crate::json::Document;
@@ -21,6 +21,7 @@ use crate::l0;
 use crate::output::{self, remark};
 use crate::run::{What, default_limit};
 use crate::vmm::Unavailable;
+use crate::vmm::bochs::DefaultModel;
 use crate::vmm::qemu::Accel;
 
 /// Runs all kernels with all parameter sets. The outer error is that nothing could be run at all; the inner one,
@@ -39,7 +40,7 @@ pub fn run(what: What<'_>, on: &OnArgs) -> Result<Result<Exit, Stop>, Unavailabl
 /// # Errors
 /// As [`run`].
 pub fn execute(what: What<'_>, on: &OnArgs) -> Result<(Vec<SetResult>, Option<Unavailable>), Unavailable> {
-    let bochs = l0::find_bochs(on.cpu.as_deref())?;
+    let bochs = l0::find_bochs(on, DefaultModel::Plain)?;
     let (major, minor) = bochs.version();
     let profile = on.profile_for(L0::Lab);
     let sets =
@@ -59,10 +60,11 @@ pub fn execute(what: What<'_>, on: &OnArgs) -> Result<(Vec<SetResult>, Option<Un
         limit: on.limit.unwrap_or(limit),
         strict: on.strict,
         verbose: on.verbose,
+        bochs_options: l0::bochs_options(on),
     };
     let mut results = Vec::new();
     let mut missing: Option<Unavailable> = None;
-    for request in requests(&on.lab) {
+    for request in requests(on) {
         if interrupt::pending() {
             break;
         }
@@ -81,13 +83,13 @@ pub fn execute(what: What<'_>, on: &OnArgs) -> Result<(Vec<SetResult>, Option<Un
 }
 
 /// One request for each kernel.
-fn requests(lab: &LabArgs) -> Vec<Request> {
+fn requests(OnArgs { lab, refresh, .. }: &OnArgs) -> Vec<Request> {
     let request = |kernel: Option<String>| Request {
         kernel,
         image: lab.kernel_image.clone(),
         modules: lab.modules.clone(),
         kvm_intel: lab.kvm_intel.clone(),
-        refresh: lab.refresh,
+        refresh: *refresh,
     };
     if lab.kernel.is_empty() {
         return vec![request(None)];

@@ -6,11 +6,11 @@
 //! both are there, neither network nor apt is used. To have a name looked up again: [`Request::refresh`], or
 //! delete its file in `names`.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{debian, vmlinux};
+use super::vmlinux;
+use crate::debian;
 use crate::vmm::Unavailable;
 
 /// What the user asked for; all fields empty: the machine's own suite.
@@ -43,19 +43,6 @@ pub struct Kernel {
     pub kvm_intel: Option<PathBuf>,
     /// Where [`vmlinux::open`] may keep the unpacked kernel.
     pub unpacked: Option<PathBuf>,
-}
-
-/// The cache folder: `$XDG_CACHE_HOME/maskmatch`, or `~/.cache/maskmatch`.
-///
-/// # Errors
-/// Neither variable is set.
-pub fn cache_folder() -> Result<PathBuf, Unavailable> {
-    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
-    base.map(|base| base.join("maskmatch")).ok_or_else(|| Unavailable {
-        why: "there is no folder to keep kernels in: neither XDG_CACHE_HOME nor HOME is set".into(),
-        mend: "set XDG_CACHE_HOME to a folder that can be written to".into(),
-    })
 }
 
 /// Finds or fetches the kernel; `progress` is told what takes time.
@@ -99,10 +86,7 @@ fn fetched(
         Some(name) => name.to_string(),
         None => debian::own_suite()?,
     };
-    if name.is_empty()
-        || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.~".contains(&b))
-        || name.starts_with('.')
-    {
+    if !debian::is_name(&name) {
         return Err(Unavailable {
             why: format!("'{name}' names no kernel"),
             mend: "give --kernel a Debian suite like bookworm or a version like 6.1".into(),
@@ -114,7 +98,7 @@ fn fetched(
     let folder = if let Some(folder) = known.filter(|folder| folder.join("bzImage").is_file()) {
         folder
     } else {
-        let folder = debian::fetch(&debian::Wanted::parse(&name), &kernels, progress)?;
+        let folder = debian::kernel::fetch(&debian::kernel::Wanted::parse(&name), &kernels, progress)?;
         remember(&pointer, &folder)?;
         folder
     };

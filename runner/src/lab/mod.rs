@@ -5,18 +5,15 @@
 //! and sends what happened down port 0xe9 as frames.
 //!
 //! Outside (on the user's machine), in this order:
-//! [`kernel`] (which kernel; [`debian`] fetches it), [`vmlinux`] (what to put where in memory), [`modules`],
+//! [`kernel`] (which kernel; [`crate::debian`] fetches it), [`vmlinux`] (what to put where in memory), [`modules`],
 //! [`initramfs`], [`cmdline`], [`boot_params`], and at last [`frame::Decoder`] on what Bochs prints.
 //! Inside, as process 1: [`init`], with [`port`] and [`kmsg`]. [`job`] is what the outside tells the inside.
 
-pub mod apt;
 pub mod boot_params;
 pub mod cmdline;
 pub mod collect;
 pub mod command;
-pub mod debian;
 pub mod decompress;
-pub mod external;
 pub mod frame;
 pub mod init;
 pub mod initramfs;

@@ -19,6 +19,7 @@ use super::params::{self, ParamSet};
 use super::qemu::Packed;
 use super::vmlinux;
 use crate::conclusion::{Conclusion, Origin};
+use crate::debian;
 use crate::interrupt;
 use crate::json::Measured;
 use crate::judge::Source;
@@ -53,6 +54,8 @@ pub struct Plan<'a> {
     pub strict: bool,
     /// Whether to echo the command line of Bochs.
     pub verbose: bool,
+    /// Options that choose the same Bochs again, with a space in front of each.
+    pub bochs_options: String,
 }
 
 /// One kernel with one parameter set.
@@ -107,7 +110,7 @@ pub fn run(bochs: &Bochs, request: &Request, plan: &Plan<'_>) -> Result<Vec<SetR
 }
 
 fn prepare(request: &Request) -> Result<Ready, Unavailable> {
-    let cache = kernel::cache_folder()?;
+    let cache = debian::cache_folder()?;
     let Kernel { label, release, image, modules, kvm_intel, unpacked } =
         kernel::obtain(request, &cache, &mut |stage| remark(stage))?;
     let modules = modules::gather(&modules, kvm_intel.as_deref())?;
@@ -173,7 +176,7 @@ fn boot(bochs: &Bochs, ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Res
     for collected in std::mem::take(&mut collector.sets) {
         let origin = Origin {
             l0: l0(&collected.set),
-            options: format!(" --l0 lab{} --param '{}'{chosen}", ready.options, collected.set),
+            options: format!(" --l0 lab{} --param '{}'{chosen}{}", ready.options, collected.set, plan.bochs_options),
             expected: known::of_kvm(&ready.release, &collected.effective),
             played: Played {
                 profile: plan.options.profile,

@@ -6,21 +6,43 @@
 
 use crate::payload;
 use crate::vmm::bochs::machine::{Entry, Machine, Serial};
+use crate::vmm::bochs::program::Program;
 use crate::vmm::elf::Image;
 use crate::vmm::process::{Ended, Tail, run};
 use crate::vmm::{Boot, Flow, Outcome, Sink, Unavailable, Vmm, multiboot2_info};
-use std::process::Command;
 use std::time::Duration;
 
 mod config;
 mod execute;
 pub mod machine;
+mod pages;
+pub mod program;
 pub mod rom;
 
-/// The model for a test of Bochs itself: with VMX, EPT, VPID, protection keys and shadow stacks.
-pub const RICHEST_CPU_MODEL: &str = "tigerlake";
-/// A model with VMX, EPT and VPID, on which Linux' KVM works too.
-pub const DEFAULT_CPU_MODEL: &str = "corei7_skylake_x";
+/// Which model is taken if none is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultModel {
+    /// One with VMX, EPT and VPID, on which Linux' KVM works too.
+    Plain,
+    /// For a test of Bochs itself: also with protection keys and shadow stacks, and where Bochs can enter a guest with
+    /// it, 5-level paging.
+    Richest,
+}
+
+impl DefaultModel {
+    const fn of(self, version: (u32, u32)) -> &'static str {
+        match self {
+            Self::Plain => "corei7_skylake_x",
+            Self::Richest if loads_by_page(version) => "sapphire_rapids",
+            Self::Richest => "tigerlake",
+        }
+    }
+}
+
+/// Whether this Bochs loads memory by its debugger alone, a page at a time.
+const fn loads_by_page((major, minor): (u32, u32)) -> bool {
+    major > 3 || major == 3 && minor >= 1
+}
 
 /// Bochs' smallest. The emulated UART needs a fixed time for a character, which is `ips / 11520` instructions;
 /// the fewer, the cheaper is a log.
@@ -29,23 +51,24 @@ const IPS: u32 = 1_000_000;
 /// Where an image's multiboot2 information is put: behind the ROM's parameter block, below the image.
 const INFO_ADDRESS: u64 = 0x10_1000;
 
-/// The Bochs that is installed, with one of its CPU models.
+/// A Bochs with one of its CPU models.
 #[derive(Clone, Debug)]
 pub struct Bochs {
+    program: Program,
     version: (u32, u32),
     cpu_model: String,
     rom: Vec<u8>,
 }
 
 impl Bochs {
-    /// Looks for Bochs and asks it for its version and whether it has the CPU model.
+    /// Asks a Bochs for its version and whether it has the CPU model.
     ///
     /// # Errors
-    /// It is not installed, does not run, lacks the model, or lacks the debugger's `-rc` (which Debian's has).
-    pub fn find(cpu_model: Option<&str>) -> Result<Self, Unavailable> {
-        let mend = "apt-get install --no-install-recommends bochs bochs-term";
-        let models = ask(&["--help", "cpu"]).map_err(|why| Unavailable::new(why, mend))?;
-        let usage = ask(&["--help"]).map_err(|why| Unavailable::new(why, mend))?;
+    /// It is not there, does not run, lacks the model, or lacks the debugger's `-rc` (which Debian's has).
+    pub fn find(program: Program, cpu_model: Option<&str>, or: DefaultModel) -> Result<Self, Unavailable> {
+        let mend = "apt-get install --no-install-recommends bochs bochs-term, or --bochs sid";
+        let models = ask(&program, &["--help", "cpu"]).map_err(|why| Unavailable::new(why, mend))?;
+        let usage = ask(&program, &["--help"]).map_err(|why| Unavailable::new(why, mend))?;
         let version = parse_version(&models)
             .or_else(|| parse_version(&usage))
             .ok_or_else(|| Unavailable::new("bochs does not say which version it is", mend))?;
@@ -55,14 +78,14 @@ impl Bochs {
                 mend,
             ));
         }
-        let cpu_model = cpu_model.unwrap_or(DEFAULT_CPU_MODEL);
+        let cpu_model = cpu_model.unwrap_or(or.of(version));
         if !models.lines().any(|line| line.trim() == cpu_model) {
             return Err(Unavailable::new(
                 format!("Bochs {}.{} has no CPU model {cpu_model}", version.0, version.1),
                 "bochs --help cpu",
             ));
         }
-        Ok(Self { version, cpu_model: cpu_model.into(), rom: rom::rom_image(payload::ROM_ELF)? })
+        Ok(Self { program, version, cpu_model: cpu_model.into(), rom: rom::rom_image(payload::ROM_ELF)? })
     }
 
     /// Major and minor version.
@@ -116,10 +139,9 @@ impl Vmm for Bochs {
 }
 
 /// What Bochs says when it is started with these arguments, which make it exit at once.
-fn ask(arguments: &[&str]) -> Result<String, String> {
+fn ask(program: &Program, arguments: &[&str]) -> Result<String, String> {
     let mut said = Tail::default();
-    let mut command = Command::new("bochs");
-    command.args(arguments);
+    let mut command = program.command(arguments);
     let ended = run(&mut command, Vec::new(), Duration::from_secs(20), &mut |_, bytes| {
         said.add(bytes);
         Flow::Continue

@@ -44,11 +44,23 @@ impl Deviation {
                 changed(want.first, Word::Interruptibility, |state| state & !BLOCKING_BY_NMI)
             }
             Self::IretReblocked if scene.nmi_unblocked => {
-                changed(want.first, Word::Interruptibility, |state| state | BLOCKING_BY_NMI)
+                // In either play or in both: not where L0 handled an exit of the IRET before.
+                let as_seen = |end: End, seen: &End| if is_blocked(seen) { reblocked(end) } else { end };
+                let second = want.second.zip(got.second).map(|(end, seen)| as_seen(end, &seen));
+                return Some(Ends { first: as_seen(want.first, &got.first), second });
             }
             Self::IretUnreported if exits && scene.nmi_unblocked => {
-                let end = changed(want.first, Word::Info, |info| info & !NMI_UNBLOCKED);
-                changed(end, Word::Interruptibility, |state| state | BLOCKING_BY_NMI)
+                return Some(Ends { first: unreported(want.first), second: want.second.map(unreported) });
+            }
+            // NMIs are blocked again or not, as in iret-reblocked.
+            Self::IretUntold if exits && scene.nmi_unblocked => {
+                let as_seen = |end: End, seen: &End| {
+                    let told = seen.word(Word::Info) & NMI_UNBLOCKED != 0;
+                    let end = changed(end, Word::Info, |info| if told { info } else { info & !NMI_UNBLOCKED });
+                    if is_blocked(seen) { reblocked(end) } else { end }
+                };
+                let second = want.second.zip(got.second).map(|(end, seen)| as_seen(end, &seen));
+                return Some(Ends { first: as_seen(want.first, &got.first), second });
             }
             Self::NmiExiting if scene.code == IRETQ && scene.pins != 0 => {
                 changed(want.first, Word::Interruptibility, |state| state & !BLOCKING_BY_NMI)
@@ -113,6 +125,23 @@ impl Deviation {
         }
         (first.is_some() && scene.answer == Answer::Reflect).then_some(Ends { second: Some(unwanted), ..*want })
     }
+}
+
+/// Whether NMIs are blocked at an end.
+fn is_blocked(seen: &End) -> bool {
+    seen.word(Word::Interruptibility) & BLOCKING_BY_NMI != 0
+}
+
+/// The end of an IRET that unblocked NMIs, with NMIs blocked again.
+#[expect(clippy::large_types_passed_by_value, reason = "as the builder methods of ends")]
+fn reblocked(end: End) -> End {
+    changed(end, Word::Interruptibility, |state| state | BLOCKING_BY_NMI)
+}
+
+/// The same, and an exit does not say that it unblocked them.
+#[expect(clippy::large_types_passed_by_value, reason = "as the builder methods of ends")]
+fn unreported(end: End) -> End {
+    reblocked(changed(end, Word::Info, |info| info & !NMI_UNBLOCKED))
 }
 
 /// Whether a fault comes in the delivery of an exception.
@@ -206,6 +235,15 @@ mod tests {
                 true,
             ),
             (Deviation::IretUnreported, "state.long:iret-unblocks:1,0,0", &[(Word::Info, 0x8000_0b0e)], false),
+            (Deviation::IretUntold, "state.long:iret-unblocks:1,0,0", &[(Word::Info, 0x8000_0b0e), (INTR, 8)], true),
+            (Deviation::IretUntold, "state.long:iret-unblocks:1,0,0", &[(Word::Info, 0x8000_0b0e)], true),
+            (
+                Deviation::IretUntold,
+                "state.long:iret-unblocks:1,0,0",
+                &[(Word::Info, 0x8000_0b0e), (Word::Cr2, 1)],
+                false,
+            ),
+            (Deviation::IretUntold, "state.long:sti:1,0,0", &[(Word::Info, 0x8000_0b06)], false),
             (Deviation::NmiExiting, "state.long:iret-nmi-exiting:1,0,ffffffff", &[(INTR, 0)], true),
             (Deviation::NmiExiting, "state.long:nmi-blocked:1,0,0", &[(INTR, 0)], false),
             (Deviation::NmiBit12, "state.long:nmi-blocked:1,0,0", &[(Word::Info, 0x8000_1b0e)], true),

@@ -44,6 +44,9 @@ impl Deviation {
             Self::PkeyAccess => {
                 "Bochs applies PKRU to supervisor-mode addresses, too, and access-disable to user-mode accesses alone; SDM 4.6.2 (Protection Keys) wants it applied to all data accesses to user-mode addresses"
             }
+            Self::PkruAlone => {
+                "Bochs 3.1 applies PKRU to supervisor-mode addresses, too, and IA32_PKRS to none; SDM 4.6.2 (Protection Keys) wants PKRU for user-mode addresses and IA32_PKRS for the others"
+            }
             Self::CrossWrite => {
                 "KVM's emulator writes the first page's part of a write across two pages before the second page faults (emulator_read_write); SDM vol. 3A 6.5 (Exception Classifications) wants the state before the faulting instruction"
             }
@@ -109,6 +112,9 @@ impl Deviation {
             }
             Self::IretUnreported => {
                 "KVM before 6.1 with ept=0 reports a fault that it makes without bit 12, IRET's too, and blocks NMIs again (vmx_inject_page_fault_nested); SDM 27.2.2 (Information for VM Exits Due to Vectored Events) wants it set"
+            }
+            Self::IretUntold => {
+                "KVM leaves out bit 12 of a fault that it makes for L2's IRET if the exit to L1 before had valid IDT-vectoring information (nested_vmx_inject_exception_vmexit), or if it handled an exit of the IRET itself before (nmi_known_unmasked); SDM 27.2.2 (Information for VM Exits Due to Vectored Events) wants it set"
             }
             Self::DoubleFirst => {
                 "KVM before 6.1 with a guest MAXPHYADDR below the host's makes a double fault of two page faults before it looks at L1's filter (kvm_multiple_exception); SDM 25.2 (Other Causes of VM Exits) wants the filter for each"

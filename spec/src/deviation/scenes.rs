@@ -4,15 +4,20 @@ use super::event::{is_exception, without_vectoring};
 use super::{Deviation, Deviations};
 use crate::case::Case;
 use crate::filter::Filter;
-use crate::paging::{Access, Maxphyaddr};
+use crate::paging::{Access, Maxphyaddr, Privilege};
 use crate::pfec::Pfec;
+use crate::scene::descriptor::gate_address;
 use crate::scene::end::{EXIT_EXCEPTION, End, Ends, How, Word};
-use crate::scene::expect::{CR2_AT_START, NMI_UNBLOCKED};
+use crate::scene::event::Sender;
+use crate::scene::expect::{CR2_AT_START, NMI_UNBLOCKED, VECTOR_PF, selectors};
 use crate::scene::invalidation::Invalidation;
-use crate::scene::{Answer, Fault, Feature, Scene};
+use crate::scene::place::Place;
+use crate::scene::{Answer, Fault, Feature, KeysApplied, Scene, Unwanted};
 
 /// RFLAGS.CF, PF, AF, ZF, SF and OF: what a comparison sets. SDM vol. 1, section 3.4.3.1, "Status Flags".
 const STATUS_FLAGS: u64 = 1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 11;
+/// The rights of key 0 in PKRU.
+const KEY_0: u32 = 3;
 /// The vector of #UD.
 const VECTOR_UD: u8 = 6;
 /// Opcodes of CMPS and SCAS.
@@ -86,13 +91,10 @@ impl Deviation {
                 want.first.with(Word::Memory, want.first.word(Word::Memory) & before | written)
             }
             Self::PkeyAccess if scene.needs == Some(Feature::Pku) => {
-                // Where the access is allowed, what it reads or writes is not foreseen.
-                let open = scene.open | Word::Rax.bit() | Word::Memory.bit();
-                // A write that the manual allows goes to what is watched.
-                let write = |address| Fault { address, access: Access::Write, privilege: scene.cpl, rip: None };
-                let fault = scene.fault.or(scene.watch.map(write));
-                let on_bochs = Scene { keys_by_access: true, open, fault, ..*scene };
-                return Some(on_bochs.expect(environment, case.filter, maxphyaddr));
+                return Some(with_keys(scene, KeysApplied::ByAccess).expect(environment, case.filter, maxphyaddr));
+            }
+            Self::PkruAlone if self.shows_in(case.group) => {
+                return Some(with_keys(scene, KeysApplied::PkruAlone).expect(environment, case.filter, maxphyaddr));
             }
             Self::RsvdUd if got.first.how == How::Delivered(VECTOR_UD) => {
                 let fault = scene.fault.filter(|fault| fault.privilege != scene.cpl)?;
@@ -111,6 +113,11 @@ impl Deviation {
             Self::ApfFlag | Self::ApfEmulated if self.shows_in(case.group) => {
                 return unfiltered(case, maxphyaddr, want, got);
             }
+            // What L2 writes to its local APIC goes to memory, so that nothing arrives.
+            Self::ApicPrefetch if scene.pending.is_some_and(|pending| pending.by == Sender::Guest) => {
+                let silent = Scene { event: None, pending: None, first: None, fault: None, at_end: &[], ..*scene };
+                return Some(Ends { second: None, ..silent.expect(environment, case.filter, maxphyaddr) });
+            }
             // The access goes where it went before.
             Self::PgdUnsynced if scene.answer == Answer::Spoil(Invalidation::Entry) => {
                 let again = scene.expect_pfec(environment, case.filter, None).second;
@@ -124,6 +131,41 @@ impl Deviation {
         };
         Some(Ends { first, ..*want })
     }
+}
+
+/// The scene on a host that applies protection keys in another way.
+fn with_keys(scene: &Scene, keys_applied: KeysApplied) -> Scene {
+    // Where the access is allowed, what it reads or writes is not foreseen.
+    let open = scene.open | Word::Rax.bit() | Word::Memory.bit();
+    let keyed = scene.pages.iter().find(|(_, kind)| kind.key != 0).map(|(place, _)| *place);
+    // An access that the manual allows is to the page that has a key.
+    let fault = scene.fault.or_else(|| match keyed? {
+        Place::Gdt => Some(Fault {
+            // The descriptor of the selector in RAX.
+            address: Place::Gdt.linear() + (scene.register_at(Word::Rax as usize) & !7),
+            access: Access::Read,
+            privilege: Privilege::Supervisor,
+            rip: None,
+        }),
+        _ => Some(Fault {
+            address: scene.register_at(Word::Rdi as usize),
+            access: if scene.watch.is_some() { Access::Write } else { Access::Read },
+            privilege: scene.cpl,
+            rip: None,
+        }),
+    });
+    let with_keys = Scene { keys_applied, open, fault, ..*scene };
+    if keys_applied != KeysApplied::PkruAlone || scene.needs != Some(Feature::Pku) {
+        return with_keys;
+    }
+    // Key 0 is that of all other pages, the IDT's among them; without a handler's code segment nothing is delivered either.
+    let in_delivery = match keyed {
+        _ if scene.keys & KEY_0 != 0 => gate_address(VECTOR_PF, true),
+        Some(Place::Gdt) => Place::Gdt.linear() + selectors(Privilege::Supervisor).0,
+        _ => return with_keys,
+    };
+    let second = Fault { address: in_delivery, access: Access::Read, privilege: Privilege::Supervisor, rip: None };
+    Scene { first: fault, fault: Some(second), unwanted: Unwanted::TripleFault, ..with_keys }
 }
 
 /// An exit of a fault that the filter does not want: all that is reported is right but that it is one, and that an
@@ -252,6 +294,52 @@ mod tests {
         let explained = |got: &Ends| known.explaining_scene(&case, 40, &want, got) == Some(Deviation::PkeyAccess);
         assert!(explained(&with(&done, &[(Word::Rax, 7)])));
         assert!(!explained(&with(&done, &[(Word::Rcx, 7)])));
+    }
+
+    #[test]
+    fn apic_prefetch_explains_that_nothing_arrives_of_what_l2_sends_itself() {
+        let known = Deviations::NONE.with(Deviation::ApicPrefetch);
+        let silent = |id: &str, words: &[(Word, u64)]| {
+            let (case, scene, want) = want(id);
+            let (environment, _) = case.scene().unwrap();
+            let as_if = Scene { event: None, pending: None, fault: None, first: None, at_end: &[], ..*scene };
+            let got = with(&as_if.expect(environment, case.filter, 40), words);
+            known.explaining_scene(&case, 40, &want, &Ends { second: None, ..got }) == Some(Deviation::ApicPrefetch)
+        };
+        assert!(silent("event.long-vpid:apic-super-nmi:1,0,0", &[]));
+        assert!(silent("event.long-vpid:apic-extint-sent:1,0,0", &[]));
+        assert!(!silent("event.long-vpid:apic-extint-sent:1,0,0", &[(Word::Rcx, 0)]));
+        assert!(!silent("event.long-vpid:apic-extint:1,0,0", &[]), "L1 sends it");
+    }
+
+    #[test]
+    fn pkru_alone_explains_faults_on_supervisor_pages_and_none_by_pkrs() {
+        let known = Deviations::NONE.with(Deviation::PkruAlone);
+        let explained = |id: &str, got: &Ends| {
+            let (case, _, want) = want(id);
+            assert!(!want.admits(got), "{id}: as the manual wants it");
+            known.explaining_scene(&case, 40, &want, got) == Some(Deviation::PkruAlone)
+        };
+        let as_if = |id: &str, of: &str, words: &[(Word, u64)]| {
+            let ((case, scene, _), (_, other, _)) = (want(id), want(of));
+            let (environment, _) = case.scene().unwrap();
+            let played = Scene { name: scene.name, ..*other };
+            with(&played.expect(environment, case.filter, 40), words)
+        };
+        // A supervisor's read of its own page ends as one of a user's page.
+        let own = |words| as_if("pkey.long:super-own:1,0,0", "pkey.long:super-ad-read:1,0,0", words);
+        let rflags = [(Word::Rflags, RFLAGS_RF | 2)];
+        assert!(explained("pkey.long:super-own:1,0,0", &own(&rflags)));
+        assert!(!explained("pkey.long:super-own:1,0,0", &own(&[rflags[0], (Word::ErrorCode, 1)])));
+        // IA32_PKRS refuses nothing.
+        let done = |words| as_if("pkey.long:pks-ad-read:1,0,0", "pkey.long:pks-user:1,0,0", words);
+        let words = [(Word::Rsp, crate::scene::stack_of(crate::paging::Privilege::Supervisor))];
+        assert!(explained("pkey.long:pks-ad-read:1,0,0", &done(&words)));
+        assert!(!explained("pkey.long:pks-ad-read:1,0,0", &done(&[words[0], (Word::Rip, 0)])));
+        assert!(!explained(
+            "pkey.long:ad-read:1,0,0",
+            &as_if("pkey.long:ad-read:1,0,0", "pkey.long:pks-user:1,0,0", &[])
+        ));
     }
 }
 

@@ -13,7 +13,7 @@ impl Deviation {
     pub fn shows_in(self, group: Group) -> bool {
         match (self, group) {
             (Self::Rf0 | Self::ApfFlag, Group::Filter { .. } | Group::Scene { .. } | Group::Smp(_))
-            | (Self::ApicPrefetch, Group::Host(Wish::Apic))
+            | (Self::ApicPrefetch, Group::Host(Wish::Apic) | Group::Scene { act: Act::Event, .. })
             | (Self::EptMisconfigQual, Group::Scene { act: Act::Ept | Act::Unpaged, .. })
             | (Self::NmiOpen, Group::Scene { act: Act::Ept | Act::Event, .. })
             | (Self::ApfEmulated, Group::Scene { act: Act::Device | Act::Ports | Act::Forced, .. })
@@ -21,7 +21,7 @@ impl Deviation {
             (Self::RepFlags, Group::Scene { act, .. }) => act == Act::Strings,
             (Self::InsBatch, Group::Scene { act, .. }) => act == Act::Ports,
             (Self::CrossWrite, Group::Scene { act, .. }) => act == Act::Forced,
-            (Self::PkeyAccess, Group::Scene { act, .. }) => act == Act::Pkey,
+            (Self::PkeyAccess | Self::PkruAlone, Group::Scene { act, .. }) => act == Act::Pkey,
             (Self::RsvdUd, Group::Scene { act, .. }) => act == Act::Implicit,
             (
                 Self::ShadowLost
@@ -29,6 +29,7 @@ impl Deviation {
                 | Self::NmiKept
                 | Self::IretReblocked
                 | Self::IretUnreported
+                | Self::IretUntold
                 | Self::NmiExiting
                 | Self::NmiBit12,
                 Group::Scene { act, .. },

@@ -77,11 +77,13 @@ impl Deviation {
             | Self::IdtLost
             | Self::DoubleFirst
             | Self::IretUnreported
+            | Self::IretUntold
             | Self::LegacyId
             | Self::RepFlags
             | Self::InsBatch
             | Self::CrossWrite
             | Self::PkeyAccess
+            | Self::PkruAlone
             | Self::RsvdUd
             | Self::EptAdRead
             | Self::EptFlagWrite

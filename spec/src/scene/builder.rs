@@ -5,7 +5,7 @@ use super::ept::Nested;
 use super::event::{Event, Pending, Sender};
 use super::place::{Kind, Place};
 use super::tested::Tested;
-use super::{Answer, Exiting, Fault, Feature, Fits, Intercepted, RIP, Scene, Unwanted};
+use super::{Answer, Exiting, Fault, Feature, Fits, Intercepted, KeysApplied, RIP, Scene, Unwanted};
 use crate::page::Page;
 use crate::paging::{Access, Level, Privilege};
 
@@ -56,7 +56,7 @@ impl Scene {
             keys: 0,
             ssp: 0,
             shadow: false,
-            keys_by_access: false,
+            keys_applied: KeysApplied::AsTheManualSays,
             at_fault: &[],
             at_end: &[],
             open: 0,

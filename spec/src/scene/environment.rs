@@ -208,6 +208,8 @@ impl Environment {
         let width_fits = match scene.fits {
             Fits::All => true,
             Fits::Bits64 => !narrow,
+            Fits::Linear48 => !narrow && self.format != Format::Level5,
+            Fits::Linear57 => !narrow && self.format == Format::Level5,
             Fits::Narrow => narrow,
             Fits::Long => self.width.is_long(),
             Fits::Compatibility => self.width == Width::Compatibility,

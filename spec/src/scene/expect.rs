@@ -15,7 +15,7 @@ use super::ept::QUALIFICATION_OPTIONAL;
 use super::event::{Event, EventType, Source};
 use super::interlude::Interlude;
 use super::place::Place;
-use super::{Answer, Fault, Intercepted, Scene, Unwanted, initial_register};
+use super::{Answer, Fault, Intercepted, KeysApplied, Scene, Unwanted, initial_register};
 use crate::filter::{EXCEPTION_BITMAP_PF, Filter};
 use crate::outcome::{IDT_VECTORING_VALID, INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF};
 use crate::page::good;
@@ -89,8 +89,9 @@ impl Scene {
                     *entry = tested.entry(level, maxphyaddr);
                 }
             }
-            (_, place) => {
-                let place = place?;
+            // Nothing is mapped elsewhere: no entry is present.
+            (None, None) => {}
+            (_, Some(place)) => {
                 for (entry, &level) in entries.iter_mut().zip(levels) {
                     *entry = match level {
                         Level::Pte => self.kind(place).entry(place, self.cpl, maxphyaddr),
@@ -109,7 +110,7 @@ impl Scene {
         if self.shadow {
             return shadow_stack_access(walked(Access::Read), leaf, user_address, fault.access, fault.privilege).err();
         }
-        let counts_pkru = user_address || self.keys_by_access;
+        let counts_pkru = user_address || self.keys_applied != KeysApplied::AsTheManualSays;
         let keys = self.keys_in_force();
         keys.check(walked(fault.access), leaf, counts_pkru, fault.access, fault.privilege, mode).err()
     }
@@ -160,8 +161,7 @@ impl Scene {
                 let second = pfec.filter(|pfec| filter.exits(*pfec)).map(|pfec| match self.answer {
                     // The pushed RF is what L1 found.
                     Answer::Reflect => self.own_delivered_fault(pfec).open(Word::Rflags),
-                    _ if self.event.is_some() => self.settled().open(Word::Rflags),
-                    _ => self.settled(),
+                    _ => self.settled_later(),
                 });
                 Ends { first: self.end_under(filter, pfec), second }
             }
@@ -215,7 +215,7 @@ impl Scene {
             let second = match self.answer {
                 // The others are for scenes with one fault.
                 Answer::Nothing | Answer::Again(_) | Answer::Resume | Answer::Spoil(_) => None,
-                Answer::Retry | Answer::Reinject => Some(self.settled()),
+                Answer::Retry | Answer::Reinject => Some(self.settled_later()),
                 // L1 writes CR2, and then it goes as in hardware.
                 Answer::Reflect => Some(in_delivery),
             };
@@ -306,6 +306,12 @@ impl Scene {
             return end;
         };
         self.delivered_event(event)
+    }
+
+    /// The same when L1 has dealt with an exit before. What is pushed of RF is then what L1 found.
+    fn settled_later(&self) -> End {
+        let end = self.settled();
+        if self.event.is_some() { end.open(Word::Rflags) } else { end }
     }
 
     fn delivered_event(&self, event: &Event) -> End {

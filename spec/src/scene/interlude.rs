@@ -37,6 +37,8 @@ pub enum Interlude {
     Clear,
     /// An entry that exits for another reason.
     OtherExit,
+    /// An entry with an event in whose delivery a page fault exits: IDT-vectoring information is valid.
+    VectoredExit,
     /// L1 takes page faults of its own.
     OwnFaults,
     /// L1's CR0.WP and CR4.SMEP go off and on again.
@@ -62,6 +64,9 @@ impl Interlude {
             Self::OtherVmcs => "L1 does the same on another VMCS with the inverse filter, and comes back",
             Self::Clear => "L1 does VMCLEAR, VMPTRLD and VMLAUNCH",
             Self::OtherExit => "L1 enters L2 for a VMCALL, and then for the scene again",
+            Self::VectoredExit => {
+                "L1 injects #UD with no IDT mapped, a page fault exits in its delivery, and L1 enters L2 for the scene again"
+            }
             Self::OwnFaults => "L1 takes page faults of its own, and enters L2 again",
             Self::OwnRegisters => "L1 changes its own CR0.WP and CR4.SMEP and sets them back, and enters L2 again",
             Self::GuestRegisters => "L2 runs once with CR0.WP and CR4.SMEP off, and then the scene again",

@@ -23,8 +23,8 @@ pub mod names {
 /// The VGA BIOS of Debian's package vgabios, on which bochs depends.
 const VGA_ROM: &str = "/usr/share/vgabios/vgabios.bin";
 
-/// The configuration for `machine`.
-pub fn bochsrc(machine: &Machine, cpu_model: &str) -> String {
+/// The configuration for `machine`; `with_ram`: with its memory as one image.
+pub fn bochsrc(machine: &Machine, cpu_model: &str, with_ram: bool) -> String {
     let Machine { memory_mib, processors, ips, .. } = machine;
     // A triple fault must end Bochs (panic: fatal) rather than start the guest anew, and no message below a
     // panic is of use: Linux would make Bochs log by the hundred megabytes.
@@ -33,7 +33,6 @@ pub fn bochsrc(machine: &Machine, cpu_model: &str) -> String {
          display_library: rfb, options=\"timeout=0\"\n\
          memory: guest={memory_mib}, host={memory_mib}\n\
          romimage: file={rom}\n\
-         optramimage1: file={ram}, address={BLOB_ADDRESS:#x}\n\
          cpu: model={cpu_model}, count={processors}, ips={ips}, reset_on_triple_fault=0\n\
          clock: sync=none\n\
          port_e9_hack: enabled=1\n\
@@ -44,10 +43,14 @@ pub fn bochsrc(machine: &Machine, cpu_model: &str) -> String {
          info: action=ignore\n\
          debug: action=ignore\n",
         rom = names::ROM,
-        ram = names::RAM,
         log = names::LOG,
     );
     // Bochs wants a VGA BIOS to be there if one is named; nothing runs it.
     let vga = if Path::new(VGA_ROM).exists() { format!("vgaromimage: file={VGA_ROM}\n") } else { String::new() };
-    config + &vga + &format!("com1: enabled=1, mode=file, dev={}\n", names::SERIAL)
+    let ram = if with_ram {
+        format!("optramimage1: file={}, address={BLOB_ADDRESS:#x}\n", names::RAM)
+    } else {
+        String::new()
+    };
+    config + &ram + &vga + &format!("com1: enabled=1, mode=file, dev={}\n", names::SERIAL)
 }

@@ -4,16 +4,15 @@
 //! as they are written and a flood fills no disk. Port 0xe9 comes on Bochs' stdout among its own messages; the
 //! ROM's first line marks where the guest's output begins.
 
-use crate::vmm::bochs::Bochs;
 use crate::vmm::bochs::config::{bochsrc, names};
 use crate::vmm::bochs::machine::{Machine, Serial};
 use crate::vmm::bochs::rom::{DAMAGED, STARTED};
+use crate::vmm::bochs::{Bochs, loads_by_page, pages};
 use crate::vmm::process::{Ended, Source, Tail, command_line, fifo, run};
 use crate::vmm::{End, Flow, Outcome, Sink, Unavailable};
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 /// What Bochs' panic says when the guest asked for power-off through port 0x8900.
@@ -34,15 +33,23 @@ pub fn execute(
     let failed = |error: io::Error| Unavailable::failed("prepare a directory for Bochs", error);
     let directory = tempfile::Builder::new().prefix("maskmatch-bochs-").tempdir().map_err(failed)?;
     let path = directory.path();
-    let config = bochsrc(machine, &bochs.cpu_model);
+    let config = bochsrc(machine, &bochs.cpu_model, !loads_by_page(bochs.version));
     fs::write(path.join(names::CONFIG), &config).map_err(failed)?;
-    fs::write(path.join(names::DEBUGGER), "c\n").map_err(failed)?;
     fs::write(path.join(names::ROM), &bochs.rom).map_err(failed)?;
     machine.write_ram(&File::create(path.join(names::RAM)).map_err(failed)?)?;
+    let mut arguments = vec!["-q", "-f", names::CONFIG, "-rc", names::DEBUGGER];
+    let mut commands = String::new();
+    if loads_by_page(bochs.version) {
+        let ram = fs::read(path.join(names::RAM)).map_err(failed)?;
+        commands = pages::write(&ram, path).map_err(failed)?;
+        // There the debugger runs only if it is asked for.
+        arguments.push("-debugger");
+    }
+    fs::write(path.join(names::DEBUGGER), commands + "c\n").map_err(failed)?;
     let com1 = fifo(&path.join(names::SERIAL)).map_err(failed)?;
 
-    let mut command = Command::new("bochs");
-    command.args(["-q", "-f", names::CONFIG, "-rc", names::DEBUGGER]).current_dir(path);
+    let mut command = bochs.program.command(&arguments);
+    command.current_dir(path);
     // Sound cards are probed although none is configured; without one, ALSA would fill stderr.
     command.env("ALSA_CONFIG_PATH", "/dev/null");
     if verbose {

@@ -9,7 +9,7 @@ use crate::scene::event::EventType::HardwareException;
 use crate::scene::event::Source::Raised;
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code0, Code1, Data0, Data1};
-use crate::scene::{Answer, Scene};
+use crate::scene::{Answer, Fits, Scene};
 
 const DATA0: u64 = Data0.linear();
 const DATA1: u64 = Data1.linear();
@@ -21,6 +21,10 @@ const VALUE: u64 = 0x0102_0304_0506_0708;
 const NON_CANONICAL: u64 = 0x8000_0000_0000_0000;
 /// The last bytes of the lower canonical half with 4-level paging.
 const CANONICAL_END: u64 = 0x0000_7fff_ffff_fffe;
+/// The same with 57-bit linear addresses.
+const CANONICAL_END_57: u64 = 0x00ff_ffff_ffff_fffe;
+/// An address that is canonical with 57-bit linear addresses and not with 48.
+const BEYOND_48: u64 = 0x0000_8000_0000_0000;
 const GP: u8 = 13;
 const SS: u8 = 12;
 /// General protection, error code 0.
@@ -306,6 +310,28 @@ pub const SCENES: &[Scene] = &[
     Scene::new("user-mov-canonical-end", "a read beyond the last canonical byte", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, CANONICAL_END)])
         .event(RAISES_GP)
-        .only_64_bit()
+        .fits(Fits::Linear48)
         .section(CANONICAL),
+    Scene::new(
+        "user-mov-canonical-end-57",
+        "a read beyond the last canonical byte of 57-bit addresses",
+        User,
+        &[0x8b, 0x07],
+        "mov eax,[rdi]",
+    )
+    .registers(&[(Rdi, CANONICAL_END_57)])
+    .event(RAISES_GP)
+    .fits(Fits::Linear57)
+    .section(CANONICAL),
+    Scene::new(
+        "user-mov-beyond-48",
+        "a read of an address that is canonical with 57 bits alone: its walk finds no entry",
+        User,
+        &[0x8b, 0x07],
+        "mov eax,[rdi]",
+    )
+    .registers(&[(Rdi, BEYOND_48)])
+    .fault(BEYOND_48, Read)
+    .fits(Fits::Linear57)
+    .section(CANONICAL),
 ];

@@ -5,6 +5,7 @@ use crate::paging::Access::{Fetch, Read, Write};
 use crate::paging::Privilege::{Supervisor, User};
 use crate::scene::end::Word::{Cs, Dirty, Info, Interruptibility, Leaf, Memory, Rax, Rbp, Rdi, Rflags, Rsp, Ss};
 use crate::scene::expect::{BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, selectors};
+use crate::scene::interlude::Interlude;
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0, UserStack};
 use crate::scene::{Answer, Fault, Fits, Scene, stack_of};
@@ -129,6 +130,10 @@ pub const SCENES: &[Scene] = &[
     iret("iret", "IRET, NMIs not blocked"),
     iret("iret-virtual", "IRET, virtual NMIs not blocked").pins(NMI_EXITING | VIRTUAL_NMIS),
     iret("iret-unblocks", "IRET unblocks NMIs").interruptibility(BLOCKING_BY_NMI).nmi_unblocked(),
+    iret("iret-unblocks-again", "IRET unblocks NMIs, behind an exit that came in the delivery of an exception")
+        .interruptibility(BLOCKING_BY_NMI)
+        .nmi_unblocked()
+        .answer(Answer::Again(Interlude::VectoredExit)),
     iret("iret-unblocks-virtual", "IRET unblocks virtual NMIs")
         .interruptibility(BLOCKING_BY_NMI)
         .pins(NMI_EXITING | VIRTUAL_NMIS)

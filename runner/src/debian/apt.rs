@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::external::run;
+use super::not_put;
 use crate::vmm::Unavailable;
 
 /// What apt may take for an index, for a package, and for a question.
@@ -62,7 +63,7 @@ impl Apt {
         let known = |source: &&Source| source.release == own || MOVING_NAMES.contains(&source.release.as_str());
         let main = sources.iter().find(known).ok_or_else(|| Unavailable {
             why: format!("this machine's apt has no source for Debian {own}"),
-            mend: "name a kernel of your own with --kernel-image and --modules".into(),
+            mend: "add a source of Debian's archive to apt's configuration".into(),
         })?;
         let mut wanted = vec![Source { release: suite.into(), ..main.clone() }];
         if updates && !matches!(suite, "sid" | "unstable") {
@@ -136,6 +137,22 @@ impl Apt {
         let mut command = self.command("apt-get");
         command.arg("download").args(packages).current_dir(folder);
         run(command, DOWNLOAD_LIMIT).map(drop)
+    }
+
+    /// Downloads packages and all that they depend on, recommendations apart. The files are the caller's to remove.
+    ///
+    /// # Errors
+    /// One of them cannot be had.
+    pub fn download_with_dependencies(&self, packages: &[&str]) -> Result<Vec<PathBuf>, Unavailable> {
+        let mut command = self.command("apt-get");
+        // Nothing counts as installed here, so everything is downloaded; the locks would be root's.
+        command.args(["-o", "Debug::NoLocking=true", "-y", "--no-install-recommends", "--download-only", "install"]);
+        command.args(packages);
+        run(command, DOWNLOAD_LIMIT)?;
+        let archives = self.folder.join("cache/archives");
+        let files = fs::read_dir(&archives).map_err(|error| not_put(&archives, &error))?;
+        let files = files.flatten().map(|entry| entry.path());
+        Ok(files.filter(|file| file.extension().is_some_and(|extension| extension == "deb")).collect())
     }
 
     fn command(&self, program: &str) -> Command {

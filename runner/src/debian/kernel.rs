@@ -6,23 +6,18 @@
 use std::cmp::Ordering;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{self, Command};
-use std::time::Duration;
 
 use super::apt::Apt;
-use super::external::run;
-use super::modules;
+use super::{NEWEST, Scratch, not_put, own_suite, put};
+use crate::lab::modules;
 use crate::vmm::Unavailable;
 
-/// What unpacking a package may take.
-const UNPACK_LIMIT: Duration = Duration::from_mins(2);
 /// How the kernels' names end.
 const FLAVOUR: &str = "-cloud-amd64";
 /// Depends on the suite's current kernel.
 const META: &str = "linux-image-cloud-amd64";
 /// Which suite was released with which kernel; other versions are looked for in the newest suite.
 const SERIES: &[(&str, &str)] = &[("5.10", "bullseye"), ("6.1", "bookworm"), ("6.12", "trixie")];
-const NEWEST: &str = "sid";
 
 /// What a name given to `--kernel` means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,24 +42,6 @@ impl Wanted {
         suites.extend(own_suite().ok().filter(|own| own != home));
         Self { suites, version: version.into() }
     }
-}
-
-/// The code name in /etc/os-release.
-///
-/// # Errors
-/// This is not Debian.
-pub fn own_suite() -> Result<String, Unavailable> {
-    let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let value = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        line.map(|value| value.trim_matches('"').to_string())
-    };
-    // Unstable and testing have no code name of their own before they are released.
-    let codename = || value("VERSION_CODENAME").unwrap_or_else(|| NEWEST.into());
-    value("ID").filter(|id| id == "debian").map(|_| codename()).ok_or_else(|| Unavailable {
-        why: "kernels are taken from Debian's archive, and this machine is not a Debian".into(),
-        mend: "name a kernel of your own with --kernel-image and --modules".into(),
-    })
 }
 
 /// Fetches a kernel into a folder below `kernels` and returns that folder.
@@ -161,23 +138,10 @@ fn by_version(a: &str, b: &str) -> Ordering {
     numbers(a).cmp(&numbers(b))
 }
 
-/// A folder that is gone when this is dropped.
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What cannot be removed is in the cache and harms no one.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Downloads and unpacks beside the place it will have, then moves it there at once: no half-made kernel is ever seen.
 fn unpack(apt: &Apt, packages: &[String], kernels: &Path) -> Result<PathBuf, Unavailable> {
-    let io = |error: std::io::Error| Unavailable {
-        why: format!("the kernel cannot be put below {}: {error}", kernels.display()),
-        mend: "check the folder's free space and permissions, or set XDG_CACHE_HOME".into(),
-    };
-    let scratch = Scratch(kernels.join(format!(".part{}", process::id())));
+    let io = |error: std::io::Error| not_put(kernels, &error);
+    let scratch = Scratch::below(kernels);
     let (debs, root, done) = (scratch.0.join("debs"), scratch.0.join("root"), scratch.0.join("done"));
     for folder in [&debs, &root, &done] {
         fs::create_dir_all(folder).map_err(io)?;
@@ -185,9 +149,7 @@ fn unpack(apt: &Apt, packages: &[String], kernels: &Path) -> Result<PathBuf, Una
     apt.download(packages, &debs)?;
     let mut name = None;
     for entry in fs::read_dir(&debs).map_err(io)?.flatten() {
-        let mut command = Command::new("dpkg-deb");
-        command.arg("-x").arg(entry.path()).arg(&root);
-        run(command, UNPACK_LIMIT)?;
+        super::unpack(&entry.path(), &root)?;
         // PACKAGE_VERSION_ARCHITECTURE.deb
         let file = entry.file_name().to_string_lossy().into_owned();
         let stem = file.rsplit_once('_').map_or(file.clone(), |(stem, _)| stem.to_string());
@@ -203,10 +165,7 @@ fn unpack(apt: &Apt, packages: &[String], kernels: &Path) -> Result<PathBuf, Una
     fs::rename(&image, done.join("bzImage")).map_err(io)?;
     modules::copy_needed(&root, &done.join("modules"))?;
     let folder = kernels.join(name);
-    if folder.is_dir() {
-        fs::remove_dir_all(&folder).map_err(io)?;
-    }
-    fs::rename(&done, &folder).map_err(io)?;
+    put(&done, &folder).map_err(io)?;
     Ok(folder)
 }
 

@@ -1,4 +1,4 @@
-//! Programs that the lab calls, each with a time limit.
+//! Programs of Debian's that are called, each with a time limit.
 
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -22,7 +22,7 @@ pub fn run(mut command: Command, limit: Duration) -> Result<String, Unavailable>
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| Unavailable {
         why: format!("{name} cannot be started: {error}"),
-        mend: format!("install the Debian package that has {name}, or name a kernel with --kernel-image and --modules"),
+        mend: format!("install the Debian package that has {name}"),
     })?;
     let output = reader(child.stdout.take());
     let complaint = reader(child.stderr.take());
@@ -46,7 +46,7 @@ pub fn run(mut command: Command, limit: Duration) -> Result<String, Unavailable>
     let said = if lines.is_empty() { complaint.trim().to_string() } else { lines.join(" ") };
     Err(Unavailable {
         why: format!("{name} failed ({status}): {}", said.chars().take(COMPLAINT).collect::<String>()),
-        mend: "check the network and apt's configuration, or name a kernel with --kernel-image and --modules".into(),
+        mend: "check the network and apt's configuration".into(),
     })
 }
 
