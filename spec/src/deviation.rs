@@ -32,6 +32,8 @@ pub use set::Deviations;
 pub enum Deviation {
     /// Guest RFLAGS.RF is 0 after a VM exit by #PF.
     Rf0,
+    /// The same of a fault that L0 makes for an instruction that it emulates.
+    RfEmulated,
     /// IA32_EFER.NXE of L2 was turned off, and XD is still no reserved bit.
     NxStale,
     /// Faults that L0 makes for L2 go to L1 against its filter, now and then.
@@ -108,8 +110,9 @@ pub enum Deviation {
 
 impl Deviation {
     /// All of them. Of several that explain the same, the first is told.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Rf0,
+        Self::RfEmulated,
         Self::NxStale,
         Self::ApfFlag,
         Self::ApfEmulated,
@@ -153,6 +156,7 @@ impl Deviation {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rf0 => "rf0",
+            Self::RfEmulated => "rf-emulated",
             Self::NxStale => "nx-stale",
             Self::ApfFlag => "apf-flag",
             Self::ApfEmulated => "apf-emulated",

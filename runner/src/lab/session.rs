@@ -147,7 +147,8 @@ fn boot(bochs: &Bochs, ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Res
         .map_err(|error| Unavailable::failed("build the lab's initramfs", error))?;
     let lab_memory_mib = if qemu.is_some() { MEMORY_WITH_QEMU_MIB } else { MEMORY_MIB };
     let vmlinux = vmlinux::open(&ready.image, ready.unpacked.as_deref())?;
-    let image = boot_params::lay_out(vmlinux, initramfs, &cmdline::command_line(""), lab_memory_mib)?;
+    let image =
+        boot_params::lay_out(vmlinux, initramfs, &cmdline::command_line(bochs.has_sound_xsaves(), ""), lab_memory_mib)?;
     let machine = Machine {
         memory_mib: lab_memory_mib,
         processors: 1,

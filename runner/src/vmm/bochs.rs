@@ -19,10 +19,13 @@ mod pages;
 pub mod program;
 pub mod rom;
 
+/// A model with protection keys and shadow stacks.
+const TIGERLAKE: &str = "tigerlake";
+
 /// Which model is taken if none is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultModel {
-    /// One with VMX, EPT and VPID, on which Linux' KVM works too.
+    /// One on which Linux' KVM works: with VMX, EPT and VPID, and from Bochs 3.0 on with protection keys and shadow stacks.
     Plain,
     /// For a test of Bochs itself: also with protection keys and shadow stacks, and where Bochs can enter a guest with
     /// it, 5-level paging.
@@ -32,9 +35,10 @@ pub enum DefaultModel {
 impl DefaultModel {
     const fn of(self, version: (u32, u32)) -> &'static str {
         match self {
+            Self::Plain if version.0 >= 3 => TIGERLAKE,
             Self::Plain => "corei7_skylake_x",
             Self::Richest if loads_by_page(version) => "sapphire_rapids",
-            Self::Richest => "tigerlake",
+            Self::Richest => TIGERLAKE,
         }
     }
 }
@@ -94,6 +98,12 @@ impl Bochs {
         self.version
     }
 
+    /// Whether XSAVES of the CPU is as Linux wants it: tried with 5.10 to 7.2.
+    #[must_use]
+    pub fn has_sound_xsaves(&self) -> bool {
+        self.version.0 >= 3 && self.cpu_model == TIGERLAKE
+    }
+
     /// Runs a machine until it is off, dead, late, or the sink has enough.
     ///
     /// # Errors
@@ -149,7 +159,7 @@ fn ask(program: &Program, arguments: &[&str]) -> Result<String, String> {
     match ended {
         Ok(Ended::Exited(_)) => Ok(said.text()),
         Ok(_) => Err("bochs does not answer".into()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err("Bochs is not installed".into()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(program.missing()),
         Err(error) => Err(format!("cannot start bochs: {error}")),
     }
 }

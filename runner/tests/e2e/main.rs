@@ -10,4 +10,5 @@ mod interrupt;
 mod lab;
 mod listing;
 mod missing;
+mod suites;
 mod usage;

@@ -14,6 +14,8 @@ fn wrong_use_ends_with_2_and_says_what_to_do() {
         ("explain nonsense", "maskmatch list --cases"),
         ("run --l0 bochs --accel tcg", "--l0 qemu"),
         ("run --l0 kvm --cpu skylake", "--l0 bochs"),
+        ("run --l0 kvm --bochs sid", "--l0 bochs"),
+        ("run --l0 bochs --refresh", "--bochs"),
         ("run --limit -3", "seconds"),
         ("bench --l0 qemu --profile quick", "--l0 bochs"),
         ("run --log /nonexistent/folder/log", "/nonexistent/folder/log"),

@@ -15,6 +15,7 @@ use crate::scene::{Answer, Scene};
 /// Interruption information of a #DB: valid, hardware exception, vector 1.
 const INTERRUPTION_INFO_DB: u64 = 1 << 31 | 3 << 8 | 1;
 const VECTOR_DB: u8 = 1;
+const VECTOR_NMI: u8 = 2;
 /// IRETQ.
 const IRETQ: [u8; 2] = [0x48, 0xcf];
 
@@ -40,7 +41,11 @@ impl Deviation {
             Self::NmiKept if exits && scene.code == IRETQ && scene.pins != 0 => {
                 changed(want.first, Word::Info, |info| info | NMI_UNBLOCKED)
             }
-            Self::NmiOpen if exits && matches!(event, Some((_, EventType::Nmi))) => {
+            // Also where its delivery meets a fault that L1 does not want, unless Bochs before 2.8 keeps NMIs blocked.
+            Self::NmiOpen
+                if matches!(event, Some((_, EventType::Nmi)))
+                    && (exits || want.first.how != How::Delivered(VECTOR_NMI) && !is_blocked(&got.first)) =>
+            {
                 changed(want.first, Word::Interruptibility, |state| state & !BLOCKING_BY_NMI)
             }
             Self::IretReblocked if scene.nmi_unblocked => {
@@ -224,7 +229,8 @@ mod tests {
             (Deviation::NmiKept, "state.long:sti:1,0,0", &[(Word::Info, 0x8000_1b0e)], false),
             (Deviation::NmiOpen, "event.long:nmi-idt-np:1,0,0", &[(INTR, 0)], true),
             (Deviation::NmiOpen, "event.long:nmi-idt-np:1,0,0", &[(INTR, 0), (Word::IdtInfo, 0)], false),
-            (Deviation::NmiOpen, "event.long:nmi-idt-np:1,0,ffffffff", &[(INTR, 0)], false),
+            (Deviation::NmiOpen, "event.long:nmi-idt-np:1,0,ffffffff", &[(INTR, 0)], true),
+            (Deviation::NmiOpen, "event.long:nmi:1,0,ffffffff", &[(INTR, 0)], false),
             (Deviation::IretReblocked, "state.long:iret-unblocks:1,0,0", &[(INTR, 8)], true),
             (Deviation::IretReblocked, "state.long:iret-unblocks:1,0,ffffffff", &[(INTR, 8)], true),
             (Deviation::IretReblocked, "state.long:iret:1,0,0", &[(INTR, 8)], false),

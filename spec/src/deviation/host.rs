@@ -54,15 +54,21 @@ impl Deviation {
                 ept && smaller_maxphyaddr && (major, minor) < (7, 0)
             }
             (Self::EptMisconfigQual, Host::Kvm { ept, major, minor, .. }) => ept && (major, minor) < (6, 10),
-            (Self::ShadowLost, Host::Bochs { major, .. }) => major < 3,
+            (Self::ShadowLost | Self::StepEarly, Host::Bochs { major, .. }) => major < 3,
             (Self::PkeyAccess, Host::Bochs { major, minor }) => (major, minor) < (3, 1),
             (Self::PkruAlone, Host::Bochs { major, minor }) => (major, minor) >= (3, 1),
-            (Self::RepFlags | Self::StepEarly | Self::EptAdRead | Self::EptFlagWrite, Host::Bochs { .. })
+            (Self::RepFlags | Self::EptAdRead | Self::EptFlagWrite, Host::Bochs { .. })
             | (
-                Self::InsBatch | Self::CrossWrite | Self::NmiOpen | Self::IretReblocked | Self::Int1Db | Self::Int1Lost,
+                Self::RfEmulated
+                | Self::InsBatch
+                | Self::CrossWrite
+                | Self::NmiOpen
+                | Self::IretReblocked
+                | Self::Int1Db
+                | Self::Int1Lost,
                 Host::Kvm { .. },
             ) => true,
-            (Self::NmiExiting, Host::Kvm { ept, smaller_maxphyaddr, .. }) => ept && !smaller_maxphyaddr,
+            (Self::NmiExiting, Host::Kvm { ept, .. }) => ept,
             (Self::RsvdHang | Self::RsvdUd, Host::Kvm { ept, smaller_maxphyaddr, .. }) => ept && smaller_maxphyaddr,
             // Without EPT faults that exit are not queued before 6.1.
             (Self::NmiBit12, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {

@@ -47,6 +47,9 @@ impl Deviation {
             Self::PkruAlone => {
                 "Bochs 3.1 applies PKRU to supervisor-mode addresses, too, and IA32_PKRS to none; SDM 4.6.2 (Protection Keys) wants PKRU for user-mode addresses and IA32_PKRS for the others"
             }
+            Self::RfEmulated => {
+                "KVM gives L1 a fault of an instruction that it emulates with RFLAGS.RF = 0 (nested_vmx_vmexit saves what the instruction had); SDM 27.3.3 (Saving RIP, RSP, RFLAGS, and SSP) wants 1"
+            }
             Self::CrossWrite => {
                 "KVM's emulator writes the first page's part of a write across two pages before the second page faults (emulator_read_write); SDM vol. 3A 6.5 (Exception Classifications) wants the state before the faulting instruction"
             }

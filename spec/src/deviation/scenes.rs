@@ -36,10 +36,12 @@ impl Deviations {
         if self.contains(Deviation::Rf0) && want.admits_with_rf_clear(got) {
             return Some(Deviation::Rf0);
         }
+        let emulated = self.contains(Deviation::RfEmulated) && Deviation::RfEmulated.shows_in(case.group);
+        let rf_clear = emulated || self.contains(Deviation::Rf0);
         let admits = |ends: Ends| {
             // Where L1 did not see the exit that its answer needs there is no second end.
             let ends = Ends { second: ends.second.filter(|_| got.second.is_some()), ..ends };
-            ends.admits(got) || self.contains(Deviation::Rf0) && ends.admits_with_rf_clear(got)
+            ends.admits(got) || rf_clear && ends.admits_with_rf_clear(got)
         };
         let single = self.iter().find(|deviation| deviation.ends(case, maxphyaddr, want, got).is_some_and(admits));
         single.or_else(|| {
@@ -73,6 +75,9 @@ impl Deviation {
         let opcode = scene.code.last().copied().unwrap_or_default();
         let repeats = scene.code.len() > 1 && scene.fault.is_some();
         let first = match self {
+            Self::RfEmulated if self.shows_in(case.group) => {
+                return Some(Ends { first: want.first.with_rf_clear(), second: want.second.map(End::with_rf_clear) });
+            }
             Self::RepFlags if repeats && COMPARISONS.contains(&opcode) => {
                 let flags = got.first.word(Word::Rflags) & STATUS_FLAGS;
                 want.first.with(Word::Rflags, want.first.word(Word::Rflags) & !STATUS_FLAGS | flags)
@@ -294,6 +299,23 @@ mod tests {
         let explained = |got: &Ends| known.explaining_scene(&case, 40, &want, got) == Some(Deviation::PkeyAccess);
         assert!(explained(&with(&done, &[(Word::Rax, 7)])));
         assert!(!explained(&with(&done, &[(Word::Rcx, 7)])));
+    }
+
+    #[test]
+    fn rf_emulated_explains_rf_of_what_l0_emulates_alone_or_with_another() {
+        let explained = |known: Deviations, id: &str, words: &[(Word, u64)]| {
+            let (case, _, want) = want(id);
+            let rflags = want.first.word(Word::Rflags) & !RFLAGS_RF;
+            known.explaining_scene(&case, 40, &want, &with(&with(&want, words), &[(Word::Rflags, rflags)]))
+        };
+        let known = Deviations::NONE.with(Deviation::RfEmulated);
+        assert_eq!(explained(known, "ports.long:ins-first:1,0,0", &[]), Some(Deviation::RfEmulated));
+        assert_eq!(explained(known, "ports.long:ins-first:1,0,0", &[(Word::Cr2, 1)]), None);
+        assert_eq!(explained(known, "access.long:user-mov-read-np:1,0,0", &[]), None, "reported by hardware");
+        let (case, scene, _) = want("ports.long:ins-mid:1,0,0");
+        let batch = [Word::Rcx, Word::Rdi].map(|word| (word, scene.register_at(word as usize)));
+        let both = known.with(Deviation::InsBatch);
+        assert_eq!(explained(both, &std::format!("{case}"), &batch), Some(Deviation::InsBatch));
     }
 
     #[test]

@@ -18,6 +18,9 @@ impl Deviation {
             | (Self::NmiOpen, Group::Scene { act: Act::Ept | Act::Event, .. })
             | (Self::ApfEmulated, Group::Scene { act: Act::Device | Act::Ports | Act::Forced, .. })
             | (Self::NmiBlocked, _) => true,
+            (Self::RfEmulated, Group::Scene { act, .. }) => {
+                matches!(act, Act::Device | Act::Ports | Act::Forced | Act::Tlb)
+            }
             (Self::RepFlags, Group::Scene { act, .. }) => act == Act::Strings,
             (Self::InsBatch, Group::Scene { act, .. }) => act == Act::Ports,
             (Self::CrossWrite, Group::Scene { act, .. }) => act == Act::Forced,

@@ -77,6 +77,7 @@ impl Deviation {
             | Self::IdtLost
             | Self::DoubleFirst
             | Self::IretUnreported
+            | Self::RfEmulated
             | Self::IretUntold
             | Self::LegacyId
             | Self::RepFlags

@@ -6,6 +6,8 @@ use std::process::Command;
 
 use crate::debian::bochs::PROGRAM;
 
+/// The installed one, in the folders of PATH.
+const INSTALLED: &str = "bochs";
 /// Libraries of a Debian system, below its root.
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 /// Those that libpulse has in a folder of its own, below [`LIBRARIES`].
@@ -28,7 +30,7 @@ impl Program {
     /// The one that is installed.
     #[must_use]
     pub fn installed() -> Self {
-        Self { words: vec!["bochs".into()], environment: Vec::new() }
+        Self { words: vec![INSTALLED.into()], environment: Vec::new() }
     }
 
     /// The one in a file.
@@ -53,11 +55,20 @@ impl Program {
         }
     }
 
+    /// That it is not there, in words.
+    #[must_use]
+    pub fn missing(&self) -> String {
+        match self.words.first() {
+            Some(word) if word != INSTALLED => format!("there is no program {}", word.to_string_lossy()),
+            _ => "Bochs is not installed".into(),
+        }
+    }
+
     /// What starts it with these arguments.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut words = self.words.iter();
-        let mut command = Command::new(words.next().map_or("bochs".as_ref(), OsString::as_os_str));
+        let mut command = Command::new(words.next().map_or(INSTALLED.as_ref(), OsString::as_os_str));
         command.args(words).args(arguments).envs(self.environment.iter().cloned());
         command
     }
