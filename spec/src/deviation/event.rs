@@ -32,11 +32,19 @@ impl Deviation {
         let exits = matches!(want.first.how, How::Exit(_));
         let event = scene.event.map(|event| (event.source, event.kind));
         let first = match self {
-            Self::ShadowLost if exits => {
+            Self::ShadowLost if exits && scene.pending.is_none() => {
                 let end = changed(want.first, Word::Interruptibility, |state| {
                     state & !(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)
                 });
                 changed(end, Word::PendingDebug, |_| 0)
+            }
+            // L0 handled an exit of the instruction that blocked an interrupt: that comes before it.
+            Self::ShadowLost if scene.pending.is_some() && scene.interruptibility != 0 => {
+                let early = changed(want.first, Word::Rip, |_| scene.rip);
+                return Some(Ends {
+                    first: early,
+                    second: want.second.map(|end| changed(end, Word::Rip, |_| scene.rip)),
+                });
             }
             Self::NmiKept if exits && scene.code == IRETQ && scene.pins != 0 => {
                 changed(want.first, Word::Info, |info| info | NMI_UNBLOCKED)
@@ -225,6 +233,8 @@ mod tests {
             (Deviation::ShadowLost, "state.long:tf-mov-ss:1,0,0", &[(INTR, 0), (Word::PendingDebug, 0)], true),
             (Deviation::ShadowLost, "state.long:sti:1,0,0", &[(INTR, 2)], false),
             (Deviation::ShadowLost, "state.long:nmi-blocked:1,0,0", &[(INTR, 0)], false),
+            (Deviation::ShadowLost, "event.long:apic-extint-sti:1,1,0", &[(Word::Rip, crate::scene::RIP)], true),
+            (Deviation::ShadowLost, "event.long:apic-extint-sti:1,1,0", &[(Word::Rip, 0)], false),
             (Deviation::NmiKept, "state.long:iret-virtual:1,0,0", &[(Word::Info, 0x8000_1b0e)], true),
             (Deviation::NmiKept, "state.long:sti:1,0,0", &[(Word::Info, 0x8000_1b0e)], false),
             (Deviation::NmiOpen, "event.long:nmi-idt-np:1,0,0", &[(INTR, 0)], true),

@@ -185,7 +185,12 @@ fn unfiltered(case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> O
     } else {
         scene.expect_pfec(environment, Filter::ALWAYS, own)
     };
-    if case.filter.exits(pfec) {
+    let filter = match (scene.answer, got.second) {
+        (Answer::Again(interlude), None) => scene.first_filter(interlude, case.filter, own),
+        (Answer::Again(interlude), Some(_)) => Scene::second_filter(interlude, case.filter),
+        _ => case.filter,
+    };
+    if filter.exits(pfec) {
         return None;
     }
     let exit = match exit.second {
@@ -299,6 +304,19 @@ mod tests {
         let explained = |got: &Ends| known.explaining_scene(&case, 40, &want, got) == Some(Deviation::PkeyAccess);
         assert!(explained(&with(&done, &[(Word::Rax, 7)])));
         assert!(!explained(&with(&done, &[(Word::Rcx, 7)])));
+    }
+
+    #[test]
+    fn apf_flag_explains_an_exit_against_the_filter_of_either_play() {
+        let known = Deviations::NONE.with(Deviation::ApfFlag);
+        let (case, scene, want) = want("stale.long-default-controls:ro-match-bit24-clear:1,1,1");
+        let (environment, _) = case.scene().unwrap();
+        let exit = scene.expect(environment, Filter::ALWAYS, 40).second.unwrap();
+        let filter = [Word::Bitmap, Word::Mask, Word::Match];
+        let first = filter.into_iter().fold(exit, |exit, word| exit.with(word, want.first.word(word)));
+        let explained = |got: &Ends| known.explaining_scene(&case, 40, &want, got) == Some(Deviation::ApfFlag);
+        assert!(explained(&Ends { first, second: None }));
+        assert!(!explained(&Ends { first: first.with(Word::ErrorCode, 1), second: None }));
     }
 
     #[test]

@@ -13,6 +13,7 @@ impl Deviation {
     pub fn shows_in(self, group: Group) -> bool {
         match (self, group) {
             (Self::Rf0 | Self::ApfFlag, Group::Filter { .. } | Group::Scene { .. } | Group::Smp(_))
+            | (Self::ShadowLost, Group::Scene { act: Act::Event, .. })
             | (Self::ApicPrefetch, Group::Host(Wish::Apic) | Group::Scene { act: Act::Event, .. })
             | (Self::EptMisconfigQual, Group::Scene { act: Act::Ept | Act::Unpaged, .. })
             | (Self::NmiOpen, Group::Scene { act: Act::Ept | Act::Event, .. })
