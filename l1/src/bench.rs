@@ -44,7 +44,7 @@ pub fn run(cpu: &Cpu, vmx: Vmx, guest: Guest) -> Result<(), Failed> {
     let started = tsc();
     match measure_all(cpu, &mut walker, &mut counts) {
         Err(failed) if walker.blames_host(failed) => {
-            log().fail(&format_args!("{GROUP}:start:{}", walker.filter()), &"complete-start", &failed.outcome());
+            failed.log(&GROUP, walker.filter());
             counts.cases += 1;
             counts.failed += 1;
         }

@@ -263,12 +263,7 @@ impl Tried {
 
     /// L2 does not get to its next walk: the rest of the group cannot be tried. `filter` is vmcs12's.
     pub fn stopped(&mut self, filter: Filter, failed: EntryFailed) {
-        let what = if matches!(failed, EntryFailed::Start(_)) { "start" } else { "walk" };
-        log().fail(
-            &format_args!("{}:{what}:{filter}", self.group),
-            &format_args!("complete-{what}"),
-            &failed.outcome(),
-        );
+        failed.log(&self.group, filter);
         self.counts.cases += 1;
         self.counts.failed += 1;
         self.suspects.stuck();

@@ -22,6 +22,7 @@ use crate::async_fault::AsyncFaults;
 use crate::channel;
 use crate::guest::{Guest, set_mode, shared};
 use crate::interrupt::Interrupts;
+use crate::output::log;
 use crate::trace;
 use crate::vmx::{Field, FilterFields, REASON_VMCALL, VmFail, Vmx, bitmap, entry, vmread, vmwrite};
 
@@ -90,8 +91,14 @@ impl fmt::Display for EntryFailed {
 }
 
 impl EntryFailed {
+    /// Logs as a failing case that L2 does not get through its start, or to its next walk. `filter` is vmcs12's.
+    pub fn log(self, group: &dyn fmt::Display, filter: Filter) {
+        let what = if matches!(self, Self::Start(_)) { "start" } else { "walk" };
+        log().fail(&format_args!("{group}:{what}:{filter}"), &format_args!("complete-{what}"), &self.outcome());
+    }
+
     /// The word in a failing case.
-    pub fn outcome(self) -> impl fmt::Display {
+    fn outcome(self) -> impl fmt::Display {
         struct Outcome(EntryFailed);
         impl fmt::Display for Outcome {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

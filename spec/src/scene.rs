@@ -137,7 +137,6 @@ pub enum KeysApplied {
 
 /// One scene. Rows are made by [`Scene::new`] and the methods behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each says one thing of the scene, and most have none")]
 pub struct Scene {
     /// The scene's name in ids.
     pub name: &'static str,

@@ -77,9 +77,9 @@ impl Deviations {
         }
         match (deviation, case.group, case.probe) {
             // Of the shadow pages some are synced all the same, and not every entry is prefetched.
-            (Deviation::PgdUnsynced | Deviation::ApicPrefetch, Group::Scene { .. }, _) => false,
-            // Only where L0 takes an exit of its own.
-            (Deviation::ShadowLost, Group::Scene { act: Act::Event, .. }, _) => false,
+            // In events blocking by STI is lost only where L0 takes an exit of its own.
+            (Deviation::PgdUnsynced | Deviation::ApicPrefetch, Group::Scene { .. }, _)
+            | (Deviation::ShadowLost, Group::Scene { act: Act::Event, .. }, _) => false,
             (_, Group::Scene { environment, .. }, Probe::Scene(scene)) => {
                 let want = scene.expect(environment, case.filter, maxphyaddr);
                 let shows = |deviation: Deviation| {

@@ -71,15 +71,7 @@ impl Deviation {
             (Self::NmiExiting, Host::Kvm { ept, .. }) => ept,
             (Self::RsvdHang | Self::RsvdUd, Host::Kvm { ept, smaller_maxphyaddr, .. }) => ept && smaller_maxphyaddr,
             // Without EPT faults that exit are not queued before 6.1.
-            (Self::NmiBit12, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
-                if ept {
-                    smaller_maxphyaddr
-                } else {
-                    (major, minor) >= (6, 1)
-                }
-            }
-            // Without EPT faults that exit go another way before 6.1.
-            (Self::IretUntold, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
+            (Self::NmiBit12 | Self::IretUntold, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
                 if ept {
                     smaller_maxphyaddr
                 } else {

@@ -159,7 +159,7 @@ fn with_keys(scene: &Scene, keys_applied: KeysApplied) -> Scene {
             rip: None,
         }),
     });
-    let with_keys = Scene { keys_applied, open, fault, ..*scene };
+    let with_keys = Scene { fault, keys_applied, open, ..*scene };
     if keys_applied != KeysApplied::PkruAlone || scene.needs != Some(Feature::Pku) {
         return with_keys;
     }
