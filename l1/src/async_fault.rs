@@ -9,12 +9,13 @@ use core::arch::x86_64::__cpuid;
 use core::hint::spin_loop;
 
 use spec::channel::INTERRUPT_VECTOR;
+use spec::outcome::Exit;
 use x86_64::registers::model_specific::Msr;
 
 use crate::cpu::Cpu;
 use crate::global::Global;
 use crate::output::log;
-use crate::vmx::{Field, vmread};
+use crate::vmx::{Field, entry, vmread};
 
 /// CPUID leaf of KVM's features, and the bits: asynchronous page faults, as VM exits, ready by interrupt.
 const FEATURES: u32 = 0x4000_0001;
@@ -27,6 +28,9 @@ const MSR_ACKNOWLEDGE: u32 = 0x4b56_4d07;
 const ENABLED: u64 = 1 | 1 << 2 | 1 << 3;
 /// In the area's flags: the page is not present.
 const NOT_PRESENT: u32 = 1;
+
+/// The bits of a token in which KVM has the vCPU's number, 0 of this one. No page under test begins where they are 0.
+const TOKEN_CPU: u64 = 0xfff;
 
 /// How long to wait for the news of pages, in looks.
 const POLLS: u32 = 1 << 22;
@@ -54,6 +58,8 @@ pub struct AsyncFaults {
     missing: [u32; MAX_MISSING],
     /// There were more than fit.
     overflowed: bool,
+    /// The last exit by a fault of L2's own while the area said that a page is not present.
+    taken_for_one: Option<Exit>,
 }
 
 impl AsyncFaults {
@@ -77,18 +83,27 @@ impl AsyncFaults {
         // SAFETY: computes an address.
         let flags = unsafe { &raw mut (*AREA.get()).flags };
         // SAFETY: KVM does not write while L1 runs but for a token.
-        let asynchronous =
-            unsafe { flags.read_volatile() } == NOT_PRESENT && vmread(Field::ExitInterruptionErrorCode) == 0;
-        if asynchronous {
-            // SAFETY: as above.
-            unsafe { flags.write_volatile(0) };
-            self.exits += 1;
-            match self.missing.iter_mut().find(|token| **token == 0) {
-                Some(free) => *free = vmread(Field::ExitQualification) as u32,
-                None => self.overflowed = true,
-            }
+        if unsafe { flags.read_volatile() } != NOT_PRESENT {
+            return false;
         }
-        asynchronous
+        // SAFETY: as above.
+        unsafe { flags.write_volatile(0) };
+        let (error_code, token) = (vmread(Field::ExitInterruptionErrorCode), vmread(Field::ExitQualification));
+        if error_code != 0 || token & TOKEN_CPU != 0 {
+            self.taken_for_one = Some(entry::current_exit());
+            return false;
+        }
+        self.exits += 1;
+        match self.missing.iter_mut().find(|token| **token == 0) {
+            Some(free) => *free = token as u32,
+            None => self.overflowed = true,
+        }
+        true
+    }
+
+    /// The exit that L1 would take for an asynchronous page fault by what KVM writes, though it is not.
+    pub fn taken_for_one(self) -> Option<Exit> {
+        self.taken_for_one
     }
 
     /// An interrupt came: a page is there, unless [`AsyncFaults::complete`] has seen it already.

@@ -401,7 +401,8 @@ pub fn observed_event(walker: &Walker, event: Event) -> Observed {
     };
     let address = slot_address(EVENT_SLOT, Privilege::Supervisor);
     let mut exits = walker.last().exits.iter().filter(|record| record.slot == address);
-    let exit = exits.next_back().map(|record| record.exit);
+    let own = exits.next_back().map(|record| record.exit);
+    let exit = own.or_else(|| walker.async_faults.and_then(AsyncFaults::taken_for_one));
     Observed {
         exits: exits.count() as u64 + u64::from(exit.is_some()),
         exit,

@@ -42,6 +42,8 @@ pub enum Deviation {
     ApfEmulated,
     /// A page fault that the VMM makes pending is taken for the last asynchronous one.
     ApfStale,
+    /// The exit by an asynchronous page fault comes late, and one by a fault of L2's is taken for it.
+    ApfLate,
     /// Page tables that L1 changed between two VM entries are not read again.
     PgdUnsynced,
     /// L2's accesses to the local APIC's page go to memory.
@@ -110,13 +112,14 @@ pub enum Deviation {
 
 impl Deviation {
     /// All of them. Of several that explain the same, the first is told.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::Rf0,
         Self::RfEmulated,
         Self::NxStale,
         Self::ApfFlag,
         Self::ApfEmulated,
         Self::ApfStale,
+        Self::ApfLate,
         Self::PgdUnsynced,
         Self::ApicPrefetch,
         Self::CpuidVmcs02,
@@ -161,6 +164,7 @@ impl Deviation {
             Self::ApfFlag => "apf-flag",
             Self::ApfEmulated => "apf-emulated",
             Self::ApfStale => "apf-stale",
+            Self::ApfLate => "apf-late",
             Self::PgdUnsynced => "pgd-unsynced",
             Self::ApicPrefetch => "apic-prefetch",
             Self::CpuidVmcs02 => "cpuid-vmcs02",

@@ -192,23 +192,26 @@ pub fn note() -> bool {
         if (*state).next == end() {
             return false;
         }
-        ((*state).next as *mut ExitRecord).write(ExitRecord {
-            exit: Exit {
-                info: vmread(Field::ExitInterruptionInfo),
-                error_code: vmread(Field::ExitInterruptionErrorCode),
-                qualification: vmread(Field::ExitQualification),
-                rip: vmread(Field::GuestRip),
-                rflags: vmread(Field::GuestRflags),
-                idt_vectoring: vmread(Field::IdtVectoringInfo) & IDT_VECTORING_VALID,
-                cr2: Cr2::read_raw(),
-            },
-            slot: (*state).registers[RSI],
-        });
+        let record = ExitRecord { exit: current_exit(), slot: (*state).registers[RSI] };
+        ((*state).next as *mut ExitRecord).write(record);
         (*state).next += size_of::<ExitRecord>() as u64;
         (*state).end = (*state).next;
         vmwrite(Field::GuestRip, (*state).registers[R15]);
     }
     true
+}
+
+/// What is reported of the exit that came.
+pub fn current_exit() -> Exit {
+    Exit {
+        info: vmread(Field::ExitInterruptionInfo),
+        error_code: vmread(Field::ExitInterruptionErrorCode),
+        qualification: vmread(Field::ExitQualification),
+        rip: vmread(Field::GuestRip),
+        rflags: vmread(Field::GuestRflags),
+        idt_vectoring: vmread(Field::IdtVectoringInfo) & IDT_VECTORING_VALID,
+        cr2: Cr2::read_raw(),
+    }
 }
 
 /// Behind the last record.

@@ -24,6 +24,7 @@ impl Deviation {
             Self::ApfFlag
                 | Self::ApfEmulated
                 | Self::ApfStale
+                | Self::ApfLate
                 | Self::PkeyAccess
                 // Bochs before 2.8 hides it, and not every fault is of KVM's emulator.
                 | Self::RfEmulated

@@ -100,6 +100,9 @@ impl Deviation {
             }
             Self::IdtLost if exits && is_exception(scene) => {
                 let first = without_vectoring(scene, want.first);
+                // Of a single step that came early, see step-early.
+                let early = scene.rflags & RFLAGS_TF != 0 && got.first.word(Word::Rip) == scene.rip;
+                let first = if early { changed(first, Word::Rip, |_| scene.rip) } else { first };
                 // L1 has nothing to inject again. Where RIP is behind what raised the exception, that does not come again.
                 let behind = scene.rip + scene.code.len() as u64;
                 let done = (first.word(Word::Rip) == behind).then(|| End::new(How::Done).with(Word::Rip, behind));
@@ -111,8 +114,13 @@ impl Deviation {
     }
 
     /// The same of a single step that comes before the instruction.
-    pub(super) fn ends_in_step(self, case: &Case, maxphyaddr: Maxphyaddr) -> Option<Ends> {
+    pub(super) fn ends_in_step(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends) -> Option<Ends> {
         let (environment, scene) = case.scene()?;
+        let steps = scene.rflags & RFLAGS_TF != 0 && scene.event.is_some_and(|event| event.vector == VECTOR_DB);
+        if self == Self::StepEarly && steps {
+            let early = |end| changed(end, Word::Rip, |_| scene.rip);
+            return Some(Ends { first: early(want.first), second: want.second.map(early) });
+        }
         if self != Self::StepEarly || scene.rflags & RFLAGS_TF == 0 || scene.pfec(environment, maxphyaddr).is_none() {
             return None;
         }
@@ -125,7 +133,7 @@ impl Deviation {
 
     /// The same where one page fault comes in the delivery of another, which the instruction raises or L1 injects: what
     /// comes of the second is as if it were not wanted.
-    pub(super) fn ends_in_two(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends) -> Option<Ends> {
+    pub(super) fn ends_in_two(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> Option<Ends> {
         let (environment, scene) = case.scene()?;
         if self != Self::DoubleFirst || scene.pfec(environment, maxphyaddr).is_none() {
             return None;
@@ -134,7 +142,8 @@ impl Deviation {
         let injected = scene.event.is_some_and(|event| event.vector == VECTOR_PF && event.is_fault());
         let unwanted = scene.expect(environment, Filter::NEVER, maxphyaddr).first;
         if injected || first.is_some_and(|pfec| !case.filter.exits(pfec)) {
-            return Some(Ends { first: unwanted, second: None });
+            // If an exit was to come and one came, L1 entered L2 again, with nothing to inject: the same comes again.
+            return Some(Ends { first: unwanted, second: got.second.map(|_| unwanted) });
         }
         (first.is_some() && scene.answer == Answer::Reflect).then_some(Ends { second: Some(unwanted), ..*want })
     }
@@ -235,6 +244,8 @@ mod tests {
             (Deviation::ShadowLost, "state.long:nmi-blocked:1,0,0", &[(INTR, 0)], false),
             (Deviation::ShadowLost, "event.long:apic-extint-sti:1,1,0", &[(Word::Rip, crate::scene::RIP)], true),
             (Deviation::ShadowLost, "event.long:apic-extint-sti:1,1,0", &[(Word::Rip, 0)], false),
+            (Deviation::StepEarly, "event.long-ept:step:1,0,0", &[(Word::Rip, crate::scene::RIP)], true),
+            (Deviation::StepEarly, "event.long-ept:int1:1,0,0", &[(Word::Rip, crate::scene::RIP)], false),
             (Deviation::NmiKept, "state.long:iret-virtual:1,0,0", &[(Word::Info, 0x8000_1b0e)], true),
             (Deviation::NmiKept, "state.long:sti:1,0,0", &[(Word::Info, 0x8000_1b0e)], false),
             (Deviation::NmiOpen, "event.long:nmi-idt-np:1,0,0", &[(INTR, 0)], true),
@@ -274,6 +285,12 @@ mod tests {
             (Deviation::Int1Db, "event.long:int1-idt-np:1,0,0", &[(Word::IdtInfo, 0)], false),
             (Deviation::IdtLost, "event.long:int3-idt-np:1,0,0", &[(Word::IdtInfo, 0)], true),
             (Deviation::IdtLost, "event.long:int3-idt-np:1,0,0", &[(Word::IdtInfo, 0), (Word::Rip, 0)], false),
+            (
+                Deviation::IdtLost,
+                "event.long:step-idt-np:1,0,0",
+                &[(Word::IdtInfo, 0), (Word::Rip, crate::scene::RIP)],
+                true,
+            ),
             (Deviation::IdtLost, "event.long:gp-idt-np:1,0,0", &[(Word::IdtInfo, 0), (Word::IdtError, 0)], true),
             (Deviation::IdtLost, "event.long:int-idt-np:1,0,0", &[(Word::IdtInfo, 0)], false),
             (Deviation::Int1Db, "event.long:int3-idt-np:1,0,ffffffff", &[(Word::Rip, crate::scene::RIP + 1)], false),

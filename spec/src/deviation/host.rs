@@ -37,6 +37,7 @@ impl Deviation {
             (Self::ApfFlag, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
                 (!ept || smaller_maxphyaddr) && (major, minor) == (5, 10)
             }
+            (Self::ApfLate, Host::Kvm { major, minor, .. }) => (major, minor) >= (6, 1),
             (Self::ApfEmulated | Self::ApfStale, Host::Kvm { major, minor, .. }) => (major, minor) == (5, 10),
             (Self::TripleKill, Host::Kvm { ept, smaller_maxphyaddr, major, minor }) => {
                 (!ept || smaller_maxphyaddr) && (major, minor) < (5, 13)

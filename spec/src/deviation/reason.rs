@@ -50,6 +50,9 @@ impl Deviation {
             Self::RfEmulated => {
                 "KVM gives L1 a fault of an instruction that it emulates with RFLAGS.RF = 0 (nested_vmx_vmexit saves what the instruction had); SDM 27.3.3 (Saving RIP, RSP, RFLAGS, and SSP) wants 1"
             }
+            Self::ApfLate => {
+                "KVM queues the exit by an asynchronous page fault without a request to deliver it (kvm_queue_exception_vmexit), so that a fault of L2's own can exit first while the flags say that a page is not present; Linux, msr.rst (MSR_KVM_ASYNC_PF_EN) wants the flags to tell the two apart"
+            }
             Self::CrossWrite => {
                 "KVM's emulator writes the first page's part of a write across two pages before the second page faults (emulator_read_write); SDM vol. 3A 6.5 (Exception Classifications) wants the state before the faulting instruction"
             }

@@ -65,8 +65,8 @@ impl Deviation {
         self.ends_of(case, maxphyaddr, want, got)
             .or_else(|| self.ends_with_ept(scene, want, got))
             .or_else(|| self.ends_in_event(scene, want, got))
-            .or_else(|| self.ends_in_two(case, maxphyaddr, want))
-            .or_else(|| self.ends_in_step(case, maxphyaddr))
+            .or_else(|| self.ends_in_two(case, maxphyaddr, want, got))
+            .or_else(|| self.ends_in_step(case, maxphyaddr, want))
     }
 
     /// The same of those that have no module of their own.

@@ -1,7 +1,7 @@
 //! Where known deviations show.
 
 use super::Deviation;
-use crate::action::Then;
+use crate::action::{Event, Then};
 use crate::channel::Ask;
 use crate::group::Group;
 use crate::host::Wish;
@@ -13,7 +13,7 @@ impl Deviation {
     pub fn shows_in(self, group: Group) -> bool {
         match (self, group) {
             (Self::Rf0 | Self::ApfFlag, Group::Filter { .. } | Group::Scene { .. } | Group::Smp(_))
-            | (Self::ShadowLost, Group::Scene { act: Act::Event, .. })
+            | (Self::ShadowLost | Self::StepEarly, Group::Scene { act: Act::Event, .. })
             | (Self::ApicPrefetch, Group::Host(Wish::Apic) | Group::Scene { act: Act::Event, .. })
             | (Self::EptMisconfigQual, Group::Scene { act: Act::Ept | Act::Unpaged, .. })
             | (Self::NmiOpen, Group::Scene { act: Act::Ept | Act::Event, .. })
@@ -49,6 +49,7 @@ impl Deviation {
                 matches!(action.ask, Ask::MoveThenNarrow | Ask::MoveThenWiden) && action.then != Then::WriteMask
             }
             (Self::ApfStale, Group::Action(action)) => action.has_pending_fault(),
+            (Self::ApfLate, Group::Action(action)) => action.event == Some(Event::AsyncFaults),
             (Self::CpuidVmcs01, Group::Action(action)) => action.ask == Ask::MoveThenNarrow,
             (Self::LegacyId, Group::Scene { environment, .. }) => {
                 !environment.format.has_xd() && environment.mode.nxe && !environment.mode.smep

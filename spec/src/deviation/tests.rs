@@ -43,6 +43,8 @@ fn deviations_belong_to_their_hosts_alone() {
         (Deviation::DoubleFirst, kvm(false, false, 5, 10), false),
         (Deviation::ApfStale, kvm(true, false, 5, 10), true),
         (Deviation::ApfStale, kvm(true, false, 6, 1), false),
+        (Deviation::ApfLate, kvm(true, false, 6, 1), true),
+        (Deviation::ApfLate, kvm(true, false, 5, 10), false),
         (Deviation::PgdUnsynced, kvm(false, false, 5, 10), true),
         (Deviation::PgdUnsynced, kvm(true, false, 5, 10), false),
         (Deviation::PgdUnsynced, shadowing, false),
@@ -239,6 +241,18 @@ fn nmi_blocked_explains_bit_12_and_an_nmi_that_is_late() {
     let late = Observed { executed: false, ..silent };
     assert!(Deviation::NmiBlocked.explains(&case("action.nmi:event:1,0,0"), &silent, &late));
     assert!(!Deviation::NmiBlocked.explains(&case("action.smi:event:1,0,0"), &silent, &late));
+}
+
+#[test]
+fn an_exit_that_is_taken_for_an_asynchronous_fault_is_known_and_news_that_does_not_come_is_not() {
+    let event = Case::from_id("action.async-faults:event:1,8,0").unwrap();
+    let silent = Observed::exactly(Outcome::Silent);
+    let taken = Observed { exits: 1, exit: Some(EXIT), ..silent };
+    assert!(Deviation::ApfLate.explains(&event, &silent, &taken));
+    assert!(!Deviation::ApfLate.explains(&event, &silent, &Observed { executed: false, ..taken }));
+    assert!(!Deviation::ApfLate.explains(&event, &silent, &Observed { executed: false, ..silent }));
+    let other = Case::from_id("action.exits:event:1,8,0").unwrap();
+    assert!(!Deviation::ApfLate.explains(&other, &silent, &taken));
 }
 
 #[test]

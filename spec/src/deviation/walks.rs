@@ -68,6 +68,12 @@ impl Deviation {
                 _ => false,
             },
             Self::ApfFlag => is_flagged(case, want, got),
+            Self::ApfLate => {
+                case.probe == Probe::Event
+                    && self.shows_in(case.group)
+                    && got.exit.is_some()
+                    && *got == Observed { exits: 1, exit: got.exit, ..*want }
+            }
             Self::ApfStale => case.probe == Probe::Event && self.shows_in(case.group) && is_stale(want, got),
             // They show in scenes alone.
             Self::ApfEmulated
