@@ -17,6 +17,7 @@
 //! | accesses that EPT has a word in | [`ept`] |
 //! | what is seen at the end | [`end`] |
 //! | what must be seen | [`expect`] |
+//! | what was seen, where some of it is undefined | `seen` |
 //! | what comes between two plays | [`interlude`] |
 //! | how L1 invalidates translations | [`invalidation`] |
 //! | the scenes themselves | [`rows`] |
@@ -34,6 +35,7 @@ pub mod interlude;
 pub mod invalidation;
 pub mod place;
 pub mod rows;
+mod seen;
 pub mod tested;
 
 use crate::page::Page;

@@ -144,15 +144,21 @@ impl Apt {
     /// # Errors
     /// One of them cannot be had.
     pub fn download_with_dependencies(&self, packages: &[&str]) -> Result<Vec<PathBuf>, Unavailable> {
+        let archives = self.folder.join("cache/archives");
+        let debs = || -> std::io::Result<Vec<PathBuf>> {
+            let files = fs::read_dir(&archives)?.flatten().map(|entry| entry.path());
+            Ok(files.filter(|file| file.extension().is_some_and(|extension| extension == "deb")).collect())
+        };
+        // A run that was cut off may have left others.
+        debs()
+            .and_then(|left| left.iter().try_for_each(fs::remove_file))
+            .map_err(|error| not_put(&archives, &error))?;
         let mut command = self.command("apt-get");
         // Nothing counts as installed here, so everything is downloaded; the locks would be root's.
         command.args(["-o", "Debug::NoLocking=true", "-y", "--no-install-recommends", "--download-only", "install"]);
         command.args(packages);
         run(command, DOWNLOAD_LIMIT)?;
-        let archives = self.folder.join("cache/archives");
-        let files = fs::read_dir(&archives).map_err(|error| not_put(&archives, &error))?;
-        let files = files.flatten().map(|entry| entry.path());
-        Ok(files.filter(|file| file.extension().is_some_and(|extension| extension == "deb")).collect())
+        debs().map_err(|error| not_put(&archives, &error))
     }
 
     fn command(&self, program: &str) -> Command {

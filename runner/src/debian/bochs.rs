@@ -2,10 +2,11 @@
 //! protection keys for supervisor pages.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::apt::Apt;
-use super::{Scratch, is_name, not_put, own_suite, put, unpack};
+use super::{Scratch, is_name, lock, not_put, own_suite, put, unpack};
 use crate::vmm::Unavailable;
 
 /// The packages; what they depend on comes with them. `bochs-term` keeps the graphical display library away.
@@ -35,10 +36,15 @@ pub fn obtain(
     if root.join(PROGRAM).is_file() && !refresh {
         return Ok(root);
     }
+    let io = |error: io::Error| not_put(&folders, &error);
+    // Held until it is dropped; another run may be at the same.
+    let _lock = lock(&folders).map_err(io)?;
+    if root.join(PROGRAM).is_file() && !refresh {
+        return Ok(root);
+    }
     progress(&format!("fetching the package index of Debian {suite}"));
     let apt = Apt::open(&folders.join("apt").join(suite), suite, &own_suite()?, false)?;
     progress(&format!("downloading bochs of Debian {suite} with its libraries"));
-    let io = |error: std::io::Error| not_put(&folders, &error);
     let scratch = Scratch::below(&folders);
     let done = scratch.0.join("root");
     fs::create_dir_all(&done).map_err(io)?;

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::apt::Apt;
-use super::{NEWEST, Scratch, not_put, own_suite, put};
+use super::{NEWEST, Scratch, lock, not_put, own_suite, put};
 use crate::lab::modules;
 use crate::vmm::Unavailable;
 
@@ -50,6 +50,8 @@ impl Wanted {
 /// No suite has such a kernel, or its packages cannot be had or unpacked.
 pub fn fetch(wanted: &Wanted, kernels: &Path, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, Unavailable> {
     let own = own_suite()?;
+    // Held until it is dropped; another run may be at the same.
+    let _lock = lock(kernels).map_err(|error| not_put(kernels, &error))?;
     let mut reasons: Vec<String> = Vec::new();
     // An old suite's security archive may be gone, or list packages that are gone: the suite itself stays.
     for (suite, updates) in wanted.suites.iter().flat_map(|suite| [(suite, true), (suite, false)]) {

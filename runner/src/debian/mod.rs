@@ -9,15 +9,20 @@ mod external;
 pub mod kernel;
 
 use std::env;
-use std::fs;
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
+use std::thread;
 use std::time::Duration;
 
+use crate::interrupt;
 use crate::vmm::Unavailable;
 
 /// What unpacking a package may take.
 const UNPACK_LIMIT: Duration = Duration::from_mins(2);
+/// How often a lock that another run has is looked at.
+const POLL: Duration = Duration::from_millis(100);
 /// The suite without a release.
 const NEWEST: &str = "sid";
 
@@ -77,6 +82,20 @@ impl Drop for Scratch {
     }
 }
 
+/// Waits until no other run works below a folder, and keeps others away until what is returned is dropped.
+fn lock(folder: &Path) -> io::Result<File> {
+    fs::create_dir_all(folder)?;
+    let file = File::create(folder.join("lock"))?;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if interrupt::pending() => return Err(io::ErrorKind::Interrupted.into()),
+            Err(TryLockError::WouldBlock) => thread::sleep(POLL),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
 /// Unpacks a package's file into a folder.
 fn unpack(deb: &Path, root: &Path) -> Result<(), Unavailable> {
     let mut command = Command::new("dpkg-deb");
@@ -85,7 +104,7 @@ fn unpack(deb: &Path, root: &Path) -> Result<(), Unavailable> {
 }
 
 /// Moves a finished folder to where it belongs, in place of what is there.
-fn put(done: &Path, folder: &Path) -> std::io::Result<()> {
+fn put(done: &Path, folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         fs::remove_dir_all(folder)?;
     }
@@ -93,7 +112,7 @@ fn put(done: &Path, folder: &Path) -> std::io::Result<()> {
 }
 
 /// Why something is not put below a folder.
-fn not_put(folder: &Path, error: &std::io::Error) -> Unavailable {
+fn not_put(folder: &Path, error: &io::Error) -> Unavailable {
     Unavailable {
         why: format!("nothing can be put below {}: {error}", folder.display()),
         mend: "check the folder's free space and permissions, or set XDG_CACHE_HOME".into(),

@@ -9,15 +9,14 @@
 
 #![expect(clippy::large_types_passed_by_value, reason = "an end is built up word by word")]
 
-use super::end::{EVERY_REGISTER, EXIT_EPT_VIOLATION, EXIT_EXCEPTION, EXIT_TRIPLE_FAULT, End, Ends, How, Word};
+use super::end::{EVERY_REGISTER, EXIT_EXCEPTION, EXIT_TRIPLE_FAULT, End, Ends, How, Word};
 use super::environment::Environment;
-use super::ept::QUALIFICATION_OPTIONAL;
 use super::event::{Event, EventType, Source};
 use super::interlude::Interlude;
 use super::place::Place;
 use super::{Answer, Fault, Intercepted, KeysApplied, Scene, Unwanted, initial_register};
 use crate::filter::{EXCEPTION_BITMAP_PF, Filter};
-use crate::outcome::{IDT_VECTORING_VALID, INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF};
+use crate::outcome::{INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF};
 use crate::page::good;
 use crate::paging::keys::shadow_stack_access;
 use crate::paging::{Access, Entry, Level, Maxphyaddr, Mode, Privilege, walk_in};
@@ -43,8 +42,6 @@ const RFLAGS_FIXED: u64 = 1 << 1;
 pub const NMI_UNBLOCKED: u64 = 1 << 12;
 /// Interruption information of a #DF: valid, error code valid, hardware exception, vector 8.
 const INTERRUPTION_INFO_DF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 8;
-/// Bit 31 of interruption information.
-const INTERRUPTION_VALID: u64 = 1 << 31;
 pub(crate) const VECTOR_DF: u8 = 8;
 pub(crate) const VECTOR_PF: u8 = 14;
 /// The most levels that a walk has.
@@ -463,70 +460,5 @@ impl Scene {
             end.set_all(event.is_software().then_some((Word::Length, event.length)));
         }
         end
-    }
-}
-
-impl End {
-    /// Clears of what was read what the manual leaves undefined: everything of an interruption or IDT-vectoring
-    /// information that is not valid, bit 12 of an IDT-vectoring information that is, and then bit 12 of the
-    /// interruption information; bits of the qualification of EPT violations. Sections 27.2.1, 27.2.2, 27.2.4.
-    pub fn clear_undefined(&mut self) {
-        if self.how == How::Exit(EXIT_EPT_VIOLATION) {
-            let undefined = QUALIFICATION_OPTIONAL
-                | if self.words[Word::IdtInfo as usize] & IDT_VECTORING_VALID != 0 { NMI_UNBLOCKED } else { 0 };
-            self.words[Word::Qualification as usize] &= !undefined;
-        }
-        let info = &mut self.words[Word::Info as usize];
-        if *info & INTERRUPTION_VALID == 0 {
-            *info = 0;
-        }
-        let idt = &mut self.words[Word::IdtInfo as usize];
-        if *idt & IDT_VECTORING_VALID == 0 {
-            *idt = 0;
-        } else {
-            *idt &= !NMI_UNBLOCKED;
-            self.words[Word::Info as usize] &= !NMI_UNBLOCKED;
-        }
-    }
-
-    /// Clears of what was read the bits of the faulting address that a scene leaves open.
-    pub fn clear_open_address(&mut self, scene: &Scene) {
-        match self.how {
-            How::Exit(EXIT_EXCEPTION) => self.words[Word::Qualification as usize] &= !scene.address_open,
-            How::Delivered(VECTOR_PF) => self.words[Word::Cr2 as usize] &= !scene.address_open,
-            How::Exit(_) | How::Delivered(_) | How::Done => {}
-        }
-    }
-
-    /// The end on a host that saves RF = 0 on a VM exit.
-    #[must_use]
-    pub fn with_rf_clear(mut self) -> Self {
-        self.words[Word::Rflags as usize] = self.rflags_with_rf_clear();
-        self
-    }
-
-    /// RFLAGS of that end.
-    const fn rflags_with_rf_clear(&self) -> u64 {
-        self.word(Word::Rflags) & if matches!(self.how, How::Exit(_)) { !RFLAGS_RF } else { u64::MAX }
-    }
-
-    /// Whether what was seen is what must be on such a host.
-    #[must_use]
-    pub fn admits_with_rf_clear(&self, seen: &Self) -> bool {
-        let rflags = Word::Rflags.bit();
-        let flags_fit = self.fixed & rflags == 0 || self.rflags_with_rf_clear() == seen.word(Word::Rflags);
-        self.how == seen.how && flags_fit && self.differing(seen) & !rflags == 0
-    }
-}
-
-impl Ends {
-    /// Whether what was seen is what must be on a host that saves RF = 0 on a VM exit.
-    #[must_use]
-    pub fn admits_with_rf_clear(&self, seen: &Self) -> bool {
-        self.first.admits_with_rf_clear(&seen.first)
-            && match (&self.second, &seen.second) {
-                (Some(must), Some(seen)) => must.admits_with_rf_clear(seen),
-                (must, seen) => must.is_none() && seen.is_none(),
-            }
     }
 }
