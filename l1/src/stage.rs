@@ -297,9 +297,7 @@ impl Player {
         if let Some(event) = scene.event.filter(|event| event.source == Source::Injected) {
             inject(event.info(), event.error_code.unwrap_or_default().into(), event.length);
         }
-        for at in 0..Word::REGISTERS {
-            enter::set_register(at, scene.register_at(at));
-        }
+        enter::set_registers(&scene.start_registers());
         write_cr2(CR2_AT_START);
         if self.dr6 {
             state::write_dr6(DR6_AT_START);

@@ -284,6 +284,16 @@ impl Scene {
         named.map_or(initial_register(at), |(_, value)| *value)
     }
 
+    /// The same of all registers.
+    #[must_use]
+    pub fn start_registers(&self) -> [u64; Word::REGISTERS] {
+        let mut registers = core::array::from_fn(initial_register);
+        for (named, value) in self.registers.iter().rev() {
+            registers[*named as usize] = *value;
+        }
+        registers
+    }
+
     /// Whether NMIs are blocked at some point of the scene.
     #[must_use]
     pub fn blocks_nmis(&self) -> bool {

@@ -100,15 +100,15 @@ pub fn write_host_entry() {
     vmwrite(Field::HostRip, stage_exit as *const () as u64);
 }
 
-/// Sets the register of this number of [`Word`] for the next entry.
-pub fn set_register(at: usize, value: u64) {
+/// Sets the registers for the next entry, in the order of [`Word`].
+pub fn set_registers(values: &[u64; Word::REGISTERS]) {
     // SAFETY: L2 does not run, and the assembly uses the registers only inside `enter`.
-    unsafe { (*REGISTERS.get())[at] = value };
+    unsafe { (&mut *REGISTERS.get())[..Word::REGISTERS].copy_from_slice(values) };
 }
 
 /// What the register of this number of [`Word`] held at the last exit.
 pub fn register(at: usize) -> u64 {
-    // SAFETY: as in `set_register`.
+    // SAFETY: as in `set_registers`.
     unsafe { (*REGISTERS.get())[at] }
 }
 

@@ -8,6 +8,7 @@ use spec::scene::Scene;
 use spec::scene::descriptor::idt_base;
 use spec::scene::end::End;
 use spec::scene::environment::Environment;
+use spec::scene::event::{Event, EventType, Source};
 use spec::scene::interlude::Interlude;
 use spec::scene::place::STAGE_BASE;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
@@ -20,8 +21,8 @@ use crate::walk::EntryFailed;
 
 /// No page of the stage is there.
 const NOWHERE: u64 = STAGE_BASE;
-/// Interruption information of #UD: valid, hardware exception, vector 6.
-const INTERRUPTION_INFO_UD: u64 = 1 << 31 | 3 << 8 | 6;
+/// #UD, by L1.
+const UD: Event = Event::new(Source::Injected, EventType::HardwareException, 6);
 
 impl Stage {
     /// Does the interlude and puts L2 to where the second play begins, under `filter`. False if something in it came
@@ -59,7 +60,7 @@ impl Stage {
                 self.main.begin(scene, around)?;
                 self.main.filter.set(Filter::ALWAYS, scene.intercepts);
                 vmwrite(Field::GuestIdtrBase, NOWHERE);
-                inject(INTERRUPTION_INFO_UD, 0, 0);
+                inject(UD.info(), 0, 0);
                 self.main.enter()?;
                 vmwrite(Field::GuestIdtrBase, idt_base(self.environment.width.is_long()));
                 self.main.filter.set(filter, scene.intercepts);

@@ -33,19 +33,20 @@ pub enum DefaultModel {
 }
 
 impl DefaultModel {
-    const fn of(self, version: (u32, u32)) -> &'static str {
+    fn of(self, version: (u32, u32)) -> &'static str {
         match self {
             Self::Plain if version.0 >= 3 => TIGERLAKE,
             Self::Plain => "corei7_skylake_x",
-            Self::Richest if loads_by_page(version) => "sapphire_rapids",
+            // Before, a VM entry cannot change CR4.LA57.
+            Self::Richest if version >= (3, 1) => "sapphire_rapids",
             Self::Richest => TIGERLAKE,
         }
     }
 }
 
 /// Whether this Bochs loads memory by its debugger alone, a page at a time.
-const fn loads_by_page((major, minor): (u32, u32)) -> bool {
-    major > 3 || major == 3 && minor >= 1
+fn loads_by_page(version: (u32, u32)) -> bool {
+    version >= (3, 1)
 }
 
 /// Bochs' smallest. The emulated UART needs a fixed time for a character, which is `ips / 11520` instructions;

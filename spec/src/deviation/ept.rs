@@ -74,7 +74,7 @@ mod tests {
         let got = change(want);
         let known = Deviations::NONE.with(deviation);
         let found = known.explaining_scene(&case, 40, &want, &got) == Some(deviation);
-        let rf_clear = Ends { first: got.first.with_rf_clear(), second: got.second.map(End::with_rf_clear) };
+        let rf_clear = got.map(End::with_rf_clear);
         let both = known.with(Deviation::Rf0).explaining_scene(&case, 40, &want, &rf_clear) == Some(deviation);
         assert_eq!(found, both, "{id}: together with rf0");
         assert_eq!(Deviations::NONE.explaining_scene(&case, 40, &want, &got), None);

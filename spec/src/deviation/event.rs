@@ -15,7 +15,6 @@ use crate::scene::{Answer, Scene};
 /// Interruption information of a #DB: valid, hardware exception, vector 1.
 const INTERRUPTION_INFO_DB: u64 = 1 << 31 | 3 << 8 | 1;
 const VECTOR_DB: u8 = 1;
-const VECTOR_NMI: u8 = 2;
 /// IRETQ.
 const IRETQ: [u8; 2] = [0x48, 0xcf];
 
@@ -40,40 +39,34 @@ impl Deviation {
             }
             // L0 handled an exit of the instruction that blocked an interrupt: that comes before it.
             Self::ShadowLost if scene.pending.is_some() && scene.interruptibility != 0 => {
-                let early = changed(want.first, Word::Rip, |_| scene.rip);
-                return Some(Ends {
-                    first: early,
-                    second: want.second.map(|end| changed(end, Word::Rip, |_| scene.rip)),
-                });
+                return Some(want.map(|end| early(scene, end)));
             }
             Self::NmiKept if exits && scene.code == IRETQ && scene.pins != 0 => {
                 changed(want.first, Word::Info, |info| info | NMI_UNBLOCKED)
             }
             // Also where its delivery meets a fault that L1 does not want, unless Bochs before 2.8 keeps NMIs blocked.
             Self::NmiOpen
-                if matches!(event, Some((_, EventType::Nmi)))
-                    && (exits || want.first.how != How::Delivered(VECTOR_NMI) && !is_blocked(&got.first)) =>
+                if scene.event.is_some_and(|event| {
+                    let faults = exits || want.first.how != How::Delivered(event.vector) && !is_blocked(&got.first);
+                    event.kind == EventType::Nmi && faults
+                }) =>
             {
                 changed(want.first, Word::Interruptibility, |state| state & !BLOCKING_BY_NMI)
             }
             Self::IretReblocked if scene.nmi_unblocked => {
                 // In either play or in both: not where L0 handled an exit of the IRET before.
-                let as_seen = |end: End, seen: &End| if is_blocked(seen) { reblocked(end) } else { end };
-                let second = want.second.zip(got.second).map(|(end, seen)| as_seen(end, &seen));
-                return Some(Ends { first: as_seen(want.first, &got.first), second });
+                return Some(as_seen(want, got, blocked_as));
             }
             Self::IretUnreported if exits && scene.nmi_unblocked => {
-                return Some(Ends { first: unreported(want.first), second: want.second.map(unreported) });
+                return Some(want.map(unreported));
             }
             // NMIs are blocked again or not, as in iret-reblocked.
             Self::IretUntold if exits && scene.nmi_unblocked => {
-                let as_seen = |end: End, seen: &End| {
+                return Some(as_seen(want, got, |end, seen| {
                     let told = seen.word(Word::Info) & NMI_UNBLOCKED != 0;
                     let end = changed(end, Word::Info, |info| if told { info } else { info & !NMI_UNBLOCKED });
-                    if is_blocked(seen) { reblocked(end) } else { end }
-                };
-                let second = want.second.zip(got.second).map(|(end, seen)| as_seen(end, &seen));
-                return Some(Ends { first: as_seen(want.first, &got.first), second });
+                    blocked_as(end, seen)
+                }));
             }
             Self::NmiExiting if scene.code == IRETQ && scene.pins != 0 => {
                 changed(want.first, Word::Interruptibility, |state| state & !BLOCKING_BY_NMI)
@@ -101,8 +94,8 @@ impl Deviation {
             Self::IdtLost if exits && is_exception(scene) => {
                 let first = without_vectoring(scene, want.first);
                 // Of a single step that came early, see step-early.
-                let early = scene.rflags & RFLAGS_TF != 0 && got.first.word(Word::Rip) == scene.rip;
-                let first = if early { changed(first, Word::Rip, |_| scene.rip) } else { first };
+                let is_early = scene.rflags & RFLAGS_TF != 0 && got.first.word(Word::Rip) == scene.rip;
+                let first = if is_early { early(scene, first) } else { first };
                 // L1 has nothing to inject again. Where RIP is behind what raised the exception, that does not come again.
                 let behind = scene.rip + scene.code.len() as u64;
                 let done = (first.word(Word::Rip) == behind).then(|| End::new(How::Done).with(Word::Rip, behind));
@@ -118,8 +111,7 @@ impl Deviation {
         let (environment, scene) = case.scene()?;
         let steps = scene.rflags & RFLAGS_TF != 0 && scene.event.is_some_and(|event| event.vector == VECTOR_DB);
         if self == Self::StepEarly && steps {
-            let early = |end| changed(end, Word::Rip, |_| scene.rip);
-            return Some(Ends { first: early(want.first), second: want.second.map(early) });
+            return Some(want.map(|end| early(scene, end)));
         }
         if self != Self::StepEarly || scene.rflags & RFLAGS_TF == 0 || scene.pfec(environment, maxphyaddr).is_none() {
             return None;
@@ -147,6 +139,24 @@ impl Deviation {
         }
         (first.is_some() && scene.answer == Answer::Reflect).then_some(Ends { second: Some(unwanted), ..*want })
     }
+}
+
+/// The end with RIP at the instruction: what was to come behind it came before.
+#[expect(clippy::large_types_passed_by_value, reason = "as the builder methods of ends")]
+fn early(scene: &Scene, end: End) -> End {
+    changed(end, Word::Rip, |_| scene.rip)
+}
+
+/// The ends that must be, each with what a change takes from the one that was seen.
+fn as_seen(want: &Ends, got: &Ends, change: impl Fn(End, &End) -> End) -> Ends {
+    let second = want.second.zip(got.second).map(|(end, seen)| change(end, &seen));
+    Ends { first: change(want.first, &got.first), second }
+}
+
+/// The end of an IRET that unblocked NMIs, with NMIs blocked again if they were seen so.
+#[expect(clippy::large_types_passed_by_value, reason = "as the builder methods of ends")]
+fn blocked_as(end: End, seen: &End) -> End {
+    if is_blocked(seen) { reblocked(end) } else { end }
 }
 
 /// Whether NMIs are blocked at an end.

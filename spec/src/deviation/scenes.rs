@@ -76,7 +76,7 @@ impl Deviation {
         let repeats = scene.code.len() > 1 && scene.fault.is_some();
         let first = match self {
             Self::RfEmulated if self.shows_in(case.group) => {
-                return Some(Ends { first: want.first.with_rf_clear(), second: want.second.map(End::with_rf_clear) });
+                return Some(want.map(End::with_rf_clear));
             }
             Self::RepFlags if repeats && COMPARISONS.contains(&opcode) => {
                 let flags = got.first.word(Word::Rflags) & STATUS_FLAGS;
@@ -144,20 +144,14 @@ fn with_keys(scene: &Scene, keys_applied: KeysApplied) -> Scene {
     let open = scene.open | Word::Rax.bit() | Word::Memory.bit();
     let keyed = scene.pages.iter().find(|(_, kind)| kind.key != 0).map(|(place, _)| *place);
     // An access that the manual allows is to the page that has a key.
-    let fault = scene.fault.or_else(|| match keyed? {
-        Place::Gdt => Some(Fault {
+    let fault = scene.fault.or_else(|| {
+        let (address, privilege) = match keyed? {
             // The descriptor of the selector in RAX.
-            address: Place::Gdt.linear() + (scene.register_at(Word::Rax as usize) & !7),
-            access: Access::Read,
-            privilege: Privilege::Supervisor,
-            rip: None,
-        }),
-        _ => Some(Fault {
-            address: scene.register_at(Word::Rdi as usize),
-            access: if scene.watch.is_some() { Access::Write } else { Access::Read },
-            privilege: scene.cpl,
-            rip: None,
-        }),
+            Place::Gdt => (Place::Gdt.linear() + (scene.register_at(Word::Rax as usize) & !7), Privilege::Supervisor),
+            _ => (scene.register_at(Word::Rdi as usize), scene.cpl),
+        };
+        let access = if scene.watch.is_some() { Access::Write } else { Access::Read };
+        Some(Fault { address, access, privilege, rip: None })
     });
     let with_keys = Scene { fault, keys_applied, open, ..*scene };
     if keys_applied != KeysApplied::PkruAlone || scene.needs != Some(Feature::Pku) {

@@ -283,11 +283,22 @@ impl Ends {
     /// Whether what was seen is what must be.
     #[must_use]
     pub fn admits(&self, seen: &Self) -> bool {
-        self.first.admits(&seen.first)
+        self.each_admits(seen, End::admits)
+    }
+
+    /// Whether there are as many ends, and each is as it must be.
+    pub(super) fn each_admits(&self, seen: &Self, admits: impl Fn(&End, &End) -> bool) -> bool {
+        admits(&self.first, &seen.first)
             && match (&self.second, &seen.second) {
-                (Some(must), Some(seen)) => must.admits(seen),
+                (Some(must), Some(seen)) => admits(must, seen),
                 (must, seen) => must.is_none() && seen.is_none(),
             }
+    }
+
+    /// The ends with a change in each.
+    #[must_use]
+    pub fn map(&self, change: impl Fn(End) -> End) -> Self {
+        Self { first: change(self.first), second: self.second.map(change) }
     }
 }
 

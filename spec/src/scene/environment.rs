@@ -1,11 +1,11 @@
 //! What stays fixed around scenes: L2's paging mode, the width of its code, the controls in vmcs12.
 
+use core::iter;
+
 use super::end::{Ends, Word};
 use super::invalidation::Invalidation;
 use super::place::{PAGE, Place, STAGE_BASE};
 use super::{Answer, Fits, Scene};
-use core::iter;
-
 use crate::paging::format::Format;
 use crate::paging::{Entry, Mode, Privilege};
 use crate::setting::BASE;

@@ -14,7 +14,7 @@ use super::environment::Environment;
 use super::event::{Event, EventType, Source};
 use super::interlude::Interlude;
 use super::place::Place;
-use super::{Answer, Fault, Intercepted, KeysApplied, Scene, Unwanted, initial_register};
+use super::{Answer, Fault, Intercepted, KeysApplied, Scene, Unwanted};
 use crate::filter::{EXCEPTION_BITMAP_PF, Filter};
 use crate::outcome::{INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF};
 use crate::page::good;
@@ -265,12 +265,7 @@ impl Scene {
     /// An end at which registers, DR6 and memory are as at the start.
     fn unchanged(&self, how: How) -> End {
         let mut end = End::new(how);
-        for at in 0..Word::REGISTERS {
-            end.words[at] = initial_register(at);
-        }
-        for (register, value) in self.registers.iter().rev() {
-            end.words[*register as usize] = *value;
-        }
+        end.words[..Word::REGISTERS].copy_from_slice(&self.start_registers());
         end.fixed = EVERY_REGISTER;
         end.set(Word::Dr6, DR6_AT_START);
         if let Some(watch) = self.watch {
@@ -291,18 +286,18 @@ impl Scene {
 
     /// The instruction completed, or the event was delivered.
     pub(super) fn settled(&self) -> End {
-        let Some(event) = &self.event else {
-            let mut end = self.unchanged(How::Done);
-            end.set_all([
-                (Word::Cr2, CR2_AT_START),
-                (Word::Rsp, self.start_rsp()),
-                (Word::Interruptibility, self.nmi_blocking()),
-                (Word::Rip, self.rip + self.code.len() as u64),
-            ]);
-            self.finish(&mut end, self.at_end);
-            return end;
-        };
-        self.delivered_event(event)
+        if let Some(event) = &self.event {
+            return self.delivered_event(event);
+        }
+        let mut end = self.unchanged(How::Done);
+        end.set_all([
+            (Word::Cr2, CR2_AT_START),
+            (Word::Rsp, self.start_rsp()),
+            (Word::Interruptibility, self.nmi_blocking()),
+            (Word::Rip, self.rip + self.code.len() as u64),
+        ]);
+        self.finish(&mut end, self.at_end);
+        end
     }
 
     /// The same when L1 has dealt with an exit before. What is pushed of RF is then what L1 found.

@@ -66,10 +66,6 @@ impl Ends {
     /// Whether what was seen is what must be on a host that saves RF = 0 on a VM exit.
     #[must_use]
     pub fn admits_with_rf_clear(&self, seen: &Self) -> bool {
-        self.first.admits_with_rf_clear(&seen.first)
-            && match (&self.second, &seen.second) {
-                (Some(must), Some(seen)) => must.admits_with_rf_clear(seen),
-                (must, seen) => must.is_none() && seen.is_none(),
-            }
+        self.each_admits(seen, End::admits_with_rf_clear)
     }
 }
