@@ -19,6 +19,11 @@ use std::time::Duration;
 const SHUTDOWN_REQUESTED: &str = "shutdown requested";
 /// What it says at a triple fault: "3rd (13) exception with no resolution".
 const TRIPLE_FAULT: &str = "exception with no resolution";
+/// What it says when its display's server, which nobody looks at, has no port to listen on.
+const NO_PORT: &str = "RFB could not bind any port";
+/// How often Bochs is started before that is believed: two that start in the same moment may both bind a port, and
+/// then one can neither listen on it nor bind another.
+const STARTS: usize = 10;
 /// No log of a run that went well is near this; the tick count stands in its last lines.
 const MAX_LOG: usize = 1 << 20;
 
@@ -30,6 +35,28 @@ pub fn execute(
     verbose: bool,
     sink: &mut dyn Sink,
 ) -> Result<Outcome, Unavailable> {
+    for _ in 0..STARTS {
+        if let Some(outcome) = start(bochs, machine, limit, verbose, sink)? {
+            return Ok(outcome);
+        }
+        if verbose {
+            eprintln!("maskmatch: Bochs found no port for its display and is started again");
+        }
+    }
+    Err(Unavailable::new(
+        "Bochs found no free TCP port from 5900 to 5949 for its display",
+        "ss -ltnp 'sport >= 5900 and sport <= 5949', and end what listens there",
+    ))
+}
+
+/// Starts Bochs once; `None`: it had no port before the guest said anything.
+fn start(
+    bochs: &Bochs,
+    machine: &Machine,
+    limit: Duration,
+    verbose: bool,
+    sink: &mut dyn Sink,
+) -> Result<Option<Outcome>, Unavailable> {
     let failed = |error: io::Error| Unavailable::failed("prepare a directory for Bochs", error);
     let directory = tempfile::Builder::new().prefix("maskmatch-bochs-").tempdir().map_err(failed)?;
     let path = directory.path();
@@ -59,21 +86,24 @@ pub fn execute(
 
     let mut stdout = PortE9::default();
     let mut messages = Tail::default();
-    let ended = run(&mut command, vec![com1], limit, &mut |source, bytes| match (source, machine.serial) {
-        (Source::Stderr, _) => {
+    let mut silent = true;
+    let ended = run(&mut command, vec![com1], limit, &mut |source, bytes| {
+        if source == Source::Stderr {
             messages.add(bytes);
-            Flow::Continue
+            return Flow::Continue;
         }
-        (Source::Extra(_), Serial::PortE9) => {
-            sink.console(bytes);
-            Flow::Continue
-        }
-        (Source::Extra(_) | Source::Nothing, _) => sink.bytes(bytes),
-        (Source::Stdout, serial) => {
-            let guest = stdout.feed(bytes);
-            let flow = if serial == Serial::PortE9 && !guest.is_empty() { sink.bytes(&guest) } else { Flow::Continue };
-            if stdout.reset || stdout.damaged { Flow::Stop } else { flow }
-        }
+        let guest = if source == Source::Stdout { &stdout.feed(bytes) } else { bytes };
+        silent &= guest.is_empty();
+        let flow = match (source, machine.serial) {
+            (Source::Extra(_), Serial::PortE9) => {
+                sink.console(guest);
+                Flow::Continue
+            }
+            (Source::Stdout, Serial::Com1) => Flow::Continue,
+            (Source::Stdout, Serial::PortE9) if guest.is_empty() => Flow::Continue,
+            _ => sink.bytes(guest),
+        };
+        if stdout.reset || stdout.damaged { Flow::Stop } else { flow }
     })
     .map_err(|error| Unavailable::failed("run bochs", error))?;
     let rest = stdout.rest();
@@ -81,13 +111,21 @@ pub fn execute(
         sink.bytes(&rest);
     }
     let log = read_log(&path.join(names::LOG));
-    Ok(Outcome { end: meaning(ended, limit, &stdout, &log, &messages), instructions: ticks(&log) })
+    if silent && panic(&log).is_some_and(|text| text.contains(NO_PORT)) {
+        return Ok(None);
+    }
+    Ok(Some(Outcome { end: meaning(ended, limit, &stdout, &log, &messages), instructions: ticks(&log) }))
 }
 
 /// The end of Bochs' own log.
 fn read_log(path: &Path) -> String {
     let bytes = fs::read(path).unwrap_or_default();
     String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(MAX_LOG)..]).into_owned()
+}
+
+/// What Bochs panicked about, in the log.
+fn panic(log: &str) -> Option<&str> {
+    log.lines().rev().find_map(|line| line.split_once(">>PANIC<< ")).map(|(_, text)| text.trim())
 }
 
 /// The clock in the log's last line: `00011023819p[UNMAP ] >>PANIC<< ...`.
@@ -98,14 +136,13 @@ fn ticks(log: &str) -> Option<u64> {
 
 /// What the run's end means.
 fn meaning(ended: Ended, limit: Duration, stdout: &PortE9, log: &str, messages: &Tail) -> End {
-    let panic = log.lines().rev().find_map(|line| line.split_once(">>PANIC<< ")).map(|(_, text)| text.trim());
     if stdout.damaged {
         return End::Crashed("the boot ROM found that Bochs did not load the guest's memory right".into());
     }
     if stdout.reset {
         return End::Crashed("the guest reset the machine".into());
     }
-    match (ended, panic) {
+    match (ended, panic(log)) {
         (Ended::TimedOut, _) => End::TimedOut(limit),
         (Ended::Stopped, _) => End::Stopped,
         (_, Some(text)) if text.contains(SHUTDOWN_REQUESTED) => End::PoweredOff,
