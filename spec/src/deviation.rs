@@ -64,6 +64,8 @@ pub enum Deviation {
     PkeyAccess,
     /// PKRU is applied to accesses to any page, IA32_PKRS to none.
     PkruAlone,
+    /// IA32_U_CET is 0 behind an exit of L0's, so that L2 has no shadow stack.
+    UcetLost,
     /// NMIs are blocked in a guest though nothing blocks them there.
     NmiBlocked,
     /// The exit qualification of a walk's access to read-only memory names a write alone.
@@ -112,7 +114,7 @@ pub enum Deviation {
 
 impl Deviation {
     /// All of them. Of several that explain the same, the first is told.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::Rf0,
         Self::RfEmulated,
         Self::NxStale,
@@ -130,6 +132,7 @@ impl Deviation {
         Self::CrossWrite,
         Self::PkeyAccess,
         Self::PkruAlone,
+        Self::UcetLost,
         Self::EptAdRead,
         Self::EptFlagWrite,
         Self::EptMisconfigQual,
@@ -175,6 +178,7 @@ impl Deviation {
             Self::CrossWrite => "cross-write",
             Self::PkeyAccess => "pkey-access",
             Self::PkruAlone => "pkru-alone",
+            Self::UcetLost => "ucet-lost",
             Self::NmiBlocked => "nmi-blocked",
             Self::EptAdRead => "ept-ad-read",
             Self::EptFlagWrite => "ept-flag-write",

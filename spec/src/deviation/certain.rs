@@ -29,6 +29,7 @@ impl Deviation {
                 // Bochs before 2.8 hides it, and not every fault is of KVM's emulator.
                 | Self::RfEmulated
                 | Self::PkruAlone
+                | Self::UcetLost
                 | Self::NmiBlocked
                 | Self::NmiKept
                 | Self::RsvdHang

@@ -59,6 +59,9 @@ impl Deviation {
             Self::InsBatch => {
                 "KVM takes the bytes to the end of the page for the number of elements of a repeated INS (pio_in_emulated), so that a fault behind the end leaves RCX and RDI as before the batch; SDM vol. 2B (REP/REPE/REPZ/REPNE/REPNZ) wants those of the next element"
             }
+            Self::UcetLost => {
+                "Bochs' XRSTORS looks for a component behind one that it is not asked for in a wrong place, so that L0 restores IA32_U_CET of its guest as 0; SDM vol. 1, 13.4.3 (Extended Region of an XSAVE Area) wants each where XCOMP_BV says"
+            }
             Self::NmiBlocked => {
                 "Bochs before 2.8 keeps blocking of virtual NMIs at a VM entry that loads none, so KVM delays an NMI or reports unblocking by IRET; SDM 26.7.1 (Interruptibility State) wants the VMCS' state"
             }

@@ -8,6 +8,7 @@ use crate::paging::{Access, Maxphyaddr, Privilege};
 use crate::pfec::Pfec;
 use crate::scene::descriptor::gate_address;
 use crate::scene::end::{EXIT_EXCEPTION, End, Ends, How, Word};
+use crate::scene::environment::Environment;
 use crate::scene::event::Sender;
 use crate::scene::expect::{CR2_AT_START, NMI_UNBLOCKED, VECTOR_PF, selectors};
 use crate::scene::invalidation::Invalidation;
@@ -24,6 +25,9 @@ const VECTOR_UD: u8 = 6;
 const COMPARISONS: [u8; 4] = [0xa6, 0xa7, 0xae, 0xaf];
 /// Opcodes of INS with elements of more than a byte.
 const INS: u8 = 0x6d;
+/// CALL RAX.
+const CALL_RAX: &[u8] = &[0xff, 0xd0];
+const RET: &[u8] = &[0xc3];
 /// MOV of EAX to where RDI points.
 const MOV_TO_RDI: [u8; 2] = [0x89, 0x07];
 
@@ -103,14 +107,11 @@ impl Deviation {
             }
             Self::RsvdUd if got.first.how == How::Delivered(VECTOR_UD) => {
                 let fault = scene.fault.filter(|fault| fault.privilege != scene.cpl)?;
-                let pfec = scene.pfec(environment, maxphyaddr)?;
-                if !pfec.contains(Pfec::RSVD) || fault.rip.is_some() {
-                    return None;
-                }
-                // As the fault would be delivered, but for vector, error code and CR2.
-                let fault = scene.expect_pfec(environment, Filter::NEVER, Some(pfec)).first;
-                let undefined = End { how: How::Delivered(VECTOR_UD), ..fault.open(Word::ErrorCode) };
-                return Some(Ends { first: undefined.with(Word::Cr2, CR2_AT_START), second: None });
+                let reserved = scene.pfec(environment, maxphyaddr)?.contains(Pfec::RSVD);
+                return (reserved && fault.rip.is_none()).then(|| undefined(environment, scene));
+            }
+            Self::UcetLost if scene.shadow => {
+                return without_shadow_stack(environment, scene, case.filter);
             }
             Self::NmiBlocked if matches!(want.first.how, How::Exit(_)) => {
                 want.first.with(Word::Info, want.first.word(Word::Info) | NMI_UNBLOCKED)
@@ -136,6 +137,26 @@ impl Deviation {
         };
         Some(Ends { first, ..*want })
     }
+}
+
+/// #UD delivered in place of the scene's fault: as that would be, but for vector, error code and CR2.
+fn undefined(environment: &Environment, scene: &Scene) -> Ends {
+    let fault = scene.expect_pfec(environment, Filter::NEVER, Some(Pfec::empty())).first;
+    let undefined = End { how: How::Delivered(VECTOR_UD), ..fault.open(Word::ErrorCode) };
+    Ends { first: undefined.with(Word::Cr2, CR2_AT_START), second: None }
+}
+
+/// How a scene with a shadow-stack access ends where there is no shadow stack.
+fn without_shadow_stack(environment: &Environment, scene: &Scene, filter: Filter) -> Option<Ends> {
+    let moved: fn(u64, u64) -> u64 = match scene.code {
+        CALL_RAX => u64::wrapping_sub,
+        RET => u64::wrapping_add,
+        // INCSSP.
+        _ => return Some(undefined(environment, scene)),
+    };
+    let rsp = moved(scene.rsp?, 8);
+    let plain = Scene { fault: None, shadow: false, ..*scene };
+    Some(plain.expect_pfec(environment, filter, None).map(|end| end.with(Word::Rsp, rsp)))
 }
 
 /// The scene on a host that applies protection keys in another way.
@@ -208,12 +229,15 @@ fn unfiltered(case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> O
 
 #[cfg(test)]
 mod tests {
+    use super::{CR2_AT_START, VECTOR_UD};
+    use std::format;
+
     use crate::case::Case;
     use crate::deviation::{Deviation, Deviations};
     use crate::filter::Filter;
     use crate::outcome::RFLAGS_RF;
     use crate::scene::Scene;
-    use crate::scene::end::{End, Ends, Word};
+    use crate::scene::end::{End, Ends, How, Word};
 
     /// A case, its scene, and what must be seen.
     fn want(id: &str) -> (Case, &'static Scene, Ends) {
@@ -344,6 +368,30 @@ mod tests {
         assert!(silent("event.long-vpid:apic-extint-sent:1,0,0", &[]));
         assert!(!silent("event.long-vpid:apic-extint-sent:1,0,0", &[(Word::Rcx, 0)]));
         assert!(!silent("event.long-vpid:apic-extint:1,0,0", &[]), "L1 sends it");
+    }
+
+    #[test]
+    fn ucet_lost_explains_what_happens_without_a_shadow_stack() {
+        let explained = |id: &str, got: Ends| {
+            let (case, _, want) = want(id);
+            let known = Deviations::NONE.with(Deviation::UcetLost);
+            known.explaining_scene(&case, 40, &want, &got) == Some(Deviation::UcetLost)
+        };
+        let as_if = |id: &str, words: &[(Word, u64)]| with(&want(id).2, words);
+        for filter in ["1,0,0", "1,0,ffffffff"] {
+            let call = |words| as_if(&format!("shadow.long:call-good:{filter}"), words);
+            for name in ["call-np", "call-writable", "call-clean", "call-super", "call-rsvd"] {
+                assert!(explained(&format!("shadow.long:{name}:{filter}"), call(&[])), "{name}");
+            }
+            assert!(!explained(&format!("shadow.long:call-np:{filter}"), call(&[(Word::Rsp, 0)])));
+            let returned = as_if(&format!("shadow.long:ret-good:{filter}"), &[]);
+            assert!(explained(&format!("shadow.long:ret-np:{filter}"), returned));
+            assert!(!explained(&format!("shadow.long:call-np:{filter}"), returned));
+            assert!(!explained(&format!("shadow.long:mov-write:{filter}"), call(&[])), "no shadow-stack access");
+            let mut refused = as_if("shadow.long:incssp-np:1,0,ffffffff", &[(Word::Cr2, CR2_AT_START)]);
+            refused.first = End { how: How::Delivered(VECTOR_UD), ..refused.first };
+            assert!(explained(&format!("shadow.long:incssp-np:{filter}"), refused));
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ impl Deviation {
             (Self::InsBatch, Group::Scene { act, .. }) => act == Act::Ports,
             (Self::CrossWrite, Group::Scene { act, .. }) => act == Act::Forced,
             (Self::PkeyAccess | Self::PkruAlone, Group::Scene { act, .. }) => act == Act::Pkey,
+            (Self::UcetLost, Group::Scene { act, .. }) => act == Act::Shadow,
             (Self::RsvdUd, Group::Scene { act, .. }) => act == Act::Implicit,
             (
                 Self::ShadowLost

@@ -69,6 +69,8 @@ fn deviations_belong_to_their_hosts_alone() {
         (Deviation::PkeyAccess, Host::Bochs { major: 3, minor: 1 }, false),
         (Deviation::PkruAlone, Host::Bochs { major: 3, minor: 0 }, false),
         (Deviation::PkruAlone, Host::Bochs { major: 3, minor: 1 }, true),
+        (Deviation::UcetLost, Host::Bochs { major: 3, minor: 0 }, true),
+        (Deviation::UcetLost, Host::Bochs { major: 2, minor: 7 }, false),
         (Deviation::RfEmulated, kvm(true, false, 7, 2), true),
         (Deviation::RfEmulated, Host::Bochs { major: 3, minor: 0 }, false),
         (Deviation::IretUntold, kvm(true, false, 6, 1), false),

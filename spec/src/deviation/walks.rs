@@ -91,6 +91,7 @@ impl Deviation {
             | Self::CrossWrite
             | Self::PkeyAccess
             | Self::PkruAlone
+            | Self::UcetLost
             | Self::RsvdUd
             | Self::EptAdRead
             | Self::EptFlagWrite
