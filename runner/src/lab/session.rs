@@ -158,6 +158,9 @@ fn boot(bochs: &Bochs, ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Res
         serial: Serial::PortE9,
     };
     remark(&format!("Linux {} boots in Bochs {major}.{minor}", ready.release));
+    if let Some(why) = bochs.kills_linux() {
+        remark(&format!("Linux is known to die in Bochs {major}.{minor}: {why}; `--bochs trixie` has a sound one"));
+    }
     let (filter, profile) = (plan.options.filter.to_string(), plan.options.profile);
     let alone = plan.options.case.is_some() || plan.options.bench;
     let progress = move || if alone { Progress::none() } else { Progress::of_run(&filter, profile) };

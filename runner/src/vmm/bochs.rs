@@ -105,6 +105,13 @@ impl Bochs {
         self.version.0 >= 3 && self.cpu_model == TIGERLAKE
     }
 
+    /// What Linux dies of on this Bochs, if that is known.
+    #[must_use]
+    pub fn kills_linux(&self) -> Option<&'static str> {
+        // 1,000,000,000 / 1,000 is 2 in Debian's 3.1+dfsg-1.
+        (self.version == (3, 1)).then_some("its IDIV of 64 bits is wrong")
+    }
+
     /// Runs a machine until it is off, dead, late, or the sink has enough.
     ///
     /// # Errors

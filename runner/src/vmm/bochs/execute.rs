@@ -15,6 +15,8 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+/// What marks a panic in Bochs' log.
+const PANIC: &str = ">>PANIC<<";
 /// What Bochs' panic says when the guest asked for power-off through port 0x8900.
 const SHUTDOWN_REQUESTED: &str = "shutdown requested";
 /// What it says at a triple fault: "3rd (13) exception with no resolution".
@@ -111,10 +113,11 @@ fn start(
         sink.bytes(&rest);
     }
     let log = read_log(&path.join(names::LOG));
-    if silent && panic(&log).is_some_and(|text| text.contains(NO_PORT)) {
+    let said = last_words(&log);
+    if silent && said.is_some_and(|line| line.contains(NO_PORT)) {
         return Ok(None);
     }
-    Ok(Some(Outcome { end: meaning(ended, limit, &stdout, &log, &messages), instructions: ticks(&log) }))
+    Ok(Some(Outcome { end: meaning(ended, limit, &stdout, said, &messages), instructions: said.and_then(ticks) }))
 }
 
 /// The end of Bochs' own log.
@@ -123,31 +126,33 @@ fn read_log(path: &Path) -> String {
     String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(MAX_LOG)..]).into_owned()
 }
 
-/// What Bochs panicked about, in the log.
-fn panic(log: &str) -> Option<&str> {
-    log.lines().rev().find_map(|line| line.split_once(">>PANIC<< ")).map(|(_, text)| text.trim())
+/// The line of the log that says why Bochs ended: a panic, or from 3.1 on a warning of a triple fault.
+fn last_words(log: &str) -> Option<&str> {
+    log.lines().rev().find(|line| line.contains(PANIC) || line.contains(TRIPLE_FAULT))
 }
 
-/// The clock in the log's last line: `00011023819p[UNMAP ] >>PANIC<< ...`.
-fn ticks(log: &str) -> Option<u64> {
-    let line = log.lines().rev().find(|line| line.contains(">>PANIC<<"))?;
-    line.split_once(['p', 'e', 'i', 'd'])?.0.parse().ok()
+/// The clock in such a line: `00011023819p[UNMAP ] >>PANIC<< ...`.
+fn ticks(line: &str) -> Option<u64> {
+    line.split_once(['p', 'w', 'e', 'i', 'd'])?.0.parse().ok()
 }
 
 /// What the run's end means.
-fn meaning(ended: Ended, limit: Duration, stdout: &PortE9, log: &str, messages: &Tail) -> End {
+fn meaning(ended: Ended, limit: Duration, stdout: &PortE9, said: Option<&str>, messages: &Tail) -> End {
     if stdout.damaged {
         return End::Crashed("the boot ROM found that Bochs did not load the guest's memory right".into());
     }
     if stdout.reset {
         return End::Crashed("the guest reset the machine".into());
     }
-    match (ended, panic(log)) {
+    match (ended, said) {
         (Ended::TimedOut, _) => End::TimedOut(limit),
         (Ended::Stopped, _) => End::Stopped,
-        (_, Some(text)) if text.contains(SHUTDOWN_REQUESTED) => End::PoweredOff,
-        (_, Some(text)) if text.contains(TRIPLE_FAULT) => End::Crashed("the guest died of a triple fault".into()),
-        (_, Some(text)) => End::Crashed(format!("Bochs panicked: {text}")),
+        (_, Some(line)) if line.contains(SHUTDOWN_REQUESTED) => End::PoweredOff,
+        (_, Some(line)) if line.contains(TRIPLE_FAULT) => End::Crashed("the guest died of a triple fault".into()),
+        (_, Some(line)) => {
+            let (_, text) = line.split_once(PANIC).unwrap_or(("", line));
+            End::Crashed(format!("Bochs panicked: {}", text.trim()))
+        }
         (Ended::Exited(status), None) => {
             End::Crashed(format!("Bochs ended with {status}: {}", complaint(&messages.text())))
         }
@@ -227,7 +232,12 @@ fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{PortE9, complaint, ticks};
+    use super::{PortE9, complaint, last_words, meaning, ticks};
+    use crate::vmm::End;
+    use crate::vmm::process::{Ended, Tail};
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+    use std::time::Duration;
 
     #[test]
     fn the_guests_bytes_are_told_from_bochs_banner_however_they_are_cut() {
@@ -254,11 +264,22 @@ mod tests {
     }
 
     #[test]
-    fn ticks_are_read_from_the_last_panic() {
+    fn the_end_and_its_clock_are_read_from_the_last_words() {
+        let end = |log: &str| {
+            let (said, exited) = (last_words(log), Ended::Exited(ExitStatus::from_raw(1 << 8)));
+            let end = meaning(exited, Duration::from_secs(1), &PortE9::default(), said, &Tail::default());
+            (end, said.and_then(ticks))
+        };
         let log = "00000000000i[      ] hi\n00000024109p[UNMAP ] >>PANIC<< Shutdown port: shutdown requested\n";
-        assert_eq!(ticks(log), Some(24109));
-        assert_eq!(ticks("00000024109i[CPU0  ] quit\n"), None);
-        assert_eq!(ticks(""), None);
+        assert_eq!(end(log), (End::PoweredOff, Some(24109)));
+        let died = (End::Crashed("the guest died of a triple fault".into()), Some(233));
+        assert_eq!(end("00233p[CPU0  ] >>PANIC<< exception(): 3rd (13) exception with no resolution\n"), died);
+        assert_eq!(end("00233w[CPU0  ] exception(): 3rd (13) exception with no resolution\n"), died, "Bochs 3.1");
+        let panicked = (End::Crashed("Bochs panicked: asked for too much".into()), Some(7));
+        assert_eq!(end("7p[MEM0  ] >>PANIC<< asked for too much\n8i[CPU0  ] quit\n"), panicked);
+        for log in ["00000024109i[CPU0  ] quit\n", ""] {
+            assert!(matches!(end(log), (End::Crashed(why), None) if why.contains("exit status: 1")), "{log}");
+        }
     }
 
     #[test]
