@@ -108,7 +108,7 @@ impl Bochs {
     /// What Linux dies of on this Bochs, if that is known.
     #[must_use]
     pub fn kills_linux(&self) -> Option<&'static str> {
-        // 1,000,000,000 / 1,000 is 2 in Debian's 3.1+dfsg-1.
+        // 1,000,000,000 / 1,000 is 2 in Debian's 3.1+dfsg-1: Bochs issue 668.
         (self.version == (3, 1)).then_some("its IDIV of 64 bits is wrong")
     }
 

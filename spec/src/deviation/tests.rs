@@ -162,6 +162,14 @@ fn apf_flag_explains_an_exit_in_place_of_a_delivery() {
     assert!(!stale("action.restore-anywhere:super-write-rsvd-low-pde:1,8,8", Exit { error_code: 1, ..exit }));
     assert!(!stale("action.restore-anywhere:super-write-rsvd-low-pde:1,8,8", Exit { rflags: 3, ..exit }));
     assert!(!stale("action.kicks:super-write-rsvd-low-pde:1,8,8", exit));
+    let delivered = |id: &str, with: Delivery| {
+        let of = |delivery| Observed::exactly(Outcome::Delivered(delivery));
+        Deviation::ApfFlag.explains(&self::case(id), &of(DELIVERY), &of(with))
+    };
+    let stale = Delivery { cr2: !DELIVERY.cr2, ..DELIVERY };
+    assert!(delivered("action.restore-anywhere:super-write-rsvd-low-pde:1,8,0", stale));
+    assert!(!delivered("action.restore-anywhere:super-write-rsvd-low-pde:1,8,0", Delivery { rip: 0, ..stale }));
+    assert!(!delivered("action.kicks:super-write-rsvd-low-pde:1,8,0", stale));
     let unblocked = got(Exit { info: 0x8000_1b0e, ..exit });
     let known = Deviations::NONE.with(Deviation::ApfFlag);
     assert_eq!(known.explaining(&case, &want, &unblocked), None);

@@ -136,12 +136,17 @@ fn error_code(want: &Observed) -> Option<u64> {
 
 /// Whether a fault that L0 made for L2 is right but for being an exit. CR2 is L1's to compare.
 fn is_flagged(case: &Case, want: &Observed, got: &Observed) -> bool {
-    // An async page fault has its address where a save does not find it: restored while it is pending, the fault has
-    // that of L1's CR2.
-    let moves = matches!(case.group, Group::Action(action) if action.ask == Ask::MovesOn);
-    if let (true, Some(exit), Some(seen)) = (moves, want.exit, got.exit) {
-        let stale = Exit { qualification: exit.cr2, rflags: seen.rflags, ..exit };
-        return seen.rflags | RFLAGS_RF == exit.rflags && *got == Observed { exit: Some(stale), ..*want };
+    // An async page fault has its address where a save does not find it: restored while it is pending, the fault is an
+    // ordinary one that has the address of L1's CR2 if it exits, else leaves L2's CR2 as it was.
+    if matches!(case.group, Group::Action(action) if action.ask == Ask::MovesOn) {
+        if let (Some(exit), Some(seen)) = (want.exit, got.exit) {
+            let stale = Exit { qualification: exit.cr2, rflags: seen.rflags, ..exit };
+            return seen.rflags | RFLAGS_RF == exit.rflags && *got == Observed { exit: Some(stale), ..*want };
+        }
+        if let (Some(delivery), Some(seen)) = (want.delivery, got.delivery) {
+            let stale = Delivery { cr2: seen.cr2, ..delivery };
+            return *got == Observed { delivery: Some(stale), ..*want };
+        }
     }
     let (Some(delivery), Some(exit)) = (want.delivery, got.exit) else { return false };
     let expected = Exit {
