@@ -5,6 +5,7 @@ use crate::deviation::{Deviation, Deviations};
 use crate::filter::Filter;
 use crate::pfec::Pfec;
 use crate::scene::end::{End, Ends, How, Word};
+use crate::scene::expect::NMI_UNBLOCKED;
 
 fn case(id: &str) -> Case {
     Case::from_id(id).unwrap()
@@ -89,6 +90,23 @@ fn apf_flag_explains_either_of_two_plays_and_the_first_of_two_faults() {
         .into_iter()
         .fold(want.first, |exit, word| exit.with(word, second.word(word)));
     assert_eq!(explaining(known, id, &Ends { second: Some(exit), ..want }), Some(Deviation::ApfFlag));
+    // The play on another VMCS, whose filter does not want the fault, exits: L1 plays no second time.
+    for (id, explained) in [("stale.long:np-other-vmcs:1,0,0", true), ("stale.long:np-own-faults:1,0,0", false)] {
+        let got = Ends { second: None, ..of(id, case(id).filter) };
+        assert_eq!(explaining(known, id, &got).is_some(), explained, "{id}");
+    }
+    // With NMIs blocked the exit may say that an IRET unblocked them.
+    for (id, explained) in [
+        ("state.long:nmi-blocked:1,10,10", true),
+        ("state.long:nmi-blocked:1,0,0", false),
+        ("state.long:sti:1,10,10", false),
+    ] {
+        let exit = of(id, Filter::ALWAYS).first;
+        let Filter { mask, matching, .. } = case(id).filter;
+        let exit = exit.with(Word::Mask, mask.into()).with(Word::Match, matching.into());
+        let told = exit.with(Word::Info, exit.word(Word::Info) | NMI_UNBLOCKED);
+        assert_eq!(explaining(known, id, &Ends { first: told, second: None }).is_some(), explained, "{id}");
+    }
     // What the filter wants is reported in full.
     let id = "event.long:int3-idt-np:1,0,0";
     let want = of(id, Filter::ALWAYS);
