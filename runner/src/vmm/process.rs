@@ -4,7 +4,7 @@
 //! watcher says stop, when a signal asks maskmatch to end, when the watcher's function returns for whatever reason, and by the kernel when the
 //! thread that started it dies.
 
-#![allow(unsafe_code, reason = "a child that must die with its parent has to ask for that between fork and exec")]
+#![allow(unsafe_code, reason = "what a child asks of the system for itself has its place between fork and exec")]
 
 use crate::interrupt;
 use crate::vmm::Flow;
@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, mknodat, open};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
@@ -116,6 +117,22 @@ pub fn run(
             return Ok(Ended::TimedOut);
         }
         wait(&sources, left.min(TICK))?;
+    }
+}
+
+/// Gives the program a network of its own, which reaches nothing, if the system lets it have one: nobody can connect to it, and
+/// its ports are in no other's way.
+pub fn leave_network(command: &mut Command) {
+    // SAFETY: the closure makes two system calls (unshare), which concern the child alone; it allocates nothing and takes
+    // no lock.
+    unsafe {
+        command.pre_exec(|| {
+            // A user namespace is what lets those do it who are not root.
+            if unshare_unsafe(UnshareFlags::NEWNET).is_err() {
+                let _ = unshare_unsafe(UnshareFlags::NEWUSER | UnshareFlags::NEWNET);
+            }
+            Ok(())
+        });
     }
 }
 

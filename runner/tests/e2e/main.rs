@@ -5,6 +5,7 @@ mod boot;
 mod broken;
 mod check;
 mod command;
+mod display;
 mod files;
 mod interrupt;
 mod lab;

@@ -1,8 +1,6 @@
 //! Machines on which something is missing.
 
-use std::process::Command;
-
-use crate::command::{call, finish, line, maskmatch};
+use crate::command::{finish, maskmatch};
 use crate::files::Folder;
 
 #[test]
@@ -28,37 +26,4 @@ fn doctor_tells_what_is_missing_and_installs_nothing() {
     // Only KVM needs no other program.
     let kvm = told.out.lines().any(|line| line.starts_with("yes  kvm"));
     told.expect(if kvm { 0 } else { 3 });
-}
-
-/// Bochs, but that its first `times` machines end as if they had found no port for the display.
-fn bochs_without_a_port(files: &Folder, times: usize) -> String {
-    let panic = "00000000000p[RFB   ] >>PANIC<< RFB could not bind any port between 5900 and 5949";
-    let counter = files.path("starts");
-    let script = format!(
-        "#!/bin/sh\n\
-         if [ \"$1\" = -q ] && echo >> {counter} && [ $(wc -l < {counter}) -le {times} ]; then\n\
-         echo '{panic}' > bochs.log; exit 1\n\
-         fi\n\
-         exec bochs \"$@\"\n"
-    );
-    let (script, program) = (files.write("script", script), files.path("bochs"));
-    // By another process: children of other tests that hold this one's file open would make it busy.
-    let installed = Command::new("install").args(["-m", "755", &script, &program]).status();
-    assert!(installed.is_ok_and(|status| status.success()));
-    program
-}
-
-#[test]
-fn bochs_that_finds_no_port_for_its_display_is_started_again_but_not_for_ever() {
-    const GROUP: [&str; 4] = ["run", "--verbose", "--filter", "filter.each.long-ac"];
-    line("run --l0 bochs --filter filter.each.long-ac").expect(0);
-    let files = Folder::new();
-    let again = "is started again";
-    let met =
-        call(GROUP.iter().copied().chain(["--l0", "bochs", "--bochs", &bochs_without_a_port(&files, 2)])).expect(0);
-    assert_eq!(met.err.matches(again).count(), 2, "{met:#?}");
-    let files = Folder::new();
-    let taken = call(GROUP.iter().copied().chain(["--l0", "bochs", "--bochs", &bochs_without_a_port(&files, 99)]));
-    let taken = taken.expect(3);
-    assert!(taken.verdict().contains("no free TCP port from 5900 to 5949"), "{taken:#?}");
 }

@@ -8,7 +8,7 @@ use crate::vmm::bochs::config::{bochsrc, names};
 use crate::vmm::bochs::machine::{Machine, Serial};
 use crate::vmm::bochs::rom::{DAMAGED, STARTED};
 use crate::vmm::bochs::{Bochs, loads_by_page, pages};
-use crate::vmm::process::{Ended, Source, Tail, command_line, fifo, run};
+use crate::vmm::process::{Ended, Source, Tail, command_line, fifo, leave_network, run};
 use crate::vmm::{End, Flow, Outcome, Sink, Unavailable};
 use std::fs::{self, File};
 use std::io;
@@ -23,8 +23,8 @@ const SHUTDOWN_REQUESTED: &str = "shutdown requested";
 const TRIPLE_FAULT: &str = "exception with no resolution";
 /// What it says when its display's server, which nobody looks at, has no port to listen on.
 const NO_PORT: &str = "RFB could not bind any port";
-/// How often Bochs is started before that is believed: two that start in the same moment may both bind a port, and
-/// then one can neither listen on it nor bind another.
+/// How often Bochs is started before that is believed: two in one network that start in the same moment may both bind a
+/// port, and then one can neither listen on it nor bind another.
 const STARTS: usize = 10;
 /// No log of a run that went well is near this; the tick count stands in its last lines.
 const MAX_LOG: usize = 1 << 20;
@@ -81,6 +81,8 @@ fn start(
     command.current_dir(path);
     // Sound cards are probed although none is configured; without one, ALSA would fill stderr.
     command.env("ALSA_CONFIG_PATH", "/dev/null");
+    // The display has a server, without a password.
+    leave_network(&mut command);
     if verbose {
         eprintln!("maskmatch: in {}: {} </dev/null", path.display(), command_line(&command));
         config.lines().for_each(|line| eprintln!("maskmatch: bochsrc: {line}"));
