@@ -101,7 +101,10 @@ impl Deviations {
             }
             (Deviation::NxStale, _, probe) => has_xd(probe) && case.pfec(maxphyaddr).is_some(),
             (Deviation::PgdUnsynced, Group::Host(_), _) => true,
-            (Deviation::ApicPrefetch, _, Probe::Host(access)) => access.round == Round::Again,
+            // Where both explain it, pgd-unsynced is told.
+            (Deviation::ApicPrefetch, _, Probe::Host(access)) => {
+                access.round == Round::Again && !self.contains(Deviation::PgdUnsynced)
+            }
             (Deviation::CpuidVmcs02, Group::Action(action), Probe::Stimulus(stimulus)) => {
                 let Filter { mask, matching, .. } = case.filter;
                 let to_l2 = |pfec| !Filter::new(true, mask, matching).exits(pfec);
@@ -126,6 +129,7 @@ mod tests {
         };
         // It does not play what would hang.
         let old = Deviations::of(Host::Kvm { ept: true, smaller_maxphyaddr: true, major: 5, minor: 10 });
+        let unsynced = Deviations::of(Host::Kvm { ept: false, smaller_maxphyaddr: false, major: 5, minor: 10 });
         let (ept, shadowing, smaller) = (kvm(true, false), kvm(false, false), kvm(true, true));
         for (known, deviation, id, must) in [
             (bochs, Deviation::Rf0, "filter.basic.long:user-read-np-pte:1,0,0", true),
@@ -138,6 +142,8 @@ mod tests {
             (shadowing, Deviation::NxStale, "filter.each.long:user-fetch-user-nx:1,0,0", false),
             (shadowing, Deviation::ApicPrefetch, "host.apic:user-read-again:1,0,0", true),
             (shadowing, Deviation::ApicPrefetch, "host.device:user-read-again:1,0,0", false),
+            (unsynced, Deviation::ApicPrefetch, "host.apic:user-read-again:1,0,0", false),
+            (unsynced, Deviation::PgdUnsynced, "host.apic:user-read-again:1,0,0", true),
             (smaller, Deviation::CpuidVmcs02, "action.cpuid-narrow-restored:super-write-rsvd-ro-pte:1,8,8", true),
             (smaller, Deviation::CpuidVmcs02, "action.cpuid-narrow-restored:super-write-rsvd-ro-pte:1,0,0", false),
             (smaller, Deviation::CpuidVmcs01, "action.cpuid-narrow-restored:own-super-write-rsvd-ro-pte:1,0,0", true),
