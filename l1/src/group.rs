@@ -35,6 +35,8 @@ const HEARTBEAT: usize = 64;
 const HEARTBEAT_ACTION: usize = 4;
 /// Plays of scenes between two heartbeats.
 const PLAYS_PER_HEARTBEAT: usize = 200;
+/// More reasons to leave scenes out than a group has.
+const MAX_REASONS: usize = 8;
 
 /// Why groups could not be run.
 #[derive(Clone, Copy, Debug)]
@@ -304,7 +306,7 @@ impl Machine<'_> {
         let plays = all.map(|(at, scene)| (act.filter(profile, at), scene)).chain(one);
         let count = plays.clone().count();
         let words = if only.is_some() { Words::MAX } else { act.words(profile) };
-        let mut left_out = None;
+        let mut left_out = [None; MAX_REASONS];
         for (at, (filter, scene)) in plays.enumerate() {
             if !scene.exists(self.cpu.maxphyaddr) {
                 continue;
@@ -321,7 +323,8 @@ impl Machine<'_> {
             // Each reason is told once: the scenes of an act often need the same.
             let group = tried.group;
             let mut leave_out = |reason| {
-                if left_out.replace(reason) != Some(reason) {
+                let told = left_out.iter_mut().find(|told| told.is_none_or(|told| told == reason));
+                if told.is_some_and(|told| told.replace(reason).is_none()) {
                     log().note(&format_args!("{group}:{} is left out: {reason}", scene.name));
                 }
             };
@@ -343,7 +346,7 @@ impl Machine<'_> {
             tried.scene(scene, filter, self.cpu.maxphyaddr, &want, got);
         }
         self.walker.make_current()?;
-        Ok(left_out.filter(|_| tried.counts.cases == 0))
+        Ok(left_out[0].filter(|_| tried.counts.cases == 0))
     }
 
     /// Calls `walk` with each filter of a group, with heartbeats between.

@@ -185,6 +185,8 @@ impl Findings {
                 let (filter, stimulus) = (filter.to_string(), stimulus.map(ToString::to_string));
                 self.prices.push(Price { filter, stimulus, cost });
             }
+            // What is so of each filter or group is said once.
+            Line::Note(text) if self.notes.iter().any(|note| note == text) => {}
             Line::Note(text) => self.notes.push(text.to_string()),
             Line::Error(text) => self.errors.push(text.to_string()),
             Line::Group { group, counts, .. } => {
@@ -278,5 +280,19 @@ mod tests {
         let reasons: Vec<&str> =
             findings.groups.iter().flat_map(|group| &group.known).map(|known| known.reason.as_str()).collect();
         assert_eq!(reasons, ["RF is lost", "RF is lost"]);
+    }
+
+    #[test]
+    fn a_note_is_kept_once() {
+        let mut findings = Findings::default();
+        let mut text = String::new();
+        let mut log = Writer::begin(&mut text, "0.1.0", &"boot=pvh");
+        for note in ["the page was there", "no PKU", "the page was there"] {
+            log.note(&note);
+        }
+        for line in text.lines() {
+            findings.line(line);
+        }
+        assert_eq!(findings.notes, ["the page was there", "no PKU"]);
     }
 }
