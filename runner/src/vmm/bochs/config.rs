@@ -36,7 +36,7 @@ pub fn bochsrc(machine: &Machine, cpu_model: &str, with_ram: bool) -> String {
          cpu: model={cpu_model}, count={processors}, ips={ips}, reset_on_triple_fault=0\n\
          clock: sync=none\n\
          port_e9_hack: enabled=1\n\
-         plugin_ctrl: speaker=0, gameport=0, parallel=0, biosdev=0\n\
+         plugin_ctrl: speaker=0, parallel=0, biosdev=0\n\
          log: {log}\n\
          panic: action=fatal\n\
          error: action=ignore\n\
