@@ -71,7 +71,7 @@ impl Deviation {
             Self::NmiExiting if scene.code == IRETQ && scene.pins != 0 => {
                 changed(want.first, Word::Interruptibility, |state| state & !BLOCKING_BY_NMI)
             }
-            Self::NmiBit12 if exits && want.first.word(Word::Interruptibility) & BLOCKING_BY_NMI != 0 => {
+            Self::NmiBit12 if exits && is_blocked(&want.first) => {
                 changed(want.first, Word::Info, |info| info | NMI_UNBLOCKED)
             }
             Self::Int1Db if event == Some((Source::Raised, EventType::PrivilegedSoftwareException)) => {
@@ -109,13 +109,13 @@ impl Deviation {
     /// The same of a single step that comes before the instruction.
     pub(super) fn ends_in_step(self, case: &Case, maxphyaddr: Maxphyaddr, want: &Ends) -> Option<Ends> {
         let (environment, scene) = case.scene()?;
-        let steps = scene.rflags & RFLAGS_TF != 0 && scene.event.is_some_and(|event| event.vector == VECTOR_DB);
-        if self == Self::StepEarly && steps {
-            return Some(want.map(|end| early(scene, end)));
-        }
-        if self != Self::StepEarly || scene.rflags & RFLAGS_TF == 0 || scene.pfec(environment, maxphyaddr).is_none() {
+        if self != Self::StepEarly || scene.rflags & RFLAGS_TF == 0 {
             return None;
         }
+        if scene.event.is_some_and(|event| event.vector == VECTOR_DB) {
+            return Some(want.map(|end| early(scene, end)));
+        }
+        scene.pfec(environment, maxphyaddr)?;
         // As the delivered fault, which comes at the same instruction.
         let fault = scene.expect(environment, Filter::NEVER, maxphyaddr).first;
         let step = End { how: How::Delivered(VECTOR_DB), ..fault };
@@ -160,7 +160,7 @@ fn blocked_as(end: End, seen: &End) -> End {
 }
 
 /// Whether NMIs are blocked at an end.
-fn is_blocked(seen: &End) -> bool {
+pub(super) fn is_blocked(seen: &End) -> bool {
     seen.word(Word::Interruptibility) & BLOCKING_BY_NMI != 0
 }
 

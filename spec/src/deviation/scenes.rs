@@ -1,6 +1,6 @@
 //! Known deviations in scenes.
 
-use super::event::{is_exception, without_vectoring};
+use super::event::{is_blocked, is_exception, without_vectoring};
 use super::{Deviation, Deviations};
 use crate::case::Case;
 use crate::filter::Filter;
@@ -10,7 +10,7 @@ use crate::scene::descriptor::gate_address;
 use crate::scene::end::{EXIT_EXCEPTION, End, Ends, How, Word};
 use crate::scene::environment::Environment;
 use crate::scene::event::Sender;
-use crate::scene::expect::{BLOCKING_BY_NMI, CR2_AT_START, NMI_UNBLOCKED, VECTOR_PF, selectors};
+use crate::scene::expect::{CR2_AT_START, NMI_UNBLOCKED, VECTOR_PF, selectors};
 use crate::scene::interlude::Interlude;
 use crate::scene::invalidation::Invalidation;
 use crate::scene::place::Place;
@@ -217,9 +217,8 @@ fn unfiltered(case: &Case, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) -> O
     };
     let exit = if is_exception(scene) { without_vectoring(scene, exit) } else { exit };
     // KVM 5.10 with ept=0 queues no other fault that exits, so that of nmi-bit12 it has this form alone.
-    let blocked = exit.word(Word::Interruptibility) & BLOCKING_BY_NMI != 0;
     let seen = got.second.unwrap_or(got.first).word(Word::Info) & NMI_UNBLOCKED;
-    let exit = if blocked { exit.with(Word::Info, exit.word(Word::Info) | seen) } else { exit };
+    let exit = if is_blocked(&exit) { exit.with(Word::Info, exit.word(Word::Info) | seen) } else { exit };
     let in_place_of = |end: &End| {
         let fields = [Word::Bitmap, Word::Mask, Word::Match];
         let fixed = fields.into_iter().filter(|word| end.fixed & word.bit() != 0);

@@ -13,7 +13,6 @@ impl Deviation {
     pub fn shows_in(self, group: Group) -> bool {
         match (self, group) {
             (Self::Rf0 | Self::ApfFlag, Group::Filter { .. } | Group::Scene { .. } | Group::Smp(_))
-            | (Self::ShadowLost | Self::StepEarly, Group::Scene { act: Act::Event, .. })
             | (Self::ApicPrefetch, Group::Host(Wish::Apic) | Group::Scene { act: Act::Event, .. })
             | (Self::EptMisconfigQual, Group::Scene { act: Act::Ept | Act::Unpaged, .. })
             | (Self::NmiOpen, Group::Scene { act: Act::Ept | Act::Event, .. })
@@ -29,9 +28,7 @@ impl Deviation {
             (Self::UcetLost, Group::Scene { act, .. }) => act == Act::Shadow,
             (Self::RsvdUd, Group::Scene { act, .. }) => act == Act::Implicit,
             (
-                Self::ShadowLost
-                | Self::StepEarly
-                | Self::NmiKept
+                Self::NmiKept
                 | Self::IretReblocked
                 | Self::IretUnreported
                 | Self::IretUntold
@@ -39,6 +36,7 @@ impl Deviation {
                 | Self::NmiBit12,
                 Group::Scene { act, .. },
             ) => act == Act::State,
+            (Self::ShadowLost | Self::StepEarly, Group::Scene { act, .. }) => matches!(act, Act::Event | Act::State),
             (Self::IdtLost | Self::DoubleFirst, Group::Scene { act, .. }) => matches!(act, Act::Event | Act::Inject),
             (Self::Int1Db, Group::Scene { act, .. }) => act == Act::Event,
             (Self::Int1Lost, Group::Scene { act, .. }) => act == Act::Inject,

@@ -104,7 +104,6 @@ fn start(
                 Flow::Continue
             }
             (Source::Stdout, Serial::Com1) => Flow::Continue,
-            (Source::Stdout, Serial::PortE9) if guest.is_empty() => Flow::Continue,
             _ => sink.bytes(guest),
         };
         if stdout.reset || stdout.damaged { Flow::Stop } else { flow }
