@@ -2,7 +2,11 @@
 
 /// Links the crate's binary by `script` of this folder, without a C library and its start files.
 fn link_freestanding(script: &str) {
-    let linker = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../linker");
+    let linker = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .map(|folder| folder.join("linker"))
+        .find(|linker| linker.is_dir())
+        .expect("the workspace has a folder linker");
     println!("cargo::rerun-if-changed={}", linker.display());
     println!("cargo::rustc-link-arg-bins=-T{}", linker.join(script).display());
     for arg in [

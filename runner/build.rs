@@ -8,7 +8,7 @@ include!("../linker/nested_cargo.rs");
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is the parent");
-    for input in ["l1", "l2", "rom", "spec/src", "spec/Cargo.toml", "linker", "Cargo.toml", "Cargo.lock"] {
+    for input in ["l1", "l2", "lab/rom", "spec/src", "spec/Cargo.toml", "linker", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
     let built = build_images(root, &["l1", "rom"], &out.join("image-target"));

@@ -1,23 +1,23 @@
-//! `bench`: what a page fault costs under filters in common use, see [`spec::cost`].
+//! `bench`: what a page fault costs under filters in common use, see [`spec::log::cost`].
 #![allow(unsafe_code, reason = "reads what L2 wrote")]
 
 use core::fmt;
 use core::iter;
 
-use spec::cost::{FAULTS, FILTERS, GROUP, WALKS, stimuli};
-use spec::filter::Filter;
+use spec::log::cost::{FAULTS, FILTERS, GROUP, WALKS, stimuli};
 use spec::log::{Cost, Counts};
-use spec::pfec::Pfec;
-use spec::setting::BASE;
-use spec::stimulus::Stimulus;
+use spec::manual::filter::Filter;
+use spec::manual::pfec::Pfec;
+use spec::walk::setting::BASE;
+use spec::walk::stimulus::Stimulus;
 
-use crate::channel;
-use crate::cpu::Cpu;
-use crate::group::{Failed, tsc};
-use crate::guest::Guest;
-use crate::output::log;
+use crate::machine::channel;
+use crate::machine::cpu::Cpu;
+use crate::machine::log::log;
+use crate::run::{Failed, tsc};
 use crate::vmx::Vmx;
-use crate::walk::{self, Broken, EntryFailed, Walker};
+use crate::walk::guest::Guest;
+use crate::walk::walker::{self, Broken, EntryFailed, Walker};
 
 /// Where the faults of a walk went, if not where the filter says.
 struct Went {
@@ -117,12 +117,12 @@ fn measure(
 /// Faults that L2's handler got.
 fn deliveries(slots: usize) -> u64 {
     // SAFETY: L2 does not run; the slots are fewer than there are.
-    (0..slots).map(|at| unsafe { (&raw const (*walk::slots().add(at)).faults).read_volatile() }).sum()
+    (0..slots).map(|at| unsafe { (&raw const (*walker::slots().add(at)).faults).read_volatile() }).sum()
 }
 
 fn forget_deliveries(slots: usize) {
     for at in 0..slots {
         // SAFETY: as in `deliveries`.
-        unsafe { (&raw mut (*walk::slots().add(at)).faults).write_volatile(0) };
+        unsafe { (&raw mut (*walker::slots().add(at)).faults).write_volatile(0) };
     }
 }

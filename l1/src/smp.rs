@@ -13,20 +13,20 @@ mod start;
 
 use core::fmt;
 
-use spec::filter::Filter;
-use spec::outcome::{Observed, Outcome};
-use spec::paging::{Access, Maxphyaddr};
+use spec::manual::filter::Filter;
+use spec::manual::paging::{Access, Maxphyaddr};
 use spec::smp::{Change, MAX_STIMULI, Moment, Partner, Processor, Shot, Smp, SmpProbe, State, Together, stimuli};
+use spec::walk::outcome::{Observed, Outcome};
 use x86_64::instructions::hlt;
 
 pub use seat::Seen;
 pub use start::NoSecond;
 
-use crate::apic::Apic;
-use crate::cpu::Cpu;
-use crate::exception;
+use crate::machine::apic::Apic;
+use crate::machine::cpu::Cpu;
+use crate::machine::exception;
 use crate::vmx::Vmx;
-use crate::walk::{CR2_AT_START, EntryFailed};
+use crate::walk::walker::{CR2_AT_START, EntryFailed};
 use mailbox::{Job, Results, Stage};
 use memory::Board;
 use seat::{Seat, Trouble};

@@ -22,7 +22,7 @@ use core::fmt;
 use spec::scene::environment::Environment;
 use x86_64::registers::control::{Cr0, Cr4};
 
-use crate::global::Global;
+use crate::machine::global::Global;
 
 /// The basic exit reason of VMCALL. SDM vol. 3D, appendix C, "VMX Basic Exit Reasons".
 pub const REASON_VMCALL: u64 = 18;
@@ -94,7 +94,7 @@ impl Vmx {
         Ok(Self { vmcs, controls: capabilities.controls, capabilities: *capabilities })
     }
 
-    /// One of two more VMCSs, clear and current: those of [`crate::stage`]. Called once for each number, 0 and 1.
+    /// One of two more VMCSs, clear and current: those of [`crate::scene::stage`]. Called once for each number, 0 and 1.
     pub fn stage_vmcs(&self, number: usize) -> Result<Vmcs, VmFail> {
         Vmcs::load(prepare(&STAGE_VMCS_REGIONS[number], self.capabilities.revision))
     }

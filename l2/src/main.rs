@@ -1,6 +1,6 @@
 //! L2: the guest. It makes accesses that L1 lists, and records the page faults that reach it.
 //!
-//! On entry at `init`: 64-bit mode, CPL 0, paging as L1 set it, this image at `spec::layout::L2_BASE`,
+//! On entry at `init`: 64-bit mode, CPL 0, paging as L1 set it, this image at `spec::walk::layout::L2_BASE`,
 //! the shared area mapped twice, interrupts off; no stack, no descriptor tables of its own.
 //!
 //! Duties: load its own GDT, TSS and IDT and call L1 back (VMCALL); then, at each entry at `walk`, make

@@ -22,7 +22,7 @@ use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 
 use spec::channel::{DEVICE_READ, DEVICE_WRITE, ECHO_PORT, MOVE_PORT, PORT, STATUS_PORT};
-use spec::layout::{
+use spec::walk::layout::{
     Control, DEVICE_LINEAR, EVENT_SLOT, EXCHANGE_SLOT, Exchange, Header, SHARED_SUPERVISOR, SHARED_SUPERVISOR_BIT,
     SHARED_USER, Slot, TOKEN,
 };

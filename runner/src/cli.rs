@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use spec::case::Case;
-use spec::filter::Filter;
-use spec::plan::Profile;
+use spec::catalogue::case::Case;
+use spec::catalogue::plan::Profile;
+use spec::manual::filter::Filter;
 
 use crate::lab::params::ParamSet;
 
@@ -291,13 +291,13 @@ pub struct ExplainArgs {
 #[derive(Debug, Args)]
 pub struct MergeArgs {
     /// L0's need; more than once: all faults that any of them wants; left out: none.
-    #[arg(long, value_name = "FILTER", value_parser = crate::merge::parse, conflicts_with = "survey")]
+    #[arg(long, value_name = "FILTER", value_parser = crate::command::merge::parse, conflicts_with = "survey")]
     pub l0: Vec<Filter>,
     /// L1's filter, as its vmcs12 has it.
-    #[arg(long, value_name = "FILTER", value_parser = crate::merge::parse, required_unless_present = "survey", conflicts_with = "survey")]
+    #[arg(long, value_name = "FILTER", value_parser = crate::command::merge::parse, required_unless_present = "survey", conflicts_with = "survey")]
     pub l1: Option<Filter>,
     /// What vmcs02 has before: one of the policies does not always write it.
-    #[arg(long, value_name = "FILTER", value_parser = crate::merge::parse, default_value = "eb=0 mask=0 match=0")]
+    #[arg(long, value_name = "FILTER", value_parser = crate::command::merge::parse, default_value = "eb=0 mask=0 match=0")]
     pub before: Filter,
     /// Write merge.md and merge.svg: all of L1's filters against what hosts need.
     #[arg(long)]

@@ -10,34 +10,15 @@
 //! | Ctrl-C | [`interrupt`] |
 //! | real Linux/KVM inside Bochs | [`lab`] |
 
-mod bench;
-mod catalogue;
-mod check;
 mod cli;
-mod conclusion;
+mod command;
 mod debian;
-mod difference;
-mod doctor;
-mod exit_code;
-mod explain;
-mod findings;
-mod image;
-mod intake;
+mod host;
 mod interrupt;
-mod json;
-mod judge;
-mod l0;
 mod lab;
-mod list;
-mod merge;
-mod missed;
 mod output;
 mod payload;
-mod progress;
-mod report;
-mod run;
-mod setup;
-mod vmcs_field;
+mod verdict;
 mod vmm;
 
 use std::process::ExitCode;
@@ -45,8 +26,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use cli::{Cli, Command, L0, OnArgs};
-use exit_code::{Exit, Stop};
-use run::What;
+use command::run::What;
+use verdict::exit_code::{Exit, Stop};
 
 fn main() -> ExitCode {
     if lab::init::is_init() {
@@ -63,18 +44,18 @@ fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<Exit, Stop> {
     let command = cli.command.unwrap_or(Command::Run(cli.run));
     match command {
-        Command::Run(args) => run::run(What::groups(&args.filter, args.case), &args.on),
+        Command::Run(args) => command::run::run(What::groups(&args.filter, args.case), &args.on),
         Command::Lab(args) => {
             let on = OnArgs { l0: L0::Lab, ..args.on };
-            run::run(What::groups(&args.filter, args.case), &on)
+            command::run::run(What::groups(&args.filter, args.case), &on)
         }
-        Command::Replay(args) => run::run(What::groups("*", Some(args.case)), &args.on),
-        Command::Check(args) => check::check(&args),
-        Command::List(args) => list::list(&args),
-        Command::Explain(args) => explain::explain(&args),
-        Command::Image(args) => image::image(&args),
-        Command::Merge(args) => merge::merge(&args),
-        Command::Doctor => doctor::doctor(),
-        Command::Bench(args) => bench::bench(&args.on),
+        Command::Replay(args) => command::run::run(What::groups("*", Some(args.case)), &args.on),
+        Command::Check(args) => command::check::check(&args),
+        Command::List(args) => command::list::list(&args),
+        Command::Explain(args) => command::explain::explain(&args),
+        Command::Image(args) => command::image::image(&args),
+        Command::Merge(args) => command::merge::merge(&args),
+        Command::Doctor => command::doctor::doctor(),
+        Command::Bench(args) => command::bench::bench(&args.on),
     }
 }

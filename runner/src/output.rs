@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, ErrorKind, StdoutLock, Write};
 
-use crate::exit_code::{Exit, Stop};
+use crate::verdict::exit_code::{Exit, Stop};
 
 /// Writes through `body`, buffered. A closed pipe ends it early and well.
 ///

@@ -6,8 +6,8 @@
 
 use core::fmt;
 
-use crate::paging::Maxphyaddr;
-use crate::pfec::Pfec;
+use crate::manual::paging::Maxphyaddr;
+use crate::manual::pfec::Pfec;
 
 /// The I/O port, accessed with 32 bits.
 pub const PORT: u16 = 0x4d4d;

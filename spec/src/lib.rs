@@ -29,26 +29,12 @@
 #[cfg(test)]
 extern crate std;
 
-pub mod action;
-pub mod case;
+pub mod catalogue;
 pub mod channel;
-pub mod cost;
 pub mod deviation;
-pub mod filter;
-pub mod glob;
-pub mod group;
-pub mod host;
-pub mod hypothesis;
-pub mod layout;
 pub mod log;
-pub mod merge;
-pub mod options;
-pub mod outcome;
-pub mod page;
-pub mod paging;
-pub mod pfec;
-pub mod plan;
+pub mod manual;
 pub mod scene;
-pub mod setting;
 pub mod smp;
-pub mod stimulus;
+pub mod suspects;
+pub mod walk;

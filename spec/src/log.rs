@@ -20,6 +20,7 @@
 //! # end passed=1 failed=0 skipped=0 errors=0 cases=1 crc32=0123abcd
 //! ```
 
+pub mod cost;
 mod read;
 mod verdict;
 mod write;
@@ -61,7 +62,7 @@ pub struct Counts {
     pub digest: u32,
 }
 
-/// What the cheapest walk of `bench` under one filter cost, see [`crate::cost`].
+/// What the cheapest walk of `bench` under one filter cost, see [`crate::log::cost`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Cost {
     /// Faults that exited to L1.

@@ -38,9 +38,9 @@ pub mod rows;
 mod seen;
 pub mod tested;
 
-use crate::page::Page;
-use crate::paging::keys::Keys;
-use crate::paging::{Access, Level, Maxphyaddr, Privilege};
+use crate::manual::paging::keys::Keys;
+use crate::manual::paging::{Access, Level, Maxphyaddr, Privilege};
+use crate::walk::page::Page;
 
 use end::{Word, Words};
 use environment::Environment;

@@ -10,15 +10,15 @@
 
 use core::fmt;
 
-use crate::filter::Filter;
-use crate::layout::{FETCHED_CODE, Header, TOKEN};
-use crate::outcome::{Expectation, Outcome, RFLAGS_RF};
-use crate::page::good;
-use crate::paging::{Access, Entry, Level, Maxphyaddr, Privilege, walk};
-use crate::pfec::Pfec;
-use crate::plan::{Profile, QUICK_BASIC};
-use crate::setting::BASE;
-use crate::stimulus::Stimulus;
+use crate::catalogue::plan::{Profile, QUICK_BASIC};
+use crate::manual::filter::Filter;
+use crate::manual::paging::{Access, Entry, Level, Maxphyaddr, Privilege, walk};
+use crate::manual::pfec::Pfec;
+use crate::walk::layout::{FETCHED_CODE, Header, TOKEN};
+use crate::walk::outcome::{Expectation, Outcome, RFLAGS_RF};
+use crate::walk::page::good;
+use crate::walk::setting::BASE;
+use crate::walk::stimulus::Stimulus;
 
 /// What two processors do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -408,10 +408,10 @@ pub fn together(stimulus: &Stimulus, filter: Filter, l2: &Header, cr2: u64, maxp
 #[cfg(test)]
 mod tests {
     use super::{CHANGES, MAX_STIMULI, Moment, Partner, Shot, Smp, SmpProbe, State, stimuli};
-    use crate::filter::Filter;
-    use crate::outcome::Outcome;
-    use crate::pfec::Pfec;
-    use crate::plan::Profile;
+    use crate::catalogue::plan::Profile;
+    use crate::manual::filter::Filter;
+    use crate::manual::pfec::Pfec;
+    use crate::walk::outcome::Outcome;
     use std::collections::{BTreeSet, HashSet};
     use std::string::ToString;
 

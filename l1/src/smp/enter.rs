@@ -5,7 +5,7 @@
 
 use core::arch::{asm, global_asm};
 
-use crate::global::Global;
+use crate::machine::global::Global;
 use crate::vmx::{Field, VmFail, Vmcs, vmwrite};
 
 /// L2's registers between entries, by the offsets that the assembly uses.

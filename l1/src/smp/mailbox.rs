@@ -5,11 +5,11 @@ use core::fmt::{self, Write};
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use spec::filter::Filter;
+use spec::manual::filter::Filter;
 use spec::smp::{Change, MAX_STIMULI};
 
 use super::seat::Seen;
-use crate::global::Global;
+use crate::machine::global::Global;
 
 /// What the second processor is to do.
 #[derive(Clone, Copy)]

@@ -8,15 +8,15 @@
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use spec::layout::{FETCHED_CODE, FRAME_CODE, FRAME_DATA, FRAME_PART, Header, TOKEN};
-use spec::page::good;
-use spec::paging::{Access, Entry, Level, Maxphyaddr, Privilege};
+use spec::manual::paging::{Access, Entry, Level, Maxphyaddr, Privilege};
 use spec::smp::{Change, SHOT_AFTER, SHOT_BEFORE, SHOT_FIRST, SHOT_PAGE, State, shot_contents};
-use spec::stimulus::{LOOPS, loop_number};
+use spec::walk::layout::{FETCHED_CODE, FRAME_CODE, FRAME_DATA, FRAME_PART, Header, TOKEN};
+use spec::walk::page::good;
+use spec::walk::stimulus::{LOOPS, loop_number};
 
 use super::code::{self, INTERRUPT_VECTOR, SOFTWARE_VECTOR};
-use crate::global::Global;
-use crate::paging::lay_pages;
+use crate::machine::global::Global;
+use crate::machine::paging::lay_pages;
 
 const PAGE: u64 = 4096;
 
@@ -263,7 +263,7 @@ pub fn stack_words<const N: usize>(processor: usize, linear: u64) -> Option<[u64
     })
 }
 
-/// What L2 must know of itself for [`spec::outcome::Expectation`].
+/// What L2 must know of itself for [`spec::walk::outcome::Expectation`].
 pub fn header(processor: usize) -> Header {
     let mut header = Header {
         magic: Header::MAGIC,

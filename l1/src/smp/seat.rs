@@ -4,22 +4,22 @@
 use core::fmt;
 use core::hint::black_box;
 
-use spec::filter::Filter;
-use spec::layout::{Header, TOKEN};
-use spec::outcome::{Delivery, Exit, IDT_VECTORING_VALID, INTERRUPTION_INFO_PF, Observed, WALK_RFLAGS};
-use spec::paging::{Access, Privilege};
+use spec::manual::filter::Filter;
+use spec::manual::paging::{Access, Privilege};
 use spec::scene::end::EXIT_EXCEPTION;
-use spec::setting::BASE;
 use spec::smp::{Change, SHOT_AFTER, SHOT_BEFORE, SHOT_PAGE, SHOT_RFLAGS, State};
-use spec::stimulus::Stimulus;
+use spec::walk::layout::{Header, TOKEN};
+use spec::walk::outcome::{Delivery, Exit, IDT_VECTORING_VALID, INTERRUPTION_INFO_PF, Observed, WALK_RFLAGS};
+use spec::walk::setting::BASE;
+use spec::walk::stimulus::Stimulus;
 use x86_64::registers::control::Cr2;
 
 use super::code;
 use super::enter::{self, Registers};
 use super::memory::{self, Board, Place};
-use crate::guest::{set_mode, write_controls, write_host_state};
 use crate::vmx::{Field, FilterFields, REASON_VMCALL, VmFail, Vmcs, Vmx, vmread, vmwrite};
-use crate::walk::{CR2_AT_START, write_cr2};
+use crate::walk::guest::{set_mode, write_controls, write_host_state};
+use crate::walk::walker::{CR2_AT_START, write_cr2};
 
 /// Interruption information: valid, type and vector.
 const EVENT: u64 = 1 << 31 | 0x7ff;

@@ -15,9 +15,9 @@ use spec::channel::{Ask, Status};
 
 use super::code::INTERRUPT_VECTOR;
 use super::mailbox::{self, Stage};
-use crate::apic::{ASSERT, Apic};
-use crate::boot::{CODE32_SELECTOR, DATA_SELECTOR};
-use crate::channel;
+use crate::machine::apic::{ASSERT, Apic};
+use crate::machine::boot::{CODE32_SELECTOR, DATA_SELECTOR};
+use crate::machine::channel;
 
 /// The page of the trampoline. Loaders leave nothing there that is needed once the command line is copied.
 const TRAMPOLINE: u64 = 0x8000;

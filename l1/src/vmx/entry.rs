@@ -10,12 +10,12 @@
 use core::arch::{asm, global_asm};
 use core::mem::size_of;
 
-use spec::layout::{ExitRecord, MAX_SLOTS};
-use spec::outcome::{Exit, IDT_VECTORING_VALID};
+use spec::walk::layout::{ExitRecord, MAX_SLOTS};
+use spec::walk::outcome::{Exit, IDT_VECTORING_VALID};
 use x86_64::registers::control::Cr2;
 
 use super::{Field, VmFail, Vmcs, vmread, vmwrite};
-use crate::global::Global;
+use crate::machine::global::Global;
 
 /// One more exit than slots: a fault that comes twice shows as one too many.
 const RECORDS: usize = MAX_SLOTS + 1;

@@ -1,6 +1,6 @@
 //! The filter in the current VMCS: exception bitmap, MASK and MATCH, written where they change.
 
-use spec::filter::{EXCEPTION_BITMAP_PF, Filter};
+use spec::manual::filter::{EXCEPTION_BITMAP_PF, Filter};
 
 use super::{Field, vmwrite};
 

@@ -7,6 +7,7 @@ pub mod apt;
 pub mod bochs;
 mod external;
 pub mod kernel;
+pub mod setup;
 
 use std::env;
 use std::fs::{self, File, TryLockError};

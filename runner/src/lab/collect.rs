@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use super::frame::{Decoder, Event};
 use super::kmsg;
 use super::message::Message;
-use crate::findings::Findings;
-use crate::intake::{Intake, Limits};
 use crate::output::remark;
-use crate::progress::Progress;
+use crate::verdict::findings::Findings;
+use crate::verdict::intake::{Intake, Limits};
+use crate::verdict::progress::Progress;
 use crate::vmm::{Flow, Sink};
 
 /// What is kept of the kernel's console: an oops and the panic behind it have some KiB.
@@ -288,7 +288,7 @@ mod tests {
     use super::{Collector, SetEnd};
     use crate::lab::frame::Frame;
     use crate::lab::message::Message;
-    use crate::progress::Progress;
+    use crate::verdict::progress::Progress;
     use crate::vmm::{Flow, Sink};
     use std::time::Duration;
 

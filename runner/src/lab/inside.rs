@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use spec::options::Options;
+use spec::catalogue::options::Options;
 
 use super::init::{self, Run};
 use super::known;
+use crate::command::run::processors;
 use crate::payload;
-use crate::run::processors;
 use crate::vmm::kvm::host::kernel_release;
 use crate::vmm::kvm::{Kvm, KvmOptions};
 use crate::vmm::qemu::Qemu;

@@ -12,7 +12,6 @@
 pub mod boot_params;
 pub mod cmdline;
 pub mod collect;
-pub mod command;
 pub mod decompress;
 pub mod frame;
 pub mod init;

@@ -6,9 +6,9 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use spec::log::Verdict;
 
 use super::session::SetResult;
-use crate::findings::Group;
-use crate::judge::{counted, thousands};
-use crate::report::Report;
+use crate::verdict::findings::Group;
+use crate::verdict::judge::{counted, thousands};
+use crate::verdict::report::Report;
 
 /// Below these a set is told with its own table of groups; more sets are told in the big one alone.
 const COLUMNS: usize = 8;

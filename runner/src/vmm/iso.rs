@@ -3,7 +3,7 @@
 //!
 //! GRUB keeps off the serial port, so that COM1 carries the log alone.
 
-use crate::setup::{self, ensure};
+use crate::debian::setup::{self, ensure};
 use crate::vmm::Flow;
 use crate::vmm::Unavailable;
 use crate::vmm::process::{Ended, Tail, quote, run};

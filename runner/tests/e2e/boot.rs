@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use spec::cost::{FAULTS, FILTERS as FILTERS_PRICED, stimuli};
-use spec::filter::Filter;
-use spec::group::Group;
-use spec::plan::Profile;
-use spec::setting::BASE;
+use spec::catalogue::group::Group;
+use spec::catalogue::plan::Profile;
+use spec::log::cost::{FAULTS, FILTERS as FILTERS_PRICED, stimuli};
+use spec::manual::filter::Filter;
+use spec::walk::setting::BASE;
 
 use crate::command::{call, line};
 use crate::files::Folder;

@@ -1,8 +1,8 @@
 //! The lab for real: a stock kernel of this machine's suite in Bochs, its own `kvm_intel`, our image.
 
-use spec::cost::FAULTS;
-use spec::group::Group;
-use spec::plan::Profile;
+use spec::catalogue::group::Group;
+use spec::catalogue::plan::Profile;
+use spec::log::cost::FAULTS;
 
 use crate::command::line;
 use crate::files::Folder;

@@ -2,16 +2,16 @@
 
 use super::walks::has_xd;
 use super::{Deviation, Deviations};
-use crate::action::{OWN_MODE, uncorrected_pfec};
-use crate::case::{Case, Probe};
+use crate::catalogue::case::{Case, Probe};
+use crate::catalogue::group::Group;
 use crate::channel::Ask;
-use crate::filter::Filter;
-use crate::group::Group;
-use crate::host::Round;
-use crate::paging::Maxphyaddr;
+use crate::manual::filter::Filter;
+use crate::manual::paging::Maxphyaddr;
 use crate::scene::end::{EXIT_EPT_MISCONFIGURATION, End, Ends, How, Word};
 use crate::scene::{Act, Scene};
-use crate::setting::BASE;
+use crate::walk::action::{OWN_MODE, uncorrected_pfec};
+use crate::walk::host::Round;
+use crate::walk::setting::BASE;
 
 /// RFLAGS.PF and RFLAGS.ZF: what a comparison of equal elements sets.
 const EQUAL: u64 = 1 << 2 | 1 << 6;
@@ -120,7 +120,7 @@ impl Deviations {
 
 #[cfg(test)]
 mod tests {
-    use crate::case::Case;
+    use crate::catalogue::case::Case;
     use crate::deviation::{Deviation, Deviations, Host};
 
     #[test]

@@ -1,7 +1,7 @@
 //! Known deviations of accesses through EPT.
 
 use super::Deviation;
-use crate::paging::Access;
+use crate::manual::paging::Access;
 use crate::scene::Scene;
 use crate::scene::end::{EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, End, Ends, How, Word};
 use crate::scene::ept::{During, QUALIFICATION_READ, QUALIFICATION_TRANSLATION, QUALIFICATION_WRITE};
@@ -56,10 +56,10 @@ fn each(want: &Ends, got: Option<&Ends>, change: impl Fn(End, Option<End>) -> Op
 
 #[cfg(test)]
 mod tests {
-    use crate::case::Case;
+    use crate::catalogue::case::Case;
     use crate::deviation::{Deviation, Deviations};
-    use crate::outcome::RFLAGS_RF;
     use crate::scene::end::{End, Ends, How, Word};
+    use crate::walk::outcome::RFLAGS_RF;
 
     /// A case, and what must be seen in it.
     fn want(id: &str) -> (Case, Ends) {

@@ -1,16 +1,16 @@
 //! Known deviations in event delivery and in the state that exits save.
 
 use super::Deviation;
-use crate::case::Case;
-use crate::filter::Filter;
-use crate::outcome::{RFLAGS_RF, RFLAGS_TF};
-use crate::paging::Maxphyaddr;
+use crate::catalogue::case::Case;
+use crate::manual::filter::Filter;
+use crate::manual::paging::Maxphyaddr;
 use crate::scene::end::{End, Ends, How, Word};
 use crate::scene::event::{Event, EventType, Source};
 use crate::scene::expect::{
     BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, CR2_AT_START, DR6_BS, NMI_UNBLOCKED, VECTOR_PF,
 };
 use crate::scene::{Answer, Scene};
+use crate::walk::outcome::{RFLAGS_RF, RFLAGS_TF};
 
 /// Interruption information of a #DB: valid, hardware exception, vector 1.
 const INTERRUPTION_INFO_DB: u64 = 1 << 31 | 3 << 8 | 1;
@@ -198,7 +198,7 @@ pub(super) fn without_vectoring(scene: &Scene, end: End) -> End {
 #[cfg(test)]
 mod tests {
     use super::{CR2_AT_START, Filter, RFLAGS_TF, VECTOR_DB};
-    use crate::case::Case;
+    use crate::catalogue::case::Case;
     use crate::deviation::{Deviation, Deviations};
     use crate::scene::Scene;
     use crate::scene::end::{End, Ends, How, Word};

@@ -2,10 +2,10 @@
 
 use super::event::{is_blocked, is_exception, without_vectoring};
 use super::{Deviation, Deviations};
-use crate::case::Case;
-use crate::filter::Filter;
-use crate::paging::{Access, Maxphyaddr, Privilege};
-use crate::pfec::Pfec;
+use crate::catalogue::case::Case;
+use crate::manual::filter::Filter;
+use crate::manual::paging::{Access, Maxphyaddr, Privilege};
+use crate::manual::pfec::Pfec;
 use crate::scene::descriptor::gate_address;
 use crate::scene::end::{EXIT_EXCEPTION, End, Ends, How, Word};
 use crate::scene::environment::Environment;
@@ -238,12 +238,12 @@ mod tests {
     use super::{CR2_AT_START, VECTOR_UD};
     use std::format;
 
-    use crate::case::Case;
+    use crate::catalogue::case::Case;
     use crate::deviation::{Deviation, Deviations};
-    use crate::filter::Filter;
-    use crate::outcome::RFLAGS_RF;
+    use crate::manual::filter::Filter;
     use crate::scene::Scene;
     use crate::scene::end::{End, Ends, How, Word};
+    use crate::walk::outcome::RFLAGS_RF;
 
     /// A case, its scene, and what must be seen.
     fn want(id: &str) -> (Case, &'static Scene, Ends) {
@@ -421,7 +421,7 @@ mod tests {
         assert!(!explained("pkey.long:super-own:1,0,0", &own(&[rflags[0], (Word::ErrorCode, 1)])));
         // IA32_PKRS refuses nothing.
         let done = |words| as_if("pkey.long:pks-ad-read:1,0,0", "pkey.long:pks-user:1,0,0", words);
-        let words = [(Word::Rsp, crate::scene::stack_of(crate::paging::Privilege::Supervisor))];
+        let words = [(Word::Rsp, crate::scene::stack_of(crate::manual::paging::Privilege::Supervisor))];
         assert!(explained("pkey.long:pks-ad-read:1,0,0", &done(&words)));
         assert!(!explained("pkey.long:pks-ad-read:1,0,0", &done(&[words[0], (Word::Rip, 0)])));
         assert!(!explained(

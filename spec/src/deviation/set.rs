@@ -3,9 +3,9 @@
 use core::fmt;
 
 use super::{Deviation, Host};
-use crate::case::Case;
-use crate::outcome::{Exit, Observed, RFLAGS_RF};
+use crate::catalogue::case::Case;
 use crate::scene::expect::NMI_UNBLOCKED;
+use crate::walk::outcome::{Exit, Observed, RFLAGS_RF};
 
 /// A set of known deviations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

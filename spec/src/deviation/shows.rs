@@ -1,11 +1,11 @@
 //! Where known deviations show.
 
 use super::Deviation;
-use crate::action::{Event, Then};
+use crate::catalogue::group::Group;
 use crate::channel::Ask;
-use crate::group::Group;
-use crate::host::Wish;
 use crate::scene::Act;
+use crate::walk::action::{Event, Then};
+use crate::walk::host::Wish;
 
 impl Deviation {
     /// Whether the deviation can show in a group.

@@ -1,8 +1,8 @@
 //! Tests of known deviations.
 
 use super::{Deviation, Deviations, Host};
-use crate::case::Case;
-use crate::outcome::{Delivery, Exit, Observed, Outcome, RFLAGS_RF};
+use crate::catalogue::case::Case;
+use crate::walk::outcome::{Delivery, Exit, Observed, Outcome, RFLAGS_RF};
 use std::string::ToString;
 
 const EXIT: Exit = Exit { info: 1, error_code: 2, qualification: 3, rip: 4, rflags: !0, idt_vectoring: 6, cr2: 7 };
@@ -273,7 +273,7 @@ fn a_pending_fault_that_is_taken_for_an_asynchronous_one_is_known_in_its_groups_
     let event = "action.interrupt-fault:event:1,8,8";
     let (delivery, token) = (Delivery { rflags: RFLAGS_RF, ..DELIVERY }, 0x1c000);
     let exit = |error_code| Exit {
-        info: crate::outcome::INTERRUPTION_INFO_PF,
+        info: crate::walk::outcome::INTERRUPTION_INFO_PF,
         error_code,
         qualification: token,
         rip: delivery.rip,

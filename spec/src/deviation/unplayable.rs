@@ -3,8 +3,8 @@
 use core::iter;
 
 use super::{Deviation, Deviations};
-use crate::case::Case;
-use crate::paging::Maxphyaddr;
+use crate::catalogue::case::Case;
+use crate::manual::paging::Maxphyaddr;
 use crate::scene::Unwanted;
 use crate::scene::end::{EXIT_TRIPLE_FAULT, Ends, How};
 use crate::scene::environment::Width;
@@ -61,7 +61,7 @@ impl Deviations {
 
 #[cfg(test)]
 mod tests {
-    use crate::case::Case;
+    use crate::catalogue::case::Case;
     use crate::deviation::{Deviation, Deviations};
 
     fn unplayable(known: Deviations, id: &str) -> Option<Deviation> {

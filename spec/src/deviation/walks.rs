@@ -1,16 +1,16 @@
 //! What known deviations explain of accesses on a walk: groups `filter.*`, `host.*`, `action.*` and `smp.*`.
 
 use super::Deviation;
-use crate::action::{Event, OWN_MODE, Then, uncorrected_pfec};
-use crate::case::{Case, Probe};
+use crate::catalogue::case::{Case, Probe};
+use crate::catalogue::group::Group;
 use crate::channel::Ask;
-use crate::filter::Filter;
-use crate::group::Group;
-use crate::outcome::{Delivery, Exit, INTERRUPTION_INFO_PF, Observed, Outcome, RFLAGS_RF};
-use crate::page::PAGES;
-use crate::paging::Entry;
+use crate::manual::filter::Filter;
+use crate::manual::paging::Entry;
 use crate::scene::expect::NMI_UNBLOCKED;
-use crate::setting::BASE;
+use crate::walk::action::{Event, OWN_MODE, Then, uncorrected_pfec};
+use crate::walk::outcome::{Delivery, Exit, INTERRUPTION_INFO_PF, Observed, Outcome, RFLAGS_RF};
+use crate::walk::page::PAGES;
+use crate::walk::setting::BASE;
 
 impl Deviation {
     /// Whether the deviation, and nothing else, makes the difference between what must be and what was.

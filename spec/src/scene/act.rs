@@ -3,9 +3,9 @@
 use super::end::{Word, Words};
 use super::environment::{self, Environment, Width};
 use super::{Scene, rows};
-use crate::filter::Filter;
-use crate::pfec::Pfec;
-use crate::plan::{self, Profile, QUICK_BASIC};
+use crate::catalogue::plan::{self, Profile, QUICK_BASIC};
+use crate::manual::filter::Filter;
+use crate::manual::pfec::Pfec;
 
 /// Scenes that belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use super::event::{Event, Pending, Sender};
 use super::place::{Kind, Place};
 use super::tested::Tested;
 use super::{Answer, Exiting, Fault, Feature, Fits, Intercepted, KeysApplied, RIP, Scene, Unwanted};
-use crate::page::Page;
-use crate::paging::{Access, Level, Privilege};
+use crate::manual::paging::{Access, Level, Privilege};
+use crate::walk::page::Page;
 
 impl Scene {
     /// A scene in which an instruction completes: the start of each row.

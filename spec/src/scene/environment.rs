@@ -6,9 +6,9 @@ use super::end::{Ends, Word};
 use super::invalidation::Invalidation;
 use super::place::{PAGE, Place, STAGE_BASE};
 use super::{Answer, Fits, Scene};
-use crate::paging::format::Format;
-use crate::paging::{Entry, Mode, Privilege};
-use crate::setting::BASE;
+use crate::manual::paging::format::Format;
+use crate::manual::paging::{Entry, Mode, Privilege};
+use crate::walk::setting::BASE;
 
 /// The width of L2's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,12 +12,12 @@ use super::end::{EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, End, Ends, How, 
 use super::environment::{Environment, REAL_SELECTOR, Width};
 use super::place::{Kind, PAGE, PLACES, Place};
 use super::{Answer, Scene};
-use crate::filter::Filter;
-use crate::outcome::{INTERRUPTION_INFO_PF, RFLAGS_RF};
-use crate::page::good;
-use crate::paging::format::Format;
-use crate::paging::{Access, Level, Maxphyaddr, walk};
-use crate::pfec::Pfec;
+use crate::manual::filter::Filter;
+use crate::manual::paging::format::Format;
+use crate::manual::paging::{Access, Level, Maxphyaddr, walk};
+use crate::manual::pfec::Pfec;
+use crate::walk::outcome::{INTERRUPTION_INFO_PF, RFLAGS_RF};
+use crate::walk::page::good;
 
 /// Linear address of the deep page: at each level it has an entry of its own.
 pub const DEEP: u64 = 2 << 39 | 2 << 30 | 3 << 21 | 4 << 12;

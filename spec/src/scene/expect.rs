@@ -15,12 +15,12 @@ use super::event::{Event, EventType, Source};
 use super::interlude::Interlude;
 use super::place::Place;
 use super::{Answer, Fault, Intercepted, KeysApplied, Scene, Unwanted};
-use crate::filter::{EXCEPTION_BITMAP_PF, Filter};
-use crate::outcome::{INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF};
-use crate::page::good;
-use crate::paging::keys::shadow_stack_access;
-use crate::paging::{Access, Entry, Level, Maxphyaddr, Mode, Privilege, walk_in};
-use crate::pfec::Pfec;
+use crate::manual::filter::{EXCEPTION_BITMAP_PF, Filter};
+use crate::manual::paging::keys::shadow_stack_access;
+use crate::manual::paging::{Access, Entry, Level, Maxphyaddr, Mode, Privilege, walk_in};
+use crate::manual::pfec::Pfec;
+use crate::walk::outcome::{INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF};
+use crate::walk::page::good;
 
 /// What CR2 holds at the start of a scene: no page of the stage is there.
 pub const CR2_AT_START: u64 = 0x0c2;

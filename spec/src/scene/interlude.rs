@@ -1,8 +1,8 @@
 //! What L1 does between two plays of a scene, behind which the filter must be in force as it was, or as it was
 //! changed: a host that keeps a copy of the filter must bring it up to date, and must not lose it.
 
-use crate::filter::Filter;
-use crate::pfec::Pfec;
+use crate::manual::filter::Filter;
+use crate::manual::pfec::Pfec;
 
 /// One field of the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,8 +107,8 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::FilterField::{Bitmap, Mask, Match};
-    use crate::filter::Filter;
-    use crate::pfec::Pfec;
+    use crate::manual::filter::Filter;
+    use crate::manual::pfec::Pfec;
     use proptest::prelude::*;
 
     proptest! {

@@ -1,7 +1,7 @@
 //! The pages among which a scene plays, and how their entries differ from good ones.
 
-use crate::page::good;
-use crate::paging::{Entry, Level, Maxphyaddr, Privilege};
+use crate::manual::paging::{Entry, Level, Maxphyaddr, Privilege};
+use crate::walk::page::good;
 
 /// Bytes of a page.
 pub const PAGE: u64 = 4096;
@@ -136,7 +136,7 @@ impl Kind {
 #[cfg(test)]
 mod tests {
     use super::{Kind, PAGE, Place, STAGE_BASE};
-    use crate::paging::Privilege;
+    use crate::manual::paging::Privilege;
 
     #[test]
     fn places_are_found_by_each_of_their_addresses() {

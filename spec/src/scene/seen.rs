@@ -4,7 +4,7 @@ use super::Scene;
 use super::end::{EXIT_EPT_VIOLATION, EXIT_EXCEPTION, End, Ends, How, Word};
 use super::ept::QUALIFICATION_OPTIONAL;
 use super::expect::{NMI_UNBLOCKED, VECTOR_PF};
-use crate::outcome::{IDT_VECTORING_VALID, RFLAGS_RF};
+use crate::walk::outcome::{IDT_VECTORING_VALID, RFLAGS_RF};
 
 /// Bit 31 of interruption information.
 const INTERRUPTION_VALID: u64 = 1 << 31;

@@ -5,9 +5,9 @@
 
 use super::environment::{Environment, Width};
 use super::place::{PAGE, STAGE_BASE};
-use crate::page::{Page, good};
-use crate::paging::format::Format;
-use crate::paging::{Level, Maxphyaddr};
+use crate::manual::paging::format::Format;
+use crate::manual::paging::{Level, Maxphyaddr};
+use crate::walk::page::{Page, good};
 
 /// Physical address of the frame: the last page before L1's image, which is RAM on every PC, and no longer in use
 /// once L1 has read what the loader left. A large page around it begins at physical address 0.
@@ -83,8 +83,8 @@ impl Tested {
 #[cfg(test)]
 mod tests {
     use super::{FRAME, Formats, GOOD, linear};
-    use crate::paging::Level;
-    use crate::paging::format::Format;
+    use crate::manual::paging::Level;
+    use crate::manual::paging::format::Format;
     use crate::scene::place::{PAGE, PLACES, STAGE_BASE};
 
     const ALL: [Format; 5] =

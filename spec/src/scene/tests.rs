@@ -1,8 +1,8 @@
 use super::environment::ENVIRONMENTS;
 use super::environment::Width;
 use super::{Act, Answer, FORCED_EMULATION_PREFIX, Feature};
-use crate::filter::Filter;
-use crate::plan::Profile;
+use crate::catalogue::plan::Profile;
+use crate::manual::filter::Filter;
 use std::collections::HashSet;
 use std::vec::Vec;
 

@@ -12,7 +12,7 @@ use kvm_bindings::{
 };
 use kvm_ioctls::VcpuFd;
 use spec::channel::{Ask, EVENT_ADDRESS, EVENT_PFEC, INTERRUPT_VECTOR, NARROW, Status, Step, page_of};
-use spec::outcome::RFLAGS_RF;
+use spec::walk::outcome::RFLAGS_RF;
 
 /// The vector of #PF.
 const PAGE_FAULT: u8 = 14;

@@ -1,9 +1,9 @@
 //! Deviations that judge a fault by another error code or filter.
 
-use crate::case::Case;
+use crate::catalogue::case::Case;
 use crate::deviation::{Deviation, Deviations};
-use crate::filter::Filter;
-use crate::pfec::Pfec;
+use crate::manual::filter::Filter;
+use crate::manual::pfec::Pfec;
 use crate::scene::end::{End, Ends, How, Word};
 use crate::scene::expect::NMI_UNBLOCKED;
 

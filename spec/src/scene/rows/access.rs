@@ -1,8 +1,8 @@
 //! Who accesses: instructions by the way in which they reach memory, each with an access that faults.
 //! Plain ones, those across the end of a page, and addresses that cannot fault as pages.
 
-use crate::paging::Access::{Fetch, Read, Write};
-use crate::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Access::{Fetch, Read, Write};
+use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::end::Word::{Memory, Rax, Rbp, Rdi, Rsp};
 use crate::scene::event::Event;
 use crate::scene::event::EventType::HardwareException;

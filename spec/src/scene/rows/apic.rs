@@ -6,9 +6,8 @@
 
 use super::delivery::{FAR, NMI, PF, arrived, deliveries, gate_address, join, push};
 use super::delivery_32::{self, gate_address as gate_address_32};
-use crate::outcome::{RFLAGS_IF, RFLAGS_RF};
-use crate::paging::Access::{Read, Write};
-use crate::paging::Privilege::{self, Supervisor, User};
+use crate::manual::paging::Access::{Read, Write};
+use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::scene::end::Word::{Rax, Rdi, Rflags, Rip, Rsp};
 use crate::scene::event::Sender::{Guest, Hypervisor};
 use crate::scene::event::{COMMAND, Event, EventType};
@@ -16,6 +15,7 @@ use crate::scene::expect::BLOCKING_BY_STI;
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, Device, EventStack, Idt0, Idt1, Stack};
 use crate::scene::{Answer, Fits, RIP, Scene, Unwanted, stack_of};
+use crate::walk::outcome::{RFLAGS_IF, RFLAGS_RF};
 
 const DATA0: u64 = Data0.linear();
 const HLT: u64 = 1;

@@ -3,7 +3,7 @@
 //! SDM vol. 3A, section 6.12.1, "Exception- or Interrupt-Handler Procedures".
 
 use super::delivery::gate_error;
-use crate::paging::Privilege::{self, Supervisor, User};
+use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::scene::descriptor::{gate_32, gate_address as address_of_gate};
 use crate::scene::place::{PAGE, Place};
 use crate::scene::stack_of;

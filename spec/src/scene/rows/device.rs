@@ -1,8 +1,8 @@
 //! Accesses to a device of the VMM, which L0 emulates: the page fault is one of L0's emulator then, and everything
 //! reported is as hardware would give it.
 
-use crate::paging::Access::{Read, Write};
-use crate::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Access::{Read, Write};
+use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::end::Word::{Rax, Rbp, Rcx, Rdi, Rsi};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, Data1, Device, ShadowStack};

@@ -3,10 +3,9 @@
 //! After an EPT-induced exit L1 mends EPT, after a #PF that exits it mends the guest entry, and enters again: so both
 //! are seen in their order, and the #PF behind an EPT-induced exit obeys the filter too.
 
-use crate::outcome::RFLAGS_IF;
-use crate::paging::Access::{self, Fetch, Read, Write};
-use crate::paging::Level::{self, Pde, Pdpte, Pml4e, Pte};
-use crate::paging::Privilege::User;
+use crate::manual::paging::Access::{self, Fetch, Read, Write};
+use crate::manual::paging::Level::{self, Pde, Pdpte, Pml4e, Pte};
+use crate::manual::paging::Privilege::User;
 use crate::scene::descriptor::gate_address;
 use crate::scene::end::Word::{Memory, Qualification, Rax, Rdi};
 use crate::scene::ept::Frame::{self, Page, Pd, Pdpt, Place as At, Pt, Root};
@@ -16,6 +15,7 @@ use crate::scene::event::{Event, Source};
 use crate::scene::place::Place::{Data0, FaultStack, Idt1, Stack};
 use crate::scene::place::{Kind, PAGE};
 use crate::scene::{Answer, Feature, Scene, initial_register};
+use crate::walk::outcome::RFLAGS_IF;
 
 /// Where data is accessed, and code fetched.
 const DATA: u64 = DEEP + 0x208;

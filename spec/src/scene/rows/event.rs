@@ -6,9 +6,8 @@ use super::delivery::{
     gate_address, gate_error, injected, join, push, raised, software,
 };
 use super::{apic, event_32};
-use crate::outcome::{RFLAGS_IF, RFLAGS_TF};
-use crate::paging::Access::{Read, Write};
-use crate::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Access::{Read, Write};
+use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::descriptor::{FRESH_DATA_SELECTOR, FRESH_SEGMENTS, FRESH_USER_DATA_SELECTOR};
 use crate::scene::end::Word::{Dr6, Rax, Rcx, Rdi, Rflags, Rip};
 use crate::scene::event::{Event, EventType};
@@ -16,6 +15,7 @@ use crate::scene::expect::{DR6_AT_START, DR6_BS};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, EventStack, FaultStack, Gdt, Idt0, Idt1, Stack, Tss, UserStack};
 use crate::scene::{Answer, Fits, RIP, Scene, Unwanted, stack_of};
+use crate::walk::outcome::{RFLAGS_IF, RFLAGS_TF};
 
 const DATA0: u64 = Data0.linear();
 const SEGMENT_P: u64 = 1 << 47;
@@ -28,7 +28,7 @@ const INT3: Event = software(EventType::SoftwareException, BP, 1);
 const INT1: Event = software(EventType::PrivilegedSoftwareException, DB, 1);
 const NP_AGAIN: Event = raised(NP).error_code(gate_error(PF));
 
-const fn by(cpl: crate::paging::Privilege, code: &'static [u8], text: &'static str) -> Scene {
+const fn by(cpl: crate::manual::paging::Privilege, code: &'static [u8], text: &'static str) -> Scene {
     Scene::new("", "", cpl, code, text)
 }
 

@@ -5,9 +5,8 @@ use super::delivery::{
     BP, DB, DE, DF, FARTHER, GP, NP, OF, PF, SS, UD, VECTOR, deliveries, gate_error, join, raised, software,
 };
 use super::delivery_32::{ESP0, ESP0_OR_SS0, HANDLER_CS, absent_gate, deliveries_32, gate_address, push};
-use crate::outcome::RFLAGS_TF;
-use crate::paging::Access::{Read, Write};
-use crate::paging::Privilege::{self, Supervisor, User};
+use crate::manual::paging::Access::{Read, Write};
+use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::scene::descriptor::{FRESH_DATA_SELECTOR, FRESH_SEGMENTS, FRESH_USER_DATA_SELECTOR};
 use crate::scene::end::Word::{Dr6, Rax, Rcx, Rdi, Rflags, Rip};
 use crate::scene::event::{Event, EventType};
@@ -15,6 +14,7 @@ use crate::scene::expect::{DR6_AT_START, DR6_BS};
 use crate::scene::place::Place::{Data0, EventStack, Gdt, Idt0, Idt1, Stack, Tss, UserStack};
 use crate::scene::place::{Kind, PAGE};
 use crate::scene::{Answer, Fits, RIP, Scene, Unwanted};
+use crate::walk::outcome::RFLAGS_TF;
 
 const DATA0: u64 = Data0.linear();
 /// RFLAGS.OF: INTO raises #OF if it is set.

@@ -1,8 +1,8 @@
 //! Instructions behind KVM's forced-emulation prefix, UD2 and the letters "kvm": its emulator runs them, and RIP is
 //! behind the prefix then. Only L0s that say so have them; everything reported is as hardware would give it.
 
-use crate::paging::Access::{Read, Write};
-use crate::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Access::{Read, Write};
+use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::descriptor::FRESH_USER_DATA_SELECTOR;
 use crate::scene::end::Word::{Memory, Rax, Rbp, Rdi, Rsi};
 use crate::scene::place::Kind;

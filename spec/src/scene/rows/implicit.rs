@@ -5,8 +5,8 @@
 //! code, and a triple fault comes. There is no scene with a reserved bit before the GDT: KVM that emulates a smaller
 //! MAXPHYADDR never ends the delivery of its page fault, and L1 would not get the processor back.
 
-use crate::paging::Access::{Read, Write};
-use crate::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Access::{Read, Write};
+use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::descriptor::{
     CALL_GATE_SELECTOR, FRESH_DATA_SELECTOR, FRESH_USER_DATA_SELECTOR, LDT_SELECTOR, LOCAL_DATA_SELECTOR, TSS_SELECTOR,
 };

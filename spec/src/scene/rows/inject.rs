@@ -4,15 +4,15 @@ use super::delivery::{
     BP, DB, DF, FAR, GP, HANDLER_CS, IST1, NP, PF, UD, VECTOR, deliveries, gate_address, injected, join, push,
 };
 use super::inject_32;
-use crate::outcome::RFLAGS_IF;
-use crate::paging::Access::{Read, Write};
-use crate::paging::Privilege::{self, Supervisor, User};
+use crate::manual::paging::Access::{Read, Write};
+use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::scene::end::Word::Rdi;
 use crate::scene::event::{Event, EventType};
 use crate::scene::expect::BLOCKING_BY_MOV_SS;
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, EventStack, FaultStack, Gdt, Idt0, Idt1, Tss};
 use crate::scene::{Answer, Fits, Scene, Unwanted};
+use crate::walk::outcome::RFLAGS_IF;
 
 const DATA0: u64 = Data0.linear();
 /// An error code that no page fault of the stage has.

@@ -3,14 +3,14 @@
 
 use super::delivery::{BP, DB, DF, FAR, GP, NMI, NP, OF, PF, UD, VECTOR, deliveries, injected, join};
 use super::delivery_32::{ESP0, ESP0_OR_SS0, HANDLER_CS, deliveries_32, gate_address, push};
-use crate::outcome::RFLAGS_IF;
-use crate::paging::Access::{Read, Write};
-use crate::paging::Privilege::{self, Supervisor, User};
+use crate::manual::paging::Access::{Read, Write};
+use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::scene::end::Word::Rdi;
 use crate::scene::event::{Event, EventType};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, EventStack, Gdt, Idt0, Idt1, Stack, Tss};
 use crate::scene::{Answer, Fits, Scene, Unwanted};
+use crate::walk::outcome::RFLAGS_IF;
 
 const DATA0: u64 = Data0.linear();
 /// An error code that no page fault of the stage has.

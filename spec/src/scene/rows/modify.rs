@@ -4,8 +4,8 @@
 //! An instruction that reads and writes its destination is held against a read-only page, where the read is
 //! allowed: which of the two a page that is not there refuses, the manual leaves open.
 
-use crate::paging::Access::{Read, Write};
-use crate::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Access::{Read, Write};
+use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::end::Word::{Memory, Rax, Rbx, Rdi, Rdx};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, Data1};

@@ -1,18 +1,18 @@
 //! Each entry of the walk in each paging mode: read, written and fetched through, by user and supervisor.
 
-use crate::page::AddressBit::{Highest, LowestReserved};
-use crate::page::Page;
-use crate::paging::Access::{self, Fetch, Read, Write};
-use crate::paging::Entry;
-use crate::paging::Level::{self, Pde, Pdpte, Pml4e, Pml5e, Pte};
-use crate::paging::Privilege::{self, Supervisor, User};
-use crate::paging::format::Format;
+use crate::manual::paging::Access::{self, Fetch, Read, Write};
+use crate::manual::paging::Entry;
+use crate::manual::paging::Level::{self, Pde, Pdpte, Pml4e, Pml5e, Pte};
+use crate::manual::paging::Privilege::{self, Supervisor, User};
+use crate::manual::paging::format::Format;
 use crate::scene::end::Word::{self, Memory, Rax, Rbx, Rdi};
 use crate::scene::environment::NARROW_FS_BASE;
 use crate::scene::place::Kind;
 use crate::scene::place::Place::Data0;
 use crate::scene::tested::{Formats, Tested, linear};
 use crate::scene::{Feature, Fits, Scene, initial_register};
+use crate::walk::page::AddressBit::{Highest, LowestReserved};
+use crate::walk::page::Page;
 
 /// Bits 11:9, which every mode ignores in every entry.
 const LOW_IGNORED: u64 = 0xe00;
@@ -251,7 +251,7 @@ pub const SCENES: &[Scene] = rows![
 #[cfg(test)]
 mod tests {
     use super::SCENES;
-    use crate::filter::Filter;
+    use crate::manual::filter::Filter;
     use crate::scene::Scene;
     use crate::scene::end::{How, Word};
     use crate::scene::environment::{ENVIRONMENTS, Environment, Width};

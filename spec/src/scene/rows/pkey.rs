@@ -1,9 +1,9 @@
 //! Protection keys: the user-mode ones of PKRU, which L1 writes before the entry, and the supervisor-mode ones of
 //! IA32_PKRS.
 
-use crate::paging::Access::{Fetch, Read, Write};
-use crate::paging::Entry;
-use crate::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Access::{Fetch, Read, Write};
+use crate::manual::paging::Entry;
+use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::end::Word::{Memory, Rax, Rcx, Rdi, Rsi};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0, Data1, Gdt};

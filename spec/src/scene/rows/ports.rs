@@ -1,7 +1,7 @@
 //! String I/O, which L0 emulates where it intercepts ports; L1 does not. The port is one that no device has.
 
-use crate::paging::Access::{Read, Write};
-use crate::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Access::{Read, Write};
+use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::end::Word::{Memory, Rcx, Rdi, Rdx, Rsi};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, Data1};

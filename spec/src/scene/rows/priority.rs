@@ -1,8 +1,8 @@
 //! Instructions that L1 intercepts and whose operand would fault: the VM exit comes first, and a fault of the fetch
 //! before it.
 
-use crate::paging::Access::{Fetch, Read, Write};
-use crate::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Access::{Fetch, Read, Write};
+use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::end::Word::{Rax, Rcx, Rdi, Rdx, Rsi};
 use crate::scene::event::Event;
 use crate::scene::event::EventType::HardwareException;

@@ -1,8 +1,8 @@
 //! Shadow stacks at CPL 3: CR4.CET and IA32_U_CET.SH_STK_EN are set, SSP is the scene's.
 
-use crate::paging::Access::{Read, Write};
-use crate::paging::Entry;
-use crate::paging::Privilege::User;
+use crate::manual::paging::Access::{Read, Write};
+use crate::manual::paging::Entry;
+use crate::manual::paging::Privilege::User;
 use crate::scene::end::Word::{Rax, Rdi, Rsp};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, Data1, ShadowStack};

@@ -2,8 +2,8 @@
 //!
 //! ENTER has no locals where a push is bad, since a host may try the final stack pointer first.
 
-use crate::paging::Access::{Read, Write};
-use crate::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Access::{Read, Write};
+use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::end::Word::{Memory, Rax, Rbp, Rdi, Rsp};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0, Data1};

@@ -1,7 +1,7 @@
 //! Whether a change of the filter takes effect at the next entry, and whether nothing else makes the filter stale.
 
-use crate::paging::Access::{Read, Write};
-use crate::paging::Privilege::User;
+use crate::manual::paging::Access::{Read, Write};
+use crate::manual::paging::Privilege::User;
 use crate::scene::end::Word::Rdi;
 use crate::scene::interlude::FilterField::{self, Bitmap, Mask, Match};
 use crate::scene::interlude::Interlude::{

@@ -1,14 +1,14 @@
 //! What a fault leaves of L2's state, and what an exit reports of it.
 
-use crate::outcome::{RFLAGS_IF, RFLAGS_RF, RFLAGS_TF};
-use crate::paging::Access::{Fetch, Read, Write};
-use crate::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Access::{Fetch, Read, Write};
+use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::end::Word::{Cs, Dirty, Info, Interruptibility, Leaf, Memory, Rax, Rbp, Rdi, Rflags, Rsp, Ss};
 use crate::scene::expect::{BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, selectors};
 use crate::scene::interlude::Interlude;
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0, UserStack};
 use crate::scene::{Answer, Fault, Fits, Scene, stack_of};
+use crate::walk::outcome::{RFLAGS_IF, RFLAGS_RF, RFLAGS_TF};
 
 const DATA0: u64 = Data0.linear();
 const A: u64 = 1 << 5;

@@ -1,8 +1,8 @@
 //! String instructions, stopped in mid-iteration: the registers name the next element, RCX what is left, RFLAGS are
 //! those before the instruction.
 
-use crate::paging::Access::{Fetch, Read, Write};
-use crate::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Access::{Fetch, Read, Write};
+use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::end::Word::{Memory, Rax, Rcx, Rdi, Rflags, Rsi};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0, Data1};

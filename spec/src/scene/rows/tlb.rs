@@ -6,17 +6,17 @@
 #![expect(clippy::large_types_passed_by_value, reason = "a row is built up at compile time")]
 
 use super::delivery::{GP, raised};
-use crate::outcome::RFLAGS_AC;
-use crate::page::Page;
-use crate::paging::Access::{Fetch, Read, Write};
-use crate::paging::Privilege::{Supervisor, User};
-use crate::paging::format::Format;
-use crate::paging::{Entry, Level};
+use crate::manual::paging::Access::{Fetch, Read, Write};
+use crate::manual::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::format::Format;
+use crate::manual::paging::{Entry, Level};
 use crate::scene::end::Word::{Rax, Rcx, Rdi, Rip, Rsi, Rsp};
 use crate::scene::invalidation::Invalidation;
 use crate::scene::place::Place::Device;
 use crate::scene::tested::{Formats, Tested, linear};
 use crate::scene::{Answer, Feature, Fits, RIP, Scene, stack_of};
+use crate::walk::outcome::RFLAGS_AC;
+use crate::walk::page::Page;
 
 /// What a read finds.
 const VALUE: u64 = 0x5a5a_1234;

@@ -1,9 +1,8 @@
 //! Real mode: no access raises a page fault, whatever the filter. SDM vol. 3C, section 26.3.1.1, "Checks on Guest
 //! Control Registers, Debug Registers, and MSRs": an unrestricted guest may have CR0.PE and CR0.PG clear.
 
-use crate::outcome::RFLAGS_IF;
-use crate::paging::Access::{self, Fetch, Read, Write};
-use crate::paging::Privilege::Supervisor;
+use crate::manual::paging::Access::{self, Fetch, Read, Write};
+use crate::manual::paging::Privilege::Supervisor;
 use crate::scene::Scene;
 use crate::scene::end::Word::{Memory, Rax, Rcx, Rdi, Rsi, Rsp};
 use crate::scene::environment::{REAL, REAL_SELECTOR};
@@ -13,6 +12,7 @@ use crate::scene::event::{Event, Source};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0, Data1, Stack};
 use crate::scene::{Answer, RIP, stack_of};
+use crate::walk::outcome::RFLAGS_IF;
 
 /// What a pointer holds for a place: its offset in the segment.
 const fn offset(linear: u64) -> u64 {

@@ -1,0 +1,3 @@
+//! Scenes: L1 enters L2 right where one instruction or event happens.
+
+pub mod stage;

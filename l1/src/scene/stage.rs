@@ -1,0 +1,442 @@
+//! The stage: L2 entered right at one instruction or event, with all of its state L1's to choose; see
+//! [`spec::scene`].
+//!
+//! It has memory, page tables and a VMCS of its own beside the walker's.
+
+mod deep;
+mod device;
+mod enter;
+mod ept;
+mod exiting;
+mod features;
+mod interlude;
+mod invalidation;
+mod memory;
+mod pending;
+mod state;
+mod tables;
+
+use spec::deviation::{Deviation, Deviations};
+use spec::manual::filter::Filter;
+use spec::manual::paging::Maxphyaddr;
+use spec::scene::descriptor::HANDLER;
+use spec::scene::end::{
+    EVERY_REGISTER, EVERY_WORD, EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, EXIT_EXCEPTION, End, Ends, How, Word,
+    words_of,
+};
+use spec::scene::environment::{ENVIRONMENTS, Environment, Width};
+use spec::scene::event::{EventType, Source};
+use spec::scene::expect::{BLOCKING_BY_NMI, CR2_AT_START, DR6_AT_START, NMI_UNBLOCKED};
+use spec::scene::place::Place;
+use spec::scene::rows::forced;
+use spec::scene::{Answer, Exiting, Feature, Scene};
+use spec::walk::layout::Header;
+use spec::walk::outcome::{IDT_VECTORING_VALID, INTERRUPTION_INFO_PF};
+
+use state::Kept;
+
+use crate::machine::apic::Apic;
+use crate::machine::log::log;
+use crate::machine::trace;
+use crate::vmx::{Capabilities, Field, FilterFields, REASON_VMCALL, Vmcs, Vmx, invvpid, vmread, vmwrite};
+use crate::walk::guest::{write_controls, write_host_state};
+use crate::walk::walker::{EntryFailed, write_cr2};
+
+/// What was seen before anything was.
+const NOT_SEEN: Ends = Ends { first: End::new(How::Done), second: None };
+/// The stage's VPID; L1 has no other guest with one.
+const VPID: u16 = 1;
+
+/// The stage with its VMCSs.
+pub struct Stage {
+    main: Player,
+    /// For [`Interlude::OtherVmcs`].
+    other: Player,
+    environment: &'static Environment,
+    /// Whether L0 has the forced-emulation prefix, once that was tried.
+    forces_emulation: Option<bool>,
+    /// Whether the local APIC brings L1 what it sends itself, once that was tried.
+    interrupts_itself: Option<bool>,
+    /// How the last scene ended.
+    seen: Ends,
+}
+
+/// One VMCS of the stage, and what is written in it.
+struct Player {
+    vmcs: Vmcs,
+    /// The environment that is written.
+    environment: Option<&'static Environment>,
+    filter: FilterFields,
+    exiting: Exiting,
+    /// The last scene's feature, whose bits of CR4 L2 has.
+    feature: Option<Feature>,
+    /// What is known of the fields that every scene writes: before the last entry, and now.
+    before_entry: Kept,
+    kept: Kept,
+    /// Whether the scene's DR6 is looked at.
+    dr6: bool,
+    /// Pin-based controls that the environment has, and those that the last scene had beside them.
+    pin_based: u32,
+    pins: u32,
+    /// Whether INVVPID comes before each entry, with VPID in the environment or without.
+    always_invalidates: bool,
+}
+
+/// What the stage needs of the rest of L1.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// VMX.
+    pub vmx: &'a Vmx,
+    /// What L2's image says of itself.
+    pub header: &'a Header,
+    /// The width of physical addresses in bits.
+    pub maxphyaddr: Maxphyaddr,
+    /// The local APIC, if it is in use.
+    pub apic: Option<Apic>,
+}
+
+impl Stage {
+    /// Makes the stage and its VMCSs. An L0 that is known not to read changed page tables again at a VM entry is made to
+    /// by INVVPID: scenes are about other things, and there are groups for that.
+    pub fn new(vmx: &Vmx, known: Deviations) -> Result<Self, EntryFailed> {
+        let invalidates = known.contains(Deviation::PgdUnsynced) && Capabilities::has_invvpid();
+        if invalidates {
+            log().note(&"pgd-unsynced: INVVPID before each VM entry of a scene makes L0 read L2's page tables");
+        }
+        let (other, main) = (Player::new(vmx, 1, invalidates)?, Player::new(vmx, 0, invalidates)?);
+        Ok(Self {
+            main,
+            other,
+            environment: &ENVIRONMENTS[0],
+            forces_emulation: None,
+            interrupts_itself: None,
+            seen: NOT_SEEN,
+        })
+    }
+
+    /// Makes the stage's VMCS current, and writes the state that all scenes of an environment share if it is not there.
+    pub fn set_up(
+        &mut self,
+        environment: &'static Environment,
+        Around { vmx, maxphyaddr, .. }: Around<'_>,
+    ) -> Result<(), EntryFailed> {
+        if self.main.environment == Some(environment) {
+            return self.main.vmcs.make_current().map_err(EntryFailed::Entry);
+        }
+        self.environment = environment;
+        self.other.environment = None;
+        self.main.set_up(vmx, environment, maxphyaddr)
+    }
+
+    /// What is lacking for a scene that needs a feature, as far as VMX and L0 are concerned. An environment is set up.
+    pub fn lacks_feature(&mut self, feature: Feature, around: Around<'_>) -> Result<Option<&'static str>, EntryFailed> {
+        let vmx = around.vmx;
+        Ok(match feature {
+            Feature::DescriptorTableExiting => (!exiting::is_offered(vmx, Exiting::DescriptorTables))
+                .then_some("VMX lacks descriptor-table exiting (IA32_VMX_PROCBASED_CTLS2[34])"),
+            Feature::InvpcidExiting => (!exiting::is_offered(vmx, Exiting::Invlpg))
+                .then_some("VMX lacks INVPCID for L2 (IA32_VMX_PROCBASED_CTLS2[44])"),
+            Feature::ShadowStack => {
+                vmx.entry_with_cet().is_none().then_some("VMX lacks \"load CET state\" (IA32_VMX_ENTRY_CTLS[52])")
+            }
+            Feature::ForcedEmulation => (!self.forces_emulation(around)?)
+                .then_some("L0 does not emulate behind the forced-emulation prefix (KVM's force_emulation_prefix)"),
+            Feature::Cr3WithoutExits => invalidation::cr3_exits(vmx, self.environment)
+                .then_some("VMX offers no accesses to CR3 without exits (CR3-load exiting, CR3-store exiting)"),
+            Feature::Invvpid(how) => {
+                (!invalidation::has(how)).then_some("VMX lacks this type of INVVPID (IA32_VMX_EPT_VPID_CAP[43:40])")
+            }
+            Feature::LocalApic => (!self.interrupts_itself(around)).then_some(
+                "the local APIC does not bring its processor the NMIs and interrupts that this one sends itself",
+            ),
+            _ => None,
+        })
+    }
+
+    fn interrupts_itself(&mut self, around: Around<'_>) -> bool {
+        *self.interrupts_itself.get_or_insert_with(|| around.apic.is_some_and(pending::is_possible))
+    }
+
+    /// Tries the prefix before an instruction that does nothing: without it, UD2 raises #UD.
+    fn forces_emulation(&mut self, around: Around<'_>) -> Result<bool, EntryFailed> {
+        if let Some(known) = self.forces_emulation {
+            return Ok(known);
+        }
+        let done = End::new(How::Done);
+        let ends = self.play(&forced::NOP, Filter::NEVER, &Ends { first: done, second: None }, around)?;
+        let forces_emulation = ends.first.how == How::Done;
+        Ok(*self.forces_emulation.insert(forces_emulation))
+    }
+
+    /// Plays a scene under a filter. `want` says what must be seen; what was is read as far as `want` fixes it, and
+    /// in full where it ended otherwise.
+    pub fn play(
+        &mut self,
+        scene: &Scene,
+        filter: Filter,
+        want: &Ends,
+        around: Around<'_>,
+    ) -> Result<&Ends, EntryFailed> {
+        if self.main.environment.is_none() {
+            self.set_up(self.environment, around)?;
+        }
+        self.play_through(scene, filter, want, around)?;
+        if let Some((pending, apic)) = scene.pending.zip(around.apic) {
+            pending::clear(&pending.event, apic);
+        }
+        if scene.blocks_nmis() {
+            enter::unblock_nmis();
+        }
+        Ok(&self.seen)
+    }
+
+    /// Plays a scene to its last end, and keeps what was seen.
+    fn play_through(
+        &mut self,
+        scene: &Scene,
+        filter: Filter,
+        want: &Ends,
+        around: Around<'_>,
+    ) -> Result<(), EntryFailed> {
+        let first_filter = match scene.answer {
+            Answer::Again(interlude) => {
+                scene.first_filter(interlude, filter, scene.pfec(self.environment, around.maxphyaddr))
+            }
+            _ => filter,
+        };
+        self.main.dr6 = want.first.fixed & Word::Dr6.bit() != 0;
+        self.main.begin(scene, around)?;
+        self.main.filter.set(first_filter, scene.intercepts);
+        self.main.enter()?;
+        self.seen.second = None;
+        end(scene, self.environment, &want.first, &mut self.seen.first);
+        if want.first.how != self.seen.first.how {
+            // It went where its state was not foreseen.
+            self.main.environment = None;
+            return Ok(());
+        }
+        let Some(second) = &want.second else {
+            self.main.kept = self.main.before_entry.behind(scene, self.environment, &want.first);
+            return Ok(());
+        };
+        match scene.answer {
+            Answer::Again(interlude) => {
+                if !self.interlude(interlude, scene, filter, around)? {
+                    return Ok(());
+                }
+                self.main.enter()?;
+            }
+            Answer::Spoil(how) => self.main.enter_spoiled(how, scene, around)?,
+            _ => {
+                answer(scene, self.environment, around.maxphyaddr)?;
+                self.main.enter()?;
+            }
+        }
+        end(scene, self.environment, second, self.seen.second.insert(End::new(second.how)));
+        Ok(())
+    }
+}
+
+impl Player {
+    fn new(vmx: &Vmx, number: usize, always_invalidates: bool) -> Result<Self, EntryFailed> {
+        let vmcs = vmx.stage_vmcs(number).map_err(EntryFailed::Entry)?;
+        write_controls(&vmx.controls);
+        write_host_state();
+        enter::write_host_entry();
+        Ok(Self {
+            vmcs,
+            environment: None,
+            filter: FilterFields::default(),
+            exiting: Exiting::Nothing,
+            feature: None,
+            before_entry: Kept::default(),
+            kept: Kept::default(),
+            dr6: true,
+            pin_based: vmx.controls.pin_based,
+            pins: 0,
+            always_invalidates,
+        })
+    }
+
+    /// Makes the VMCS current and writes what all scenes of the environment share.
+    fn set_up(
+        &mut self,
+        vmx: &Vmx,
+        environment: &'static Environment,
+        maxphyaddr: Maxphyaddr,
+    ) -> Result<(), EntryFailed> {
+        self.vmcs.make_current().map_err(EntryFailed::Entry)?;
+        self.environment = Some(environment);
+        self.feature = None;
+        self.exiting = Exiting::Nothing;
+        self.kept = Kept::default();
+        // What is lacking was asked before.
+        let controls = vmx.controls_for(environment).unwrap_or(vmx.controls);
+        write_controls(&controls);
+        (self.pin_based, self.pins) = (controls.pin_based, 0);
+        if environment.vpid {
+            vmwrite(Field::Vpid, VPID.into());
+        }
+        ept::set_up(environment, maxphyaddr).map_err(EntryFailed::Entry)?;
+        // With the addresses that memory has through these EPT tables.
+        memory::build(environment, maxphyaddr);
+        state::write_environment(vmx, environment);
+        Ok(())
+    }
+
+    /// Puts L2 to the start of a scene.
+    fn begin(&mut self, scene: &Scene, around: Around<'_>) -> Result<(), EntryFailed> {
+        let environment = self.environment();
+        device::map(scene, around.apic)?;
+        memory::lay_out(scene, environment, around.maxphyaddr);
+        ept::spoil(scene.spoiled(), around.maxphyaddr).map_err(EntryFailed::Entry)?;
+        state::write_scene(scene, environment, &mut self.kept);
+        state::write_pdptes(environment);
+        self.set_controls(around.vmx, scene);
+        self.set_pins(scene.pins);
+        if let Some(event) = scene.event.filter(|event| event.source == Source::Injected) {
+            inject(event.info(), event.error_code.unwrap_or_default().into(), event.length);
+        }
+        enter::set_registers(&scene.start_registers());
+        write_cr2(CR2_AT_START);
+        if self.dr6 {
+            state::write_dr6(DR6_AT_START);
+        }
+        pending::make(scene, around.apic);
+        Ok(())
+    }
+
+    /// The environment that is written.
+    fn environment(&self) -> &'static Environment {
+        self.environment.unwrap_or(&ENVIRONMENTS[0])
+    }
+
+    /// Enters L2. Its page tables were changed, so what is cached of them under its VPID is made invalid first; without
+    /// VPID the entry does so. SDM vol. 3C, section 28.3.3.3, "Guidelines for Use of the INVVPID Instruction".
+    fn enter(&mut self) -> Result<(), EntryFailed> {
+        if self.environment().vpid || self.always_invalidates {
+            invvpid(VPID).map_err(EntryFailed::Entry)?;
+        }
+        self.enter_as_is()
+    }
+
+    /// Enters L2 with what is cached of its page tables.
+    fn enter_as_is(&mut self) -> Result<(), EntryFailed> {
+        trace::entry();
+        self.before_entry = core::mem::take(&mut self.kept);
+        enter::enter(&mut self.vmcs).map_err(EntryFailed::Entry)
+    }
+
+    /// Writes what changes of the instructions that L1 intercepts and of CR4.
+    fn set_controls(&mut self, vmx: &Vmx, scene: &Scene) {
+        if self.exiting != scene.exiting {
+            self.exiting = scene.exiting;
+            let controls = vmx.controls_for(self.environment()).unwrap_or(vmx.controls);
+            exiting::write(&controls, scene.exiting);
+        }
+        let old = self.feature;
+        if old != scene.needs {
+            let cr4 = |feature: Option<Feature>| feature.map_or(0, Feature::cr4);
+            state::flip_cr4(cr4(old) ^ cr4(scene.needs));
+            if let Some(old) = old {
+                features::take_back(vmx, old);
+            }
+            self.feature = scene.needs;
+        }
+        features::write(vmx, scene);
+    }
+
+    /// Sets pin-based controls beside those of the environment, and no others.
+    fn set_pins(&mut self, pins: u32) {
+        if self.pins != pins {
+            vmwrite(Field::PinBasedControls, (self.pin_based | pins).into());
+            self.pins = pins;
+        }
+    }
+}
+
+/// Does what the scene says about its exit.
+fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> Result<(), EntryFailed> {
+    let reason = vmread(Field::ExitReason) as u16;
+    match scene.answer {
+        Answer::Retry | Answer::Reinject if matches!(reason, EXIT_EPT_VIOLATION | EXIT_EPT_MISCONFIGURATION) => {
+            ept::spoil(None, maxphyaddr).map_err(EntryFailed::Entry)?;
+        }
+        Answer::Retry | Answer::Reinject => {
+            deep::mend();
+            if let Some(place) = Place::of(vmread(Field::ExitQualification)) {
+                memory::mend(scene, environment, place, maxphyaddr);
+            }
+        }
+        Answer::Nothing | Answer::Reflect | Answer::Again(_) | Answer::Resume | Answer::Spoil(_) => {}
+    }
+    match scene.answer {
+        Answer::Nothing | Answer::Again(_) | Answer::Resume | Answer::Spoil(_) => {}
+        // An IRET that comes again must find NMIs blocked. SDM vol. 3C, section 31.7.1.2, "Resuming Guest Software
+        // after Handling an Exception".
+        Answer::Retry => {
+            let idt_vectoring = vmread(Field::IdtVectoringInfo) & IDT_VECTORING_VALID != 0;
+            let by_exception = reason == EXIT_EXCEPTION;
+            if by_exception && !idt_vectoring && vmread(Field::ExitInterruptionInfo) & NMI_UNBLOCKED != 0 {
+                vmwrite(Field::GuestInterruptibility, BLOCKING_BY_NMI);
+            }
+        }
+        Answer::Reinject => {
+            let info = vmread(Field::IdtVectoringInfo) & !NMI_UNBLOCKED;
+            if info & IDT_VECTORING_VALID != 0 {
+                // With virtual NMIs, an NMI cannot be injected while they are blocked, and its delivery blocks them.
+                if info >> 8 & 7 == EventType::Nmi as u64 {
+                    vmwrite(Field::GuestInterruptibility, 0);
+                }
+                inject(info, vmread(Field::IdtVectoringErrorCode), vmread(Field::ExitInstructionLength));
+            }
+        }
+        Answer::Reflect => {
+            write_cr2(vmread(Field::ExitQualification));
+            inject(INTERRUPTION_INFO_PF, vmread(Field::ExitInterruptionErrorCode), 0);
+        }
+    }
+    Ok(())
+}
+
+/// Reads how the scene ended.
+fn end(scene: &Scene, environment: &Environment, want: &End, end: &mut End) {
+    let reason = vmread(Field::ExitReason) as u16;
+    let rip = environment.linear(vmread(Field::GuestRip));
+    let how = match Place::of(rip) {
+        _ if u64::from(reason) != REASON_VMCALL => How::Exit(reason),
+        Some(Place::Handlers) => How::Delivered(((rip - Place::Handlers.linear()) / HANDLER) as u8),
+        _ => How::Done,
+    };
+    let wanted = if how == want.how { want.fixed } else { EVERY_WORD };
+    *end = End { fixed: wanted, ..End::new(how) };
+    let frame = memory::Frame::at(vmread(Field::GuestRsp), environment.width);
+    let is_software =
+        |vector| scene.event.is_some_and(|event| event.vector == vector && !event.kind.may_have_error_code());
+    // The upper halves of registers are undefined outside 64-bit mode. SDM vol. 1, section 3.4.1.1, "General-Purpose
+    // Registers in 64-Bit Mode".
+    let defined = if environment.width == Width::Bits64 { u64::MAX } else { u32::MAX.into() };
+    for at in 0..Word::REGISTERS {
+        end.words[at] = enter::register(at) & defined;
+    }
+    for word in words_of(wanted & !EVERY_REGISTER) {
+        end.words[word as usize] = match how {
+            // What real mode pushes is looked at as memory.
+            How::Delivered(vector) if !scene.real => frame.word(word, vector, is_software(vector)),
+            How::Delivered(_) | How::Exit(_) | How::Done => None,
+        }
+        .or_else(|| state::word(word, environment))
+        .or_else(|| memory::word(word, scene, environment))
+        .unwrap_or(0);
+    }
+    end.clear_undefined();
+    end.clear_open_address(scene);
+    trace::step(end);
+}
+
+/// Injects an event at the next VM entry.
+fn inject(info: u64, error_code: u64, length: u64) {
+    vmwrite(Field::EntryInterruptionInfo, info);
+    vmwrite(Field::EntryExceptionErrorCode, error_code);
+    vmwrite(Field::EntryInstructionLength, length);
+}

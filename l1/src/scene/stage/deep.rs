@@ -1,0 +1,69 @@
+//! The deep page of [`spec::scene::ept`]: a page with tables of its own below the stage's root.
+
+use spec::manual::paging::format::Format;
+use spec::manual::paging::{Level, Maxphyaddr};
+use spec::scene::Scene;
+use spec::scene::ept::{DEEP, Frame, deep_entry, entry_offset, is_deep};
+use spec::scene::place::PAGE;
+use spec::walk::page::good;
+
+use super::{ept, tables};
+use crate::machine::global::Global;
+
+#[repr(C, align(4096))]
+struct Page([u64; 512]);
+
+/// PDPT, page directory, page table, and the page.
+static FRAMES: Global<[Page; 4]> = Global::new([const { Page([0; 512]) }; 4]);
+
+/// Physical address of a frame of the deep page's walk, if it is one of these.
+pub fn frame(frame: Frame) -> Option<u64> {
+    let at = match frame {
+        Frame::Root | Frame::Place(_) => return None,
+        Frame::Pdpt => 0,
+        Frame::Pd => 1,
+        Frame::Pt => 2,
+        Frame::Page => 3,
+    };
+    Some(FRAMES.get() as u64 + at * PAGE)
+}
+
+/// Where in L1's memory a linear address of the deep page is.
+pub fn at(linear: u64) -> Option<*mut u8> {
+    is_deep(linear).then(|| (FRAMES.get() as u64 + 3 * PAGE + linear % PAGE) as *mut u8)
+}
+
+/// The table of a level and what its entry leads to, by physical addresses.
+fn table_and_next(level: Level) -> (u64, u64) {
+    let own = FRAMES.get() as u64;
+    match level {
+        Level::Pml5e | Level::Pml4e => (tables::root(Format::Level4), own),
+        Level::Pdpte => (own, own + PAGE),
+        Level::Pde => (own + PAGE, own + 2 * PAGE),
+        Level::Pte => (own + 2 * PAGE, own + 3 * PAGE),
+    }
+}
+
+/// Writes the entries of the walk: good ones but for what the scene says.
+pub fn lay_out(scene: &Scene, maxphyaddr: Maxphyaddr) {
+    let guest = scene.nested.and_then(|nested| nested.guest);
+    for level in Level::WALK {
+        let flags = match guest {
+            Some((at, kind)) if at == level => deep_entry(level, kind, maxphyaddr),
+            _ => good(level),
+        };
+        set_entry(level, flags);
+    }
+}
+
+/// Makes the walk good.
+pub fn mend() {
+    for level in Level::WALK {
+        set_entry(level, good(level));
+    }
+}
+
+fn set_entry(level: Level, flags: u64) {
+    let (table, next) = table_and_next(level);
+    tables::set_at((table + entry_offset(level, DEEP)) as *mut u64, ept::guest_physical(next) | flags);
+}

@@ -1,0 +1,467 @@
+//! One walk: L2 makes every access of a setting under one filter.
+#![allow(unsafe_code, reason = "the shared area is L2's too")]
+
+use core::arch::asm;
+use core::fmt;
+use core::ptr;
+
+use spec::channel::{Ask, SMI_HANDLED, Status};
+use spec::manual::filter::Filter;
+use spec::manual::paging::{Mode, Privilege};
+use spec::scene::end::EXIT_EXCEPTION;
+use spec::walk::action::{Event, Then};
+use spec::walk::layout::{
+    Control, EVENT_SLOT, EXCHANGE_SLOT, Exchange, ExitRecord, SCRATCH, SCRATCH_SIZE, SHARED_SUPERVISOR, SHARED_USER,
+    Slot,
+};
+use spec::walk::outcome::{Observed, RFLAGS_AC, RFLAGS_IF, WALK_RFLAGS};
+use spec::walk::setting::BASE;
+use spec::walk::stimulus::LOOPS;
+
+use crate::machine::channel;
+use crate::machine::interrupt::Interrupts;
+use crate::machine::log::log;
+use crate::machine::trace;
+use crate::vmx::{Field, FilterFields, REASON_VMCALL, VmFail, Vmx, bitmap, entry, vmread, vmwrite};
+use crate::walk::async_fault::AsyncFaults;
+use crate::walk::guest::{Guest, set_mode, shared};
+
+/// The basic exit reason of an INIT signal.
+const REASON_INIT: u64 = 3;
+/// Bit 31 of the exit reason: the VM entry failed. SDM section 24.9.1, "Basic VM-Exit Information".
+const ENTRY_FAILURE: u64 = 1 << 31;
+/// How many ticks of the time stamp counter L2 may run without a VM exit, once it did not get through a walk: a host
+/// that gives it faults of L0's may as well keep it in its handler for good.
+const TICKS_WHEN_BROKEN: u32 = 1 << 27;
+/// What CR2 holds at the start of each walk: no page under test is there.
+pub const CR2_AT_START: u64 = 0x0c2;
+
+/// How a walk ended, if not at its end.
+#[derive(Clone, Copy, Debug)]
+pub enum Broken {
+    /// L2 got an exception that it did not expect; its vector.
+    Vector(u64),
+    /// L2 exited for another reason than a #PF or its VMCALL; reason and qualification.
+    Reason(u64, u64),
+    /// L2 did not get from the VMM what it asked for, and walked no slot.
+    Refused(Status),
+    /// An INIT signal was to end the walk, and did not.
+    NoInit,
+    /// The VM was to move in the middle of a walk, and did not.
+    NotMoved,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vector(vector) => write!(f, "unexpected-vector,vector={vector:x}"),
+            Self::Reason(reason, qualification) => {
+                write!(f, "unexpected-exit,reason={reason:x},qual={qualification:x}")
+            }
+            Self::NoInit => f.write_str("no-exit-by-init"),
+            Self::NotMoved => f.write_str("not-moved"),
+            Self::Refused(status) => write!(f, "refused,status={:x}", status.word()),
+        }
+    }
+}
+
+impl Broken {
+    /// Whether an INIT signal ended it.
+    pub fn is_init(self) -> bool {
+        matches!(self, Self::Reason(REASON_INIT, _))
+    }
+}
+
+/// A VM entry that failed: no case can be judged after it.
+#[derive(Clone, Copy, Debug)]
+pub enum EntryFailed {
+    /// The VM entry itself failed.
+    Entry(VmFail),
+    /// L2 was entered at its start and did not call back.
+    Start(Broken),
+}
+
+impl fmt::Display for EntryFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entry(fail) => write!(f, "the VM entry {fail}"),
+            Self::Start(broken) => write!(f, "L2 does not get through its start: {broken}"),
+        }
+    }
+}
+
+impl EntryFailed {
+    /// Logs as a failing case that L2 does not get through its start, or to its next walk. `filter` is vmcs12's.
+    pub fn log(self, group: &dyn fmt::Display, filter: Filter) {
+        let what = if matches!(self, Self::Start(_)) { "start" } else { "walk" };
+        log().fail(&format_args!("{group}:{what}:{filter}"), &format_args!("complete-{what}"), &self.outcome());
+    }
+
+    /// The word in a failing case.
+    fn outcome(self) -> impl fmt::Display {
+        struct Outcome(EntryFailed);
+        impl fmt::Display for Outcome {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self.0 {
+                    EntryFailed::Entry(VmFail::Invalid) => f.write_str("entry-failed"),
+                    EntryFailed::Entry(VmFail::Valid) => {
+                        write!(f, "entry-failed,error={:x}", vmread(Field::InstructionError))
+                    }
+                    EntryFailed::Start(broken) => broken.fmt(f),
+                }
+            }
+        }
+        Outcome(self)
+    }
+}
+
+/// L2, that walks.
+pub struct Walker {
+    vmx: Vmx,
+    guest: Guest,
+    filter: FilterFields,
+    number: u64,
+    mode: Mode,
+    /// The last VM entry worked, and a restart led through L2's start.
+    is_ready: bool,
+    /// L2 got through its start once.
+    has_started: bool,
+    /// Set while external interrupts come to L2.
+    interrupts: Option<Interrupts>,
+    /// Set while asynchronous page faults of KVM come.
+    async_faults: Option<AsyncFaults>,
+}
+
+/// What a walk left.
+pub struct Walked<'a> {
+    /// The walk's number: what its writes wrote.
+    pub number: u64,
+    /// What CR2 held before the first access.
+    pub cr2: u64,
+    /// Exits by exception in their order.
+    pub exits: &'a [ExitRecord],
+    /// Why it is not complete.
+    pub broken: Option<Broken>,
+}
+
+impl Walker {
+    /// Writes vmcs12.
+    pub fn new(vmx: Vmx, guest: Guest) -> Self {
+        guest.write_vmcs(&vmx);
+        Self {
+            vmx,
+            guest,
+            filter: FilterFields::default(),
+            number: 0,
+            mode: BASE.mode,
+            is_ready: false,
+            has_started: false,
+            interrupts: None,
+            async_faults: None,
+        }
+    }
+
+    /// Gets L2 through its start, if it is not ready to walk.
+    pub fn start(&mut self) -> Result<(), EntryFailed> {
+        if self.is_ready { Ok(()) } else { self.restart() }
+    }
+
+    /// Whether a failure is the host's. L2's start raises no fault and asks for nothing, so an exit there is; what a
+    /// VM entry refuses may be vmcs12's fault, until one has worked.
+    pub fn blames_host(&self, failed: EntryFailed) -> bool {
+        match failed {
+            EntryFailed::Start(Broken::Reason(reason, _)) if reason & ENTRY_FAILURE == 0 => true,
+            EntryFailed::Start(Broken::Vector(_)) => true,
+            EntryFailed::Entry(_) | EntryFailed::Start(_) => self.has_started,
+        }
+    }
+
+    /// The filter in vmcs12.
+    pub fn filter(&self) -> Filter {
+        self.filter.filter().unwrap_or(Filter::ALWAYS)
+    }
+
+    /// VMX, for a VMCS beside the walker's.
+    pub fn vmx(&self) -> &Vmx {
+        &self.vmx
+    }
+
+    /// Makes the walker's VMCS current.
+    pub fn make_current(&self) -> Result<(), EntryFailed> {
+        self.vmx.vmcs.make_current().map_err(EntryFailed::Entry)
+    }
+
+    /// External interrupts come from now on, or no more.
+    pub fn expect_interrupts(&mut self, interrupts: Option<Interrupts>) {
+        if core::mem::replace(&mut self.interrupts, interrupts).is_some() && interrupts.is_none() {
+            Interrupts::off(&self.vmx);
+        }
+    }
+
+    /// Asynchronous page faults come from now on, or no more.
+    pub fn expect_async_faults(&mut self, faults: Option<AsyncFaults>) {
+        if core::mem::replace(&mut self.async_faults, faults).is_some() {
+            AsyncFaults::off();
+        }
+    }
+
+    /// Whether an interrupt came once in the last walk, to the party that must get it.
+    fn interrupted_once(&self) -> bool {
+        // SAFETY: L2 does not run.
+        let delivered = unsafe { (&raw const (*shared()).control.interrupts).read_volatile() };
+        self.interrupts.is_some_and(|interrupts| interrupts.came_once(delivered))
+    }
+
+    /// The guest that walks.
+    pub fn guest(&self) -> &Guest {
+        &self.guest
+    }
+
+    /// Sets the slots (loop number and address of each), and the register bits around them.
+    pub fn prepare(&mut self, mode: Mode, addresses: impl Iterator<Item = (usize, u64)>) {
+        set_mode(&self.vmx, mode);
+        self.mode = mode;
+        let mut counts = [0; LOOPS];
+        let shared = shared();
+        for (at, (loop_number, address)) in addresses.enumerate() {
+            counts[loop_number] += 1;
+            // SAFETY: L2 does not run; stimuli are at most as many as slots, as a test of `spec` shows.
+            unsafe { (&raw mut (*shared).slots[at]).write(Slot::new(address)) };
+        }
+        // SAFETY: L2 does not run.
+        unsafe {
+            (&raw mut (*shared).control).write(Control {
+                walk: 0,
+                unexpected: 0,
+                counts,
+                ask: 0,
+                status: 0,
+                nmis: 0,
+                interrupts: 0,
+                exchange: 0,
+            });
+        };
+    }
+
+    /// Lets L2 walk all slots under a filter.
+    pub fn walk(&mut self, filter: Filter) -> Result<Walked<'_>, EntryFailed> {
+        self.walk_asking(filter, None)
+    }
+
+    /// Lets L2 ask the VMM for something and then walk all slots under a filter.
+    pub fn walk_asking(&mut self, filter: Filter, ask: Option<Ask>) -> Result<Walked<'_>, EntryFailed> {
+        self.ready(filter, ask);
+        self.go()
+    }
+
+    /// Gets all ready for a walk under a filter, before which L2 asks the VMM for something.
+    pub fn ready(&mut self, filter: Filter, ask: Option<Ask>) {
+        self.filter.set(filter, 0);
+        self.number += 1;
+        let number = SCRATCH + self.number % SCRATCH_SIZE;
+        vmwrite(Field::GuestRip, self.guest.header.walk);
+        let rflags = WALK_RFLAGS | if self.mode.ac { RFLAGS_AC } else { 0 };
+        self.async_faults = self.async_faults.map(|_| AsyncFaults::default());
+        let interrupts_on = self.interrupts.as_mut().is_some_and(Interrupts::begin) && ask.is_some();
+        vmwrite(Field::GuestRflags, rflags | if interrupts_on { RFLAGS_IF } else { 0 });
+        // SAFETY: computes an address.
+        let control = unsafe { &raw mut (*shared()).control };
+        // SAFETY: L2 does not run.
+        unsafe {
+            (&raw mut (*control).walk).write_volatile(number);
+            (&raw mut (*control).ask).write_volatile(ask.map_or(0, channel::word));
+            (&raw mut (*control).status).write_volatile(0);
+            (&raw mut (*control).exchange).write_volatile(u64::from(ask.is_some_and(leaves_more)));
+            exchange().write_volatile(Exchange::new(number as u32));
+        }
+        write_cr2(CR2_AT_START);
+    }
+
+    /// Lets L2 walk, as [`Walker::ready`] got it ready.
+    pub fn go(&mut self) -> Result<Walked<'_>, EntryFailed> {
+        trace::entry();
+        self.is_ready = false;
+        let first = if self.async_faults.is_some() { entry::enter_once } else { entry::enter };
+        first(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
+        while self.goes_on() {
+            entry::resume(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
+        }
+        self.is_ready = true;
+        if trace::is_on() {
+            trace_walk(self.last().exits);
+        }
+        Ok(self.last())
+    }
+
+    /// Handles an exit that is not the walk's end; whether it was one.
+    fn goes_on(&mut self) -> bool {
+        let interrupted = self.interrupts.as_mut().is_some_and(Interrupts::take);
+        match &mut self.async_faults {
+            Some(faults) if interrupted => faults.ready(),
+            Some(faults) if vmread(Field::ExitReason) == u64::from(EXIT_EXCEPTION) => {
+                return faults.take() || entry::note();
+            }
+            _ => {}
+        }
+        interrupted
+    }
+
+    /// The last walk.
+    pub fn last(&self) -> Walked<'_> {
+        let number = SCRATCH + self.number % SCRATCH_SIZE;
+        Walked { number, cr2: CR2_AT_START, exits: entry::exits(&self.vmx.vmcs), broken: how_it_ended() }
+    }
+
+    /// Writes to vmcs12 what is there already.
+    pub fn rewrite(&self, then: Then) {
+        let Some(filter) = self.filter.filter() else { return };
+        match then {
+            Then::SameWalk | Then::NextEntry => {}
+            Then::WriteBitmap => vmwrite(Field::ExceptionBitmap, bitmap(filter, 0)),
+            Then::WriteMask => vmwrite(Field::PfecMask, filter.mask.into()),
+        }
+    }
+
+    /// Puts L2 to its start: after a broken walk its registers are not known. All faults exit meanwhile, to L1 and so
+    /// to any L0: one that gives L2 faults of its own by the filter of the broken walk gets L2 through its start.
+    pub fn restart(&mut self) -> Result<(), EntryFailed> {
+        self.is_ready = false;
+        self.filter.set(Filter::ALWAYS, 0);
+        // SAFETY: L2 does not run.
+        unsafe {
+            (&raw mut (*shared()).control.unexpected).write_volatile(0);
+            (&raw mut (*shared()).control.status).write_volatile(0);
+        }
+        self.guest.write_guest_state(&self.vmx);
+        if self.has_started {
+            self.vmx.limit_time(TICKS_WHEN_BROKEN);
+        }
+        entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
+        if let Some(broken) = how_it_ended() {
+            return Err(EntryFailed::Start(broken));
+        }
+        set_mode(&self.vmx, self.mode);
+        (self.is_ready, self.has_started) = (true, true);
+        Ok(())
+    }
+}
+
+/// Traces what a walk left: exits by exception, what L2's handler got, and the end.
+#[cold]
+fn trace_walk(exits: &[ExitRecord]) {
+    for record in exits {
+        trace::step(&format_args!("{}", record.exit));
+    }
+    // SAFETY: L2 does not run.
+    let slots: u64 = unsafe { (&raw const (*shared()).control.counts).read() }.iter().sum();
+    for at in 0..slots as usize {
+        // SAFETY: as above; there are as many slots as counted.
+        let slot = unsafe { &*self::slots().add(at) };
+        if slot.faults == 0 {
+            trace::step(&format_args!("slot {at}: nothing delivered, RAX = {:x} behind the access", slot.result));
+        } else {
+            trace::step(&format_args!("slot {at}: {}", slot.delivery));
+        }
+    }
+    trace::step(&format_args!("VM exit, reason {:x}: the end of the walk is a VMCALL, 12", vmread(Field::ExitReason)));
+}
+
+/// The slots. L2 fills them while L1 waits in `entry::enter`.
+pub fn slots() -> *mut Slot {
+    // SAFETY: computes an address, reads nothing.
+    unsafe { (&raw mut (*shared()).slots).cast() }
+}
+
+/// Where L2 puts the result of a slot's access.
+pub fn result_at(at: usize) -> *mut u64 {
+    // SAFETY: computes an address, reads nothing; callers have a stimulus for the slot.
+    unsafe { &raw mut (*slots().add(at)).result }
+}
+
+/// Whether L2 is to leave to the VMM for more than to ask.
+fn leaves_more(ask: Ask) -> bool {
+    matches!(ask, Ask::PlainExits | Ask::ImmediateExits | Ask::MovedExits)
+}
+
+/// Where L2 has what it gives to the VMM.
+fn exchange() -> *mut Exchange {
+    slots().wrapping_add(EXCHANGE_SLOT).cast()
+}
+
+/// What was seen of an event that came while L2 asked the VMM for something, in the last walk.
+pub fn observed_event(walker: &Walker, event: Event) -> Observed {
+    let interrupted = matches!(event, Event::Interrupt | Event::InterruptAndFault) && walker.interrupted_once();
+    // SAFETY: L2 does not run; the slot is its own; low memory is L1's to read.
+    let (slot, nmis, smi) = unsafe {
+        (
+            slots().add(EVENT_SLOT).read_volatile(),
+            (&raw const (*shared()).control.nmis).read_volatile(),
+            (SMI_HANDLED as *const u8).read_volatile(),
+        )
+    };
+    let address = slot_address(EVENT_SLOT, Privilege::Supervisor);
+    let mut exits = walker.last().exits.iter().filter(|record| record.slot == address);
+    let own = exits.next_back().map(|record| record.exit);
+    let exit = own.or_else(|| walker.async_faults.and_then(AsyncFaults::taken_for_one));
+    Observed {
+        exits: exits.count() as u64 + u64::from(exit.is_some()),
+        exit,
+        deliveries: slot.faults,
+        delivery: (slot.faults != 0).then_some(slot.delivery),
+        executed: match event {
+            Event::Nmi => nmis == 1,
+            Event::Smi => smi == 1 && nmis == 0,
+            // SAFETY: L2 does not run; the slot is large enough, as a test of `spec` shows.
+            Event::Exits => unsafe { exchange().read_volatile() }.is_right(),
+            Event::AsyncFaults => walker.async_faults.is_some_and(AsyncFaults::complete),
+            Event::Interrupt => interrupted && nmis == 0,
+            // A fault has no effect, so this is one only if something is wrong.
+            Event::InterruptAndFault => !interrupted || nmis != 0,
+            Event::Fault | Event::FaultInDelivery | Event::Init => nmis != 0,
+        },
+    }
+}
+
+impl Walked<'_> {
+    /// The walk's own part: without the exit of an event that came while L2 asked for it, and with the CR2 that
+    /// the event left.
+    pub fn behind_event(self, cr2: u64) -> Self {
+        let event = slot_address(EVENT_SLOT, Privilege::Supervisor);
+        let exits = match self.exits {
+            [first, rest @ ..] if first.slot == event => rest,
+            all => all,
+        };
+        Walked { cr2, exits, ..self }
+    }
+}
+
+/// The address of a slot as L2 has it in RSI for an access of this privilege.
+pub fn slot_address(at: usize, privilege: Privilege) -> u64 {
+    let base = match privilege {
+        Privilege::Supervisor => SHARED_SUPERVISOR,
+        Privilege::User => SHARED_USER,
+    };
+    base + (size_of::<Control>() + at * size_of::<Slot>()) as u64
+}
+
+fn how_it_ended() -> Option<Broken> {
+    let reason = vmread(Field::ExitReason);
+    if reason != REASON_VMCALL {
+        return Some(Broken::Reason(reason, vmread(Field::ExitQualification)));
+    }
+    // SAFETY: L2 does not run.
+    let unexpected = unsafe { ptr::read_volatile(&raw const (*shared()).control.unexpected) };
+    // SAFETY: L2 does not run.
+    let status = unsafe { ptr::read_volatile(&raw const (*shared()).control.status) };
+    match (unexpected, Status::from_word(status as u32)) {
+        (0, Status::Done) => None,
+        (0, status) => Some(Broken::Refused(status)),
+        (vector, _) => Some(Broken::Vector(vector & 0xff)),
+    }
+}
+
+/// Writes CR2.
+pub fn write_cr2(value: u64) {
+    // SAFETY: CR2 has no effect on anything; L1's own handlers never return to read it.
+    unsafe { asm!("mov cr2, {0}", in(reg) value, options(nomem, nostack, preserves_flags)) }
+}

@@ -1,0 +1,7 @@
+//! Links the ROM as a freestanding image.
+
+include!("../../linker/freestanding.rs");
+
+fn main() {
+    link_freestanding("rom.ld");
+}

@@ -1,0 +1,91 @@
+//! The explanation of a case on two processors.
+
+use std::fmt::Write;
+
+use spec::manual::filter::Filter;
+use spec::manual::paging::Maxphyaddr;
+use spec::smp::{Moment, Processor, Shot, SmpProbe, State, Together, shot_address};
+use spec::walk::setting::BASE;
+
+use super::{access, does, level_name, outcome, privilege, rule};
+use crate::command::list::bits;
+
+/// What the two L2s do, under which filters, and what must be seen on the processor that the case is about.
+pub fn explain(text: &mut String, probe: SmpProbe, filter: Filter, maxphyaddr: Maxphyaddr) {
+    match probe {
+        SmpProbe::Together(together) => explain_together(text, &together, filter, maxphyaddr),
+        SmpProbe::Shot(shot) => explain_shot(text, &shot, filter, maxphyaddr),
+    }
+}
+
+fn explain_together(text: &mut String, case: &Together, filter: Filter, maxphyaddr: Maxphyaddr) {
+    let Together { partner, processor, stimulus } = case;
+    let number = *processor as u32;
+    let partner = partner.filter(filter);
+    let _ = writeln!(
+        text,
+        "Two processors, each with an L1, an L2, page tables and a VMCS of its own, make all accesses of the group at the\n\
+         same time. L1's filter is {filter} on processor 0 and {partner} on processor 1. This case is about processor {number}.\n\
+         A VMCS is one processor's own: SDM vol. 3C, 24.1 (Overview).\n"
+    );
+    access(text, stimulus, BASE, maxphyaddr);
+    let pfec = stimulus.pfec(BASE, maxphyaddr);
+    if let Some(pfec) = pfec {
+        let _ = writeln!(text, "\nThe access raises #PF with error code {:#04x}: {}.", pfec.bits(), bits(pfec));
+    }
+    let own = if *processor == Processor::Second { partner } else { filter };
+    rule(text, own, pfec);
+    outcome(text, own, stimulus, BASE, pfec);
+}
+
+fn explain_shot(text: &mut String, shot: &Shot, filter: Filter, maxphyaddr: Maxphyaddr) {
+    let Shot { change, moment } = shot;
+    let level = level_name(change.level);
+    let told = match moment {
+        Moment::Before => "sees a flag that is set behind the change, and invalidates nothing yet",
+        Moment::After => "sees a flag that is set behind the change, and does INVLPG",
+        Moment::Interrupt => "gets an interrupt that is sent behind the change, and does INVLPG in its handler",
+    };
+    let (old, new) = (change.entry(change.level, State::Old), change.entry(change.level, State::New));
+    let _ = writeln!(
+        text,
+        "The L2s of two processors have the same page tables. Processor 1's uses a page, if its tables allow it; processor 0's\n\
+         changes the page's {level} from {old:#x} to {new:#x} (its address aside). Processor 1's L2 {told}.\n\
+         Then it, in {}, {} {:#x}.",
+        privilege(change.privilege),
+        does(change.access),
+        shot_address(*moment),
+    );
+    let _ = writeln!(
+        text,
+        "  SDM vol. 3A, 4.10.4 (Invalidation of TLBs and Paging-Structure Caches) and 4.10.5 (Propagation of\n  \
+         Paging-Structure Changes to Multiple Processors)"
+    );
+    let name = |state| {
+        change
+            .pfec(state, maxphyaddr)
+            .map_or("silence".into(), |pfec| format!("#PF with error code {:#04x} ({})", pfec.bits(), bits(pfec)))
+    };
+    let pfec = change.pfec(State::New, maxphyaddr);
+    rule(text, filter, pfec);
+    let wants = |state| match change.pfec(state, maxphyaddr) {
+        None => "",
+        Some(pfec) if filter.exits(pfec) => ", by a VM exit to L1",
+        Some(_) => ", in L2's own handler",
+    };
+    if *moment == Moment::Before && !change.was_not_present() {
+        let _ = writeln!(
+            text,
+            "\nMust happen: {}{} (the new entry), or {}{} (the old one, which the processor may keep until INVLPG).",
+            name(State::New),
+            wants(State::New),
+            name(State::Old),
+            wants(State::Old)
+        );
+    } else {
+        let _ = writeln!(text, "\nMust happen: {}{}.", name(State::New), wants(State::New));
+    }
+    if change.was_not_present() {
+        let _ = writeln!(text, "  Nothing is kept of an entry that is not present: 4.10.4.3 (Optional Invalidation).");
+    }
+}

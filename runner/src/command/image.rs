@@ -1,0 +1,30 @@
+//! `image`: the test image as a file, for any VMM and for bare metal.
+
+use spec::catalogue::options::Options;
+
+use crate::cli::ImageArgs;
+use crate::output::remark;
+use crate::payload;
+use crate::verdict::exit_code::{Exit, Stop};
+use crate::vmm::iso;
+
+/// Writes the image.
+///
+/// # Errors
+/// The command line is none that the image takes, the file cannot be written, or a tool is missing.
+pub fn image(arguments: &ImageArgs) -> Result<Exit, Stop> {
+    Options::parse(&arguments.cmdline).map_err(|bad| Stop::usage(bad.to_string()))?;
+    let path = if let Some(path) = &arguments.form.elf {
+        std::fs::write(path, payload::L1_ELF).map_err(|error| Stop::file("write", path, &error))?;
+        path
+    } else if let Some(path) = &arguments.form.iso {
+        // The first error of the file itself, before tools are looked for.
+        std::fs::File::create(path).map_err(|error| Stop::file("write", path, &error))?;
+        iso::write_iso(payload::L1_ELF, &arguments.cmdline, path)?;
+        path
+    } else {
+        return Err(Stop::usage("say what to write: --elf FILE or --iso FILE"));
+    };
+    remark(&format!("wrote {}; its log comes out of the first serial port (COM1)", path.display()));
+    Ok(Exit::Pass)
+}

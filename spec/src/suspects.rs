@@ -1,0 +1,286 @@
+//! What a wrong host seems to do: hypotheses that are held against every fault of a group.
+
+mod evidence;
+mod fixup;
+mod leak;
+#[cfg(test)]
+mod tests;
+
+use core::fmt;
+
+pub use evidence::{Codes, Evidence, Raised, Reported};
+
+use crate::manual::filter::Filter;
+use crate::manual::pfec::Pfec;
+use fixup::Fixup;
+use leak::Leak;
+
+/// A way to get L1's filter wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hypothesis {
+    /// MASK and MATCH are taken as 0, EB.PF is L1's.
+    ClearedMaskMatch,
+    /// MASK and MATCH are exchanged.
+    Swapped,
+    /// EB.PF = 0 is taken as "no page fault exits", whatever MASK and MATCH say.
+    InverseIgnored,
+    /// L2 runs on L1's MASK and MATCH with EB.PF set for L0: faults that L1 wants by the inverse form reach
+    /// L0 only where it corrects their error code.
+    L0NeedDropped,
+    /// vmcs02 holds L0's own filter, in place of L1's or beside it, and L1 gets the faults that L0 wanted.
+    L0FilterLeaked,
+    /// The error code from before L0 sets RSVD in it decides about exits, or is what L1 is told.
+    CodeBeforeFixup,
+    /// EB.PF is taken as 1.
+    EbAlwaysSet,
+    /// EB.PF is taken as 0.
+    EbAlwaysClear,
+    /// The filter of the entry before is still in force.
+    StaleFilter,
+    /// MASK and MATCH of the entry before are still in force, EB.PF is L1's.
+    StaleMaskMatch,
+    /// MATCH is cut to the bits in MASK, so that it can always be met.
+    MatchWithinMask,
+    /// Only the low 16 bits of MASK and MATCH count.
+    Low16,
+    /// Only the low 8 bits of MASK and MATCH count.
+    Low8,
+    /// Only the low 5 bits of MASK and MATCH count.
+    Low5,
+    /// Every page fault exits to L1.
+    AllExit,
+    /// No page fault exits to L1.
+    NoneExits,
+}
+
+impl Hypothesis {
+    /// All of them, the more telling ones first.
+    pub const ALL: [Self; 16] = [
+        Self::ClearedMaskMatch,
+        Self::Swapped,
+        Self::InverseIgnored,
+        Self::L0NeedDropped,
+        Self::L0FilterLeaked,
+        Self::CodeBeforeFixup,
+        Self::EbAlwaysSet,
+        Self::EbAlwaysClear,
+        Self::StaleFilter,
+        Self::StaleMaskMatch,
+        Self::MatchWithinMask,
+        Self::Low5,
+        Self::Low8,
+        Self::Low16,
+        Self::AllExit,
+        Self::NoneExits,
+    ];
+
+    /// The word in logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ClearedMaskMatch => "cleared-mask-match",
+            Self::Swapped => "swapped-mask-match",
+            Self::InverseIgnored => "inverse-ignored",
+            Self::L0NeedDropped => "l0-need-dropped",
+            Self::L0FilterLeaked => "l0-filter-leaked",
+            Self::CodeBeforeFixup => "code-before-fixup",
+            Self::EbAlwaysSet => "eb-always-set",
+            Self::EbAlwaysClear => "eb-always-clear",
+            Self::StaleFilter => "stale-filter",
+            Self::StaleMaskMatch => "stale-mask-match",
+            Self::MatchWithinMask => "match-within-mask",
+            Self::Low5 => "low-5-bits",
+            Self::Low8 => "low-8-bits",
+            Self::Low16 => "low-16-bits",
+            Self::AllExit => "all-exit",
+            Self::NoneExits => "none-exits",
+        }
+    }
+
+    /// The hypothesis of a word.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|hypothesis| hypothesis.name() == name)
+    }
+
+    /// What the host seems to do, in one sentence.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::ClearedMaskMatch => "behaves as MASK = MATCH = 0 with L1's EB.PF",
+            Self::Swapped => "behaves as with MASK and MATCH exchanged",
+            Self::InverseIgnored => "behaves as if EB.PF = 0 let every fault through, without the inverse comparison",
+            Self::L0NeedDropped => {
+                "runs L2 on L1's MASK and MATCH with EB.PF = 1: the merge leaves out what L0 itself needs"
+            }
+            Self::L0FilterLeaked => {
+                "gives L1 the faults that L0's own filter asks for, in place of L1's own or beside them"
+            }
+            Self::CodeBeforeFixup => {
+                "goes by the error code from before L0 sets RSVD in it, to decide about the exit or in what it tells L1"
+            }
+            Self::EbAlwaysSet => "behaves as EB.PF = 1 with L1's MASK and MATCH",
+            Self::EbAlwaysClear => "behaves as EB.PF = 0 with L1's MASK and MATCH",
+            Self::StaleFilter => "behaves as with the whole filter of the VM entry before",
+            Self::StaleMaskMatch => "behaves as with MASK and MATCH of the VM entry before",
+            Self::MatchWithinMask => "behaves as if MATCH had no bits outside MASK",
+            Self::Low5 => "compares only the low 5 bits of MASK and MATCH",
+            Self::Low8 => "compares only the low 8 bits of MASK and MATCH",
+            Self::Low16 => "compares only the low 16 bits of MASK and MATCH",
+            Self::AllExit => "gives every fault to L1",
+            Self::NoneExits => "gives no fault to L1",
+        }
+    }
+
+    /// The faults that exit on such a host, on which this VM entry's filter is `now` and that of the entry before
+    /// was `before`. None if this depends on L0's own filter.
+    #[must_use]
+    pub const fn exits(self, now: Filter, before: Filter) -> Option<Codes> {
+        let seen = match self {
+            Self::L0FilterLeaked => return None,
+            Self::CodeBeforeFixup => return Some(Fixup::exits(now)),
+            Self::L0NeedDropped => {
+                // The processor asks vmcs02 about what it raises, then L0 asks vmcs12 about what must be seen.
+                let met = Filter::new(true, now.mask, now.matching).basic_exits();
+                let wanted = Codes::by_seen(now.basic_exits());
+                return Some(Codes {
+                    as_seen: wanted.as_seen & met,
+                    made: wanted.made,
+                    uncorrected: wanted.uncorrected & met,
+                });
+            }
+            Self::ClearedMaskMatch => Filter::new(now.eb_pf, 0, 0).basic_exits(),
+            Self::Swapped => Filter::new(now.eb_pf, now.matching, now.mask).basic_exits(),
+            Self::InverseIgnored => {
+                if now.eb_pf {
+                    now.basic_exits()
+                } else {
+                    0
+                }
+            }
+            Self::EbAlwaysSet => Filter::new(true, now.mask, now.matching).basic_exits(),
+            Self::EbAlwaysClear => Filter::new(false, now.mask, now.matching).basic_exits(),
+            Self::StaleFilter => before.basic_exits(),
+            Self::StaleMaskMatch => Filter::new(now.eb_pf, before.mask, before.matching).basic_exits(),
+            Self::MatchWithinMask => Filter::new(now.eb_pf, now.mask, now.matching & now.mask).basic_exits(),
+            Self::Low16 => low_bits(now, 0xffff),
+            Self::Low8 => low_bits(now, 0xff),
+            Self::Low5 => low_bits(now, 0x1f),
+            Self::AllExit => u32::MAX,
+            Self::NoneExits => 0,
+        };
+        Some(Codes::by_seen(seen))
+    }
+
+    /// Whether a fault that must be seen with this code tells such a host from a right one, the filter of the VM
+    /// entry before being the same.
+    #[must_use]
+    pub fn shows(self, filter: Filter, code: Pfec, raised: Raised) -> bool {
+        let right = filter.exits(code);
+        match self.exits(filter, filter) {
+            // L0's filter may have any fault that L1's does not.
+            None => !right,
+            Some(exits) => {
+                exits.contains(code, raised) != right
+                    || self == Self::CodeBeforeFixup && right && matches!(raised, Raised::Uncorrected(_))
+            }
+        }
+    }
+}
+
+const fn low_bits(filter: Filter, bits: u32) -> u32 {
+    Filter::new(filter.eb_pf, filter.mask & bits, filter.matching & bits).basic_exits()
+}
+
+/// The word in logs where each fault went to the right party, and something else is wrong.
+pub const FILTER_HONOURED: &str = "filter-honoured";
+/// The word in logs where L2 got an exception, or L1 an exit, that nothing in L2 can cause.
+pub const L2_STUCK: &str = "l2-does-not-run";
+
+/// The hypotheses that still explain all that was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suspects {
+    /// Bit `n`: the hypothesis `n` of [`Hypothesis::ALL`] explains which faults exit.
+    possible: u32,
+    /// A fault was intercepted, or not, against the rule.
+    filter_wrong: bool,
+    /// L2 did not get through a walk, or its start.
+    stuck: bool,
+    leak: Leak,
+    fixup: Fixup,
+}
+
+impl Default for Suspects {
+    fn default() -> Self {
+        Self::all()
+    }
+}
+
+impl Suspects {
+    /// Nothing was seen yet: every hypothesis is possible.
+    #[must_use]
+    pub fn all() -> Self {
+        Self {
+            possible: (1 << Hypothesis::ALL.len()) - 1,
+            filter_wrong: false,
+            stuck: false,
+            leak: Leak::default(),
+            fixup: Fixup::default(),
+        }
+    }
+
+    /// Takes in one walk.
+    pub fn observe(&mut self, now: Filter, before: Filter, evidence: &Evidence) {
+        self.filter_wrong |= evidence.contradicts(Codes::by_seen(now.basic_exits()));
+        self.leak.observe(now, evidence);
+        self.fixup.observe(now, evidence);
+        let mut left = self.possible;
+        while left != 0 {
+            let at = left.trailing_zeros() as usize;
+            left &= left - 1;
+            if Hypothesis::ALL[at].exits(now, before).is_some_and(|exits| evidence.contradicts(exits)) {
+                self.possible &= !(1 << at);
+            }
+        }
+    }
+
+    /// L2 did not get through a walk, or its start: no filter is to blame for that alone.
+    pub const fn stuck(&mut self) {
+        self.stuck = true;
+    }
+
+    /// Whether it did not.
+    #[must_use]
+    pub const fn is_stuck(self) -> bool {
+        self.stuck
+    }
+
+    /// The hypotheses that explain every walk taken in, those that failed and those that passed. None, if
+    /// the filter was honoured in all of them and L1 was told the right error codes.
+    pub fn iter(self) -> impl Iterator<Item = Hypothesis> {
+        Hypothesis::ALL
+            .into_iter()
+            .enumerate()
+            .filter(move |&(at, hypothesis)| match hypothesis {
+                Hypothesis::L0FilterLeaked => self.filter_wrong && self.leak.explains(),
+                Hypothesis::CodeBeforeFixup => self.fixup.explains(),
+                _ => self.filter_wrong && self.possible >> at & 1 == 1,
+            })
+            .map(|(_, hypothesis)| hypothesis)
+    }
+}
+
+impl fmt::Display for Suspects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fallback = match (self.iter().next(), self.filter_wrong) {
+            (None, true) => Some("unknown"),
+            (None, false) if !self.stuck => Some(FILTER_HONOURED),
+            _ => None,
+        };
+        let words = self.iter().map(Hypothesis::name).chain(fallback).chain(self.stuck.then_some(L2_STUCK));
+        for (at, word) in words.enumerate() {
+            write!(f, "{}{word}", if at == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}

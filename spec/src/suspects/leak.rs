@@ -1,0 +1,83 @@
+//! L0's own filter in vmcs02, whose faults L1 gets: L0's wish is not known, so it is fitted to what was seen.
+
+use super::evidence::{Codes, Evidence, fixed_up};
+use crate::manual::filter::Filter;
+
+/// What is known of L0's filter, if it leaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Fit {
+    /// Codes that it must make exit.
+    inside: u32,
+    /// Codes that it must not make exit.
+    outside: u32,
+    /// Something was seen that no filter of L0 explains.
+    refuted: bool,
+}
+
+impl Fit {
+    /// Takes in codes that are L0's filter's alone to decide, in place of L1's.
+    const fn in_place(&mut self, exited: u32, stayed: u32) {
+        self.inside |= exited;
+        self.outside |= stayed;
+    }
+
+    /// Takes in codes of which L1's filter makes those exit that are in `wanted`, and L0's others.
+    const fn beside(&mut self, exited: u32, stayed: u32, wanted: u32) {
+        self.inside |= exited & !wanted;
+        self.outside |= stayed & !wanted;
+        self.refuted |= stayed & wanted != 0;
+    }
+
+    /// Whether there is such a filter of L0. One that wants all or none is not meant: other hypotheses are these.
+    fn exists(&self) -> bool {
+        !self.refuted
+            && self.inside != 0
+            && self.outside != 0
+            && (0..32).any(|mask| {
+                (0..32).any(|matching| {
+                    let set = Filter::new(true, mask, matching).basic_exits();
+                    let fits = |set: u32| self.inside & !set == 0 && self.outside & set == 0;
+                    fits(set) || fits(!set)
+                })
+            })
+    }
+}
+
+/// The ways in which L0's filter may leak: in place of L1's or beside it, and with the guest's MAXPHYADDR as the
+/// processor's or below it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Leak {
+    in_place: Fit,
+    in_place_narrow: Fit,
+    beside: Fit,
+    beside_narrow: Fit,
+}
+
+impl Leak {
+    /// Takes in one walk.
+    pub(super) const fn observe(&mut self, now: Filter, evidence: &Evidence) {
+        let wanted = now.basic_exits();
+        let (exited, stayed) = (evidence.exited, evidence.stayed);
+        // The processor raises all as it is seen.
+        let (all_exited, all_stayed) = (seen(exited), seen(stayed));
+        self.in_place.in_place(all_exited, all_stayed);
+        self.beside.beside(all_exited, all_stayed, wanted);
+        // The filter meets what the processor raises. What L0 makes is given to L1 as L1 wants.
+        let (met_exited, met_stayed) = (exited.as_seen | exited.uncorrected, stayed.as_seen | stayed.uncorrected);
+        self.in_place_narrow.in_place(met_exited, met_stayed);
+        self.beside_narrow.beside(met_exited, met_stayed, wanted);
+        let wrongly_made = exited.made & !wanted | stayed.made & wanted != 0;
+        self.in_place_narrow.refuted |= wrongly_made;
+        self.beside_narrow.refuted |= wrongly_made;
+    }
+
+    /// Whether a leak explains all that was seen.
+    pub(super) fn explains(&self) -> bool {
+        [self.in_place, self.in_place_narrow, self.beside, self.beside_narrow].iter().any(Fit::exists)
+    }
+}
+
+/// All codes as they must be seen.
+const fn seen(codes: Codes) -> u32 {
+    codes.as_seen | codes.made | fixed_up(codes.uncorrected)
+}

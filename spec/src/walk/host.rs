@@ -1,0 +1,150 @@
+//! L0's own wish: accesses that L2's tables allow, and that L0 must see all the same.
+//!
+//! L0 intercepts page faults for itself: to fill shadow page tables, to emulate devices, to track what is
+//! written. None of that may show: whatever filter L1 has, the access completes, and neither L1 nor L2
+//! sees a fault. SDM vol. 3C, section 25.2, "Other Causes of VM Exits": a #PF that the guest's own paging
+//! does not cause is none.
+//!
+//! The wish to correct error codes, where the guest's MAXPHYADDR is below the processor's, shows in the
+//! groups `filter.*`: their pages with reserved bits have bit MAXPHYADDR as the guest sees it.
+
+use core::fmt;
+
+use crate::catalogue::plan::{Profile, QUICK_BASIC};
+use crate::manual::filter::Filter;
+use crate::manual::paging::{Access, Privilege};
+use crate::walk::stimulus::loop_number;
+
+/// Why L0 must see an access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Memory that nobody has accessed yet: L0 must map it.
+    Touch,
+    /// Memory whose writes L0 tracks (dirty logging).
+    Dirty,
+    /// The local APIC's page: L0 emulates it.
+    Apic,
+    /// A device's page: L0 hands the access to the VMM.
+    Device,
+}
+
+/// Whether an access is the first to its page in a walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Round {
+    /// The first.
+    First,
+    /// The second, to the next eight bytes.
+    Again,
+}
+
+/// One access to a page of a [`Wish`], written as `WHO-ACCESS-ROUND`, as in `user-write-again`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostAccess {
+    /// Made at CPL 0 or CPL 3.
+    pub privilege: Privilege,
+    /// Read, write or fetch.
+    pub access: Access,
+    /// Which access to the page it is.
+    pub round: Round,
+    /// 4 bytes wide instead of 8, as devices want it.
+    pub narrow: bool,
+}
+
+/// The fewest that could swallow a fault of L0: never in both forms, not present, L0's own.
+const QUICK: [Filter; 4] = [Filter::NEVER, Filter::new(false, 0, 0), Filter::new(true, 1, 0), Filter::new(true, 9, 1)];
+
+impl Wish {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Touch, Self::Dirty, Self::Apic, Self::Device];
+
+    /// The wish's part of a group's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Touch => "touch",
+            Self::Dirty => "dirty",
+            Self::Apic => "apic",
+            Self::Device => "device",
+        }
+    }
+
+    /// One line for `maskmatch list`.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Touch => "memory that was never accessed before: L0 must map it",
+            Self::Dirty => "memory whose writes L0 tracks",
+            Self::Apic => "the local APIC, which L0 emulates",
+            Self::Device => "a device of the VMM, which L0 hands accesses on to",
+        }
+    }
+
+    /// The kinds of access that make sense.
+    const fn kinds(self) -> &'static [Access] {
+        match self {
+            Self::Touch => &[Access::Read, Access::Write, Access::Fetch],
+            Self::Dirty | Self::Apic | Self::Device => &[Access::Read, Access::Write],
+        }
+    }
+
+    /// Devices want 4 bytes at a time.
+    const fn narrow(self) -> bool {
+        matches!(self, Self::Apic | Self::Device)
+    }
+
+    /// All accesses in the order of the walk.
+    pub fn accesses(self) -> impl Iterator<Item = HostAccess> {
+        [Privilege::Supervisor, Privilege::User].into_iter().flat_map(move |privilege| {
+            self.kinds().iter().flat_map(move |&access| {
+                [Round::First, Round::Again].map(|round| HostAccess { privilege, access, round, narrow: self.narrow() })
+            })
+        })
+    }
+
+    /// The filters that could swallow L0's faults: every class of wish, in the quick profile the few that tell most.
+    #[must_use]
+    pub const fn filters(profile: Profile) -> &'static [Filter] {
+        match profile {
+            Profile::Quick => &QUICK,
+            Profile::Standard | Profile::Exhaustive => &QUICK_BASIC,
+        }
+    }
+}
+
+impl HostAccess {
+    /// The number of L2's loop that makes the access.
+    #[must_use]
+    pub fn loop_number(&self) -> usize {
+        loop_number(self.privilege, self.access, self.narrow)
+    }
+}
+
+impl fmt::Display for HostAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let round = match self.round {
+            Round::First => "first",
+            Round::Again => "again",
+        };
+        write!(f, "{}-{}-{round}", self.privilege, self.access)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Wish;
+    use crate::walk::layout::MAX_SLOTS;
+    use std::collections::HashSet;
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    #[test]
+    fn accesses_are_unique_and_in_the_order_of_the_walk() {
+        for wish in Wish::ALL {
+            let all: Vec<_> = wish.accesses().collect();
+            assert!(all.len() <= MAX_SLOTS);
+            let names: HashSet<_> = all.iter().map(ToString::to_string).collect();
+            assert_eq!(names.len(), all.len());
+            assert!(all.iter().map(super::HostAccess::loop_number).collect::<Vec<_>>().is_sorted());
+        }
+    }
+}

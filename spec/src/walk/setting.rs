@@ -1,0 +1,43 @@
+//! What stays fixed around a walk: the register bits that paging depends on.
+
+use crate::manual::paging::Mode;
+
+/// A named [`Mode`] of L2 with 4-level paging.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The setting's part of a group's name.
+    pub name: &'static str,
+    /// The register bits.
+    pub mode: Mode,
+    /// One line for `maskmatch list`.
+    pub what: &'static str,
+}
+
+impl Setting {
+    /// Its place in [`SETTINGS`].
+    #[must_use]
+    pub fn number(&self) -> usize {
+        SETTINGS.iter().position(|setting| setting == self).unwrap_or(0)
+    }
+}
+
+/// The setting against which the others are compared: it makes every stimulus, they make those
+/// whose outcome they change.
+pub const BASE: &Setting = &SETTINGS[0];
+
+const ALL_ON: Mode = Mode { wp: true, smep: true, smap: true, ac: false, nxe: true };
+const ALL_OFF: Mode = Mode { wp: false, smep: false, smap: false, ac: false, nxe: false };
+
+/// Every setting. To add one, add a row.
+pub const SETTINGS: &[Setting] = &[
+    Setting { name: "long", mode: ALL_ON, what: "4-level paging; WP, SMEP, SMAP, NXE on; AC off" },
+    Setting { name: "long-ac", mode: Mode { ac: true, ..ALL_ON }, what: "RFLAGS.AC on: SMAP suspended" },
+    Setting { name: "long-wp0", mode: Mode { wp: false, smap: false, ..ALL_ON }, what: "WP and SMAP off" },
+    Setting { name: "long-smep0", mode: Mode { smep: false, ..ALL_ON }, what: "SMEP off: I/D by NXE alone" },
+    Setting {
+        name: "long-nx0",
+        mode: Mode { nxe: false, ..ALL_ON },
+        what: "NXE off: I/D by SMEP alone, XD is reserved",
+    },
+    Setting { name: "long-off", mode: ALL_OFF, what: "WP, SMEP, SMAP, NXE off: I/D never set" },
+];

@@ -1,0 +1,200 @@
+//! One access of L2 with a known answer.
+
+use core::fmt;
+
+use crate::manual::paging::{Access, Maxphyaddr, Privilege, walk};
+use crate::manual::pfec::Pfec;
+use crate::walk::layout;
+use crate::walk::page::{PAGES, PageIndex};
+use crate::walk::setting::{BASE, Setting};
+
+/// Who accesses which page how.
+///
+/// Written as `WHO-ACCESS-PAGE`, as in `user-write-np-pte`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stimulus {
+    /// Made at CPL 0 or CPL 3.
+    pub privilege: Privilege,
+    /// Read, write or fetch.
+    pub access: Access,
+    /// The row of [`PAGES`].
+    pub page: PageIndex,
+}
+
+/// The order in which L2 walks: who and how.
+pub const WALK_ORDER: [(Privilege, Access); 6] = [
+    (Privilege::Supervisor, Access::Read),
+    (Privilege::Supervisor, Access::Write),
+    (Privilege::Supervisor, Access::Fetch),
+    (Privilege::User, Access::Read),
+    (Privilege::User, Access::Write),
+    (Privilege::User, Access::Fetch),
+];
+
+impl Stimulus {
+    /// All stimuli of a setting, in the order in which L2 walks them.
+    ///
+    /// [`BASE`] makes every one that the processor can have; another setting makes those that end
+    /// otherwise than in [`BASE`], faulting or silent.
+    pub fn all(setting: &Setting, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Self> {
+        let mode = setting.mode;
+        WALK_ORDER
+            .into_iter()
+            .flat_map(|(privilege, access)| (0..PAGES.len()).map(move |page| Self { privilege, access, page }))
+            .filter(move |stimulus| PAGES[stimulus.page].exists(maxphyaddr))
+            .filter(move |stimulus| {
+                mode == BASE.mode || stimulus.pfec_in(mode, maxphyaddr) != stimulus.pfec_in(BASE.mode, maxphyaddr)
+            })
+    }
+
+    /// All stimuli; or if `thin`, the first that each loop has for each error code, and for silence.
+    pub fn selected(setting: &Setting, maxphyaddr: Maxphyaddr, thin: bool) -> impl Iterator<Item = Self> {
+        Self::thin_and(setting, maxphyaddr, move |_| !thin)
+    }
+
+    /// The first stimulus that each loop has for each error code, and for silence; and those that `also` names.
+    pub fn thin_and(
+        setting: &Setting,
+        maxphyaddr: Maxphyaddr,
+        also: impl Fn(&Self) -> bool,
+    ) -> impl Iterator<Item = Self> {
+        let mode = setting.mode;
+        // For each loop the codes seen, and at 32 silence.
+        let mut seen = [0u64; LOOPS];
+        Self::all(setting, maxphyaddr).filter(move |stimulus| {
+            let code = stimulus.pfec_in(mode, maxphyaddr).map_or(Some(32), Pfec::basic_index);
+            let bit = code.map_or(0, |code| 1 << code);
+            let loop_seen = &mut seen[stimulus.loop_number()];
+            let new = bit == 0 || *loop_seen & bit == 0;
+            *loop_seen |= bit;
+            new || also(stimulus)
+        })
+    }
+
+    /// The error code of the fault that the access must raise, or `None` if it must be silent.
+    #[must_use]
+    pub fn pfec(&self, setting: &Setting, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
+        self.pfec_in(setting.mode, maxphyaddr)
+    }
+
+    fn pfec_in(&self, mode: crate::manual::paging::Mode, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
+        walk(PAGES[self.page].entries(maxphyaddr), self.access, self.privilege, mode, maxphyaddr).err()
+    }
+
+    /// The linear address that the access touches.
+    #[must_use]
+    pub fn address(&self) -> u64 {
+        let page = &PAGES[self.page];
+        layout::page_address(page.level, self.page)
+            + match (self.access, self.privilege) {
+                (Access::Fetch, _) => layout::FRAME_CODE,
+                (Access::Read, _) => layout::FRAME_DATA,
+                (Access::Write, Privilege::Supervisor) => layout::FRAME_WRITE_SUPERVISOR,
+                (Access::Write, Privilege::User) => layout::FRAME_WRITE_USER,
+            }
+    }
+
+    /// The number of L2's loop that makes the access.
+    #[must_use]
+    pub fn loop_number(&self) -> usize {
+        loop_number(self.privilege, self.access, false)
+    }
+}
+
+/// How many loops L2 has: for each privilege read, write, fetch, and read and write of 4 bytes.
+pub const LOOPS: usize = 10;
+
+/// The number of L2's loop for an access; `narrow` ones have 4 bytes. L2 walks them in this order.
+#[must_use]
+pub const fn loop_number(privilege: Privilege, access: Access, narrow: bool) -> usize {
+    let access = match (access, narrow) {
+        (Access::Read, false) => 0,
+        (Access::Write, false) => 1,
+        (Access::Fetch, _) => 2,
+        (Access::Read, true) => 3,
+        (Access::Write, true) => 4,
+    };
+    match privilege {
+        Privilege::Supervisor => access,
+        Privilege::User => LOOPS / 2 + access,
+    }
+}
+
+impl fmt::Display for Stimulus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.privilege, self.access, PAGES[self.page].name)
+    }
+}
+
+/// Whether the access meets the lowest reserved address bit, which is none with a greater MAXPHYADDR.
+#[must_use]
+pub fn is_corrected(stimulus: &Stimulus) -> bool {
+    let page = &PAGES[stimulus.page];
+    page.entry(36) & 1 << 36 != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LOOPS, Stimulus, WALK_ORDER};
+    use crate::walk::layout::MAX_SLOTS;
+    use crate::walk::setting::{BASE, SETTINGS};
+    use std::collections::{BTreeSet, HashSet};
+    use std::string::ToString;
+
+    #[test]
+    fn ids_and_addresses_are_unique_and_fit() {
+        for setting in SETTINGS {
+            for maxphyaddr in [36, 40, 46, 51, 52] {
+                let all: std::vec::Vec<_> = Stimulus::all(setting, maxphyaddr).collect();
+                assert!(!all.is_empty());
+                assert!(all.len() <= MAX_SLOTS, "{} has {}", setting.name, all.len());
+                let names: HashSet<_> = all.iter().map(ToString::to_string).collect();
+                assert_eq!(names.len(), all.len());
+                let order: std::vec::Vec<_> = all.iter().map(Stimulus::loop_number).collect();
+                assert!(order.is_sorted());
+                assert!(order.iter().all(|&at| at < LOOPS));
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_that_the_five_bits_allow_is_raised() {
+        // RSVD implies P, so codes with RSVD alone cannot be; a fetch is no write.
+        let possible: BTreeSet<u32> =
+            (0..32).filter(|code| (code & 8 == 0 || code & 1 == 1) && code & 0x12 != 0x12).collect();
+        let raised: BTreeSet<u32> =
+            Stimulus::all(BASE, 40).filter_map(|s| s.pfec(BASE, 40)).map(|pfec| pfec.bits()).collect();
+        assert_eq!(raised, possible);
+    }
+
+    #[test]
+    fn the_thin_selection_has_every_code_once_for_each_loop() {
+        for setting in SETTINGS {
+            let key = |s: &Stimulus| (s.loop_number(), s.pfec(setting, 40).map(|pfec| pfec.bits()));
+            let all: BTreeSet<_> = Stimulus::all(setting, 40).map(|s| key(&s)).collect();
+            let thin: std::vec::Vec<_> = Stimulus::selected(setting, 40, true).map(|s| key(&s)).collect();
+            assert_eq!(thin.len(), all.len());
+            assert_eq!(thin.into_iter().collect::<BTreeSet<_>>(), all);
+        }
+    }
+
+    #[test]
+    fn every_fault_has_a_legal_twin() {
+        for (privilege, access) in WALK_ORDER {
+            let silent = SETTINGS.iter().any(|setting| {
+                Stimulus::all(setting, 40)
+                    .any(|s| s.privilege == privilege && s.access == access && s.pfec(setting, 40).is_none())
+            });
+            assert!(silent, "{privilege:?} {access:?} never succeeds");
+        }
+    }
+
+    #[test]
+    fn settings_change_something_each() {
+        for setting in &SETTINGS[1..] {
+            for stimulus in Stimulus::all(setting, 40) {
+                assert_ne!(stimulus.pfec(setting, 40), stimulus.pfec(BASE, 40));
+            }
+        }
+    }
+}
