@@ -1,6 +1,6 @@
 //! Builds L2 and flattens it, then links L1 as a freestanding image around it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::{env, fs};
 
 include!("../linker/freestanding.rs");
@@ -8,7 +8,9 @@ include!("../linker/nested_cargo.rs");
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is the parent");
+    // Asked at run time: a target folder that was copied has build scripts of another checkout.
+    let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
+    let root = manifest.parent().expect("the workspace is the parent");
 
     let built = build_images(root, &["l2"], &out.join("l2-target"));
     let elf = fs::read(built.join("l2")).expect("cargo built L2");

@@ -2,7 +2,8 @@
 
 /// Links the crate's binary by `script` of this folder, without a C library and its start files.
 fn link_freestanding(script: &str) {
-    let linker = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    let linker = std::path::Path::new(&manifest)
         .ancestors()
         .map(|folder| folder.join("linker"))
         .find(|linker| linker.is_dir())

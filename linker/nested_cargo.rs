@@ -1,13 +1,15 @@
-// For build scripts, by `include!`: building freestanding crates of the workspace from within cargo.
+// For build scripts, by `include!`: building freestanding crates of the workspace from within
+// cargo.
 
-/// Runs cargo for `packages` of the workspace at `root`; returns the folder with their images. `target_dir` must not be
-/// the outer cargo's, which holds the lock of its own.
+/// Runs cargo for `packages` of the workspace at `root`; returns the folder with their images.
+/// `target_dir` must not be the outer cargo's, which holds the lock of its own.
 fn build_images(root: &std::path::Path, packages: &[&str], target_dir: &std::path::Path) -> std::path::PathBuf {
     let mut cargo = std::process::Command::new(std::env::var_os("CARGO").expect("cargo sets CARGO"));
     cargo.current_dir(root).args(["build", "--profile", "image"]);
     cargo.args(packages.iter().flat_map(|package| ["--package", package]));
     cargo.args(["--target", "x86_64-unknown-linux-gnu", "--target-dir"]).arg(target_dir);
-    // What the outer build sets for itself (clippy as compiler, a static runner) is not for the image.
+    // What the outer build sets for itself (clippy as compiler, a static runner) is not for the
+    // image.
     for var in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS", "RUSTFLAGS", "CARGO_BUILD_TARGET"] {
         cargo.env_remove(var);
     }

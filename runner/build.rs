@@ -1,13 +1,16 @@
-//! Builds the freestanding parts that the runner carries: the L1 image (with L2 in it) and the boot ROM.
+//! Builds the freestanding parts that the runner carries: the L1 image (with L2 in it) and the boot
+//! ROM.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::{env, fs};
 
 include!("../linker/nested_cargo.rs");
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is the parent");
+    // Asked at run time, because a copied target folder has another checkout's build scripts.
+    let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
+    let root = manifest.parent().expect("the workspace is the parent");
     for input in ["l1", "l2", "lab/rom", "spec/src", "spec/Cargo.toml", "linker", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }

@@ -12,9 +12,9 @@ use spec::walk::setting::BASE;
 use spec::walk::stimulus::Stimulus;
 
 use crate::machine::channel;
-use crate::machine::cpu::Cpu;
+use crate::machine::cpu::{Cpu, tsc};
 use crate::machine::log::log;
-use crate::run::{Failed, tsc};
+use crate::turn::Failed;
 use crate::vmx::Vmx;
 use crate::walk::guest::Guest;
 use crate::walk::walker::{self, Broken, EntryFailed, Walker};
@@ -39,14 +39,14 @@ impl fmt::Display for Went {
 /// no price.
 pub fn run(cpu: &Cpu, vmx: Vmx, guest: Guest) -> Result<(), Failed> {
     log().plan(1);
-    let mut walker = Walker::new(vmx, guest);
+    let mut walker = Walker::new(vmx, guest)?;
     let mut counts = Counts::default();
     let started = tsc();
     match measure_all(cpu, &mut walker, &mut counts) {
         Err(failed) if walker.blames_host(failed) => {
             failed.log(&GROUP, walker.filter());
             counts.cases += 1;
-            counts.failed += 1;
+            counts.differing += 1;
         }
         measured => measured?,
     }
@@ -93,7 +93,7 @@ fn measure(
         let l0_exits = channel::exits_of_l0().zip(exits_before).map(|(now, then)| now.wrapping_sub(then).into());
         let got = Went { exits: walked.exits.len() as u64, delivered: deliveries(faults), broken: walked.broken };
         if got.broken.is_some() || (got.exits, got.delivered) != (want.exits, want.delivered) {
-            counts.failed += 1;
+            counts.differing += 1;
             match &fault {
                 Some((stimulus, _)) => log().fail(&format_args!("{GROUP}:{stimulus}:{filter}"), &want, &got),
                 None => log().fail(&format_args!("{GROUP}:walk:{filter}"), &want, &got),

@@ -1,4 +1,5 @@
-//! The machine that L1 runs on, without a word about VMX: how it boots, what the processor is, where the log goes.
+//! The machine that L1 runs on, without a word about VMX: how it boots, what the processor is,
+//! where the log goes.
 
 pub mod apic;
 pub mod boot;
@@ -6,11 +7,12 @@ pub mod builtins;
 pub mod channel;
 pub mod cpu;
 pub mod exception;
+pub mod expected;
 pub mod global;
-pub mod interrupt;
 pub mod loader;
 pub mod log;
-pub mod paging;
+pub mod page;
+pub mod pic;
 pub mod power;
 pub mod serial;
 pub mod trace;

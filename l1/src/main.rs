@@ -1,7 +1,7 @@
 //! L1: the hypervisor under whose name the host is tested.
 //!
-//! On entry: 64-bit mode, CPL 0, the low 4 GiB mapped one to one, a stack, SSE on, interrupts off, as
-//! [`boot`] leaves it; EAX and EBX of the loader as arguments.
+//! On entry: 64-bit mode, CPL 0, the low 4 GiB mapped one to one, a stack, SSE on, interrupts off,
+//! as [`boot`] leaves it; EAX and EBX of the loader as arguments.
 //!
 //! Duties: write one complete log to COM1 and power the machine off, whatever happens.
 #![no_std]
@@ -13,6 +13,7 @@ mod run;
 mod scene;
 mod smp;
 mod tally;
+mod turn;
 mod vmx;
 mod walk;
 
@@ -20,25 +21,28 @@ use core::panic::PanicInfo;
 
 use spec::catalogue::options::Options;
 
-use crate::machine::log::log;
-
 /// The story: each step either gives what the next one needs or ends the log with the reason.
+#[expect(unsafe_code, reason = "the symbol is called by boot's assembly")]
+// SAFETY: no other symbol has the name, and boot's call passes two values of 32 bits and expects no
+// return.
+#[unsafe(no_mangle)]
 extern "sysv64" fn l1_main(loader_magic: u32, loader_info: u32) -> ! {
-    machine::exception::catch_all(0);
+    machine::exception::catch_all(0, machine::log::end_with_error);
+    machine::pic::mask_all();
     let serial = machine::serial::Serial::com1();
     let boot = machine::loader::read(loader_magic, loader_info);
     let cpu = machine::cpu::Cpu::identify();
-    machine::log::begin(serial, &boot, &cpu);
+    machine::log::begin(serial, &boot, &cpu, vmx::basic(&cpu));
     let options = match Options::parse(boot.command_line()) {
         Ok(options) => options,
         Err(bad) => machine::log::end_with_error(&bad),
     };
-    let capabilities = match cpu.vmx_capabilities() {
+    let capabilities = match vmx::Capabilities::of(&cpu) {
         Ok(capabilities) => capabilities,
         Err(missing) => machine::log::end_with_skip(&missing),
     };
     cpu.enable_features();
-    let vmx = match vmx::Vmx::enter(&capabilities) {
+    let vmx = match vmx::Vmx::enter(0, &capabilities) {
         Ok(vmx) => vmx,
         Err(failed) => machine::log::end_with_error(&failed),
     };
@@ -56,9 +60,5 @@ extern "sysv64" fn l1_main(loader_magic: u32, loader_info: u32) -> ! {
 /// A panic is a fault of maskmatch: the log says where, and is ended.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    if machine::exception::processor() == 1 {
-        smp::died(&format_args!("L1 panicked: {info}"));
-    }
-    log().error(&format_args!("L1 panicked: {info}"));
-    machine::log::end()
+    machine::exception::give_up(&format_args!("L1 panicked: {info}"))
 }

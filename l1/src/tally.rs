@@ -1,23 +1,28 @@
 //! What a group has seen so far: its cases counted and judged, and its result in the log.
 
 use core::fmt;
+use core::mem::MaybeUninit;
+use core::slice;
 
 use crc::Digest;
-use spec::catalogue::case::{Case, Probe};
+use spec::catalogue::case::Case;
 use spec::catalogue::group::Group;
-use spec::deviation::{Deviation, Deviations};
-use spec::log::{CRC32, Counts, FAILURES_IN_FULL, REASON_ABOVE};
+use spec::log::{CRC32, Counts};
 use spec::manual::filter::Filter;
-use spec::manual::paging::Maxphyaddr;
-use spec::scene::Scene;
+use spec::scene::case::SceneCase;
 use spec::scene::end::{End, Ends, How};
 use spec::suspects::Suspects;
-use spec::walk::host::HostAccess;
+use spec::tally::ending::Ending;
+use spec::tally::{Difference, Entry, Kinds, Tally};
+use spec::walk::action::case::{ActionCase, ActionProbe};
+use spec::walk::case::{WalkCase, WalkGroup};
+use spec::walk::host::{HostAccess, HostCase};
 use spec::walk::outcome::{Observed, Outcome};
 use spec::walk::stimulus::Stimulus;
 
+use crate::machine::global::Global;
 use crate::machine::log::log;
-use crate::smp::{Gone, Judged};
+use crate::smp::pair::{Gone, Judged};
 use crate::walk::action::Acting;
 use crate::walk::host::{FreshMemory, Pages};
 use crate::walk::judge::Judge;
@@ -25,7 +30,7 @@ use crate::walk::l1_faults;
 use crate::walk::walker::{Broken, CR2_AT_START, EntryFailed, Walked, Walker};
 
 /// What a group has seen so far.
-pub struct Tried {
+pub struct Tried<'a> {
     /// The group.
     pub group: Group,
     /// Its counts.
@@ -33,23 +38,84 @@ pub struct Tried {
     digest: Digest<'static, u32>,
     suspects: Suspects,
     before: Filter,
-    known: Deviations,
-    known_cases: [u64; Deviation::ALL.len()],
-    /// The first case that showed each.
-    examples: [Option<Example>; Deviation::ALL.len()],
+    tally: Tally<'a, Probe>,
+    kinds: &'a mut Kinds<'static>,
+    /// Cases without an end that were logged in full.
+    in_full: u64,
+    /// A case came to another end than it must.
+    ended_elsewhere: bool,
 }
 
-/// A case with what must be and what was.
-#[derive(Clone, Copy)]
-struct Example {
-    case: Case,
-    want: Observed,
-    got: Observed,
+/// How many pairs of an access (or a scene) and a way to differ are told apart in a group: no act has more scenes, and few
+/// hosts do more than one thing wrong in each.
+const ROOM: usize = 768;
+
+/// How many kinds of difference a run logs in full.
+const KINDS: usize = 128;
+
+static ENTRIES: Global<MaybeUninit<[Option<Entry<Probe>>; ROOM]>> = Global::new(MaybeUninit::uninit());
+static SEEN: Global<MaybeUninit<[Option<Difference>; KINDS]>> = Global::new(MaybeUninit::uninit());
+
+/// An access or a scene of a group: a case whatever its filter.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Probe(Case);
+
+impl Probe {
+    /// The access of a case.
+    pub const fn of(case: &Case) -> Self {
+        Self(case.with_filter(Filter::NEVER))
+    }
+
+    /// A number that distinguishes most accesses or scenes of a group.
+    pub fn number(&self) -> usize {
+        let of_stimulus =
+            |stimulus: &Stimulus| 6 * stimulus.page + 3 * stimulus.privilege as usize + stimulus.access as usize;
+        match &self.0 {
+            Case::Walk(case) => of_stimulus(&case.stimulus),
+            Case::Action(ActionCase { probe: ActionProbe::Stimulus(stimulus), .. }) => of_stimulus(stimulus),
+            Case::Action(ActionCase { probe: ActionProbe::Own(stimulus), .. }) => of_stimulus(stimulus) + 1,
+            Case::Scene(case) => case.id.number(),
+            Case::Action(_) | Case::Host(_) | Case::Smp(_) => 0,
+        }
+    }
 }
 
-impl Tried {
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.access().fmt(f)
+    }
+}
+
+/// Where groups keep what they see, and what the run has seen: too much for the stack.
+pub struct Room {
+    entries: &'static mut [Option<Entry<Probe>>],
+    kinds: Kinds<'static>,
+}
+
+impl Room {
+    /// The room of a run, of which there is one.
+    pub fn of_run() -> Self {
+        let (entries, seen) = (empty(&ENTRIES), empty(&SEEN));
+        Self { entries, kinds: Kinds::new(seen) }
+    }
+}
+
+/// The elements of a static, all `None`. To be called once for each.
+#[expect(clippy::mut_from_ref, reason = "`Global` hands out its contents by pointer")]
+fn empty<T, const N: usize>(room: &'static Global<MaybeUninit<[Option<T>; N]>>) -> &'static mut [Option<T>] {
+    let elements = room.get().cast::<Option<T>>();
+    #[expect(unsafe_code, reason = "fills a static that is too large for the stack")]
+    // SAFETY: all elements are written before the reference is made; `Room::of_run` calls this once
+    // for each static, and nothing else refers to them.
+    unsafe {
+        (0..N).for_each(|at| elements.add(at).write(None));
+        slice::from_raw_parts_mut(elements, N)
+    }
+}
+
+impl<'a> Tried<'a> {
     /// Nothing yet.
-    pub fn new(group: Group, known: Deviations) -> Self {
+    pub fn new(group: Group, room: &'a mut Room) -> Self {
         // The walker's first filter stands for "the entry before" of the first.
         Self {
             group,
@@ -57,14 +123,21 @@ impl Tried {
             digest: CRC32.digest(),
             suspects: Suspects::all(),
             before: Filter::ALWAYS,
-            known,
-            known_cases: [0; Deviation::ALL.len()],
-            examples: [None; Deviation::ALL.len()],
+            tally: Tally::new(room.entries),
+            kinds: &mut room.kinds,
+            in_full: 0,
+            ended_elsewhere: false,
         }
     }
 
     /// One walk: all cases of a filter.
-    pub fn walk(&mut self, filter: Filter, judge: &mut Judge, walker: &mut Walker) -> Result<(), EntryFailed> {
+    pub fn walk(
+        &mut self,
+        group: WalkGroup,
+        filter: Filter,
+        judge: &mut Judge,
+        walker: &mut Walker,
+    ) -> Result<(), EntryFailed> {
         let walked = walker.walk(filter)?;
         let broken = walked.broken;
         self.counts.cases += judge.len() as u64;
@@ -72,27 +145,26 @@ impl Tried {
             self.broken(filter, broken, judge.len());
             return walker.restart();
         }
-        self.judged(filter, &walked, judge);
+        let case = |stimulus| Case::Walk(WalkCase { group, stimulus, filter });
+        self.judged(filter, &walked, judge, &case);
         Ok(())
     }
 
-    /// Judges a complete walk.
-    fn judged(&mut self, filter: Filter, walked: &Walked<'_>, judge: &mut Judge) {
-        let (tally, as_known) = judge.walk(filter, walked, |stimulus, want, got| {
-            self.not_right(filter, Probe::Stimulus(*stimulus), want, got);
-        });
-        if as_known && self.known.contains(Deviation::Rf0) {
-            self.known_cases[Deviation::Rf0 as usize] += tally.exits;
+    /// Judges a complete walk, in which each stimulus is a case.
+    fn judged(&mut self, filter: Filter, walked: &Walked<'_>, judge: &mut Judge, case: &dyn Fn(Stimulus) -> Case) {
+        let sums = judge.walk(filter, walked, |stimulus, want, got| self.differs(&case(*stimulus), want, got));
+        if judge.has_learned() {
+            self.counts.differing += judge.adapt(&mut self.tally, |stimulus| Probe::of(&case(stimulus)));
         }
-        self.counts.exits += tally.exits;
-        self.counts.delivered += tally.delivered;
-        self.digest.update(&tally.exited.to_le_bytes());
-        self.suspects.observe(filter, self.before, &tally.evidence);
+        self.counts.exits += sums.exits;
+        self.counts.delivered += sums.delivered;
+        self.digest.update(&sums.exited.to_le_bytes());
+        self.suspects.observe(filter, self.before, &sums.evidence);
         self.before = filter;
     }
 
-    /// One walk behind a host action, and L1's own page faults behind that. `own` is one of these, if no other
-    /// is wanted; with `l2_alone` none is.
+    /// One walk after a host action, and L1's own page faults after that. `own` is one of these, if
+    /// only that one counts; with `l2_alone` none does.
     pub fn acted_walk(
         &mut self,
         filter: Filter,
@@ -101,6 +173,9 @@ impl Tried {
         l2_alone: bool,
         walker: &mut Walker,
     ) -> Result<(), EntryFailed> {
+        let action = acting.action();
+        let case = |probe| Case::Action(ActionCase { action, probe, filter });
+        let walked_case = |stimulus| case(ActionProbe::Stimulus(stimulus));
         self.counts.cases += acting.len() as u64;
         if let Err(status) = acting.before(walker) {
             self.broken(filter, Broken::Refused(status), acting.len());
@@ -121,11 +196,11 @@ impl Tried {
                 cr2 = got.delivery.map_or(cr2, |delivery| delivery.cr2);
                 self.counts.cases += 1;
                 if want != got {
-                    self.not_right(filter, Probe::Event, &want, &got);
+                    self.differs(&case(ActionProbe::Event), &want, &got);
                 }
             }
             let walked = walker.last().behind_event(cr2);
-            self.judged(filter, &walked, acting.judge());
+            self.judged(filter, &walked, acting.judge(), &walked_case);
         } else {
             // An INIT signal has ended the walk that asked: `act` saw to that.
             self.counts.cases += u64::from(acting.has_init());
@@ -135,13 +210,16 @@ impl Tried {
                 self.broken(filter, broken, acting.len());
                 return walker.restart();
             }
-            self.judged(filter, &walked, acting.judge());
+            self.judged(filter, &walked, acting.judge(), &walked_case);
         }
+        // The next walk may have a judge of its own.
+        let probe = |stimulus| Probe::of(&walked_case(stimulus));
+        self.counts.differing += acting.judge().count_habit(&mut self.tally, probe);
         if !l2_alone {
             l1_faults::check(acting.maxphyaddr(), &walker.guest().header, own, |stimulus, want, got| {
                 self.counts.cases += 1;
                 if got != want {
-                    self.not_right(filter, Probe::Own(*stimulus), want, got);
+                    self.differs(&case(ActionProbe::Own(*stimulus)), want, got);
                 }
             });
         }
@@ -151,7 +229,7 @@ impl Tried {
         Ok(())
     }
 
-    /// One walk over the pages of a wish of L0: every access must be silent, and have its effect.
+    /// One walk over the pages of a need of L0: every access must be silent, and have its effect.
     pub fn host_walk(
         &mut self,
         filter: Filter,
@@ -172,32 +250,27 @@ impl Tried {
             self.counts.exits += got.exits;
             self.counts.delivered += got.deliveries;
             if got != want {
-                self.not_right(filter, Probe::Host(access), &want, &got);
+                self.differs(&Case::Host(HostCase { access, filter }), &want, &got);
             }
         }
         Ok(())
     }
 
     /// One case of a scene.
-    pub fn scene(&mut self, scene: &'static Scene, filter: Filter, maxphyaddr: Maxphyaddr, want: &Ends, got: &Ends) {
+    pub fn scene(&mut self, case: SceneCase, want: &Ends, got: &Ends) {
         self.counts.cases += 1;
         let exit = matches!(got.first, End { how: How::Exit(_), .. });
         self.counts.exits += u64::from(exit);
         self.counts.delivered += u64::from(matches!(got.first, End { how: How::Delivered(_), .. }));
         self.digest.update(&[u8::from(exit)]);
-        if want.admits(got) {
-            return;
+        if let Some(difference) = Difference::of_ends(want, got) {
+            self.count(&Case::Scene(case), &difference, want, got);
         }
-        let case = Case { group: self.group, probe: Probe::Scene(scene), filter };
-        if let Some(deviation) = self.known.explaining_scene(&case, maxphyaddr, want, got) {
-            self.known_cases[deviation as usize] += 1;
-            return;
-        }
-        self.failed(&case, want, got);
     }
 
     /// One case on one of two processors.
-    pub fn smp(&mut self, filter: Filter, Judged { probe, wants, got }: &Judged) {
+    pub fn smp(&mut self, Judged { case, wants, got }: &Judged) {
+        let case = Case::Smp(*case);
         self.counts.cases += 1;
         match got {
             Ok(got) => {
@@ -205,98 +278,110 @@ impl Tried {
                 self.counts.delivered += got.deliveries;
                 self.digest.update(&[got.exits as u8]);
                 if !wants.contains(got) {
-                    // The second may be that of the old page tables.
-                    let case = Case { group: self.group, probe: Probe::Smp(*probe), filter };
-                    let known = wants.iter().find(|want| self.known.explaining(&case, want, got).is_some());
-                    self.not_right(filter, Probe::Smp(*probe), known.unwrap_or(&wants[0]), got);
+                    // Where another end is right too, that at which it came is the one to compare
+                    // with.
+                    let same_end = wants.iter().find(|want| Ending::from(*want) == Ending::from(got));
+                    self.differs(&case, same_end.unwrap_or(&wants[0]), got);
                 }
             }
-            Err(trouble) => {
-                let case = Case { group: self.group, probe: Probe::Smp(*probe), filter };
-                self.failed(&case, &wants[0], trouble);
-            }
+            Err(trouble) => self.incomplete(trouble.word(), 1, &case, &wants[0], trouble),
         }
     }
 
     /// The second processor is stuck or dead: the rest of the group cannot be tried.
     pub fn gone(&mut self, filter: Filter, gone: Gone) {
         self.counts.cases += 1;
-        self.counts.failed += 1;
-        if self.counts.failed <= FAILURES_IN_FULL {
-            log().fail(&format_args!("{}:walk:{filter}", self.group), &"complete-walk", &gone);
+        let id = WalkId(self.group, filter);
+        self.incomplete(gone.word(), 1, &id, &COMPLETE_WALK, &gone);
+    }
+
+    /// A case of an access that is not as the manual says.
+    fn differs(&mut self, case: &Case, want: &Observed, got: &Observed) {
+        if let Some(difference) = Difference::of_observed(want, got) {
+            self.count(case, &difference, want, got);
         }
     }
 
-    /// A case that is not as the manual says: a known deviation or a failure.
-    fn not_right(&mut self, filter: Filter, probe: Probe, want: &Observed, got: &Observed) {
-        let case = Case { group: self.group, probe, filter };
-        if let Some(deviation) = self.known.explaining(&case, want, got) {
-            self.known_cases[deviation as usize] += 1;
-            self.examples[deviation as usize].get_or_insert(Example { case, want: *want, got: *got });
-            return;
-        }
-        self.failed(&case, want, got);
-    }
-
-    fn failed(&mut self, case: &Case, want: &dyn fmt::Display, got: &dyn fmt::Display) {
-        self.counts.failed += 1;
-        if self.counts.failed <= FAILURES_IN_FULL {
+    /// Counts a case that differs, and logs the first of each kind in full.
+    fn count(&mut self, case: &Case, difference: &Difference, want: &dyn fmt::Display, got: &dyn fmt::Display) {
+        self.counts.differing += 1;
+        self.ended_elsewhere |= difference.ends_elsewhere();
+        let probe = Probe::of(case);
+        self.tally.add(probe, probe.number(), case.filter(), difference, 1);
+        if self.kinds.is_new(difference) {
             log().fail(case, want, got);
         }
     }
 
-    /// A walk without an end: none of its cases can be judged, so all of them failed.
+    /// Counts cases that came to no end, and logs the first ones.
+    fn incomplete(
+        &mut self,
+        word: &'static str,
+        cases: u64,
+        id: &dyn fmt::Display,
+        want: &dyn fmt::Display,
+        got: &dyn fmt::Display,
+    ) {
+        self.counts.differing += cases;
+        self.tally.add_incomplete(word, cases);
+        self.in_full += 1;
+        if self.in_full <= INCOMPLETE_IN_FULL {
+            log().fail(id, want, got);
+        }
+    }
+
+    /// A walk without an end: none of its cases can be judged.
     fn broken(&mut self, filter: Filter, broken: Broken, cases: usize) {
-        if let (Broken::Refused(status), 0) = (broken, self.counts.failed) {
+        if let (Broken::Refused(status), 0) = (broken, self.counts.differing) {
             log().note(&format_args!("{}: {status}", self.group));
         }
-        self.counts.failed += cases as u64;
         if matches!(broken, Broken::Vector(_) | Broken::Reason(..)) {
             self.suspects.stuck();
         }
         // L2 starts again under this one.
         self.before = Filter::ALWAYS;
-        if self.counts.failed - cases as u64 <= FAILURES_IN_FULL {
-            log().fail(&format_args!("{}:walk:{filter}", self.group), &"complete-walk", &broken);
-        }
+        let id = WalkId(self.group, filter);
+        self.incomplete(broken.word(), cases as u64, &id, &COMPLETE_WALK, &broken);
     }
 
-    /// L2 does not get to its next walk: the rest of the group cannot be tried. `filter` is vmcs12's.
+    /// L2 does not get to its next walk: the rest of the group cannot be tried. `filter` is
+    /// vmcs12's.
     pub fn stopped(&mut self, filter: Filter, failed: EntryFailed) {
         failed.log(&self.group, filter);
         self.counts.cases += 1;
-        self.counts.failed += 1;
+        self.counts.differing += 1;
+        self.tally.add_incomplete(failed.word(), 1);
         self.suspects.stuck();
     }
 
-    /// Logs the result. A known deviation's reason is told once a log.
-    pub fn log(&mut self, number: usize, told: &mut Deviations) {
+    /// The last walk of the group is over.
+    pub fn end_walks(&mut self, group: WalkGroup, judge: &mut Judge) {
+        let probe = |stimulus| Probe::of(&Case::Walk(WalkCase { group, stimulus, filter: Filter::NEVER }));
+        self.counts.differing += judge.count_habit(&mut self.tally, probe);
+    }
+
+    /// Logs the result. A cause is sought where a fault went to the wrong party, or L2 did not run.
+    pub fn log(&mut self, number: usize) {
         self.counts.digest = self.digest.clone().finalize();
-        let is_walked = matches!(self.group, Group::Filter { .. } | Group::Action(_));
-        if self.counts.failed > 0 && (is_walked || self.suspects.is_stuck()) {
+        let is_walked = matches!(self.group, Group::Walk(_) | Group::Action(_));
+        if is_walked && self.ended_elsewhere || self.suspects.is_stuck() {
             log().cause(&self.group, &self.suspects);
         }
-        for deviation in self.known.iter() {
-            let cases = self.known_cases[deviation as usize];
-            if cases > 0 {
-                let first = !told.contains(deviation);
-                *told = told.with(deviation);
-                log().known(
-                    &self.group,
-                    deviation.name(),
-                    cases,
-                    if first { deviation.reason() } else { REASON_ABOVE },
-                );
-                // RF is lost in every exit, of which no example says more than the reason.
-                if let Some(Example { case, want, got }) = self.examples[deviation as usize]
-                    && first
-                    && deviation != Deviation::Rf0
-                {
-                    log().note(&format_args!("{}, for example {case}: want {want} got {got}", deviation.name()));
-                }
-            }
-        }
-        self.counts.known = self.known_cases.iter().sum();
+        log().differs(&self.group, &mut self.tally);
         log().result(number, &self.group, &self.counts);
+    }
+}
+
+/// How many cases without an end a group logs in full.
+const INCOMPLETE_IN_FULL: u64 = 16;
+/// What must be seen of a walk.
+const COMPLETE_WALK: &str = "complete-walk";
+
+/// The id of a whole walk.
+struct WalkId(Group, Filter);
+
+impl fmt::Display for WalkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:walk:{}", self.0, self.1)
     }
 }

@@ -1,34 +1,37 @@
-//! The walk over the slots, and the handlers, in assembly: L1 resumes L2 in the middle of it, so which
-//! register holds what is part of the contract.
+//! The walk over the slots, and the handlers, in assembly: L1 resumes L2 in the middle of it, so
+//! which register holds what is part of the contract.
 //!
 //! | register | holds |
 //! |---|---|
-//! | RAX | the walk's number before an access; what was read, or the token, behind it |
+//! | RAX | the walk's number before an access; what was read, or the token, after it |
 //! | RBX | the token |
 //! | RBP | the walk's number |
 //! | RCX | slots left in this loop |
-//! | RDX | a port of the VMM, before the first access alone |
+//! | RDX | a port of the VMM, only before the first access |
 //! | RDI | the address to access |
 //! | RSI | the slot |
 //! | R14 | the shared area |
-//! | R15 | where to go on behind the access |
+//! | R15 | where to go on after the access |
 //! | R8, R9 | the handlers'; R8 is the VMM's number before the first access |
 //!
-//! RFLAGS stay as L1 set them through the whole walk (LEA, LOOP, MOV, NOT, IN, OUT and their string forms change none, CLI but IF), so that what a
-//! fault saves of them can be compared.
+//! RFLAGS stay as L1 set them through the whole walk (LEA, LOOP, MOV, NOT, IN, OUT and their string
+//! forms change none, CLI only IF), so that what a fault saves of them can be compared.
 #![allow(unsafe_code, reason = "the walk is assembly")]
 
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 
 use spec::channel::{DEVICE_READ, DEVICE_WRITE, ECHO_PORT, MOVE_PORT, PORT, STATUS_PORT};
+use spec::manual::vector::EXCEPTIONS;
 use spec::walk::layout::{
     Control, DEVICE_LINEAR, EVENT_SLOT, EXCHANGE_SLOT, Exchange, Header, SHARED_SUPERVISOR, SHARED_SUPERVISOR_BIT,
     SHARED_USER, Slot, TOKEN,
 };
 
-use crate::tables::BACK_VECTOR;
-
+/// The software interrupt by which user mode comes back.
+pub const BACK_VECTOR: u8 = 0x80;
+/// Bytes of an entry for an exception that L2 does not expect.
+const UNEXPECTED: usize = 16;
 const SUPERVISOR_CS: u16 = 0x08;
 const USER_SS: u16 = 0x18 | 3;
 const USER_CS: u16 = 0x20 | 3;
@@ -37,22 +40,27 @@ const USER_CS: u16 = 0x20 | 3;
 global_asm!(
     r"
     .macro l2_loop who, how, number, access:vararg
-        mov rcx, [r14 + 16 + 8 * \number]
+        mov rcx, [r14 + {counts} + 8 * \number]
         jrcxz l2_\who\()_\how\()_done
         lea r15, [rip + l2_\who\()_\how\()_resume]
     l2_\who\()_\how\()_next:
-        mov rdi, [rsi]
-        mov qword ptr [rsi + 16], 0
+        mov rdi, [rsi + {address}]
+        mov qword ptr [rsi + {faults}], 0
         mov rax, rbp
     l2_\who\()_\how\()_access:
         \access
     l2_\who\()_\how\()_resume:
-        mov [rsi + 8], rax
-        lea rsi, [rsi + 64]
+        mov [rsi + {result}], rax
+        lea rsi, [rsi + {slot_size}]
         loop l2_\who\()_\how\()_next
     l2_\who\()_\how\()_done:
     .endm
-    "
+    ",
+    counts = const offset_of!(Control, counts),
+    address = const offset_of!(Slot, address),
+    result = const offset_of!(Slot, result),
+    faults = const offset_of!(Slot, faults),
+    slot_size = const size_of::<Slot>(),
 );
 
 global_asm!(
@@ -81,7 +89,7 @@ global_asm!(
     l2_walk:
         mov rsp, offset l2_stack_top
         mov r14d, {shared_supervisor}
-        mov rbp, [r14]
+        mov rbp, [r14 + {walk}]
         movabs rbx, {token}
         # What the VMM is to do, if anything. If it does not, there is no walk.
         mov rcx, [r14 + {ask}]
@@ -102,7 +110,7 @@ global_asm!(
         # A fault that comes with it is noted in a slot of its own, and goes on here.
     4:  mov rcx, [r14 + {ask}]
         lea rsi, [r14 + {event_slot}]
-        mov qword ptr [rsi + 16], 0
+        mov qword ptr [rsi + {faults}], 0
         # NMIs and interrupts.
         mov qword ptr [r14 + {nmis}], 0
         lea r15, [rip + l2_asked]
@@ -162,16 +170,17 @@ global_asm!(
         mov r9, rsi
         bts r9, {supervisor_bit}
         pop r8
-        mov [r9 + 24], r8
+        mov [r9 + {error_code}], r8
         mov r8, cr2
-        mov [r9 + 32], r8
+        mov [r9 + {cr2}], r8
+        # Now RSP points at RIP, CS, RFLAGS.
         mov r8, [rsp]
-        mov [r9 + 40], r8
+        mov [r9 + {rip}], r8
         mov r8, [rsp + 8]
-        mov [r9 + 48], r8
+        mov [r9 + {cs}], r8
         mov r8, [rsp + 16]
-        mov [r9 + 56], r8
-        inc qword ptr [r9 + 16]
+        mov [r9 + {rflags}], r8
+        inc qword ptr [r9 + {faults}]
         mov [rsp], r15
         iretq
 
@@ -189,21 +198,20 @@ global_asm!(
         inc dword ptr [r9 + {interrupts}]
         iretq
 
-    # One entry of 16 bytes for each vector.
-    .balign 16
+    # One entry for each vector, all of one size.
+    .balign {unexpected_size}
     .globl l2_unexpected
     l2_unexpected:
     .set l2_vector, 0
-    .rept 32
-        .balign 16
+    .rept {exceptions}
+        .balign {unexpected_size}
         mov r8d, 0x100 + l2_vector
         jmp l2_report
         .set l2_vector, l2_vector + 1
     .endr
-    .balign 16
     l2_report:
         mov r9d, {shared_supervisor}
-        mov [r9 + 8], r8
+        mov [r9 + {unexpected}], r8
         vmcall
         ud2
 
@@ -224,11 +232,21 @@ global_asm!(
     "#,
     magic = const Header::MAGIC,
     control = const size_of::<Control>(),
+    walk = const offset_of!(Control, walk),
+    unexpected = const offset_of!(Control, unexpected),
     ask = const offset_of!(Control, ask),
     status = const offset_of!(Control, status),
     nmis = const offset_of!(Control, nmis),
     interrupts = const offset_of!(Control, interrupts),
     exchange = const offset_of!(Control, exchange),
+    faults = const offset_of!(Slot, faults),
+    error_code = const offset_of!(Slot, delivery.error_code),
+    cr2 = const offset_of!(Slot, delivery.cr2),
+    rip = const offset_of!(Slot, delivery.rip),
+    cs = const offset_of!(Slot, delivery.cs),
+    rflags = const offset_of!(Slot, delivery.rflags),
+    unexpected_size = const UNEXPECTED,
+    exceptions = const EXCEPTIONS,
     exchange_slot = const size_of::<Control>() + EXCHANGE_SLOT * size_of::<Slot>(),
     out = const offset_of!(Exchange, out),
     back = const offset_of!(Exchange, back),
@@ -283,11 +301,12 @@ pub fn interrupt_handler() -> u64 {
 
 /// The handler of a vector below 32 that L2 does not expect.
 pub fn unexpected_handler(vector: u8) -> u64 {
-    l2_unexpected as *const () as u64 + 16 * u64::from(vector)
+    l2_unexpected as *const () as u64 + UNEXPECTED as u64 * u64::from(vector)
 }
 
 /// Leaves L2 for good.
 pub fn give_up() -> ! {
-    // SAFETY: UD2 raises #UD, whose handler or missing IDT ends in a VM exit; it does not come back.
+    // SAFETY: UD2 raises #UD, whose handler or missing IDT ends in a VM exit; it does not come
+    // back.
     unsafe { asm!("ud2", options(noreturn, nostack)) }
 }

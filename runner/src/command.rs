@@ -1,12 +1,10 @@
 //! The commands, one file each.
 
 pub mod bench;
-pub mod catalogue;
 pub mod check;
 pub mod doctor;
 pub mod explain;
 pub mod image;
-pub mod lab;
 pub mod list;
 pub mod merge;
 pub mod run;

@@ -1,4 +1,4 @@
-//! Ctrl-C and `kill`: the run is ended in order, so that no program and no folder of it stays behind, and what was seen
+//! Ctrl-C and `kill` end the run in order: no program and no folder of it stays, and what was seen
 //! until then is reported. A second signal ends maskmatch at once.
 
 use std::io;
@@ -9,10 +9,11 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
 static PENDING: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
-/// The number of the signal that came; 0: none.
+/// The number of the signal that came, or 0.
 static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 
-/// From here on the two signals are only noted. Whoever waits for something looks at [`pending`] now and then.
+/// From here on the two signals are only noted. Code that waits must look at [`pending`] now and
+/// then.
 ///
 /// # Errors
 /// The system refuses a handler.
@@ -35,7 +36,7 @@ pub fn pending() -> bool {
 /// Ends maskmatch by the signal that came, as a shell expects it; returns if none came.
 pub fn end_by_signal() {
     if let Ok(signal @ 1..) = i32::try_from(SIGNAL.load(Ordering::Acquire)) {
-        // It fails for numbers that are no signals only.
+        // It fails only for numbers that are no signals.
         let _ = low_level::emulate_default_handler(signal);
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! | to find | look in |
 //! |---|---|
-//! | commands and options | [`cli`] |
-//! | which host is tested | [`l0`] |
-//! | booting and reading, step by step | [`run`], [`intake`] |
-//! | log -> verdict -> report, JSON, exit code | [`findings`], [`judge`], [`conclusion`], [`report`], [`json`], [`exit_code`] |
-//! | VMMs | [`vmm`] |
-//! | Ctrl-C | [`interrupt`] |
+//! | options, and what they ask for | [`cli`], [`request`] |
+//! | what a command does | [`command`] |
+//! | hosts under test, and how one is chosen | [`host`] |
+//! | log -> findings -> verdict -> report, JSON, exit code | [`verdict`] |
+//! | how an image is booted | [`vmm`] |
 //! | real Linux/KVM inside Bochs | [`lab`] |
+//! | what comes from Debian | [`debian`] |
+//! | Ctrl-C | [`interrupt`] |
 
 mod cli;
 mod command;
@@ -18,6 +19,7 @@ mod interrupt;
 mod lab;
 mod output;
 mod payload;
+mod request;
 mod verdict;
 mod vmm;
 
@@ -25,13 +27,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, L0, OnArgs};
-use command::run::What;
+use cli::{BenchArgs, Cli, Command, OnArgs, ReplayArgs, RunArgs, What};
+use host::Choice;
 use verdict::exit_code::{Exit, Stop};
 
 fn main() -> ExitCode {
     if lab::init::is_init() {
-        lab::inside::run();
+        lab::init::run();
     }
     let exit = dispatch(Cli::parse()).unwrap_or_else(|stop| {
         output::remark(&stop.to_string());
@@ -42,20 +44,30 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<Exit, Stop> {
-    let command = cli.command.unwrap_or(Command::Run(cli.run));
-    match command {
-        Command::Run(args) => command::run::run(What::groups(&args.filter, args.case), &args.on),
+    match cli.command.unwrap_or(Command::Run(cli.run)) {
+        Command::Run(args) => run(args),
         Command::Lab(args) => {
-            let on = OnArgs { l0: L0::Lab, ..args.on };
-            command::run::run(What::groups(&args.filter, args.case), &on)
+            let on = OnArgs { l0: Choice::This(&host::lab::KIND), ..args.on };
+            run(RunArgs { on, ..args })
         }
-        Command::Replay(args) => command::run::run(What::groups("*", Some(args.case)), &args.on),
+        Command::Replay(ReplayArgs { case, on }) => {
+            let (choice, request) = on.request(What { case: Some(case), ..What::default() })?;
+            command::run::run(choice, &request)
+        }
+        Command::Bench(BenchArgs { on }) => {
+            let (choice, request) = on.request(What::default())?;
+            command::bench::bench(choice, &request)
+        }
         Command::Check(args) => command::check::check(&args),
         Command::List(args) => command::list::list(&args),
         Command::Explain(args) => command::explain::explain(&args),
         Command::Image(args) => command::image::image(&args),
         Command::Merge(args) => command::merge::merge(&args),
         Command::Doctor => command::doctor::doctor(),
-        Command::Bench(args) => command::bench::bench(&args.on),
     }
+}
+
+fn run(RunArgs { filter: filters, exclude, case, on }: RunArgs) -> Result<Exit, Stop> {
+    let (choice, request) = on.request(What { filters, exclude, case })?;
+    command::run::run(choice, &request)
 }

@@ -5,3 +5,14 @@ pub const L1_ELF: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/l1"));
 
 /// The boot ROM for Bochs, an ELF from which `vmm::bochs` makes the 64 KiB.
 pub const ROM_ELF: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rom"));
+
+#[cfg(test)]
+mod tests {
+    /// What the image may have, in bytes: slow consoles and small firmware load it, too.
+    const ROOM: usize = 320 << 10;
+
+    #[test]
+    fn the_image_is_small() {
+        assert!(super::L1_ELF.len() <= ROOM, "{} bytes", super::L1_ELF.len());
+    }
+}

@@ -1,13 +1,18 @@
 //! From the bytes of a log to the verdict, the report and the exit code.
 
-pub mod conclusion;
+pub mod account;
 pub mod difference;
+pub mod example;
 pub mod exit_code;
 pub mod findings;
 pub mod intake;
 pub mod json;
 pub mod judge;
-pub mod missed;
+pub mod known;
+pub mod matrix;
 pub mod progress;
+pub mod publish;
 pub mod report;
+pub mod result;
+pub mod subject;
 pub mod vmcs_field;

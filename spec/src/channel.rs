@@ -1,8 +1,9 @@
 //! The port by which the guest reaches a VMM that knows maskmatch.
 //!
-//! Harmless elsewhere: a VMM that does not know the port answers all ones and ignores what is written.
-//! L1 and L2 use it alike; L1 does not intercept it. To write to [`PORT`] asks for one [`Ask`]; the VMM has
-//! done it, or refused it, when the instruction is over. [`STATUS_PORT`] then tells which.
+//! It is harmless elsewhere: a VMM that does not know the port answers all ones and ignores what is
+//! written. L1 and L2 use it alike, and L1 does not intercept it. A write to [`PORT`] asks for one
+//! [`Ask`]. When the instruction is over, the VMM has done it or refused it. [`STATUS_PORT`] then
+//! says which.
 
 use core::fmt;
 
@@ -13,25 +14,28 @@ use crate::manual::pfec::Pfec;
 pub const PORT: u16 = 0x4d4d;
 /// The I/O port that gives the [`Status`] of what was asked for last, accessed with 32 bits.
 pub const STATUS_PORT: u16 = PORT + 4;
-/// The I/O port that gives back what was written to it, inverted and in the same order, 32 bits each.
+/// The I/O port that gives back what was written to it, inverted and in the same order, 32 bits
+/// each.
 pub const ECHO_PORT: u16 = PORT + 8;
-/// The I/O port, accessed with 8 bits, of a VMM that can move the whole VM to another process while the guest waits for it: a
-/// read gives the move's number, see [`moves`], and a write of that asks for the next. The guest is moved when it reads
-/// another.
+/// The I/O port, accessed with 8 bits, of a VMM that can move the whole VM to another process while
+/// the guest waits. A read gives the move's number, see [`moves`], and a write of that number asks
+/// for the next move. When the guest reads another number, it has been moved.
 pub const MOVE_PORT: u16 = 0x4d40;
 /// What a read of [`PORT`] gives if the VMM knows it: "MASK", little-endian.
 pub const SIGNATURE: u32 = u32::from_le_bytes(*b"MASK");
-/// Gives the low 32 bits of how many VM exits of this vCPU L0 has taken, L2's included, accessed with 32 bits; all ones
-/// where nobody counts.
+/// Gives the low 32 bits of how many VM exits of this vCPU L0 has taken, L2's included, accessed
+/// with 32 bits; all ones where nobody counts.
 pub const EXITS_PORT: u16 = PORT + 12;
-/// Takes the physical address of a piece of the log in place of its bytes at COM1, written with 32 bits: a length of at most
-/// [`LINE`] bytes as 32 bits, and the bytes behind it. One exit for a line is cheaper than one for each byte.
+/// Takes the physical address of a piece of the log in place of its bytes at COM1, written with 32
+/// bits: a length of at most [`LINE`] bytes as 32 bits, followed by the bytes. One exit for a line
+/// is cheaper than one for each byte.
 pub const LINE_PORT: u16 = PORT + 16;
 /// The longest piece of the log in bytes.
-pub const LINE: usize = 256;
+pub const LINE: usize = 4096;
 /// Physical address of a page whose VMM remembers what is written and gives it back.
 pub const DEVICE_PAGE: u64 = 0xfeb0_0000;
-/// Offset in the device's page of four bytes that nobody writes, and what they hold: [`DEVICE_KNOWN`].
+/// Offset in the device's page of four bytes that nobody writes, and what they hold:
+/// [`DEVICE_KNOWN`].
 pub const DEVICE_READ: u64 = 0x800;
 /// What is at [`DEVICE_READ`].
 pub const DEVICE_KNOWN: u32 = 0x100;
@@ -40,17 +44,20 @@ pub const DEVICE_WRITE: u64 = 0xc00;
 /// The MAXPHYADDR of a guest that has a smaller one than the host.
 pub const NARROW: Maxphyaddr = 36;
 
-/// Physical address of a byte that is 0 when [`Ask::Smi`] is done, and that the handler of the SMI sets to 1.
+/// Physical address of a byte that is 0 when [`Ask::Smi`] is done, and that the handler of the SMI
+/// sets to 1.
 pub const SMI_HANDLED: u64 = 0x3_8010;
 
-/// What the guest can ask the VMM for. To *move* a vCPU: to save all of its state, and to go on with it in a
-/// new VM.
+/// What the guest can ask the VMM for. To *move* a vCPU: to save all of its state, and to go on
+/// with it in a new VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Ask {
-    /// Track writes to memory, and forget those so far, so that the next write to each page is seen by L0.
+    /// Track writes to memory, and forget those so far, so that the next write to each page is seen
+    /// by L0.
     RearmDirtyLog = 1,
-    /// Move; the new vCPU has the MAXPHYADDR that the guest started with, the new VM KVM_CAP_EXCEPTION_PAYLOAD.
+    /// Move; the new vCPU has the MAXPHYADDR that the guest started with, the new VM
+    /// KVM_CAP_EXCEPTION_PAYLOAD.
     Move = 2,
     /// Move; the new vCPU has the host's MAXPHYADDR before anything else of its state is set.
     MoveWide = 3,
@@ -60,23 +67,26 @@ pub enum Ask {
     Narrow = 5,
     /// Give this vCPU the host's MAXPHYADDR by KVM_SET_CPUID2.
     Widen = 6,
-    /// Move, and give the new vCPU MAXPHYADDR [`NARROW`] when all of its state is set, before its first KVM_RUN.
+    /// Move, and give the new vCPU MAXPHYADDR [`NARROW`] when all of its state is set, before its
+    /// first KVM_RUN.
     MoveThenNarrow = 7,
-    /// Move, and give the new vCPU the host's MAXPHYADDR when all of its state is set, before its first KVM_RUN.
+    /// Move, and give the new vCPU the host's MAXPHYADDR when all of its state is set, before its
+    /// first KVM_RUN.
     MoveThenWiden = 8,
     /// Track writes to memory from now on.
     DirtyLogOn = 9,
-    /// Track writes to memory no more.
+    /// Stop tracking writes to memory.
     DirtyLogOff = 10,
     /// Take all memory from the VM and give it back.
     RemoveMemory = 11,
-    /// Drop all pages of memory from the VMM's page tables, so that L0 has to find each anew; their contents stay.
+    /// Drop all pages of memory from the VMM's page tables, so that L0 has to find each anew; their
+    /// contents stay.
     DropPages = 12,
     /// Complete the instruction by a KVM_RUN that enters no guest (`immediate_exit`), then go on.
     ImmediateExit = 13,
     /// Debug the guest: KVM_SET_GUEST_DEBUG, with interception of #DB and #BP.
     DebugOn = 14,
-    /// Debug the guest no more.
+    /// Stop debugging the guest.
     DebugOff = 15,
     /// A system-management interrupt, whose handler writes to [`SMI_HANDLED`] and goes back by RSM.
     Smi = 16,
@@ -88,9 +98,10 @@ pub enum Ask {
     KicksOn = 19,
     /// Signals to the vCPU's thread, one after the other; at the first ones the vCPU moves.
     MovesOn = 20,
-    /// No more such signals.
+    /// Stop these signals.
     KicksOff = 21,
-    /// A page fault ([`EVENT_PFEC`] at [`EVENT_ADDRESS`]) that is pending: KVM_SET_VCPU_EVENTS with payload.
+    /// A page fault ([`EVENT_PFEC`] at [`EVENT_ADDRESS`]) that is pending: KVM_SET_VCPU_EVENTS with
+    /// payload.
     PendingFault = 22,
     /// A page fault that is being delivered: KVM_SET_VCPU_EVENTS without payload.
     InjectedFault = 23,
@@ -100,9 +111,9 @@ pub enum Ask {
     MoveInjectedFault = 25,
     /// Serve exits to user space by one KVM_RUN each, as usual.
     PlainExits = 26,
-    /// Behind each exit to user space a KVM_RUN that enters no guest (`immediate_exit`).
+    /// After each exit to user space, a KVM_RUN that enters no guest (`immediate_exit`).
     ImmediateExits = 27,
-    /// As [`Ask::ImmediateExits`], and behind each of the first a move.
+    /// As [`Ask::ImmediateExits`], and a move after each of the first ones.
     MovedExits = 28,
     /// Get ready for [`Ask::LatePages`].
     LatePagesReady = 29,
@@ -110,24 +121,27 @@ pub enum Ask {
     LatePages = 30,
     /// Bring all pages back.
     LatePagesEnd = 31,
-    /// Move by the VMM's own migration to a file, and go on in another process of it. Asked for at [`MOVE_PORT`].
+    /// Move by the VMM's own migration to a file, and go on in another process of it. Asked for at
+    /// [`MOVE_PORT`].
     Migrate = 32,
     /// An external interrupt with vector [`INTERRUPT_VECTOR`] for the local APIC 0: KVM_SIGNAL_MSI.
     Interrupt = 33,
     /// [`Ask::Interrupt`] and [`Ask::PendingFault`].
     InterruptAndFault = 34,
-    /// Give one page of memory to the VM for reading alone (KVM_MEM_READONLY), as [`read_only`] names it; what the guest
-    /// writes there leaves to the VMM, which writes it.
+    /// Make one page of memory read-only for the VM (KVM_MEM_READONLY), as [`read_only`] names it.
+    /// What the guest writes there exits to the VMM, which writes it.
     ReadOnlyOn = 35,
-    /// Give all memory for reading and writing again.
+    /// Make all memory writable again.
     ReadOnlyOff = 36,
-    /// Move to a VM without KVM_CAP_EXCEPTION_PAYLOAD; later moves but [`Ask::Move`] are to such ones.
+    /// Move to a VM without KVM_CAP_EXCEPTION_PAYLOAD; later moves except [`Ask::Move`] go to such
+    /// VMs.
     MoveWithoutPayload = 37,
-    /// The same; refused with [`Step::SeeWrite`] if no write has left to the VMM.
+    /// The same; refused with [`Step::SeeWrite`] if no write has exited to the VMM.
     ReadOnlyEnd = 38,
     /// [`Ask::Migrate`], for which nobody waits: L1 asks, and lets L2 walk until it has happened.
     MigrateMeanwhile = 39,
-    /// A second vCPU in the same VM, which waits for INIT and SIPI. From then on the guest does not move.
+    /// A second vCPU in the same VM, which waits for INIT and SIPI. From then on the guest does not
+    /// move.
     SecondProcessor = 64,
 }
 
@@ -137,7 +151,8 @@ pub const INTERRUPT_VECTOR: u8 = 0x51;
 /// The code's part of what is written to [`PORT`]. The rest is the number of a page.
 const CODE_MASK: u32 = 0xff;
 
-/// What is written to [`PORT`] to ask for [`Ask::ReadOnlyOn`] for the page at a physical address below 2^36.
+/// What is written to [`PORT`] to ask for [`Ask::ReadOnlyOn`] for the page at a physical address
+/// below 2^36.
 #[must_use]
 pub const fn read_only(address: u64) -> u32 {
     Ask::ReadOnlyOn.code() | ((address >> 12) as u32) << CODE_MASK.trailing_ones()
@@ -149,11 +164,12 @@ pub const fn page_of(code: u32) -> u64 {
     (code >> CODE_MASK.trailing_ones()) as u64 * 4096
 }
 
-/// In what is read from [`MOVE_PORT`]: these bits are [`MOVE_MARK`], the others the move's number. Nobody there reads as ones.
+/// In what is read from [`MOVE_PORT`]: these bits are [`MOVE_MARK`], the others the move's number.
+/// If nobody is there, it reads as ones.
 const MOVE_MARK_MASK: u8 = 0xc0;
 const MOVE_MARK: u8 = 0x40;
 
-/// What a read of [`MOVE_PORT`] gives behind so many moves.
+/// What a read of [`MOVE_PORT`] gives after this many moves.
 #[must_use]
 pub const fn moves(count: u32) -> u8 {
     MOVE_MARK | count as u8 & !MOVE_MARK_MASK
@@ -221,7 +237,7 @@ impl Ask {
         self as u32
     }
 
-    /// What L1 tells L2 to ask for: the code, and in bit 32 whether at [`MOVE_PORT`].
+    /// What L1 has L2 ask for: the code, and in bit 32 whether at [`MOVE_PORT`].
     #[must_use]
     pub const fn word(self) -> u64 {
         self as u64 | (matches!(self, Self::Migrate) as u64) << 32
@@ -240,8 +256,8 @@ impl Ask {
 pub enum Step {
     /// To know what is asked for.
     Know = 1,
-    /// L0 does not support a guest with a smaller MAXPHYADDR (KVM_CAP_SMALLER_MAXPHYADDR), or the host's is
-    /// not above [`NARROW`].
+    /// L0 does not support a guest with a smaller MAXPHYADDR (KVM_CAP_SMALLER_MAXPHYADDR), or the
+    /// host's is not above [`NARROW`].
     SmallerMaxphyaddr = 2,
     /// KVM_RUN that is to complete an instruction.
     Run = 3,
@@ -287,7 +303,7 @@ pub enum Step {
     Kick = 23,
     /// userfaultfd.
     LatePages = 24,
-    /// To see a write to memory that is for reading alone.
+    /// To see a write to read-only memory.
     SeeWrite = 25,
     /// To make a second vCPU and its thread.
     SecondProcessor = 64,
@@ -353,7 +369,7 @@ impl Step {
             Self::Nmi => "do KVM_NMI",
             Self::Msi => "do KVM_SIGNAL_MSI",
             Self::LatePages => "use userfaultfd",
-            Self::SeeWrite => "see a write to memory that is for reading alone",
+            Self::SeeWrite => "see a write to read-only memory",
             Self::Kick => "signal the vCPU's thread",
             Self::SecondProcessor => "make a second vCPU",
             Self::MoveTwo => "move a guest that has two vCPUs",
@@ -366,14 +382,14 @@ impl Step {
 pub enum Status {
     /// It is done.
     Done,
-    /// It is not, and all is as before.
+    /// It is not done, and everything is as before.
     Refused {
         /// What failed.
         step: Step,
-        /// Linux's number of the error; 0 if no system call failed.
+        /// Linux's number of the error, or 0 if no system call failed.
         errno: u8,
     },
-    /// No status: nobody answers on the port, or in a newer way.
+    /// No status: nobody answers on the port, or with a word of a newer version.
     Unknown(u32),
 }
 
@@ -405,7 +421,7 @@ impl Status {
         }
     }
 
-    /// Whether L0 itself said no to a change of CPUID, as its documentation allows it.
+    /// Whether L0 itself refused a change of CPUID, as its documentation allows.
     #[must_use]
     pub fn is_cpuid_refused(self) -> bool {
         self == Self::Refused { step: Step::SetCpuid, errno: EINVAL }

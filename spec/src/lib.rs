@@ -8,21 +8,14 @@
 //!
 //! | to find | look in |
 //! |---|---|
-//! | the rule that decides about a VM exit | [`filter`] |
-//! | the error code of a page fault | [`pfec`] |
-//! | which access faults, and with what error code | [`paging`] |
-//! | the accesses that L2 makes | [`page`], [`setting`], [`stimulus`] |
-//! | accesses that L0 must see for itself | [`host`] |
-//! | what the VMM does while L2 is active | [`action`] |
-//! | the filters that L1 asks for | [`plan`] |
+//! | the rule, error codes, which access faults | [`manual`] |
+//! | many accesses under one filter | [`walk`] |
+//! | single instructions and events, with all that is reported of them | [`scene`] |
 //! | two processors at once | [`smp`] |
-//! | scenes: single instructions and events with all that is reported of them | [`scene`] |
-//! | what L1 and L2 must see | [`outcome`], [`deviation`] |
-//! | what a wrong host seems to do | [`hypothesis`] |
-//! | one filter for L0 and L1: merge policies, and what they are worth | [`merge`] |
-//! | what `bench` measures | [`cost`] |
-//! | names on command lines and in logs | [`group`], [`case`], [`options`], [`log`] |
-//! | the memory that L1 and L2 share | [`layout`] |
+//! | what runs: groups, cases and their ids, the image's options | [`catalogue`] |
+//! | what a group saw, counted by what differs | [`tally`] |
+//! | what a wrong host seems to do | [`suspects`] |
+//! | the log's grammar | [`log`] |
 //! | the port that reaches the VMM | [`channel`] |
 #![no_std]
 
@@ -31,10 +24,10 @@ extern crate std;
 
 pub mod catalogue;
 pub mod channel;
-pub mod deviation;
 pub mod log;
 pub mod manual;
 pub mod scene;
 pub mod smp;
 pub mod suspects;
+pub mod tally;
 pub mod walk;

@@ -1,5 +1,9 @@
-//! What the manual says, without a word about tests: the rule that decides about a VM exit, error codes, paging.
+//! What the manual says, without a word about tests: the rule for VM exits, error codes, paging,
+//! descriptors, vectors.
 
+pub mod descriptor;
+pub mod ept;
 pub mod filter;
 pub mod paging;
 pub mod pfec;
+pub mod vector;

@@ -17,13 +17,17 @@
 //! | accesses that EPT has a word in | [`ept`] |
 //! | what is seen at the end | [`end`] |
 //! | what must be seen | [`expect`] |
-//! | what was seen, where some of it is undefined | `seen` |
-//! | what comes between two plays | [`interlude`] |
+//! | what the manual leaves open of that | [`freedom`] |
+//! | what comes between two plays | [`between`] |
 //! | how L1 invalidates translations | [`invalidation`] |
+//! | what a row of a table says | [`Row`] |
+//! | a scene as the image has it | [`SceneId`] |
 //! | the scenes themselves | [`rows`] |
 
 pub mod act;
+pub mod between;
 mod builder;
+pub mod case;
 pub mod descriptor;
 pub mod end;
 pub mod environment;
@@ -31,28 +35,31 @@ pub mod ept;
 pub mod event;
 pub mod expect;
 pub mod feature;
-pub mod interlude;
+pub mod freedom;
+pub mod guest_memory;
 pub mod invalidation;
 pub mod place;
 pub mod rows;
-mod seen;
+mod same;
+mod table;
 pub mod tested;
 
 use crate::manual::paging::keys::Keys;
-use crate::manual::paging::{Access, Level, Maxphyaddr, Privilege};
-use crate::walk::page::Page;
+use crate::manual::paging::{Access, Maxphyaddr, Privilege};
 
-use end::{Word, Words};
+use between::Between;
+use end::Word;
 use environment::Environment;
-use ept::{EptEntry, Frame, Nested};
-use event::{Event, Pending};
-use interlude::Interlude;
+use ept::{EptEntry, GuestFrame};
+use event::Event;
 use invalidation::Invalidation;
 use place::{Kind, Place};
 use tested::Tested;
 
 pub use act::Act;
+pub use builder::Row;
 pub use feature::{Exiting, Feature, Intercepted};
+pub use table::{Scene, SceneId, Texts};
 
 /// The page fault that a scene meets, unless its entry allows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +102,7 @@ pub enum Answer {
     /// Injects the #PF into L2, CR2 written by L1.
     Reflect,
     /// Plays the scene again, whatever its first end was, with something in between.
-    Again(Interlude),
+    Again(Between),
     /// Changes nothing and enters again: the same must come again.
     Resume,
     /// The scene plays first with [`Scene::before`], and completes. Then L1 makes the page what it is to be, invalidates
@@ -124,115 +131,8 @@ pub enum Fits {
     Bits32,
 }
 
-/// How a host applies protection keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeysApplied {
-    /// As SDM vol. 3A, section 4.6.2, "Protection Keys", says.
-    AsTheManualSays,
-    /// PKRU counts for any page, of it for supervisor-mode accesses write-disable alone: see
-    /// [`Deviation::PkeyAccess`](crate::deviation::Deviation::PkeyAccess).
-    ByAccess,
-    /// PKRU counts for any page, IA32_PKRS for none: see
-    /// [`Deviation::PkruAlone`](crate::deviation::Deviation::PkruAlone).
-    PkruAlone,
-}
-
-/// One scene. Rows are made by [`Scene::new`] and the methods behind it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scene {
-    /// The scene's name in ids.
-    pub name: &'static str,
-    /// What happens, in a few words.
-    pub what: &'static str,
-    /// CPL 0 or CPL 3.
-    pub cpl: Privilege,
-    /// The instruction's bytes; none where an event alone is the scene.
-    pub code: &'static [u8],
-    /// The instruction as a disassembler writes it.
-    pub text: &'static str,
-    /// Linear address of the instruction.
-    pub rip: u64,
-    /// RSP at the start; the top of the stack of the CPL by default.
-    pub rsp: Option<u64>,
-    /// Registers that do not hold [`initial_register`].
-    pub registers: &'static [(Word, u64)],
-    /// RFLAGS beside bit 1.
-    pub rflags: u64,
-    /// Guest interruptibility state at the entry.
-    pub interruptibility: u64,
-    /// Guest pending debug exceptions at the entry.
-    pub pending_debug: u64,
-    /// The widths of code in which it can play.
-    pub fits: Fits,
-    /// The page that it accesses beside those of [`Place`].
-    pub tested: Option<Tested>,
-    /// That page at the start, where L2's code or [`Answer::Spoil`] makes [`Scene::tested`] of it.
-    pub before: Option<Page>,
-    /// The level of the table that L2 has at [`Place::Device`].
-    pub table: Option<Level>,
-    /// Guest activity state at the entry.
-    pub activity: u64,
-    /// Pin-based controls that are set beside those of the environment.
-    pub pins: u32,
-    /// The pages that are not good.
-    pub pages: &'static [(Place, Kind)],
-    /// Eight bytes each that are written before: linear address and value.
-    pub memory: &'static [(u64, u64)],
-    /// Linear address of eight bytes that are looked at behind.
-    pub watch: Option<u64>,
-    /// Vectors beside #PF that L1 intercepts: bits of the exception bitmap.
-    pub intercepts: u32,
-    /// Gates of these vectors, one bit each up to 63, use [`Place::EventStack`].
-    pub event_stack: u64,
-    /// The access in which EPT has a word, and what it meets.
-    pub nested: Option<Nested>,
-    /// The instruction is one of 16-bit code, and its pointers are those of real mode.
-    pub real: bool,
-    /// The event that is under way when the fault comes, or that is delivered where none comes.
-    pub event: Option<Event>,
-    /// What L1's local APIC has. It is [`Scene::event`], or L2 blocks it.
-    pub pending: Option<Pending>,
-    /// The page fault in whose delivery [`Scene::fault`] comes, if that is so. Both meet L1's filter.
-    pub first: Option<Fault>,
-    /// The fault, if there is one.
-    pub fault: Option<Fault>,
-    /// What comes where the filter does not want it.
-    pub unwanted: Unwanted,
-    /// Bit 12 of the interruption information is set: the fault is one of IRET, which unblocked NMIs.
-    pub nmi_unblocked: bool,
-    /// Bits of the reported linear address that the manual leaves open: which byte of an access is named.
-    pub address_open: u64,
-    /// What L1 intercepts of instructions.
-    pub exiting: Exiting,
-    /// The VM exit that comes before any access of the instruction.
-    pub intercepted: Option<Intercepted>,
-    /// PKRU, or IA32_PKRS where the scene needs [`Feature::Pks`].
-    pub keys: u32,
-    /// SSP at the start, where the scene needs [`Feature::ShadowStack`].
-    pub ssp: u64,
-    /// Whether it is a shadow-stack access that faults.
-    pub shadow: bool,
-    /// How protection keys are applied: as the manual says in all rows.
-    pub keys_applied: KeysApplied,
-    /// Words that a fault leaves otherwise than at the start: a string instruction's registers.
-    pub at_fault: &'static [(Word, u64)],
-    /// Words that completion leaves otherwise than at the start.
-    pub at_end: &'static [(Word, u64)],
-    /// Words that the manual leaves open here.
-    pub open: Words,
-    /// What L1 does about an exit.
-    pub answer: Answer,
-    /// What the processor must have.
-    pub needs: Option<Feature>,
-    /// Where the manual says so, beside the sections of [`expect`].
-    pub section: &'static str,
-}
-
 /// What stands before the instruction where KVM's emulator is to run it: UD2 and the letters "kvm".
 pub const FORCED_EMULATION_PREFIX: [u8; 5] = *b"\x0f\x0bkvm";
-
-/// The write-disable bits of PKRU.
-const WRITE_DISABLES: u32 = 0xaaaa_aaaa;
 
 /// The instruction's place unless a scene says otherwise.
 pub const RIP: u64 = Place::Code0.linear() + 0x100;
@@ -245,30 +145,35 @@ pub const fn initial_register(at: usize) -> u64 {
     0x1111_1111 * (at as u64 % 7 + 1) + at as u64
 }
 
+/// What all registers hold if a scene names none.
+const INITIAL_REGISTERS: [u64; Word::REGISTERS] = {
+    let (mut registers, mut at) = ([0; Word::REGISTERS], 0);
+    while at < Word::REGISTERS {
+        registers[at] = initial_register(at);
+        at += 1;
+    }
+    registers
+};
+
 impl Scene {
     /// The rights of protection keys that are in force.
     #[must_use]
     pub fn keys_in_force(&self) -> Keys {
-        let supervisor = self.fault.is_some_and(|fault| fault.privilege == Privilege::Supervisor);
-        let by_access = self.keys_applied == KeysApplied::ByAccess;
-        let counts = if by_access && supervisor { WRITE_DISABLES } else { u32::MAX };
-        let pks = self.needs == Some(Feature::Pks) && self.keys_applied != KeysApplied::PkruAlone;
         Keys {
-            user: (self.needs == Some(Feature::Pku)).then_some(self.keys & counts),
-            supervisor: pks.then_some(self.keys),
+            user: (self.needs == Some(Feature::Pku)).then_some(self.keys),
+            supervisor: (self.needs == Some(Feature::Pks)).then_some(self.keys),
         }
     }
 
-    /// Whether the scene can play in an environment.
+    /// Whether a processor with this address width can have the scene's entries in an environment: where no bit is
+    /// reserved, no entry can have a reserved one.
     #[must_use]
-    pub fn plays_in(&self, environment: &Environment) -> bool {
-        environment.admits(self)
-    }
-
-    /// Whether a processor with this address width can have the scene's pages.
-    #[must_use]
-    pub fn exists(&self, maxphyaddr: Maxphyaddr) -> bool {
-        self.tested.is_none_or(|tested| tested.page.exists(maxphyaddr))
+    pub fn exists(&self, environment: &Environment, maxphyaddr: Maxphyaddr) -> bool {
+        let format = environment.format;
+        let tested = self.tested.map(|tested| tested.page);
+        tested.into_iter().chain(self.before).all(|page| page.exists_in(format, maxphyaddr))
+            && self.pages.iter().all(|(_, kind)| kind.exists(format, maxphyaddr))
+            && self.nested.is_none_or(|nested| nested.exists(environment, maxphyaddr))
     }
 
     /// The page under test as it is at the start.
@@ -287,7 +192,7 @@ impl Scene {
     /// The same of all registers.
     #[must_use]
     pub fn start_registers(&self) -> [u64; Word::REGISTERS] {
-        let mut registers = core::array::from_fn(initial_register);
+        let mut registers = INITIAL_REGISTERS;
         for (named, value) in self.registers.iter().rev() {
             registers[*named as usize] = *value;
         }
@@ -303,14 +208,30 @@ impl Scene {
 
     /// RSP at the start.
     #[must_use]
-    pub fn start_rsp(&self) -> u64 {
-        self.rsp.unwrap_or_else(|| stack_of(self.cpl))
+    pub const fn start_rsp(&self) -> u64 {
+        match self.rsp {
+            Some(rsp) => rsp,
+            None => stack_of(self.cpl),
+        }
     }
 
     /// The frame whose EPT entry is not good, and that entry.
     #[must_use]
-    pub fn spoiled(&self) -> Option<(Frame, EptEntry)> {
+    pub fn spoiled(&self) -> Option<(GuestFrame, EptEntry)> {
         self.nested.and_then(|nested| nested.frame)
+    }
+
+    /// Whether a linear address is in a page of the stage whose entry is good.
+    const fn is_good_at(&self, linear: u64) -> bool {
+        let Some(place) = Place::of(linear) else { return false };
+        let mut at = 0;
+        while at < self.pages.len() {
+            if self.pages[at].0 as u8 == place as u8 {
+                return false;
+            }
+            at += 1;
+        }
+        true
     }
 
     /// How a page's entry differs from a good one.

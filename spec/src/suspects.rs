@@ -1,4 +1,4 @@
-//! What a wrong host seems to do: hypotheses that are held against every fault of a group.
+//! What a wrong host seems to do: hypotheses that are checked against every fault of a group.
 
 mod evidence;
 mod fixup;
@@ -24,20 +24,21 @@ pub enum Hypothesis {
     Swapped,
     /// EB.PF = 0 is taken as "no page fault exits", whatever MASK and MATCH say.
     InverseIgnored,
-    /// L2 runs on L1's MASK and MATCH with EB.PF set for L0: faults that L1 wants by the inverse form reach
-    /// L0 only where it corrects their error code.
+    /// L2 runs on L1's MASK and MATCH with EB.PF set for L0: faults that L1 asks for by the inverse
+    /// form reach L0 only where it corrects their error code.
     L0NeedDropped,
-    /// vmcs02 holds L0's own filter, in place of L1's or beside it, and L1 gets the faults that L0 wanted.
+    /// vmcs02 holds L0's own filter, in place of L1's or in addition, and L1 gets the faults that
+    /// L0 asked for.
     L0FilterLeaked,
-    /// The error code from before L0 sets RSVD in it decides about exits, or is what L1 is told.
+    /// The error code from before L0 sets RSVD in it decides about exits, or is reported to L1.
     CodeBeforeFixup,
     /// EB.PF is taken as 1.
     EbAlwaysSet,
     /// EB.PF is taken as 0.
     EbAlwaysClear,
-    /// The filter of the entry before is still in force.
+    /// The filter of the previous entry is still in force.
     StaleFilter,
-    /// MASK and MATCH of the entry before are still in force, EB.PF is L1's.
+    /// MASK and MATCH of the previous entry are still in force, EB.PF is L1's.
     StaleMaskMatch,
     /// MATCH is cut to the bits in MASK, so that it can always be met.
     MatchWithinMask,
@@ -54,7 +55,7 @@ pub enum Hypothesis {
 }
 
 impl Hypothesis {
-    /// All of them, the more telling ones first.
+    /// All of them, the more specific ones first.
     pub const ALL: [Self; 16] = [
         Self::ClearedMaskMatch,
         Self::Swapped,
@@ -114,15 +115,15 @@ impl Hypothesis {
                 "runs L2 on L1's MASK and MATCH with EB.PF = 1: the merge leaves out what L0 itself needs"
             }
             Self::L0FilterLeaked => {
-                "gives L1 the faults that L0's own filter asks for, in place of L1's own or beside them"
+                "gives L1 the faults that L0's own filter asks for, in place of L1's own or in addition"
             }
             Self::CodeBeforeFixup => {
-                "goes by the error code from before L0 sets RSVD in it, to decide about the exit or in what it tells L1"
+                "uses the error code from before L0 sets RSVD, to decide about the exit or in what it reports to L1"
             }
             Self::EbAlwaysSet => "behaves as EB.PF = 1 with L1's MASK and MATCH",
             Self::EbAlwaysClear => "behaves as EB.PF = 0 with L1's MASK and MATCH",
-            Self::StaleFilter => "behaves as with the whole filter of the VM entry before",
-            Self::StaleMaskMatch => "behaves as with MASK and MATCH of the VM entry before",
+            Self::StaleFilter => "behaves as with the whole filter of the previous VM entry",
+            Self::StaleMaskMatch => "behaves as with MASK and MATCH of the previous VM entry",
             Self::MatchWithinMask => "behaves as if MATCH had no bits outside MASK",
             Self::Low5 => "compares only the low 5 bits of MASK and MATCH",
             Self::Low8 => "compares only the low 8 bits of MASK and MATCH",
@@ -132,15 +133,16 @@ impl Hypothesis {
         }
     }
 
-    /// The faults that exit on such a host, on which this VM entry's filter is `now` and that of the entry before
-    /// was `before`. None if this depends on L0's own filter.
+    /// The faults that exit on such a host, where this VM entry's filter is `now` and that of the
+    /// previous entry was `before`. `None` if this depends on L0's own filter.
     #[must_use]
     pub const fn exits(self, now: Filter, before: Filter) -> Option<Codes> {
         let seen = match self {
             Self::L0FilterLeaked => return None,
             Self::CodeBeforeFixup => return Some(Fixup::exits(now)),
             Self::L0NeedDropped => {
-                // The processor asks vmcs02 about what it raises, then L0 asks vmcs12 about what must be seen.
+                // The processor compares what it raises with vmcs02. Then L0 compares what must be
+                // seen with vmcs12.
                 let met = Filter::new(true, now.mask, now.matching).basic_exits();
                 let wanted = Codes::by_seen(now.basic_exits());
                 return Some(Codes {
@@ -172,13 +174,13 @@ impl Hypothesis {
         Some(Codes::by_seen(seen))
     }
 
-    /// Whether a fault that must be seen with this code tells such a host from a right one, the filter of the VM
-    /// entry before being the same.
+    /// Whether a fault that must be seen with this code distinguishes such a host from a right one,
+    /// if the previous VM entry had the same filter.
     #[must_use]
     pub fn shows(self, filter: Filter, code: Pfec, raised: Raised) -> bool {
         let right = filter.exits(code);
         match self.exits(filter, filter) {
-            // L0's filter may have any fault that L1's does not.
+            // L0's filter may ask for any fault that L1's does not.
             None => !right,
             Some(exits) => {
                 exits.contains(code, raised) != right
@@ -192,7 +194,7 @@ const fn low_bits(filter: Filter, bits: u32) -> u32 {
     Filter::new(filter.eb_pf, filter.mask & bits, filter.matching & bits).basic_exits()
 }
 
-/// The word in logs where each fault went to the right party, and something else is wrong.
+/// The word in logs where each fault went to the right party, but something else is wrong.
 pub const FILTER_HONOURED: &str = "filter-honoured";
 /// The word in logs where L2 got an exception, or L1 an exit, that nothing in L2 can cause.
 pub const L2_STUCK: &str = "l2-does-not-run";
@@ -202,7 +204,7 @@ pub const L2_STUCK: &str = "l2-does-not-run";
 pub struct Suspects {
     /// Bit `n`: the hypothesis `n` of [`Hypothesis::ALL`] explains which faults exit.
     possible: u32,
-    /// A fault was intercepted, or not, against the rule.
+    /// A fault was intercepted, or was not, against the rule.
     filter_wrong: bool,
     /// L2 did not get through a walk, or its start.
     stuck: bool,
@@ -244,19 +246,19 @@ impl Suspects {
         }
     }
 
-    /// L2 did not get through a walk, or its start: no filter is to blame for that alone.
+    /// L2 did not get through a walk, or its start. No filter by itself is to blame for that.
     pub const fn stuck(&mut self) {
         self.stuck = true;
     }
 
-    /// Whether it did not.
+    /// Whether L2 did not get through.
     #[must_use]
     pub const fn is_stuck(self) -> bool {
         self.stuck
     }
 
-    /// The hypotheses that explain every walk taken in, those that failed and those that passed. None, if
-    /// the filter was honoured in all of them and L1 was told the right error codes.
+    /// The hypotheses that explain every walk taken in, those that failed and those that passed.
+    /// There are none if all walks honoured the filter and L1 got the right error codes.
     pub fn iter(self) -> impl Iterator<Item = Hypothesis> {
         Hypothesis::ALL
             .into_iter()

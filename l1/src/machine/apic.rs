@@ -1,5 +1,5 @@
-//! The local APIC of the processor that uses it, in xAPIC mode. SDM vol. 3A, chapter 10, "Advanced Programmable
-//! Interrupt Controller (APIC)".
+//! The local APIC of the processor that uses it, in xAPIC mode. SDM vol. 3A, chapter 10, "Advanced
+//! Programmable Interrupt Controller (APIC)".
 #![allow(unsafe_code, reason = "accesses the local APIC's registers")]
 
 use core::hint::spin_loop;
@@ -37,7 +37,9 @@ impl Apic {
     }
 
     fn write(self, register: u64, value: u32) {
-        // SAFETY: the register is one of the local APIC's page, which L1 maps.
+        // SAFETY: `Apic::of` has the page from IA32_APIC_BASE, below 4 GiB, so mapped, and no
+        // memory of L1; `register` is a constant of this file, or up to 70H more than that of IRR
+        // or ISR: below 4096, and a multiple of 16.
         unsafe { ((self.0 + register) as *mut u32).write_volatile(value) };
     }
 
@@ -73,7 +75,7 @@ impl Apic {
         self.write(COMMAND_HIGH, self.own_id() << 24);
     }
 
-    /// Sends an NMI to where [`Apic::aim_at_itself`] aims. Nothing is done behind the write.
+    /// Sends an NMI to where [`Apic::aim_at_itself`] aims. It does nothing after the write.
     pub fn nmi(self) {
         self.write(COMMAND_LOW, ASSERT | NMI);
     }
@@ -88,7 +90,7 @@ impl Apic {
         self.has(REQUESTED, vector)
     }
 
-    /// Whether an interrupt of this vector was delivered and its end not told yet.
+    /// Whether an interrupt of this vector was delivered and is not at its end yet.
     pub fn is_in_service(self, vector: u8) -> bool {
         self.has(IN_SERVICE, vector)
     }

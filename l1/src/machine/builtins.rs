@@ -9,7 +9,8 @@ use core::arch::asm;
 /// Both ranges of `count` bytes are valid and do not overlap.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
-    // SAFETY: as the caller says; DF is clear in L1.
+    // SAFETY: both ranges are valid, as the caller says, and 8 * (count / 8) + count % 8 bytes are
+    // copied; DF is clear in L1.
     unsafe {
         asm!("rep movsq", "mov ecx, {rest:e}", "rep movsb", rest = in(reg) count % 8, inout("rcx") count / 8 => _,
             inout("rdi") to => _, inout("rsi") from => _, options(nostack, preserves_flags));
@@ -23,10 +24,10 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut 
 /// Both ranges of `count` bytes are valid.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
-    // How far `to` is behind `from`, around the end of addresses.
-    let behind = (to as usize).wrapping_sub(from as usize);
-    if behind >= count {
-        if behind.wrapping_neg() >= 8 {
+    // How far `to` is above `from`, around the end of addresses.
+    let above = (to as usize).wrapping_sub(from as usize);
+    if above >= count {
+        if above.wrapping_neg() >= 8 {
             // SAFETY: copying upwards reads each eight bytes before they are overwritten.
             return unsafe { memcpy(to, from, count) };
         }
@@ -37,7 +38,8 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut
         }
         return to;
     }
-    // SAFETY: copying downwards does; the last bytes are `count - 1` behind the first.
+    // SAFETY: copying downwards, as DF = 1 does, reads each byte before it is overwritten. The last
+    // bytes are `count - 1` after the first, and count is not 0 here. DF is clear again after that.
     unsafe {
         asm!("std", "rep movsb", "cld", inout("rcx") count => _,
             inout("rdi") to.wrapping_add(count).wrapping_sub(1) => _,
@@ -52,7 +54,8 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut
 /// The range of `count` bytes is valid.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memset(to: *mut u8, value: i32, count: usize) -> *mut u8 {
-    // SAFETY: as the caller says; DF is clear in L1.
+    // SAFETY: the range is valid, as the caller says, and 8 * (count / 8) + count % 8 bytes are
+    // written; DF is clear in L1.
     unsafe {
         asm!("rep stosq", "mov ecx, {rest:e}", "rep stosb", rest = in(reg) count % 8, inout("rcx") count / 8 => _,
             inout("rdi") to => _, in("rax") u64::from(value.to_le_bytes()[0]) * 0x0101_0101_0101_0101,
@@ -77,7 +80,7 @@ unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, count: usize) -> i
     i32::from(above) - i32::from(below)
 }
 
-/// The compiler's `bcmp`: equality alone.
+/// The compiler's `bcmp`: equality only.
 ///
 /// # Safety
 /// Both ranges of `count` bytes are valid.

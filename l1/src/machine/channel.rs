@@ -1,41 +1,36 @@
 //! The port to a VMM that knows maskmatch, see [`spec::channel`].
 #![allow(unsafe_code, reason = "I/O ports")]
 
-use spec::channel::{Ask, EXITS_PORT, MOVE_PORT, PORT, SIGNATURE, STATUS_PORT, Status, is_move, read_only};
+use spec::channel::{EXITS_PORT, MOVE_PORT, PORT, SIGNATURE, STATUS_PORT, Status, is_move};
 use x86_64::instructions::port::Port;
-
-use crate::walk::guest::frame_at;
 
 /// Whether the VMM answers on the channel.
 pub fn present() -> bool {
-    // SAFETY: the port is maskmatch's own; a VMM that does not have it returns all ones.
+    // SAFETY: no device of a PC has the port: a VMM that does not know it gives all ones, and
+    // nothing else happens.
     unsafe { Port::<u32>::new(PORT).read() == SIGNATURE }
 }
 
-/// The number of the last move to another process of the VMM, if it moves the VM when it is asked to.
+/// The number of the last move to another process of the VMM, if it moves the VM when it is asked
+/// to.
 pub fn moves() -> Option<u8> {
     // SAFETY: as in `present`.
     Some(unsafe { Port::<u8>::new(MOVE_PORT).read() }).filter(|&number| is_move(number))
 }
 
-/// Asks for the move behind one of this number. It comes at some time.
+/// Asks for the move after the one of this number. It comes at some time.
 pub fn begin_move(number: u8) {
-    // SAFETY: as in `ask`.
+    // SAFETY: as in `present`; a VMM that knows the port moves the whole machine, whose memory and
+    // registers stay.
     unsafe { Port::<u8>::new(MOVE_PORT).write(number) }
 }
 
-/// [`Ask::word`], with the first page under test if it is about a page.
-pub fn word(ask: Ask) -> u64 {
-    if ask == Ask::ReadOnlyOn { read_only(frame_at(0) as u64).into() } else { ask.word() }
-}
-
-/// Asks the VMM for something, and says what became of it.
-pub fn ask(ask: Ask) -> Status {
-    let code = word(ask) as u32;
-    // SAFETY: as in `present`; a VMM that does not know the port ignores what is written. Whatever is asked
-    // for, the VMM keeps the guest's memory and registers as they are.
+/// Asks the VMM for what a word of [`spec::channel::Ask`] says, and gives what became of it.
+pub fn ask(word: u64) -> Status {
+    // SAFETY: as in `present`; a VMM that does not know the port ignores what is written. Whatever
+    // is asked for, the VMM keeps the guest's memory and registers as they are.
     unsafe {
-        Port::<u32>::new(PORT).write(code);
+        Port::<u32>::new(PORT).write(word as u32);
         Status::from_word(Port::<u32>::new(STATUS_PORT).read())
     }
 }

@@ -1,6 +1,7 @@
 //! The processor: what it can, and turning on what L1 needs.
 #![allow(unsafe_code, reason = "reads MSRs, writes control registers")]
 
+use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
 use core::fmt;
 
@@ -12,13 +13,8 @@ use x86_64::registers::control::{Cr4, Cr4Flags};
 use x86_64::registers::model_specific::{Efer, EferFlags, Msr};
 
 use crate::machine::channel;
-use crate::vmx::{Capabilities, Missing, Vmx};
 
 const IA32_APIC_BASE: u32 = 0x1b;
-const IA32_FEATURE_CONTROL: u32 = 0x3a;
-/// Lock bit, and VMXON outside SMX operation. SDM vol. 3C, section 23.7, "Enabling and Entering VMX Operation".
-const FEATURE_CONTROL_LOCK: u64 = 1 << 0;
-const FEATURE_CONTROL_VMXON: u64 = 1 << 2;
 /// What CPUID.80000008H is taken to say where it does not exist.
 const DEFAULT_MAXPHYADDR: Maxphyaddr = 36;
 
@@ -96,8 +92,9 @@ impl Cpu {
         }
     }
 
-    /// What is lacking for a scene that needs a feature, if anything.
-    pub fn lacks_feature(&self, feature: Feature, vmx: &Vmx) -> Option<&'static str> {
+    /// What the processor lacks for a scene that needs a feature, if anything; VMX and L0 may lack
+    /// more.
+    pub fn lacks_feature(&self, feature: Feature) -> Option<&'static str> {
         let (ebx, ecx) = self.structured;
         let (has, reason) = match feature {
             Feature::Cmpxchg16b => (self.basic_ecx >> 13 & 1 == 1, "the CPU lacks CMPXCHG16B (CPUID.1:ECX[13])"),
@@ -114,10 +111,10 @@ impl Cpu {
             Feature::ForcedEmulation
             | Feature::DescriptorTableExiting
             | Feature::Cr3WithoutExits
+            | Feature::ExecuteOnly
+            | Feature::Invept
+            | Feature::AnyInvvpid
             | Feature::Invvpid(_) => (true, ""),
-            Feature::ExecuteOnly => {
-                (vmx.has_execute_only(), "the CPU lacks execute-only EPT entries (IA32_VMX_EPT_VPID_CAP[0])")
-            }
             Feature::Channel => (channel::present(), "it needs maskmatch's built-in VMM"),
         };
         (!has).then_some(reason)
@@ -133,38 +130,27 @@ impl Cpu {
         self.hypervisor.is_some()
     }
 
-    /// The physical address of the local APIC's page, if that is in use (not in x2APIC mode, not off).
-    /// SDM vol. 3A, section 10.4.3, "Enabling or Disabling the Local APIC".
+    /// The physical address of the local APIC's page, if that is in use (not in x2APIC mode, not
+    /// off). SDM vol. 3A, section 10.4.3, "Enabling or Disabling the Local APIC".
     pub fn local_apic(&self) -> Option<u64> {
         if !self.apic {
             return None;
         }
-        // SAFETY: a processor with an APIC and long mode has the MSR.
+        // SAFETY: CPUID reports an APIC, and a processor with one and long mode has IA32_APIC_BASE;
+        // a read has no effect.
         let base = unsafe { Msr::new(IA32_APIC_BASE).read() };
         (base >> 10 & 3 == 2).then_some(base & 0xf_ffff_f000)
     }
 
-    /// What VMX offers here, or what is missing to use it.
-    pub fn vmx_capabilities(&self) -> Result<Capabilities, Missing> {
-        if !self.vmx {
-            return Err(Missing::Vmx);
-        }
-        // SAFETY: a processor with VMX has the MSR.
-        let mut control = unsafe { Msr::new(IA32_FEATURE_CONTROL).read() };
-        if control & FEATURE_CONTROL_LOCK == 0 {
-            control |= FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMXON;
-            // SAFETY: the MSR is not locked, and the bits written are those of a processor with VMX.
-            unsafe { Msr::new(IA32_FEATURE_CONTROL).write(control) };
-        }
-        if control & FEATURE_CONTROL_VMXON == 0 {
-            return Err(Missing::FeatureControl(control));
-        }
-        Capabilities::read()
+    /// Whether the processor has VMX.
+    pub fn has_vmx(&self) -> bool {
+        self.vmx
     }
 
     /// Turns on VMX and NX for L1.
     pub fn enable_features(&self) {
-        // SAFETY: the processor has what is turned on, and nothing that runs depends on its being off.
+        // SAFETY: L1 comes here with VMX only, and CPUID reports the others. None of the bits
+        // changes what L1's own accesses do: its page tables have neither XD nor protection keys.
         unsafe {
             Cr4::update(|cr4| *cr4 |= Cr4Flags::VIRTUAL_MACHINE_EXTENSIONS);
             if self.nx {
@@ -176,6 +162,19 @@ impl Cpu {
             }
         }
     }
+}
+
+/// The time stamp counter. On Bochs it counts instructions.
+pub fn tsc() -> u64 {
+    // SAFETY: every processor with long mode has RDTSC, and CR4.TSD is 0.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+/// Writes CR2.
+pub fn write_cr2(value: u64) {
+    // SAFETY: CR2 has no effect on anything. L1's handlers read it after a fault of L1, which
+    // writes it anew.
+    unsafe { asm!("mov cr2, {0}", in(reg) value, options(nomem, nostack, preserves_flags)) }
 }
 
 /// Three registers as twelve characters.

@@ -1,11 +1,12 @@
-//! Exceptions in L1: each ends the log with an error record instead of a triple fault, but for page faults
-//! that [`crate::walk::l1_faults`] provokes, which are noted there. On the second processor, which has tables of its own, each ends
-//! what that processor does.
+//! Exceptions in L1: each ends its processor with the reason instead of a triple fault, except for
+//! those of [`crate::machine::expected`]. Each processor has tables of its own.
 #![allow(unsafe_code, reason = "loads descriptor tables; the stubs are assembly")]
 
 use core::arch::global_asm;
+use core::fmt::Display;
 use core::mem::offset_of;
 
+use spec::manual::vector::{EXCEPTIONS, NMI, PAGE_FAULT, WITH_ERROR_CODE};
 use x86_64::VirtAddr;
 use x86_64::instructions::tables::load_tss;
 use x86_64::registers::control::Cr2;
@@ -15,40 +16,47 @@ use x86_64::structures::idt::Entry;
 use x86_64::structures::tss::TaskStateSegment;
 
 use crate::machine::boot::{CODE_SELECTOR, DATA_SELECTOR, TSS_SELECTOR};
+use crate::machine::expected::{EXPECTED, Expected};
 use crate::machine::global::Global;
-use crate::machine::log::{self, log};
-use crate::smp;
-use crate::walk::l1_faults::{FAULTS, Faults};
+use crate::machine::log;
 
-const VECTORS: usize = 32;
+const VECTORS: usize = EXCEPTIONS as usize;
+/// Bytes of a stub.
+const STUB: usize = 16;
 const STACK_SIZE: usize = 8 * 1024;
-/// The vectors that push an error code: #DF, #TS, #NP, #SS, #GP, #PF, #AC, #CP, #VC, #SX.
-/// SDM vol. 3A, table 6-1, "Protected-Mode Exceptions and Interrupts".
-pub const WITH_ERROR_CODE: u32 =
-    1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 21 | 1 << 29 | 1 << 30;
 
 #[repr(C, align(16))]
 struct Stack([u8; STACK_SIZE]);
 
+/// What ends a processor that cannot go on. It is given why.
+pub type OnFailure = fn(&dyn Display) -> !;
+
+/// What a processor has for its exceptions.
 struct Tables {
     gdt: GlobalDescriptorTable,
     tss: TaskStateSegment,
     idt: [Entry<()>; VECTORS],
+    on_failure: OnFailure,
 }
 
-/// Of each processor.
-static TABLES: [Global<Tables>; 2] = [const {
-    Global::new(Tables {
-        gdt: GlobalDescriptorTable::empty(),
-        tss: TaskStateSegment::new(),
-        idt: [Entry::missing(); VECTORS],
-    })
-}; 2];
+impl Tables {
+    const fn new(on_failure: OnFailure) -> Self {
+        Self {
+            gdt: GlobalDescriptorTable::empty(),
+            tss: TaskStateSegment::new(),
+            idt: [Entry::missing(); VECTORS],
+            on_failure,
+        }
+    }
+}
+
+/// Of each processor. What comes before [`catch_all`] is an error of maskmatch in the log.
+static TABLES: [Global<Tables>; 2] = [const { Global::new(Tables::new(log::end_with_error)) }; 2];
 static STACKS: [Global<Stack>; 2] = [const { Global::new(Stack([0; STACK_SIZE])) }; 2];
 
 /// What the stubs leave on the stack.
 #[repr(C)]
-struct Frame {
+struct Interrupted {
     vector: u64,
     error_code: u64,
     rip: u64,
@@ -58,16 +66,16 @@ struct Frame {
     ss: u64,
 }
 
-// One stub of 16 bytes for each vector: it makes the two kinds of frame the same.
 global_asm!(
     r#"
     .section .text.exception, "ax"
-    .balign 16
+    # One stub for each vector, all of one size. They make the two kinds of frame the same.
+    .balign {stub}
     .globl l1_exception_stubs
     l1_exception_stubs:
     .set l1_vector, 0
     .rept {vectors}
-        .balign 16
+        .balign {stub}
         .if ({with_error_code} >> l1_vector) & 1
         .else
             push 0
@@ -76,70 +84,81 @@ global_asm!(
         jmp l1_exception_common
         .set l1_vector, l1_vector + 1
     .endr
+
+    # On the stack: `Interrupted`.
     l1_exception_common:
-        # On the stack: vector, error code, RIP, CS, RFLAGS, RSP, SS.
-        cmp qword ptr [rsp], {nmi}
+        cmp qword ptr [rsp + {vector}], {nmi}
         jne 2f
         # One that was for L2 comes here if L0 delivers it late.
-        cmp qword ptr [rip + {faults} + {late_nmis}], 0
+        cmp qword ptr [rip + {expected} + {late_nmis}], 0
         je 1f
-        add rsp, 16
+        add rsp, {rip}
         iretq
-    2:  cmp qword ptr [rsp], {page_fault}
+    2:  cmp qword ptr [rsp + {vector}], {page_fault}
         jne 1f
-        cmp qword ptr [rip + {faults} + {resume}], 0
+        cmp qword ptr [rip + {expected} + {resume}], 0
         je 1f
-        mov [rip + {faults} + {saved}], rax
-        mov rax, [rsp + 8]
-        mov [rip + {faults} + {last}], rax
+        # One that L1 waits for: note it, and go on where L1 says.
+        mov [rip + {expected} + {saved}], rax
+        mov rax, [rsp + {error_code}]
+        mov [rip + {expected} + {last_error_code}], rax
         mov rax, cr2
-        mov [rip + {faults} + {last} + 8], rax
-        mov rax, [rsp + 16]
-        mov [rip + {faults} + {last} + 16], rax
-        mov rax, [rsp + 24]
-        mov [rip + {faults} + {last} + 24], rax
-        mov rax, [rsp + 32]
-        mov [rip + {faults} + {last} + 32], rax
-        inc qword ptr [rip + {faults} + {count}]
-        mov rax, [rip + {faults} + {resume}]
-        mov [rsp + 16], rax
-        mov rax, [rip + {faults} + {saved}]
-        add rsp, 16
+        mov [rip + {expected} + {last_cr2}], rax
+        mov rax, [rsp + {rip}]
+        mov [rip + {expected} + {last_rip}], rax
+        mov rax, [rsp + {cs}]
+        mov [rip + {expected} + {last_cs}], rax
+        mov rax, [rsp + {rflags}]
+        mov [rip + {expected} + {last_rflags}], rax
+        inc qword ptr [rip + {expected} + {count}]
+        mov rax, [rip + {expected} + {resume}]
+        mov [rsp + {rip}], rax
+        mov rax, [rip + {expected} + {saved}]
+        add rsp, {rip}
         iretq
     1:  cld
         mov rdi, rsp
+        # A call of Rust needs a stack aligned to 16.
         and rsp, -16
         call {handler}
         ud2
     .text
     "#,
+    stub = const STUB,
     vectors = const VECTORS,
     with_error_code = const WITH_ERROR_CODE,
     handler = sym handler,
-    nmi = const 2,
-    page_fault = const 14,
-    late_nmis = const offset_of!(Faults, late_nmis),
-    faults = sym FAULTS,
-    resume = const offset_of!(Faults, resume),
-    count = const offset_of!(Faults, count),
-    last = const offset_of!(Faults, last),
-    saved = const offset_of!(Faults, saved),
+    nmi = const NMI,
+    page_fault = const PAGE_FAULT,
+    vector = const offset_of!(Interrupted, vector),
+    error_code = const offset_of!(Interrupted, error_code),
+    rip = const offset_of!(Interrupted, rip),
+    cs = const offset_of!(Interrupted, cs),
+    rflags = const offset_of!(Interrupted, rflags),
+    expected = sym EXPECTED,
+    late_nmis = const offset_of!(Expected, late_nmis),
+    resume = const offset_of!(Expected, resume),
+    count = const offset_of!(Expected, count),
+    saved = const offset_of!(Expected, saved),
+    last_error_code = const offset_of!(Expected, last.error_code),
+    last_cr2 = const offset_of!(Expected, last.cr2),
+    last_rip = const offset_of!(Expected, last.rip),
+    last_cs = const offset_of!(Expected, last.cs),
+    last_rflags = const offset_of!(Expected, last.rflags),
 );
 
 unsafe extern "C" {
     fn l1_exception_stubs();
 }
 
-/// Loads GDT, TSS and IDT of this processor (0 or 1); every vector below 32 has a handler on a stack of its own.
-pub fn catch_all(processor: usize) {
+/// Loads GDT, TSS and IDT of this processor (0 or 1). Every vector below 32 has a handler on a
+/// stack of its own, which ends the processor by `on_failure`.
+pub fn catch_all(processor: usize, on_failure: OnFailure) {
     let tables = TABLES[processor].get();
-    // SAFETY: the first call on a processor that was just started; nothing else refers to its tables.
+    // SAFETY: only this processor uses these tables, and it has not loaded them since it was
+    // started: no reference to them is alive.
     let tables = unsafe {
-        tables.write(Tables {
-            gdt: GlobalDescriptorTable::empty(),
-            tss: TaskStateSegment::new(),
-            idt: [Entry::missing(); VECTORS],
-        });
+        tables.write(Tables::new(on_failure));
         &mut *tables
     };
     tables.tss.interrupt_stack_table[0] = VirtAddr::from_ptr(STACKS[processor].get().wrapping_add(1));
@@ -147,14 +166,15 @@ pub fn catch_all(processor: usize) {
     // The order of `boot`'s selectors.
     tables.gdt.append(Descriptor::kernel_code_segment());
     tables.gdt.append(Descriptor::kernel_data_segment());
-    // SAFETY: the tables are static; the stubs are code for these vectors; CS and SS mean the same in
-    // the new GDT; the IDT's limit covers its entries.
+    // SAFETY: the tables are static; the stubs are code for these vectors; CS and SS mean the same
+    // in the new GDT, as the assertion at the end of this file says; the IDT's limit covers its
+    // entries.
     unsafe {
         let tss = tables.gdt.append(Descriptor::tss_segment_unchecked(&raw const tables.tss));
         tables.gdt.load_unsafe();
         load_tss(tss);
         for (vector, gate) in tables.idt.iter_mut().enumerate() {
-            let stub = l1_exception_stubs as *const () as u64 + 16 * vector as u64;
+            let stub = l1_exception_stubs as *const () as u64 + (STUB * vector) as u64;
             gate.set_handler_addr(VirtAddr::new(stub)).set_stack_index(0);
         }
         let limit = (size_of_val(&tables.idt) - 1) as u16;
@@ -169,7 +189,7 @@ pub fn tss_base() -> u64 {
     unsafe { &raw const (*TABLES[processor()].get()).tss as u64 }
 }
 
-/// Which processor this is: the tables that it has tell.
+/// Which processor this is: the one whose tables it has.
 pub fn processor() -> usize {
     // SAFETY: computes an address, reads nothing.
     let second = unsafe { &raw const (*TABLES[1].get()).gdt as u64 };
@@ -178,16 +198,20 @@ pub fn processor() -> usize {
     usize::from((second..second + size).contains(&base))
 }
 
-extern "C" fn handler(frame: &Frame) -> ! {
-    let Frame { vector, error_code, rip, cs, rflags, rsp, .. } = frame;
+/// Ends this processor, which cannot go on.
+pub fn give_up(why: &dyn Display) -> ! {
+    // SAFETY: `catch_all` wrote the field, or its first value is there; this processor writes it no
+    // more.
+    let on_failure = unsafe { (&raw const (*TABLES[processor()].get()).on_failure).read() };
+    on_failure(why)
+}
+
+extern "C" fn handler(at: &Interrupted) -> ! {
+    let Interrupted { vector, error_code, rip, cs, rflags, rsp, .. } = at;
     let cr2 = Cr2::read_raw();
-    if processor() == 1 {
-        smp::died(&format_args!("exception {vector} ec={error_code:x} rip={rip:x} cr2={cr2:x}"));
-    }
-    log().error(&format_args!(
+    give_up(&format_args!(
         "exception in L1: vector={vector} ec={error_code:x} rip={rip:x} cr2={cr2:x} cs={cs:x} rflags={rflags:x} rsp={rsp:x}"
-    ));
-    log::end()
+    ))
 }
 
 // The order in which `catch_all` appends its segments gives them the selectors of `boot`.

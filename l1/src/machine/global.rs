@@ -1,5 +1,8 @@
-//! Memory with one owner at a time, with interrupts off. A second processor, if it runs, touches no [`Global`] but those that
-//! [`crate::smp`] and its tables keep for it.
+//! Memory with one owner at a time. L1 runs with interrupts off, and its exception handlers go back
+//! to what they interrupted only where [`crate::machine::expected`] says so.
+//!
+//! A second processor, if it runs, touches no [`Global`] but its own element of those that are
+//! arrays of one for each processor, and what the first one passes to it by atomics.
 #![allow(unsafe_code, reason = "shares statics without a lock, which nothing here could contend for")]
 
 use core::cell::UnsafeCell;
@@ -8,8 +11,8 @@ use core::cell::UnsafeCell;
 #[repr(transparent)]
 pub struct Global<T>(UnsafeCell<T>);
 
-// SAFETY: the first processor runs with interrupts off; exception handlers use `output`'s global alone, and never return to
-// what they interrupted. What `crate::smp` shares with the second one it hands over by atomics.
+// SAFETY: a `Global` only gives a pointer: whoever uses it says in a SAFETY line of his own that
+// nobody else uses the value then. Between processors that holds by the rule above.
 unsafe impl<T> Sync for Global<T> {}
 
 impl<T> Global<T> {

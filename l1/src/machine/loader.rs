@@ -4,11 +4,10 @@
 use core::ffi::CStr;
 
 use multiboot2::{BootInformation, BootInformationHeader, MemoryAreaType};
+use spec::catalogue::options::MAX_COMMAND_LINE;
 
 /// Where L1 is loaded, see `linker/l1.ld`.
 const IMAGE_START: u64 = 2 << 20;
-/// The longest command line that is taken, in bytes.
-const MAX_COMMAND_LINE: usize = 1024;
 /// EBX points at this in a PVH boot. Xen `xen/include/public/arch-x86/hvm/start_info.h`.
 const PVH_MAGIC: u32 = 0x336e_c578;
 /// Type of usable memory in PVH's memory map, as in E820.
@@ -121,20 +120,24 @@ fn read_multiboot2(boot: &mut Boot, info: u32) {
 }
 
 fn read_pvh(boot: &mut Boot, info: u32) {
-    // SAFETY: the low 4 GiB are mapped, and any bytes are a value of the struct.
+    // SAFETY: the low 4 GiB are mapped, the address is not 0 and a multiple of 4 as `read` saw, and
+    // any bytes are a value of the struct, whose fields of 64 bits are at offsets that a start of a
+    // multiple of 8 aligns, as Xen gives it.
     let info = unsafe { &*(info as usize as *const PvhStartInfo) };
     if info.magic != PVH_MAGIC {
         return;
     }
     boot.protocol = "pvh";
     if info.command_line != 0 {
-        // SAFETY: PVH says that this points at a string that ends in 0.
+        // SAFETY: with PVH's magic the field is the physical address of a string that ends in 0
+        // (`start_info.h`), below 4 GiB; nothing has written there since.
         let text = unsafe { CStr::from_ptr(info.command_line as *const core::ffi::c_char) };
         boot.copy_command_line(text.to_bytes());
     }
     // Version 0 ends before the memory map.
     if info.version >= 1 && info.memory_map != 0 {
-        // SAFETY: PVH says that so many entries are there.
+        // SAFETY: with PVH's magic and version 1 the two fields are the physical address and the
+        // number of entries (`start_info.h`), below 4 GiB; nothing has written there since.
         let map = unsafe {
             core::slice::from_raw_parts(info.memory_map as *const PvhMemory, info.memory_map_entries as usize)
         };

@@ -19,7 +19,8 @@ static SERIAL: Global<Option<Serial>> = Global::new(None);
 static LOG: Global<Option<Writer<Sink>>> = Global::new(None);
 
 fn serial() -> Option<&'static mut Serial> {
-    // SAFETY: only `Sink` and `end` call this, and neither keeps the reference.
+    // SAFETY: only `Sink::write_str` and `end` call this, for one call of `Serial` each, and that
+    // calls neither. An exception in between that logs never goes back.
     unsafe { (*SERIAL.get()).as_mut() }
 }
 
@@ -29,23 +30,36 @@ impl Write for Sink {
     }
 }
 
+/// Sends what the serial port gathered.
+fn flush() {
+    if let Some(serial) = serial() {
+        serial.flush();
+    }
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// The facts of the log's second line.
 struct Facts<'a> {
     boot: &'a Boot,
     cpu: &'a Cpu,
+    vmx_basic: Option<u64>,
 }
 
 impl Display for Facts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "boot={} memory_kib={} channel={} {} options={}",
+            "boot={} memory_kib={} channel={} {}",
             self.boot.protocol(),
             self.boot.memory_kib(),
             if channel::present() { "yes" } else { "no" },
             self.cpu,
-            OneWord(self.boot.command_line()),
-        )
+        )?;
+        if let Some(basic) = self.vmx_basic {
+            write!(f, " vmx_basic={basic:x}")?;
+        }
+        write!(f, " options={}", OneWord(self.boot.command_line()))
     }
 }
 
@@ -65,25 +79,33 @@ impl Display for OneWord<'_> {
     }
 }
 
-/// Begins the log.
-pub fn begin(serial: Serial, boot: &Boot, cpu: &Cpu) {
-    // SAFETY: nothing else refers to the two statics before the log begins.
+/// Begins the log. IA32_VMX_BASIC is told where there is VMX.
+pub fn begin(serial: Serial, boot: &Boot, cpu: &Cpu, vmx_basic: Option<u64>) {
+    // SAFETY: `main` calls this once, on the first processor, before anything is logged: there are
+    // no references yet.
     unsafe {
         *SERIAL.get() = Some(serial);
-        *LOG.get() = Some(Writer::begin(Sink, env!("CARGO_PKG_VERSION"), &Facts { boot, cpu }));
+        *LOG.get() = Some(Writer::begin(Sink, VERSION, &Facts { boot, cpu, vmx_basic }).flushed_by(flush));
     }
 }
 
-/// The log. Before [`begin`] there is none, and what comes then is told on a log that begins with it.
+/// The log. Before [`begin`] there is none, and what comes then is in a log that begins with
+/// it.
 pub fn log() -> &'static mut Writer<Sink> {
-    // SAFETY: callers use the reference for one line; an exception handler that takes it while another
-    // has it never returns to that one.
+    // SAFETY: only the first processor logs. Callers use the reference for one call of a method of
+    // `Writer`, which calls nothing that logs; an exception handler that takes it meanwhile never
+    // goes back.
     let log = unsafe { &mut *LOG.get() };
-    log.get_or_insert_with(|| {
-        // SAFETY: as in `begin`: without a log nothing refers to the serial port.
-        unsafe { *SERIAL.get() = Some(Serial::com1()) };
-        Writer::begin(Sink, env!("CARGO_PKG_VERSION"), &"boot=unknown")
-    })
+    log.get_or_insert_with(begin_unknown)
+}
+
+/// A log before the loader's words were read.
+#[cold]
+#[inline(never)]
+fn begin_unknown() -> Writer<Sink> {
+    // SAFETY: as in `begin`: without a log nothing refers to the serial port.
+    unsafe { *SERIAL.get() = Some(Serial::com1()) };
+    Writer::begin(Sink, VERSION, &"boot=unknown").flushed_by(flush)
 }
 
 /// Ends the log and the machine.

@@ -13,7 +13,8 @@ const DEBUG_EXIT: u16 = 0xf4;
 
 /// Powers off by each way that a VMM may have, then halts for ever.
 pub fn off() -> ! {
-    // SAFETY: these ports end the machine or, where a VMM does not have them, do nothing.
+    // SAFETY: a write to one of these ports ends the machine or, where no device has it, does
+    // nothing. L1 does nothing after that but halt.
     unsafe {
         Port::<u16>::new(QEMU_PM1A.0).write(QEMU_PM1A.1);
         for byte in *b"Shutdown" {

@@ -1,8 +1,8 @@
 //! COM1.
 //!
-//! A port access is a trip to the host, so a line goes out in as few as the UART allows: in bursts that fill its FIFO, with
-//! one look at the line status before each (`uart_16550` sends byte by byte where there is no FIFO). A VMM that knows
-//! maskmatch's channel takes a line at once.
+//! A port access is a trip to the host, so a line goes out in as few as the UART allows: in bursts
+//! that fill its FIFO, with one look at the line status before each (`uart_16550` sends byte by
+//! byte where there is no FIFO). A VMM that knows maskmatch's channel takes a line at once.
 #![allow(unsafe_code, reason = "I/O ports")]
 
 use core::fmt;
@@ -15,6 +15,7 @@ use uart_16550::{BaudRate, Config, Uart16550};
 use x86_64::instructions::port::Port;
 
 use crate::machine::channel;
+use crate::machine::global::Global;
 
 const COM1: u16 = 0x3f8;
 
@@ -23,35 +24,44 @@ pub struct Serial {
     uart: Option<Uart16550<PioBackend>>,
     /// Whether the VMM takes lines.
     takes_lines: bool,
-    gathered: Gathered,
+    gathered: &'static mut Gathered,
 }
 
-/// Bytes that are gathered before they are sent, unless a line ends earlier; as [`LINE_PORT`] wants them.
+/// Bytes that are gathered before they are sent; as [`LINE_PORT`] takes them.
 #[repr(C)]
 struct Gathered {
     length: u32,
     bytes: [u8; LINE],
 }
 
+/// Apart from [`Serial`], so that the image need not hold its zeros.
+static GATHERED: Global<Gathered> = Global::new(Gathered { length: 0, bytes: [0; LINE] });
+
 impl Serial {
     /// COM1 at 115,200 baud, 8 data bits, no parity, 1 stop bit.
     pub fn com1() -> Self {
         let config = Config { baud_rate: BaudRate::Baud115200, ..Config::DEFAULT };
-        // SAFETY: L1 owns the machine, and the ports from 3F8H on are COM1 on a PC.
+        // SAFETY: the eight ports from 3F8H on are COM1's on a PC, and no other code of L1 uses
+        // them. Where there is no COM1, `init` finds that out.
         let uart = unsafe { Uart16550::new_port(COM1) };
         let uart = uart.ok().and_then(|mut uart| uart.init(config).is_ok().then_some(uart));
-        Self { uart, takes_lines: channel::present(), gathered: Gathered { length: 0, bytes: [0; LINE] } }
+        // SAFETY: only this function refers to the static, and the log, which has the serial port, drops an old one
+        // before it uses a new one.
+        let gathered = unsafe { &mut *GATHERED.get() };
+        Self { uart, takes_lines: channel::present(), gathered }
     }
 
     /// Sends what was gathered.
-    fn flush(&mut self) {
-        let Gathered { length, bytes } = &self.gathered;
+    pub fn flush(&mut self) {
+        let Gathered { length, bytes } = &*self.gathered;
         if self.takes_lines {
-            // SAFETY: the VMM only reads what is at the address, which is physical too; memory ends below 4 GiB.
-            unsafe { Port::<u32>::new(LINE_PORT).write(&raw const self.gathered as u32) };
+            // SAFETY: the VMM only reads, at the physical address of `gathered`: L1 maps memory one
+            // to one, and its statics and stacks are below 4 MiB.
+            unsafe { Port::<u32>::new(LINE_PORT).write(&raw const *self.gathered as u32) };
         } else if let Some(uart) = &mut self.uart {
             uart.send_bytes_exact(&bytes[..*length as usize]);
-            // A VMM may hold back what is written until the guest reads; a line must be out before anything can hang.
+            // A VMM may hold back what is written until the guest reads; a line must be out before
+            // anything can hang.
             uart.lsr();
         }
         self.gathered.length = 0;
@@ -71,10 +81,10 @@ impl Serial {
 impl fmt::Write for Serial {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
-            let Gathered { length, bytes } = &mut self.gathered;
+            let Gathered { length, bytes } = &mut *self.gathered;
             bytes[*length as usize] = byte;
             *length += 1;
-            if byte == b'\n' || *length as usize == LINE {
+            if *length as usize == LINE {
                 self.flush();
             }
         }

@@ -1,37 +1,9 @@
-//! The trace of a single case, in notes of the log: what its VMCS holds that L2's base state does not, and each end.
+//! The trace of a single case, in lines of the log.
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use crate::machine::global::Global;
 use crate::machine::log::log;
-use crate::vmx::read_encoding;
-
-/// Every encoding that a field can have, in the order of [`encoding`]: 3 bits of index beyond what any field uses are
-/// left out. SDM vol. 3C, table 24-21, "Structure of VMCS Component Encoding".
-const INDEXES: u32 = 64;
-const FIELDS: u32 = 4 * 4 * INDEXES;
-/// Fields that VM exits write: they tell of what was before.
-const READ_ONLY_TYPE: u32 = 1;
-
-/// The fields of the base state; `None` where there is no field.
-static BASE: Global<[Option<u64>; FIELDS as usize]> = Global::new([None; FIELDS as usize]);
-
-/// The full-width encoding of a number below [`FIELDS`]: width in bits 14:13, type in 11:10, index in 9:1.
-const fn encoding(number: u32) -> u32 {
-    let (width_and_type, index) = (number / INDEXES, number % INDEXES);
-    (width_and_type / 4) << 13 | (width_and_type % 4) << 10 | index << 1
-}
-
-fn fields() -> impl Iterator<Item = (usize, u32)> {
-    (0..FIELDS).map(|number| (number as usize, encoding(number))).filter(|(_, field)| field >> 10 & 3 != READ_ONLY_TYPE)
-}
-
-#[expect(unsafe_code, reason = "a static that only this module uses")]
-fn base() -> &'static mut [Option<u64>; FIELDS as usize] {
-    // SAFETY: L1 has one processor, and no caller keeps the reference.
-    unsafe { &mut *BASE.get() }
-}
 
 static ON: AtomicBool = AtomicBool::new(false);
 
@@ -40,34 +12,14 @@ pub fn is_on() -> bool {
     ON.load(Ordering::Relaxed)
 }
 
-/// Begins the trace; the current VMCS holds the base state.
-pub fn begin() {
+/// Begins the trace.
+pub fn turn_on() {
     ON.store(true, Ordering::Relaxed);
-    for (number, field) in fields() {
-        base()[number] = read_encoding(field).ok();
-    }
-}
-
-/// Notes a VM entry with the fields of the current VMCS that are not as at the one before, or as in the base state.
-pub fn entry() {
-    if !is_on() {
-        return;
-    }
-    step(&"VM entry; fields of vmcs12 that are not as at the entry before, at first as in the base state:");
-    for (number, field) in fields() {
-        let now = read_encoding(field).ok();
-        let before = core::mem::replace(&mut base()[number], now);
-        if let (Some(before), Some(now)) = (before, now)
-            && before != now
-        {
-            step(&format_args!("field {field:x} value={now:x} before={before:x}"));
-        }
-    }
 }
 
 /// Notes one step.
 pub fn step(what: &dyn fmt::Display) {
     if is_on() {
-        log().note(&format_args!("trace {what}"));
+        log().trace(what);
     }
 }

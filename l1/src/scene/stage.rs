@@ -1,22 +1,24 @@
-//! The stage: L2 entered right at one instruction or event, with all of its state L1's to choose; see
-//! [`spec::scene`].
+//! The stage: L2 entered right at one instruction or event, with all of its state L1's to choose;
+//! see [`spec::scene`].
 //!
-//! It has memory, page tables and a VMCS of its own beside the walker's.
+//! It has memory, page tables and a VMCS of its own, apart from the walker's.
+//!
+//! "L2 does not run" in this folder: L2 runs only inside [`enter::enter`], which
+//! `SceneVcpu::enter_as_is` calls. While any other code here runs, no one else writes to the
+//! stage's memory and tables.
 
+mod between;
 mod deep;
 mod device;
-mod enter;
 mod ept;
 mod exiting;
 mod features;
-mod interlude;
 mod invalidation;
 mod memory;
 mod pending;
 mod state;
 mod tables;
 
-use spec::deviation::{Deviation, Deviations};
 use spec::manual::filter::Filter;
 use spec::manual::paging::Maxphyaddr;
 use spec::scene::descriptor::HANDLER;
@@ -36,11 +38,16 @@ use spec::walk::outcome::{IDT_VECTORING_VALID, INTERRUPTION_INFO_PF};
 use state::Kept;
 
 use crate::machine::apic::Apic;
-use crate::machine::log::log;
+use crate::machine::cpu::write_cr2;
+use crate::machine::expected::unblock_nmis;
 use crate::machine::trace;
-use crate::vmx::{Capabilities, Field, FilterFields, REASON_VMCALL, Vmcs, Vmx, invvpid, vmread, vmwrite};
-use crate::walk::guest::{write_controls, write_host_state};
-use crate::walk::walker::{EntryFailed, write_cr2};
+use crate::vmx::enter::{self, Registers};
+use crate::vmx::exit::REASON_VMCALL;
+use crate::vmx::invalidate::invvpid;
+use crate::vmx::{Capabilities, Field, FilterFields, Region, VmFail, Vmcs, Vmx, changes, vmcs12, vmread, vmwrite};
+
+/// Of the two VMCSs.
+static VMCS_REGIONS: [Region; 2] = [const { Region::new() }; 2];
 
 /// What was seen before anything was.
 const NOT_SEEN: Ends = Ends { first: End::new(How::Done), second: None };
@@ -49,9 +56,9 @@ const VPID: u16 = 1;
 
 /// The stage with its VMCSs.
 pub struct Stage {
-    main: Player,
-    /// For [`Interlude::OtherVmcs`].
-    other: Player,
+    main: SceneVcpu,
+    /// For [`Between::OtherVmcs`].
+    other: SceneVcpu,
     environment: &'static Environment,
     /// Whether L0 has the forced-emulation prefix, once that was tried.
     forces_emulation: Option<bool>,
@@ -59,11 +66,15 @@ pub struct Stage {
     interrupts_itself: Option<bool>,
     /// How the last scene ended.
     seen: Ends,
+    /// How what came between its two plays had to end, and how it ended, if that is wrong.
+    wrong_between: Option<(End, End)>,
 }
 
 /// One VMCS of the stage, and what is written in it.
-struct Player {
+struct SceneVcpu {
     vmcs: Vmcs,
+    /// L2's registers: for the next entry, and those of the last exit.
+    registers: Registers,
     /// The environment that is written.
     environment: Option<&'static Environment>,
     filter: FilterFields,
@@ -75,7 +86,7 @@ struct Player {
     kept: Kept,
     /// Whether the scene's DR6 is looked at.
     dr6: bool,
-    /// Pin-based controls that the environment has, and those that the last scene had beside them.
+    /// Pin-based controls that the environment has, and those that the last scene added.
     pin_based: u32,
     pins: u32,
     /// Whether INVVPID comes before each entry, with VPID in the environment or without.
@@ -96,14 +107,11 @@ pub struct Around<'a> {
 }
 
 impl Stage {
-    /// Makes the stage and its VMCSs. An L0 that is known not to read changed page tables again at a VM entry is made to
-    /// by INVVPID: scenes are about other things, and there are groups for that.
-    pub fn new(vmx: &Vmx, known: Deviations) -> Result<Self, EntryFailed> {
-        let invalidates = known.contains(Deviation::PgdUnsynced) && Capabilities::has_invvpid();
-        if invalidates {
-            log().note(&"pgd-unsynced: INVVPID before each VM entry of a scene makes L0 read L2's page tables");
-        }
-        let (other, main) = (Player::new(vmx, 1, invalidates)?, Player::new(vmx, 0, invalidates)?);
+    /// Makes the stage and its VMCSs. With `invvpid` INVVPID comes before each VM entry of a scene:
+    /// it makes an L0 read changed page tables that it would not read again.
+    pub fn new(vmx: &Vmx, invvpid: bool) -> Result<Self, VmFail> {
+        let invalidates = invvpid && Capabilities::has_invvpid();
+        let (other, main) = (SceneVcpu::new(vmx, 1, invalidates)?, SceneVcpu::new(vmx, 0, invalidates)?);
         Ok(Self {
             main,
             other,
@@ -111,25 +119,28 @@ impl Stage {
             forces_emulation: None,
             interrupts_itself: None,
             seen: NOT_SEEN,
+            wrong_between: None,
         })
     }
 
-    /// Makes the stage's VMCS current, and writes the state that all scenes of an environment share if it is not there.
+    /// Makes the stage's VMCS current, and writes the state that all scenes of an environment share
+    /// if it is not there.
     pub fn set_up(
         &mut self,
         environment: &'static Environment,
         Around { vmx, maxphyaddr, .. }: Around<'_>,
-    ) -> Result<(), EntryFailed> {
+    ) -> Result<(), VmFail> {
         if self.main.environment == Some(environment) {
-            return self.main.vmcs.make_current().map_err(EntryFailed::Entry);
+            return self.main.vmcs.make_current();
         }
         self.environment = environment;
         self.other.environment = None;
         self.main.set_up(vmx, environment, maxphyaddr)
     }
 
-    /// What is lacking for a scene that needs a feature, as far as VMX and L0 are concerned. An environment is set up.
-    pub fn lacks_feature(&mut self, feature: Feature, around: Around<'_>) -> Result<Option<&'static str>, EntryFailed> {
+    /// What is lacking for a scene that needs a feature, as far as VMX and L0 are concerned. An
+    /// environment is set up.
+    pub fn lacks_feature(&mut self, feature: Feature, around: Around<'_>) -> Result<Option<&'static str>, VmFail> {
         let vmx = around.vmx;
         Ok(match feature {
             Feature::DescriptorTableExiting => (!exiting::is_offered(vmx, Exiting::DescriptorTables))
@@ -139,10 +150,20 @@ impl Stage {
             Feature::ShadowStack => {
                 vmx.entry_with_cet().is_none().then_some("VMX lacks \"load CET state\" (IA32_VMX_ENTRY_CTLS[52])")
             }
-            Feature::ForcedEmulation => (!self.forces_emulation(around)?)
-                .then_some("L0 does not emulate behind the forced-emulation prefix (KVM's force_emulation_prefix)"),
+            Feature::ForcedEmulation => (!self.forces_emulation(around)?).then_some(
+                "L0 does not emulate what follows the forced-emulation prefix (KVM's force_emulation_prefix)",
+            ),
+            Feature::ExecuteOnly => {
+                (!vmx.has_execute_only()).then_some("the CPU lacks execute-only EPT entries (IA32_VMX_EPT_VPID_CAP[0])")
+            }
             Feature::Cr3WithoutExits => invalidation::cr3_exits(vmx, self.environment)
                 .then_some("VMX offers no accesses to CR3 without exits (CR3-load exiting, CR3-store exiting)"),
+            Feature::Invept => {
+                (!Capabilities::has_invept()).then_some("the CPU lacks INVEPT (IA32_VMX_EPT_VPID_CAP[20])")
+            }
+            Feature::AnyInvvpid => {
+                (!Capabilities::has_any_invvpid()).then_some("the CPU lacks INVVPID (IA32_VMX_EPT_VPID_CAP[32])")
+            }
             Feature::Invvpid(how) => {
                 (!invalidation::has(how)).then_some("VMX lacks this type of INVVPID (IA32_VMX_EPT_VPID_CAP[43:40])")
             }
@@ -158,25 +179,26 @@ impl Stage {
     }
 
     /// Tries the prefix before an instruction that does nothing: without it, UD2 raises #UD.
-    fn forces_emulation(&mut self, around: Around<'_>) -> Result<bool, EntryFailed> {
+    fn forces_emulation(&mut self, around: Around<'_>) -> Result<bool, VmFail> {
         if let Some(known) = self.forces_emulation {
             return Ok(known);
         }
         let done = End::new(How::Done);
-        let ends = self.play(&forced::NOP, Filter::NEVER, &Ends { first: done, second: None }, around)?;
+        let ends = self.play(&forced::NOP.scene, Filter::NEVER, &mut Ends { first: done, second: None }, around)?;
         let forces_emulation = ends.first.how == How::Done;
         Ok(*self.forces_emulation.insert(forces_emulation))
     }
 
-    /// Plays a scene under a filter. `want` says what must be seen; what was is read as far as `want` fixes it, and
-    /// in full where it ended otherwise.
+    /// Plays a scene under a filter. `want` says what must be seen; what was is read as far as
+    /// `want` fixes it, and in full where it ended otherwise. If what came between two plays is
+    /// wrong and the second play is not, the second end is that of what came between.
     pub fn play(
         &mut self,
         scene: &Scene,
         filter: Filter,
-        want: &Ends,
+        want: &mut Ends,
         around: Around<'_>,
-    ) -> Result<&Ends, EntryFailed> {
+    ) -> Result<&Ends, VmFail> {
         if self.main.environment.is_none() {
             self.set_up(self.environment, around)?;
         }
@@ -185,7 +207,7 @@ impl Stage {
             pending::clear(&pending.event, apic);
         }
         if scene.blocks_nmis() {
-            enter::unblock_nmis();
+            unblock_nmis();
         }
         Ok(&self.seen)
     }
@@ -195,12 +217,12 @@ impl Stage {
         &mut self,
         scene: &Scene,
         filter: Filter,
-        want: &Ends,
+        want: &mut Ends,
         around: Around<'_>,
-    ) -> Result<(), EntryFailed> {
+    ) -> Result<(), VmFail> {
         let first_filter = match scene.answer {
-            Answer::Again(interlude) => {
-                scene.first_filter(interlude, filter, scene.pfec(self.environment, around.maxphyaddr))
+            Answer::Again(between) => {
+                scene.first_filter(between, filter, scene.pfec(self.environment, around.maxphyaddr))
             }
             _ => filter,
         };
@@ -209,7 +231,8 @@ impl Stage {
         self.main.filter.set(first_filter, scene.intercepts);
         self.main.enter()?;
         self.seen.second = None;
-        end(scene, self.environment, &want.first, &mut self.seen.first);
+        self.wrong_between = None;
+        end(scene, self.environment, &self.main.registers, &want.first, &mut self.seen.first);
         if want.first.how != self.seen.first.how {
             // It went where its state was not foreseen.
             self.main.environment = None;
@@ -220,8 +243,11 @@ impl Stage {
             return Ok(());
         };
         match scene.answer {
-            Answer::Again(interlude) => {
-                if !self.interlude(interlude, scene, filter, around)? {
+            Answer::Again(between) => {
+                if !self.do_between(between, scene, filter, around)? {
+                    if let Some((must, was)) = self.wrong_between {
+                        (want.second, self.seen.second) = (Some(must), Some(was));
+                    }
                     return Ok(());
                 }
                 self.main.enter()?;
@@ -232,19 +258,26 @@ impl Stage {
                 self.main.enter()?;
             }
         }
-        end(scene, self.environment, second, self.seen.second.insert(End::new(second.how)));
+        let seen = self.seen.second.insert(End::new(second.how));
+        end(scene, self.environment, &self.main.registers, second, seen);
+        if let Some((must, was)) = self.wrong_between
+            && second.admits(seen)
+        {
+            (want.second, self.seen.second) = (Some(must), Some(was));
+        }
         Ok(())
     }
 }
 
-impl Player {
-    fn new(vmx: &Vmx, number: usize, always_invalidates: bool) -> Result<Self, EntryFailed> {
-        let vmcs = vmx.stage_vmcs(number).map_err(EntryFailed::Entry)?;
-        write_controls(&vmx.controls);
-        write_host_state();
-        enter::write_host_entry();
+impl SceneVcpu {
+    fn new(vmx: &Vmx, number: usize, always_invalidates: bool) -> Result<Self, VmFail> {
+        let vmcs = vmx.load(&VMCS_REGIONS[number])?;
+        vmcs12::write_controls(&vmx.controls);
+        vmcs12::write_host_state();
+        enter::write_host_entry(&vmcs);
         Ok(Self {
             vmcs,
+            registers: Registers::ZERO,
             environment: None,
             filter: FilterFields::default(),
             exiting: Exiting::Nothing,
@@ -259,25 +292,20 @@ impl Player {
     }
 
     /// Makes the VMCS current and writes what all scenes of the environment share.
-    fn set_up(
-        &mut self,
-        vmx: &Vmx,
-        environment: &'static Environment,
-        maxphyaddr: Maxphyaddr,
-    ) -> Result<(), EntryFailed> {
-        self.vmcs.make_current().map_err(EntryFailed::Entry)?;
+    fn set_up(&mut self, vmx: &Vmx, environment: &'static Environment, maxphyaddr: Maxphyaddr) -> Result<(), VmFail> {
+        self.vmcs.make_current()?;
         self.environment = Some(environment);
         self.feature = None;
         self.exiting = Exiting::Nothing;
         self.kept = Kept::default();
         // What is lacking was asked before.
         let controls = vmx.controls_for(environment).unwrap_or(vmx.controls);
-        write_controls(&controls);
+        vmcs12::write_controls(&controls);
         (self.pin_based, self.pins) = (controls.pin_based, 0);
         if environment.vpid {
             vmwrite(Field::Vpid, VPID.into());
         }
-        ept::set_up(environment, maxphyaddr).map_err(EntryFailed::Entry)?;
+        ept::set_up(environment, maxphyaddr)?;
         // With the addresses that memory has through these EPT tables.
         memory::build(environment, maxphyaddr);
         state::write_environment(vmx, environment);
@@ -285,11 +313,12 @@ impl Player {
     }
 
     /// Puts L2 to the start of a scene.
-    fn begin(&mut self, scene: &Scene, around: Around<'_>) -> Result<(), EntryFailed> {
+    fn begin(&mut self, scene: &Scene, around: Around<'_>) -> Result<(), VmFail> {
         let environment = self.environment();
-        device::map(scene, around.apic)?;
-        memory::lay_out(scene, environment, around.maxphyaddr);
-        ept::spoil(scene.spoiled(), around.maxphyaddr).map_err(EntryFailed::Entry)?;
+        let device = device::page(scene, around.apic);
+        ept::set_device(device)?;
+        memory::lay_out(scene, environment, device, around.maxphyaddr);
+        ept::spoil(scene.spoiled(), around.maxphyaddr)?;
         state::write_scene(scene, environment, &mut self.kept);
         state::write_pdptes(environment);
         self.set_controls(around.vmx, scene);
@@ -297,7 +326,7 @@ impl Player {
         if let Some(event) = scene.event.filter(|event| event.source == Source::Injected) {
             inject(event.info(), event.error_code.unwrap_or_default().into(), event.length);
         }
-        enter::set_registers(&scene.start_registers());
+        self.registers = Registers::in_order(scene.start_registers());
         write_cr2(CR2_AT_START);
         if self.dr6 {
             state::write_dr6(DR6_AT_START);
@@ -311,20 +340,22 @@ impl Player {
         self.environment.unwrap_or(&ENVIRONMENTS[0])
     }
 
-    /// Enters L2. Its page tables were changed, so what is cached of them under its VPID is made invalid first; without
-    /// VPID the entry does so. SDM vol. 3C, section 28.3.3.3, "Guidelines for Use of the INVVPID Instruction".
-    fn enter(&mut self) -> Result<(), EntryFailed> {
+    /// Enters L2. Its page tables were changed, so what is cached of them under its VPID is made
+    /// invalid first; without VPID the entry does so. SDM vol. 3C, section 28.3.3.3, "Guidelines
+    /// for Use of the INVVPID Instruction".
+    fn enter(&mut self) -> Result<(), VmFail> {
         if self.environment().vpid || self.always_invalidates {
-            invvpid(VPID).map_err(EntryFailed::Entry)?;
+            invvpid(VPID)?;
         }
         self.enter_as_is()
     }
 
     /// Enters L2 with what is cached of its page tables.
-    fn enter_as_is(&mut self) -> Result<(), EntryFailed> {
-        trace::entry();
+    fn enter_as_is(&mut self) -> Result<(), VmFail> {
+        changes::entry();
         self.before_entry = core::mem::take(&mut self.kept);
-        enter::enter(&mut self.vmcs).map_err(EntryFailed::Entry)
+        self.registers = enter::enter(&mut self.vmcs, &self.registers)?;
+        Ok(())
     }
 
     /// Writes what changes of the instructions that L1 intercepts and of CR4.
@@ -346,7 +377,7 @@ impl Player {
         features::write(vmx, scene);
     }
 
-    /// Sets pin-based controls beside those of the environment, and no others.
+    /// Sets pin-based controls in addition to those of the environment, and no others.
     fn set_pins(&mut self, pins: u32) {
         if self.pins != pins {
             vmwrite(Field::PinBasedControls, (self.pin_based | pins).into());
@@ -356,14 +387,14 @@ impl Player {
 }
 
 /// Does what the scene says about its exit.
-fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> Result<(), EntryFailed> {
+fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> Result<(), VmFail> {
     let reason = vmread(Field::ExitReason) as u16;
     match scene.answer {
         Answer::Retry | Answer::Reinject if matches!(reason, EXIT_EPT_VIOLATION | EXIT_EPT_MISCONFIGURATION) => {
-            ept::spoil(None, maxphyaddr).map_err(EntryFailed::Entry)?;
+            ept::spoil(None, maxphyaddr)?;
         }
         Answer::Retry | Answer::Reinject => {
-            deep::mend();
+            deep::mend(environment.ept);
             if let Some(place) = Place::of(vmread(Field::ExitQualification)) {
                 memory::mend(scene, environment, place, maxphyaddr);
             }
@@ -372,8 +403,8 @@ fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> R
     }
     match scene.answer {
         Answer::Nothing | Answer::Again(_) | Answer::Resume | Answer::Spoil(_) => {}
-        // An IRET that comes again must find NMIs blocked. SDM vol. 3C, section 31.7.1.2, "Resuming Guest Software
-        // after Handling an Exception".
+        // An IRET that comes again must find NMIs blocked. SDM vol. 3C, section 31.7.1.2, "Resuming
+        // Guest Software after Handling an Exception".
         Answer::Retry => {
             let idt_vectoring = vmread(Field::IdtVectoringInfo) & IDT_VECTORING_VALID != 0;
             let by_exception = reason == EXIT_EXCEPTION;
@@ -384,7 +415,8 @@ fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> R
         Answer::Reinject => {
             let info = vmread(Field::IdtVectoringInfo) & !NMI_UNBLOCKED;
             if info & IDT_VECTORING_VALID != 0 {
-                // With virtual NMIs, an NMI cannot be injected while they are blocked, and its delivery blocks them.
+                // With virtual NMIs, an NMI cannot be injected while they are blocked, and its
+                // delivery blocks them.
                 if info >> 8 & 7 == EventType::Nmi as u64 {
                     vmwrite(Field::GuestInterruptibility, 0);
                 }
@@ -400,7 +432,7 @@ fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> R
 }
 
 /// Reads how the scene ended.
-fn end(scene: &Scene, environment: &Environment, want: &End, end: &mut End) {
+fn end(scene: &Scene, environment: &Environment, registers: &Registers, want: &End, end: &mut End) {
     let reason = vmread(Field::ExitReason) as u16;
     let rip = environment.linear(vmread(Field::GuestRip));
     let how = match Place::of(rip) {
@@ -410,14 +442,14 @@ fn end(scene: &Scene, environment: &Environment, want: &End, end: &mut End) {
     };
     let wanted = if how == want.how { want.fixed } else { EVERY_WORD };
     *end = End { fixed: wanted, ..End::new(how) };
-    let frame = memory::Frame::at(vmread(Field::GuestRsp), environment.width);
+    let frame = memory::StackFrame::at(vmread(Field::GuestRsp), environment.width);
     let is_software =
         |vector| scene.event.is_some_and(|event| event.vector == vector && !event.kind.may_have_error_code());
-    // The upper halves of registers are undefined outside 64-bit mode. SDM vol. 1, section 3.4.1.1, "General-Purpose
-    // Registers in 64-Bit Mode".
+    // The upper halves of registers are undefined outside 64-bit mode. SDM vol. 1, section 3.4.1.1,
+    // "General-Purpose Registers in 64-Bit Mode".
     let defined = if environment.width == Width::Bits64 { u64::MAX } else { u32::MAX.into() };
-    for at in 0..Word::REGISTERS {
-        end.words[at] = enter::register(at) & defined;
+    for (word, register) in end.words.iter_mut().zip(registers.values()) {
+        *word = register & defined;
     }
     for word in words_of(wanted & !EVERY_REGISTER) {
         end.words[word as usize] = match how {
@@ -429,8 +461,7 @@ fn end(scene: &Scene, environment: &Environment, want: &End, end: &mut End) {
         .or_else(|| memory::word(word, scene, environment))
         .unwrap_or(0);
     }
-    end.clear_undefined();
-    end.clear_open_address(scene);
+    end.clear_open(scene);
     trace::step(end);
 }
 

@@ -1,21 +1,28 @@
-//! What the L2s of two processors run: a few instructions at known places, entered and left one by one.
+//! What the L2s of two processors run: a few instructions at known places, entered and left one by
+//! one.
 //!
-//! The same bytes are mapped for supervisor and for user mode; they do not depend on where they are.
+//! The same bytes are mapped for supervisor and for user mode; they do not depend on where they
+//! are.
 //!
-//! RDI: the address. RAX: what a write writes, and what was read. RBX, R15: those of code that is fetched.
+//! RDI: the address. RAX: what a write writes, and what was read. RBX, R15: those of code that is
+//! fetched.
 #![allow(unsafe_code, reason = "the code is assembly")]
 
 use core::arch::global_asm;
 
-use spec::smp::{SHOT_AFTER, SHOT_BEFORE, SHOT_FIRST};
+use spec::smp::shootdown::{SHOT_AFTER, SHOT_BEFORE, SHOT_FIRST};
 
-/// The vectors by which an L2 is told to invalidate: an interrupt from the other processor, and its own INT.
+/// The vectors that make an L2 invalidate: an interrupt from the other processor, and its
+/// own INT.
 pub const INTERRUPT_VECTOR: u8 = 0x40;
 /// See [`INTERRUPT_VECTOR`].
 pub const SOFTWARE_VECTOR: u8 = 0x41;
+/// Offset on the board of the word that the handler of [`INTERRUPT_VECTOR`] sets.
+pub const BOARD_INVALIDATED: u64 = 8;
 
-// Processor 1 around a change: R9 is the word that it waits for, R14 how often it looks, R10 where it goes on then,
-// RSI the board, R13 what it writes. R8 is 0 until the access before the invalidation has completed.
+// Processor 1 around a change: R9 is the word that it waits for, R14 how often it looks, R10 where
+// it goes on then, RSI the board, R13 what it writes. R8 is 0 until the access before the
+// invalidation has completed.
 global_asm!(
     r#"
     .section .text.smp, "ax"
@@ -81,7 +88,7 @@ global_asm!(
     # Handlers: RDI is the page, RDX the board as a supervisor has it.
     l1_smp_interrupt:
         invlpg [rdi]
-        mov dword ptr [rdx + 8], 1
+        mov dword ptr [rdx + {invalidated}], 1
         iretq
     l1_smp_software:
         invlpg [rdi]
@@ -93,6 +100,7 @@ global_asm!(
     before_at = const SHOT_BEFORE,
     after_at = const SHOT_AFTER,
     software_vector = const SOFTWARE_VECTOR,
+    invalidated = const BOARD_INVALIDATED,
 );
 
 macro_rules! labels {
@@ -126,39 +134,40 @@ pub fn handlers() -> [&'static [u8]; 2] {
 }
 
 fn between(from: *const u8, to: *const u8) -> &'static [u8] {
-    // SAFETY: the two are the bounds of code in L1's image, which nothing writes.
+    // SAFETY: both are labels of one section of the assembly above, in this order; nothing writes
+    // to code.
     unsafe { core::slice::from_raw_parts(from, to as usize - from as usize) }
 }
 
-/// Offsets in [`bytes`] of one access: the instruction, and what is behind it.
+/// Offsets in [`bytes`] of one access: the instruction, and what follows it.
 #[derive(Clone, Copy)]
 pub struct Single {
     /// The instruction.
     pub access: u64,
-    /// Behind it.
+    /// After it.
     pub done: u64,
 }
 
 /// Offsets in [`bytes`] of what processor 1 does around a change.
 #[derive(Clone, Copy)]
-pub struct Around {
+pub struct AroundChange {
     /// Uses the page, then waits.
     pub use_first: u64,
     /// Waits.
     pub wait: u64,
     /// Where it gives up.
     pub late: u64,
-    /// The access before the invalidation, and what comes before and behind it.
+    /// The access before the invalidation, and what comes before and after it.
     pub before: u64,
-    /// See [`Around::before`].
+    /// See [`AroundChange::before`].
     pub before_access: u64,
-    /// See [`Around::before`].
+    /// See [`AroundChange::before`].
     pub told: u64,
-    /// The access behind the invalidation, and what comes before and behind it.
+    /// The access after the invalidation, and what comes before and after it.
     pub after: u64,
-    /// See [`Around::after`].
+    /// See [`AroundChange::after`].
     pub after_access: u64,
-    /// See [`Around::after`].
+    /// See [`AroundChange::after`].
     pub done: u64,
 }
 
@@ -184,7 +193,7 @@ pub fn change() -> Single {
 macro_rules! around {
     ($use_first:ident $wait:ident $late:ident $before:ident $before_access:ident $told:ident $after:ident
         $after_access:ident $done:ident) => {
-        Around {
+        AroundChange {
             use_first: offset(&raw const $use_first),
             wait: offset(&raw const $wait),
             late: offset(&raw const $late),
@@ -198,8 +207,8 @@ macro_rules! around {
     };
 }
 
-/// Around a change: read, write and fetch.
-pub fn around() -> [Around; 3] {
+/// AroundChange a change: read, write and fetch.
+pub fn around_change() -> [AroundChange; 3] {
     [
         around!(l1_smp_read_use l1_smp_read_wait l1_smp_read_late l1_smp_read_before l1_smp_read_before_access
             l1_smp_read_told l1_smp_read_after l1_smp_read_after_access l1_smp_read_shot_done),

@@ -1,30 +1,32 @@
 //! Pages and page tables of the L2s of two processors.
 //!
-//! Each processor has 2 MiB of linear addresses, in which its L2 has code, handlers, descriptor tables, a stack and the
-//! board; every root leads to both. In `smp.filters` each has a root of its own, with pages under test of its own; in
-//! `smp.shootdown` both have the first one's root, which leads to the page whose entries change.
+//! Each processor has 2 MiB of linear addresses, in which its L2 has code, handlers, descriptor
+//! tables, a stack and the board; every root leads to both. In `smp.filters` each has a root of its
+//! own, with pages under test of its own; in `smp.shootdown` both have the first one's root, which
+//! leads to the page whose entries change.
 #![allow(unsafe_code, reason = "memory that L2 accesses too")]
 
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use spec::manual::descriptor::{
+    CODE_64, DATA, System, TSS_LIMIT, TSS_RSP0, interrupt_gate, system_segment, tss_ist, with_dpl,
+};
+use spec::manual::paging::format::Format;
 use spec::manual::paging::{Access, Entry, Level, Maxphyaddr, Privilege};
-use spec::smp::{Change, SHOT_AFTER, SHOT_BEFORE, SHOT_FIRST, SHOT_PAGE, State, shot_contents};
+use spec::manual::vector::EXCEPTIONS;
+use spec::smp::shootdown::{Change, SHOT_AFTER, SHOT_BEFORE, SHOT_FIRST, SHOT_PAGE, State, shot_contents};
 use spec::walk::layout::{FETCHED_CODE, FRAME_CODE, FRAME_DATA, FRAME_PART, Header, TOKEN};
 use spec::walk::page::good;
 use spec::walk::stimulus::{LOOPS, loop_number};
+use spec::walk::tables::lay_test_pages;
 
 use super::code::{self, INTERRUPT_VECTOR, SOFTWARE_VECTOR};
 use crate::machine::global::Global;
-use crate::machine::paging::lay_pages;
+use crate::machine::page::Page;
 
-const PAGE: u64 = 4096;
-
-#[derive(Clone, Copy)]
-#[repr(C, align(4096))]
-struct Page([u64; 512]);
-
-const EMPTY: Page = Page([0; 512]);
+const PAGE: u64 = Page::SIZE;
+const EMPTY: Page = Page::EMPTY;
 
 /// What both processors' L2s have.
 struct Common {
@@ -38,7 +40,7 @@ struct Common {
     shot: [Page; 4],
 }
 
-/// What a processor's L2 has alone.
+/// What belongs to one processor's L2.
 struct Own {
     root: Page,
     test_pdpt: Page,
@@ -74,7 +76,7 @@ static OWN: [Global<Own>; 2] = [const {
 /// A page of a processor's linear addresses, in their order.
 #[derive(Clone, Copy)]
 #[repr(u64)]
-pub enum Place {
+pub enum SmpPage {
     /// Code for supervisor mode.
     Code,
     /// The same for user mode.
@@ -93,7 +95,7 @@ pub enum Place {
     Tables,
 }
 
-impl Place {
+impl SmpPage {
     /// Its linear address.
     pub const fn linear(self, processor: usize) -> u64 {
         0x4000_0000 + ((processor as u64) << 21) + self as u64 * PAGE
@@ -105,27 +107,20 @@ const SUPERVISOR: (u64, u64) = (0x08, 0x10);
 const USER: (u64, u64) = (0x1b, 0x23);
 /// See [`SUPERVISOR`].
 pub const TSS_SELECTOR: u64 = 0x28;
-const SEGMENTS: [u64; 5] =
-    [0, 0x00af_9b00_0000_ffff, 0x00cf_9300_0000_ffff, 0x00af_fb00_0000_ffff, 0x00cf_f300_0000_ffff];
-/// Offsets in [`Place::Descriptors`], and limits.
+/// The GDT up to the TSS, in the order of the selectors.
+const SEGMENTS: [u64; 5] = [0, CODE_64, DATA, with_dpl(CODE_64, Privilege::User), with_dpl(DATA, Privilege::User)];
+/// Offsets in [`SmpPage::Descriptors`], and limits.
 const TSS: u64 = 0x80;
 const IDT: u64 = 0x400;
 /// Of the GDT.
 pub const GDT_LIMIT: u64 = TSS_SELECTOR + 15;
-/// Of the TSS.
-pub const TSS_LIMIT: u64 = 0x67;
 /// Of the IDT.
 pub const IDT_LIMIT: u64 = (SOFTWARE_VECTOR as u64 + 1) * 16 - 1;
 /// Bytes of a handler.
 pub const HANDLER: u64 = 16;
 const VMCALL: [u8; 3] = [0x0f, 0x01, 0xc1];
-/// The number of vectors that are exceptions.
-const EXCEPTIONS: u8 = 32;
-/// Of a 64-bit interrupt gate, its DPL 0 or 3.
-const GATE: u64 = 0x8e << 40;
-const GATE_DPL3: u64 = 3 << 45;
-/// Of an available 64-bit TSS.
-const TSS_TYPE: u64 = 0x89 << 40;
+/// The interrupt-stack table's entry that exceptions use.
+const EXCEPTION_IST: u64 = 1;
 
 /// CS and SS of a privilege.
 pub const fn selectors(privilege: Privilege) -> (u64, u64) {
@@ -137,20 +132,20 @@ pub const fn selectors(privilege: Privilege) -> (u64, u64) {
 
 /// Linear addresses of a processor's GDT, TSS, IDT.
 pub const fn descriptor_tables(processor: usize) -> [u64; 3] {
-    let page = Place::Descriptors.linear(processor);
+    let page = SmpPage::Descriptors.linear(processor);
     [page, page + TSS, page + IDT]
 }
 
 /// RSP of a processor's L2.
 pub const fn stack_top(processor: usize) -> u64 {
-    Place::Stack.linear(processor) + PAGE / 2
+    SmpPage::Stack.linear(processor) + PAGE / 2
 }
 
 /// Where a processor's L2 has the code at an offset.
 pub const fn code_at(processor: usize, privilege: Privilege, offset: u64) -> u64 {
     let place = match privilege {
-        Privilege::Supervisor => Place::Code,
-        Privilege::User => Place::UserCode,
+        Privilege::Supervisor => SmpPage::Code,
+        Privilege::User => SmpPage::UserCode,
     };
     place.linear(processor) + offset
 }
@@ -158,14 +153,15 @@ pub const fn code_at(processor: usize, privilege: Privilege, offset: u64) -> u64
 /// Where a processor's L2 has the board.
 pub const fn board_at(processor: usize, privilege: Privilege) -> u64 {
     match privilege {
-        Privilege::Supervisor => Place::Board.linear(processor),
-        Privilege::User => Place::UserBoard.linear(processor),
+        Privilege::Supervisor => SmpPage::Board.linear(processor),
+        Privilege::User => SmpPage::UserBoard.linear(processor),
     }
 }
 
 /// Fills everything, for both processors.
 pub fn build(maxphyaddr: Maxphyaddr) {
-    // SAFETY: called while no L2 runs, and the second processor either; nothing else refers to the memory.
+    // SAFETY: `Pair::start` calls this before it starts the second processor, so no L2 runs, and
+    // all other code uses the memory by pointers.
     let common = unsafe { &mut *COMMON.get() };
     copy(&mut common.code, 0, code::bytes());
     for vector in 0..=SOFTWARE_VECTOR {
@@ -177,22 +173,22 @@ pub fn build(maxphyaddr: Maxphyaddr) {
     let table = good(Level::Pde);
     let leaf = good(Level::Pte);
     let supervisor = leaf & !Entry::US.bits();
-    common.low_pdpt.0[1] = address(&common.low_pd) | table;
+    common.low_pdpt.0[1] = common.low_pd.address() | table;
     for (processor, own) in OWN.iter().enumerate() {
-        // SAFETY: as above.
+        // SAFETY: as above; the loop has one element at a time.
         let own = unsafe { &mut *own.get() };
-        own.root.0[0] = address(&common.low_pdpt) | table;
-        common.low_pd.0[processor] = address(&common.low_pts[processor]) | table;
+        own.root.0[0] = common.low_pdpt.address() | table;
+        common.low_pd.0[processor] = common.low_pts[processor].address() | table;
         let pt = &mut common.low_pts[processor].0;
-        pt[Place::Code as usize] = address(&common.code) | supervisor;
-        pt[Place::UserCode as usize] = address(&common.code) | leaf & !Entry::RW.bits();
-        pt[Place::Handlers as usize] = address(&common.handlers) | supervisor;
-        pt[Place::Descriptors as usize] = address(&own.descriptors) | supervisor;
-        pt[Place::Stack as usize] = address(&own.stack) | supervisor;
-        pt[Place::Board as usize] = address(&common.board) | supervisor;
-        pt[Place::UserBoard as usize] = address(&common.board) | leaf;
+        pt[SmpPage::Code as usize] = common.code.address() | supervisor;
+        pt[SmpPage::UserCode as usize] = common.code.address() | leaf & !Entry::RW.bits();
+        pt[SmpPage::Handlers as usize] = common.handlers.address() | supervisor;
+        pt[SmpPage::Descriptors as usize] = own.descriptors.address() | supervisor;
+        pt[SmpPage::Stack as usize] = own.stack.address() | supervisor;
+        pt[SmpPage::Board as usize] = common.board.address() | supervisor;
+        pt[SmpPage::UserBoard as usize] = common.board.address() | leaf;
         for (at, level) in Level::WALK.into_iter().enumerate() {
-            pt[Place::Tables as usize + at] = table_of(level) | supervisor;
+            pt[SmpPage::Tables as usize + at] = table_of(level) | supervisor;
         }
         fill_descriptors(&mut own.descriptors, processor);
         let Own { root, test_pdpt, test_pd, test_pt, frame, .. } = own;
@@ -200,33 +196,28 @@ pub fn build(maxphyaddr: Maxphyaddr) {
             copy(frame, part + FRAME_CODE, &FETCHED_CODE);
             copy(frame, part + FRAME_DATA, &TOKEN.to_le_bytes());
         }
-        let frame = address(frame);
-        lay_pages([&mut root.0, &mut test_pdpt.0, &mut test_pd.0, &mut test_pt.0], frame, maxphyaddr);
+        let frame = frame.address();
+        let next = [test_pdpt.address(), test_pd.address(), test_pt.address(), frame];
+        let tables = [&mut root.0, &mut test_pdpt.0, &mut test_pd.0, &mut test_pt.0];
+        lay_test_pages(tables, next, maxphyaddr);
     }
 }
 
 fn fill_descriptors(page: &mut Page, processor: usize) {
     page.0[..SEGMENTS.len()].copy_from_slice(&SEGMENTS);
     let [_, tss, _] = descriptor_tables(processor);
-    let (low, high) = (tss & 0xff_ffff, tss >> 24 & 0xff);
-    page.0[TSS_SELECTOR as usize / 8] = TSS_LIMIT | low << 16 | TSS_TYPE | high << 56;
-    page.0[TSS_SELECTOR as usize / 8 + 1] = tss >> 32;
-    // RSP0 and IST1: SDM vol. 3A, section 7.7, "Task Management in 64-bit Mode".
-    copy(page, TSS + 4, &stack_top(processor).to_le_bytes());
-    copy(page, TSS + 0x24, &(stack_top(processor) + PAGE / 2).to_le_bytes());
+    let at = TSS_SELECTOR as usize / 8;
+    page.0[at..at + 2].copy_from_slice(&system_segment(tss, TSS_LIMIT, System::AvailableTss));
+    copy(page, TSS + TSS_RSP0 as u64, &stack_top(processor).to_le_bytes());
+    copy(page, TSS + tss_ist(EXCEPTION_IST) as u64, &(stack_top(processor) + PAGE / 2).to_le_bytes());
     for vector in 0..=SOFTWARE_VECTOR {
-        let handler = Place::Handlers.linear(processor) + u64::from(vector) * HANDLER;
-        let ist = if vector < EXCEPTIONS { 1 << 32 } else { 0 };
-        let dpl = if vector == SOFTWARE_VECTOR { GATE_DPL3 } else { 0 };
-        let gate = handler & 0xffff | SUPERVISOR.0 << 16 | ist | GATE | dpl | (handler >> 16 & 0xffff) << 48;
+        let handler = SmpPage::Handlers.linear(processor) + u64::from(vector) * HANDLER;
+        let ist = if vector < EXCEPTIONS { EXCEPTION_IST } else { 0 };
+        let caller = if vector == SOFTWARE_VECTOR { Privilege::User } else { Privilege::Supervisor };
+        let [low, high] = interrupt_gate(SUPERVISOR.0 as u16, handler, ist);
         let at = (IDT as usize + 16 * usize::from(vector)) / 8;
-        page.0[at] = gate;
-        page.0[at + 1] = handler >> 32;
+        page.0[at..at + 2].copy_from_slice(&[with_dpl(low, caller), high]);
     }
-}
-
-fn address(page: &Page) -> u64 {
-    ptr::from_ref(page) as u64
 }
 
 fn copy(page: &mut Page, offset: u64, bytes: &[u8]) {
@@ -252,11 +243,12 @@ pub fn frame_at(processor: usize, address: u64) -> *mut u64 {
 
 /// Words of a processor's L2 stack from a linear address on, which must be in its stack.
 pub fn stack_words<const N: usize>(processor: usize, linear: u64) -> Option<[u64; N]> {
-    let offset = linear.checked_sub(Place::Stack.linear(processor)).filter(|offset| offset % 8 == 0)?;
+    let offset = linear.checked_sub(SmpPage::Stack.linear(processor)).filter(|offset| offset % 8 == 0)?;
     if offset + 8 * N as u64 > PAGE {
         return None;
     }
-    // SAFETY: the words are in the stack's page; that processor's L2 does not run.
+    // SAFETY: the words are in the stack's page, as was just checked; the processor that asks is in
+    // its L1, so its L2 does not run, and no other L2 uses the stack.
     Some(unsafe {
         let stack = (&raw const (*OWN[processor].get()).stack).cast::<u64>().add(offset as usize / 8);
         core::array::from_fn(|at| stack.add(at).read_volatile())
@@ -309,7 +301,7 @@ fn shot_page(at: usize) -> *mut Page {
 
 /// The index of the entry of a level that leads to the page that changes.
 const fn shot_index(level: Level) -> u64 {
-    SHOT_PAGE >> (39 - 9 * below_root(level) as u32) & 511
+    Format::Level4.index(level, SHOT_PAGE) as u64
 }
 
 /// An entry of a change, its address included.
@@ -319,19 +311,20 @@ pub fn shot_entry(change: &Change, level: Level, state: State) -> u64 {
 
 /// Where the first processor's L2 writes the entry of a level.
 pub fn shot_entry_linear(level: Level) -> u64 {
-    Place::Tables.linear(0) + below_root(level) as u64 * PAGE + 8 * shot_index(level)
+    SmpPage::Tables.linear(0) + below_root(level) as u64 * PAGE + 8 * shot_index(level)
 }
 
 /// Lays out a change: the old entries, what is in the page, and an empty board. No L2 runs.
 pub fn lay_out(change: &Change) {
     for level in Level::WALK {
         let entry = (table_of(level) + 8 * shot_index(level)) as *mut u64;
-        // SAFETY: the entry is in a static; no L2 runs.
+        // SAFETY: a table of a static and the offset of one of its 512 entries. The second
+        // processor waits for a job, and the first is here, so no L2 runs.
         unsafe { entry.write_volatile(shot_entry(change, level, State::Old)) };
     }
     let contents = u64::from_le_bytes(shot_contents(change.access));
     for offset in [SHOT_FIRST, SHOT_BEFORE, SHOT_AFTER] {
-        // SAFETY: the word is in a static; no L2 runs.
+        // SAFETY: the offsets are below 4096 and multiples of 8; no L2 runs, as above.
         unsafe { shot_word(offset).write_volatile(contents) };
     }
     for word in [Board::Used, Board::Changed, Board::Invalidated] {
@@ -344,7 +337,7 @@ pub fn shot_word(offset: u64) -> *mut u64 {
     shot_page(3).cast::<u64>().wrapping_add(offset as usize / 8)
 }
 
-/// The words by which the L2s tell each other how far they are, in their order on the board.
+/// The words by which the L2s show each other how far they are, in their order on the board.
 #[derive(Clone, Copy)]
 #[repr(u64)]
 pub enum Board {
@@ -364,10 +357,13 @@ impl Board {
 
     /// The word.
     pub fn at(self) -> &'static AtomicU32 {
-        // SAFETY: the word is aligned and in a static that is accessed in no other way.
+        // SAFETY: the word is aligned and in a static; L1 accesses it only by this function once
+        // `build` is over, L2s by single instructions.
         unsafe {
             let board = (&raw mut (*COMMON.get()).board).cast::<u8>();
             AtomicU32::from_ptr(board.add(self.offset() as usize).cast())
         }
     }
 }
+
+const _: () = assert!(Board::Used.offset() == 0 && Board::Invalidated.offset() == code::BOARD_INVALIDATED);

@@ -1,9 +1,9 @@
-//! Starting the second processor: INIT, SIPI, SIPI from the first one's local APIC, as of SDM vol. 3A, section 8.4,
-//! "Multiple-Processor (MP) Initialization".
+//! Starting the second processor: INIT, SIPI, SIPI from the first one's local APIC, as of SDM vol.
+//! 3A, section 8.4, "Multiple-Processor (MP) Initialization".
 //!
-//! It is asked for by its APIC ID: that of the first with bit 0 inverted, which is the second vCPU's in a VM and the
-//! other thread of the core on a machine. It begins in real mode on a page below 1 MiB and goes by 32-bit protected
-//! mode (`boot`) to [`super::second_main`].
+//! It is asked for by its APIC ID: that of the first with bit 0 inverted, which is the second
+//! vCPU's in a VM and the other thread of the core on a machine. It begins in real mode on a page
+//! below 1 MiB and goes by 32-bit protected mode (`boot`) to [`super::l1_second_main`].
 #![allow(unsafe_code, reason = "writes below 1 MiB; the trampoline is assembly")]
 
 use core::arch::global_asm;
@@ -12,19 +12,21 @@ use core::fmt;
 use core::hint::spin_loop;
 
 use spec::channel::{Ask, Status};
+use x86_64::registers::control::Cr0Flags;
 
 use super::code::INTERRUPT_VECTOR;
-use super::mailbox::{self, Stage};
+use super::mailbox::{self, SecondState};
 use crate::machine::apic::{ASSERT, Apic};
 use crate::machine::boot::{CODE32_SELECTOR, DATA_SELECTOR};
 use crate::machine::channel;
 
-/// The page of the trampoline. Loaders leave nothing there that is needed once the command line is copied.
+/// The page of the trampoline. Loaders leave nothing there that is needed once the command line is
+/// copied.
 const TRAMPOLINE: u64 = 0x8000;
 /// Delivery modes of the interrupt command register: INIT and start-up.
 const INIT: u32 = 5 << 8;
 const STARTUP: u32 = 6 << 8;
-/// How long, in looks: behind INIT, for the first SIPI, and in all.
+/// How long, in looks: after INIT, for the first SIPI, and in all.
 const INIT_POLLS: u32 = 100_000;
 const FIRST_POLLS: u32 = 200_000;
 const START_POLLS: u32 = 4_000_000;
@@ -40,14 +42,15 @@ global_asm!(
         cld
         mov ax, cs
         mov ds, ax
-        # lgdt with a 32-bit base, from the word behind the code.
-        .byte 0x66, 0x0f, 0x01, 0x16
+        # LGDT with a 32-bit base, from the word after the code. The bytes are copied, so that the
+        # address is an offset in DS.
+        .byte {operand_size_prefix}, 0x0f, 0x01, 0x16
         .word l1_trampoline_gdtr - l1_trampoline
         mov eax, cr0
-        or al, 1
+        or al, {pe}
         mov cr0, eax
-        # A far jump with a 32-bit offset.
-        .byte 0x66, 0xea
+        # A far jump with a 32-bit offset, which the copy has unchanged.
+        .byte {operand_size_prefix}, {far_jump}
         .long l1_trampoline32
         .word {code32}
     .globl l1_trampoline_gdtr
@@ -65,6 +68,9 @@ global_asm!(
     .code64
     .text
     "#,
+    operand_size_prefix = const 0x66,
+    far_jump = const 0xea,
+    pe = const Cr0Flags::PROTECTED_MODE_ENABLE.bits(),
     code32 = const CODE32_SELECTOR,
     data = const DATA_SELECTOR,
 );
@@ -104,7 +110,7 @@ impl fmt::Display for NoSecond {
     }
 }
 
-/// Sends the interrupt that tells of a change to the other processor.
+/// Sends the interrupt that announces a change to the other processor.
 pub fn interrupt_other(apic: Apic) {
     apic.send(other_id(), ASSERT | u32::from(INTERRUPT_VECTOR));
 }
@@ -117,7 +123,7 @@ fn other_id() -> u32 {
 /// Starts the second processor and waits until it takes jobs.
 pub fn start(apic: Apic) -> Result<(), NoSecond> {
     if channel::present() {
-        match channel::ask(Ask::SecondProcessor) {
+        match channel::ask(Ask::SecondProcessor.word()) {
             Status::Done => {}
             refused => return Err(NoSecond::Refused(refused)),
         }
@@ -126,7 +132,7 @@ pub fn start(apic: Apic) -> Result<(), NoSecond> {
     mailbox::reset();
     apic.send(other_id(), ASSERT | INIT);
     (0..INIT_POLLS).for_each(|_| spin_loop());
-    let came = |polls| mailbox::wait(polls, || mailbox::stage() != Stage::Off);
+    let came = |polls| mailbox::wait(polls, || mailbox::second_state() != SecondState::Off);
     let startup = ASSERT | STARTUP | (TRAMPOLINE >> 12) as u32;
     for polls in [FIRST_POLLS, START_POLLS] {
         apic.send(other_id(), startup);
@@ -134,17 +140,17 @@ pub fn start(apic: Apic) -> Result<(), NoSecond> {
             break;
         }
     }
-    match mailbox::stage() {
-        Stage::Ready => Ok(()),
-        Stage::Dead => Err(NoSecond::Dead(mailbox::last_words())),
-        Stage::Off | Stage::Halted => Err(NoSecond::Silent),
+    match mailbox::second_state() {
+        SecondState::Ready => Ok(()),
+        SecondState::Dead => Err(NoSecond::Dead(mailbox::last_words())),
+        SecondState::Off | SecondState::Halted => Err(NoSecond::Silent),
     }
 }
 
 fn write_trampoline() -> Result<(), NoSecond> {
     let page = TRAMPOLINE as *mut u8;
-    // SAFETY: the page is below 1 MiB, where no part of L1 is; the low 4 GiB are mapped. What is copied are the
-    // trampoline's bytes, and the boot GDT's limit and 32-bit base behind them.
+    // SAFETY: the page is below 1 MiB, where no part of L1 is; the low 4 GiB are mapped. What is
+    // copied are the trampoline's bytes, and the boot GDT's limit and 32-bit base after them.
     unsafe {
         let len = (&raw const l1_trampoline_end) as usize - (&raw const l1_trampoline) as usize;
         let gdtr = (&raw const l1_trampoline_gdtr) as usize - (&raw const l1_trampoline) as usize;

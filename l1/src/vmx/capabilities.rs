@@ -3,12 +3,18 @@
 
 use core::fmt;
 
+use spec::manual::ept::SINGLE_CONTEXT;
 use spec::scene::environment::{Environment, Ept};
 use x86_64::registers::model_specific::Msr;
 
-use super::controls::{Controls, EntryControls, ExitControls, PinBased, ProcessorBased, Secondary};
-use super::invalidate::SINGLE_CONTEXT;
+use crate::machine::cpu::Cpu;
+use crate::vmx::controls::{Controls, EntryControls, ExitControls, PinBased, ProcessorBased, Secondary};
 
+const IA32_FEATURE_CONTROL: u32 = 0x3a;
+/// Lock bit, and VMXON outside SMX operation. SDM vol. 3C, section 23.7, "Enabling and Entering VMX
+/// Operation".
+const FEATURE_CONTROL_LOCK: u64 = 1 << 0;
+const FEATURE_CONTROL_VMXON: u64 = 1 << 2;
 const IA32_VMX_BASIC: u32 = 0x480;
 const IA32_VMX_PINBASED_CTLS: u32 = 0x481;
 const IA32_VMX_PROCBASED_CTLS: u32 = 0x482;
@@ -32,9 +38,9 @@ const INVEPT_SINGLE_CONTEXT: u64 = 1 << 25;
 const INVVPID: u64 = 1 << 32;
 /// Of type 0; the bits of the others follow.
 const INVVPID_ADDRESS: u64 = 1 << 40;
-/// The TRUE variants follow 12 MSRs behind, if bit 55 of IA32_VMX_BASIC is 1.
+/// The TRUE variants are 12 MSRs further on, if bit 55 of IA32_VMX_BASIC is 1.
 const TO_TRUE: u32 = 0x48d - 0x481;
-/// The memory type of a VMCS that the processor wants: write-back.
+/// The memory type of a VMCS that L1 knows how to give: write-back.
 const WRITE_BACK: u64 = 6;
 
 /// What is missing to test a host.
@@ -44,7 +50,7 @@ pub enum Missing {
     Vmx,
     /// IA32_FEATURE_CONTROL is locked without VMXON; its value.
     FeatureControl(u64),
-    /// A VMCS wants another memory type or more than a page; the value of IA32_VMX_BASIC.
+    /// A VMCS needs another memory type or more than a page; the value of IA32_VMX_BASIC.
     Region(u64),
     /// A control that must be 1 cannot be, or one that must be 0; its name.
     Control(&'static str),
@@ -114,8 +120,27 @@ impl Allowed {
 }
 
 impl Capabilities {
+    /// What VMX offers on this processor, or what is missing to use it. VMXON is allowed after
+    /// that.
+    pub fn of(cpu: &Cpu) -> Result<Self, Missing> {
+        if !cpu.has_vmx() {
+            return Err(Missing::Vmx);
+        }
+        let mut control = rdmsr(IA32_FEATURE_CONTROL);
+        if control & FEATURE_CONTROL_LOCK == 0 {
+            control |= FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMXON;
+            // SAFETY: the MSR is not locked, and the bits written are those of a processor with
+            // VMX.
+            unsafe { Msr::new(IA32_FEATURE_CONTROL).write(control) };
+        }
+        if control & FEATURE_CONTROL_VMXON == 0 {
+            return Err(Missing::FeatureControl(control));
+        }
+        Self::read()
+    }
+
     /// Reads the MSRs. CPUID must report VMX.
-    pub fn read() -> Result<Self, Missing> {
+    fn read() -> Result<Self, Missing> {
         let basic = rdmsr(IA32_VMX_BASIC);
         let size = basic >> 32 & 0x1fff;
         if size > 4096 || basic >> 50 & 0xf != WRITE_BACK {
@@ -142,8 +167,8 @@ impl Capabilities {
         })
     }
 
-    /// The two processor-based control fields with these bits and what must be 1, if the processor allows them. The
-    /// secondary one counts only if the primary one activates it.
+    /// The two processor-based control fields with these bits and what must be 1, if the processor
+    /// allows them. The secondary one counts only if the primary one activates it.
     pub fn processor_based(&self, primary: ProcessorBased, secondary: Secondary) -> Option<(u32, u32)> {
         let activate = if secondary.is_empty() { ProcessorBased::empty() } else { ProcessorBased::SECONDARY };
         Some((self.primary.value((primary | activate).bits(), 0)?, self.secondary.value(secondary.bits(), 0)?))
@@ -154,8 +179,8 @@ impl Capabilities {
         self.entry.value(self.controls.entry | EntryControls::LOAD_CET.bits(), 0)
     }
 
-    /// The pin-based control by which external interrupts exit, and the VM-exit controls by which they are acknowledged,
-    /// if the processor allows them.
+    /// The pin-based control by which external interrupts exit, and the VM-exit controls by which
+    /// they are acknowledged, if the processor allows them.
     pub fn interrupt_exiting(&self) -> Option<(u32, u32)> {
         let pins = PinBased::EXTERNAL_INTERRUPT_EXITING.bits();
         let acknowledge = ExitControls::ACKNOWLEDGE_INTERRUPT.bits();
@@ -189,6 +214,16 @@ impl Capabilities {
         Self::allows_secondary(Secondary::VPID) && Self::has_invvpid_of(SINGLE_CONTEXT)
     }
 
+    /// Whether there is INVVPID, whatever its types.
+    pub fn has_any_invvpid() -> bool {
+        Self::allows_secondary(Secondary::VPID) && has_all(INVVPID)
+    }
+
+    /// Whether there is INVEPT, whatever its types.
+    pub fn has_invept() -> bool {
+        Self::allows_secondary(Secondary::EPT) && has_all(INVEPT)
+    }
+
     /// Whether a secondary processor-based control may be 1.
     fn allows_secondary(control: Secondary) -> bool {
         let offered = |msr: u32, bit: u32| rdmsr(msr) >> 32 & u64::from(bit) != 0;
@@ -196,7 +231,7 @@ impl Capabilities {
             && offered(IA32_VMX_PROCBASED_CTLS2, control.bits())
     }
 
-    /// Whether EPT entries may allow execution alone.
+    /// Whether EPT entries may allow only execution.
     pub fn has_execute_only(&self) -> bool {
         self.execute_only
     }
@@ -252,19 +287,19 @@ impl Capabilities {
         pins & !self.pin_based_may == 0
     }
 
-    /// How many bits of the time stamp counter the VMX-preemption timer leaves out: SDM vol. 3D, appendix A.6,
-    /// "Miscellaneous Data".
+    /// How many bits of the time stamp counter the VMX-preemption timer leaves out: SDM vol. 3D,
+    /// appendix A.6, "Miscellaneous Data".
     pub fn preemption_timer_shift(&self) -> u32 {
         self.preemption_timer_shift
     }
 
-    /// CR0 and CR4 with the bits that VMX operation wants set.
+    /// CR0 and CR4 with the bits that VMX operation needs set.
     pub fn fixed(&self, cr0: u64, cr4: u64) -> (u64, u64) {
         (cr0 | self.cr0.must, cr4 | self.cr4.must)
     }
 }
 
-/// The secondary controls with those that are wanted.
+/// The secondary controls with those that are asked for.
 fn allowed_secondary(wanted: Secondary) -> Result<u32, Missing> {
     let allowed = Allowed(rdmsr(IA32_VMX_PROCBASED_CTLS2));
     for (control, name) in [
@@ -297,8 +332,16 @@ fn has_all(bits: u64) -> bool {
     rdmsr(IA32_VMX_EPT_VPID_CAP) & bits == bits
 }
 
+/// IA32_VMX_BASIC of a processor with VMX, whether that is on or off: revision and size of its VMCS differ from one
+/// maker of processors to the other.
+pub fn basic(cpu: &Cpu) -> Option<u64> {
+    cpu.has_vmx().then(|| rdmsr(IA32_VMX_BASIC))
+}
+
 fn rdmsr(msr: u32) -> u64 {
-    // SAFETY: a processor with VMX has the capability MSRs; the TRUE ones only with bit 55 of the first, those of
-    // secondary controls and of EPT and VPIDs only if these controls may be 1, which callers look at.
+    // SAFETY: a processor with VMX, which `of` and `basic` ask CPUID for, has IA32_FEATURE_CONTROL and the
+    // capability MSRs; the TRUE ones only with bit 55 of IA32_VMX_BASIC, those of secondary
+    // controls and of EPT and VPIDs only if these controls may be 1. Callers look at that; a read
+    // of one that is not there raises #GP, which ends L1 with an error.
     unsafe { Msr::new(msr).read() }
 }

@@ -1,12 +1,14 @@
 //! The execution, exit and entry controls that L1 uses.
 //!
 //! SDM vol. 3C, sections 24.6.1, "Pin-Based VM-Execution Controls", 24.6.2, "Processor-Based
-//! VM-Execution Controls" (table 24-7 for the secondary ones), 24.7.1, "VM-Exit Controls", 24.8.1, "VM-Entry Controls".
+//! VM-Execution Controls" (table 24-7 for the secondary ones), 24.7.1, "VM-Exit Controls", 24.8.1,
+//! "VM-Entry Controls".
 
 use bitflags::bitflags;
 
 bitflags! {
-    /// Primary processor-based controls: those that L1 needs to be 0 or 1, and those that scenes set.
+    /// Primary processor-based controls: those that L1 needs to be 0 or 1, and those that scenes
+    /// set.
     #[derive(Clone, Copy, Debug)]
     pub struct ProcessorBased: u32 {
         /// INVLPG exiting; INVPCID, too.

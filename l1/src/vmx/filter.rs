@@ -1,10 +1,11 @@
-//! The filter in the current VMCS: exception bitmap, MASK and MATCH, written where they change.
+//! L1's filter in the current VMCS: exception bitmap, MASK and MATCH, written where they change.
 
 use spec::manual::filter::{EXCEPTION_BITMAP_PF, Filter};
 
-use super::{Field, vmwrite};
+use crate::vmx::field::Field;
+use crate::vmx::vmcs::vmwrite;
 
-/// What a VMCS holds of the filter, and of the exceptions that L1 intercepts beside #PF.
+/// What a VMCS holds of the filter, and of the exceptions that L1 intercepts besides #PF.
 #[derive(Default)]
 pub struct FilterFields {
     written: Option<(Filter, u32)>,
@@ -16,8 +17,8 @@ impl FilterFields {
         self.written.map(|(filter, _)| filter)
     }
 
-    /// Writes what changes, and nothing else. `intercepts` are bits of the exception bitmap beside that of #PF. The
-    /// VMCS must be current.
+    /// Writes what changes, and nothing else. `intercepts` are bits of the exception bitmap beside
+    /// that of #PF. The VMCS must be current.
     pub fn set(&mut self, filter: Filter, intercepts: u32) {
         let old = self.written.replace((filter, intercepts));
         if old.is_none_or(|(old, others)| (old.eb_pf, others) != (filter.eb_pf, intercepts)) {

@@ -3,17 +3,17 @@
 
 use core::arch::asm;
 
-use super::VmFail;
-use super::vmcs::outcome;
+use spec::manual::ept::{SINGLE_CONTEXT, invept_descriptor, invvpid_descriptor};
 
-/// The type of both instructions that invalidates all of one context.
-pub(super) const SINGLE_CONTEXT: u64 = 1;
+use crate::vmx::vmcs::{VmFail, outcome};
 
 /// Invalidates what is cached of an EPT pointer. INVEPT must have its single-context type.
 pub fn invept(ept_pointer: u64) -> Result<(), VmFail> {
-    let descriptor = [ept_pointer, 0];
+    let descriptor = invept_descriptor(ept_pointer);
     let (carry, zero): (u8, u8);
-    // SAFETY: in VMX operation; the instruction forgets cached translations alone.
+    // SAFETY: the instruction reads the 16 bytes of the descriptor and makes the processor forget
+    // translations, which L1's and L2's tables give anew. Outside VMX operation it raises #UD,
+    // which ends L1 with an error.
     unsafe {
         asm!("invept {0}, [{1}]", "setc {2}", "setz {3}", in(reg) SINGLE_CONTEXT, in(reg) &raw const descriptor,
             lateout(reg_byte) carry, lateout(reg_byte) zero, options(nostack));
@@ -28,7 +28,7 @@ pub fn invvpid(vpid: u16) -> Result<(), VmFail> {
 
 /// INVVPID of a type that the processor has, for a VPID and a linear address.
 pub fn invvpid_of(kind: u64, vpid: u16, linear: u64) -> Result<(), VmFail> {
-    let descriptor = [u64::from(vpid), linear];
+    let descriptor = invvpid_descriptor(vpid, linear);
     let (carry, zero): (u8, u8);
     // SAFETY: as in `invept`.
     unsafe {

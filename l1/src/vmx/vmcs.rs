@@ -4,7 +4,9 @@
 use core::arch::asm;
 use core::fmt;
 
-use super::Field;
+use crate::machine::global::Global;
+use crate::machine::page::Page;
+use crate::vmx::field::Field;
 
 /// A VMX instruction that failed. SDM vol. 3C, section 30.2, "Conventions".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,8 @@ impl fmt::Display for VmFail {
     }
 }
 
+const RFLAGS_CF: u64 = 1 << 0;
+
 /// What CF and ZF say of a VMX instruction.
 pub fn outcome(carry: u8, zero: u8) -> Result<(), VmFail> {
     match (carry, zero) {
@@ -33,16 +37,39 @@ pub fn outcome(carry: u8, zero: u8) -> Result<(), VmFail> {
     }
 }
 
+/// The memory of a VMCS, or that which VMXON needs: a page that software may not touch while the
+/// processor uses it.
+pub struct Region(Global<Page>);
+
+impl Region {
+    /// A region for [`Vmx::load`](super::Vmx::load).
+    pub const fn new() -> Self {
+        Self(Global::new(Page::EMPTY))
+    }
+
+    /// Writes the revision and returns the physical address.
+    pub(super) fn prepare(&self, revision: u32) -> u64 {
+        let region = self.0.get();
+        // SAFETY: the page is only in this region; the processor does not use it, since it holds
+        // no active VMCS and VMXON comes once on each processor. Bits 30:0 are the revision, bit 31
+        // is 0, the rest VMCLEAR's to fill.
+        unsafe { (*region).0[0] = revision.into() };
+        region as u64
+    }
+}
+
 /// A VMCS, cleared once and current from then on until another is made so.
 pub struct Vmcs {
     address: u64,
     launched: bool,
+    processor: usize,
 }
 
 impl Vmcs {
-    /// Clears the VMCS at a physical address and makes it current. The region must begin with the revision.
-    pub(super) fn load(address: u64) -> Result<Self, VmFail> {
-        let mut vmcs = Self { address, launched: false };
+    /// Clears the VMCS at a physical address and makes it current on this processor. The region
+    /// must begin with the revision.
+    pub(super) fn load(address: u64, processor: usize) -> Result<Self, VmFail> {
+        let mut vmcs = Self { address, launched: false, processor };
         vmcs.clear()?;
         vmcs.make_current()?;
         Ok(vmcs)
@@ -51,7 +78,8 @@ impl Vmcs {
     /// Clears the VMCS: it keeps its fields, is not current, and its next entry is by VMLAUNCH.
     pub fn clear(&mut self) -> Result<(), VmFail> {
         let (carry, zero): (u8, u8);
-        // SAFETY: VMX operation was entered, and the address is that of a page for this use.
+        // SAFETY: VMX operation was entered, since `Vmx::load` made this; the address is that of a
+        // `Region`.
         unsafe {
             asm!("vmclear [{0}]", "setc {1}", "setz {2}", in(reg) &raw const self.address,
                 lateout(reg_byte) carry, lateout(reg_byte) zero, options(nostack));
@@ -63,7 +91,8 @@ impl Vmcs {
     /// Makes the VMCS current: [`vmread`], [`vmwrite`] and VM entries are its from now on.
     pub fn make_current(&self) -> Result<(), VmFail> {
         let (carry, zero): (u8, u8);
-        // SAFETY: VMX operation was entered, and the address is that of a region that `load` cleared.
+        // SAFETY: VMX operation was entered, since `Vmx::load` made this; the address is that of a
+        // `Region`, which `load` cleared.
         unsafe {
             asm!("vmptrld [{0}]", "setc {1}", "setz {2}", in(reg) &raw const self.address,
                 lateout(reg_byte) carry, lateout(reg_byte) zero, options(nostack));
@@ -71,15 +100,20 @@ impl Vmcs {
         outcome(carry, zero)
     }
 
+    /// The processor that it is active on.
+    pub(super) fn processor(&self) -> usize {
+        self.processor
+    }
+
     /// Whether the next entry is by VMRESUME; VMLAUNCH is for the first.
-    pub fn launched(&self) -> bool {
+    pub(super) fn is_launched(&self) -> bool {
         self.launched
     }
 
-    /// How an entry went: whether an exit came, and RFLAGS if it did not.
-    pub fn entered(&mut self, exited: bool, flags: u64) -> Result<(), VmFail> {
-        if !exited {
-            return Err(if flags & 1 == 1 { VmFail::Invalid } else { VmFail::Valid });
+    /// How an entry went: `failed` is 0 if an exit came, and RFLAGS if none did.
+    pub(super) fn entered(&mut self, failed: u64) -> Result<(), VmFail> {
+        if failed != 0 {
+            return Err(if failed & RFLAGS_CF != 0 { VmFail::Invalid } else { VmFail::Valid });
         }
         self.launched = true;
         Ok(())
@@ -89,7 +123,8 @@ impl Vmcs {
 /// Reads a field of the current VMCS, 0 if that fails.
 pub fn vmread(field: Field) -> u64 {
     let value: u64;
-    // SAFETY: in VMX operation VMREAD has no effect but on its destination and the flags.
+    // SAFETY: VMREAD has no effect but on its destination and the flags. Outside VMX operation it
+    // raises #UD, which ends L1 with an error.
     unsafe {
         asm!("vmread {0}, {1}", inout(reg) 0u64 => value, in(reg) u64::from(field as u32), options(nomem, nostack));
     }
@@ -111,18 +146,18 @@ pub fn read_encoding(encoding: u32) -> Result<u64, VmFail> {
 ///
 /// # Panics
 /// If the processor refuses: the fields written are those of every processor with VMX.
+#[inline(never)]
 pub fn vmwrite(field: Field, value: u64) {
-    if let Err(fail) = try_vmwrite(field, value) {
-        panic!("VMWRITE of field {:x} {fail}", field as u32);
+    // SAFETY: in VMX operation; what a VM entry makes of the value is that entry's matter.
+    unsafe {
+        asm!("vmwrite {0}, {1}", "jbe {2}", in(reg) u64::from(field as u32), in(reg) value,
+            label { refused(field) }, options(nomem, nostack));
     }
 }
 
-fn try_vmwrite(field: Field, value: u64) -> Result<(), VmFail> {
-    let (carry, zero): (u8, u8);
-    // SAFETY: in VMX operation; what a VM entry makes of the value is that entry's matter.
-    unsafe {
-        asm!("vmwrite {0}, {1}", "setc {2}", "setz {3}", in(reg) u64::from(field as u32), in(reg) value,
-            lateout(reg_byte) carry, lateout(reg_byte) zero, options(nomem, nostack));
-    }
-    outcome(carry, zero)
+/// CF or ZF was set: there is no current VMCS, which has no error number either, or the VMCS has no such field.
+#[cold]
+fn refused(field: Field) -> ! {
+    let fail = if vmread(Field::InstructionError) == 0 { VmFail::Invalid } else { VmFail::Valid };
+    panic!("VMWRITE of field {:x} {fail}", field as u32);
 }

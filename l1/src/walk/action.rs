@@ -1,12 +1,12 @@
-//! Host actions, see [`spec::walk::action`]: the guest's MAXPHYADDR around them, and the walk that is judged.
+//! Host actions, see [`spec::walk::action`]: the guest's MAXPHYADDR around them, and the walk that
+//! is judged.
 
 use core::fmt;
 
 use spec::channel::{Ask, Status, Step};
-use spec::deviation::Deviations;
 use spec::manual::filter::Filter;
 use spec::manual::paging::Maxphyaddr;
-use spec::walk::action::{Action, Event, Then, Width};
+use spec::walk::action::{Action, AddressWidth, Event, Then};
 use spec::walk::outcome::Observed;
 use spec::walk::setting::BASE;
 use spec::walk::stimulus::Stimulus;
@@ -14,11 +14,11 @@ use spec::walk::stimulus::Stimulus;
 use crate::machine::apic::Apic;
 use crate::machine::channel;
 use crate::machine::cpu::Cpu;
-use crate::machine::interrupt::Interrupts;
+use crate::machine::expected::drop_late_nmis;
 use crate::walk::async_fault::AsyncFaults;
 use crate::walk::guest;
+use crate::walk::interrupt::Interrupts;
 use crate::walk::judge::Judge;
-use crate::walk::l1_faults;
 use crate::walk::walker::{self, Broken, CR2_AT_START, EntryFailed, Walker};
 
 /// Walks that L2 makes until the VM must have moved: many times more than there is time for.
@@ -62,8 +62,7 @@ impl fmt::Display for Unavailable {
 pub struct Acting {
     action: &'static Action,
     only: Option<Stimulus>,
-    known: Deviations,
-    /// The guest's MAXPHYADDR before the action and behind it.
+    /// The guest's MAXPHYADDR before the action and after it.
     before: Maxphyaddr,
     after: Maxphyaddr,
     /// Judges with the MAXPHYADDR that it holds.
@@ -74,13 +73,13 @@ pub struct Acting {
 }
 
 impl Acting {
-    /// Finds out the guest's MAXPHYADDR on either side of the action, and leaves the guest as it is before.
+    /// Finds out the guest's MAXPHYADDR on either side of the action, and leaves the guest as it is
+    /// before.
     pub fn new(
         action: &'static Action,
         only: Option<Stimulus>,
         walker: &mut Walker,
         cpu: &Cpu,
-        known: Deviations,
     ) -> Result<Self, Unavailable> {
         match action.ask {
             Ask::Migrate | Ask::MigrateMeanwhile if channel::moves().is_none() => return Err(Unavailable::Moves),
@@ -88,9 +87,9 @@ impl Acting {
             _ if !channel::present() => return Err(Unavailable::Channel),
             _ => {}
         }
-        // What the VMM cannot prepare here is no fault of L0.
+        // What the VMM cannot prepare here is not a fault of L0.
         if let Some(ask) = action.prepare {
-            done(channel::ask(ask)).map_err(Unavailable::Guest)?;
+            done(asked(ask)).map_err(Unavailable::Guest)?;
         }
         if action.has_interrupt() {
             let apic = Apic::of(cpu).ok_or(Unavailable::Apic)?;
@@ -101,12 +100,17 @@ impl Acting {
             walker.expect_async_faults(Some(AsyncFaults::on(cpu).ok_or(Unavailable::AsyncFaults)?));
         }
         if action.event == Some(Event::Nmi) {
-            l1_faults::drop_late_nmis(true);
+            drop_late_nmis(true);
         }
         let after = maxphyaddr(action.after)?;
         let before = maxphyaddr(action.before)?;
-        let judge = lay(walker, after, only, known);
-        Ok(Self { action, only, known, before, after, judge, judged: after, refused: false })
+        let judge = lay(walker, after, only);
+        Ok(Self { action, only, before, after, judge, judged: after, refused: false })
+    }
+
+    /// The action.
+    pub fn action(&self) -> &'static Action {
+        self.action
     }
 
     /// Whether the group's accesses have none that was asked for.
@@ -124,7 +128,7 @@ impl Acting {
         &mut self.judge
     }
 
-    /// The guest's MAXPHYADDR behind the walk that was made.
+    /// The guest's MAXPHYADDR after the walk that was made.
     pub fn maxphyaddr(&self) -> Maxphyaddr {
         self.judged
     }
@@ -132,17 +136,17 @@ impl Acting {
     /// Gets the guest into the state before the action.
     pub fn before(&mut self, walker: &mut Walker) -> Result<(), Status> {
         if self.action.needs_width_before() && !self.refused {
-            done(channel::ask(self.action.before.moving()))?;
+            done(asked(self.action.before.moving()))?;
         }
         if let Some(ask) = self.action.prepare {
-            done(channel::ask(ask))?;
+            done(asked(ask))?;
         }
         self.judge_with(if self.refused { self.before } else { self.after }, walker);
         Ok(())
     }
 
-    /// Lets L2 ask for the action and makes the walk up to the one that is to be judged. Returns why there is
-    /// none, if so, and L0's refusal when it comes for the first time.
+    /// Lets L2 ask for the action and makes the walk up to the one that is to be judged. Returns
+    /// why there is none, if so, and L0's refusal when it comes for the first time.
     pub fn act(&mut self, filter: Filter, walker: &mut Walker) -> Result<Made, EntryFailed> {
         let mut refusal = None;
         if self.action.ask == Ask::MigrateMeanwhile {
@@ -166,7 +170,7 @@ impl Acting {
                 broken => return Ok(Made { broken, refusal, walked: self.action.then == Then::SameWalk }),
             }
         }
-        // L2 asks all the same: that L0 refuses must not change a thing.
+        // L2 asks all the same: a refusal of L0 must not change anything.
         let broken = walker.walk_asking(filter, Some(self.action.ask))?.broken;
         let broken = broken.filter(|broken| !matches!(broken, Broken::Refused(status) if status.is_cpuid_refused()));
         Ok(Made { broken, refusal, walked: false })
@@ -192,10 +196,10 @@ impl Acting {
 
     /// Takes back what must not last beyond a walk.
     pub fn undo(&self) -> Result<(), Status> {
-        self.action.undo.map_or(Ok(()), |ask| self.undone(channel::ask(ask)))
+        self.action.undo.map_or(Ok(()), |ask| self.undone(asked(ask)))
     }
 
-    /// That no write was seen is right if L2 made none.
+    /// If L2 made no write, it is right that none was seen.
     fn undone(&self, status: Status) -> Result<(), Status> {
         match status {
             Status::Refused { step: Step::SeeWrite, .. } if !self.judge.writes() => Ok(()),
@@ -208,7 +212,7 @@ impl Acting {
         walker.expect_interrupts(None);
         walker.expect_async_faults(None);
         if self.action.changes_width() {
-            done(channel::ask(Ask::Move))?;
+            done(asked(Ask::Move))?;
         }
         guest::relay_pages(cpu.maxphyaddr);
         Ok(())
@@ -216,13 +220,14 @@ impl Acting {
 
     fn judge_with(&mut self, maxphyaddr: Maxphyaddr, walker: &mut Walker) {
         if self.judged != maxphyaddr {
-            self.judge = lay(walker, maxphyaddr, self.only, self.known);
+            self.judge = lay(walker, maxphyaddr, self.only);
             self.judged = maxphyaddr;
         }
     }
 }
 
-/// Lets L2 walk until the VM has moved: the last walk is the one in which it did. Why that is not complete, if so.
+/// Lets L2 walk until the VM has moved: the last walk is the one in which it did. Returns why that
+/// walk is not complete, if so.
 fn move_meanwhile(filter: Filter, walker: &mut Walker) -> Result<Option<Broken>, EntryFailed> {
     let before = channel::moves();
     if let Some(number) = before {
@@ -248,20 +253,25 @@ pub struct Made {
 }
 
 /// The guest's MAXPHYADDR if it has this width.
-fn maxphyaddr(width: Width) -> Result<Maxphyaddr, Unavailable> {
-    if width != Width::AtStart {
-        done(channel::ask(width.moving())).map_err(Unavailable::Guest)?;
+fn maxphyaddr(width: AddressWidth) -> Result<Maxphyaddr, Unavailable> {
+    if width != AddressWidth::AtStart {
+        done(asked(width.moving())).map_err(Unavailable::Guest)?;
     }
     Ok(Cpu::identify().maxphyaddr)
 }
 
 /// Lays pages and slots for a MAXPHYADDR.
-fn lay(walker: &mut Walker, maxphyaddr: Maxphyaddr, only: Option<Stimulus>, known: Deviations) -> Judge {
+fn lay(walker: &mut Walker, maxphyaddr: Maxphyaddr, only: Option<Stimulus>) -> Judge {
     let stimuli = Action::stimuli(maxphyaddr).filter(|stimulus| only.is_none_or(|only| only == *stimulus));
     guest::relay_pages(maxphyaddr);
-    let judge = Judge::new(BASE, stimuli, walker.guest(), maxphyaddr, known);
+    let judge = Judge::new(BASE, stimuli, walker.guest(), maxphyaddr);
     walker.prepare(BASE.mode, judge.stimuli().map(|s| (s.loop_number(), s.address())));
     judge
+}
+
+/// Asks the VMM for something, and says what became of it.
+fn asked(ask: Ask) -> Status {
+    channel::ask(guest::word_of(ask))
 }
 
 fn done(status: Status) -> Result<(), Status> {

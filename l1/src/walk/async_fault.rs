@@ -1,8 +1,9 @@
-//! KVM's asynchronous page faults: while L0 fetches a page that L2's user mode needs, L1 gets a #PF exit in place of L2's wait,
-//! and an interrupt when the page is there.
+//! KVM's asynchronous page faults: while L0 fetches a page that L2's user mode needs, L1 gets a #PF
+//! exit in place of L2's wait, and an interrupt when the page is there.
 //!
-//! They are no faults of L2, so no filter is asked: L1 has enabled them, as exits (bit 2 of the MSR). The MSRs and the area are in
-//! Linux's `Documentation/virt/kvm/x86/msr.rst`, MSR_KVM_ASYNC_PF_EN.
+//! They are not faults of L2, so no filter applies: L1 has enabled them, as exits (bit 2 of the
+//! MSR). The MSRs and the area are in Linux's `Documentation/virt/kvm/x86/msr.rst`,
+//! MSR_KVM_ASYNC_PF_EN.
 #![allow(unsafe_code, reason = "MSRs, and an area that KVM writes")]
 
 use core::arch::x86_64::__cpuid;
@@ -15,24 +16,27 @@ use x86_64::registers::model_specific::Msr;
 use crate::machine::cpu::Cpu;
 use crate::machine::global::Global;
 use crate::machine::log::log;
-use crate::vmx::{Field, entry, vmread};
+use crate::vmx::exit::current_exit;
+use crate::vmx::{Field, vmread};
 
-/// CPUID leaf of KVM's features, and the bits: asynchronous page faults, as VM exits, ready by interrupt.
+/// CPUID leaf of KVM's features, and the bits: asynchronous page faults, as VM exits, ready by
+/// interrupt.
 const FEATURES: u32 = 0x4000_0001;
 const NEEDED: u32 = 1 << 4 | 1 << 10 | 1 << 14;
 const KVM: [u8; 12] = *b"KVMKVMKVM\0\0\0";
 const MSR_ENABLE: u32 = 0x4b56_4d02;
 const MSR_VECTOR: u32 = 0x4b56_4d06;
 const MSR_ACKNOWLEDGE: u32 = 0x4b56_4d07;
-/// In the first: on, in user mode alone; of L2 as VM exits; ready by interrupt.
+/// In the first: on, only in user mode; of L2 as VM exits; ready by interrupt.
 const ENABLED: u64 = 1 | 1 << 2 | 1 << 3;
 /// In the area's flags: the page is not present.
 const NOT_PRESENT: u32 = 1;
 
-/// The bits of a token in which KVM has the vCPU's number, 0 of this one. No page under test begins where they are 0.
+/// The bits of a token in which KVM has the vCPU's number, 0 of this one. No page under test begins
+/// where they are 0.
 const TOKEN_CPU: u64 = 0xfff;
 
-/// How long to wait for the news of pages, in looks.
+/// How often to look for the news of pages.
 const POLLS: u32 = 1 << 22;
 
 /// What KVM writes.
@@ -80,9 +84,10 @@ impl AsyncFaults {
 
     /// Whether the #PF exit that came is one of them. L2 goes on where it was.
     pub fn take(&mut self) -> bool {
-        // SAFETY: computes an address.
+        // SAFETY: computes an address, reads nothing.
         let flags = unsafe { &raw mut (*AREA.get()).flags };
-        // SAFETY: KVM does not write while L1 runs but for a token.
+        // SAFETY: a word of a static, by a pointer; while L1 runs KVM writes no word of the area
+        // but the token.
         if unsafe { flags.read_volatile() } != NOT_PRESENT {
             return false;
         }
@@ -90,7 +95,7 @@ impl AsyncFaults {
         unsafe { flags.write_volatile(0) };
         let (error_code, token) = (vmread(Field::ExitInterruptionErrorCode), vmread(Field::ExitQualification));
         if error_code != 0 || token & TOKEN_CPU != 0 {
-            self.taken_for_one = Some(entry::current_exit());
+            self.taken_for_one = Some(current_exit());
             return false;
         }
         self.exits += 1;
@@ -101,21 +106,24 @@ impl AsyncFaults {
         true
     }
 
-    /// The exit that L1 would take for an asynchronous page fault by what KVM writes, though it is not.
+    /// The exit that L1 would take for an asynchronous page fault by what KVM writes, though it is
+    /// not.
     pub fn taken_for_one(self) -> Option<Exit> {
         self.taken_for_one
     }
 
     /// An interrupt came: a page is there, unless [`AsyncFaults::complete`] has seen it already.
     pub fn ready(&mut self) {
-        // SAFETY: computes an address.
+        // SAFETY: computes an address, reads nothing.
         let token = unsafe { &raw mut (*AREA.get()).token };
-        // SAFETY: KVM writes the next one when this is acknowledged.
+        // SAFETY: a word of a static, by a pointer; a volatile read of what KVM may write at any
+        // time.
         let came = unsafe { token.read_volatile() };
         if came != 0 {
-            // SAFETY: as above.
+            // SAFETY: as above; KVM writes no next one until this is acknowledged.
             unsafe { token.write_volatile(0) };
-            // KVM sends news, too, of a page that came before L1 could be told that it was missing, and one for all when this is enabled.
+            // KVM also sends news of a page that came before L1 could learn that it was missing,
+            // and one for all when this is enabled.
             if let Some(token) = self.missing.iter_mut().find(|token| **token == came) {
                 *token = 0;
             }
@@ -123,8 +131,9 @@ impl AsyncFaults {
         }
     }
 
-    /// Whether for each that came there was news that its page is there. L2 needs not wait for the news, so some may be
-    /// under way when its walk is over. How many come depends on how soon pages are there.
+    /// Whether for each that came there was news that its page is there. L2 need not wait for the
+    /// news, so some may be pending when its walk is over. How many come depends on how soon pages
+    /// are there.
     pub fn complete(mut self) -> bool {
         let is_missing = |faults: &Self| faults.missing.iter().any(|&token| token != 0);
         for _ in 0..POLLS {
@@ -142,7 +151,8 @@ impl AsyncFaults {
 }
 
 fn wrmsr(msr: u32, value: u64) {
-    // SAFETY: KVM has these MSRs, as CPUID told, and they change nothing but what KVM writes to `AREA`.
+    // SAFETY: `AsyncFaults::on` asked CPUID for the feature whose MSRs these are; what is written
+    // lets KVM write to `AREA`, which is a static that Rust accesses by pointers only.
     unsafe {
         Msr::new(msr).write(value);
     }

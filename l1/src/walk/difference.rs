@@ -75,7 +75,8 @@ impl Difference {
     }
 }
 
-/// Whether every field of an exit and of a delivery is compared: each is changed alone and must show.
+/// Whether every field of an exit and of a delivery is compared: each is changed by itself and must
+/// show.
 ///
 /// L1 cannot run the host's tests; this one runs at each boot.
 #[cold]

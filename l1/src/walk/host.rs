@@ -1,11 +1,12 @@
-//! Accesses that L0 must see for itself, see [`spec::walk::host`]: the pages behind them, and what L2 saw.
+//! Accesses that L0 must intercept, see [`spec::walk::host`]: the pages for them, and what
+//! L2 saw.
 #![allow(unsafe_code, reason = "reads and writes memory and devices that L2 accesses too")]
 
 use core::fmt;
 
 use spec::channel::{Ask, DEVICE_PAGE};
 use spec::manual::paging::{Access, Privilege};
-use spec::walk::host::{HostAccess, Round, Wish};
+use spec::walk::host::{HostAccess, Need, Round};
 use spec::walk::layout::TOKEN;
 use spec::walk::outcome::Observed;
 use spec::walk::setting::SETTINGS;
@@ -13,24 +14,25 @@ use spec::walk::setting::SETTINGS;
 use crate::machine::channel;
 use crate::machine::cpu::Cpu;
 use crate::machine::loader::Boot;
-use crate::machine::paging::map_host_page;
 use crate::walk::guest;
+use crate::walk::tables::map_host_page;
 use crate::walk::walker::{self, Walked, Walker};
 
 const PAGE: u64 = 4096;
-/// Where fresh memory is run: its last instructions, behind which comes code to come back. `add [rax], al`
-/// has two bytes.
+/// Where fresh memory is run: its last instructions, after which comes code to come back. `add
+/// [rax], al` has two bytes.
 const RUN_FIRST: u64 = PAGE - 2;
 const RUN_AGAIN: u64 = PAGE - 4;
-/// Registers of the local APIC: version, task priority. SDM vol. 3A, table 10-1, "Local APIC Register Address Map".
+/// Registers of the local APIC: version, task priority. SDM vol. 3A, table 10-1, "Local APIC
+/// Register Address Map".
 const APIC_VERSION: u64 = 0x30;
 const APIC_TPR: u64 = 0x80;
 /// The device remembers what is written from here on; below are the values that it begins with.
 const DEVICE_WRITE: u64 = 0x40;
-/// More accesses than any wish has.
+/// More accesses than any need has.
 const MAX_ACCESSES: usize = 16;
 
-/// Usable memory behind the image that nobody has accessed yet.
+/// Usable memory after the image that nobody has accessed yet.
 pub struct FreshMemory {
     next: u64,
     end: u64,
@@ -57,10 +59,10 @@ impl FreshMemory {
     }
 }
 
-/// Why a wish cannot be tried here.
+/// Why a need cannot be tried here.
 #[derive(Clone, Copy, Debug)]
 pub enum Unavailable {
-    /// So many KiB of fresh memory are wanted.
+    /// This many KiB of fresh memory are needed.
     Memory(u64),
     /// There is no local APIC in xAPIC mode.
     Apic,
@@ -86,9 +88,9 @@ struct Laid {
     target: u64,
 }
 
-/// The pages of a wish.
+/// The pages of a need.
 pub struct Pages {
-    wish: Wish,
+    need: Need,
     /// The device's page, or the tracked one.
     page: u64,
     /// Fresh memory can be run.
@@ -97,32 +99,32 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// The pages of a wish for so many walks, or why it cannot be tried.
-    pub fn new(wish: Wish, walks: usize, memory: &FreshMemory, cpu: &Cpu) -> Result<Self, Unavailable> {
+    /// The pages of a need for this many walks, or why it cannot be tried.
+    pub fn new(need: Need, walks: usize, memory: &FreshMemory, cpu: &Cpu) -> Result<Self, Unavailable> {
         // A page for each privilege and kind of access.
-        let wanted = match wish {
-            Wish::Touch => 6 * walks as u64,
-            Wish::Dirty => 1,
-            Wish::Apic | Wish::Device => 0,
+        let wanted = match need {
+            Need::Touch => 6 * walks as u64,
+            Need::Dirty => 1,
+            Need::Apic | Need::Device => 0,
         };
         if memory.pages() < wanted {
             return Err(Unavailable::Memory((wanted - memory.pages()) * PAGE / 1024));
         }
-        if matches!(wish, Wish::Dirty | Wish::Device) && !channel::present() {
+        if matches!(need, Need::Dirty | Need::Device) && !channel::present() {
             return Err(Unavailable::Channel);
         }
-        let page = match wish {
-            Wish::Touch => 0,
-            // The last page: behind those that are taken from the front.
-            Wish::Dirty => memory.end - PAGE,
-            Wish::Apic => cpu.local_apic().ok_or(Unavailable::Apic)?,
-            Wish::Device => DEVICE_PAGE,
+        let page = match need {
+            Need::Touch => 0,
+            // The last page, after those that are taken from the front.
+            Need::Dirty => memory.end - PAGE,
+            Need::Apic => cpu.local_apic().ok_or(Unavailable::Apic)?,
+            Need::Device => DEVICE_PAGE,
         };
-        Ok(Self { wish, page, zeroed: cpu.has_hypervisor() || channel::present(), laid: [None; MAX_ACCESSES] })
+        Ok(Self { need, page, zeroed: cpu.has_hypervisor() || channel::present(), laid: [None; MAX_ACCESSES] })
     }
 
-    /// Lays out the accesses of the next walk, or one of them with those to its page before it; returns
-    /// how many there are.
+    /// Lays out the accesses of the next walk, or one of them with those to its page before it;
+    /// returns how many there are.
     pub fn map(&mut self, walker: &mut Walker, memory: &mut FreshMemory, only: Option<HostAccess>) -> usize {
         let setting = SETTINGS.iter().find(|setting| !setting.mode.smap && !setting.mode.smep && !setting.mode.wp);
         let mode = setting.map_or(spec::walk::setting::BASE.mode, |setting| setting.mode);
@@ -130,14 +132,14 @@ impl Pages {
         let mut page = self.page;
         let frame = guest::frame_at(0) as u64;
         let mut addresses = [(0, 0); MAX_ACCESSES];
-        for access in self.wish.accesses() {
+        for access in self.need.accesses() {
             if access.access == Access::Fetch && !self.zeroed {
                 continue;
             }
             if only.is_some_and(|only| (only.privilege, only.access) != (access.privilege, access.access)) {
                 continue;
             }
-            if self.wish == Wish::Touch && access.round == Round::First {
+            if self.need == Need::Touch && access.round == Round::First {
                 page = memory.take();
             }
             let offset = self.offset(access);
@@ -148,9 +150,10 @@ impl Pages {
         }
         self.laid[len..].fill(None);
         walker.prepare(mode, addresses[..len].iter().copied());
-        if self.wish == Wish::Dirty {
-            // If KVM refuses, nothing is tracked, which no guest can tell from tracking that does not show.
-            channel::ask(Ask::RearmDirtyLog);
+        if self.need == Need::Dirty {
+            // If KVM refuses, nothing is tracked, which no guest can tell from tracking that does
+            // not show.
+            channel::ask(Ask::RearmDirtyLog.word());
         }
         len
     }
@@ -159,22 +162,23 @@ impl Pages {
     fn offset(&self, HostAccess { privilege, access, round, .. }: HostAccess) -> u64 {
         let again = u64::from(round == Round::Again);
         let user = u64::from(privilege == Privilege::User);
-        match (self.wish, access) {
+        match (self.need, access) {
             (_, Access::Fetch) if round == Round::First => RUN_FIRST,
             (_, Access::Fetch) => RUN_AGAIN,
-            (Wish::Touch, _) | (Wish::Device, Access::Read) => 8 * again,
-            (Wish::Dirty, Access::Read) => 0x100 + 8 * again,
-            (Wish::Dirty, Access::Write) => 16 * user + 8 * again,
-            (Wish::Apic, Access::Read) => APIC_VERSION,
-            (Wish::Apic, Access::Write) => APIC_TPR,
-            (Wish::Device, Access::Write) => DEVICE_WRITE + 16 * user + 8 * again,
+            (Need::Touch, _) | (Need::Device, Access::Read) => 8 * again,
+            (Need::Dirty, Access::Read) => 0x100 + 8 * again,
+            (Need::Dirty, Access::Write) => 16 * user + 8 * again,
+            (Need::Apic, Access::Read) => APIC_VERSION,
+            (Need::Apic, Access::Write) => APIC_TPR,
+            (Need::Device, Access::Write) => DEVICE_WRITE + 16 * user + 8 * again,
         }
     }
 
     /// What was seen of each access of the walk.
     pub fn observed<'a>(&'a self, walked: &'a Walked<'_>) -> impl Iterator<Item = (HostAccess, Observed)> + 'a {
         self.laid.iter().flatten().enumerate().map(|(at, laid)| {
-            // SAFETY: the slot was laid out by `map`; L2 does not run.
+            // SAFETY: `laid` has at most `MAX_ACCESSES` entries, fewer than there are slots; L2
+            // does not run.
             let slot = unsafe { walker::slots().add(at).read_volatile() };
             let address = walker::slot_address(at, laid.access.privilege);
             let mut exits = walked.exits.iter().filter(|record| record.slot == address);
@@ -190,22 +194,25 @@ impl Pages {
         })
     }
 
-    /// Whether an access did what it must: read what is there, wrote the walk's number, ran the code.
+    /// Whether an access did what it must: read what is there, wrote the walk's number, ran the
+    /// code.
     fn has_effect(&self, Laid { access, target }: Laid, result: u64, walk: u64) -> bool {
-        // SAFETY: the target is memory that is L1's, or a device's register; both can be read by L1.
+        // SAFETY: `Pages::new` took the page from free memory or from the local APIC, or it is
+        // `DEVICE_PAGE`: all are below 4 GiB, so mapped, and in no static of L1. The offset is a
+        // multiple of the width.
         let there = unsafe {
-            if access.narrow {
+            if access.is_narrow() {
                 (target as *const u32).read_volatile().into()
             } else {
                 (target as *const u64).read_volatile()
             }
         };
-        match (self.wish, access.access) {
+        match (self.need, access.access) {
             (_, Access::Fetch) => result == TOKEN,
             (_, Access::Read) => result == there,
             // The task priority has 8 bits.
-            (Wish::Apic, Access::Write) => there & 0xff == walk & 0xff,
-            (_, Access::Write) if access.narrow => there == walk & u64::from(u32::MAX),
+            (Need::Apic, Access::Write) => there & 0xff == walk & 0xff,
+            (_, Access::Write) if access.is_narrow() => there == walk & u64::from(u32::MAX),
             (_, Access::Write) => there == walk,
         }
     }

@@ -1,6 +1,7 @@
-//! L1's own page faults: L1 accesses the pages under test itself, and its handler notes what it gets.
+//! L1's own page faults: L1 accesses the pages under test itself, and its handler notes what it
+//! gets.
 //!
-//! On entry: [`crate::machine::exception`] has L1's handlers in place, and those of #PF look at [`FAULTS`] first.
+//! On entry: L1's exception handlers are in place, and note the faults that [`EXPECTED`] announces.
 #![allow(unsafe_code, reason = "accesses that fault, in assembly; L1's root page table")]
 
 use core::arch::{asm, global_asm};
@@ -10,37 +11,17 @@ use spec::manual::filter::Filter;
 use spec::manual::paging::{Access, Maxphyaddr};
 use spec::walk::action::{Action, own_pfec};
 use spec::walk::layout::{Header, TEST_PML4_INDEX, TOKEN};
-use spec::walk::outcome::{Delivery, Expectation, Observed, RFLAGS_RF, WALK_RFLAGS};
+use spec::walk::outcome::{Expectation, Observed, RFLAGS_RF, WALK_RFLAGS};
 use spec::walk::stimulus::Stimulus;
 use x86_64::registers::control::{Cr3, Cr3Flags};
 
 use crate::machine::boot::CODE_SELECTOR;
-use crate::machine::global::Global;
-use crate::machine::paging;
-use crate::walk::guest;
+use crate::machine::expected::{EXPECTED, Expected};
+use crate::vmx::vmcs12::RFLAGS_CLEAR;
+use crate::walk::{guest, tables};
 
-/// What the #PF handler of L1 notes, by the offsets that its assembly uses.
-#[repr(C)]
-pub struct Faults {
-    /// Where to go on behind a fault; 0 if none is expected.
-    pub resume: u64,
-    /// How many came.
-    pub count: u64,
-    /// The last.
-    pub last: Delivery,
-    /// A register of the handler's.
-    pub saved: u64,
-    /// Not 0 if NMIs that were made for L2 may come to L1.
-    pub late_nmis: u64,
-}
-
-const NO_DELIVERY: Delivery = Delivery { error_code: 0, cr2: 0, rip: 0, cs: 0, rflags: 0 };
-
-/// Filled by the handler.
-pub static FAULTS: Global<Faults> =
-    Global::new(Faults { resume: 0, count: 0, last: NO_DELIVERY, saved: 0, late_nmis: 0 });
-
-// RDI: the address. RAX: what a write writes, and what was read. RBX and R15 are those of code that is fetched.
+// RDI: the address. RAX: what a write writes, and what was read. RBX and R15 are those of code that
+// is fetched.
 global_asm!(
     r#"
     .macro l1_own how, access:vararg
@@ -49,7 +30,7 @@ global_asm!(
         push rbx
         push r15
         lea r15, [rip + l1_own_\how\()_resume]
-        mov [rip + {faults} + {resume}], r15
+        mov [rip + {expected} + {resume}], r15
         movabs rbx, {token}
         mov rax, rsi
         push {rflags}
@@ -58,9 +39,9 @@ global_asm!(
     l1_own_\how\()_access:
         \access
     l1_own_\how\()_resume:
-        push 2
+        push {rflags_clear}
         popfq
-        mov qword ptr [rip + {faults} + {resume}], 0
+        mov qword ptr [rip + {expected} + {resume}], 0
         pop r15
         pop rbx
         ret
@@ -71,10 +52,11 @@ global_asm!(
     l1_own fetch, jmp rdi
     .text
     "#,
-    faults = sym FAULTS,
-    resume = const offset_of!(Faults, resume),
+    expected = sym EXPECTED,
+    resume = const offset_of!(Expected, resume),
     token = const TOKEN,
     rflags = const WALK_RFLAGS,
+    rflags_clear = const RFLAGS_CLEAR,
 );
 
 unsafe extern "sysv64" {
@@ -85,27 +67,24 @@ unsafe extern "sysv64" {
     fn l1_own_write_access();
 }
 
-/// Whether an NMI that comes to L1 is dropped from now on. It is an error of L1 where none is made for L2, which must get
-/// each at once, as is judged.
-pub fn drop_late_nmis(dropped: bool) {
-    // SAFETY: the handler alone reads it.
-    unsafe { (&raw mut (*FAULTS.get()).late_nmis).write_volatile(dropped.into()) }
-}
-
-/// Maps the pages under test for L1 as they are for L2, and forgets what the processor knows of them.
+/// Maps the pages under test for L1 as they are for L2, and forgets what the processor knows of
+/// them.
 fn map() {
     let (root, _) = Cr3::read();
     let root = root.start_address().as_u64() as *mut u64;
-    for (at, entry) in paging::test_region().into_iter().enumerate() {
-        // SAFETY: L1's root is mapped one to one and maps nothing of its own behind the low 4 GiB.
+    for (at, entry) in tables::test_region().into_iter().enumerate() {
+        // SAFETY: the root is `boot`'s, mapped one to one; its entries but the first are empty or
+        // were written here, so no address that L1 uses changes. The index is at most
+        // `TEST_PML4_INDEX + MAX_PAGES`, below 512.
         unsafe { root.add(TEST_PML4_INDEX + at).write_volatile(entry) };
     }
     let (root, _) = Cr3::read();
-    // SAFETY: the same root again.
+    // SAFETY: the root that CR3 holds already: nothing is mapped otherwise.
     unsafe { Cr3::write(root, Cr3Flags::empty()) };
 }
 
-/// Makes the accesses of [`Action::own_stimuli`], or one of them, and tells of each what must be and what was.
+/// Makes the accesses of [`Action::own_stimuli`], or one of them, and says of each what must be
+/// and what was.
 pub fn check(
     maxphyaddr: Maxphyaddr,
     l2: &Header,
@@ -132,9 +111,10 @@ pub fn check(
 fn access(stimulus: &Stimulus) -> Observed {
     let value = 0x0123_4567;
     let written = guest::frame_at(stimulus.address());
-    let faults = FAULTS.get();
-    // SAFETY: the access is to a page under test, whose frame is a static; a fault goes on behind the access;
-    // code that is fetched comes back by R15. The assembly keeps what the caller has in registers.
+    let faults = EXPECTED.get();
+    // SAFETY: the access is to a page under test, whose frame is a static; a fault goes on after
+    // the access; code that is fetched comes back by R15. The assembly keeps what the caller has in
+    // registers.
     let (count, last, executed) = unsafe {
         (*faults).count = 0;
         let effect = match stimulus.access {

@@ -1,12 +1,16 @@
 //! One walk: L2 makes every access of a setting under one filter.
+//!
+//! "L2 does not run" in this folder: L2 runs only inside the functions of [`enter_walk`], on the
+//! first processor. While any other code runs there, no one writes to the shared area, to L2's
+//! tables or to the frame of the pages under test.
 #![allow(unsafe_code, reason = "the shared area is L2's too")]
 
-use core::arch::asm;
 use core::fmt;
 use core::ptr;
 
 use spec::channel::{Ask, SMI_HANDLED, Status};
 use spec::manual::filter::Filter;
+use spec::manual::paging::format::Format;
 use spec::manual::paging::{Mode, Privilege};
 use spec::scene::end::EXIT_EXCEPTION;
 use spec::walk::action::{Event, Then};
@@ -14,27 +18,26 @@ use spec::walk::layout::{
     Control, EVENT_SLOT, EXCHANGE_SLOT, Exchange, ExitRecord, SCRATCH, SCRATCH_SIZE, SHARED_SUPERVISOR, SHARED_USER,
     Slot,
 };
+pub use spec::walk::outcome::CR2_AT_START;
 use spec::walk::outcome::{Observed, RFLAGS_AC, RFLAGS_IF, WALK_RFLAGS};
 use spec::walk::setting::BASE;
 use spec::walk::stimulus::LOOPS;
 
-use crate::machine::channel;
-use crate::machine::interrupt::Interrupts;
+use crate::machine::cpu::write_cr2;
 use crate::machine::log::log;
 use crate::machine::trace;
-use crate::vmx::{Field, FilterFields, REASON_VMCALL, VmFail, Vmx, bitmap, entry, vmread, vmwrite};
+use crate::vmx::exit::{ENTRY_FAILURE, REASON_INIT, REASON_VMCALL};
+use crate::vmx::filter::bitmap;
+use crate::vmx::{Field, FilterFields, Region, VmFail, Vmcs, Vmx, changes, enter_walk, vmcs12, vmread, vmwrite};
 use crate::walk::async_fault::AsyncFaults;
-use crate::walk::guest::{Guest, set_mode, shared};
+use crate::walk::guest::{self, Guest, shared};
+use crate::walk::interrupt::Interrupts;
 
-/// The basic exit reason of an INIT signal.
-const REASON_INIT: u64 = 3;
-/// Bit 31 of the exit reason: the VM entry failed. SDM section 24.9.1, "Basic VM-Exit Information".
-const ENTRY_FAILURE: u64 = 1 << 31;
-/// How many ticks of the time stamp counter L2 may run without a VM exit, once it did not get through a walk: a host
-/// that gives it faults of L0's may as well keep it in its handler for good.
+static VMCS: Region = Region::new();
+
+/// How many ticks of the time stamp counter L2 may run without a VM exit, once it did not get
+/// through a walk. A host that gives it faults of L0's may keep it in its handler for good.
 const TICKS_WHEN_BROKEN: u32 = 1 << 27;
-/// What CR2 holds at the start of each walk: no page under test is there.
-pub const CR2_AT_START: u64 = 0x0c2;
 
 /// How a walk ended, if not at its end.
 #[derive(Clone, Copy, Debug)]
@@ -54,18 +57,28 @@ pub enum Broken {
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Vector(vector) => write!(f, "unexpected-vector,vector={vector:x}"),
+            Self::Vector(vector) => write!(f, "{},vector={vector:x}", self.word()),
             Self::Reason(reason, qualification) => {
-                write!(f, "unexpected-exit,reason={reason:x},qual={qualification:x}")
+                write!(f, "{},reason={reason:x},qual={qualification:x}", self.word())
             }
-            Self::NoInit => f.write_str("no-exit-by-init"),
-            Self::NotMoved => f.write_str("not-moved"),
-            Self::Refused(status) => write!(f, "refused,status={:x}", status.word()),
+            Self::NoInit | Self::NotMoved => f.write_str(self.word()),
+            Self::Refused(status) => write!(f, "{},status={:x}", self.word(), status.word()),
         }
     }
 }
 
 impl Broken {
+    /// The word by which such walks are counted.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Vector(_) => "unexpected-vector",
+            Self::Reason(..) => "unexpected-exit",
+            Self::NoInit => "no-exit-by-init",
+            Self::NotMoved => "not-moved",
+            Self::Refused(_) => "refused",
+        }
+    }
+
     /// Whether an INIT signal ended it.
     pub fn is_init(self) -> bool {
         matches!(self, Self::Reason(REASON_INIT, _))
@@ -90,11 +103,26 @@ impl fmt::Display for EntryFailed {
     }
 }
 
+impl From<VmFail> for EntryFailed {
+    fn from(fail: VmFail) -> Self {
+        Self::Entry(fail)
+    }
+}
+
 impl EntryFailed {
-    /// Logs as a failing case that L2 does not get through its start, or to its next walk. `filter` is vmcs12's.
+    /// Logs as a failing case that L2 does not get through its start, or to its next walk. `filter`
+    /// is vmcs12's.
     pub fn log(self, group: &dyn fmt::Display, filter: Filter) {
         let what = if matches!(self, Self::Start(_)) { "start" } else { "walk" };
         log().fail(&format_args!("{group}:{what}:{filter}"), &format_args!("complete-{what}"), &self.outcome());
+    }
+
+    /// The word by which it is counted.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Entry(_) => "entry-failed",
+            Self::Start(broken) => broken.word(),
+        }
     }
 
     /// The word in a failing case.
@@ -118,6 +146,7 @@ impl EntryFailed {
 /// L2, that walks.
 pub struct Walker {
     vmx: Vmx,
+    vmcs: Vmcs,
     guest: Guest,
     filter: FilterFields,
     number: u64,
@@ -145,11 +174,13 @@ pub struct Walked<'a> {
 }
 
 impl Walker {
-    /// Writes vmcs12.
-    pub fn new(vmx: Vmx, guest: Guest) -> Self {
-        guest.write_vmcs(&vmx);
-        Self {
+    /// Makes vmcs12 current and writes it.
+    pub fn new(vmx: Vmx, guest: Guest) -> Result<Self, EntryFailed> {
+        let vmcs = vmx.load(&VMCS)?;
+        guest.write_vmcs(&vmx, &vmcs);
+        Ok(Self {
             vmx,
+            vmcs,
             guest,
             filter: FilterFields::default(),
             number: 0,
@@ -158,7 +189,7 @@ impl Walker {
             has_started: false,
             interrupts: None,
             async_faults: None,
-        }
+        })
     }
 
     /// Gets L2 through its start, if it is not ready to walk.
@@ -166,8 +197,8 @@ impl Walker {
         if self.is_ready { Ok(()) } else { self.restart() }
     }
 
-    /// Whether a failure is the host's. L2's start raises no fault and asks for nothing, so an exit there is; what a
-    /// VM entry refuses may be vmcs12's fault, until one has worked.
+    /// Whether a failure is the host's. L2's start raises no fault and asks for nothing, so an exit
+    /// there is; what a VM entry refuses may be vmcs12's fault, until one has worked.
     pub fn blames_host(&self, failed: EntryFailed) -> bool {
         match failed {
             EntryFailed::Start(Broken::Reason(reason, _)) if reason & ENTRY_FAILURE == 0 => true,
@@ -181,24 +212,24 @@ impl Walker {
         self.filter.filter().unwrap_or(Filter::ALWAYS)
     }
 
-    /// VMX, for a VMCS beside the walker's.
+    /// VMX, for a VMCS in addition to the walker's.
     pub fn vmx(&self) -> &Vmx {
         &self.vmx
     }
 
     /// Makes the walker's VMCS current.
     pub fn make_current(&self) -> Result<(), EntryFailed> {
-        self.vmx.vmcs.make_current().map_err(EntryFailed::Entry)
+        Ok(self.vmcs.make_current()?)
     }
 
-    /// External interrupts come from now on, or no more.
+    /// Lets external interrupts come from now on, or stops them.
     pub fn expect_interrupts(&mut self, interrupts: Option<Interrupts>) {
         if core::mem::replace(&mut self.interrupts, interrupts).is_some() && interrupts.is_none() {
             Interrupts::off(&self.vmx);
         }
     }
 
-    /// Asynchronous page faults come from now on, or no more.
+    /// Lets asynchronous page faults come from now on, or stops them.
     pub fn expect_async_faults(&mut self, faults: Option<AsyncFaults>) {
         if core::mem::replace(&mut self.async_faults, faults).is_some() {
             AsyncFaults::off();
@@ -207,7 +238,7 @@ impl Walker {
 
     /// Whether an interrupt came once in the last walk, to the party that must get it.
     fn interrupted_once(&self) -> bool {
-        // SAFETY: L2 does not run.
+        // SAFETY: a word of the shared area, by a pointer; L2 does not run.
         let delivered = unsafe { (&raw const (*shared()).control.interrupts).read_volatile() };
         self.interrupts.is_some_and(|interrupts| interrupts.came_once(delivered))
     }
@@ -219,16 +250,16 @@ impl Walker {
 
     /// Sets the slots (loop number and address of each), and the register bits around them.
     pub fn prepare(&mut self, mode: Mode, addresses: impl Iterator<Item = (usize, u64)>) {
-        set_mode(&self.vmx, mode);
+        vmcs12::write_paging(&self.vmx, Format::Level4, mode);
         self.mode = mode;
         let mut counts = [0; LOOPS];
         let shared = shared();
         for (at, (loop_number, address)) in addresses.enumerate() {
             counts[loop_number] += 1;
-            // SAFETY: L2 does not run; stimuli are at most as many as slots, as a test of `spec` shows.
+            // SAFETY: the index is checked; the slot is written by a pointer; L2 does not run.
             unsafe { (&raw mut (*shared).slots[at]).write(Slot::new(address)) };
         }
-        // SAFETY: L2 does not run.
+        // SAFETY: a field of the shared area, by a pointer; L2 does not run.
         unsafe {
             (&raw mut (*shared).control).write(Control {
                 walk: 0,
@@ -264,12 +295,13 @@ impl Walker {
         self.async_faults = self.async_faults.map(|_| AsyncFaults::default());
         let interrupts_on = self.interrupts.as_mut().is_some_and(Interrupts::begin) && ask.is_some();
         vmwrite(Field::GuestRflags, rflags | if interrupts_on { RFLAGS_IF } else { 0 });
-        // SAFETY: computes an address.
+        // SAFETY: computes an address, reads nothing.
         let control = unsafe { &raw mut (*shared()).control };
-        // SAFETY: L2 does not run.
+        // SAFETY: words of the shared area, and the exchange's slot of it, by pointers; L2 does not
+        // run.
         unsafe {
             (&raw mut (*control).walk).write_volatile(number);
-            (&raw mut (*control).ask).write_volatile(ask.map_or(0, channel::word));
+            (&raw mut (*control).ask).write_volatile(ask.map_or(0, guest::word_of));
             (&raw mut (*control).status).write_volatile(0);
             (&raw mut (*control).exchange).write_volatile(u64::from(ask.is_some_and(leaves_more)));
             exchange().write_volatile(Exchange::new(number as u32));
@@ -279,12 +311,12 @@ impl Walker {
 
     /// Lets L2 walk, as [`Walker::ready`] got it ready.
     pub fn go(&mut self) -> Result<Walked<'_>, EntryFailed> {
-        trace::entry();
+        changes::entry();
         self.is_ready = false;
-        let first = if self.async_faults.is_some() { entry::enter_once } else { entry::enter };
-        first(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
+        let first = if self.async_faults.is_some() { enter_walk::enter_walk_once } else { enter_walk::enter_walk };
+        first(&mut self.vmcs)?;
         while self.goes_on() {
-            entry::resume(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
+            enter_walk::resume_walk(&mut self.vmcs)?;
         }
         self.is_ready = true;
         if trace::is_on() {
@@ -293,13 +325,13 @@ impl Walker {
         Ok(self.last())
     }
 
-    /// Handles an exit that is not the walk's end; whether it was one.
+    /// Handles an exit that is not the walk's end. Returns whether it was one.
     fn goes_on(&mut self) -> bool {
         let interrupted = self.interrupts.as_mut().is_some_and(Interrupts::take);
         match &mut self.async_faults {
             Some(faults) if interrupted => faults.ready(),
             Some(faults) if vmread(Field::ExitReason) == u64::from(EXIT_EXCEPTION) => {
-                return faults.take() || entry::note();
+                return faults.take() || enter_walk::note(&self.vmcs);
             }
             _ => {}
         }
@@ -309,10 +341,10 @@ impl Walker {
     /// The last walk.
     pub fn last(&self) -> Walked<'_> {
         let number = SCRATCH + self.number % SCRATCH_SIZE;
-        Walked { number, cr2: CR2_AT_START, exits: entry::exits(&self.vmx.vmcs), broken: how_it_ended() }
+        Walked { number, cr2: CR2_AT_START, exits: enter_walk::exits(&self.vmcs), broken: how_it_ended() }
     }
 
-    /// Writes to vmcs12 what is there already.
+    /// Writes to vmcs12 what it already holds.
     pub fn rewrite(&self, then: Then) {
         let Some(filter) = self.filter.filter() else { return };
         match then {
@@ -322,25 +354,26 @@ impl Walker {
         }
     }
 
-    /// Puts L2 to its start: after a broken walk its registers are not known. All faults exit meanwhile, to L1 and so
-    /// to any L0: one that gives L2 faults of its own by the filter of the broken walk gets L2 through its start.
+    /// Puts L2 to its start: after a broken walk its registers are not known. All faults exit
+    /// meanwhile, to L1 and so to any L0: one that gives L2 faults of its own by the filter of the
+    /// broken walk gets L2 through its start.
     pub fn restart(&mut self) -> Result<(), EntryFailed> {
         self.is_ready = false;
         self.filter.set(Filter::ALWAYS, 0);
-        // SAFETY: L2 does not run.
+        // SAFETY: words of the shared area, by pointers; L2 does not run.
         unsafe {
             (&raw mut (*shared()).control.unexpected).write_volatile(0);
             (&raw mut (*shared()).control.status).write_volatile(0);
         }
         self.guest.write_guest_state(&self.vmx);
         if self.has_started {
-            self.vmx.limit_time(TICKS_WHEN_BROKEN);
+            vmcs12::limit_time(&self.vmx, TICKS_WHEN_BROKEN);
         }
-        entry::enter(&mut self.vmx.vmcs).map_err(EntryFailed::Entry)?;
+        enter_walk::enter_walk(&mut self.vmcs)?;
         if let Some(broken) = how_it_ended() {
             return Err(EntryFailed::Start(broken));
         }
-        set_mode(&self.vmx, self.mode);
+        vmcs12::write_paging(&self.vmx, Format::Level4, self.mode);
         (self.is_ready, self.has_started) = (true, true);
         Ok(())
     }
@@ -352,13 +385,14 @@ fn trace_walk(exits: &[ExitRecord]) {
     for record in exits {
         trace::step(&format_args!("{}", record.exit));
     }
-    // SAFETY: L2 does not run.
+    // SAFETY: a field of the shared area, by a pointer; L2 does not run.
     let slots: u64 = unsafe { (&raw const (*shared()).control.counts).read() }.iter().sum();
     for at in 0..slots as usize {
-        // SAFETY: as above; there are as many slots as counted.
+        // SAFETY: `Walker::prepare` counted slots that it wrote; L2 does not run, nor does L1 write
+        // while the reference lives.
         let slot = unsafe { &*self::slots().add(at) };
         if slot.faults == 0 {
-            trace::step(&format_args!("slot {at}: nothing delivered, RAX = {:x} behind the access", slot.result));
+            trace::step(&format_args!("slot {at}: nothing delivered, RAX = {:x} after the access", slot.result));
         } else {
             trace::step(&format_args!("slot {at}: {}", slot.delivery));
         }
@@ -366,7 +400,7 @@ fn trace_walk(exits: &[ExitRecord]) {
     trace::step(&format_args!("VM exit, reason {:x}: the end of the walk is a VMCALL, 12", vmread(Field::ExitReason)));
 }
 
-/// The slots. L2 fills them while L1 waits in `entry::enter`.
+/// The slots. L2 fills them while L1 waits in [`enter_walk`].
 pub fn slots() -> *mut Slot {
     // SAFETY: computes an address, reads nothing.
     unsafe { (&raw mut (*shared()).slots).cast() }
@@ -374,11 +408,12 @@ pub fn slots() -> *mut Slot {
 
 /// Where L2 puts the result of a slot's access.
 pub fn result_at(at: usize) -> *mut u64 {
-    // SAFETY: computes an address, reads nothing; callers have a stimulus for the slot.
+    // SAFETY: computes an address within the slots, since callers have a stimulus for this one;
+    // reads nothing.
     unsafe { &raw mut (*slots().add(at)).result }
 }
 
-/// Whether L2 is to leave to the VMM for more than to ask.
+/// Whether L2 is to exit to the VMM for more than to ask.
 fn leaves_more(ask: Ask) -> bool {
     matches!(ask, Ask::PlainExits | Ask::ImmediateExits | Ask::MovedExits)
 }
@@ -391,7 +426,8 @@ fn exchange() -> *mut Exchange {
 /// What was seen of an event that came while L2 asked the VMM for something, in the last walk.
 pub fn observed_event(walker: &Walker, event: Event) -> Observed {
     let interrupted = matches!(event, Event::Interrupt | Event::InterruptAndFault) && walker.interrupted_once();
-    // SAFETY: L2 does not run; the slot is its own; low memory is L1's to read.
+    // SAFETY: `EVENT_SLOT` and the counter are in the shared area, and L2 does not run; the low 4
+    // GiB are mapped, and the byte at `SMI_HANDLED` is memory on every PC.
     let (slot, nmis, smi) = unsafe {
         (
             slots().add(EVENT_SLOT).read_volatile(),
@@ -411,7 +447,8 @@ pub fn observed_event(walker: &Walker, event: Event) -> Observed {
         executed: match event {
             Event::Nmi => nmis == 1,
             Event::Smi => smi == 1 && nmis == 0,
-            // SAFETY: L2 does not run; the slot is large enough, as a test of `spec` shows.
+            // SAFETY: `EXCHANGE_SLOT` is in the shared area and as large as an `Exchange`, as a
+            // test of `spec` shows; any bytes are one; L2 does not run.
             Event::Exits => unsafe { exchange().read_volatile() }.is_right(),
             Event::AsyncFaults => walker.async_faults.is_some_and(AsyncFaults::complete),
             Event::Interrupt => interrupted && nmis == 0,
@@ -423,8 +460,8 @@ pub fn observed_event(walker: &Walker, event: Event) -> Observed {
 }
 
 impl Walked<'_> {
-    /// The walk's own part: without the exit of an event that came while L2 asked for it, and with the CR2 that
-    /// the event left.
+    /// The walk's own part: without the exit of an event that came while L2 asked for it, and with
+    /// the CR2 that the event left.
     pub fn behind_event(self, cr2: u64) -> Self {
         let event = slot_address(EVENT_SLOT, Privilege::Supervisor);
         let exits = match self.exits {
@@ -449,19 +486,13 @@ fn how_it_ended() -> Option<Broken> {
     if reason != REASON_VMCALL {
         return Some(Broken::Reason(reason, vmread(Field::ExitQualification)));
     }
-    // SAFETY: L2 does not run.
+    // SAFETY: a word of the shared area, by a pointer; L2 does not run.
     let unexpected = unsafe { ptr::read_volatile(&raw const (*shared()).control.unexpected) };
-    // SAFETY: L2 does not run.
+    // SAFETY: as above.
     let status = unsafe { ptr::read_volatile(&raw const (*shared()).control.status) };
     match (unexpected, Status::from_word(status as u32)) {
         (0, Status::Done) => None,
         (0, status) => Some(Broken::Refused(status)),
         (vector, _) => Some(Broken::Vector(vector & 0xff)),
     }
-}
-
-/// Writes CR2.
-pub fn write_cr2(value: u64) {
-    // SAFETY: CR2 has no effect on anything; L1's own handlers never return to read it.
-    unsafe { asm!("mov cr2, {0}", in(reg) value, options(nomem, nostack, preserves_flags)) }
 }

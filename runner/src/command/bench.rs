@@ -1,121 +1,91 @@
-//! `bench`: what a page fault costs on a host, and on Bochs what a profile costs. Judges nothing but the log.
+//! `bench`: what a page fault costs on a host, and on Bochs what a profile costs. Judges only the
+//! log.
 
 mod prices;
 
 use std::fmt::Write;
+use std::slice::from_ref;
 
 use spec::log::Verdict;
 use spec::log::cost::{FAULTS, WALKS};
 
-use crate::cli::{L0, OnArgs};
-use crate::command;
-use crate::command::run::{What, check, execute};
-use crate::lab::session::SetResult;
-use crate::output::{self, remark};
+use crate::host::{self, Choice};
 use crate::payload;
-use crate::verdict::conclusion::Conclusion;
+use crate::request::Request;
 use crate::verdict::exit_code::{Exit, Stop};
 use crate::verdict::findings::Group;
 use crate::verdict::judge::thousands;
-use crate::vmm::Unavailable;
-use crate::vmm::kvm::{Kvm, KvmOptions};
-
-/// Faults in place of groups.
-const PRICES: What<'_> = What { filter: "*", case: None, bench: true };
+use crate::verdict::publish::publish;
+use crate::verdict::report;
+use crate::verdict::result::RunResult;
 
 /// Runs and prints the measurements.
 ///
 /// # Errors
-/// The options cannot be, or a file or standard output cannot be written.
-pub fn bench(on: &OnArgs) -> Result<Exit, Stop> {
-    let automatic = || if Kvm::open(KvmOptions::default()).is_ok() { L0::Kvm } else { L0::Lab };
-    let asked_for = on.l0 != L0::Auto;
-    let l0 = if asked_for { on.l0 } else { automatic() };
-    let on = OnArgs { l0, ..on.clone() };
-    check(PRICES, &on)?;
-    if on.profile.is_some() && l0 != L0::Bochs {
-        return Err(Stop::usage("bench runs a profile on Bochs alone: leave out --profile, or add --l0 bochs"));
+/// The options contradict each other, or a file or standard output cannot be written.
+pub fn bench(choice: Choice, request: &Request) -> Result<Exit, Stop> {
+    if request.profile.is_some() && choice != Choice::This(&host::bochs::KIND) {
+        return Err(Stop::usage("bench runs a profile only on Bochs: leave out --profile, or add --l0 bochs"));
     }
-    let done = match l0 {
-        L0::Lab => in_lab(&on).or_else(|no_lab| {
-            if !asked_for {
-                remark(&format!("{no_lab}; Bochs takes the host's place"));
-                return one_boot(&OnArgs { l0: L0::Bochs, ..on.clone() });
-            }
-            Err(no_lab)
-        }),
-        _ => one_boot(&on),
-    };
-    done.unwrap_or_else(|unavailable| Conclusion::unavailable(&unavailable, on.strict).publish(on.json.as_deref()))
-}
-
-/// The prices on each kernel with each parameter set.
-fn in_lab(on: &OnArgs) -> Result<Result<Exit, Stop>, Unavailable> {
-    let (results, missing) = command::lab::execute(PRICES, on)?;
-    let text: String = results.iter().map(|SetResult { conclusion, .. }| prices_of(conclusion)).collect();
-    Ok(command::lab::publish(&text, &results, missing.as_ref(), on))
-}
-
-/// The prices on one host, and on Bochs a profile.
-fn one_boot(on: &OnArgs) -> Result<Result<Exit, Stop>, Unavailable> {
+    let json = request.json.as_deref();
+    let prices = host::run(choice, &Request { bench: true, ..request.clone() });
     let mut text = String::new();
-    if on.l0 == L0::Bochs {
-        let conclusion = execute(What::groups("*", None), on, None)?;
-        if conclusion.judgement.verdict != Verdict::Pass {
-            return Ok(conclusion.publish(on.json.as_deref()));
+    if let [one] = &prices[..]
+        && one.origin.subject.host.is_none()
+        && one.origin.subject.counts_instructions()
+    {
+        let groups = host::run(Choice::This(&host::bochs::KIND), &Request { log: None, ..request.clone() });
+        if let [groups] = &groups[..]
+            && is_passed(groups)
+        {
+            profile(&mut text, groups, request.memory_mib);
+        } else {
+            return publish(&report::text(&groups), &groups, None, json);
         }
-        profile(&mut text, &conclusion, on);
     }
-    let mut log = None;
-    if let Some(path) = &on.log {
-        match std::fs::File::create(path) {
-            Ok(file) => log = Some(file),
-            Err(error) => return Ok(Err(Stop::file("write", path, &error))),
-        }
+    for result in &prices {
+        text += &if is_passed(result) { prices_of(result) } else { report::text(from_ref(result)) };
     }
-    let conclusion = execute(PRICES, on, log.as_mut())?;
-    if conclusion.judgement.verdict != Verdict::Pass {
-        return Ok(conclusion.publish(on.json.as_deref()));
-    }
-    text += &prices_of(&conclusion);
-    let written = on.json.as_deref().map_or(Ok(()), |path| conclusion.write_json(path));
-    Ok(output::text(&text).and(written).map(|()| Exit::Pass))
+    publish(&text, &prices, request.log.as_deref(), json)
 }
 
-/// What a profile costs on Bochs.
-fn profile(text: &mut String, conclusion: &Conclusion, on: &OnArgs) {
-    let counts: Vec<_> = conclusion.findings.groups.iter().filter_map(Group::counts).collect();
-    // The time stamp counter of Bochs counts instructions.
+fn is_passed(result: &RunResult) -> bool {
+    result.judgement.verdict == Verdict::Pass
+}
+
+/// What a profile costs on Bochs, whose time stamp counter counts instructions.
+fn profile(text: &mut String, result: &RunResult, memory_mib: u32) {
+    let counts: Vec<_> = result.findings.groups.iter().filter_map(Group::counts).collect();
     let (cases, instructions): (u64, u64) = (counts.iter().map(|c| c.cases).sum(), counts.iter().map(|c| c.tsc).sum());
-    let _ = writeln!(text, "{} profile on {}", on.profile_for(L0::Bochs).name(), conclusion.origin.l0);
+    let _ = writeln!(text, "{} profile on {}", result.origin.played.profile.name(), result.origin.l0);
     let mut row = |name: &str, value: &str| {
         let _ = writeln!(text, "  {name:28} {value}");
     };
     row("cases", &thousands(cases));
-    if let Some(seconds) = conclusion.measured.seconds {
+    if let Some(seconds) = result.measured.seconds {
         row("wall time", &format!("{seconds:.1} s"));
     }
     row("instructions per case", &tenths(instructions, cases));
-    if let Some(all) = conclusion.measured.instructions {
+    if let Some(all) = result.measured.instructions {
         row("instructions from reset on", &thousands(all));
     }
     row("image", &format!("{} KiB", tenths(payload::L1_ELF.len() as u64, 1024)));
-    row("guest memory", &format!("{} MiB", on.memory));
+    row("guest memory", &format!("{memory_mib} MiB"));
     text.push('\n');
 }
 
-/// The prices with what they mean; where the run did not pass, the report in their place.
-fn prices_of(conclusion: &Conclusion) -> String {
-    if conclusion.judgement.verdict != Verdict::Pass {
-        return conclusion.report() + "\n";
-    }
-    let l0 = &conclusion.origin.l0;
-    let unit = if l0.contains("Bochs") { "instructions" } else { "ticks of the time stamp counter" };
+/// The prices with what they mean.
+fn prices_of(result: &RunResult) -> String {
+    let l0 = &result.origin.l0;
+    let unit =
+        if result.origin.subject.counts_instructions() { "instructions" } else { "ticks of the time stamp counter" };
     format!(
-        "page faults of L2 on {l0}\n{}\nOne fault of each kind: the 18 error codes without PK, SS, HLAT and SGX, those with RSVD by two bits. {FAULTS} of them in \
-         a walk,\nthe cheapest of {WALKS} walks less one without faults. each: {unit} for one fault. L0: VM exits that L0 takes for it.\nunseen: kinds that \
-         L0 takes no exit for. all: one fault of each kind.\n\n",
-        prices::table(&conclusion.findings.prices),
+        "page faults of L2 on {l0}\n{}\n\
+         One fault of each kind: the 18 error codes without PK, SS, HLAT and SGX, those with RSVD by two bits. \
+         {FAULTS} of them in a walk,\nthe cheapest of {WALKS} walks less one without faults. each: {unit} for one \
+         fault. L0: VM exits that L0 takes for it.\nunseen: kinds that L0 takes no exit for. all: one fault of each \
+         kind.\n\n",
+        prices::table(&result.findings.prices),
     )
 }
 

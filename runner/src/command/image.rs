@@ -5,20 +5,22 @@ use spec::catalogue::options::Options;
 use crate::cli::ImageArgs;
 use crate::output::remark;
 use crate::payload;
+use crate::request::check_exclusions;
 use crate::verdict::exit_code::{Exit, Stop};
 use crate::vmm::iso;
 
 /// Writes the image.
 ///
 /// # Errors
-/// The command line is none that the image takes, the file cannot be written, or a tool is missing.
+/// The image does not take the command line, the file cannot be written, or a tool is missing.
 pub fn image(arguments: &ImageArgs) -> Result<Exit, Stop> {
-    Options::parse(&arguments.cmdline).map_err(|bad| Stop::usage(bad.to_string()))?;
+    let options = Options::parse(&arguments.cmdline).map_err(|bad| Stop::usage(bad.to_string()))?;
+    check_exclusions(options.exclude.iter())?;
     let path = if let Some(path) = &arguments.form.elf {
         std::fs::write(path, payload::L1_ELF).map_err(|error| Stop::file("write", path, &error))?;
         path
     } else if let Some(path) = &arguments.form.iso {
-        // The first error of the file itself, before tools are looked for.
+        // Reports an error of the file itself before it looks for tools.
         std::fs::File::create(path).map_err(|error| Stop::file("write", path, &error))?;
         iso::write_iso(payload::L1_ELF, &arguments.cmdline, path)?;
         path

@@ -1,19 +1,23 @@
 //! `list`: groups, stimuli and case ids, without booting anything.
 
+mod catalogue;
+
 use std::io::{self, Write};
 
 use spec::catalogue::case::Case;
 use spec::catalogue::group::Group;
+use spec::catalogue::options::{Options, Patterns};
 use spec::catalogue::plan::Profile;
 use spec::manual::filter::Filter;
 use spec::manual::paging::Maxphyaddr;
 use spec::manual::pfec::Pfec;
 
 use crate::cli::ListArgs;
-use crate::command::catalogue;
 use crate::output::{self, print};
+use crate::request::{selected, selection};
 use crate::verdict::exit_code::{Exit, Stop};
 use crate::verdict::judge::{counted, thousands};
+use crate::verdict::known::{Tables, document};
 
 /// Prints what was asked for.
 ///
@@ -24,41 +28,75 @@ pub fn list(arguments: &ListArgs) -> Result<Exit, Stop> {
         output::text(&catalogue::text())?;
         return Ok(Exit::Pass);
     }
-    let groups: Vec<Group> = Group::selected(&arguments.filter, arguments.profile).collect();
-    if groups.is_empty() {
-        let filter = &arguments.filter;
-        return Err(Stop::usage(format!("no group matches '{filter}': `maskmatch list` shows them all")));
+    if arguments.known {
+        output::text(&document::text(&Tables::built_in()))?;
+        return Ok(Exit::Pass);
     }
+    let groups = selected(&arguments.filter, &arguments.exclude, arguments.profile)?;
+    let line = selection(&arguments.filter, &arguments.exclude, arguments.profile);
+    let options = Options::parse(&line).map_err(|bad| Stop::usage(bad.to_string()))?;
     let (profile, maxphyaddr) = (arguments.profile, arguments.processor.maxphyaddr);
+    let listed = Listed { groups, exclude: options.exclude, profile, maxphyaddr };
     print(|out| {
         if arguments.cases {
-            cases(out, &groups, profile, maxphyaddr)
+            cases(out, &listed)
         } else if arguments.stimuli {
-            stimuli(out, &groups, maxphyaddr)
+            stimuli(out, &listed)
         } else {
-            overview(out, &groups, profile, maxphyaddr)
+            overview(out, &listed)
         }
     })?;
     Ok(Exit::Pass)
 }
 
-/// Every case's id, one a line, in the order in which L1 tries them.
-fn cases(out: &mut dyn Write, groups: &[Group], profile: Profile, maxphyaddr: Maxphyaddr) -> io::Result<()> {
-    for &group in groups {
-        for case in group.cases(profile, maxphyaddr) {
-            writeln!(out, "{case}")?;
+/// What is listed.
+struct Listed<'a> {
+    groups: Vec<Group>,
+    exclude: Patterns<'a>,
+    profile: Profile,
+    maxphyaddr: Maxphyaddr,
+}
+
+impl Listed<'_> {
+    /// The cases of a group, in the order in which L1 tries them.
+    fn cases(&self, group: Group) -> impl Iterator<Item = Case> {
+        let exclude = self.exclude.of_group(&group.to_string());
+        let is_left_out = move |case: &Case| exclude.is_some_and(|exclude| exclude.match_id(case));
+        group.cases(self.profile, self.maxphyaddr).filter(move |case| !is_left_out(case))
+    }
+
+    /// How many cases a group has.
+    fn count(&self, group: Group) -> usize {
+        match self.exclude.of_group(&group.to_string()) {
+            Some(_) => self.cases(group).count(),
+            None => group.case_count(self.profile, self.maxphyaddr),
         }
     }
-    Ok(())
+
+    /// The accesses or scenes of a group, each as a case whose filter means nothing.
+    fn accesses(&self, group: Group, profile: Profile) -> impl Iterator<Item = Case> {
+        let name = group.to_string();
+        let exclude = self.exclude.of_group(&name);
+        let is_left_out = move |case: &Case| {
+            exclude.is_some_and(|exclude| exclude.match_case(&name, &case.access().to_string(), None))
+        };
+        group.cases_with(Filter::NEVER, profile, self.maxphyaddr).filter(move |case| !is_left_out(case))
+    }
+}
+
+/// Every case's id, one a line, in the order in which L1 tries them.
+fn cases(out: &mut dyn Write, listed: &Listed<'_>) -> io::Result<()> {
+    let mut all = listed.groups.iter().flat_map(|group| listed.cases(*group));
+    all.try_for_each(|case| writeln!(out, "{case}"))
 }
 
 /// The accesses of each setting or wish, with the error code that must arise.
-fn stimuli(out: &mut dyn Write, groups: &[Group], maxphyaddr: Maxphyaddr) -> io::Result<()> {
+fn stimuli(out: &mut dyn Write, listed: &Listed<'_>) -> io::Result<()> {
     let mut seen: Vec<String> = Vec::new();
-    for &group in groups {
+    for &group in &listed.groups {
         let (name, what) = match group {
             // The same scene may raise another error code in another environment.
-            Group::Scene { environment, .. } => (group.to_string(), environment.what),
+            Group::Scene(scenes) => (group.to_string(), scenes.environment.what),
             _ => (around(group).0.into(), around(group).1),
         };
         if seen.contains(&name) {
@@ -66,10 +104,9 @@ fn stimuli(out: &mut dyn Write, groups: &[Group], maxphyaddr: Maxphyaddr) -> io:
         }
         seen.push(name.clone());
         writeln!(out, "# {name}: {what}")?;
-        for probe in group.probes(maxphyaddr) {
-            let access = probe.to_string();
-            // The filter does not decide which fault arises.
-            match (Case { group, probe, filter: Filter::NEVER }).pfec(maxphyaddr) {
+        for case in listed.accesses(group, Profile::Exhaustive) {
+            let access = case.access().to_string();
+            match case.pfec(listed.maxphyaddr) {
                 Some(pfec) => writeln!(out, "{name:25} {access:32} {:#04x} {}", pfec.bits(), bits(pfec))?,
                 None => writeln!(out, "{name:25} {access:32} silent")?,
             }
@@ -78,13 +115,13 @@ fn stimuli(out: &mut dyn Write, groups: &[Group], maxphyaddr: Maxphyaddr) -> io:
     Ok(())
 }
 
-/// What stays the same around a group's accesses: its name, and what it is.
+/// What stays the same around a group's accesses: a name and a description.
 pub fn around(group: Group) -> (&'static str, &'static str) {
     match group {
-        Group::Filter { setting, .. } => (setting.name, setting.what),
-        Group::Host(wish) => (wish.name(), wish.what()),
-        Group::Scene { act, .. } => (act.name(), act.what()),
+        Group::Walk(walks) => (walks.setting.name, walks.setting.what),
+        Group::Host(need) => (need.name(), need.what()),
         Group::Action(action) => (action.name, action.what),
+        Group::Scene(scenes) => (scenes.act.name(), scenes.act.what()),
         Group::Smp(smp) => (smp.name(), smp.what()),
     }
 }
@@ -106,15 +143,17 @@ pub fn bits(pfec: Pfec) -> String {
     if set.is_empty() { "no bit".into() } else { set.join(" ") }
 }
 
-fn overview(out: &mut dyn Write, groups: &[Group], profile: Profile, maxphyaddr: Maxphyaddr) -> io::Result<()> {
+fn overview(out: &mut dyn Write, listed: &Listed<'_>) -> io::Result<()> {
+    let Listed { groups, profile, .. } = listed;
     writeln!(out, "{:32} {:>8} {:>8} {:>11}  around them", "group", "filters", "accesses", "cases")?;
     let mut total = 0;
     for group in groups {
-        let (filters, accesses) = (group.filter_count(profile), group.probes_in(profile, maxphyaddr).count());
-        let cases = group.case_count(profile, maxphyaddr) as u64;
+        let filters = group.filters(*profile).len() as u64;
+        let accesses = listed.accesses(*group, *profile).count();
+        let cases = listed.count(*group) as u64;
         total += cases;
         let (name, (_, what)) = (group.to_string(), around(*group));
-        writeln!(out, "{name:32} {:>8} {accesses:>8} {:>11}  {what}", thousands(filters as u64), thousands(cases))?;
+        writeln!(out, "{name:32} {:>8} {accesses:>8} {:>11}  {what}", thousands(filters), thousands(cases))?;
     }
     let groups = counted(groups.len() as u64, "group");
     writeln!(out, "{groups}, {} in profile {}", counted(total, "case"), profile.name())
@@ -122,18 +161,23 @@ fn overview(out: &mut dyn Write, groups: &[Group], profile: Profile, maxphyaddr:
 
 #[cfg(test)]
 mod tests {
-    use super::{bits, cases, overview, stimuli};
+    use super::{Listed, bits, cases, overview, stimuli};
     use spec::catalogue::case::Case;
     use spec::catalogue::group::Group;
+    use spec::catalogue::options::Options;
     use spec::catalogue::plan::Profile;
     use spec::manual::pfec::Pfec;
     use std::collections::HashSet;
 
+    fn everything() -> Listed<'static> {
+        let (groups, exclude) = (Group::all().collect(), Options::default().exclude);
+        Listed { groups, exclude, profile: Profile::Quick, maxphyaddr: 40 }
+    }
+
     #[test]
     fn every_listed_case_can_be_replayed_and_none_is_listed_twice() {
-        let groups: Vec<Group> = Group::all().collect();
         let mut text = Vec::new();
-        cases(&mut text, &groups, Profile::Quick, 40).unwrap();
+        cases(&mut text, &everything()).unwrap();
         let text = String::from_utf8(text).unwrap();
         let mut seen = HashSet::new();
         for (at, line) in text.lines().enumerate() {
@@ -141,7 +185,7 @@ mod tests {
             assert!(at % 31 != 0 || Case::from_id(line).is_some(), "{line}");
         }
         let mut overall = Vec::new();
-        overview(&mut overall, &groups, Profile::Quick, 40).unwrap();
+        overview(&mut overall, &everything()).unwrap();
         let overall = String::from_utf8(overall).unwrap();
         let last = overall.lines().last().unwrap();
         assert!(last.contains(&crate::verdict::judge::thousands(seen.len() as u64)), "{last}");
@@ -149,9 +193,8 @@ mod tests {
 
     #[test]
     fn a_setting_is_listed_once_though_two_families_have_it() {
-        let groups: Vec<Group> = Group::all().collect();
         let mut text = Vec::new();
-        stimuli(&mut text, &groups, 40).unwrap();
+        stimuli(&mut text, &everything()).unwrap();
         let text = String::from_utf8(text).unwrap();
         let lines: HashSet<&str> = text.lines().collect();
         assert_eq!(lines.len(), text.lines().count());

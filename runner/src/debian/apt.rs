@@ -1,8 +1,10 @@
-//! A private root for apt: one suite's package index in a folder of our own, fetched by the machine's own apt.
+//! A private root for apt: one suite's package index in a folder of our own, fetched by the
+//! machine's own apt.
 //!
-//! The mirror, proxies and keys are the machine's: `apt-get --print-uris update` says where the machine gets its own
-//! suite from (it needs neither root nor the network), and other suites are taken from the same place. Nothing
-//! outside of the folder changes, so this works without root. On success of [`Apt::open`] the index is there.
+//! The mirror, proxies and keys are the machine's: `apt-get --print-uris update` says where the
+//! machine gets its own suite from (it needs neither root nor the network), and other suites are
+//! taken from the same place. Nothing outside of the folder changes, so this works without root. On
+//! success of [`Apt::open`] the index is there.
 
 use std::ffi::OsString;
 use std::fs;
@@ -14,13 +16,14 @@ use super::external::run;
 use super::not_put;
 use crate::vmm::Unavailable;
 
-/// What apt may take for an index, for a package, and for a question.
+/// How long apt may take for an index, for a package, and for a question.
 const UPDATE_LIMIT: Duration = Duration::from_mins(3);
 const DOWNLOAD_LIMIT: Duration = Duration::from_mins(10);
 const QUERY_LIMIT: Duration = Duration::from_mins(1);
-/// Debian's keys, those of older and newer suites included; from the package debian-archive-keyring.
+/// Debian's keys, those of older and newer suites included; from the package
+/// debian-archive-keyring.
 const ARCHIVE_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/// Names that Debian's suites go by besides their code names.
+/// Names of Debian's suites other than their code names.
 const MOVING_NAMES: &[&str] = &["oldstable", "stable", "testing", "unstable", "sid"];
 /// Hooks and indexes that the machine may have configured and that a private root has no use for.
 const CONFIGURATION: &str = r#"#clear APT::Update::Pre-Invoke;
@@ -51,8 +54,9 @@ struct Source {
 }
 
 impl Apt {
-    /// Fetches the index of `suite` into `folder`; `own` is the machine's own suite. `updates`: if the machine has an
-    /// entry for its suite's security or other updates, those of `suite` are indexed as well.
+    /// Fetches the index of `suite` into `folder`; `own` is the machine's own suite. `updates`: if
+    /// the machine has an entry for its suite's security or other updates, those of `suite` are
+    /// indexed as well.
     ///
     /// # Errors
     /// The machine's apt knows no Debian mirror, or the index cannot be had.
@@ -84,7 +88,7 @@ impl Apt {
         });
         written?;
         let mut command = self.command("apt-get");
-        // Without this, an index that is missing is a warning only.
+        // Without this, a missing index is only a warning.
         command.args(["--error-on=any", "update"]);
         run(command, UPDATE_LIMIT).map(drop)
     }
@@ -139,7 +143,8 @@ impl Apt {
         run(command, DOWNLOAD_LIMIT).map(drop)
     }
 
-    /// Downloads packages and all that they depend on, recommendations apart. The files are the caller's to remove.
+    /// Downloads packages and all that they depend on, without recommendations. The caller removes
+    /// the files.
     ///
     /// # Errors
     /// One of them cannot be had.
@@ -149,12 +154,12 @@ impl Apt {
             let files = fs::read_dir(&archives)?.flatten().map(|entry| entry.path());
             Ok(files.filter(|file| file.extension().is_some_and(|extension| extension == "deb")).collect())
         };
-        // A run that was cut off may have left others.
+        // An interrupted run may have left others.
         debs()
             .and_then(|left| left.iter().try_for_each(fs::remove_file))
             .map_err(|error| not_put(&archives, &error))?;
         let mut command = self.command("apt-get");
-        // Nothing counts as installed here, so everything is downloaded; the locks would be root's.
+        // Nothing counts as installed here, so everything is downloaded; the locks would need root.
         command.args(["-o", "Debug::NoLocking=true", "-y", "--no-install-recommends", "--download-only", "install"]);
         command.args(packages);
         run(command, DOWNLOAD_LIMIT)?;

@@ -1,5 +1,5 @@
-//! Bochs of another Debian suite, with the libraries of that suite: newer ones have processors with 5-level paging and
-//! protection keys for supervisor pages.
+//! Bochs of another Debian suite, with the libraries of that suite: newer ones have processors with
+//! 5-level paging and protection keys for supervisor pages.
 
 use std::fs;
 use std::io;
@@ -9,13 +9,14 @@ use super::apt::Apt;
 use super::{Scratch, is_name, lock, not_put, own_suite, put, unpack};
 use crate::vmm::Unavailable;
 
-/// The packages; what they depend on comes with them. `bochs-term` keeps the graphical display library away.
+/// The packages; what they depend on comes with them. `bochs-term` keeps the graphical display
+/// library away.
 const PACKAGES: [&str; 2] = ["bochs", "bochs-term"];
 /// The program, below the root of the unpacked packages.
 pub const PROGRAM: &str = "usr/bin/bochs-bin";
 
-/// The root of a suite's unpacked packages, out of the cache or into it; with `refresh` into it in any case.
-/// `progress` is told what takes time.
+/// The root of a suite's unpacked packages, from the cache or fetched into it; with `refresh`
+/// always fetched. `progress` gets a word about what takes time.
 ///
 /// # Errors
 /// There is no such suite, or its packages cannot be had or unpacked.
@@ -37,7 +38,7 @@ pub fn obtain(
         return Ok(root);
     }
     let io = |error: io::Error| not_put(&folders, &error);
-    // Held until it is dropped; another run may be at the same.
+    // Held until it is dropped: another run may do the same.
     let _lock = lock(&folders).map_err(io)?;
     if root.join(PROGRAM).is_file() && !refresh {
         return Ok(root);

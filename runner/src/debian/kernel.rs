@@ -1,7 +1,9 @@
-//! A kernel from Debian's archive: which packages, and out of them the three files that the lab needs.
+//! A kernel from Debian's archive: which packages have it, and the three files that the lab needs
+//! from them.
 //!
-//! The kernels are those "for cloud", small and with few drivers. Up to 6.12 one package has image and modules; later
-//! ones are two. Their names carry the kernel's ABI name, which the meta package's dependency gives away.
+//! The kernels are those "for cloud", small and with few drivers. Up to 6.12 one package has image
+//! and modules; later ones are two. Their names carry the kernel's ABI name, which the meta
+//! package's dependency gives away.
 
 use std::cmp::Ordering;
 use std::fs;
@@ -24,7 +26,7 @@ const SERIES: &[(&str, &str)] = &[("5.10", "bullseye"), ("6.1", "bookworm"), ("6
 pub struct Wanted {
     /// Suites to look in, in this order.
     suites: Vec<String>,
-    /// The version, or as much of it as was given; empty: the suite's current kernel.
+    /// The version, as far as it was given. If empty, the suite's current kernel.
     version: String,
 }
 
@@ -50,10 +52,11 @@ impl Wanted {
 /// No suite has such a kernel, or its packages cannot be had or unpacked.
 pub fn fetch(wanted: &Wanted, kernels: &Path, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, Unavailable> {
     let own = own_suite()?;
-    // Held until it is dropped; another run may be at the same.
+    // Held until it is dropped: another run may do the same.
     let _lock = lock(kernels).map_err(|error| not_put(kernels, &error))?;
     let mut reasons: Vec<String> = Vec::new();
-    // An old suite's security archive may be gone, or list packages that are gone: the suite itself stays.
+    // An old suite's security archive may be gone, or list packages that are gone: the suite itself
+    // stays.
     for (suite, updates) in wanted.suites.iter().flat_map(|suite| [(suite, true), (suite, false)]) {
         progress(&format!("fetching the package index of Debian {suite}"));
         let apt = Apt::open(&kernels.join("apt").join(suite), suite, &own, updates);
@@ -77,7 +80,7 @@ pub fn fetch(wanted: &Wanted, kernels: &Path, progress: &mut dyn FnMut(&str)) ->
     })
 }
 
-/// The packages' kernel in its folder, which may be there already under another name.
+/// The packages' kernel in its folder, which may already exist under another name.
 fn install(
     apt: &Apt,
     packages: &[String],
@@ -95,7 +98,7 @@ fn install(
     unpack(apt, packages, kernels)
 }
 
-/// The packages to download, image first; `None`: the suite has no such kernel.
+/// The packages to download, image first, or `None` if the suite has no such kernel.
 fn packages(apt: &Apt, wanted: &Wanted) -> Result<Option<Vec<String>>, Unavailable> {
     let names = apt.names("linux-")?;
     let current = if wanted.version.is_empty() { apt.depends(META).iter().find_map(|name| abi(name)) } else { None };
@@ -140,7 +143,8 @@ fn by_version(a: &str, b: &str) -> Ordering {
     numbers(a).cmp(&numbers(b))
 }
 
-/// Downloads and unpacks beside the place it will have, then moves it there at once: no half-made kernel is ever seen.
+/// Downloads and unpacks next to its final place, then moves it there at once: no half-made kernel
+/// is ever seen.
 fn unpack(apt: &Apt, packages: &[String], kernels: &Path) -> Result<PathBuf, Unavailable> {
     let io = |error: std::io::Error| not_put(kernels, &error);
     let scratch = Scratch::below(kernels);

@@ -1,7 +1,8 @@
-//! What comes from Debian's archive without being installed: kernels for the lab, and Bochs of another suite.
+//! What comes from Debian's archive without being installed: kernels for the lab, and Bochs of
+//! another suite.
 //!
-//! The machine's own apt says where the archive is; [`apt`] keeps an index of one suite in a folder of ours. All of it
-//! is below the cache folder and needs no root.
+//! The machine's own apt says where the archive is; [`apt`] keeps an index of one suite in a folder
+//! of ours. Everything is below the cache folder and needs no root.
 
 pub mod apt;
 pub mod bochs;
@@ -22,7 +23,7 @@ use crate::vmm::Unavailable;
 
 /// What unpacking a package may take.
 const UNPACK_LIMIT: Duration = Duration::from_mins(2);
-/// How often a lock that another run has is looked at.
+/// How often to look at a lock that another run holds.
 const POLL: Duration = Duration::from_millis(100);
 /// The suite without a release.
 const NEWEST: &str = "sid";
@@ -70,7 +71,7 @@ pub fn is_name(text: &str) -> bool {
 struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Names one below `folder` that no other process has. It need not be there.
+    /// Names one below `folder` that no other process uses. It need not exist.
     fn below(folder: &Path) -> Self {
         Self(folder.join(format!(".part{}", process::id())))
     }
@@ -83,7 +84,8 @@ impl Drop for Scratch {
     }
 }
 
-/// Waits until no other run works below a folder, and keeps others away until what is returned is dropped.
+/// Waits until no other run works below a folder, and keeps others away until the result is
+/// dropped.
 fn lock(folder: &Path) -> io::Result<File> {
     fs::create_dir_all(folder)?;
     let file = File::create(folder.join("lock"))?;
@@ -104,7 +106,7 @@ fn unpack(deb: &Path, root: &Path) -> Result<(), Unavailable> {
     external::run(command, UNPACK_LIMIT).map(drop)
 }
 
-/// Moves a finished folder to where it belongs, in place of what is there.
+/// Moves a finished folder to its place, and removes what was there.
 fn put(done: &Path, folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         fs::remove_dir_all(folder)?;

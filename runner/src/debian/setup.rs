@@ -1,17 +1,17 @@
-//! The Debian packages that maskmatch's VMMs come in, and how they get here.
+//! The Debian packages of maskmatch's VMMs, and how they are installed.
 //!
-//! What is missing is installed, after one line on stderr that says so; as root, or through a `sudo` that asks
-//! for no password. `MASKMATCH_NO_INSTALL=1` forbids it. Where it is not possible the error holds the command
-//! to paste.
+//! What is missing is installed, after one line on stderr that says so; as root, or through a
+//! `sudo` that asks for no password. `MASKMATCH_NO_INSTALL=1` forbids it. Where it is not possible
+//! the error holds the command to paste.
 
-use crate::vmm::process::{Ended, Source, Tail, run};
-use crate::vmm::{Flow, Unavailable};
+use crate::vmm::Unavailable;
+use crate::vmm::process::{Ended, ask};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// Set to 1, it forbids to install anything.
+/// Set to 1, it forbids installing anything.
 pub const NO_INSTALL: &str = "MASKMATCH_NO_INSTALL";
 
 /// For the longest of apt's runs.
@@ -28,8 +28,8 @@ pub struct Package {
     pub files: &'static [&'static str],
 }
 
-/// Bochs. `bochs-term` keeps the graphical display library away; the BIOS packages come as dependencies, and
-/// maskmatch reads neither.
+/// Bochs. `bochs-term` keeps the graphical display library away; the BIOS packages come as
+/// dependencies, and maskmatch reads neither.
 pub const BOCHS: Package = Package {
     purpose: "Bochs",
     debian: &["bochs", "bochs-term"],
@@ -55,7 +55,7 @@ impl Package {
     }
 }
 
-/// Sees to it that all packages are there.
+/// Makes sure that all packages are there.
 ///
 /// # Errors
 /// One is missing and could not be installed.
@@ -81,6 +81,20 @@ pub fn ensure(packages: &[Package]) -> Result<(), Unavailable> {
     match missing.iter().find(|package| !package.present()) {
         None => Ok(()),
         Some(package) => Err(cannot(&[*package], "apt-get succeeded, but the files are not where Debian has them")),
+    }
+}
+
+/// Takes a tool that works, wherever it is, and installs only one that is missing.
+///
+/// # Errors
+/// It cannot be used, or could not be installed.
+pub fn found_or_installed<T>(find: impl Fn() -> Result<T, Unavailable>, package: Package) -> Result<T, Unavailable> {
+    match find() {
+        Err(_) if !package.present() => {
+            ensure(&[package])?;
+            find()
+        }
+        found => found,
     }
 }
 
@@ -119,7 +133,7 @@ impl Situation {
 /// What has to stand before `apt-get`, if that can work at all.
 fn plan(missing: &[Package], situation: Situation) -> Result<&'static [&'static str], Unavailable> {
     match situation {
-        Situation { forbidden: true, .. } => Err(cannot(missing, &format!("{NO_INSTALL} forbids to install it"))),
+        Situation { forbidden: true, .. } => Err(cannot(missing, &format!("{NO_INSTALL} forbids installing it"))),
         Situation { apt: false, .. } => Err(cannot(missing, "there is no apt-get here")),
         Situation { access: Access::Root, .. } => Ok(&[]),
         Situation { access: Access::Sudo, .. } => Ok(&["sudo", "-n"]),
@@ -150,9 +164,7 @@ fn lists_are_empty() -> bool {
 }
 
 fn sudo_without_password() -> bool {
-    let ended =
-        run(Command::new("sudo").args(["-n", "true"]), Vec::new(), Duration::from_secs(20), &mut |_, _| Flow::Continue);
-    matches!(ended, Ok(Ended::Exited(status)) if status.success())
+    ask(Command::new("sudo").args(["-n", "true"]), Duration::from_secs(20)).is_ok_and(|said| said.is_success())
 }
 
 /// Runs apt-get; on failure says its last error.
@@ -164,24 +176,17 @@ fn apt_get(prefix: &[&str], arguments: &[&str]) -> Result<(), String> {
         .chain(["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "apt-get", "-o", "DPkg::Lock::Timeout=300"])
         .chain(arguments.iter().copied())
         .collect();
-    let mut said = Tail::default();
-    let mut errors = Tail::default();
-    let ended = run(Command::new(words[0]).args(&words[1..]), Vec::new(), LIMIT, &mut |source, bytes| {
-        if source == Source::Stderr {
-            errors.add(bytes);
-        }
-        said.add(bytes);
-        Flow::Continue
-    });
     let what = arguments.first().unwrap_or(&"");
-    let error = match ended {
-        Ok(Ended::Exited(status)) if status.success() => return Ok(()),
-        Ok(Ended::Exited(_)) => format!("apt-get {what} failed: {}", errors.last_line()),
-        Ok(_) => format!("apt-get {what} took longer than {} minutes", LIMIT.as_secs() / 60),
-        Err(error) => format!("apt-get {what} could not be started: {error}"),
-    };
-    said.text().lines().for_each(|line| eprintln!("maskmatch: apt-get: {line}"));
-    Err(error)
+    let said = ask(Command::new(words[0]).args(&words[1..]), LIMIT)
+        .map_err(|error| format!("apt-get {what} could not be started: {error}"))?;
+    if said.is_success() {
+        return Ok(());
+    }
+    (said.out + &said.err.text()).lines().for_each(|line| eprintln!("maskmatch: apt-get: {line}"));
+    Err(match said.ended {
+        Ended::Exited(_) => format!("apt-get {what} failed: {}", said.err.last_line()),
+        _ => format!("apt-get {what} took longer than {} minutes", LIMIT.as_secs() / 60),
+    })
 }
 
 #[cfg(test)]

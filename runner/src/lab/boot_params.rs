@@ -1,6 +1,6 @@
-//! The zero page: what Linux is told about the machine when it is entered.
+//! The zero page: what Linux learns about the machine when it is entered. The Linux kernel's
+//! Documentation/arch/x86/zero-page.rst and boot.rst (6.12) describe its fields.
 //!
-//! Offsets are those of the Linux kernel's Documentation/arch/x86/zero-page.rst and boot.rst (6.12).
 //! The layout made here, for a ROM that enters the kernel in long mode with RSI at [`BOOT_PARAMS`]:
 //!
 //! | address | what |
@@ -8,35 +8,27 @@
 //! | 0x20_0000 | the zero page |
 //! | 0x20_1000 | the command line |
 //! | as in vmlinux | the kernel's segments |
-//! | the next 2 MiB behind the kernel | the initramfs |
+//! | the next 2 MiB after the kernel | the initramfs |
 //!
-//! Everything lies close together, from 1 MiB on: the less of the memory is filled, the less has to be loaded.
+//! Everything lies close together, from 1 MiB on: the less memory is filled, the less has to be
+//! loaded.
 
-use super::vmlinux::{SETUP_HEADER, Vmlinux};
+use linux_loader::loader::bootparam::{LOADED_HIGH, boot_e820_entry, boot_params, setup_header};
+use vm_memory::ByteValued;
+
+use super::vmlinux::Vmlinux;
 use crate::vmm::Unavailable;
 
 /// Physical address of the zero page.
 pub const BOOT_PARAMS: u64 = 0x20_0000;
-/// Physical address of the command line, right behind the zero page so that both are one blob.
-const COMMAND_LINE: u64 = BOOT_PARAMS + PAGE as u64;
+/// Physical address of the command line, right after the zero page so that both are one blob.
+const COMMAND_LINE: u64 = BOOT_PARAMS + size_of::<boot_params>() as u64;
 /// The longest command line that every x86 kernel takes.
 const COMMAND_LINE_MAX: usize = 2047;
-const PAGE: usize = 0x1000;
-
-/// `e820_entries`.
-const E820_ENTRIES: usize = 0x1e8;
-/// `e820_table`: 20 bytes each, address, length, type.
-const E820_TABLE: usize = 0x2d0;
-/// `vid_mode`; 0xffff: leave the display alone.
-const VID_MODE: usize = 0x1fa;
-/// `type_of_loader`; 0xff: a loader without an assigned number.
-const TYPE_OF_LOADER: usize = 0x210;
-/// `loadflags`; bit 0: the kernel is above 1 MiB.
-const LOADFLAGS: usize = 0x211;
-/// `ramdisk_image`, `ramdisk_size`.
-const RAMDISK: usize = 0x218;
-/// `cmd_line_ptr`.
-const CMD_LINE_PTR: usize = 0x228;
+/// A `vid_mode` that leaves the display as it is.
+const NO_VID_MODE: u16 = 0xffff;
+/// A `type_of_loader` without an assigned number.
+const UNKNOWN_LOADER: u8 = 0xff;
 
 /// An E820 type: memory to use.
 const USABLE: u32 = 1;
@@ -49,7 +41,7 @@ const ROM: u64 = 0xf_0000;
 const HIGH_START: u64 = 0x10_0000;
 /// The initramfs starts at a multiple of this.
 const RAMDISK_ALIGN: u64 = 0x20_0000;
-/// What a kernel needs besides to boot and run a VM.
+/// What else a kernel needs to boot and run a VM.
 const WORKING_MEMORY: u64 = 64 << 20;
 /// The most that the map made here describes.
 const MEMORY_MAX: u64 = 1 << 31;
@@ -93,7 +85,7 @@ pub fn lay_out(
             mend: "leave out what you have added to it".into(),
         });
     }
-    let mut page = zero_page(&kernel.setup_header, memory, ramdisk as u32, ramdisk_len as u32);
+    let mut page = zero_page(kernel.setup_header, memory, ramdisk as u32, ramdisk_len as u32).as_slice().to_vec();
     page.extend(cmdline.bytes());
     page.push(0);
     let mut blobs = vec![(BOOT_PARAMS, page)];
@@ -102,29 +94,21 @@ pub fn lay_out(
     Ok(MemoryImage { blobs, entry: kernel.entry, boot_params: BOOT_PARAMS })
 }
 
-fn zero_page(setup_header: &[u8], memory: u64, ramdisk: u32, ramdisk_len: u32) -> Vec<u8> {
-    let mut page = vec![0; PAGE];
-    page[SETUP_HEADER..SETUP_HEADER + setup_header.len()].copy_from_slice(setup_header);
-    put(&mut page, VID_MODE, &0xffff_u16.to_le_bytes());
-    page[TYPE_OF_LOADER] = 0xff;
-    page[LOADFLAGS] |= 1;
-    put(&mut page, RAMDISK, &ramdisk.to_le_bytes());
-    put(&mut page, RAMDISK + 4, &ramdisk_len.to_le_bytes());
-    put(&mut page, CMD_LINE_PTR, &(COMMAND_LINE as u32).to_le_bytes());
-    let map = [(0, LOW_END, USABLE), (ROM, HIGH_START - ROM, RESERVED), (HIGH_START, memory - HIGH_START, USABLE)];
-    page[E820_ENTRIES] = map.len() as u8;
-    for (i, (address, length, kind)) in map.into_iter().enumerate() {
-        let at = E820_TABLE + 20 * i;
-        put(&mut page, at, &address.to_le_bytes());
-        put(&mut page, at + 8, &length.to_le_bytes());
-        put(&mut page, at + 16, &kind.to_le_bytes());
-    }
+fn zero_page(kernel: setup_header, memory: u64, ramdisk_image: u32, ramdisk_size: u32) -> boot_params {
+    let hdr = setup_header {
+        vid_mode: NO_VID_MODE,
+        type_of_loader: UNKNOWN_LOADER,
+        loadflags: kernel.loadflags | LOADED_HIGH,
+        ramdisk_image,
+        ramdisk_size,
+        cmd_line_ptr: COMMAND_LINE as u32,
+        ..kernel
+    };
+    let range = |addr, end, kind| boot_e820_entry { addr, size: end - addr, r#type: kind };
+    let map = [range(0, LOW_END, USABLE), range(ROM, HIGH_START, RESERVED), range(HIGH_START, memory, USABLE)];
+    let mut page = boot_params { hdr, e820_entries: map.len() as u8, ..boot_params::default() };
+    page.e820_table[..map.len()].copy_from_slice(&map);
     page
-}
-
-/// Offsets are constants of this file, all within the page.
-fn put(page: &mut [u8], at: usize, bytes: &[u8]) {
-    page[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
 #[cfg(test)]
@@ -133,7 +117,7 @@ mod tests {
 
     fn kernel() -> Vmlinux {
         Vmlinux {
-            setup_header: vec![0x11; 0x77],
+            setup_header: setup_header { version: 0x20f, loadflags: 0x80, ..setup_header::default() },
             segments: vec![(0x100_0000, vec![1; 10])],
             entry: 0x100_0000,
             end: 0x3f0_0000,
@@ -146,11 +130,16 @@ mod tests {
         let mut ranges: Vec<_> = image.blobs.iter().map(|(at, bytes)| (*at, *at + bytes.len() as u64)).collect();
         ranges.sort_unstable();
         assert!(ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0));
-        let page = &image.blobs[0].1;
-        assert_eq!(&page[PAGE..], b"quiet\0");
-        assert_eq!(page[RAMDISK..RAMDISK + 8], [0x400_0000_u32.to_le_bytes(), 5000_u32.to_le_bytes()].concat());
-        assert_eq!(page[CMD_LINE_PTR..CMD_LINE_PTR + 4], 0x20_1000_u32.to_le_bytes());
-        assert_eq!(page[E820_ENTRIES], 3);
+        let (page, text) = image.blobs[0].1.split_at(size_of::<boot_params>());
+        assert_eq!(text, b"quiet\0");
+        let page: &boot_params = boot_params::from_slice(page).unwrap();
+        let setup_header { version, loadflags, ramdisk_image, ramdisk_size, cmd_line_ptr, .. } = page.hdr;
+        assert_eq!((version, loadflags), (0x20f, 0x81), "the kernel's own header is kept");
+        assert_eq!((ramdisk_image, ramdisk_size, cmd_line_ptr), (0x400_0000, 5000, 0x20_1000));
+        let map: Vec<(u64, u64, u32)> =
+            page.e820_table[..3].iter().map(|range| (range.addr, range.size, range.r#type)).collect();
+        assert_eq!(map, [(0, 0x9_f000, 1), (0xf_0000, 0x1_0000, 2), (0x10_0000, 255 << 20, 1)]);
+        assert_eq!(page.e820_entries, 3);
     }
 
     #[test]

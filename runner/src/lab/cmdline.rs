@@ -1,15 +1,16 @@
 //! The lab kernel's command line, with the reason for every option.
 //!
-//! Bochs runs about 100 million instructions a second, and Linux spends billions on things that no test here needs.
-//! Each option either spares such work, or keeps clear of something that the emulated CPU does not do as a real one.
-//! None of them touches KVM.
+//! Bochs runs about 100 million instructions a second, and Linux spends billions on things that no
+//! test here needs. Each option either saves such work, or avoids something that the emulated CPU
+//! does not do as a real one does. None of them touches KVM.
 
-/// Emulated instructions per emulated second: sets the rate of timers. High enough that timer interrupts are rare.
+/// Emulated instructions per emulated second: sets the rate of timers. High enough that timer
+/// interrupts are rare.
 pub const IPS: u32 = 50_000_000;
 
 /// Options for every kernel: text, and why.
 const COMMON: &[(&str, &str)] = &[
-    ("console=ttyS0", "how an oops or a panic is told whatever becomes of init"),
+    ("console=ttyS0", "how an oops or a panic is reported, whatever becomes of init"),
     (
         "loglevel=1",
         "every character on the emulated UART costs thousands of instructions; an oops is printed all the same",
@@ -17,28 +18,28 @@ const COMMON: &[(&str, &str)] = &[
     ("panic=-1 reboot=t", "a panic ends in a triple fault at once, on which Bochs stops, not in a silent loop"),
     (
         "watchdog_thresh=3 softlockup_panic=1",
-        "a kernel that hangs panics after 300 million instructions, and tells where",
+        "a kernel that hangs panics after 300 million instructions, and says where",
     ),
-    ("noreplace-smp", "spares the rewriting of every lock prefix for one CPU"),
+    ("noreplace-smp", "saves rewriting every lock prefix for one CPU"),
     ("nokaslr", "the kernel is entered past the code that would relocate it"),
     ("mitigations=off", "the emulated CPU speculates nothing"),
     ("tsc=reliable", "the TSC counts instructions: it needs no watchdog"),
-    ("lpj=200000", "spares the calibration of the delay loop"),
+    ("lpj=200000", "saves calibrating the delay loop"),
     ("no_timer_check", "the timer's interrupt needs no test"),
     ("random.trust_cpu=1", "RDRAND ends the wait for entropy"),
-    ("cryptomgr.notests", "spares the self-tests of every cipher"),
+    ("cryptomgr.notests", "saves the self-tests of every cipher"),
     ("rcupdate.rcu_expedited=1", "unloading a module waits for grace periods; an expedited one costs less"),
-    // Not acpi=off, by which such kernels lose the local APIC (acpi_mps_check), and with them QEMU's guest; there are no
-    // ACPI tables to interpret anyway.
+    // Not acpi=off: with it such kernels lose the local APIC (acpi_mps_check), and QEMU's guest
+    // with it. There are no ACPI tables to interpret anyway.
     ("nosmp", "one CPU"),
 ];
 
-/// Features that Linux must not use, by their numbers. FSRM: newer CPU models hang. XSAVEC, XSAVES: sizes of most of Bochs'
-/// CPU models differ from what Linux checks.
+/// Features that Linux must not use, by their numbers. FSRM: newer CPU models hang. XSAVEC, XSAVES:
+/// in most of Bochs' CPU models sizes differ from what Linux checks.
 const NO_FSRM: &str = "clearcpuid=580";
 const NO_FSRM_XSAVES: &str = "clearcpuid=321,323,580";
 
-/// Init calls that are left out, by what they would do; a kernel that lacks one ignores its name.
+/// Init calls to leave out, by what they would do. A kernel that lacks one ignores its name.
 const LEFT_OUT: &[&[&str]] = &[
     // Certificates and keyrings.
     &["load_system_certificate_list", "integrity_init_keyring"],
@@ -55,7 +56,8 @@ const LEFT_OUT: &[&[&str]] = &[
     ],
     // Memory caches in sysfs: 11 million instructions on 6.1.
     &["slab_sysfs_init"],
-    // Functions offered to BPF programs: the first of them reads all of the kernel's BTF, 47 million instructions.
+    // Functions offered to BPF programs: the first of them reads all of the kernel's BTF, 47
+    // million instructions.
     &[
         "kfunc_init",
         "bpf_rstat_kfunc_init",
@@ -73,13 +75,14 @@ const LEFT_OUT: &[&[&str]] = &[
     ],
 ];
 
-/// The command line, the same for every kernel from 5.10 to 7.2. `xsaves`: whether Linux can use the CPU's XSAVES, without
-/// which KVM has no shadow stacks. `extra` comes last, where the kernel lets it override.
+/// The command line, the same for every kernel from 5.10 to 7.2. `xsaves` says whether Linux can
+/// use the CPU's XSAVES, without which KVM has no shadow stacks. `extra` comes last, so that it
+/// overrides the rest.
 #[must_use]
 pub fn command_line(xsaves: bool, extra: &str) -> String {
     let mut words: Vec<String> = COMMON.iter().map(|(text, _)| (*text).to_string()).collect();
     words.push(if xsaves { NO_FSRM } else { NO_FSRM_XSAVES }.to_string());
-    // Must be the rate at which the TSC really counts, else timer interrupts come in a storm.
+    // This must be the rate at which the TSC really counts, or timer interrupts come in a storm.
     words.push(format!("tsc_early_khz={}", IPS / 1000));
     words.push(format!("initcall_blacklist={}", LEFT_OUT.concat().join(",")));
     words.extend((!extra.is_empty()).then(|| extra.to_string()));

@@ -1,8 +1,10 @@
-//! What the lab's init tells, collected set by set while Bochs runs.
+//! Collects what the lab's init reports, set by set while Bochs runs.
 //!
-//! A frame that is damaged or missing spoils the set that it belongs to: the set's log is then not sound, and never
-//! a pass. A kernel in trouble (an oops, a warning) while a set runs is that host's failure.
+//! A frame that is damaged or missing spoils the set that it belongs to: the set's log is then not
+//! sound and is never a pass. A kernel in trouble (an oops, a warning) while a set runs is that
+//! host's failure.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -15,17 +17,17 @@ use crate::verdict::intake::{Intake, Limits};
 use crate::verdict::progress::Progress;
 use crate::vmm::{Flow, Sink};
 
-/// What is kept of the kernel's console: an oops and the panic behind it have some KiB.
+/// What is kept of the kernel's console: an oops and the panic after it have some KiB.
 const MAX_CONSOLE: usize = 1 << 20;
 
 /// How a set ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SetEnd {
-    /// The guest's run came to its end; or why it could not.
+    /// The guest's run came to its end, or why it could not.
     Ran(Option<String>),
     /// The kernel lacks what the set needs.
     Skipped(String),
-    /// The lab itself went away in the midst of the set.
+    /// The lab itself went away in the middle of the set.
     Lost,
 }
 
@@ -51,8 +53,8 @@ pub struct Collected {
     /// The set as it prints.
     pub set: String,
     /// The parameters in force.
-    pub effective: Vec<(String, String)>,
-    /// What the log tells, and why reading it stopped early.
+    pub effective: BTreeMap<String, String>,
+    /// What the log says, and why reading it stopped early.
     pub read: (Findings, Option<String>),
     /// The raw serial log.
     pub raw: Vec<u8>,
@@ -66,31 +68,45 @@ pub struct Collected {
     pub seconds: f64,
 }
 
+impl Collected {
+    /// A set of which only the name came.
+    pub fn lost(set: String) -> Self {
+        Self {
+            set,
+            effective: BTreeMap::new(),
+            read: (Findings::default(), None),
+            raw: Vec::new(),
+            end: SetEnd::Lost,
+            trouble: Vec::new(),
+            instructions: 0,
+            seconds: 0.0,
+        }
+    }
+}
+
 /// The set that is running.
 struct Current {
-    set: String,
-    effective: Vec<(String, String)>,
+    collected: Collected,
     intake: Intake<'static>,
-    raw: Vec<u8>,
-    trouble: Vec<Trouble>,
     began: u64,
     started: Instant,
 }
+
+/// Makes what shows how far a set is, from the parameters in force.
+type ProgressOf = dyn Fn(&BTreeMap<String, String>) -> Progress;
 
 /// Takes what Bochs prints.
 pub struct Collector {
     /// The sets that are over, in order.
     pub sets: Vec<Collected>,
-    /// All sets are through.
-    pub done: bool,
-    /// Why init gave up, what was damaged, and the last words of a kernel between sets.
+    /// Why init gave up, what was damaged, and a kernel's last words between sets.
     pub complaints: Vec<String>,
-    /// Instructions from reset to init.
-    pub boot_instructions: Option<u64>,
+    /// Init has spoken.
+    is_up: bool,
     decoder: Decoder,
     current: Option<Current>,
     console: Vec<u8>,
-    progress: Box<dyn Fn() -> Progress>,
+    progress: Box<ProgressOf>,
     last_frame: Instant,
     now: u64,
     silence: Duration,
@@ -99,13 +115,13 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Collects from a boot's start; `progress` is made anew for each set. If `verbose`, the kernel's lines are shown.
-    pub fn new(silence: Duration, progress: Box<dyn Fn() -> Progress>, verbose: bool) -> Self {
+    /// Collects from a boot's start; `progress` is made anew for each set. If `verbose`, the
+    /// kernel's lines are shown.
+    pub fn new(silence: Duration, progress: Box<ProgressOf>, verbose: bool) -> Self {
         Self {
             sets: Vec::new(),
-            done: false,
             complaints: Vec::new(),
-            boot_instructions: None,
+            is_up: false,
             decoder: Decoder::new(),
             current: None,
             console: Vec::new(),
@@ -140,8 +156,7 @@ impl Collector {
     fn message(&mut self, message: Message) {
         match message {
             Message::Stage(stage) => {
-                if self.boot_instructions.is_none() {
-                    self.boot_instructions = Some(self.now);
+                if !std::mem::replace(&mut self.is_up, true) {
                     remark(&format!("the lab's kernel is up after {} million instructions", self.now / 1_000_000));
                 }
                 if stage == "modules" {
@@ -150,22 +165,16 @@ impl Collector {
             }
             Message::Begin { set, effective } => {
                 remark(&format!("kvm_intel {set}"));
-                let intake = Intake::new(Limits::RUN, None, (self.progress)());
-                self.current = Some(Current {
-                    set,
-                    effective,
-                    intake,
-                    raw: Vec::new(),
-                    trouble: Vec::new(),
-                    began: self.now,
-                    started: Instant::now(),
-                });
+                let intake = Intake::new(Limits::RUN, None, (self.progress)(&effective));
+                let collected = Collected { effective, ..Collected::lost(set) };
+                self.current = Some(Current { collected, intake, began: self.now, started: Instant::now() });
             }
             Message::Serial(bytes) => {
                 if let Some(current) = &mut self.current {
-                    // The guest ends by itself; what floods is found by its set's limits when it is judged.
+                    // The guest ends by itself. A flood is found by its set's limits when it is
+                    // judged.
                     let _ = current.intake.bytes(&bytes);
-                    current.raw.extend(bytes);
+                    current.collected.raw.extend(bytes);
                 }
             }
             Message::Kmsg(line) => self.kernel_line(&line),
@@ -174,12 +183,13 @@ impl Collector {
                 remark(&format!("kvm_intel {set}: skip: {why}"));
                 self.end(set, SetEnd::Skipped(why));
             }
-            Message::Done => self.done = true,
+            Message::Done => {}
             Message::Error(why) => self.complaints.push(format!("the lab's init: {why}")),
         }
     }
 
-    /// What L0's kernel logged. Trouble is told once for each group that it came in, with the last heartbeat.
+    /// What L0's kernel logged. Trouble is reported once for each group in which it came, with the
+    /// last heartbeat.
     fn kernel_line(&mut self, line: &str) {
         if self.verbose {
             remark(&format!("L0's kernel: {line}"));
@@ -193,56 +203,44 @@ impl Collector {
         };
         let place = current.intake.findings().last_seen().unwrap_or_else(|| "before the log".into());
         let line = line.trim();
-        match current.trouble.iter_mut().find(|known| known.line == line && known.place == place) {
+        let trouble = &mut current.collected.trouble;
+        match trouble.iter_mut().find(|known| known.line == line && known.place == place) {
             Some(known) => known.times += 1,
-            None => current.trouble.push(Trouble { line: line.into(), place, times: 1 }),
+            None => trouble.push(Trouble { line: line.into(), place, times: 1 }),
         }
     }
 
     fn end(&mut self, set: String, end: SetEnd) {
-        let current = self.current.take().filter(|current| current.set == set);
-        let collected = match current {
-            Some(current) => Collected {
-                set,
-                effective: current.effective,
-                read: current.intake.finish(),
-                raw: current.raw,
+        let current = self.current.take().filter(|current| current.collected.set == set);
+        self.sets.push(match current {
+            Some(Current { collected, intake, began, started }) => Collected {
+                read: intake.finish(),
                 end,
-                trouble: current.trouble,
-                instructions: self.now.saturating_sub(current.began),
-                seconds: current.started.elapsed().as_secs_f64(),
+                instructions: self.now.saturating_sub(began),
+                seconds: started.elapsed().as_secs_f64(),
+                ..collected
             },
-            None => Collected {
-                set,
-                effective: Vec::new(),
-                read: (Findings::default(), None),
-                raw: Vec::new(),
-                end,
-                trouble: Vec::new(),
-                instructions: 0,
-                seconds: 0.0,
-            },
-        };
-        self.sets.push(collected);
+            None => Collected { end, ..Collected::lost(set) },
+        });
     }
 
-    /// The boot is over: a set that is still running is lost.
+    /// Ends the boot: a set that is still running is lost.
     pub fn finish(&mut self) {
         let rest = self.decoder.finish();
         for event in rest {
             self.event(event);
         }
         self.last_words();
-        if let Some(set) = self.current.as_ref().map(|current| current.set.clone()) {
+        if let Some(set) = self.current.as_ref().map(|current| current.collected.set.clone()) {
             self.end(set, SetEnd::Lost);
         }
     }
 
-    /// What a dying kernel could tell by its console alone.
+    /// What a dying kernel could say only by its console.
     fn last_words(&mut self) {
         let console = std::mem::take(&mut self.console);
         for line in String::from_utf8_lossy(&console).lines().map(without_time) {
-            let trouble = self.current.iter().flat_map(|current| &current.trouble);
+            let trouble = self.current.iter().flat_map(|current| &current.collected.trouble);
             if kmsg::is_grave(line) && !trouble.map(|trouble| &trouble.line).any(|known| known == line) {
                 self.kernel_line(line);
             }
@@ -293,7 +291,7 @@ mod tests {
     use std::time::Duration;
 
     fn collector() -> Collector {
-        Collector::new(Duration::from_mins(1), Box::new(Progress::none), false)
+        Collector::new(Duration::from_mins(1), Box::new(|_| Progress::none()), false)
     }
 
     fn stream(messages: &[Message]) -> Vec<u8> {
@@ -306,7 +304,7 @@ mod tests {
     }
 
     fn begin(set: &str) -> Message {
-        Message::Begin { set: set.into(), effective: vec![("ept".into(), "Y".into())] }
+        Message::Begin { set: set.into(), effective: [("ept".into(), "Y".into())].into() }
     }
 
     fn end(set: &str) -> Message {
@@ -327,7 +325,6 @@ mod tests {
         ]);
         assert_eq!(collector.bytes(&bytes), Flow::Continue);
         collector.finish();
-        assert!(collector.done);
         let [first, second] = &collector.sets[..] else { panic!("two sets") };
         assert_eq!((first.set.as_str(), &first.end), ("ept=1", &SetEnd::Ran(None)));
         assert_eq!(first.read.0.last_line, "KTAP version 1");
@@ -341,7 +338,6 @@ mod tests {
         let mut collector = collector();
         let _ = collector.bytes(&stream(&[begin("ept=1"), Message::Serial(b"KTAP version 1\n".to_vec())]));
         collector.finish();
-        assert!(!collector.done);
         assert_eq!(collector.sets[0].end, SetEnd::Lost);
         assert_eq!(collector.sets[0].read.0.last_line, "KTAP version 1");
     }
@@ -373,7 +369,7 @@ mod tests {
 
     #[test]
     fn silence_stops_the_boot() {
-        let mut collector = Collector::new(Duration::ZERO, Box::new(Progress::none), false);
+        let mut collector = Collector::new(Duration::ZERO, Box::new(|_| Progress::none()), false);
         std::thread::sleep(Duration::from_millis(2));
         assert_eq!(collector.bytes(b""), Flow::Stop);
         assert!(collector.stopped().is_some());

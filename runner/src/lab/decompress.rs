@@ -1,11 +1,13 @@
-//! Unpacks what a kernel package holds: the kernel itself and its modules, in whichever format they were packed.
+//! Unpacks what a kernel package holds: the kernel itself and its modules, in whichever format they
+//! were packed.
 //!
-//! The format is told by the first bytes. Every result is bounded by the caller, so that a damaged file ends in a
-//! sentence and not in all of the machine's memory.
+//! The first bytes show the format. The caller bounds every result, so a damaged file ends in a
+//! sentence and does not fill the machine's memory.
 
 use std::io::Read;
 
-/// The LZ4 that the kernel's build uses: the "legacy" frame, blocks of a length and data without checksums.
+/// The LZ4 that the kernel's build uses: the "legacy" frame, blocks of a length and data without
+/// checksums.
 const LZ4_LEGACY: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
 /// What a block of that format unpacks to at most.
 const LZ4_LEGACY_BLOCK: usize = 8 << 20;
@@ -26,7 +28,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// What `packed` starts with; `None`: nothing known.
+    /// What `packed` starts with, or `None` if it is unknown.
     #[must_use]
     pub fn of(packed: &[u8]) -> Option<Self> {
         let known: [(&[u8], Self); 4] = [
@@ -39,7 +41,7 @@ impl Format {
     }
 }
 
-/// Unpacks the one stream that `packed` starts with; what follows it is not looked at.
+/// Unpacks the one stream that `packed` starts with, and ignores what follows it.
 ///
 /// # Errors
 /// A clause that says what is wrong: an unknown format, damage, or more than `limit` bytes.

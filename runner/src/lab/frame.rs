@@ -1,9 +1,10 @@
 //! Frames: how bytes survive a stream that others write to as well.
 //!
-//! Port 0xe9 ends up on Bochs' standard output, between lines that Bochs prints itself. A frame therefore starts
-//! with a marker that no text contains, carries its own length, a sequence number and a CRC32, and the decoder
-//! looks for the next marker wherever it lost the thread. What it could not read it *reports*: a frame that was
-//! damaged or never arrived is an event of its own, so that a log with a hole in it is never taken for a whole one.
+//! Port 0xe9 ends up on Bochs' standard output, between lines that Bochs prints itself. So a frame
+//! starts with a marker that no text contains, and carries its length, a sequence number and a
+//! CRC32. Where the decoder loses its place, it looks for the next marker. It *reports* what it
+//! could not read: a frame that was damaged or never arrived is an event of its own. So a log with
+//! a hole in it is never taken for a whole one.
 //!
 //! ```text
 //! marker  F5 4D 4D FA
@@ -21,7 +22,7 @@ const MARKER: [u8; 4] = [0xf5, b'M', b'M', 0xfa];
 const HEADER: usize = 4 + 1 + 4 + 8 + 4;
 /// Bytes of the checksum after the payload.
 const CRC: usize = 4;
-/// The longest payload: a sender splits what is longer.
+/// The longest payload. A sender splits what is longer.
 pub const MAX_PAYLOAD: usize = 0x1_0000;
 
 /// One frame as it was received.
@@ -38,7 +39,8 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// The bytes to send. A payload beyond [`MAX_PAYLOAD`] is cut there: the sender splits before it gets here.
+    /// The bytes to send. A payload beyond [`MAX_PAYLOAD`] is cut there; the sender splits it
+    /// first.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let payload = &self.payload[..self.payload.len().min(MAX_PAYLOAD)];
@@ -62,7 +64,7 @@ pub enum Event {
     Frame(Frame),
     /// Bytes between frames: other programs' text.
     Noise(Vec<u8>),
-    /// A marker was there, but not the frame it promised: why, in a sentence.
+    /// There was a marker without a frame; this sentence says why.
     Damaged(String),
     /// Frames `from` up to, not including, `until` were sent and did not arrive whole.
     Missing {
@@ -73,7 +75,8 @@ pub enum Event {
     },
 }
 
-/// Turns the stream back into frames; see the module's text for what it does when the stream is not clean.
+/// Turns the stream back into frames; see the module's text for what it does when the stream is not
+/// clean.
 #[derive(Debug, Default)]
 pub struct Decoder {
     buffer: Vec<u8>,
@@ -101,7 +104,7 @@ impl Decoder {
         self.drain(false)
     }
 
-    /// The stream has ended: returns what is left, a frame that was cut off as [`Event::Damaged`].
+    /// Ends the stream, and returns what is left. A frame that was cut off is [`Event::Damaged`].
     pub fn finish(&mut self) -> Vec<Event> {
         let mut events = self.drain(true);
         self.noise.append(&mut self.buffer);
@@ -132,7 +135,8 @@ impl Decoder {
                     };
                     self.flush_noise(&mut events);
                     events.push(Event::Damaged(why));
-                    // Whatever follows the false marker may hold a whole frame: look at all of it again.
+                    // Whatever follows the false marker may hold a whole frame: look at all of it
+                    // again.
                     self.noise.extend_from_slice(&MARKER);
                     at += MARKER.len();
                 }

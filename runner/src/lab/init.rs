@@ -1,8 +1,9 @@
 //! Process 1 of the lab: loads `kvm_intel` with each parameter set and has the set run.
 //!
-//! On entry: the kernel has unpacked the initramfs of [`super::initramfs`] and executed `/init`, which is this very
-//! executable; nothing is mounted, file descriptors 0 to 2 are /dev/console, which nobody reads. Everything that
-//! happens leaves as [`Message`]s. On exit, whatever happened: the machine is powered off, or the kernel has panicked.
+//! On entry: the kernel has unpacked the initramfs of [`super::initramfs`] and executed `/init`,
+//! which is this very executable. Nothing is mounted. File descriptors 0 to 2 are /dev/console,
+//! which nobody reads. Everything that happens goes out as [`Message`]s. On exit, whatever
+//! happened, the machine is powered off or the kernel has panicked.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,37 +17,23 @@ use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, delete_module, finit_module, reboot};
 
 use super::frame::MAX_PAYLOAD;
+use super::inside;
 use super::job::{self, Job};
 use super::kmsg::{self, Kmsg};
 use super::message::Message;
 use super::modules::KVM_INTEL;
 use super::params::ParamSet;
 use super::port::{self, Sender};
+use crate::vmm::kvm::host::parameters;
 
 /// The file systems that init mounts.
 const MOUNTS: &[(&str, &str)] = &[("devtmpfs", "/dev"), ("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", "/tmp")];
-/// Where the kernel shows the parameters that are in force.
-const PARAMETERS: &str = "/sys/module/kvm_intel/parameters";
-/// How often and how long to wait for a module that is still in use: a VM's memory is freed with a delay.
+/// How often and how long to wait for a module that is still in use. A VM's memory is freed with a
+/// delay.
 const UNLOAD_TRIES: usize = 200;
 const UNLOAD_PAUSE: Duration = Duration::from_millis(5);
-/// The guest's serial bytes are sent by the line, or in pieces of this size.
+/// The guest's serial bytes are sent line by line, or in pieces of this size.
 const SERIAL_PIECE: usize = 4096;
-
-/// What whoever runs a set is told.
-#[derive(Debug)]
-pub struct Run<'a> {
-    /// The set that `kvm_intel` is loaded with.
-    pub set: &'a ParamSet,
-    /// All of its parameters as they are in force.
-    pub effective: &'a [(String, String)],
-    /// The job's arguments.
-    pub args: &'a [String],
-}
-
-/// Runs one set: gets the guest's serial bytes to the sink it is handed, and says why if the run did not complete.
-pub trait RunSet: FnMut(&Run<'_>, &mut dyn FnMut(&[u8])) -> Result<(), String> {}
-impl<F: FnMut(&Run<'_>, &mut dyn FnMut(&[u8])) -> Result<(), String>> RunSet for F {}
 
 /// Whether this process is the lab's init.
 #[must_use]
@@ -55,12 +42,13 @@ pub fn is_init() -> bool {
 }
 
 /// Does the job, whatever it takes, and powers off.
-pub fn run(mut run_set: impl RunSet) -> ! {
-    // Without access to the ports there is no way to tell anyone; the runner outside sees that nothing came.
+pub fn run() -> ! {
+    // Without access to the ports there is no way to report anything. The runner outside sees that
+    // nothing came.
     let Ok(sender) = Sender::open() else { stop() };
     let sender = Arc::new(sender);
     report_panics(&sender);
-    let last = match work(&sender, &mut run_set) {
+    let last = match work(&sender) {
         Ok(()) => Message::Done,
         Err(why) => Message::Error(why),
     };
@@ -69,7 +57,7 @@ pub fn run(mut run_set: impl RunSet) -> ! {
     stop()
 }
 
-/// A panic, which aborts the process and with it the kernel, is told before it does.
+/// A panic aborts the process and with it the kernel, so it is reported first.
 fn report_panics(sender: &Arc<Sender>) {
     let sender = Arc::clone(sender);
     std::panic::set_hook(Box::new(move |panic| {
@@ -87,7 +75,7 @@ fn stop() -> ! {
     }
 }
 
-fn work(sender: &Arc<Sender>, run_set: &mut impl RunSet) -> Result<(), String> {
+fn work(sender: &Arc<Sender>) -> Result<(), String> {
     let stage = |text: &str| sender.send(&Message::Stage(text.into()));
     stage("init");
     for (kind, target) in MOUNTS {
@@ -102,11 +90,11 @@ fn work(sender: &Arc<Sender>, run_set: &mut impl RunSet) -> Result<(), String> {
     let kmsg = Arc::new(Kmsg::open().map_err(|error| format!("/dev/kmsg does not open: {error}"))?);
     watch(&kmsg, sender);
     for module in &job.modules {
-        load(module, parameters(module)).map_err(|error| format!("{module} does not load: {error}"))?;
+        load(module, quirk(module)).map_err(|error| format!("{module} does not load: {error}"))?;
     }
     stage("modules");
     for set in &job.sets {
-        let end = one_set(&job, set, sender, run_set);
+        let end = one_set(&job, set, sender);
         drain(&kmsg, sender);
         sender.send(&end);
     }
@@ -114,7 +102,7 @@ fn work(sender: &Arc<Sender>, run_set: &mut impl RunSet) -> Result<(), String> {
 }
 
 /// Loads, runs and unloads; returns the message that ends the set.
-fn one_set(job: &Job, set: &ParamSet, sender: &Sender, run_set: &mut impl RunSet) -> Message {
+fn one_set(job: &Job, set: &ParamSet, sender: &Sender) -> Message {
     let name = set.to_string();
     let end = |failure| Message::End { set: set.to_string(), failure };
     if let Some(why) = set.unknown_to(&job.known_params) {
@@ -124,13 +112,13 @@ fn one_set(job: &Job, set: &ParamSet, sender: &Sender, run_set: &mut impl RunSet
     if let Err(error) = load(&job.kvm_intel, &line) {
         return end(Some(format!("kvm_intel does not load with {line}: {error}")));
     }
-    let effective = effective();
+    let effective = parameters();
     let outcome = if let Some(why) = set.refused_by(&effective) {
         Message::Skip { set: name, why }
     } else {
         sender.send(&Message::Begin { set: name, effective: effective.clone() });
         let mut serial = Serial { sender, line: Vec::new() };
-        let result = run_set(&Run { set, effective: &effective, args: &job.args }, &mut |bytes| serial.take(bytes));
+        let result = inside::boot(&job.guest, set, effective, &mut |bytes| serial.take(bytes));
         serial.flush();
         end(result.err())
     };
@@ -140,7 +128,7 @@ fn one_set(job: &Job, set: &ParamSet, sender: &Sender, run_set: &mut impl RunSet
     }
 }
 
-/// Gathers the guest's bytes to lines: a frame has 25 bytes of its own.
+/// Gathers the guest's bytes into lines, because a frame adds 25 bytes.
 struct Serial<'a> {
     sender: &'a Sender,
     line: Vec<u8>,
@@ -161,7 +149,7 @@ impl Serial<'_> {
     }
 }
 
-/// Passes the kernel's log on as it comes, so that it is told even if the set never ends.
+/// Passes the kernel's log on as it comes, so that it arrives even if the set never ends.
 fn watch(kmsg: &Arc<Kmsg>, sender: &Arc<Sender>) {
     let (kmsg, sender) = (Arc::clone(kmsg), Arc::clone(sender));
     thread::spawn(move || {
@@ -171,7 +159,8 @@ fn watch(kmsg: &Arc<Kmsg>, sender: &Arc<Sender>) {
     });
 }
 
-/// An oops kills the thread that it strikes, here the vCPU's, and nobody would end the set: so it ends the lab.
+/// An oops kills the thread that it strikes, here the vCPU's. Nobody would end the set, so it ends
+/// the lab.
 fn drain(kmsg: &Kmsg, sender: &Sender) {
     let mut oops = false;
     kmsg.drain(&mut |line| {
@@ -185,9 +174,9 @@ fn drain(kmsg: &Kmsg, sender: &Sender) {
     }
 }
 
-/// What a module other than `kvm_intel` is loaded with: KVM shall emulate what stands behind the forced-emulation
-/// prefix, which is #UD without it.
-fn parameters(path: &str) -> &'static str {
+/// The parameters of modules other than `kvm_intel`: KVM must emulate what follows the
+/// forced-emulation prefix, which otherwise raises #UD.
+fn quirk(path: &str) -> &'static str {
     let name = path.rsplit('/').next().unwrap_or(path);
     if name.split('.').next() == Some("kvm") { "force_emulation_prefix=1" } else { "" }
 }
@@ -209,18 +198,4 @@ fn unload() -> io::Result<()> {
         }
         tries += 1;
     }
-}
-
-/// Every parameter of `kvm_intel` as it is in force; one that cannot be read is left out.
-fn effective() -> Vec<(String, String)> {
-    let Ok(entries) = fs::read_dir(PARAMETERS) else { return Vec::new() };
-    let mut values: Vec<(String, String)> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let value = fs::read_to_string(entry.path()).ok()?;
-            Some((entry.file_name().into_string().ok()?, value.trim().to_string()))
-        })
-        .collect();
-    values.sort();
-    values
 }

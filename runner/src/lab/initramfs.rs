@@ -1,4 +1,5 @@
-//! The initramfs: a newc archive in memory, not compressed, because unpacking would cost more than it saves.
+//! The initramfs: a newc archive in memory, not compressed, because unpacking would cost more than
+//! it saves.
 
 use std::io::{self, Write};
 
@@ -7,7 +8,7 @@ use object::elf::{FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{LittleEndian, pod};
 
-use super::job::{self, Job};
+use super::job::{self, Guest, Job};
 use super::modules::{KVM_INTEL, Module};
 use super::params::ParamSet;
 
@@ -15,7 +16,8 @@ const DIRECTORY: u32 = 0o040_755;
 const FILE: u32 = 0o100_644;
 const EXECUTABLE: u32 = 0o100_755;
 const CHARACTER_DEVICE: u32 = 0o020_600;
-/// Major and minor number of /dev/console, which the kernel opens for init before anything is mounted.
+/// Major and minor number of /dev/console, which the kernel opens for init before anything is
+/// mounted.
 const CONSOLE: (u32, u32) = (5, 1);
 /// Offsets in an ELF64 header: where the section headers are, how many, which one holds the names.
 const E_SHOFF: usize = 0x28;
@@ -32,16 +34,18 @@ pub struct Extra {
     pub bytes: Vec<u8>,
 }
 
-/// Builds the archive: `init` is the static executable, `modules` as [`super::modules::gather`] returns them.
+/// Builds the archive: `init` is the static executable, `modules` as [`super::modules::gather`]
+/// returns them.
 ///
 /// # Errors
-/// `init` is not a static executable, `modules` lacks `kvm_intel`, or a file is too large for the format.
+/// `init` is not a static executable, `modules` lacks `kvm_intel`, or a file is too large for the
+/// format.
 pub fn build(
     init: &[u8],
     modules: &[Module],
     sets: &[ParamSet],
-    always: &[(String, String)],
-    args: &[String],
+    always: Vec<(String, String)>,
+    guest: Guest,
     extra: &[Extra],
 ) -> io::Result<Vec<u8>> {
     let path = |module: &Module| format!("lib/modules/{}.ko", module.name);
@@ -55,9 +59,9 @@ pub fn build(
             .collect(),
         kvm_intel: format!("/{}", path(subject)),
         known_params: subject.parameters.clone(),
-        always: always.to_vec(),
+        always,
         sets: sets.to_vec(),
-        args: args.to_vec(),
+        guest,
     };
     let mut archive = Archive::default();
     for folder in ["dev", "proc", "sys", "tmp"] {
@@ -113,8 +117,8 @@ impl Archive {
     }
 }
 
-/// The part of a static executable that the kernel maps, without section headers, symbols and debug information:
-/// a debug build would otherwise cost the lab more than the kernel itself.
+/// The part of a static executable that the kernel maps, without section headers, symbols and debug
+/// information: a debug build would otherwise cost the lab more than the kernel itself.
 fn loadable(elf: &[u8]) -> io::Result<Vec<u8>> {
     let wrong = |why: &str| io::Error::other(format!("maskmatch cannot be the lab's init: {why}"));
     let (header, _) = pod::from_bytes::<FileHeader64<LittleEndian>>(elf).map_err(|()| wrong("it is cut off"))?;

@@ -1,8 +1,10 @@
-//! What the outside tells the lab's init: one JSON file in the initramfs.
+//! What the runner outside asks of the lab's init: one JSON file in the initramfs.
 
 use serde::{Deserialize, Serialize};
 
 use super::params::ParamSet;
+use crate::verdict::known::Asks;
+use crate::verdict::subject::Product;
 
 /// Where init finds its job.
 pub const PATH: &str = "/job.json";
@@ -20,6 +22,21 @@ pub struct Job {
     pub always: Vec<(String, String)>,
     /// The sets, in order.
     pub sets: Vec<ParamSet>,
-    /// For whoever runs a set: passed on unread.
-    pub args: Vec<String>,
+    /// What is booted under each set.
+    pub guest: Guest,
+}
+
+/// How the test image is booted, and on what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guest {
+    /// The image's command line, without what known deviations ask for.
+    pub cmdline: String,
+    /// What known deviations of any host ask for.
+    pub asks: Vec<Asks>,
+    /// The guest's RAM.
+    pub memory_mib: u32,
+    /// The processor that the lab runs on.
+    pub processor: Product,
+    /// The path of the QEMU that is to run the image, if not the built-in VMM.
+    pub qemu: Option<String>,
 }

@@ -1,10 +1,10 @@
 //! Which kernel the lab boots, and where its files are.
 //!
-//! A kernel is named by a Debian suite (`bookworm`), by a version (`6.1`, or exactly `6.1.0-50`), or by the user's
-//! own files. Debian's are kept in the cache folder: `kernels/PACKAGE_VERSION/` has `bzImage`, `vmlinux` (unpacked)
-//! and `modules/`; `kernels/names/NAME` says which of them a name stood for when it was first asked for. As long as
-//! both are there, neither network nor apt is used. To have a name looked up again: [`Request::refresh`], or
-//! delete its file in `names`.
+//! A kernel is named by a Debian suite (`bookworm`), by a version (`6.1`, or exactly `6.1.0-50`),
+//! or by the user's own files. Debian's are kept in the cache folder: `kernels/PACKAGE_VERSION/`
+//! has `bzImage`, `vmlinux` (unpacked) and `modules/`; `kernels/names/NAME` says which of them a
+//! name stood for when it was first asked for. As long as both exist, neither network nor apt is
+//! used. [`Which::refresh`] looks a name up again, as does deleting its file in `names`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use super::vmlinux;
 use crate::debian;
 use crate::vmm::Unavailable;
 
-/// What the user asked for; all fields empty: the machine's own suite.
-#[derive(Debug, Clone, Default)]
-pub struct Request {
+/// What the user asked for. If all fields are empty, the machine's own suite.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Which {
     /// `--kernel`: a suite or a version.
     pub kernel: Option<String>,
     /// `--kernel-image`: a bzImage of the user's own.
@@ -39,28 +39,23 @@ pub struct Kernel {
     pub image: PathBuf,
     /// The folder with its modules.
     pub modules: PathBuf,
-    /// What to load instead of the folder's `kvm_intel`.
-    pub kvm_intel: Option<PathBuf>,
     /// Where [`vmlinux::open`] may keep the unpacked kernel.
     pub unpacked: Option<PathBuf>,
 }
 
-/// Finds or fetches the kernel; `progress` is told what takes time.
+/// Finds or fetches the kernel; `progress` gets a word about what takes time.
 ///
 /// # Errors
 /// The request contradicts itself, a file is missing, or Debian's package cannot be had.
-pub fn obtain(request: &Request, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Kernel, Unavailable> {
-    let kernel = match (&request.image, &request.modules, &request.kernel) {
-        (Some(image), Some(modules), None) => own(image, modules)?,
-        (None, None, name) => fetched(name.as_deref(), request.refresh, cache, progress)?,
-        _ => {
-            return Err(Unavailable {
-                why: "the kernel is named in two ways or by halves".into(),
-                mend: "give either --kernel, or both --kernel-image and --modules".into(),
-            });
-        }
-    };
-    Ok(Kernel { kvm_intel: request.kvm_intel.clone(), ..kernel })
+pub fn obtain(which: &Which, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Kernel, Unavailable> {
+    match (&which.image, &which.modules, &which.kernel) {
+        (Some(image), Some(modules), None) => own(image, modules),
+        (None, None, name) => fetched(name.as_deref(), which.refresh, cache, progress),
+        _ => Err(Unavailable {
+            why: "the kernel is named in two ways or by halves".into(),
+            mend: "give either --kernel, or both --kernel-image and --modules".into(),
+        }),
+    }
 }
 
 /// The user's own files.
@@ -70,12 +65,11 @@ fn own(image: &Path, modules: &Path) -> Result<Kernel, Unavailable> {
         release: release(image)?,
         image: image.to_path_buf(),
         modules: modules.to_path_buf(),
-        kvm_intel: None,
         unpacked: None,
     })
 }
 
-/// A kernel of Debian's, out of the cache or into it.
+/// A kernel of Debian's, from the cache or fetched into it.
 fn fetched(
     name: Option<&str>,
     refresh: bool,
@@ -108,7 +102,6 @@ fn fetched(
         release: release(&image)?,
         image,
         modules: folder.join("modules"),
-        kvm_intel: None,
         unpacked: Some(folder.join("vmlinux")),
     })
 }
@@ -137,10 +130,10 @@ mod tests {
     #[test]
     fn contradictions_and_odd_names_are_sentences() {
         let quiet = &mut |_: &str| {};
-        let half = Request { image: Some("/boot/vmlinuz".into()), ..Request::default() };
+        let half = Which { image: Some("/boot/vmlinuz".into()), ..Which::default() };
         assert!(obtain(&half, Path::new("/nonexistent"), quiet).unwrap_err().mend.contains("--modules"));
         for name in ["", "../x", "a b", ".x"] {
-            let odd = Request { kernel: Some(name.into()), ..Request::default() };
+            let odd = Which { kernel: Some(name.into()), ..Which::default() };
             assert!(obtain(&odd, Path::new("/nonexistent"), quiet).unwrap_err().why.contains("names no kernel"));
         }
     }

@@ -1,9 +1,10 @@
 //! One kernel module's file: what it says about itself, and a leaner copy of it.
 //!
-//! Loading a module in an emulator costs by the byte and by the entry: hashing for a signature that nobody checks,
-//! BTF to verify, one ftrace record per function, unwind tables to sort (24 of 48 million instructions of 6.1's three
-//! modules). [`lean`] leaves those out; code, data and relocations stay as they are, and functions keep their names: a stack
-//! trace marks those of the modules as unreliable.
+//! Loading a module in an emulator costs by the byte and by the entry: a hash for a signature that
+//! nobody checks, BTF to verify, one ftrace record per function, unwind tables to sort. These are
+//! 24 of 48 million instructions of 6.1's three modules. [`lean`] leaves them out. Code, data and
+//! relocations stay as they are, and functions keep their names, which a stack trace marks as
+//! unreliable.
 
 use std::collections::HashSet;
 
@@ -16,8 +17,9 @@ use super::decompress::{self, Format};
 
 /// More than any module unpacks to.
 const LIMIT: usize = 64 << 20;
-/// Sections that only debuggers, BPF, ftrace and the unwinder read. Without `__mcount_loc`, ftrace does not know the module's
-/// functions: their entry stays what the compiler made it, a call that returns at once or a no-op.
+/// Sections that only debuggers, BPF, ftrace and the unwinder read. Without `__mcount_loc`, ftrace
+/// does not know the module's functions. Their entry stays as compiled: a call that returns at
+/// once, or a no-op.
 const SPARED: &[&str] = &[
     ".BTF",
     ".BTF.base",
@@ -78,7 +80,7 @@ pub fn parameters(info: &[(String, String)]) -> Vec<String> {
 /// A copy that loads faster.
 ///
 /// # Errors
-/// A clause, if the file is laid out in a way that this does not understand: then use the file as it is.
+/// A clause, if the file's layout is not understood. Then use the file as it is.
 pub fn lean(elf: &[u8]) -> Result<Vec<u8>, String> {
     let wrong = |error: &dyn std::fmt::Display| format!("it cannot be made leaner: {error}");
     let mut builder = Builder::read64(elf).map_err(|error| wrong(&error))?;

@@ -1,7 +1,7 @@
-//! The kernel's log while sets are running: an oops or a warning is a result, too.
+//! The kernel's log while sets are running: an oops or a warning is also a result.
 //!
-//! Records are read from /dev/kmsg: `level,sequence,time,flags;text`, and lines starting with a space that belong to
-//! the record before (Documentation/ABI/testing/dev-kmsg).
+//! Records are read from /dev/kmsg: `level,sequence,time,flags;text`, and lines starting with a
+//! space that belong to the record before (Documentation/ABI/testing/dev-kmsg).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 /// The longest record that the kernel hands out.
 const RECORD: usize = 8192;
-/// Records of this level (warning) or graver are passed on.
+/// Records of this level (warning) or a graver one are passed on.
 const WARNING: u32 = 4;
 /// Level, in the number before the first comma.
 const LEVEL_MASK: u32 = 7;
@@ -57,7 +57,7 @@ pub fn is_oops(line: &str) -> bool {
 #[derive(Debug)]
 pub struct Kmsg {
     file: Mutex<File>,
-    /// A second handle to wait on, so that waiting does not keep others from reading.
+    /// A second handle to wait on, so that waiting does not block readers.
     waiting: File,
 }
 
@@ -73,7 +73,7 @@ impl Kmsg {
         Ok(Self { file: Mutex::new(file), waiting })
     }
 
-    /// Hands every new line that is worth it to `each`.
+    /// Passes every new line that matters to `each`.
     pub fn drain(&self, each: &mut dyn FnMut(String)) {
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut record = [0; RECORD];
@@ -86,7 +86,8 @@ impl Kmsg {
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // The reader was too slow and lines were overwritten; reading goes on behind the gap.
+                // The reader was too slow and lines were overwritten; reading goes on after the
+                // gap.
                 Err(error) if error.raw_os_error() == Some(Errno::PIPE.raw_os_error()) => {
                     each("(lines of the kernel's log were lost here)".into());
                 }

@@ -1,21 +1,32 @@
 //! What the frames between the lab's init and the runner outside say.
 //!
-//! A [`Message`] is a frame's kind and payload, typed. Text is UTF-8; the guest's serial bytes are passed on as they
-//! are. A payload that does not parse is an error for the reader to report, never something to skip.
+//! A [`Message`] is a frame's kind and payload, typed. It is JSON, except for the guest's serial
+//! bytes, which are passed on as they are. A payload that does not parse is an error for the reader
+//! to report, never something to skip.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use super::frame::Frame;
 
-/// One thing that init tells the runner.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The kind of a frame with serial bytes.
+const SERIAL: u8 = 0;
+/// The kind of any other.
+const JSON: u8 = 1;
+
+/// One thing that init reports to the runner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
     /// Init has come this far (a word or two).
     Stage(String),
-    /// `kvm_intel` is loaded with this set; `effective` is what the kernel says its parameters are now.
+    /// `kvm_intel` is loaded with this set; `effective` is what the kernel says its parameters are
+    /// now.
     Begin {
         /// The set as [`super::params::ParamSet`] prints it.
         set: String,
         /// Parameter names and their values, read back from `/sys/module`.
-        effective: Vec<(String, String)>,
+        effective: BTreeMap<String, String>,
     },
     /// Bytes that the guest wrote to its serial port.
     Serial(Vec<u8>),
@@ -25,7 +36,7 @@ pub enum Message {
     End {
         /// The set as it was in `Begin` or would have been.
         set: String,
-        /// `None`: the run came to its end, its serial bytes tell the verdict.
+        /// `None` if the run came to its end; its serial bytes then hold the verdict.
         failure: Option<String>,
     },
     /// The set was not run: the subject lacks what it needs.
@@ -46,53 +57,23 @@ impl Message {
     #[must_use]
     pub fn encode(&self) -> (u8, Vec<u8>) {
         match self {
-            Self::Stage(text) => (1, text.clone().into_bytes()),
-            Self::Begin { set, effective } => {
-                let lines = effective.iter().map(|(name, value)| format!("\n{name}={value}"));
-                (2, std::iter::once(set.clone()).chain(lines).collect::<String>().into_bytes())
-            }
-            Self::Serial(bytes) => (3, bytes.clone()),
-            Self::Kmsg(line) => (4, line.clone().into_bytes()),
-            Self::End { set, failure: None } => (5, set.clone().into_bytes()),
-            Self::End { set, failure: Some(why) } => (5, format!("{set}\n{why}").into_bytes()),
-            Self::Skip { set, why } => (6, format!("{set}\n{why}").into_bytes()),
-            Self::Done => (7, Vec::new()),
-            Self::Error(why) => (8, why.clone().into_bytes()),
+            Self::Serial(bytes) => (SERIAL, bytes.clone()),
+            // Text and maps by text: nothing here can fail to be written.
+            other => (JSON, serde_json::to_vec(other).unwrap_or_default()),
         }
     }
 
     /// Reads a frame.
     ///
     /// # Errors
-    /// A sentence, if the frame is none that [`Message::encode`] makes.
+    /// A sentence, if [`Message::encode`] makes no such frame.
     pub fn decode(frame: &Frame) -> Result<Self, String> {
-        if frame.kind == 3 {
-            return Ok(Self::Serial(frame.payload.clone()));
+        match frame.kind {
+            SERIAL => Ok(Self::Serial(frame.payload.clone())),
+            JSON => serde_json::from_slice(&frame.payload)
+                .map_err(|error| format!("frame {} is not understood: {error}", frame.seq)),
+            kind => Err(format!("frame {} is of the unknown kind {kind}", frame.seq)),
         }
-        let text = std::str::from_utf8(&frame.payload)
-            .map_err(|_| format!("frame {} of kind {} is not text", frame.seq, frame.kind))?;
-        let (first, rest) = match text.split_once('\n') {
-            Some((first, rest)) => (first.to_string(), Some(rest.to_string())),
-            None => (text.to_string(), None),
-        };
-        Ok(match frame.kind {
-            1 => Self::Stage(text.into()),
-            2 => Self::Begin {
-                set: first,
-                effective: rest
-                    .iter()
-                    .flat_map(|rest| rest.lines())
-                    .map(|line| line.split_once('=').map(|(name, value)| (name.into(), value.into())))
-                    .collect::<Option<_>>()
-                    .ok_or_else(|| format!("frame {} has a parameter without a value", frame.seq))?,
-            },
-            4 => Self::Kmsg(text.into()),
-            5 => Self::End { set: first, failure: rest },
-            6 => Self::Skip { set: first, why: rest.unwrap_or_default() },
-            7 => Self::Done,
-            8 => Self::Error(text.into()),
-            kind => return Err(format!("frame {} is of the unknown kind {kind}", frame.seq)),
-        })
     }
 }
 
@@ -102,11 +83,11 @@ mod tests {
 
     #[test]
     fn every_message_survives() {
-        let effective = vec![("ept".into(), "Y".into()), ("ple_gap".into(), "128".into())];
+        let effective = [("ept".into(), "Y".into()), ("ple_gap".into(), "128".into())].into();
         for message in [
             Message::Stage("modules".into()),
             Message::Begin { set: "ept=0".into(), effective },
-            Message::Begin { set: "ept=0".into(), effective: Vec::new() },
+            Message::Begin { set: "ept=0".into(), effective: BTreeMap::new() },
             Message::Serial(vec![0, 0xff, b'\n']),
             Message::Kmsg("WARNING: CPU: 0".into()),
             Message::End { set: "ept=0".into(), failure: None },
@@ -122,7 +103,7 @@ mod tests {
 
     #[test]
     fn strange_frames_are_errors() {
-        for (kind, payload) in [(99, &b""[..]), (1, b"\xff"), (2, b"ept=0\nword")] {
+        for (kind, payload) in [(99, &b""[..]), (JSON, b"\xff"), (JSON, b"{\"Begin\":{}}"), (JSON, b"")] {
             assert!(Message::decode(&Frame { kind, seq: 0, ticks: 0, payload: payload.to_vec() }).is_err());
         }
     }

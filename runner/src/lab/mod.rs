@@ -1,13 +1,13 @@
 //! The lab: real Linux/KVM inside Bochs.
 //!
-//! A stock Debian kernel boots from memory, its initramfs holds this very executable as `/init`, and as process 1
-//! that loads `kvm_intel` once for each [`params::ParamSet`], lets the built-in KVM VMM run the test image under it,
-//! and sends what happened down port 0xe9 as frames.
+//! A stock Debian kernel boots from memory. Its initramfs holds this very executable as `/init`. As
+//! process 1 it loads `kvm_intel` once for each [`params::ParamSet`], has the built-in KVM VMM run
+//! the test image under it, and sends what happened through port 0xe9 as frames.
 //!
-//! Outside (on the user's machine), in this order:
-//! [`kernel`] (which kernel; [`crate::debian`] fetches it), [`vmlinux`] (what to put where in memory), [`modules`],
-//! [`initramfs`], [`cmdline`], [`boot_params`], and at last [`frame::Decoder`] on what Bochs prints.
-//! Inside, as process 1: [`init`], with [`port`] and [`kmsg`]. [`job`] is what the outside tells the inside.
+//! Outside (on the user's machine), in this order: [`kernel`] (which kernel; [`crate::debian`]
+//! fetches it), [`vmlinux`] (what to put where in memory), [`modules`], [`initramfs`], [`cmdline`],
+//! [`boot_params`], and last [`frame::Decoder`] on what Bochs prints. Inside, as process 1:
+//! [`init`], with [`port`] and [`kmsg`]. [`job`] is what the outside asks of the inside.
 
 pub mod boot_params;
 pub mod cmdline;
@@ -21,12 +21,10 @@ pub mod job;
 pub mod kernel;
 pub mod kmod;
 pub mod kmsg;
-pub mod known;
 pub mod message;
 pub mod modules;
 pub mod params;
 pub mod port;
 pub mod qemu;
 pub mod session;
-pub mod table;
 pub mod vmlinux;

@@ -1,7 +1,7 @@
 //! The KVM modules of a kernel: `kvm_intel` and all it needs, in the order in which they load.
 //!
-//! Dependencies are read from the modules themselves (`depends=` in `.modinfo`): an unpacked package has no
-//! `modules.dep`, and a folder that has one says the same.
+//! Dependencies are read from the modules themselves (`depends=` in `.modinfo`): an unpacked
+//! package has no `modules.dep`, and a folder that has one says the same.
 
 use std::collections::HashMap;
 use std::fs;
@@ -28,8 +28,8 @@ pub struct Module {
     pub parameters: Vec<String>,
 }
 
-/// Finds `kvm_intel` below `folder` and everything that it needs; the last one is `kvm_intel` itself.
-/// `instead` is a file to take in its place.
+/// Finds `kvm_intel` below `folder` and everything that it needs. The last one is `kvm_intel`
+/// itself; `instead` is a file to take in its place.
 ///
 /// # Errors
 /// A module is missing or unreadable.
@@ -82,7 +82,8 @@ fn module_name(path: &Path) -> Option<String> {
     Some(name.strip_suffix(".ko")?.replace('-', "_"))
 }
 
-/// Reads `name` after all it depends on. `above`: the modules on the way to it, so that a cycle ends.
+/// Reads `name` after all it depends on. `above`: the modules on the way to it, so that a cycle
+/// ends.
 fn visit(
     name: &str,
     folder: &Path,
@@ -111,7 +112,7 @@ fn visit(
     }
     above.pop();
     let parameters = kmod::parameters(&info);
-    // A module that cannot be made leaner loads all the same, only slower.
+    // A module that cannot be made leaner still loads, only slower.
     let elf = kmod::lean(&elf).unwrap_or(elf);
     loaded.push(Module { name, file: file.clone(), elf, parameters });
     Ok(())

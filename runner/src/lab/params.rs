@@ -1,22 +1,27 @@
-//! Sets of `kvm_intel` parameters: what L0 is told, and which sets are worth a run.
+//! Sets of `kvm_intel` parameters: how L0 is loaded, and which sets are worth a run.
 //!
-//! What decides is whether L0 itself wants page faults while L2 runs: always without EPT; with EPT only if
-//! `allow_smaller_maxphyaddr` is on and the guest's MAXPHYADDR is below the host's; otherwise never. The other
-//! parameters change how vmcs12 reaches L0 (shadow VMCS) or how L2's tables are walked.
+//! What matters is whether L0 itself needs page faults while L2 runs. Without EPT it always does.
+//! With EPT it does only if `allow_smaller_maxphyaddr` is on and the guest's MAXPHYADDR is below
+//! the host's. The other parameters change how vmcs12 reaches L0 (shadow VMCS) or how L2's tables
+//! are walked.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::verdict::subject::is_on;
+
 /// `kvm_intel` parameters that every run has: without nesting there is nothing to test.
 const NESTED: (&str, &str) = ("nested", "1");
-/// Bochs logs guest-physical addresses with their low 12 bits, which the processor clears (SDM section 28.3.6,
-/// "Page-Modification Logging"); KVM warns of each.
+/// Bochs logs guest-physical addresses with their low 12 bits, which the processor clears (SDM
+/// section 28.3.6, "Page-Modification Logging"); KVM warns of each.
 const PML_OFF: (&str, &str) = ("pml", "0");
-/// The default, which 5.10 does not go back to by itself: the variable is kvm.ko's and outlives kvm_intel.
+/// The default. 5.10 does not go back to it by itself: the variable is kvm.ko's and outlives
+/// kvm_intel.
 const SMALLER_OFF: (&str, &str) = ("allow_smaller_maxphyaddr", "0");
-/// The name under which a set says which MAXPHYADDR the guest gets; the VMM's business, not the module's.
+/// The name under which a set gives the guest's MAXPHYADDR. It is for the VMM, not for the module.
 const GUEST_MAXPHYADDR: &str = "guest_maxphyaddr";
 /// A MAXPHYADDR below every host's (Bochs has 40), and one that real guests have had.
 const SMALLER_MAXPHYADDR: u8 = 36;
@@ -36,13 +41,14 @@ impl ParamSet {
         &self.values
     }
 
-    /// The MAXPHYADDR that the VMM gives the guest; `None`: the host's.
+    /// The MAXPHYADDR that the VMM gives the guest, or `None` for the host's.
     #[must_use]
     pub fn guest_maxphyaddr(&self) -> Option<u8> {
         self.guest_maxphyaddr
     }
 
-    /// The parameter line for the kernel: `always` (see [`always`]) first, so that the set can override it.
+    /// The parameter line for the kernel, with `always` (see [`always`]) first, so that the set can
+    /// override it.
     #[must_use]
     pub fn module_line(&self, always: &[(String, String)]) -> String {
         let own = |name: &str| self.values.iter().any(|(known, _)| known == name);
@@ -50,7 +56,8 @@ impl ParamSet {
         kept.chain(&self.values).map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
     }
 
-    /// If the module lacks a parameter of this set: a sentence that says which. The kernel itself would only log it.
+    /// If the module lacks a parameter of this set, a sentence that says which. The kernel would
+    /// only log it.
     #[must_use]
     pub fn unknown_to(&self, known: &[String]) -> Option<String> {
         let unknown: Vec<&str> =
@@ -58,12 +65,13 @@ impl ParamSet {
         (!unknown.is_empty()).then(|| format!("this kernel's kvm_intel has no parameter {}", unknown.join(", ")))
     }
 
-    /// If the loaded module has another value in force than this set asks for (`effective` is what it says): a
-    /// sentence that says which. The kernel turns off what the CPU, or another parameter, does not allow.
+    /// If the loaded module has another value in force than this set asks for (`effective` is what
+    /// it says), a sentence that says which. The kernel turns off what the CPU, or another
+    /// parameter, does not allow.
     #[must_use]
-    pub fn refused_by(&self, effective: &[(String, String)]) -> Option<String> {
+    pub fn refused_by(&self, effective: &BTreeMap<String, String>) -> Option<String> {
         self.values.iter().find_map(|(name, wanted)| {
-            let (_, got) = effective.iter().find(|(known, got)| known == name && !is_same(wanted, got))?;
+            let got = effective.get(name).filter(|got| !is_same(wanted, got))?;
             Some(format!("{name}={wanted} was asked for, and {name}={got} is in force"))
         })
     }
@@ -147,7 +155,8 @@ fn is_word(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
-/// Whether a parameter's value is the one asked for: booleans are printed as Y and N, numbers in decimal.
+/// Whether a parameter's value is the one asked for. The kernel prints booleans as Y and N, numbers
+/// in decimal.
 fn is_same(wanted: &str, got: &str) -> bool {
     let is_off = |value: &str| matches!(value, "0" | "n" | "N" | "off");
     match got {
@@ -155,11 +164,6 @@ fn is_same(wanted: &str, got: &str) -> bool {
         "N" => is_off(wanted),
         _ => wanted == got || !wanted.bytes().all(|b| b.is_ascii_digit()),
     }
-}
-
-/// How the kernel reads a boolean parameter.
-fn is_on(value: &str) -> bool {
-    matches!(value, "1" | "y" | "Y" | "on")
 }
 
 #[cfg(test)]
@@ -201,7 +205,7 @@ mod tests {
     #[test]
     fn what_is_not_in_force_is_refused() {
         let set: ParamSet = "ept=1,ple_gap=128".parse().unwrap();
-        let in_force = |ept: &str| vec![("ept".to_string(), ept.to_string()), ("ple_gap".into(), "128".into())];
+        let in_force = |ept: &str| [("ept".to_string(), ept.to_string()), ("ple_gap".into(), "128".into())].into();
         assert_eq!(set.refused_by(&in_force("Y")), None);
         assert!(set.refused_by(&in_force("N")).unwrap().contains("ept=N"));
     }

@@ -1,7 +1,8 @@
-//! The way out of the lab's machine: one `out` per byte to port 0xe9, which Bochs prints on its standard output.
+//! The way out of the lab's machine: one `out` per byte to port 0xe9, which Bochs prints on its
+//! standard output.
 //!
-//! On entry: process 1, as root. [`Sender::open`] asks the kernel for access to I/O ports once; threads started
-//! after it inherit the access.
+//! On entry: process 1, as root. [`Sender::open`] asks the kernel for access to I/O ports once;
+//! threads started after it inherit the access.
 #![allow(unsafe_code, reason = "port output and the iopl system call have no safe form")]
 
 use std::arch::asm;
@@ -32,19 +33,21 @@ impl Sender {
     /// # Errors
     /// The kernel refuses, because this is not root or the kernel is locked down.
     pub fn open() -> io::Result<Self> {
-        // SAFETY: iopl takes a number and no pointer; it only allows this thread's later `out` instructions.
+        // SAFETY: iopl takes a number and no pointer; it only allows this thread's later `out`
+        // instructions.
         let refused = unsafe { libc::syscall(libc::SYS_iopl, 3) } != 0;
         if refused { Err(io::Error::last_os_error()) } else { Ok(Self { next: Mutex::new(0) }) }
     }
 
-    /// Sends one message, in more than one frame if it is serial bytes beyond a frame's size; longer text is cut.
+    /// Sends one message. Serial bytes beyond a frame's size go into several frames; longer text is
+    /// cut.
     pub fn send(&self, message: &Message) {
         let (kind, payload) = message.encode();
         let mut next = self.next.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         transmit(kind, &payload, matches!(message, Message::Serial(_)), &mut next);
     }
 
-    /// [`Sender::send`] for a panic: does not wait for a thread that may never let go.
+    /// [`Sender::send`] for a panic. It does not wait for a thread that may never let go.
     pub fn send_last(&self, message: &Message) {
         let (kind, payload) = message.encode();
         for _ in 0..LOCK_TRIES {
@@ -82,10 +85,11 @@ pub fn power_off(_permission: &Sender) {
     write(POWER_OFF, POWER_OFF_WORD);
 }
 
-/// Writes bytes to a port. Only called by who holds a [`Sender`], so that iopl has succeeded.
+/// Writes bytes to a port. Only the holder of a [`Sender`] calls this, so iopl has succeeded.
 fn write(port: u16, bytes: &[u8]) {
-    // SAFETY: OUTSB reads exactly RCX bytes at RSI, which are those of `bytes`; the ABI has DF clear; ports 0xe9 and
-    // 0x8900 drive no device that accesses memory. Without iopl the instruction faults, it cannot corrupt anything.
+    // SAFETY: OUTSB reads exactly RCX bytes at RSI, which are those of `bytes`; the ABI has DF
+    // clear; ports 0xe9 and 0x8900 drive no device that accesses memory. Without iopl the
+    // instruction faults and cannot corrupt anything.
     unsafe {
         asm!(
             "rep outsb",

@@ -1,7 +1,9 @@
-//! QEMU for the lab's initramfs: its executable, the shared libraries it loads and the firmware it reads.
+//! QEMU for the lab's initramfs: its executable, the shared libraries it loads and the firmware it
+//! reads.
 //!
-//! Each file keeps its path, so that the loader and QEMU find inside what they find here. The loader itself says which
-//! libraries those are: only it knows its cache, the search paths in each library, and its variants for newer processors.
+//! Each file keeps its path, so the loader and QEMU find inside what they find here. The loader
+//! itself says which libraries those are: only it knows its cache, the search paths in each
+//! library, and its variants for newer processors.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,18 +16,17 @@ use object::elf::{FileHeader64, PT_INTERP};
 use object::read::elf::{FileHeader, ProgramHeader};
 
 use super::initramfs::Extra;
-use crate::vmm::process::{Ended, Source, run};
+use crate::vmm::Unavailable;
+use crate::vmm::process::{Ended, ask};
 use crate::vmm::qemu::Qemu;
-use crate::vmm::{Flow, Unavailable};
 
-/// What QEMU reads on the pc machine before it enters a PVH kernel: firmware, a ROM that loads the kernel.
+/// What QEMU reads on the pc machine before it enters a PVH kernel: firmware, a ROM that loads the
+/// kernel.
 const FIRMWARE: [&str; 2] = ["bios-256k.bin", "pvh.bin"];
-/// Where the loader keeps where the libraries are; a system may do without.
+/// The loader's cache of where the libraries are. A system may do without it.
 const LOADER_CACHE: &str = "/etc/ld.so.cache";
-/// For QEMU or its loader to answer a question.
+/// How long QEMU or its loader may take to answer a question.
 const LIMIT: Duration = Duration::from_secs(20);
-/// More than any of their answers has.
-const MAX_ANSWER: usize = 1 << 20;
 
 /// QEMU, ready to be packed into the initramfs.
 #[derive(Debug, Clone)]
@@ -41,7 +42,7 @@ pub struct Packed {
 /// Collects what this QEMU needs inside.
 ///
 /// # Errors
-/// A file is missing or cannot be read, or QEMU or its loader does not tell which.
+/// A file is missing or cannot be read, or QEMU or its loader does not say which.
 pub fn pack(qemu: &Qemu) -> Result<Packed, Unavailable> {
     // QEMU looks for its data from where it really is.
     let program = &fs::canonicalize(qemu.program()).map_err(|error| Unavailable::failed("find QEMU", error))?;
@@ -83,7 +84,8 @@ fn extra(path: &Path, executable: bool, bytes: Vec<u8>) -> Extra {
     Extra { path: inside(path), executable, bytes }
 }
 
-/// The path in the archive: without leading slash, and without `..`, which QEMU has in its data folders.
+/// The path in the archive: without leading slash, and without `..`, which QEMU has in its data
+/// folders.
 fn inside(path: &Path) -> String {
     let mut words: Vec<String> = Vec::new();
     for component in path.components() {
@@ -109,7 +111,7 @@ fn interpreter(elf: &[u8]) -> Option<PathBuf> {
 /// The files in the loader's list of libraries.
 ///
 /// # Errors
-/// The name of one that the loader does not find.
+/// The name of a library that the loader does not find.
 fn parse_list(list: &str) -> Result<Vec<PathBuf>, String> {
     let mut paths = Vec::new();
     for line in list.lines().map(str::trim) {
@@ -117,7 +119,7 @@ fn parse_list(list: &str) -> Result<Vec<PathBuf>, String> {
         if place.starts_with("not found") {
             return Err(name.into());
         }
-        // The address stands behind; what the kernel maps by itself is no file.
+        // The address follows. What the kernel maps by itself is no file.
         let path = place.rsplit_once(" (").map_or(place, |(path, _)| path);
         if path.starts_with('/') {
             paths.push(path.into());
@@ -128,19 +130,12 @@ fn parse_list(list: &str) -> Result<Vec<PathBuf>, String> {
 
 /// What a program prints.
 fn answer(command: &mut Command, what: &str) -> Result<String, Unavailable> {
-    let mut said = Vec::new();
-    let ended = run(command.env("LC_ALL", "C"), Vec::new(), LIMIT, &mut |source, bytes| {
-        if source == Source::Stdout {
-            said.extend_from_slice(bytes);
-        }
-        if said.len() > MAX_ANSWER { Flow::Stop } else { Flow::Continue }
-    })
-    .map_err(|error| Unavailable::failed(what, error))?;
-    match ended {
-        Ended::Exited(status) if status.success() => Ok(String::from_utf8_lossy(&said).into_owned()),
+    let said = ask(command.env("LC_ALL", "C"), LIMIT).map_err(|error| Unavailable::failed(what, error))?;
+    match said.ended {
+        Ended::Exited(status) if status.success() => Ok(said.out),
         Ended::Exited(status) => Err(Unavailable::failed(what, status)),
         Ended::TimedOut => Err(Unavailable::failed(what, format!("no end after {} s", LIMIT.as_secs()))),
-        Ended::Stopped => Err(Unavailable::failed(what, "the answer does not end")),
+        Ended::Stopped => Err(Unavailable::failed(what, "it was stopped")),
     }
 }
 

@@ -1,52 +1,51 @@
 //! A bzImage taken apart: its setup header and the vmlinux packed inside it.
 //!
-//! Decompressing is what a kernel's boot in an emulator spends most of its time on, so it is done outside, once:
-//! the unpacked vmlinux is kept beside the kernel. The kernel is then entered at its 64-bit entry point with its
-//! segments already where they belong (Documentation/arch/x86/boot.rst, "64-bit Boot Protocol").
+//! A kernel's boot in an emulator spends most of its time on decompressing. So that is done
+//! outside, once: the unpacked vmlinux is kept next to the kernel. The kernel is then entered at
+//! its 64-bit entry point with its segments already where they belong
+//! (Documentation/arch/x86/boot.rst, "64-bit Boot Protocol").
 //!
 //! On return from [`open`]: every segment lies within its file, and below 4 GiB in memory.
 
 use std::fs;
+use std::mem::offset_of;
 use std::path::Path;
 
-use object::elf::{FileHeader64, PT_LOAD};
-use object::read::elf::{FileHeader, ProgramHeader};
-use object::{LittleEndian, pod};
+use linux_loader::loader::bootparam::{boot_params, setup_header};
+use vm_memory::ByteValued;
 
 use super::decompress;
 use crate::vmm::Unavailable;
+use crate::vmm::elf::Image;
 
-/// Where the setup header starts in a bzImage, and in the zero page that is made of it.
-pub const SETUP_HEADER: usize = 0x1f1;
-/// The longest setup header that the zero page has room for.
-const SETUP_HEADER_END: usize = 0x290;
+/// Where the setup header starts in a bzImage.
+const SETUP_HEADER: usize = offset_of!(boot_params, hdr);
 /// "HdrS": the setup header is there.
-const MAGIC: usize = 0x202;
-/// The byte that says where the header ends, counted from 0x202.
-const JUMP_LENGTH: usize = 0x201;
-/// The boot protocol's version.
-const VERSION: usize = 0x206;
-/// Where the release text stands, counted from 0x200.
-const KERNEL_VERSION: usize = 0x20e;
-/// Offset and length of the packed vmlinux, counted from the end of the setup sectors (protocol 2.08).
-const PAYLOAD: usize = 0x248;
+const MAGIC: u32 = u32::from_le_bytes(*b"HdrS");
+/// Where the header's jump is, which shows where it ends.
+const JUMP_BASE: usize = 0x202;
+/// Where the header has the offset of the release text.
+const RELEASE_BASE: usize = 0x200;
+/// The boot protocol that says where the packed vmlinux is.
+const OLDEST: u16 = 0x208;
+const SECTOR: usize = 512;
 /// More than any kernel unpacks to.
 const LIMIT: usize = 512 << 20;
 
 /// A kernel ready to be put into memory.
 #[derive(Debug)]
 pub struct Vmlinux {
-    /// The bzImage's bytes from [`SETUP_HEADER`] on.
-    pub setup_header: Vec<u8>,
+    /// The bzImage's setup header.
+    pub setup_header: setup_header,
     /// Physical address and content of each segment.
     pub segments: Vec<(u64, Vec<u8>)>,
     /// Physical address of the 64-bit entry point.
     pub entry: u64,
-    /// The first physical address behind the kernel, its zeroed memory included.
+    /// The first physical address after the kernel, its zeroed memory included.
     pub end: u64,
 }
 
-/// Reads a bzImage; `unpacked` is where its vmlinux is kept for the next time.
+/// Reads a bzImage. `unpacked` is where its vmlinux is kept for the next time.
 ///
 /// # Errors
 /// The file cannot be read or is not an x86-64 bzImage that this understands.
@@ -68,7 +67,7 @@ pub fn open(image: &Path, unpacked: Option<&Path>) -> Result<Vmlinux, Unavailabl
         elf
     };
     let (segments, entry, end) = segments(&elf).map_err(wrong)?;
-    Ok(Vmlinux { setup_header: header.setup.to_vec(), segments, entry, end })
+    Ok(Vmlinux { setup_header: header.setup, segments, entry, end })
 }
 
 /// The release in a bzImage's header.
@@ -79,7 +78,7 @@ pub fn release(bzimage: &[u8]) -> Result<String, String> {
     Header::parse(bzimage).map(|header| header.release)
 }
 
-/// Keeping is a convenience: a folder that cannot be written to costs time, nothing else.
+/// Keeping is a convenience: a folder that cannot be written to only costs time.
 fn keep(path: &Path, elf: &[u8]) {
     let part = path.with_extension(format!("part{}", std::process::id()));
     if fs::write(&part, elf).and_then(|()| fs::rename(&part, path)).is_err() {
@@ -89,7 +88,7 @@ fn keep(path: &Path, elf: &[u8]) {
 
 /// What a bzImage's first sectors say.
 struct Header<'a> {
-    setup: &'a [u8],
+    setup: setup_header,
     release: String,
     payload: &'a [u8],
     unpacked_size: usize,
@@ -98,27 +97,27 @@ struct Header<'a> {
 impl<'a> Header<'a> {
     fn parse(image: &'a [u8]) -> Result<Self, String> {
         let cut = || String::from("it ends inside its own header");
-        if image.get(MAGIC..MAGIC + 4).ok_or_else(cut)? != b"HdrS" {
+        let whole = image.get(SETUP_HEADER..SETUP_HEADER + size_of::<setup_header>()).ok_or_else(cut)?;
+        let [_, jump] = image[offset_of!(boot_params, hdr.jump)..][..2] else { return Err(cut()) };
+        // What is beyond the header's end is code.
+        let length = (JUMP_BASE + usize::from(jump) - SETUP_HEADER).min(whole.len());
+        let mut setup = setup_header::default();
+        setup.as_mut_slice()[..length].copy_from_slice(&whole[..length]);
+        let version = setup.version;
+        if setup.header != MAGIC {
             return Err("it is not a Linux bzImage".into());
         }
-        let version = half(image, VERSION).ok_or_else(cut)?;
-        if version < 0x208 {
+        if version < OLDEST {
             return Err(format!("its boot protocol {version:#x} is older than 2.08"));
         }
-        let setup_end = (MAGIC + usize::from(image[JUMP_LENGTH])).min(SETUP_HEADER_END);
-        let setup = image.get(SETUP_HEADER..setup_end).ok_or_else(cut)?;
-        let text = image.get(0x200 + usize::from(half(image, KERNEL_VERSION).ok_or_else(cut)?)..).ok_or_else(cut)?;
+        let text = image.get(RELEASE_BASE + usize::from(setup.kernel_version)..).ok_or_else(cut)?;
         let release: Vec<u8> = text.iter().copied().take(256).take_while(u8::is_ascii_graphic).collect();
-        // Zero setup sectors mean four, for history's sake.
-        let sectors = match image[SETUP_HEADER] {
-            0 => 4,
-            n => usize::from(n),
-        };
-        let start = word(image, PAYLOAD).ok_or_else(cut)? + (sectors + 1) * 512;
-        let end = start + word(image, PAYLOAD + 4).ok_or_else(cut)?;
-        let payload = image.get(start..end).ok_or_else(cut)?;
-        let size_at = payload.len().checked_sub(4).ok_or_else(cut)?;
-        let unpacked_size = word(payload, size_at).ok_or_else(cut)?;
+        // Zero setup sectors mean four, for historical reasons.
+        let sectors = if setup.setup_sects == 0 { 4 } else { usize::from(setup.setup_sects) };
+        let start = (sectors + 1) * SECTOR + setup.payload_offset as usize;
+        let payload = image.get(start..start + setup.payload_length as usize).ok_or_else(cut)?;
+        let size = payload.last_chunk().ok_or_else(cut)?;
+        let unpacked_size = u32::from_le_bytes(*size) as usize;
         Ok(Self { setup, release: String::from_utf8_lossy(&release).into(), payload, unpacked_size })
     }
 
@@ -136,57 +135,40 @@ impl<'a> Header<'a> {
 type Layout = (Vec<(u64, Vec<u8>)>, u64, u64);
 
 fn segments(elf: &[u8]) -> Result<Layout, String> {
-    let wrong = |error: object::Error| format!("its vmlinux is not understood: {error}");
-    // The parser wants its input aligned, which a Vec<u8> only is by luck; it says so if not.
-    let (header, _) = pod::from_bytes::<FileHeader64<LittleEndian>>(elf).map_err(|()| "its vmlinux is cut off")?;
-    if !header.is_supported() {
-        return Err("what it unpacks to is not a 64-bit little-endian ELF".into());
-    }
-    let endian = LittleEndian;
-    let mut segments = Vec::new();
-    let mut end = 0;
-    for segment in header.program_headers(endian, elf).map_err(wrong)? {
-        if segment.p_type(endian) != PT_LOAD {
-            continue;
-        }
-        let data = segment.data(endian, elf).map_err(|()| "a segment of its vmlinux lies outside of the file")?;
-        let address = segment.p_paddr(endian);
-        let behind = address.checked_add(segment.p_memsz(endian)).filter(|end| *end < 1 << 32);
-        end = end.max(behind.ok_or("a segment of its vmlinux lies beyond 4 GiB")?);
-        if !data.is_empty() {
-            segments.push((address, data.to_vec()));
-        }
-    }
-    let entry = header.e_entry(endian);
+    let image = Image::parse(elf).map_err(|error| error.why)?;
+    let end = image.span().map(|(_, end)| end).filter(|end| *end < 1 << 32);
+    let end = end.ok_or("a segment of its vmlinux lies beyond 4 GiB")?;
+    let entry = image.entry;
     // A vmlinux names its entry by its physical address; a virtual one would be 0xffffffff8....
-    if !segments.iter().any(|(address, data)| (*address..*address + data.len() as u64).contains(&entry)) {
+    if !image.segments.iter().any(|part| (part.address..part.address + part.bytes.len() as u64).contains(&entry)) {
         return Err(format!("its entry point {entry:#x} lies in none of its segments"));
     }
-    Ok((segments, entry, end))
-}
-
-fn half(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes.get(at..at + 2)?.try_into().ok().map(u16::from_le_bytes)
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<usize> {
-    bytes.get(at..at + 4)?.try_into().ok().map(|four| u32::from_le_bytes(four) as usize)
+    let filled = image.segments.iter().filter(|part| !part.bytes.is_empty());
+    Ok((filled.map(|part| (part.address, part.bytes.to_vec())).collect(), entry, end))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A bzImage of one setup sector around `payload`.
+    /// Up to the field before kernel_info_offset.
+    const LENGTH: u8 = 0x66;
+
+    /// A bzImage of one setup sector around `payload`, whose header ends before its last field.
     fn bzimage(payload: &[u8], size: u32) -> Vec<u8> {
+        let header = setup_header {
+            setup_sects: 1,
+            jump: u16::from_le_bytes([0xeb, LENGTH]),
+            header: MAGIC,
+            version: 0x20f,
+            kernel_version: 0x180,
+            payload_length: payload.len() as u32 + 4,
+            kernel_info_offset: 0xc0de,
+            ..setup_header::default()
+        };
         let mut image = vec![0; 1024];
-        image[SETUP_HEADER] = 1;
-        image[JUMP_LENGTH] = 0x66;
-        image[MAGIC..MAGIC + 4].copy_from_slice(b"HdrS");
-        image[VERSION..VERSION + 2].copy_from_slice(&0x20f_u16.to_le_bytes());
-        image[KERNEL_VERSION..KERNEL_VERSION + 2].copy_from_slice(&0x180_u16.to_le_bytes());
+        image[SETUP_HEADER..][..size_of::<setup_header>()].copy_from_slice(header.as_slice());
         image[0x380..0x390].copy_from_slice(b"6.1.0-x (someone");
-        image[PAYLOAD + 4..PAYLOAD + 8].copy_from_slice(&(payload.len() as u32 + 4).to_le_bytes());
         image.extend(payload);
         image.extend(size.to_le_bytes());
         image
@@ -197,7 +179,8 @@ mod tests {
         let image = bzimage(b"abc", 99);
         let header = Header::parse(&image).unwrap();
         assert_eq!((header.release.as_str(), header.payload.len(), header.unpacked_size), ("6.1.0-x", 7, 99));
-        assert_eq!(header.setup.len(), 0x202 + 0x66 - SETUP_HEADER);
+        let (version, beyond) = (header.setup.version, header.setup.kernel_info_offset);
+        assert_eq!((version, beyond), (0x20f, 0), "code after the header is none of it");
     }
 
     #[test]

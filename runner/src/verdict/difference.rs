@@ -1,9 +1,10 @@
-//! What differs between the wanted and the seen outcome of a case, field by field.
+//! What differs between the expected and the seen outcome of a case, field by field.
 //!
-//! Outcomes are words as `spec::walk::outcome` writes them: `exit,info=1,ec=2,...`, `delivered,ec=2,...`, `silent`,
-//! joined by `+`, repeated ones with their number as in `2*exit,...`.
+//! Outcomes are words as `spec::walk::outcome` writes them: `exit,info=1,ec=2,...`,
+//! `delivered,ec=2,...`, `silent`, joined by `+`, repeated ones with their number as in
+//! `2*exit,...`.
 
-/// The fields of an outcome, and what a person calls them.
+/// The fields of an outcome, and their names for people.
 const FIELDS: [(&str, &str); 9] = [
     ("info", "VM-exit interruption information"),
     ("ec", "error code"),
@@ -32,10 +33,10 @@ pub fn differences(want: &str, got: &str) -> Vec<String> {
                 lines.push(line);
                 continue;
             }
-            // Where no event came, the field is left from an earlier exit.
+            // Where no event came, the field still has the value of an earlier exit.
             let code = part.fields.iter().find(|(name, _)| *name == "ec" && part.kind != "done");
             let code = code.map(|(_, code)| format!(" with error code 0x{code}")).unwrap_or_default();
-            lines.push(format!("{}{code} happened, unwanted", what(part.kind)));
+            lines.push(format!("{}{code} happened, and must not", what(part.kind)));
         }
     }
     lines
@@ -68,7 +69,7 @@ fn stuck(part: &Part) -> Option<String> {
             let name = exit_reason(reason);
             let (failed, basic) = (reason >> 31 & 1 == 1, reason & 0xffff);
             let failed = if failed { ", a failed VM entry" } else { "" };
-            Some(format!("L2 was left by a VM exit that nothing in it causes: reason {basic}{name}{failed}"))
+            Some(format!("L2 had a VM exit that nothing in it causes: reason {basic}{name}{failed}"))
         }
         "unexpected-vector" => {
             Some(format!("L2 got an exception that nothing in it causes: vector 0x{}", field("vector")))
@@ -88,7 +89,7 @@ fn exit_reason(reason: u64) -> &'static str {
         33 => " (invalid guest state)",
         48 => " (EPT violation)",
         49 => " (EPT misconfiguration)",
-        52 => " (VMX-preemption timer: L2 did not come to the walk's end)",
+        52 => " (VMX-preemption timer: L2 did not reach the end of the walk)",
         _ => "",
     }
 }
@@ -96,7 +97,7 @@ fn exit_reason(reason: u64) -> &'static str {
 fn what(kind: &str) -> &str {
     match kind {
         "complete-walk" => "a complete walk of L2",
-        "complete-start" => "L2's start, which raises no fault and asks for nothing,",
+        "complete-start" => "the start of L2, which raises no fault and asks for nothing,",
         "exit" => "a VM exit to L1",
         "delivered" => "a #PF in L2",
         "silent" => "the access without a fault",
@@ -106,7 +107,7 @@ fn what(kind: &str) -> &str {
     }
 }
 
-/// The fields that differ, those that one side lacks included.
+/// The fields that differ, including those that one side lacks.
 fn fields(want: &Part, got: &Part) -> Vec<String> {
     let value = |part: &Part, name: &str| {
         let found = part.fields.iter().find(|(known, _)| *known == name);
@@ -181,15 +182,15 @@ mod tests {
     fn another_outcome_is_told_in_words() {
         assert_eq!(
             differences(EXIT, "done,ec=6,rip=40"),
-            ["a VM exit to L1 did not happen", "done happened, unwanted"]
+            ["a VM exit to L1 did not happen", "done happened, and must not"]
         );
         assert_eq!(
             differences(EXIT, "delivered,ec=6,cr2=1000,rip=40,cs=8,rflags=10cd7"),
-            ["a VM exit to L1 did not happen", "a #PF in L2 with error code 0x6 happened, unwanted"]
+            ["a VM exit to L1 did not happen", "a #PF in L2 with error code 0x6 happened, and must not"]
         );
         assert_eq!(
             differences("silent", "silent+without-effect"),
-            ["an access that completed without its effect happened, unwanted"]
+            ["an access that completed without its effect happened, and must not"]
         );
     }
 
@@ -199,7 +200,7 @@ mod tests {
             differences("complete-walk", "unexpected-exit,reason=2,qual=0"),
             [
                 "a complete walk of L2 did not happen",
-                "L2 was left by a VM exit that nothing in it causes: reason 2 (triple fault)"
+                "L2 had a VM exit that nothing in it causes: reason 2 (triple fault)"
             ]
         );
         let entry = differences("complete-start", "unexpected-exit,reason=80000021,qual=0");
@@ -213,7 +214,7 @@ mod tests {
         assert_eq!(differences(EXIT, &format!("2*{EXIT}")), ["count: want 1, got 2"]);
         assert_eq!(
             differences(EXIT, &format!("{EXIT}+executed")),
-            ["the effect of an instruction that faulted happened, unwanted"]
+            ["the effect of an instruction that faulted happened, and must not"]
         );
     }
 

@@ -1,4 +1,4 @@
-//! What `maskmatch` ends with: every exit code, and errors that end it early.
+//! How `maskmatch` ends: every exit code, and errors that end it early.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -42,7 +42,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command ends without having done its work: a sentence for stderr and the exit code.
+/// Why a command ends before its work is done: a sentence for stderr and the exit code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stop {
     /// The exit code.

@@ -1,12 +1,15 @@
-//! What a log tells, collected line by line: the one source of the text report and the JSON.
+//! What a log says, collected line by line. The text report and the JSON are made only of this.
 //!
-//! Nothing here judges; [`Findings::reader`] does, and [`crate::verdict::judge`] joins it with how the run ended.
-//! What stands in a log that is cut or garbled is kept all the same.
+//! Nothing here judges. [`Findings::reader`] does, and [`crate::verdict::judge`] joins it with how
+//! the run ended. What a cut or garbled log holds is kept all the same.
 
-use spec::log::{Cost, Counts, Line, REASON_ABOVE, Reader, words};
+use serde::Serialize;
+use spec::log::{Cost, Counts, Line, Reader, words};
+use spec::manual::filter::Filter;
+use spec::tally::Difference;
 
 /// A failing case that the log has in full.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
     /// The case's id.
     pub id: String,
@@ -16,15 +19,26 @@ pub struct Failure {
     pub got: String,
 }
 
-/// A known deviation that a group showed.
+/// Cases of a group that differ from the manual in one way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
-    /// Its name.
-    pub name: String,
-    /// How many cases showed it.
+pub struct Differing {
+    /// What differs, or `None` if there were more ways than the image can tell apart.
+    pub difference: Option<Difference>,
+    /// How many cases.
     pub cases: u64,
-    /// What it is.
-    pub reason: String,
+    /// The filter of the first case, or `None` where the image could not tell them apart.
+    pub filter: Option<Filter>,
+    /// The accesses or scenes, joined by commas, with the first case's first.
+    pub probes: String,
+}
+
+/// Cases of a group that came to no end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Incomplete {
+    /// Why, in a word.
+    pub word: String,
+    /// How many cases.
+    pub cases: u64,
 }
 
 /// What a walk of `bench` cost.
@@ -32,7 +46,7 @@ pub struct Known {
 pub struct Price {
     /// L1's filter as the log writes it.
     pub filter: String,
-    /// The access that raised the faults; `None`: a bare round trip.
+    /// The access that raised the faults, or `None` for a bare round trip.
     pub stimulus: Option<String>,
     /// The cost of the walk.
     pub cost: Cost,
@@ -57,12 +71,17 @@ pub struct Group {
     pub name: String,
     /// How it came out.
     pub fate: Fate,
-    /// Names of the hypotheses that explain it, or `unknown`; empty if nothing was to explain.
+    /// Names of the hypotheses that explain it, or `unknown`. Empty if there was nothing to
+    /// explain.
     pub suspects: Vec<String>,
-    /// Its first failing cases.
+    /// The first case of each way to differ, and of each reason to come to no end.
     pub failures: Vec<Failure>,
-    /// The known deviations that it showed.
-    pub known: Vec<Known>,
+    /// The cases that differ.
+    pub differing: Vec<Differing>,
+    /// The cases that came to no end.
+    pub incomplete: Vec<Incomplete>,
+    /// Its counts, until its result is known.
+    counted: Counts,
 }
 
 impl Group {
@@ -71,21 +90,6 @@ impl Group {
         match &self.fate {
             Fate::Ran(counts) => Some(counts),
             Fate::Unfinished | Fate::Skipped(_) => None,
-        }
-    }
-
-    /// How many cases failed, as far as the log tells.
-    pub fn failed(&self) -> u64 {
-        self.counts().map_or(self.failures.len() as u64, |counts| counts.failed)
-    }
-
-    /// The word in reports.
-    pub fn verdict(&self, strict: bool) -> &'static str {
-        match &self.fate {
-            Fate::Unfinished => "unfinished",
-            Fate::Skipped(_) => "skip",
-            Fate::Ran(counts) if counts.failed > 0 || (strict && counts.known > 0) => "fail",
-            Fate::Ran(_) => "pass",
         }
     }
 }
@@ -101,7 +105,7 @@ pub struct Heartbeat {
     pub of: u64,
 }
 
-/// All that a log tells.
+/// Everything that a log says.
 #[derive(Clone, Default)]
 pub struct Findings {
     /// Judges whether the log is complete and sound.
@@ -118,10 +122,12 @@ pub struct Findings {
     pub groups: Vec<Group>,
     /// What `bench` measured.
     pub prices: Vec<Price>,
-    /// What is wrong with maskmatch itself.
+    /// What is wrong in maskmatch itself.
     pub errors: Vec<String>,
     /// Remarks.
     pub notes: Vec<String>,
+    /// The steps of a single case.
+    pub trace: Vec<String>,
     /// The newest heartbeat.
     pub heartbeat: Option<Heartbeat>,
     /// The newest line with anything in it, of the log or not.
@@ -130,7 +136,7 @@ pub struct Findings {
     pub broken_off: bool,
 }
 
-/// What a line meant to whoever shows progress.
+/// What a line means for showing progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
     /// Nothing.
@@ -139,7 +145,7 @@ pub enum News {
     Begun,
     /// A heartbeat.
     Heartbeat,
-    /// A group has its result: its place in [`Findings::groups`].
+    /// A group has its result; this is its index in [`Findings::groups`].
     Group(usize),
 }
 
@@ -174,24 +180,26 @@ impl Findings {
             Line::Cause { group, suspects } => {
                 self.group(group).1.suspects = suspects.split(',').map(ToString::to_string).collect();
             }
-            Line::Known { group, deviation, cases, reason } => {
-                let mut earlier = self.groups.iter().flat_map(|group| &group.known);
-                let above = earlier.find(|known| reason == REASON_ABOVE && known.name == deviation);
-                let reason = above.map_or_else(|| reason.to_string(), |known| known.reason.clone());
-                let known = Known { name: deviation.to_string(), cases, reason };
-                self.group(group).1.known.push(known);
+            Line::Differs { group, difference, cases, filter, probes } => {
+                let differing = Differing { difference, cases, filter, probes: probes.to_string() };
+                self.group(group).1.differing.push(differing);
             }
+            Line::Incomplete { group, word, cases } => {
+                self.group(group).1.incomplete.push(Incomplete { word: word.to_string(), cases });
+            }
+            Line::Counts { group, counts } => self.group(group).1.counted = counts,
             Line::Cost { filter, stimulus, cost } => {
                 let (filter, stimulus) = (filter.to_string(), stimulus.map(ToString::to_string));
                 self.prices.push(Price { filter, stimulus, cost });
             }
-            // What is so of each filter or group is said once.
+            // A note that holds for each filter or group is kept once.
             Line::Note(text) if self.notes.iter().any(|note| note == text) => {}
             Line::Note(text) => self.notes.push(text.to_string()),
+            Line::Trace(step) => self.trace.push(step.to_string()),
             Line::Error(text) => self.errors.push(text.to_string()),
-            Line::Group { group, counts, .. } => {
+            Line::Group { group, .. } => {
                 let (at, found) = self.group(group);
-                found.fate = Fate::Ran(counts);
+                found.fate = Fate::Ran(found.counted);
                 return News::Group(at);
             }
             Line::Skip { group, reason, .. } => {
@@ -211,7 +219,7 @@ impl Findings {
         }
     }
 
-    /// The group of a name, with its place; a new one at its first mention.
+    /// The group of a name with its index, made at its first mention.
     fn group(&mut self, name: &str) -> (usize, &mut Group) {
         let at = self.groups.iter().position(|group| group.name == name).unwrap_or_else(|| {
             self.groups.push(Group { name: name.to_string(), ..Group::default() });
@@ -223,6 +231,11 @@ impl Findings {
     /// A fact's value.
     pub fn fact(&self, key: &str) -> Option<&str> {
         self.facts.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
+
+    /// The image's command line.
+    pub fn image_options(&self) -> String {
+        self.fact("options").unwrap_or_default().replace('+', " ")
     }
 
     /// Where the guest was when the log broke off, as far as it tells.
@@ -241,7 +254,7 @@ impl Findings {
             (Some(beat), finished) if finished.is_none_or(|group| group.name != beat.group) => {
                 Some(format!("in group {} at {} of {} filters", beat.group, beat.done, beat.of))
             }
-            (_, Some(group)) => Some(format!("behind group {}", group.name)),
+            (_, Some(group)) => Some(format!("after group {}", group.name)),
             _ if !self.last_line.is_empty() => Some(format!("at the line '{}'", shortened(&self.last_line))),
             _ => None,
         }
@@ -261,25 +274,35 @@ fn shortened(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::Findings;
-    use spec::log::{Counts, REASON_ABOVE, Writer};
+    use spec::log::{Counts, Writer};
+    use spec::manual::filter::Filter;
+    use spec::tally::Tally;
 
     #[test]
-    fn a_reason_that_is_told_once_is_known_of_each_group() {
-        let mut findings = Findings::default();
-        let counts = Counts { cases: 1, known: 1, ..Counts::default() };
+    fn what_differs_is_kept_with_the_group_s_counts() {
+        let mut room = [None; 1];
+        let mut tally = Tally::new(&mut room);
+        tally.add("user-read", 0, Filter::ALWAYS, &"exit0:rflags^10000".parse().unwrap(), 2);
+        tally.add_incomplete("unexpected-exit", 1);
+        let counts = Counts { cases: 9, differing: 3, exits: 4, ..Counts::default() };
         let mut text = String::new();
         let mut log = Writer::begin(&mut text, "0.1.0", &"boot=pvh");
-        log.plan(2);
-        log.known(&"filter.basic.long", "rf0", 1, "RF is lost");
+        log.plan(1);
+        log.trace(&"field 4006 value=2");
+        log.fail(&"filter.basic.long:user-read:1,0,0", &"exit,rflags=10002", &"exit,rflags=2");
+        log.differs(&"filter.basic.long", &mut tally);
         log.result(1, &"filter.basic.long", &counts);
-        log.known(&"filter.high.long", "rf0", 1, REASON_ABOVE);
-        log.result(2, &"filter.high.long", &counts);
+        log.end();
+        let mut findings = Findings::default();
         for line in text.lines() {
             findings.line(line);
         }
-        let reasons: Vec<&str> =
-            findings.groups.iter().flat_map(|group| &group.known).map(|known| known.reason.as_str()).collect();
-        assert_eq!(reasons, ["RF is lost", "RF is lost"]);
+        assert_eq!(findings.reader.sound(), Ok(()));
+        assert_eq!(findings.trace, ["field 4006 value=2"]);
+        let group = &findings.groups[0];
+        assert_eq!(group.counts(), Some(&counts));
+        assert_eq!((group.differing[0].cases, group.differing[0].probes.as_str()), (2, "user-read"));
+        assert_eq!((group.incomplete[0].word.as_str(), group.incomplete[0].cases), ("unexpected-exit", 1));
     }
 
     #[test]

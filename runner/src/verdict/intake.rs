@@ -1,7 +1,9 @@
-//! Serial bytes in, lines out: cuts the stream into lines, keeps the raw log, and ends a flood.
+//! Takes serial bytes and gives lines: cuts the stream into lines, keeps the raw log, and ends a
+//! flood.
 //!
-//! The bytes come from a guest that may have gone mad, or from a file that may be anything, so both a line and
-//! the whole have a limit. Bytes that are not UTF-8 become replacement characters, which no log contains.
+//! The bytes come from a guest that may have gone mad, or from a file that may be anything. So both
+//! a line and the whole have a limit. Bytes that are not UTF-8 become replacement characters, which
+//! no log contains.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -19,15 +21,16 @@ pub struct Limits {
     pub line: usize,
     /// Bytes in all.
     pub total: u64,
-    /// Time without a new line. It is looked at whenever the VMM calls the sink, with or without bytes.
+    /// Time without a new line. It is checked whenever the VMM calls the sink, with or without
+    /// bytes.
     pub silence: Option<Duration>,
 }
 
 impl Limits {
-    /// For a log that is read from a file: its time has passed.
+    /// For a log that is read from a file, which has no time limit.
     pub const FILE: Self = Self { line: 4096, total: 64 << 20, silence: None };
-    /// For a guest that runs. The image writes a heartbeat every few dozen filters; the exhaustive profile's whole
-    /// log is far below a megabyte.
+    /// For a guest that runs. The image writes a heartbeat every few dozen filters; the exhaustive
+    /// profile's whole log is far below a megabyte.
     pub const RUN: Self = Self { silence: Some(Duration::from_mins(2)), ..Self::FILE };
 }
 
@@ -46,7 +49,7 @@ pub struct Intake<'a> {
 }
 
 impl<'a> Intake<'a> {
-    /// Reads from the start; the raw bytes go to `log`, too.
+    /// Reads from the start. The raw bytes also go to `log`.
     pub fn new(limits: Limits, log: Option<&'a mut dyn Write>, progress: Progress) -> Self {
         Self {
             log_error: None,
@@ -91,9 +94,10 @@ impl<'a> Intake<'a> {
         Some(format!("no heartbeat: the guest wrote no line for {} s", silence.as_secs_f64()))
     }
 
-    /// The input ends: what was read, and why reading stopped before the end if it did.
+    /// Ends the input. Returns what was read, and why reading stopped early if it did.
     ///
-    /// A last line without line feed counts if it is one of the log's. Else the log was cut in the midst of it.
+    /// A last line without a line feed counts if it is one of the log's. Otherwise the log was cut
+    /// in the middle of it.
     pub fn finish(mut self) -> (Findings, Option<String>) {
         let rest = String::from_utf8_lossy(&self.line).into_owned();
         if Line::parse(rest.trim_end_matches('\r')).is_some() {
@@ -118,7 +122,7 @@ impl Sink for Intake<'_> {
                 break;
             }
             let text = piece.strip_suffix(b"\n").unwrap_or(piece);
-            // One byte beyond the limit shows the excess; more need not be kept.
+            // One byte beyond the limit shows the excess. No more need be kept.
             let room = (self.limits.line + 1).saturating_sub(self.line.len());
             self.line.extend(&text[..text.len().min(room)]);
             self.total += piece.len() as u64;
@@ -162,7 +166,7 @@ mod tests {
         }
         let (findings, flood) = intake.finish();
         assert_eq!(flood, None);
-        assert_eq!(findings.reader.verdict(false), Verdict::Pass);
+        assert_eq!(findings.reader.verdict(), Verdict::Pass);
         assert_eq!(raw, text.as_bytes());
     }
 
@@ -170,7 +174,7 @@ mod tests {
     fn a_last_line_without_line_feed_is_not_lost() {
         let mut intake = Intake::new(Limits::FILE, None, Progress::none());
         let _ = intake.bytes(log().trim_end().as_bytes());
-        assert_eq!(intake.finish().0.reader.verdict(false), Verdict::Pass);
+        assert_eq!(intake.finish().0.reader.verdict(), Verdict::Pass);
         let mut intake = Intake::new(Limits::FILE, None, Progress::none());
         let _ = intake.bytes(b"KTAP version 1\n# maskmatch 0.1.0 lo");
         let findings = intake.finish().0;
@@ -215,6 +219,6 @@ mod tests {
         bytes.insert(at, 0xff);
         let mut intake = Intake::new(Limits::FILE, None, Progress::none());
         let _ = intake.bytes(&bytes);
-        assert_eq!(intake.finish().0.reader.verdict(false), Verdict::Crash);
+        assert_eq!(intake.finish().0.reader.verdict(), Verdict::Crash);
     }
 }

@@ -1,31 +1,36 @@
-//! Progress while a guest runs, on stderr: a live line on a terminal, else one line per finished group.
+//! Progress while a guest runs, on stderr: a live line on a terminal, otherwise one line for each
+//! finished group.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use spec::catalogue::group::Group;
+use spec::catalogue::options::Options;
 use spec::catalogue::plan::Profile;
 use spec::manual::paging::Maxphyaddr;
 
+use crate::verdict::account::{Account, Knowledge};
 use crate::verdict::findings::{Fate, Findings, News};
 use crate::verdict::judge::thousands;
 
-/// The width for which cases are counted ahead of the run; close enough for a bar.
+/// The address width for which cases are counted before the run. It is close enough for a bar.
 const USUAL_MAXPHYADDR: Maxphyaddr = 40;
 
 /// Shows how far a run is.
 pub enum Progress {
     /// Nothing is shown.
     None,
-    /// One line per finished group.
-    Lines,
+    /// One line for each finished group.
+    Lines(Knowledge),
     /// A bar that counts cases.
     Bar {
         /// The bar.
         bar: ProgressBar,
         /// How much is tried.
         profile: Profile,
+        /// What is known of what differs.
+        knowledge: Knowledge,
     },
 }
 
@@ -36,33 +41,35 @@ impl Progress {
     }
 
     /// Shows a run of these groups as stderr permits.
-    pub fn of_run(filter: &str, profile: Profile) -> Self {
+    pub fn of_run(options: Options<'_>, knowledge: Knowledge) -> Self {
+        let profile = options.profile;
         if !std::io::stderr().is_terminal() {
-            return Self::Lines;
+            return Self::Lines(knowledge);
         }
-        let cases = Group::selected(filter, profile).map(|group| cases(&group, profile)).sum();
+        let cases = Group::selected(options).map(|group| cases(group, profile)).sum();
         let bar = ProgressBar::new(cases);
         let template = "{spinner} {wide_bar} {percent:>3}% {elapsed} {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         bar.set_message("booting");
-        // The spinner turns even where the guest is silent: what hangs is the guest, not maskmatch.
+        // The spinner turns even if the guest is silent, which shows that maskmatch itself does not
+        // hang.
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self::Bar { bar, profile }
+        Self::Bar { bar, profile, knowledge }
     }
 
     /// Shows what a line brought.
     pub fn news(&self, news: News, findings: &Findings) {
         match self {
             Self::None => {}
-            Self::Lines => {
+            Self::Lines(knowledge) => {
                 if let News::Group(at) = news {
-                    // A closed stderr takes nothing from the result.
-                    let _ = writeln!(std::io::stderr(), "{}", finished(findings, at));
+                    // A closed stderr does not change the result.
+                    let _ = writeln!(std::io::stderr(), "{}", finished(findings, at, knowledge));
                 }
             }
-            Self::Bar { bar, profile } => match news {
+            Self::Bar { bar, profile, knowledge } => match news {
                 News::Nothing => {}
                 News::Begun => bar.set_message("starting"),
                 News::Heartbeat => {
@@ -75,15 +82,15 @@ impl Progress {
                 }
                 News::Group(at) => {
                     bar.set_position(done(findings, *profile));
-                    if findings.groups[at].failed() > 0 {
-                        bar.println(finished(findings, at));
+                    if knowledge.account(&findings.groups[at]).failed > 0 {
+                        bar.println(finished(findings, at, knowledge));
                     }
                 }
             },
         }
     }
 
-    /// The run is over: the live line goes.
+    /// Removes the live line: the run is over.
     pub fn finish(&self) {
         if let Self::Bar { bar, .. } = self {
             bar.finish_and_clear();
@@ -91,12 +98,12 @@ impl Progress {
     }
 }
 
-fn cases(group: &Group, profile: Profile) -> u64 {
+fn cases(group: Group, profile: Profile) -> u64 {
     group.case_count(profile, USUAL_MAXPHYADDR) as u64
 }
 
 fn known_cases(name: &str, profile: Profile) -> u64 {
-    Group::from_name(name).map_or(0, |group| cases(&group, profile))
+    Group::from_name(name).map_or(0, |group| cases(group, profile))
 }
 
 fn done(findings: &Findings, profile: Profile) -> u64 {
@@ -105,16 +112,24 @@ fn done(findings: &Findings, profile: Profile) -> u64 {
 }
 
 /// One line about a finished group.
-fn finished(findings: &Findings, at: usize) -> String {
+fn finished(findings: &Findings, at: usize, knowledge: &Knowledge) -> String {
     let group = &findings.groups[at];
     let done = findings.groups.iter().filter(|group| group.fate != Fate::Unfinished).count();
     let place = format!("[{done}/{}]", findings.planned.unwrap_or_default());
     match &group.fate {
         Fate::Skipped(reason) => format!("{place} {}: skip: {reason}", group.name),
         Fate::Unfinished => format!("{place} {}", group.name),
-        Fate::Ran(counts) if counts.failed > 0 => {
-            format!("{place} {}: fail: {} of {} cases", group.name, thousands(counts.failed), thousands(counts.cases))
+        Fate::Ran(counts) => {
+            let cases = thousands(counts.cases);
+            match knowledge.account(group) {
+                Account { failed, .. } if failed > 0 => {
+                    format!("{place} {}: fail: {} of {cases} cases", group.name, thousands(failed))
+                }
+                Account { known, below, .. } if known + below > 0 => {
+                    format!("{place} {}: known: {} of {cases} cases", group.name, thousands(known + below))
+                }
+                _ => format!("{place} {}: pass: {cases} cases", group.name),
+            }
         }
-        Fate::Ran(counts) => format!("{place} {}: pass: {} cases", group.name, thousands(counts.cases)),
     }
 }

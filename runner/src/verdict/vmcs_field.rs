@@ -78,17 +78,16 @@ const NAMES: &[(u32, &str)] = &[
     (0x6c16, "host RIP"),
 ];
 
-/// A trace's line with the name of the field that it tells of, if it tells of one: `trace field 4006 value=..`.
+/// A trace's step with the name of its VMCS field, if it has one, as in `field 4006 value=..`.
 #[must_use]
-pub fn named(note: &str) -> Option<String> {
-    let rest = note.strip_prefix("trace ")?;
-    let Some((encoding, values)) = rest.strip_prefix("field ").and_then(|field| field.split_once(' ')) else {
-        return Some(rest.into());
+pub fn named(step: &str) -> String {
+    let Some((encoding, values)) = step.strip_prefix("field ").and_then(|field| field.split_once(' ')) else {
+        return step.into();
     };
     let name = u32::from_str_radix(encoding, 16)
         .ok()
         .and_then(|encoding| NAMES.iter().find(|(known, _)| *known == encoding).map(|(_, name)| *name));
-    Some(format!("  {} ({encoding}) {values}", name.unwrap_or("field")))
+    format!("  {} ({encoding}) {values}", name.unwrap_or("field"))
 }
 
 #[cfg(test)]
@@ -97,12 +96,10 @@ mod tests {
 
     #[test]
     fn fields_of_a_trace_get_their_names() {
-        let line = named("trace field 4006 value=2 before=0");
-        assert_eq!(line.as_deref(), Some("  page-fault error-code mask (4006) value=2 before=0"));
-        assert_eq!(named("trace field 2000 value=2").as_deref(), Some("  field (2000) value=2"));
-        assert_eq!(named("trace field").as_deref(), Some("field"));
-        assert_eq!(named("trace exit,info=1").as_deref(), Some("exit,info=1"));
-        assert_eq!(named("other"), None);
+        assert_eq!(named("field 4006 value=2 before=0"), "  page-fault error-code mask (4006) value=2 before=0");
+        assert_eq!(named("field 2000 value=2"), "  field (2000) value=2");
+        assert_eq!(named("field"), "field");
+        assert_eq!(named("exit,info=1"), "exit,info=1");
     }
 
     #[test]

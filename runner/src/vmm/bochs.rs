@@ -1,15 +1,17 @@
 //! Bochs: a whole PC in software, with VMX, on any machine.
 //!
-//! No BIOS, no boot loader, no disk: the project's own ROM (crate `rom`) enters the image some three hundred
-//! instructions after reset, and Bochs itself puts the image into the guest's RAM. [`machine::Machine`] says
-//! what is to be booted, for maskmatch's image and for the lab's Linux alike.
+//! There is no BIOS, boot loader or disk. The project's own ROM (crate `rom`) enters the image some
+//! three hundred instructions after reset, and Bochs itself puts the image into the guest's RAM.
+//! [`machine::Machine`] says what to boot, for maskmatch's image and for the lab's Linux alike.
 
 use crate::payload;
-use crate::vmm::bochs::machine::{Entry, Machine, Serial};
+use crate::verdict::subject::{Family, Product};
+use crate::vmm::bochs::machine::{Machine, Serial};
 use crate::vmm::bochs::program::Program;
+use crate::vmm::bochs::rom::Entry;
 use crate::vmm::elf::Image;
-use crate::vmm::process::{Ended, Tail, run};
-use crate::vmm::{Boot, Flow, Outcome, Sink, Unavailable, Vmm, multiboot2_info};
+use crate::vmm::process::{self, Ended, Said};
+use crate::vmm::{Boot, Outcome, Sink, Unavailable, Vmm, multiboot2_info};
 use std::time::Duration;
 
 mod config;
@@ -22,13 +24,14 @@ pub mod rom;
 /// A model with protection keys and shadow stacks.
 const TIGERLAKE: &str = "tigerlake";
 
-/// Which model is taken if none is named.
+/// Which model to take if none is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultModel {
-    /// One on which Linux' KVM works: with VMX, EPT and VPID, and from Bochs 3.0 on with protection keys and shadow stacks.
+    /// One on which Linux' KVM works. It has VMX, EPT and VPID, and from Bochs 3.0 on protection
+    /// keys and shadow stacks.
     Plain,
-    /// For a test of Bochs itself: also with protection keys and shadow stacks, and where Bochs can enter a guest with
-    /// it, 5-level paging.
+    /// One for a test of Bochs itself. It also has protection keys, shadow stacks and, where Bochs
+    /// can enter a guest with it, 5-level paging.
     Richest,
 }
 
@@ -44,16 +47,17 @@ impl DefaultModel {
     }
 }
 
-/// Whether this Bochs loads memory by its debugger alone, a page at a time.
+/// Whether this Bochs loads memory only by its debugger, a page at a time.
 fn loads_by_page(version: (u32, u32)) -> bool {
     version >= (3, 1)
 }
 
-/// Bochs' smallest. The emulated UART needs a fixed time for a character, which is `ips / 11520` instructions;
-/// the fewer, the cheaper is a log.
+/// Bochs' smallest. The emulated UART needs a fixed time for a character, which is `ips / 11520`
+/// instructions. The fewer, the cheaper the log.
 const IPS: u32 = 1_000_000;
 
-/// Where an image's multiboot2 information is put: behind the ROM's parameter block, below the image.
+/// Where an image's multiboot2 information is put: after the ROM's parameter block, below the
+/// image.
 const INFO_ADDRESS: u64 = 0x10_1000;
 
 /// A Bochs with one of its CPU models.
@@ -69,7 +73,8 @@ impl Bochs {
     /// Asks a Bochs for its version and whether it has the CPU model.
     ///
     /// # Errors
-    /// It is not there, does not run, lacks the model, or lacks the debugger's `-rc` (which Debian's has).
+    /// It is not there, does not run, lacks the model, or lacks the debugger's `-rc` (which
+    /// Debian's has).
     pub fn find(program: Program, cpu_model: Option<&str>, or: DefaultModel) -> Result<Self, Unavailable> {
         let mend = "apt-get install --no-install-recommends bochs bochs-term, or --bochs sid";
         let models = ask(&program, &["--help", "cpu"]).map_err(|why| Unavailable::new(why, mend))?;
@@ -79,7 +84,7 @@ impl Bochs {
             .ok_or_else(|| Unavailable::new("bochs does not say which version it is", mend))?;
         if !usage.lines().any(|line| line.trim_start().starts_with("-rc ")) {
             return Err(Unavailable::new(
-                "this Bochs was built without its debugger, which maskmatch starts it by",
+                "this Bochs was built without its debugger, which maskmatch needs to start it",
                 mend,
             ));
         }
@@ -99,13 +104,20 @@ impl Bochs {
         self.version
     }
 
-    /// Whether XSAVES of the CPU is as Linux wants it: tried with 5.10 to 7.2.
+    /// The product, on which known deviations depend.
+    #[must_use]
+    pub fn product(&self) -> Product {
+        let parameters = [("cpu".into(), self.cpu_model.clone())].into();
+        Product { family: Family::Bochs, version: Some(self.version), parameters }
+    }
+
+    /// Whether Linux accepts the CPU's XSAVES, as tried with 5.10 to 7.2.
     #[must_use]
     pub fn has_sound_xsaves(&self) -> bool {
         self.version.0 >= 3 && self.cpu_model == TIGERLAKE
     }
 
-    /// What Linux dies of on this Bochs, if that is known.
+    /// Why Linux dies on this Bochs, if it is known to.
     #[must_use]
     pub fn kills_linux(&self) -> Option<&'static str> {
         // 1,000,000,000 / 1,000 is 2 in Debian's 3.1+dfsg-1: Bochs issue 668.
@@ -128,10 +140,6 @@ impl Bochs {
 }
 
 impl Vmm for Bochs {
-    fn id(&self) -> &'static str {
-        "bochs"
-    }
-
     fn describe(&self) -> String {
         format!("Bochs {}.{}, CPU model {}", self.version.0, self.version.1, self.cpu_model)
     }
@@ -158,14 +166,8 @@ impl Vmm for Bochs {
 
 /// What Bochs says when it is started with these arguments, which make it exit at once.
 fn ask(program: &Program, arguments: &[&str]) -> Result<String, String> {
-    let mut said = Tail::default();
-    let mut command = program.command(arguments);
-    let ended = run(&mut command, Vec::new(), Duration::from_secs(20), &mut |_, bytes| {
-        said.add(bytes);
-        Flow::Continue
-    });
-    match ended {
-        Ok(Ended::Exited(_)) => Ok(said.text()),
+    match process::ask(&mut program.command(arguments), Duration::from_secs(20)) {
+        Ok(Said { ended: Ended::Exited(_), out, err }) => Ok(out + &err.text()),
         Ok(_) => Err("bochs does not answer".into()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(program.missing()),
         Err(error) => Err(format!("cannot start bochs: {error}")),

@@ -1,23 +1,23 @@
-//! The little that a loader needs of an ELF64 file: its segments at their physical addresses, and its entry.
+//! What a loader needs of an ELF64 file: its segments at their physical addresses, and its entry.
 //!
-//! The file is not trusted; what does not fit together is an error, never a panic.
+//! The file is not trusted. What does not fit together is an error, never a panic.
 
 use crate::vmm::Unavailable;
 use object::elf::{FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{LittleEndian, elf};
 
-/// No image that is booted here is larger; a crooked header must not ask for all memory.
+/// No image that is booted here is larger. A bad header must not ask for all memory.
 const MAX_SPAN: u64 = 1 << 30;
 
-/// A part of the file that belongs into memory.
+/// A part of the file that belongs in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment<'a> {
     /// Physical address.
     pub address: u64,
     /// What the file has of it.
     pub bytes: &'a [u8],
-    /// Its size in memory; what the file does not have is zero.
+    /// Its size in memory. What the file does not have is zero.
     pub size: u64,
 }
 
@@ -76,7 +76,7 @@ impl<'a> Image<'a> {
         Some((start, end))
     }
 
-    /// The image as it is in memory, from its first address on; gaps hold `fill`.
+    /// The image as it is in memory, from its first address on. Gaps hold `fill`.
     #[must_use]
     pub fn flatten(&self, fill: u8) -> Vec<u8> {
         let Some((start, end)) = self.span() else { return Vec::new() };
@@ -115,7 +115,8 @@ pub(crate) mod tests {
     /// An ELF file with a PVH note whose entry is `code`, at 2 MiB.
     pub(crate) fn pvh(code: &[u8]) -> Vec<u8> {
         let mut image = file(0x20_0000, 0x20_0000, code, code.len() as u64);
-        // A second program header would have to stand where the code is: so the note goes behind, the header grows.
+        // A second program header would overlap the code. So the note goes after it, and the header
+        // grows.
         let note_at = 64 + 2 * 56;
         let mut note = Vec::new();
         for word in [4u32, 4, 18] {

@@ -1,19 +1,18 @@
-//! A bootable ISO image of maskmatch, for any VMM and for real machines: GRUB and the image, entered by
-//! multiboot2.
+//! A bootable ISO image of maskmatch, for any VMM and for real machines: GRUB and the image,
+//! entered by multiboot2.
 //!
-//! GRUB keeps off the serial port, so that COM1 carries the log alone.
+//! GRUB does not use the serial port, so COM1 carries only the log.
 
 use crate::debian::setup::{self, ensure};
-use crate::vmm::Flow;
 use crate::vmm::Unavailable;
-use crate::vmm::process::{Ended, Tail, quote, run};
+use crate::vmm::process::{Ended, ask, quote};
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// Takes seconds; something is wrong if it takes minutes.
+/// Making the image takes seconds. If it takes minutes, something is wrong.
 const LIMIT: Duration = Duration::from_mins(5);
 
 /// Writes the ISO image to `out`.
@@ -28,21 +27,15 @@ pub fn write_iso(elf: &[u8], cmdline: &str, out: &Path) -> Result<(), Unavailabl
     fs::create_dir_all(root.join("boot/grub")).map_err(failed)?;
     fs::write(root.join("boot/maskmatch.elf"), elf).map_err(failed)?;
     fs::write(root.join("boot/grub/grub.cfg"), grub_config(cmdline)?).map_err(failed)?;
-    let mut said = Tail::default();
-    let mut command = Command::new("grub-mkrescue");
-    command.arg("-o").arg(out).arg(root);
-    let ended = run(&mut command, Vec::new(), LIMIT, &mut |_, bytes| {
-        said.add(bytes);
-        Flow::Continue
-    });
-    match ended {
-        Ok(Ended::Exited(status)) if status.success() => Ok(()),
-        Ok(Ended::Exited(status)) => Err(Unavailable::failed(
+    let said = ask(Command::new("grub-mkrescue").arg("-o").arg(out).arg(root), LIMIT)
+        .map_err(|error| Unavailable::failed("start grub-mkrescue", error))?;
+    match said.ended {
+        Ended::Exited(status) if status.success() => Ok(()),
+        Ended::Exited(status) => Err(Unavailable::failed(
             "make the ISO image",
-            format!("grub-mkrescue ended with {status}: {}", said.last_line()),
+            format!("grub-mkrescue ended with {status}: {}", said.err.last_line()),
         )),
-        Ok(_) => Err(Unavailable::failed("make the ISO image", "grub-mkrescue does not end")),
-        Err(error) => Err(Unavailable::failed("start grub-mkrescue", error)),
+        _ => Err(Unavailable::failed("make the ISO image", "grub-mkrescue does not end")),
     }
 }
 
@@ -51,7 +44,7 @@ fn grub_config(cmdline: &str) -> Result<String, Unavailable> {
     if cmdline.contains(['\n', '\0']) {
         return Err(Unavailable::new("a command line for GRUB must be one line", ""));
     }
-    // Word by word: GRUB puts quotes of its own around an argument that has a space in it.
+    // Word by word: GRUB puts its own quotes around an argument with a space in it.
     let words: Vec<String> = cmdline.split_whitespace().map(quote).collect();
     let arguments = words.join(" ");
     Ok(format!(

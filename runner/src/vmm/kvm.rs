@@ -1,11 +1,13 @@
-//! The built-in VMM on this machine's KVM: the shortest way from the image to the nested VMX under test.
+//! The built-in VMM on this machine's KVM: the shortest way from the image to the nested VMX under
+//! test.
 //!
-//! One vCPU in a thread of its own (and a [`second`] one if the guest asks for it), RAM in one slot, PVH entry, the kernel's interrupt controllers, COM1, and
-//! a few ports (see [`devices`]). The thread that called watches the clock and feeds the sink, so neither a
-//! hung guest nor a full sink can hold up the end.
+//! It has one vCPU in its own thread, and a [`second`] one if the guest asks for it. RAM is in one
+//! slot, entry is by PVH, and the interrupt controllers are the kernel's. The devices are COM1 and
+//! a few ports, see [`devices`]. The calling thread watches the clock and feeds the sink, so
+//! neither a hung guest nor a full sink can delay the end.
 
 use crate::vmm::{Boot, Outcome, Sink, Unavailable, Vmm};
-use host::Host;
+use host::Device;
 
 pub mod action;
 pub mod cpuid;
@@ -23,13 +25,14 @@ pub mod state;
 pub mod vcpu;
 pub mod watch;
 
-/// Where the scratch device is unless said otherwise: below the I/O APIC, where no RAM is.
+/// Where the scratch device is by default: below the I/O APIC, where there is no RAM.
 pub const MMIO_PAGE: u64 = 0xfeb0_0000;
 
-/// What can be varied about the VM, for L0's own wish to differ.
+/// What can be varied in the VM, so that L0's own need differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvmOptions {
-    /// The physical-address width in the guest's CPUID (leaf 0x80000008, EAX bits 7:0), if not the host's.
+    /// The physical-address width in the guest's CPUID (leaf 0x80000008, EAX bits 7:0), if not the
+    /// host's.
     pub guest_maxphyaddr: Option<u8>,
     /// Physical address of the scratch device's page, see [`mmio`].
     pub mmio_page: u64,
@@ -41,7 +44,7 @@ impl Default for KvmOptions {
     }
 }
 
-/// This machine's KVM, found fit.
+/// This machine's KVM, which was found to be usable.
 #[derive(Debug)]
 pub struct Kvm {
     options: KvmOptions,
@@ -53,25 +56,21 @@ impl Kvm {
     /// # Errors
     /// It is missing, not permitted, too old, or offers no VMX to guests.
     pub fn open(options: KvmOptions) -> Result<Self, Unavailable> {
-        Host::open()?.require_vmx()?;
+        Device::open()?.require_vmx()?;
         Ok(Self { options })
     }
 
     /// Opens KVM for a guest that needs no VMX.
     ///
     /// # Errors
-    /// As [`Kvm::open`], but for the last.
+    /// As [`Kvm::open`], except the last.
     #[cfg(test)]
     pub fn open_plain(options: KvmOptions) -> Result<Self, Unavailable> {
-        Host::open().map(|_| Self { options })
+        Device::open().map(|_| Self { options })
     }
 }
 
 impl Vmm for Kvm {
-    fn id(&self) -> &'static str {
-        "kvm"
-    }
-
     fn describe(&self) -> String {
         let kernel = host::kernel_release();
         let width =

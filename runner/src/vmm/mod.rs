@@ -1,11 +1,11 @@
 //! How something gets booted: one trait, one file per VMM.
 //!
-//! A VMM takes an image and a command line, hands over what the guest writes to its serial port as it comes,
-//! and says how the run ended. It never judges: whatever the end, the verdict is made of the serial log. Every
-//! run has a time limit, and no process and no file outlives it.
+//! A VMM takes an image and a command line, passes on what the guest writes to its serial port as
+//! it comes, and says how the run ended. It never judges: whatever the end, the verdict comes from
+//! the serial log. Every run has a time limit, and no process or file outlives it.
 //!
-//! The image is a static ELF64 at physical 2 MiB with a multiboot2 header and a PVH note; its 32-bit entry
-//! serves both protocols.
+//! The image is a static ELF64 at physical 2 MiB with a multiboot2 header and a PVH note; its
+//! 32-bit entry serves both protocols.
 
 use std::fmt;
 use std::time::Duration;
@@ -27,7 +27,8 @@ pub struct Boot<'a> {
     pub cmdline: &'a str,
     /// The guest's RAM.
     pub memory_mib: u32,
-    /// How many processors it has from the start. The built-in VMM gives one, and a second when the guest asks for it.
+    /// How many processors it has from the start. The built-in VMM gives one, and another when the
+    /// guest asks for it.
     pub processors: u32,
     /// How long the run may take, from the start of the VM.
     pub limit: Duration,
@@ -48,7 +49,7 @@ pub enum End {
     Stopped,
 }
 
-/// What is known of a run that is over.
+/// What is known of a finished run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// How it ended.
@@ -68,10 +69,12 @@ pub enum Flow {
 
 /// Takes what the guest writes to its serial port, as it comes.
 pub trait Sink {
-    /// The next bytes; they may be cut anywhere. Called without bytes now and then while nothing comes.
+    /// Takes the next bytes, which may be cut anywhere. It is called without bytes now and then
+    /// while nothing comes.
     fn bytes(&mut self, serial: &[u8]) -> Flow;
 
-    /// What a guest whose serial port is not COM1 writes there: the last words of an operating system.
+    /// What a guest whose serial port is not COM1 writes there: the last words of an operating
+    /// system.
     fn console(&mut self, _text: &[u8]) {}
 }
 
@@ -83,9 +86,6 @@ impl<F: FnMut(&[u8]) -> Flow> Sink for F {
 
 /// Something that boots images.
 pub trait Vmm {
-    /// The name on the command line.
-    fn id(&self) -> &'static str;
-
     /// What it is, with its version, for the report.
     fn describe(&self) -> String;
 
@@ -96,7 +96,7 @@ pub trait Vmm {
     fn run(&self, boot: &Boot, sink: &mut dyn Sink) -> Result<Outcome, Unavailable>;
 }
 
-/// Why something cannot be used on this machine, and what would mend that.
+/// Why something cannot be used on this machine, and how to fix that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unavailable {
     /// One sentence.
@@ -111,7 +111,7 @@ impl Unavailable {
         Self { why: why.into(), mend: mend.into() }
     }
 
-    /// An operation of this machine failed that should not.
+    /// An operation of this machine failed that should succeed.
     pub fn failed(what: impl fmt::Display, error: impl fmt::Display) -> Self {
         Self::new(format!("cannot {what}: {error}"), "")
     }
@@ -120,7 +120,7 @@ impl Unavailable {
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.why)?;
-        if self.mend.is_empty() { Ok(()) } else { write!(f, "; to mend it: {}", self.mend) }
+        if self.mend.is_empty() { Ok(()) } else { write!(f, "; to fix it: {}", self.mend) }
     }
 }
 

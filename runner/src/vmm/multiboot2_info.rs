@@ -1,8 +1,9 @@
 //! The multiboot2 information that a loader hands to an image, made on the host.
 //!
-//! It holds what maskmatch's image reads, and no more: the command line, the loader's name, the size of the
-//! memory and its map (Multiboot2 Specification 2.0, section 3.6 "Boot information format"). By hand, since
-//! the crate that reads it brings UEFI's types and a procedural macro along to write it.
+//! It holds only what maskmatch's image reads: the command line, the loader's name, the size of the
+//! memory and its map (Multiboot2 Specification 2.0, section 3.6 "Boot information format"). It is
+//! written by hand, because the crate that reads it needs UEFI's types and a procedural macro to
+//! write it.
 
 const TAG_END: u32 = 0;
 const TAG_CMDLINE: u32 = 1;
@@ -20,15 +21,16 @@ pub const LOW_MEMORY_END: u64 = 0x9_f000;
 /// Start of the memory above the legacy area.
 pub const HIGH_MEMORY: u64 = 0x10_0000;
 
-/// The ranges of usable RAM of a PC with that much memory and no hole above 1 MiB: (start, length).
+/// The ranges of usable RAM, as (start, length), of a PC with this much memory and no hole above 1
+/// MiB.
 #[must_use]
 pub fn usable_ram(memory_mib: u32) -> [(u64, u64); 2] {
     let high = (u64::from(memory_mib) << 20).saturating_sub(HIGH_MEMORY);
     [(0, LOW_MEMORY_END), (HIGH_MEMORY, high)]
 }
 
-/// The information as it is to be in memory, at an address that is a multiple of 8. A NUL ends the command
-/// line, since a reader would stop there anyway.
+/// The information for memory at an address that is a multiple of 8. A NUL ends the command line,
+/// since a reader would stop there anyway.
 #[must_use]
 pub fn build(cmdline: &str, memory_mib: u32) -> Vec<u8> {
     let ram = usable_ram(memory_mib);
@@ -39,7 +41,7 @@ pub fn build(cmdline: &str, memory_mib: u32) -> Vec<u8> {
         map.extend(length.to_le_bytes());
         map.extend(words(&[MAP_RAM, 0]));
     }
-    // Total size, reserved; the size is filled in at the end.
+    // Total size and a reserved field. The size is filled in at the end.
     let mut info = words(&[0, 0]);
     add(&mut info, TAG_CMDLINE, &text(cmdline));
     add(&mut info, TAG_LOADER_NAME, &text("maskmatch"));

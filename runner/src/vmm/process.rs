@@ -1,10 +1,11 @@
-//! A program run under watch: its output comes live, its time is limited, and it never outlives the watcher.
+//! Runs a program under watch: its output comes live, its time is limited, and it never outlives
+//! the watcher.
 //!
-//! The program gets no stdin and a process group of its own. It is killed when the limit is reached, when the
-//! watcher says stop, when a signal asks maskmatch to end, when the watcher's function returns for whatever reason, and by the kernel when the
-//! thread that started it dies.
+//! The program gets no stdin and a process group of its own. It is killed when the limit is
+//! reached, when the watcher says stop, when a signal asks maskmatch to end, and when the watcher's
+//! function returns for whatever reason. The kernel kills it when the thread that started it dies.
 
-#![allow(unsafe_code, reason = "what a child asks of the system for itself has its place between fork and exec")]
+#![allow(unsafe_code, reason = "a child's own system calls belong between fork and exec")]
 
 use crate::interrupt;
 use crate::vmm::Flow;
@@ -20,17 +21,19 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// How often the child's state is looked at while it says nothing.
+/// How often to look at the child's state while it says nothing.
 const TICK: Duration = Duration::from_millis(20);
+/// More than any program answers here.
+const MAX_ANSWER: usize = 4 << 20;
 
 /// How the program's run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// It exited, or a signal of someone else killed it.
+    /// It exited, or somebody else's signal killed it.
     Exited(ExitStatus),
     /// It was killed: the limit was reached.
     TimedOut,
-    /// It was killed: the handler wanted it, or a signal.
+    /// It was killed, because of the handler or a signal.
     Stopped,
 }
 
@@ -41,9 +44,10 @@ pub enum Source {
     Stdout,
     /// The program's stderr.
     Stderr,
-    /// A descriptor that the caller added, such as the reading end of a FIFO, by its place among them.
+    /// A descriptor that the caller added, such as the reading end of a FIFO, by its place among
+    /// them.
     Extra(usize),
-    /// Nowhere: time has passed, and the handler may look at its clock.
+    /// There was none: time has passed, and the handler may look at its clock.
     Nothing,
 }
 
@@ -52,7 +56,7 @@ struct Group(Child);
 
 impl Group {
     fn kill(&mut self) {
-        // Only an unreaped child is sure to own its id still.
+        // Only a child that is not reaped yet certainly owns its id.
         if let Ok(None) = self.0.try_wait()
             && let Some(pid) = Pid::from_raw(self.0.id().cast_signed())
         {
@@ -68,8 +72,8 @@ impl Drop for Group {
     }
 }
 
-/// Starts the program, hands its output to `handler` as it comes, and returns when it is dead. What was
-/// written before the end is always handed over.
+/// Starts the program, passes its output to `handler` as it comes, and returns when it is dead.
+/// What was written before the end is always passed on.
 ///
 /// # Errors
 /// The program could not be started, or its output could not be read.
@@ -81,8 +85,8 @@ pub fn run(
 ) -> io::Result<Ended> {
     let start = Instant::now();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    // SAFETY: the closure makes one system call (prctl); it allocates nothing and takes no lock, so it is sound
-    // in the child of a process with several threads.
+    // SAFETY: the closure makes one system call (prctl); it allocates nothing and takes no lock, so
+    // it is sound in the child of a process with several threads.
     unsafe {
         command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
     }
@@ -97,7 +101,8 @@ pub fn run(
     }
 
     loop {
-        // The child's state first: what it wrote before it died is then certain to be in the pipes.
+        // The child's state comes first: what it wrote before it died is then certainly in the
+        // pipes.
         let exited = group.0.try_wait()?;
         let mut flow = drain(&mut sources, handler)?;
         if flow == Flow::Continue {
@@ -120,14 +125,49 @@ pub fn run(
     }
 }
 
-/// Gives the program a network of its own, which reaches nothing, if the system lets it have one: nobody can connect to it, and
-/// its ports are in no other's way.
+/// What a program said until it ended.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// How it ended.
+    pub ended: Ended,
+    /// All that it wrote to its stdout.
+    pub out: String,
+    /// The end of what it wrote to its stderr.
+    pub err: Tail,
+}
+
+impl Said {
+    /// Whether the program says that it did its work.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        matches!(self.ended, Ended::Exited(status) if status.success())
+    }
+}
+
+/// Runs a program to its end and keeps what it says. It stops one that says too much.
+///
+/// # Errors
+/// As [`run`].
+pub fn ask(command: &mut Command, limit: Duration) -> io::Result<Said> {
+    let (mut out, mut err) = (Vec::new(), Tail::default());
+    let ended = run(command, Vec::new(), limit, &mut |source, bytes| {
+        match source {
+            Source::Stdout => out.extend(bytes),
+            _ => err.add(bytes),
+        }
+        if out.len() > MAX_ANSWER { Flow::Stop } else { Flow::Continue }
+    })?;
+    Ok(Said { ended, out: String::from_utf8_lossy(&out).into_owned(), err })
+}
+
+/// Gives the program a network of its own, which reaches nothing, if the system permits it. Nobody
+/// can connect to it, and its ports disturb no other program.
 pub fn leave_network(command: &mut Command) {
-    // SAFETY: the closure makes two system calls (unshare), which concern the child alone; it allocates nothing and takes
-    // no lock.
+    // SAFETY: the closure makes two system calls (unshare), which concern only the child; it
+    // allocates nothing and takes no lock.
     unsafe {
         command.pre_exec(|| {
-            // A user namespace is what lets those do it who are not root.
+            // A user namespace permits this to users other than root.
             if unshare_unsafe(UnshareFlags::NEWNET).is_err() {
                 let _ = unshare_unsafe(UnshareFlags::NEWUSER | UnshareFlags::NEWNET);
             }
@@ -146,7 +186,7 @@ fn wait(sources: &[(Source, OwnedFd)], time: Duration) -> io::Result<()> {
     }
 }
 
-/// Reads what is there, at most about 1 MiB of each source, so that a flood cannot hold up the clock.
+/// Reads what is there, at most about 1 MiB of each source, so that a flood cannot stop the clock.
 fn drain(sources: &mut Vec<(Source, OwnedFd)>, handler: &mut dyn FnMut(Source, &[u8]) -> Flow) -> io::Result<Flow> {
     let mut buffer = [0; 16384];
     let mut closed = Vec::new();
@@ -175,7 +215,8 @@ fn drain(sources: &mut Vec<(Source, OwnedFd)>, handler: &mut dyn FnMut(Source, &
     Ok(Flow::Continue)
 }
 
-/// Makes a FIFO and opens it for both directions, so that neither side ever waits for the other to open it.
+/// Makes a FIFO and opens it for both directions, so that neither side ever waits for the other to
+/// open it.
 ///
 /// # Errors
 /// The file system refuses it.
@@ -184,7 +225,7 @@ pub fn fifo(path: &Path) -> io::Result<OwnedFd> {
     Ok(open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// The command line as one can paste it into a shell.
+/// The command line, to be pasted into a shell.
 #[must_use]
 pub fn command_line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
@@ -205,7 +246,7 @@ pub struct Tail(Vec<u8>);
 impl Tail {
     const KEEP: usize = 8192;
 
-    /// Adds bytes, forgets the oldest.
+    /// Adds bytes and forgets the oldest.
     pub fn add(&mut self, bytes: &[u8]) {
         self.0.extend(bytes);
         let excess = self.0.len().saturating_sub(Self::KEEP);
@@ -227,7 +268,7 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ended, Source, Tail, command_line, run};
+    use super::{Ended, Source, Tail, ask, command_line, run};
     use crate::vmm::Flow;
     use std::process::Command;
     use std::time::{Duration, Instant};
@@ -267,6 +308,17 @@ mod tests {
         let (ended, out, _) = shell("while :; do echo flood; done", Duration::from_mins(1), Some(b'f'));
         assert_eq!(ended, Ended::Stopped);
         assert!(out.starts_with(b"flood\n"));
+    }
+
+    #[test]
+    fn an_answer_is_kept_with_how_it_ended() {
+        let asked = |script: &str, limit| ask(Command::new("sh").args(["-c", script]), limit).unwrap();
+        let said = asked("echo yes; echo no >&2", Duration::from_mins(1));
+        assert!(said.is_success());
+        assert_eq!((said.out.as_str(), said.err.last_line()), ("yes\n", "no".into()));
+        assert!(!asked("exit 1", Duration::from_mins(1)).is_success());
+        assert_eq!(asked("exec sleep 9", Duration::from_millis(100)).ended, Ended::TimedOut);
+        assert_eq!(asked("yes", Duration::from_mins(1)).ended, Ended::Stopped);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! QEMU: `-kernel` with the image's PVH note, on KVM or its own TCG.
 //!
-//! TCG has no VMX; it serves to see that an image boots. QEMU's exit status is 0 after a power-off and after a
-//! reset (`-no-reboot`) alike, so the reason is read from the SHUTDOWN event of its QMP monitor.
+//! TCG has no VMX. It shows that an image boots. QEMU's exit status is 0 after a power-off
+//! and after a reset (`-no-reboot`) alike, so the reason is read from the SHUTDOWN event of its QMP
+//! monitor.
 //!
-//! A guest that asks for it is moved to the next QEMU, see [`migration`]; to the guest and to the sink it is one run.
+//! A guest that asks for it is moved to the next QEMU, see [`migration`]. For the guest and the
+//! sink it is one run.
 
-use crate::vmm::kvm::host::Host;
-use crate::vmm::process::{Ended, Source, Tail, command_line, run};
+use crate::vmm::kvm::host::Device;
+use crate::vmm::process::{Ended, Source, Tail, ask, command_line, run};
 use crate::vmm::{Boot, End, Flow, Outcome, Sink, Unavailable, Vmm};
 use migration::Migration;
 use monitor::Monitor;
@@ -30,21 +32,23 @@ const MEND: &str = "apt-get install --no-install-recommends qemu-system-x86";
 const IMAGE: &str = "image.elf";
 /// Where a guest is saved.
 const STATE: &str = "state";
-/// The places of the sockets among what is watched.
+/// The indexes of the sockets among what is watched.
 const MONITOR: usize = 0;
 const PORT: usize = 1;
 
 /// What executes the guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Accel {
     /// This machine's KVM, with all that the host's CPU has.
+    #[default]
     Kvm,
     /// QEMU's translator: runs anywhere, but has no VMX.
     Tcg,
 }
 
 impl Accel {
-    const fn name(self) -> &'static str {
+    /// The word as QEMU takes it.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Kvm => "kvm",
             Self::Tcg => "tcg",
@@ -72,37 +76,34 @@ impl Qemu {
     /// Looks for QEMU, and for what the accelerator needs.
     ///
     /// # Errors
-    /// It is not installed or does not run, or KVM is not fit for a guest that uses VMX.
+    /// It is not installed or does not run, or a guest on KVM cannot use VMX.
     pub fn find(accel: Accel) -> Result<Self, Unavailable> {
         if accel == Accel::Kvm {
-            Host::open()?.require_vmx()?;
+            Device::open()?.require_vmx()?;
         }
-        let mut said = Tail::default();
-        let ended =
-            run(Command::new(PROGRAM).arg("--version"), Vec::new(), Duration::from_secs(20), &mut |_, bytes| {
-                said.add(bytes);
-                Flow::Continue
-            });
-        match ended {
-            Ok(Ended::Exited(status)) if status.success() => {}
-            Ok(_) => return Err(Unavailable::new(format!("{PROGRAM} does not run: {}", said.last_line()), MEND)),
+        let said = match ask(Command::new(PROGRAM).arg("--version"), Duration::from_secs(20)) {
+            Ok(said) if said.is_success() => said,
+            Ok(said) => {
+                return Err(Unavailable::new(format!("{PROGRAM} does not run: {}", said.err.last_line()), MEND));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(Unavailable::new("QEMU is not installed", MEND));
             }
             Err(error) => return Err(Unavailable::failed(format!("start {PROGRAM}"), error)),
-        }
-        let version = parse_version(&said.text())
+        };
+        let version = parse_version(&said.out)
             .ok_or_else(|| Unavailable::new(format!("{PROGRAM} does not say which version it is"), MEND))?;
         Ok(Self { program: in_path(), version, accel, guest_maxphyaddr: None })
     }
 
-    /// A QEMU that is known to be there, on KVM; its guest gets this physical-address width, or the host's. It is not
-    /// asked for its version: in an emulator that takes a good part of a run.
+    /// A QEMU that is known to exist, on KVM. Its guest gets this physical-address width, or the
+    /// host's. It is not asked for its version, which would take a good part of a run in an
+    /// emulator.
     ///
     /// # Errors
-    /// KVM is not fit for a guest that uses VMX.
+    /// A guest on KVM cannot use VMX.
     pub fn at(program: PathBuf, guest_maxphyaddr: Option<u8>) -> Result<Self, Unavailable> {
-        Host::open()?.require_vmx()?;
+        Device::open()?.require_vmx()?;
         Ok(Self { program, version: "of unknown version".into(), accel: Accel::Kvm, guest_maxphyaddr })
     }
 
@@ -128,51 +129,27 @@ impl Qemu {
         }
     }
 
-    /// The QEMU behind so many moves. It has the other ends of the sockets.
+    /// The QEMU after this many moves. It has the other ends of the sockets.
     fn command(&self, boot: &Boot, directory: &Path, count: u32, monitor: &OwnedFd, port: &OwnedFd) -> Command {
+        // Without vapic=off QEMU syncs the whole vCPU at each access to the task priority, through
+        // CR8, which loses bits 3:0.
+        let options = format!(
+            "-machine pc -accel {accel} -cpu {cpu} -global apic-common.vapic=off -m {memory} -smp {processors} \
+             -nodefaults -no-user-config -display none -no-reboot -serial stdio \
+             -chardev socket,id=qmp,fd={monitor} -mon chardev=qmp,mode=control \
+             -chardev socket,id=moves,fd={port} \
+             -device isa-debugcon,iobase={MOVE_PORT:#x},readback={moves},chardev=moves \
+             -device isa-debug-exit,iobase=0xf4,iosize=0x04 -kernel {IMAGE} -append",
+            accel = self.accel.name(),
+            cpu = self.cpu(),
+            memory = boot.memory_mib,
+            processors = boot.processors,
+            monitor = monitor.as_raw_fd(),
+            port = port.as_raw_fd(),
+            moves = moves(count),
+        );
         let mut command = Command::new(&self.program);
-        let cpu = self.cpu();
-        let memory = boot.memory_mib.to_string();
-        let processors = boot.processors.to_string();
-        let monitor = format!("socket,id=qmp,fd={}", monitor.as_raw_fd());
-        let port = format!("socket,id=moves,fd={}", port.as_raw_fd());
-        let debugcon = format!("isa-debugcon,iobase={MOVE_PORT:#x},readback={},chardev=moves", moves(count));
-        command.current_dir(directory).args([
-            "-machine",
-            "pc",
-            "-accel",
-            self.accel.name(),
-            "-cpu",
-            &cpu,
-            // Else QEMU syncs the whole vCPU at each access to the task priority, through CR8, which loses bits 3:0.
-            "-global",
-            "apic-common.vapic=off",
-            "-m",
-            &memory,
-            "-smp",
-            &processors,
-            "-nodefaults",
-            "-no-user-config",
-            "-display",
-            "none",
-            "-no-reboot",
-            "-serial",
-            "stdio",
-            "-chardev",
-            &monitor,
-            "-mon",
-            "chardev=qmp,mode=control",
-            "-chardev",
-            &port,
-            "-device",
-            &debugcon,
-            "-device",
-            "isa-debug-exit,iobase=0xf4,iosize=0x04",
-            "-kernel",
-            IMAGE,
-            "-append",
-            boot.cmdline,
-        ]);
+        command.current_dir(directory).args(options.split(' ')).arg(boot.cmdline);
         if count > 0 {
             command.args(["-incoming", "defer"]);
         }
@@ -181,10 +158,6 @@ impl Qemu {
 }
 
 impl Vmm for Qemu {
-    fn id(&self) -> &'static str {
-        "qemu"
-    }
-
     fn describe(&self) -> String {
         format!("QEMU {}, accelerator {}, CPU model {}", self.version, self.accel.name(), self.accel.cpu())
     }
@@ -206,7 +179,8 @@ impl Vmm for Qemu {
 }
 
 impl Qemu {
-    /// Runs the QEMU behind so many moves to its end; `None` if it has saved its guest for the next.
+    /// Runs the QEMU after this many moves to its end. `None` means that it has saved its guest for
+    /// the next.
     fn run_one(
         &self,
         boot: &Boot,
@@ -262,7 +236,7 @@ fn sockets() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((ours.into(), its.into()))
 }
 
-/// Where the search path has the program; its bare name if nowhere.
+/// Where the search path has the program, or else its bare name.
 fn in_path() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join(PROGRAM)).find(|program| program.is_file());
@@ -274,7 +248,8 @@ fn meaning(status: ExitStatus, reason: Option<&str>, messages: &Tail) -> End {
     match (status.code(), reason) {
         (Some(0), Some("guest-reset")) => End::Crashed("the guest died of a triple fault, or reset the machine".into()),
         (Some(0), Some("guest-shutdown") | None) => End::PoweredOff,
-        // isa-debug-exit makes an odd status of whatever is written; 1 is QEMU's own failure unless it was silent.
+        // isa-debug-exit makes an odd status of any value. A status of 1 is QEMU's own failure
+        // unless it was silent.
         (Some(code), _) if code % 2 == 1 && (code != 1 || messages.text().trim().is_empty()) => End::PoweredOff,
         (_, Some(reason)) => {
             End::Crashed(format!("QEMU ended with {status}, reason {reason}: {}", messages.last_line()))

@@ -1,7 +1,8 @@
-//! A host kernel that dies while a set runs: a real kvm-intel.ko with two bytes of one function changed.
+//! A host kernel that dies while a set runs: a real kvm-intel.ko with two bytes of one function
+//! changed.
 //!
-//! `handle_ept_misconfig` serves accesses to a device's page, which KVM gets as EPT misconfigurations: with ept=1
-//! the function runs first in `host.apic`, with ept=0 never.
+//! `handle_ept_misconfig` serves accesses to a device's page, which KVM gets as EPT
+//! misconfigurations: with ept=1 the function runs first in `host.apic`, with ept=0 never.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -75,7 +76,7 @@ fn groups(result: &Value) -> Vec<&str> {
     groups.iter().filter_map(|group| group["name"].as_str()).collect()
 }
 
-/// The stock module with `code` in [`FUNCTION`], behind what every function begins with.
+/// The stock module with `code` in [`FUNCTION`], after what every function begins with.
 fn broken_module(files: &Folder, code: [u8; 2]) -> Vec<u8> {
     let mut module = stock_module(files);
     let at = {
@@ -92,7 +93,8 @@ fn broken_module(files: &Folder, code: [u8; 2]) -> Vec<u8> {
     module
 }
 
-/// The kvm-intel.ko of this machine's suite, from where the lab keeps it. A lab without time tells the release.
+/// The kvm-intel.ko of this machine's suite, from where the lab keeps it. A lab without time
+/// reveals the release.
 fn stock_module(files: &Folder) -> Vec<u8> {
     let json = files.path("release.json");
     line(&format!("lab --param ept=1 --limit 0.1 --json {json}")).expect(4);

@@ -4,22 +4,88 @@ use std::io::Write;
 use std::process::Stdio;
 
 use spec::log::{Counts, Writer};
+use spec::manual::filter::Filter;
+use spec::tally::Tally;
 
 use crate::command::{call, line, maskmatch};
 use crate::files::Folder;
 
 const ID: &str = "filter.basic.long:user-write-np-pte:1,1f,6";
 
-fn failing() -> String {
+const GROUP: &str = "filter.basic.long";
+const WANT: &str = "exit,info=80000b0e,ec=6,qual=1000,rip=40,rflags=10cd7,idt=0,cr2=0";
+
+/// A log in which a case differs.
+fn differing(facts: &str, difference: &str, got: &str) -> String {
     let mut text = String::new();
-    let mut log = Writer::begin(&mut text, "0.1.0", &"boot=pvh hypervisor=KVMKVMKVM");
+    let mut log = Writer::begin(&mut text, "0.1.0", &facts);
     log.plan(1);
-    let want = "exit,info=80000b0e,ec=6,qual=1000,rip=40,rflags=10cd7,idt=0,cr2=0";
-    log.fail(&ID, &want, &"delivered,ec=6,cr2=1000,rip=40,cs=23,rflags=10cd7");
-    log.cause(&"filter.basic.long", &"none-exits");
-    log.result(1, &"filter.basic.long", &Counts { cases: 9, failed: 1, ..Counts::default() });
+    log.fail(&ID, &WANT, &got);
+    log.cause(&GROUP, &"none-exits");
+    let mut room = [None; 1];
+    let mut tally = Tally::new(&mut room);
+    tally.add("user-write-np-pte", 0, Filter::new(true, 0x1f, 6), &difference.parse().expect("a difference"), 1);
+    log.differs(&GROUP, &mut tally);
+    log.result(1, &GROUP, &Counts { cases: 9, differing: 1, exits: 8, ..Counts::default() });
     log.end();
     text
+}
+
+fn failing() -> String {
+    let got = "delivered,ec=6,cr2=1000,rip=40,cs=23,rflags=10cd7";
+    differing("boot=pvh hypervisor=KVMKVMKVM", "exit0>delivered14", got)
+}
+
+/// What Bochs before 2.8 does.
+fn without_rf(facts: &str) -> String {
+    differing(facts, "exit0:rflags^10000", &WANT.replace("rflags=10cd7", "rflags=cd7"))
+}
+
+#[test]
+fn the_host_is_that_of_the_header_or_the_one_that_is_named() {
+    let folder = Folder::new();
+    let silent = folder.write("silent", without_rf("boot=multiboot2 hypervisor=none maxphyaddr=40"));
+    let failed = call(["check", &silent]).expect(1);
+    assert!(failed.verdict().contains("1 of 1 group failed, 1 of 9 cases"), "{failed:#?}");
+    let named = call(["check", &silent, "--host", "bochs 2.7"]).expect(0);
+    assert!(named.out.contains("known deviation rf0 in 1 case"), "{named:#?}");
+    call(["check", &silent, "--host", "bochs 2.7", "--no-known"]).expect(1);
+    call(["check", &silent, "--host", "bochs 3.0"]).expect(1);
+    // In the lab it is the processor's, and strictness is about the host.
+    let both = ["check", &silent, "--host", "bochs 2.7", "--host", "kvm 6.1 ept=1", "--strict"];
+    call(both).expect(0);
+    call(["check", &silent, "--host", "bochs 2.7", "--strict"]).expect(1);
+    call(["check", &silent, "--host", "hyperv"]).expect(2);
+    let told = "boot=pvh hypervisor=none maxphyaddr=40 options=profile=quick+on=bochs,2.7,cpu=corei7";
+    let told = folder.write("told", without_rf(told));
+    call(["check", &told]).expect(0);
+    call(["check", &told, "--host", "bochs 3.0"]).expect(1);
+}
+
+#[test]
+fn a_table_of_the_user_s_makes_a_failure_known_and_what_does_not_show_is_told() {
+    let folder = Folder::new();
+    let log =
+        folder.write("log", differing("boot=pvh maxphyaddr=40", "exit0:cr2^1000", &WANT.replace("cr2=0", "cr2=1000")));
+    let own = "[[row]]\nname = \"cr2-early\"\nhosts = [\"kvm >=6.1\"]\nreason = \"Made up.\"\n\
+               cases = [\"filter.*:user-*\"]\ndiffers = [\"exit0:cr2\"]\n\
+               shows = { cases = [\"filter.*:user-*\"], when = \"exits\" }\n";
+    let table = folder.write("own.toml", own);
+    let on = |version, more: &[&str]| call(["check", &log, "--host", version].iter().chain(more).copied());
+    on("kvm 6.1", &[]).expect(1);
+    let known = on("kvm 6.1", &["--known", &table]).expect(0);
+    assert!(known.out.contains("known deviation cr2-early in 1 case: Made up."), "{known:#?}");
+    on("kvm 6.1", &["--known", &table, "--strict"]).expect(1);
+    on("kvm 5.10", &["--known", &table]).expect(1);
+    let mended = folder.write("mended", own.replace("cr2\"]", "qual\"]"));
+    let told = on("kvm 6.1", &["--known", &mended]).expect(1);
+    assert!(told.out.contains("UNEXPECTED PASS: known deviation cr2-early"), "{told:#?}");
+    let wrong = folder.write("wrong", own.replace("differs", "difers"));
+    let refused = on("kvm 6.1", &["--known", &wrong]).expect(2);
+    for part in ["wrong: row cr2-early", "difers"] {
+        assert!(refused.err.contains(part), "{refused:#?}");
+    }
+    on("kvm 6.1", &["--known", "/nowhere"]).expect(2);
 }
 
 #[test]
@@ -29,7 +95,7 @@ fn a_failure_is_shown_with_all_that_one_needs() {
     for part in [
         ID,
         "a VM exit to L1 did not happen",
-        "a #PF in L2 with error code 0x6 happened, unwanted",
+        "a #PF in L2 with error code 0x6 happened, and must not",
         "suspected cause: the host gives no fault to L1",
         "maskmatch replay filter.basic.long:user-write-np-pte:1,1f,6",
     ] {

@@ -1,4 +1,4 @@
-//! The server of Bochs' display, which nobody looks at: it must be in nobody's way.
+//! The server of Bochs' display, which nobody uses, must disturb nobody.
 
 use std::fs::read_link;
 use std::process::Command;
@@ -10,19 +10,20 @@ const GROUP: &str = "filter.each.long-ac";
 /// This process' network.
 const NETWORK: &str = "/proc/self/ns/net";
 
-/// Runs a group in Bochs, but that each start of a machine does what `first` says before.
+/// Runs a group in Bochs. Each start of a machine first does what `first` says.
 fn run_behind(files: &Folder, first: &str) -> Called {
     // So that Bochs is installed.
     line(&format!("run --l0 bochs --filter {GROUP}")).expect(0);
     let script = format!("#!/bin/sh\nif [ \"$1\" = -q ]; then\n{first}\nfi\nexec bochs \"$@\"\n");
     let (script, program) = (files.write("script", script), files.path("bochs"));
-    // By another process: children of other tests that hold this one's file open would make it busy.
+    // Written by another process: children of other tests that hold the file open would make it
+    // busy.
     let installed = Command::new("install").args(["-m", "755", &script, &program]).status();
     assert!(installed.is_ok_and(|status| status.success()));
     call(["run", "--verbose", "--l0", "bochs", "--bochs", &program, "--filter", GROUP])
 }
 
-/// The same; the first `times` machines end as if they had found no port.
+/// The same, but the first `times` machines end as if they had found no port.
 fn run_without_a_port(times: usize) -> Called {
     let files = Folder::new();
     let counter = files.path("starts");

@@ -23,7 +23,7 @@ fn nothing_of_an_interrupted_run_stays_behind() {
         assert_eq!(folders(&temporary), 1, "{words}");
         let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill is there");
         assert!(sent.success());
-        // Bochs has the pipe of its own output only: that this one ends does not need its death.
+        // Bochs has only the pipe of its own output, so this pipe can end while Bochs lives.
         told.for_each(drop);
         let output = child.wait_with_output().expect("it ends");
         assert_eq!(output.status.signal(), Some(number), "{words}: {output:?}");

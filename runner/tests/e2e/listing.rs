@@ -18,6 +18,13 @@ fn case_ids_are_unique_and_the_same_each_time() {
 }
 
 #[test]
+fn known_deviations_are_listed_as_the_document_has_them() {
+    let listed = line("list --known").expect(0);
+    assert_eq!(listed.out, include_str!("../../../docs/known-deviations.md"));
+    line("list --known --cases").expect(2);
+}
+
+#[test]
 fn a_filter_and_the_address_width_choose() {
     let some = line("list --filter filter.high.long --stimuli").expect(0);
     assert!(some.out.contains("rsvd-top-pte"));

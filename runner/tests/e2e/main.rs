@@ -1,5 +1,5 @@
-//! The built `maskmatch`, end to end. Nothing here passes by being skipped: Bochs and QEMU are installed by the
-//! runs themselves, and where a machine lacks nested VMX the tests ask for the clean skip that must be.
+//! The built `maskmatch`, end to end. Nothing here passes by being skipped: The runs install Bochs
+//! and QEMU themselves. Where a machine lacks nested VMX, the tests expect a clean skip.
 
 mod boot;
 mod broken;

@@ -1,9 +1,9 @@
-//! Bochs of another Debian suite than the machine's.
+//! The Bochs of another Debian suite than the machine's.
 
 use crate::command::line;
 
-/// A released suite, whose Bochs does not change. Its model with supervisor protection keys is not the default, since with
-/// 5-level paging, which that has too, it cannot enter L2.
+/// A released suite, whose Bochs does not change. Its model with supervisor protection keys is not
+/// the default: that model also has 5-level paging, with which it cannot enter L2.
 const SUPERVISOR_KEYS: &str = "--bochs trixie --cpu sapphire_rapids";
 
 #[test]
@@ -17,7 +17,7 @@ fn supervisor_keys_are_tried_on_a_processor_that_has_them() {
 fn kvm_has_protection_keys_on_a_processor_whose_state_linux_can_save() {
     let run = line("lab --bochs trixie --param ept=1 --filter pkey.long").expect(0);
     assert!(run.out.contains("in Bochs 3."), "{run:#?}");
-    assert!(run.verdict().starts_with("maskmatch: pass: 1 parameter set (1 pass), 8 cases"), "{run:#?}");
+    assert!(run.verdict().starts_with("maskmatch: pass: 1 group, 8 cases"), "{run:#?}");
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! Matching names against a pattern: `*` stands for any run of characters, `?` for one.
 //!
-//! Written here since the image needs it without allocation, and the runner must agree with it.
+//! It is written here because the image needs it without allocation, and the runner must agree with
+//! it.
 
 /// Whether the whole of `name` matches `pattern`.
 #[must_use]
 pub fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut at, mut seen) = (0, 0);
-    // Where to go on if what follows the last star does not fit: one character further.
+    // Where to go on, one character further, if what follows the last star does not fit.
     let mut retry: Option<(usize, usize)> = None;
     while seen < name.len() {
         match pattern.get(at) {

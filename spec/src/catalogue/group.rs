@@ -3,83 +3,78 @@
 use core::fmt;
 
 use crate::catalogue::glob;
-use crate::catalogue::plan::{Family, Profile};
+use crate::catalogue::kind::Kind;
+use crate::catalogue::name::Name;
+use crate::catalogue::options::Options;
+use crate::catalogue::plan::Profile;
 use crate::manual::filter::Filter;
-use crate::scene::Act;
-use crate::scene::environment::{ENVIRONMENTS, Environment};
-use crate::smp::Smp;
-use crate::walk::action::{ACTIONS, Action};
-use crate::walk::host::Wish;
-use crate::walk::setting::{SETTINGS, Setting};
+use crate::manual::paging::Maxphyaddr;
+use crate::scene::case::SceneGroup;
+use crate::smp::case::Smp;
+use crate::walk::action::Action;
+use crate::walk::case::WalkGroup;
+use crate::walk::host::Need;
 
-/// Cases that belong together.
+/// Cases that belong together, of one of the five kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
-    /// A family of filters against all stimuli of a setting: `filter.FAMILY.SETTING`, as in
-    /// `filter.basic.long`.
-    Filter {
-        /// The filters.
-        family: Family,
-        /// What stays fixed around the stimuli, and so which stimuli there are.
-        setting: &'static Setting,
-    },
-    /// All classes of filters against accesses that L0 must see for itself: `host.WISH`, as in `host.touch`.
-    Host(Wish),
-    /// Classes of filters against the scenes of an act in an environment: `ACT.ENVIRONMENT`, as in `access.long`.
-    Scene {
-        /// The scenes.
-        act: Act,
-        /// What stays fixed around them.
-        environment: &'static Environment,
-    },
-    /// All classes of filters behind something that the VMM does while L2 is active: `action.NAME`, as in
-    /// `action.restore`.
+    /// Filters against stimuli: `filter.FAMILY.SETTING`, as in `filter.basic.long`.
+    Walk(WalkGroup),
+    /// Filters against accesses that L0 must intercept and L2 must not notice: `host.NEED`, as in
+    /// `host.touch`.
+    Host(Need),
+    /// Filters while the VMM acts: `action.NAME`, as in `action.restore`.
     Action(&'static Action),
-    /// All classes of filters on two processors at once: `smp.NAME`, as in `smp.filters`.
+    /// Filters against scenes: `ACT.ENVIRONMENT`, as in `access.long`.
+    Scene(SceneGroup),
+    /// Filters on two processors at once: `smp.NAME`, as in `smp.filters`.
     Smp(Smp),
 }
+
+/// Does the same with a group or a case of any kind.
+macro_rules! whichever_kind {
+    ($of:ident, $value:expr, $inner:ident => $done:expr) => {
+        match $value {
+            $of::Walk($inner) => $done,
+            $of::Host($inner) => $done,
+            $of::Action($inner) => $done,
+            $of::Scene($inner) => $done,
+            $of::Smp($inner) => $done,
+        }
+    };
+}
+pub(crate) use whichever_kind;
 
 impl Group {
     /// All groups in the order in which they run.
     pub fn all() -> impl Iterator<Item = Self> {
-        Family::ALL
-            .into_iter()
-            .flat_map(|family| SETTINGS.iter().map(move |setting| Self::Filter { family, setting }))
-            .chain(Wish::ALL.into_iter().map(Self::Host))
-            .chain(ACTIONS.iter().map(Self::Action))
-            // By environment: to set one up takes L1 longer than a few scenes.
-            .chain(ENVIRONMENTS.iter().flat_map(|environment| {
-                let fitting = Act::ALL.into_iter().filter(|act| act.scenes_in(environment).next().is_some());
-                fitting.map(|act| Self::Scene { act, environment })
-            }))
-            // The last: with a second processor the VMM does not move the guest.
-            .chain(Smp::ALL.into_iter().map(Self::Smp))
+        let walks = WalkGroup::all().map(Self::Walk).chain(Need::all().map(Self::Host));
+        let actions = <&Action>::all().map(Self::Action);
+        let scenes = SceneGroup::all().map(Self::Scene);
+        // These come last: with a second processor the VMM does not move the guest.
+        walks.chain(actions).chain(scenes).chain(Smp::all().map(Self::Smp))
     }
 
-    /// The groups that a pattern selects, see [`glob::matches`]. In the quick profile `*` stands for all but those that
-    /// take long; any other pattern selects these too.
-    pub fn selected(pattern: &str, profile: Profile) -> impl Iterator<Item = Self> {
-        let short = profile == Profile::Quick && pattern == "*";
-        Self::all().filter(move |group| group.matches(pattern) && !(short && group.is_long()))
+    /// The groups that run with these options. In the quick profile `*` stands for all groups
+    /// except those that take long. Any other pattern selects these too.
+    pub fn selected(options: Options<'_>) -> impl Iterator<Item = Self> {
+        let quick = options.profile == Profile::Quick;
+        Self::all().filter(move |group| {
+            let selects = |pattern| group.matches(pattern) && !(quick && pattern == "*" && group.is_long());
+            let selected = if options.filter.is_empty() { selects("*") } else { options.filter.iter().any(selects) };
+            selected && !options.exclude.match_group(Name::of(group).as_str())
+        })
     }
 
     /// Whether the group takes a host much longer than others, or is one of many alike.
-    fn is_long(&self) -> bool {
-        match self {
-            Self::Action(action) => action.is_long(),
-            Self::Smp(_) => true,
-            Self::Scene { act, environment } => act.is_rare_in(environment),
-            Self::Filter { .. } | Self::Host(_) => false,
-        }
+    fn is_long(self) -> bool {
+        whichever_kind!(Self, self, group => group.is_long())
     }
 
     /// Whether a pattern selects the group.
     #[must_use]
     pub fn matches(&self, pattern: &str) -> bool {
-        let mut name = Name::default();
-        // The longest name fits, as a test shows.
-        let _ = fmt::write(&mut name, format_args!("{self}"));
-        glob::matches(pattern, name.as_str())
+        glob::matches(pattern, Name::of(self).as_str())
     }
 
     /// The group of a name.
@@ -91,75 +86,79 @@ impl Group {
         Self::all().find(|group| group.matches(name))
     }
 
-    /// How many filters the group tries in a profile.
-    #[must_use]
-    pub fn filter_count(&self, profile: Profile) -> usize {
-        match self {
-            Self::Filter { family, setting } => family.len_around(setting, profile),
-            Self::Host(_) => Wish::filters(profile).len(),
-            Self::Scene { act, .. } => act.filter_count(profile),
-            Self::Action(action) => action.filters(profile).len(),
-            Self::Smp(_) => Smp::filters(profile).len(),
-        }
-    }
-
-    /// The filter at `index`, which must be below [`Group::filter_count`].
-    #[must_use]
-    pub fn filter(&self, profile: Profile, index: usize) -> Filter {
-        match self {
-            Self::Filter { family, setting } => family.filter_around(setting, profile, index),
-            Self::Host(_) => Wish::filters(profile)[index],
-            Self::Scene { act, .. } => act.filter(profile, index),
-            Self::Action(action) => action.filters(profile)[index],
-            Self::Smp(_) => Smp::filters(profile)[index],
-        }
-    }
-
     /// All filters that the group tries in a profile, in the order in which L1 sets them.
-    pub fn filters(self, profile: Profile) -> impl Iterator<Item = Filter> {
-        (0..self.filter_count(profile)).map(move |index| self.filter(profile, index))
+    #[must_use]
+    pub fn filters(self, profile: Profile) -> impl ExactSizeIterator<Item = Filter> {
+        match self {
+            Self::Walk(group) => OneOf::Walk(group.filters(profile)),
+            Self::Host(need) => OneOf::Host(need.filters(profile)),
+            Self::Action(action) => OneOf::Action(action.filters(profile)),
+            Self::Scene(group) => OneOf::Scene(group.filters(profile)),
+            Self::Smp(smp) => OneOf::Smp(smp.filters(profile)),
+        }
+    }
+
+    /// How many cases the group has in a profile.
+    #[must_use]
+    pub fn case_count(self, profile: Profile, maxphyaddr: Maxphyaddr) -> usize {
+        whichever_kind!(Self, self, group => group.case_count(profile, maxphyaddr))
     }
 }
 
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Filter { family, setting } => write!(f, "filter.{}.{}", family.name(), setting.name),
-            Self::Host(wish) => write!(f, "host.{}", wish.name()),
-            Self::Scene { act, environment } => write!(f, "{}.{}", act.name(), environment.name),
+            Self::Walk(group) => write!(f, "filter.{}.{}", group.family.name(), group.setting.name),
+            Self::Host(need) => write!(f, "host.{}", need.name()),
             Self::Action(action) => write!(f, "action.{}", action.name),
+            Self::Scene(group) => write!(f, "{}.{}", group.act.name(), group.environment.name),
             Self::Smp(smp) => write!(f, "smp.{}", smp.name()),
         }
     }
 }
 
-/// A name in memory without allocation.
-#[derive(Default)]
-struct Name {
-    bytes: [u8; 32],
-    len: usize,
+/// An iterator for each kind, all over the same type.
+pub(crate) enum OneOf<W, H, A, S, M> {
+    Walk(W),
+    Host(H),
+    Action(A),
+    Scene(S),
+    Smp(M),
 }
 
-impl Name {
-    fn as_str(&self) -> &str {
-        core::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+impl<T, W, H, A, S, M> Iterator for OneOf<W, H, A, S, M>
+where
+    W: Iterator<Item = T>,
+    H: Iterator<Item = T>,
+    A: Iterator<Item = T>,
+    S: Iterator<Item = T>,
+    M: Iterator<Item = T>,
+{
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        whichever_kind!(Self, self, items => items.next())
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        whichever_kind!(Self, self, items => items.size_hint())
     }
 }
 
-impl fmt::Write for Name {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.len + text.len();
-        let room = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
-        room.copy_from_slice(text.as_bytes());
-        self.len = end;
-        Ok(())
-    }
+impl<T, W, H, A, S, M> ExactSizeIterator for OneOf<W, H, A, S, M>
+where
+    W: ExactSizeIterator<Item = T>,
+    H: ExactSizeIterator<Item = T>,
+    A: ExactSizeIterator<Item = T>,
+    S: ExactSizeIterator<Item = T>,
+    M: ExactSizeIterator<Item = T>,
+{
 }
 
 #[cfg(test)]
 mod tests {
     use super::Group;
-    use crate::catalogue::plan::Profile;
+    use crate::catalogue::options::Options;
     use std::collections::HashSet;
     use std::string::ToString;
 
@@ -177,21 +176,15 @@ mod tests {
 
     #[test]
     fn patterns_select() {
-        let count = |pattern, profile| Group::selected(pattern, profile).count();
-        assert_eq!(count("*", Profile::Standard), Group::all().count());
-        assert_eq!(count("filter.basic.*", Profile::Quick), count("filter.high.*", Profile::Quick));
-        assert_eq!(count("host.*", Profile::Quick), 4);
-        assert_eq!(count("nothing", Profile::Quick), 0);
-        assert_eq!(count("*", Profile::Quick), Group::all().filter(|group| !group.is_long()).count());
-        assert_eq!(count("smp.*", Profile::Quick), 2);
-    }
-
-    #[test]
-    fn filters_are_as_many_as_counted() {
-        for group in Group::all() {
-            for profile in Profile::ALL {
-                assert_eq!(group.filters(profile).count(), group.filter_count(profile));
-            }
-        }
+        let count = |line: &str| Group::selected(Options::parse(line).unwrap()).count();
+        assert_eq!(count("profile=standard"), Group::all().count());
+        assert_eq!(count("profile=standard filter=*"), Group::all().count());
+        assert_eq!(count("profile=quick filter=filter.basic.*"), count("profile=quick filter=filter.high.*"));
+        assert_eq!(count("profile=quick filter=host.*"), 4);
+        assert_eq!(count("profile=quick filter=host.* filter=smp.*"), 6);
+        assert_eq!(count("profile=quick filter=host.* exclude=host.apic exclude=host.touch:*"), 3);
+        assert_eq!(count("filter=nothing"), 0);
+        assert_eq!(count("profile=quick"), Group::all().filter(|group| !group.is_long()).count());
+        assert_eq!(count("profile=quick filter=smp.*"), 2);
     }
 }

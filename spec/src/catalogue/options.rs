@@ -3,34 +3,116 @@
 use core::fmt;
 
 use crate::catalogue::case::Case;
+use crate::catalogue::glob;
+use crate::catalogue::name::Name;
 use crate::catalogue::plan::Profile;
-use crate::deviation::Deviations;
+use crate::manual::filter::Filter;
+use crate::manual::pfec::Pfec;
+
+/// The longest command line that the image takes, in bytes.
+pub const MAX_COMMAND_LINE: usize = 2048;
 
 /// What the command line asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Options<'a> {
-    /// Which groups run: a pattern as in [`crate::catalogue::glob`].
-    pub filter: &'a str,
+    /// Which groups run: those that one of the patterns selects. Without a pattern, all run.
+    pub filter: Patterns<'a>,
+    /// Which groups or cases do not run, see [`Patterns::match_case`].
+    pub exclude: Patterns<'a>,
     /// How many filters each group tries.
     pub profile: Profile,
     /// One case instead of groups.
     pub case: Option<Case>,
-    /// Deviations that are known of this host, and no failures.
-    pub known: Deviations,
-    /// Measure what faults cost in place of groups, see [`crate::log::cost`].
+    /// Whether to measure what faults cost in place of groups, see [`crate::log::cost`].
     pub bench: bool,
+    /// Whether to execute INVVPID before each VM entry of a scene, for hosts that keep stale
+    /// translations over one.
+    pub invvpid: bool,
+    /// What the image runs on, for the reader of the log. The runner knows more about it than CPUID
+    /// says.
+    pub on: &'a str,
 }
 
-impl Default for Options<'_> {
-    fn default() -> Self {
-        Self { filter: "*", profile: Profile::default(), case: None, known: Deviations::NONE, bench: false }
+/// The values of one key on a command line, each a pattern as in [`crate::catalogue::glob`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Patterns<'a> {
+    line: &'a str,
+    key: &'static str,
+}
+
+impl<'a> Patterns<'a> {
+    /// The patterns, in their order.
+    pub fn iter(self) -> impl Iterator<Item = &'a str> + Clone {
+        words(self.line).filter_map(move |(key, value)| (key == self.key).then_some(value))
     }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    /// Whether one of the patterns matches a case by its id's parts: Only `GROUP` stands for all
+    /// cases of the groups that match. `GROUP:PROBE` stands for those whose access or scene matches
+    /// too, and `GROUP:PROBE:FILTER` for those whose filter also does. Without a filter, no pattern
+    /// of the third kind matches.
+    ///
+    /// `GROUP:PROBE:!CODE` is for the filters that let a page fault with this error code through to
+    /// L2.
+    #[must_use]
+    pub fn match_case(self, group: &str, probe: &str, filter: Option<&str>) -> bool {
+        self.iter().any(|pattern| {
+            let mut parts = pattern.splitn(3, ':');
+            let mut fits = |name| parts.next().is_none_or(|part| glob::matches(part, name));
+            let named = fits(group) && fits(probe);
+            named && parts.next().is_none_or(|part| filter.is_some_and(|filter| match_filter(part, filter)))
+        })
+    }
+
+    /// The patterns, if one of them may match cases of a group: else there is nothing to ask for each of them.
+    #[must_use]
+    pub fn of_group(self, group: &str) -> Option<Self> {
+        let mut groups = self.iter().filter_map(|pattern| pattern.split(':').next());
+        groups.any(|pattern| glob::matches(pattern, group)).then_some(self)
+    }
+
+    /// Whether one of the patterns matches a case. Only scenes are played one by one: of others, all filters are walked
+    /// with the same accesses, so that a pattern with a filter does not match them.
+    #[must_use]
+    pub fn match_id(self, case: &Case) -> bool {
+        let probe = Name::of(case.access());
+        let filter = matches!(case, Case::Scene(_)).then(|| Name::of(&case.filter()));
+        self.match_case(Name::of(&case.group()).as_str(), probe.as_str(), filter.as_ref().map(Name::as_str))
+    }
+
+    /// Whether one of the patterns is for a whole group.
+    #[must_use]
+    pub fn match_group(self, group: &str) -> bool {
+        self.iter().any(|pattern| !pattern.contains(':') && glob::matches(pattern, group))
+    }
+}
+
+/// Whether the third part of a pattern matches a filter.
+#[must_use]
+pub fn match_filter(part: &str, filter: &str) -> bool {
+    match part.strip_prefix('!') {
+        Some(code) => {
+            let code = u32::from_str_radix(code, 16).map(Pfec::from_bits_retain);
+            matches!((code, filter.parse::<Filter>()), (Ok(code), Ok(filter)) if !filter.exits(code))
+        }
+        None => glob::matches(part, filter),
+    }
+}
+
+/// The KEY=VALUE words of a command line.
+fn words(line: &str) -> impl Iterator<Item = (&str, &str)> + Clone {
+    line.split_ascii_whitespace().filter_map(|word| word.split_once('='))
 }
 
 /// A part of the command line that cannot be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadOption<'a> {
-    /// The part as it stands there.
+    /// The part as it was written.
     pub option: &'a str,
     /// What it should have been.
     pub wanted: &'static str,
@@ -43,14 +125,19 @@ impl fmt::Display for BadOption<'_> {
 }
 
 impl<'a> Options<'a> {
-    /// Reads a command line: words between spaces, each `KEY=VALUE`, the last of a key counts.
+    /// Reads a command line: words between spaces, each `KEY=VALUE`. `filter` and `exclude` may be
+    /// repeated. Of any other key the last one counts.
     ///
     /// A first word without `=` is the image's own name, which some loaders put there.
     ///
     /// # Errors
     /// The first word that is no option.
     pub fn parse(command_line: &'a str) -> Result<Self, BadOption<'a>> {
-        let mut options = Self::default();
+        let mut options = Self {
+            filter: Patterns { line: command_line, key: "filter" },
+            exclude: Patterns { line: command_line, key: "exclude" },
+            ..Self::default()
+        };
         for (at, option) in command_line.split_ascii_whitespace().enumerate() {
             let bad = |wanted| Err(BadOption { option, wanted });
             let Some((key, value)) = option.split_once('=') else {
@@ -59,39 +146,31 @@ impl<'a> Options<'a> {
                 }
                 return bad("options have the form key=value");
             };
-            match key {
-                "filter" => options.filter = value,
-                "profile" => match Profile::from_name(value) {
+            let yes = match value {
+                "yes" => Some(true),
+                "no" => Some(false),
+                _ => None,
+            };
+            match (key, yes) {
+                ("filter" | "exclude", _) => {}
+                ("profile", _) => match Profile::from_name(value) {
                     Some(profile) => options.profile = profile,
                     None => return bad("profile is quick, standard or exhaustive"),
                 },
-                "case" => match Case::from_id(value) {
+                ("case", _) => match Case::from_id(value) {
                     Some(case) => options.case = Some(case),
                     None => return bad("case is an id as `maskmatch list --cases` shows"),
                 },
-                "known" => match Deviations::from_names(value) {
-                    Some(known) => options.known = known,
-                    None => return bad("known is a list of known deviations joined by commas, or none"),
-                },
-                "bench" => match value {
-                    "yes" => options.bench = true,
-                    "no" => options.bench = false,
-                    _ => return bad("bench is yes or no"),
-                },
-                _ => return bad("the options are filter=, profile=, case=, known= and bench="),
+                ("bench", Some(yes)) => options.bench = yes,
+                ("invvpid", Some(yes)) => options.invvpid = yes,
+                ("bench" | "invvpid", None) => return bad("it is yes or no"),
+                ("on", _) => options.on = value,
+                _ => {
+                    return bad("the options are filter=, exclude=, profile=, case=, bench=, invvpid= and on=");
+                }
             }
         }
         Ok(options)
-    }
-}
-
-impl fmt::Display for Options<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "filter={} profile={} known={}", self.filter, self.profile.name(), self.known)?;
-        if let Some(case) = &self.case {
-            write!(f, " case={case}")?;
-        }
-        if self.bench { f.write_str(" bench=yes") } else { Ok(()) }
     }
 }
 
@@ -99,40 +178,74 @@ impl fmt::Display for Options<'_> {
 mod tests {
     use super::Options;
     use crate::catalogue::case::Case;
+    use crate::catalogue::group::Group;
     use crate::catalogue::plan::Profile;
-    use crate::deviation::Deviations;
     use proptest::prelude::*;
-    use std::string::{String, ToString};
+    use std::string::String;
+    use std::vec::Vec;
 
     #[test]
-    fn what_is_written_is_read() {
-        let options = Options {
-            filter: "filter.basic.*",
-            profile: Profile::Quick,
-            case: Case::from_id("filter.high.long:user-read-np-pte:0,80000000,0"),
-            known: Deviations::from_names("rf0").unwrap(),
-            bench: true,
-        };
-        assert_eq!(Options::parse(&options.to_string()), Ok(options));
-        assert_eq!(Options::parse(&Options::default().to_string()), Ok(Options::default()));
+    fn every_option_is_read() {
+        let id = "filter.high.long:user-read-np-pte:0,80000000,0";
+        let line = std::format!(
+            "filter=filter.basic.* profile=quick filter=host.* case={id} exclude=a:b bench=yes invvpid=yes on=kvm-6.1"
+        );
+        let options = Options::parse(&line).unwrap();
+        assert_eq!(options.filter.iter().collect::<Vec<_>>(), ["filter.basic.*", "host.*"]);
+        assert_eq!(options.exclude.iter().collect::<Vec<_>>(), ["a:b"]);
+        assert_eq!((options.profile, options.case), (Profile::Quick, Case::from_id(id)));
+        assert_eq!((options.bench, options.invvpid, options.on), (true, true, "kvm-6.1"));
     }
 
     #[test]
     fn an_empty_line_and_the_images_name_are_fine() {
-        assert_eq!(Options::parse(""), Ok(Options::default()));
-        assert_eq!(Options::parse("/boot/maskmatch.elf"), Ok(Options::default()));
+        for line in ["", "/boot/maskmatch.elf"] {
+            let options = Options::parse(line).unwrap();
+            assert!(options.filter.is_empty() && options.exclude.is_empty());
+            assert_eq!((options.case, options.bench, options.invvpid, options.on), (None, false, false, ""));
+        }
     }
 
     #[test]
     fn wrong_words_are_pointed_at() {
-        for line in
-            ["profile=fast", "x known=rf9", "case=filter.basic.long", "colour=blue", "bench=1", "x quiet", "profile"]
-        {
-            match Options::parse(line) {
-                Err(bad) => assert!(line.contains(bad.option)),
-                Ok(options) => assert_eq!((line, options), ("profile", Options::default())),
-            }
+        for line in ["profile=fast", "x known=rf0", "case=filter.basic.long", "bench=1", "invvpid=", "x quiet", "a b"] {
+            let bad = Options::parse(line).unwrap_err();
+            assert!(line.ends_with(bad.option), "{line}");
         }
+    }
+
+    #[test]
+    fn an_exclusion_is_of_a_group_a_probe_or_a_filter() {
+        let options = Options::parse("exclude=host.* exclude=event.*:int-* exclude=tlb.pae:entry:1,0,f*").unwrap();
+        let excludes = |group, probe, filter| options.exclude.match_case(group, probe, filter);
+        assert!(excludes("host.touch", "x", None) && excludes("host.touch", "x", Some("1,0,0")));
+        assert!(excludes("event.long", "int-idt-np", None) && !excludes("event.long", "nmi", None));
+        assert!(excludes("tlb.pae", "entry", Some("1,0,ffffffff")) && !excludes("tlb.pae", "entry", Some("1,0,0")));
+        assert!(!excludes("tlb.pae", "entry", None));
+        assert!(options.exclude.match_group("host.apic") && !options.exclude.match_group("event.long"));
+    }
+
+    #[test]
+    fn the_patterns_of_a_group_are_those_that_may_match_its_cases() {
+        let options = Options::parse("exclude=event.*:int-* exclude=tlb.pae:entry:1,0,f*").unwrap();
+        for (name, concerned) in [("event.long", true), ("tlb.pae", true), ("tlb.long", false), ("host.apic", false)] {
+            let group = Group::from_name(name).unwrap();
+            assert_eq!(options.exclude.of_group(name).is_some(), concerned, "{name}");
+            let excluded = |case| options.exclude.match_id(&case);
+            assert_eq!(group.cases(Profile::Quick, 40).any(excluded), name == "event.long", "{name}");
+        }
+        assert_eq!(Options::default().exclude.of_group("event.long"), None);
+    }
+
+    #[test]
+    fn an_exclusion_may_be_of_the_filters_that_let_an_error_code_through() {
+        let options = Options::parse("exclude=event.*:int-*:!2 exclude=tlb.*:*:!").unwrap();
+        let excludes = |filter| options.exclude.match_case("event.long", "int-stack-np", filter);
+        for (filter, excluded) in [("1,0,ffffffff", true), ("1,0,0", false), ("1,2,2", false), ("0,2,2", true)] {
+            assert_eq!(excludes(Some(filter)), excluded, "{filter}");
+        }
+        assert!(!excludes(None) && !excludes(Some("nonsense")));
+        assert!(!options.exclude.match_case("tlb.pae", "entry", Some("1,0,ffffffff")));
     }
 
     proptest! {

@@ -1,8 +1,9 @@
 //! What `bench` measures: the price of one page fault under filters that hypervisors use.
 //!
-//! L2 walks [`FAULTS`] slots with the same access, which raises the same fault each time, and ends with VMCALL. A walk
-//! without slots is a bare round trip: VMRESUME, a few instructions of L2, VMCALL. What one walk costs beyond the
-//! other is the price of its faults. Of [`WALKS`] walks the cheapest counts: an interrupt of L0 makes one dearer.
+//! L2 walks [`FAULTS`] slots with the same access, which raises the same fault each time, and ends
+//! with VMCALL. A walk without slots is a bare round trip: VMRESUME, a few instructions of L2,
+//! VMCALL. The difference between the two is the price of the faults. Of [`WALKS`] walks the
+//! cheapest counts, because an interrupt of L0 makes a walk dearer.
 
 use crate::manual::filter::Filter;
 use crate::manual::paging::Maxphyaddr;
@@ -14,7 +15,8 @@ use crate::walk::stimulus::Stimulus;
 pub const GROUP: &str = "bench";
 /// Faults of a walk.
 pub const FAULTS: usize = 32;
-/// Walks that are measured, behind one that is not: its VM entry is the first with a changed vmcs12.
+/// How many walks are measured. One before them is not: its VM entry is the first with a changed
+/// vmcs12.
 pub const WALKS: usize = 3;
 
 /// Filters of L1 in common use.
@@ -44,14 +46,15 @@ pub const FILTERS: [Filter; 11] = [
 /// The page whose address bit 51 is set: reserved on any host with a smaller MAXPHYADDR than 52.
 const RESERVED_EVERYWHERE: &str = "rsvd-top-pml4e";
 
-/// One access for each error code that a processor can raise without PK, SS, HLAT and SGX, and for those with RSVD
-/// one more.
+/// One access for each error code that a processor can raise without PK, SS, HLAT and SGX, and
+/// another one for those with RSVD.
 ///
-/// The first raises RSVD by the lowest bit that is reserved for the guest. Where L0 presents a smaller MAXPHYADDR than
-/// it has, the processor takes that bit for part of an address, and L0 makes the fault of an EPT violation, whatever the
-/// filter is. The other bit is reserved for both.
+/// The first raises RSVD by the lowest bit that is reserved for the guest. Where L0 presents a
+/// smaller MAXPHYADDR than it has, the processor takes that bit for part of an address, and L0
+/// makes the fault of an EPT violation, whatever the filter is. The other bit is reserved for both.
 pub fn stimuli(maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Stimulus> {
-    // Each loop of L2 has its own W, U and I, so the first of each loop and code is the first of each code.
+    // Each loop of L2 has its own W, U and I, so the first of each loop and code is the first of
+    // each code.
     let each_code = Stimulus::selected(BASE, maxphyaddr, true);
     let everywhere =
         Stimulus::all(BASE, maxphyaddr).filter(|stimulus| PAGES[stimulus.page].name == RESERVED_EVERYWHERE);

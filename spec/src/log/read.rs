@@ -1,10 +1,12 @@
-//! Reading the log: the runner's side of the grammar.
+//! Reads the log: the runner's side of the grammar.
 
 use core::fmt;
 
 use crc::Digest;
 
-use super::{CRC32, Cost, Counts, FORMAT, VERSION_LINE, Verdict};
+use super::{CRC32, Cost, Counts, FORMAT, OTHERS, VERSION_LINE, Verdict};
+use crate::manual::filter::Filter;
+use crate::tally::Difference;
 
 /// One line of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,36 +51,56 @@ pub enum Line<'a> {
         /// Names of hypotheses joined by commas, or `unknown`.
         suspects: &'a str,
     },
-    /// A known deviation.
-    Known {
-        /// The group that showed it.
+    /// Cases that differ in the same way.
+    Differs {
+        /// The group.
         group: &'a str,
-        /// The deviation's name.
-        deviation: &'a str,
-        /// How many cases showed it.
+        /// What differs, or `None` if there were more ways than can be told apart.
+        difference: Option<Difference>,
+        /// How many cases.
         cases: u64,
-        /// What it is.
-        reason: &'a str,
+        /// The filter of the first case.
+        filter: Option<Filter>,
+        /// The accesses or scenes, joined by commas, with the first case's first.
+        probes: &'a str,
+    },
+    /// Cases that came to no end.
+    Incomplete {
+        /// The group.
+        group: &'a str,
+        /// Why.
+        word: &'a str,
+        /// How many cases.
+        cases: u64,
     },
     /// What a walk of `bench` cost.
     Cost {
         /// L1's filter.
         filter: &'a str,
-        /// The access that raised the faults; `None` if there was none.
+        /// The access that raised the faults, or `None` if there was none.
         stimulus: Option<&'a str>,
         /// The cost.
         cost: Cost,
     },
     /// A remark.
     Note(&'a str),
+    /// A step of a single case.
+    Trace(&'a str),
+    /// What a group did.
+    Counts {
+        /// Its name.
+        group: &'a str,
+        /// What it did.
+        counts: Counts,
+    },
     /// A group's result.
     Group {
         /// Its place in the plan, from 1.
         number: u64,
         /// Its name.
         group: &'a str,
-        /// What it did.
-        counts: Counts,
+        /// Whether every case was as the manual says.
+        ok: bool,
     },
     /// A group that cannot run here.
     Skip {
@@ -126,7 +148,7 @@ fn number(words: &mut dyn Iterator<Item = &str>, key: &str) -> Option<u64> {
     decimal(value(words, key)?)
 }
 
-/// Digits alone: a sign, or a zero in front, would be a second way to write the same.
+/// Only digits: a sign, or a leading zero, would be a second way to write the same.
 fn decimal(text: &str) -> Option<u64> {
     let canonical = text.bytes().all(|b| b.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
     if canonical { text.parse().ok() } else { None }
@@ -157,11 +179,17 @@ impl<'a> Line<'a> {
                 None => Some(Self::Plan(decimal(plan)?)),
             };
         }
-        let (passed, result) = match line.strip_prefix("ok ") {
+        let (ok, result) = match line.strip_prefix("ok ") {
             Some(result) => (true, result),
             None => (false, line.strip_prefix("not ok ")?),
         };
-        Self::result(passed, result)
+        let (place, group) = result.split_once(' ')?;
+        let number = decimal(place)?;
+        match group.split_once(" # SKIP ") {
+            Some((group, reason)) if ok => Some(Self::Skip { number, group, reason }),
+            None if !group.contains(' ') => Some(Self::Group { number, group, ok }),
+            _ => None,
+        }
     }
 
     fn comment(word: &str, rest: &'a str) -> Option<Self> {
@@ -183,12 +211,32 @@ impl<'a> Line<'a> {
                 got: value(&mut words, "got")?,
             },
             "cause" => Self::Cause { group: words.next()?, suspects: words.next()? },
-            "known" => {
-                let (group, rest) = rest.split_once(' ')?;
-                let (deviation, rest) = rest.split_once(' ')?;
-                let (cases, reason) = rest.strip_prefix("cases=")?.split_once(' ')?;
-                return Some(Self::Known { group, deviation, cases: decimal(cases)?, reason });
+            "differs" => {
+                let (group, difference) = (words.next()?, words.next()?);
+                let cases = number(&mut words, "cases")?;
+                if difference == OTHERS {
+                    Self::Differs { group, difference: None, cases, filter: None, probes: "" }
+                } else {
+                    let difference = Some(difference.parse().ok()?);
+                    let filter = Some(value(&mut words, "first")?.parse().ok()?);
+                    Self::Differs { group, difference, cases, filter, probes: value(&mut words, "in")? }
+                }
             }
+            "incomplete" => {
+                let (group, word) = (words.next()?, words.next()?);
+                Self::Incomplete { group, word, cases: number(&mut words, "cases")? }
+            }
+            "counts" => Self::Counts {
+                group: words.next()?,
+                counts: Counts {
+                    cases: number(&mut words, "cases")?,
+                    differing: number(&mut words, "differing")?,
+                    exits: number(&mut words, "exits")?,
+                    delivered: number(&mut words, "delivered")?,
+                    tsc: number(&mut words, "tsc")?,
+                    digest: hex32(&mut words, "digest")?,
+                },
+            },
             "cost" => Self::Cost {
                 filter: words.next()?,
                 stimulus: Some(words.next()?).filter(|&stimulus| stimulus != "-"),
@@ -203,6 +251,7 @@ impl<'a> Line<'a> {
                 },
             },
             "note" => return Some(Self::Note(rest)),
+            "trace" => return Some(Self::Trace(rest)),
             "error" => return Some(Self::Error(rest)),
             "end" => Self::End(Summary {
                 passed: number(&mut words, "passed")?,
@@ -216,27 +265,6 @@ impl<'a> Line<'a> {
         };
         if words.next().is_some() { None } else { Some(line) }
     }
-
-    fn result(passed: bool, result: &'a str) -> Option<Self> {
-        let (place, rest) = result.split_once(' ')?;
-        let (group, rest) = rest.split_once(" # ")?;
-        let place = decimal(place)?;
-        if let Some(reason) = rest.strip_prefix("SKIP ") {
-            return if passed { Some(Self::Skip { number: place, group, reason }) } else { None };
-        }
-        let mut words = rest.split(' ');
-        let counts = Counts {
-            cases: number(&mut words, "cases")?,
-            failed: number(&mut words, "failed")?,
-            known: number(&mut words, "known")?,
-            exits: number(&mut words, "exits")?,
-            delivered: number(&mut words, "delivered")?,
-            tsc: number(&mut words, "tsc")?,
-            digest: hex32(&mut words, "digest")?,
-        };
-        let consistent = passed == (counts.failed == 0) && words.next().is_none();
-        if consistent { Some(Self::Group { number: place, group, counts }) } else { None }
-    }
 }
 
 /// Why a log is not complete and sound.
@@ -244,30 +272,30 @@ impl<'a> Line<'a> {
 pub enum BadLog {
     /// No version line.
     NoLog,
-    /// A line that the grammar does not have, by its number from the version line, which is 1.
+    /// A line that the grammar does not have. Line numbers count from the version line, which is 1.
     Garbled {
         /// The line's number.
         line: u64,
     },
-    /// A line that may not stand where it stands.
+    /// A line in the wrong place.
     OutOfPlace {
         /// The line's number.
         line: u64,
     },
-    /// The grammar is of another version.
+    /// The grammar has another version.
     Format(u32),
     /// No end record.
     Cut,
-    /// The checksum does not fit.
+    /// The checksum is wrong.
     Checksum,
-    /// The end record or the plan contradicts the lines before it.
+    /// A result, the end record or the plan contradicts the lines before it.
     Contradiction,
 }
 
 impl fmt::Display for BadLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoLog => f.write_str("no log of maskmatch is in it: the line 'KTAP version 1' is missing"),
+            Self::NoLog => f.write_str("it holds no log of maskmatch: the line 'KTAP version 1' is missing"),
             Self::Garbled { line } => {
                 write!(
                     f,
@@ -275,12 +303,12 @@ impl fmt::Display for BadLog {
                 )
             }
             Self::OutOfPlace { line } => {
-                write!(f, "line {line} of the log stands where it may not: lines are missing or doubled")
+                write!(f, "line {line} of the log is in the wrong place: lines are missing or doubled")
             }
             Self::Format(format) => write!(f, "the log has format {format}, this maskmatch reads format {FORMAT}"),
             Self::Cut => f.write_str("the log has no end record: the guest crashed, hung, or its output was cut"),
             Self::Checksum => f.write_str("the log's checksum is wrong: bytes were lost or changed"),
-            Self::Contradiction => f.write_str("the log's end record contradicts its other lines"),
+            Self::Contradiction => f.write_str("the log contradicts itself: lines are missing, doubled or changed"),
         }
     }
 }
@@ -306,8 +334,32 @@ pub struct Reader {
     lines: u64,
     planned: u64,
     counted: Summary,
-    known: u64,
+    group: Current,
     bad: Option<BadLog>,
+}
+
+/// What the lines of the running group have said so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Current {
+    /// Cases that differ or came to no end.
+    differing: u64,
+    /// A case was reported in full.
+    failed: bool,
+    /// The group's name, as its CRC-32, and its counts.
+    counts: Option<(u32, Counts)>,
+}
+
+impl Current {
+    /// Whether a result agrees with the lines before it.
+    fn fits(&self, group: &str, ok: bool) -> bool {
+        self.counts.is_some_and(|(name, counts)| {
+            name == CRC32.checksum(group.as_bytes())
+                && counts.differing == self.differing
+                && counts.differing <= counts.cases
+                && ok == (counts.differing == 0)
+                && !(ok && self.failed)
+        })
+    }
 }
 
 impl Default for Reader {
@@ -318,7 +370,7 @@ impl Default for Reader {
             lines: 0,
             planned: 0,
             counted: Summary::default(),
-            known: 0,
+            group: Current::default(),
             bad: None,
         }
     }
@@ -327,8 +379,8 @@ impl Default for Reader {
 impl Reader {
     /// Takes in the next line, without its line feed; a carriage return at its end is ignored.
     ///
-    /// Before the version line and behind the end record anything may stand. A line that is bad is
-    /// remembered, and reading goes on: what it tells afterwards is still shown, but is no pass.
+    /// Anything may stand before the version line and after the end record. A bad line is
+    /// remembered, and reading goes on: what follows is still shown, but is no pass.
     pub fn line<'a>(&mut self, line: &'a str) -> Option<Line<'a>> {
         let line = line.strip_suffix('\r').unwrap_or(line);
         if self.place == Place::Ended || (self.place == Place::BeforeLog && line != VERSION_LINE) {
@@ -352,7 +404,7 @@ impl Reader {
         Some(parsed)
     }
 
-    /// The place behind a line, or `None` if it may not stand here.
+    /// The place after a line, or `None` if the line may not stand here.
     fn follow(&mut self, line: &Line<'_>) -> Option<Place> {
         match (self.place, line) {
             (Place::BeforeLog, Line::Version) => Some(Place::Header),
@@ -370,15 +422,30 @@ impl Reader {
                 self.counted.errors += 1;
                 Some(Place::AfterError)
             }
-            (Place::Groups, Line::Group { number, counts, .. }) => {
-                if counts.failed == 0 {
+            (Place::Groups, Line::Group { number, group, ok }) => {
+                let current = core::mem::take(&mut self.group);
+                if !current.fits(group, *ok) {
+                    self.note(BadLog::Contradiction);
+                }
+                if *ok {
                     self.counted.passed += 1;
                 } else {
                     self.counted.failed += 1;
                 }
-                self.counted.cases += counts.cases;
-                self.known += counts.known;
+                self.counted.cases += current.counts.map_or(0, |(_, counts)| counts.cases);
                 self.numbered(*number)
+            }
+            (Place::Groups, Line::Counts { group, counts }) if self.group.counts.is_none() => {
+                self.group.counts = Some((CRC32.checksum(group.as_bytes()), *counts));
+                Some(Place::Groups)
+            }
+            (Place::Groups, Line::Differs { cases, .. } | Line::Incomplete { cases, .. }) => {
+                self.group.differing = self.group.differing.saturating_add(*cases);
+                Some(Place::Groups)
+            }
+            (Place::Groups, Line::Fail { .. }) => {
+                self.group.failed = true;
+                Some(Place::Groups)
             }
             (Place::Groups, Line::Skip { number, .. }) => {
                 self.counted.skipped += 1;
@@ -387,12 +454,7 @@ impl Reader {
             (Place::Plan, Line::SkipAll(_))
             | (
                 Place::Groups,
-                Line::Progress { .. }
-                | Line::Fail { .. }
-                | Line::Cause { .. }
-                | Line::Known { .. }
-                | Line::Cost { .. }
-                | Line::Note(_),
+                Line::Progress { .. } | Line::Cause { .. } | Line::Cost { .. } | Line::Note(_) | Line::Trace(_),
             ) => Some(Place::Groups),
             (Place::Plan | Place::AfterError, Line::Note(_)) => Some(self.place),
             _ => None,
@@ -427,16 +489,10 @@ impl Reader {
         self.place == Place::Ended
     }
 
-    /// What the lines so far add up to; the checksum is that of the lines.
+    /// What the lines so far add up to, with their checksum.
     #[must_use]
     pub fn summary(&self) -> Summary {
         Summary { crc32: self.digest.clone().finalize(), ..self.counted }
-    }
-
-    /// How many cases showed a known deviation.
-    #[must_use]
-    pub fn known(&self) -> u64 {
-        self.known
     }
 
     /// What is wrong with the log, if the input ends here.
@@ -452,14 +508,14 @@ impl Reader {
         }
     }
 
-    /// The verdict, if the input ends here. With `strict`, a known deviation is a failure.
+    /// The verdict by the manual alone, if the input ends here.
     #[must_use]
-    pub fn verdict(&self, strict: bool) -> Verdict {
+    pub fn verdict(&self) -> Verdict {
         if self.sound().is_err() {
             Verdict::Crash
         } else if self.counted.errors > 0 {
             Verdict::Error
-        } else if self.counted.failed > 0 || (strict && self.known > 0) {
+        } else if self.counted.failed > 0 {
             Verdict::Fail
         } else if self.counted.passed == 0 {
             Verdict::Skip

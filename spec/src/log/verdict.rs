@@ -5,7 +5,7 @@ use core::fmt;
 /// What a whole log says. The worst of several is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// Every group that ran passed, and one ran.
+    /// Every group that ran passed, and at least one ran.
     Pass,
     /// Nothing could run: the host or the CPU lacks something.
     Skip,

@@ -1,16 +1,18 @@
-//! Writing the log: L1's side of the grammar.
+//! Writes the log: L1's side of the grammar.
 
 use core::fmt::{self, Display, Write};
 
 use crc::Digest;
 
-use super::{CRC32, Cost, Counts, FORMAT, VERSION_LINE};
+use super::{CRC32, Cost, Counts, FORMAT, OTHERS, VERSION_LINE};
+use crate::tally::{Line, Tally};
 
 /// Writes a log line by line and keeps what the end record needs.
 ///
-/// An error of the sink is ignored: a serial line has none, and a log with a hole fails its checksum.
+/// It ignores errors of the sink: a serial line has none, and a log with a hole fails its checksum.
 pub struct Writer<W: Write> {
     sink: Summing<W>,
+    flush: fn(),
     passed: u64,
     failed: u64,
     skipped: u64,
@@ -18,7 +20,7 @@ pub struct Writer<W: Write> {
     cases: u64,
 }
 
-/// A sink that keeps the CRC-32 of all that went through.
+/// A sink that keeps the CRC-32 of everything written to it.
 struct Summing<W> {
     sink: W,
     digest: Digest<'static, u32>,
@@ -31,7 +33,7 @@ impl<W: Write> Write for Summing<W> {
     }
 }
 
-/// Text in which line ends are blanks: a panic's message has several lines.
+/// Text with blanks in place of line ends: a panic's message has several lines.
 struct OneLine<'a>(&'a dyn Display);
 
 impl Display for OneLine<'_> {
@@ -52,15 +54,32 @@ impl Display for OneLine<'_> {
     }
 }
 
+/// Names joined by commas.
+struct Joined<F>(F);
+
+impl<I: Iterator<Item: Display>, F: Fn() -> I> Display for Joined<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.0)().enumerate().try_for_each(|(at, name)| write!(f, "{}{name}", if at == 0 { "" } else { "," }))
+    }
+}
+
 impl<W: Write> Writer<W> {
-    /// Begins a log: version line, then the line that names maskmatch, with `facts` behind it (words
-    /// of the form KEY=VALUE).
-    pub fn begin(sink: W, version: &str, facts: &dyn Display) -> Self {
+    /// Begins a log: an empty line, the version line, then the line that names maskmatch, followed
+    /// by `facts` (words of the form KEY=VALUE).
+    pub fn begin(mut sink: W, version: &str, facts: &dyn Display) -> Self {
+        let _ = sink.write_char('\n');
         let sink = Summing { sink, digest: CRC32.digest() };
-        let mut log = Self { sink, passed: 0, failed: 0, skipped: 0, errors: 0, cases: 0 };
+        let mut log = Self { sink, flush: || (), passed: 0, failed: 0, skipped: 0, errors: 0, cases: 0 };
         log.line(format_args!("{VERSION_LINE}"));
         log.line(format_args!("# maskmatch {version} log={FORMAT} {facts}"));
         log
+    }
+
+    /// Sets a function to be called wherever the next line may take long. A sink must then send
+    /// what it has gathered.
+    #[must_use]
+    pub fn flushed_by(self, flush: fn()) -> Self {
+        Self { flush, ..self }
     }
 
     /// The plan: how many groups follow.
@@ -78,7 +97,7 @@ impl<W: Write> Writer<W> {
         self.line(format_args!("# progress {group} {done}/{of}"));
     }
 
-    /// A failing case in full.
+    /// A case that differs, in full.
     pub fn fail(&mut self, id: &dyn Display, want: &dyn Display, got: &dyn Display) {
         self.line(format_args!("# fail id={id} want={want} got={got}"));
     }
@@ -88,9 +107,18 @@ impl<W: Write> Writer<W> {
         self.line(format_args!("# cause {group} {suspects}"));
     }
 
-    /// A known deviation that a group showed.
-    pub fn known(&mut self, group: &dyn Display, deviation: &str, cases: u64, reason: &str) {
-        self.line(format_args!("# known {group} {deviation} cases={cases} {reason}"));
+    /// What differs in a group, and where.
+    pub fn differs<P: Copy + PartialEq + Display>(&mut self, group: &dyn Display, tally: &mut Tally<'_, P>) {
+        for line in tally.lines() {
+            let (Line { difference, cases, filter, .. }, probes) = (line, Joined(|| line.probes()));
+            self.unsent(format_args!("# differs {group} {difference} cases={cases} first={filter} in={probes}"));
+        }
+        if tally.others() > 0 {
+            self.unsent(format_args!("# differs {group} {OTHERS} cases={}", tally.others()));
+        }
+        for (word, cases) in tally.incomplete() {
+            self.unsent(format_args!("# incomplete {group} {word} cases={cases}"));
+        }
     }
 
     /// What a walk cost. Without a stimulus it was a bare round trip.
@@ -106,9 +134,15 @@ impl<W: Write> Writer<W> {
         self.line(format_args!("# note {text}"));
     }
 
-    /// A group's result.
+    /// A step of a single case.
+    pub fn trace(&mut self, step: &dyn Display) {
+        self.line(format_args!("# trace {step}"));
+    }
+
+    /// A group's result. Its counts have their own line, so that the result's text is the same in
+    /// every run.
     pub fn result(&mut self, number: usize, group: &dyn Display, counts: &Counts) {
-        let not = if counts.failed == 0 {
+        let not = if counts.differing == 0 {
             self.passed += 1;
             ""
         } else {
@@ -116,11 +150,12 @@ impl<W: Write> Writer<W> {
             "not "
         };
         self.cases += counts.cases;
-        let Counts { cases, failed, known, exits, delivered, tsc, digest } = counts;
-        self.line(format_args!(
-            "{not}ok {number} {group} # cases={cases} failed={failed} known={known} exits={exits} \
-             delivered={delivered} tsc={tsc} digest={digest:08x}"
+        let Counts { cases, differing, exits, delivered, tsc, digest } = counts;
+        self.unsent(format_args!(
+            "# counts {group} cases={cases} differing={differing} exits={exits} delivered={delivered} tsc={tsc} \
+             digest={digest:08x}"
         ));
+        self.line(format_args!("{not}ok {number} {group}"));
     }
 
     /// A group that cannot run here, and why.
@@ -135,7 +170,7 @@ impl<W: Write> Writer<W> {
         self.line(format_args!("# error {}", OneLine(what)));
     }
 
-    /// The end record. What follows it is not the log's.
+    /// The end record. What follows it is not part of the log.
     pub fn end(&mut self) {
         let Self { passed, failed, skipped, errors, cases, .. } = *self;
         let crc = self.sink.digest.clone().finalize();
@@ -145,6 +180,12 @@ impl<W: Write> Writer<W> {
     }
 
     fn line(&mut self, line: fmt::Arguments<'_>) {
+        self.unsent(line);
+        (self.flush)();
+    }
+
+    /// A line that another one follows at once.
+    fn unsent(&mut self, line: fmt::Arguments<'_>) {
         let _ = self.sink.write_fmt(line);
         let _ = self.sink.write_char('\n');
     }

@@ -11,7 +11,7 @@ use crate::manual::pfec::Pfec;
 /// The bit of the exception bitmap that stands for #PF: its vector, 14.
 pub const EXCEPTION_BITMAP_PF: u32 = 1 << 14;
 
-/// One party's wish about page faults, as the three VMCS fields hold it.
+/// The page faults that one party asks for, as the three VMCS fields say it.
 ///
 /// Written and parsed as `EB,MASK,MATCH`: EB.PF as one digit, then two hexadecimal numbers without
 /// prefix, as in `1,1f,03`.
@@ -39,8 +39,8 @@ impl Filter {
 
     /// Whether a #PF with this error code causes a VM exit.
     ///
-    /// The processor compares `PFEC & MASK` with MATCH. If they are equal EB.PF decides: 1 exits;
-    /// if they differ EB.PF decides inversely: 0 exits.
+    /// The processor compares `PFEC & MASK` with MATCH. If they are equal, EB.PF = 1 exits. If they
+    /// differ, EB.PF decides inversely: 0 exits.
     #[must_use]
     #[inline]
     pub const fn exits(self, pfec: Pfec) -> bool {
@@ -49,22 +49,34 @@ impl Filter {
 
     /// The set of [`Pfec::BASIC`] codes that exit: bit `n` stands for error code `n`.
     ///
-    /// [`Filter::exits`] for 32 codes at once; a test holds the two together.
+    /// This is [`Filter::exits`] for 32 codes at once. A test compares the two.
     #[must_use]
     #[inline]
     pub const fn basic_exits(self) -> u32 {
-        /// For each of the five bits, the codes in which it is set.
-        const CODES_WITH: [u32; 5] = [0xaaaa_aaaa, 0xcccc_cccc, 0xf0f0_f0f0, 0xff00_ff00, 0xffff_0000];
-        let mut equal = if self.matching & !(self.mask & Pfec::BASIC.bits()) == 0 { u32::MAX } else { 0 };
-        let mut bit = 0;
-        while bit < 5 {
-            if self.mask >> bit & 1 == 1 {
-                equal &= if self.matching >> bit & 1 == 1 { CODES_WITH[bit] } else { !CODES_WITH[bit] };
-            }
-            bit += 1;
-        }
+        /// The codes that are equal in bits 2:0 of MASK and MATCH, and in bits 4:3.
+        const LOW: [u32; 64] = equal_codes::<64>(3, 0);
+        const HIGH: [u32; 16] = equal_codes::<16>(2, 3);
+        let (mask, matching) = (self.mask as usize, self.matching as usize);
+        let low = LOW[(mask & 7) << 3 | matching & 7];
+        let high = HIGH[(mask >> 3 & 3) << 2 | matching >> 3 & 3];
+        let equal = if self.matching & !Pfec::BASIC.bits() == 0 { low & high } else { 0 };
         if self.eb_pf { equal } else { !equal }
     }
+}
+
+/// The basic codes that are equal, for each MASK and MATCH of so many bits from bit `first` on.
+const fn equal_codes<const N: usize>(bits: u32, first: u32) -> [u32; N] {
+    let (mut sets, mut at) = ([0; N], 0);
+    while at < N as u32 {
+        let filter = Filter::new(true, at >> bits << first, (at & ((1 << bits) - 1)) << first);
+        let mut code = 0;
+        while code < 32 {
+            sets[at as usize] |= (filter.exits(Pfec::from_bits_retain(code)) as u32) << code;
+            code += 1;
+        }
+        at += 1;
+    }
+    sets
 }
 
 impl fmt::Display for Filter {
@@ -105,7 +117,7 @@ impl FromStr for Filter {
     }
 }
 
-/// Hexadecimal digits alone: `from_str_radix` would take a sign.
+/// Only hexadecimal digits: `from_str_radix` would take a sign.
 fn parse_hex(text: &str) -> Result<u32, ParseFilterError> {
     if text.starts_with('+') {
         return Err(ParseFilterError);
@@ -138,7 +150,7 @@ mod tests {
         assert!(Filter::new(false, 0, 1).exits(pfec(0)));
         assert!(Filter::new(false, 0, 1).exits(pfec(0x1f)));
         assert!(!Filter::new(false, 0, 0).exits(pfec(0x1f)));
-        // Not-present faults are wanted, present ones are not.
+        // Not-present faults exit, present ones do not.
         assert!(Filter::new(false, 1, 1).exits(pfec(0)));
         assert!(!Filter::new(false, 1, 1).exits(pfec(1)));
     }

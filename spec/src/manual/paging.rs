@@ -1,7 +1,7 @@
 //! Which access through L2's page tables faults, and with what error code.
 //!
-//! SDM vol. 3A, section 4.6.1, "Determination of Access Rights", and section 4.7, "Page-Fault Exceptions"; for the
-//! paging modes see [`format`](mod@format).
+//! SDM vol. 3A, section 4.6.1, "Determination of Access Rights", and section 4.7,
+//! "Page-Fault Exceptions"; for the paging modes see [`format`](mod@format).
 
 pub mod format;
 
@@ -35,10 +35,13 @@ bitflags! {
     }
 }
 
+/// Bits that are reserved in no entry.
+const FLAGS: Entry = Entry::P.union(Entry::RW).union(Entry::US).union(Entry::A).union(Entry::D);
+
 /// The levels of a walk, the root first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// PML5 entry: 256 TiB. In 5-level paging alone.
+    /// PML5 entry: 256 TiB. Only in 5-level paging.
     Pml5e,
     /// PML4 entry: 512 GiB.
     Pml4e,
@@ -69,7 +72,7 @@ pub enum Access {
 /// Whether an access is a user-mode or a supervisor-mode access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Privilege {
-    /// Made at CPL 0, 1 or 2 (here: 0).
+    /// Made at CPL 0, 1 or 2 (here always 0).
     Supervisor,
     /// Made at CPL 3.
     User,
@@ -127,10 +130,10 @@ pub fn walk(
     walk_in(Format::Level4, &entries, access, privilege, mode, maxphyaddr)
 }
 
-/// Walks the entries of a paging mode for one access: the error code of the #PF, or nothing if it is allowed.
+/// Walks the entries of a paging mode for one access.
 ///
-/// `entries` holds the entry of each of [`Format::levels`] that the linear address selects; those behind an entry
-/// that faults are not looked at. Entries that map large pages are understood.
+/// `entries` holds the entry of each of [`Format::levels`] that the linear address selects; those
+/// after an entry that faults are ignored. Entries that map large pages are understood.
 ///
 /// # Errors
 /// The error code of the page fault that the access causes.
@@ -153,7 +156,9 @@ pub fn walk_in(
         if format.is_register(level) {
             continue;
         }
-        if entry.bits() & format.reserved(level, entry, mode.nxe, maxphyaddr) != 0 {
+        // Most entries have flags and nothing else.
+        let may_be_reserved = !FLAGS.contains(entry);
+        if may_be_reserved && entry.bits() & format.reserved(level, entry, mode.nxe, maxphyaddr) != 0 {
             return Err(code | Pfec::P | Pfec::RSVD);
         }
         rights &= entry;
@@ -165,9 +170,9 @@ pub fn walk_in(
     if allowed(rights, executable, access, privilege, mode) { Ok(()) } else { Err(code | Pfec::P) }
 }
 
-/// The bits of the error code that tell of the access alone. Section 4.7: W/R, U/S and I/D
-/// "describe the access causing the page-fault exception, not the access rights"; I/D wants CR4.SMEP, or CR4.PAE
-/// and IA32_EFER.NXE.
+/// The bits of the error code that describe only the access. Section 4.7: W/R, U/S and I/D
+/// "describe the access causing the page-fault exception, not the access rights"; I/D needs
+/// CR4.SMEP, or CR4.PAE and IA32_EFER.NXE.
 fn access_bits(format: Format, access: Access, privilege: Privilege, mode: Mode) -> Pfec {
     let mut code = Pfec::empty();
     code.set(Pfec::WR, access == Access::Write);

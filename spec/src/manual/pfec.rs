@@ -27,9 +27,11 @@ bitflags! {
         const PK = 1 << 5;
         /// SS, bit 6: the access was a shadow-stack access.
         const SS = 1 << 6;
-        /// HLAT, bit 7: the fault occurred during ordinary paging or HLAT paging; set for the latter.
+        /// HLAT, bit 7: the fault occurred during ordinary paging or HLAT paging; set for the
+        /// latter.
         const HLAT = 1 << 7;
-        /// SGX, bit 15: the fault resulted from violation of SGX-specific access-control requirements.
+        /// SGX, bit 15: the fault resulted from violation of SGX-specific access-control
+        /// requirements.
         const SGX = 1 << 15;
     }
 }
@@ -38,7 +40,7 @@ impl Pfec {
     /// The five bits that every processor with long mode and NX can report.
     pub const BASIC: Self = Self::P.union(Self::WR).union(Self::US).union(Self::RSVD).union(Self::ID);
 
-    /// The index of this code in a 32-bit set of codes, if it consists of [`Pfec::BASIC`] bits alone.
+    /// The index of this code in a 32-bit set of codes, if it has only [`Pfec::BASIC`] bits.
     #[must_use]
     pub const fn basic_index(self) -> Option<u32> {
         if self.bits() & !Self::BASIC.bits() == 0 { Some(self.bits()) } else { None }

@@ -1,8 +1,9 @@
 //! Acts: scenes that belong together, the environments that have them, and the filters under which they play.
 
 use super::end::{Word, Words};
-use super::environment::{self, Environment, Width};
-use super::{Scene, rows};
+use super::environment::{Environment, Width};
+use super::table::OF_ACT;
+use super::{Row, SceneId, rows};
 use crate::catalogue::plan::{self, Profile, QUICK_BASIC};
 use crate::manual::filter::Filter;
 use crate::manual::pfec::Pfec;
@@ -128,40 +129,40 @@ impl Act {
         }
     }
 
-    /// Its scenes.
-    #[must_use]
-    pub const fn scenes(self) -> &'static [Scene] {
+    /// The rows of its scenes, for the compile time.
+    pub(super) const fn rows(self) -> &'static [Row] {
         match self {
-            Self::Access => rows::access::SCENES,
-            Self::Stale => rows::stale::SCENES,
-            Self::Tlb => rows::tlb::SCENES,
-            Self::Page => rows::page::SCENES,
-            Self::Modify => rows::modify::SCENES,
-            Self::Stack => rows::stack::SCENES,
-            Self::Strings => rows::strings::SCENES,
-            Self::Implicit => rows::implicit::SCENES,
-            Self::Priority => rows::priority::SCENES,
-            Self::Device => rows::device::SCENES,
-            Self::Ports => rows::ports::SCENES,
-            Self::Forced => rows::forced::SCENES,
-            Self::Pkey => rows::pkey::SCENES,
-            Self::Shadow => rows::shadow::SCENES,
-            Self::Ept => rows::ept::SCENES,
-            Self::Unpaged => rows::unpaged::SCENES,
-            Self::Event => rows::event::SCENES,
-            Self::Inject => rows::inject::SCENES,
-            Self::State => rows::state::SCENES,
+            Self::Access => rows::access::ROWS,
+            Self::Stale => rows::stale::ROWS,
+            Self::Tlb => rows::tlb::ROWS,
+            Self::Page => rows::page::ROWS,
+            Self::Modify => rows::modify::ROWS,
+            Self::Stack => rows::stack::ROWS,
+            Self::Strings => rows::strings::ROWS,
+            Self::Implicit => rows::implicit::ROWS,
+            Self::Priority => rows::priority::ROWS,
+            Self::Device => rows::device::ROWS,
+            Self::Ports => rows::ports::ROWS,
+            Self::Forced => rows::forced::ROWS,
+            Self::Pkey => rows::pkey::ROWS,
+            Self::Shadow => rows::shadow::ROWS,
+            Self::Ept => rows::ept::ROWS,
+            Self::Unpaged => rows::unpaged::ROWS,
+            Self::Event => rows::event::ROWS,
+            Self::Inject => rows::inject::ROWS,
+            Self::State => rows::state::ROWS,
         }
     }
 
-    /// Its scenes in an environment.
-    pub fn scenes_in(self, environment: &Environment) -> impl Iterator<Item = &'static Scene> {
-        let plays = self.plays_at_all(environment);
-        self.scenes().iter().filter(move |scene| plays && scene.plays_in(environment))
+    /// Its scenes.
+    pub fn scenes(self) -> impl ExactSizeIterator<Item = SceneId> {
+        let (first, end) = OF_ACT[self as usize];
+        (first..end).map(SceneId)
     }
 
     /// Whether the environment is one for the act.
-    fn plays_at_all(self, environment: &Environment) -> bool {
+    #[must_use]
+    pub fn plays_at_all(self, environment: &Environment) -> bool {
         let has_width =
             self.plays_narrow() || environment.width == Width::Bits64 && (!environment.thin || self.plays_thin());
         has_width && !(environment.walk_only && self == Self::Tlb)
@@ -187,68 +188,6 @@ impl Act {
     /// Whether the scenes are for other controls in vmcs12 too. The others set controls of their own.
     const fn plays_thin(self) -> bool {
         !matches!(self, Self::Priority | Self::Pkey | Self::Shadow)
-    }
-
-    /// Its scenes in an environment that a profile plays. The quick profile plays a sample, another one in each
-    /// environment.
-    pub fn scenes_of(self, environment: &Environment, profile: Profile) -> impl Iterator<Item = &'static Scene> {
-        let plays = self.plays_at_all(environment);
-        let step = if profile == Profile::Quick { self.step(environment) } else { 1 };
-        let number = environment.number();
-        self.scenes().chunks(step).enumerate().filter_map(move |(at, rows)| {
-            let (last, first) = rows.split_at((number + at) % rows.len());
-            first.iter().chain(last).find(|scene| plays && scene.plays_in(environment))
-        })
-    }
-
-    /// Whether the act is left out where all groups run in the quick profile: of the environments that are not its home,
-    /// it plays in every fifth.
-    #[must_use]
-    pub fn is_rare_in(self, environment: &Environment) -> bool {
-        let home = match self {
-            Self::Ept => *environment == environment::LONG_EPT,
-            Self::Unpaged => true,
-            _ => environment.number() == 0,
-        };
-        !home && !(self as usize + environment.number()).is_multiple_of(5)
-    }
-
-    /// The quick profile plays one scene in so many: most where the act is at home, few elsewhere.
-    fn step(self, environment: &Environment) -> usize {
-        match self {
-            Self::Ept if *environment == environment::LONG_EPT => EPT_STEP,
-            // The few that tell whether an invalidation is done.
-            Self::Tlb => 1,
-            Self::Page if environment.number() == 0 => PAGE_STEP,
-            Self::Ept | Self::Page => RARE_STEP,
-            _ if environment.number() == 0 => HOME_STEP,
-            Self::Unpaged => HOME_STEP,
-            _ => ELSEWHERE_STEP,
-        }
-    }
-
-    /// Which of [`Act::scenes_of`] a profile plays under the filter of which number, in the order in which L1 plays them:
-    /// one filter after the other, since a new one is dear; where scenes have EPT entries of their own, which are dearer
-    /// still, one scene after the other. In the quick profile each scene has one filter, in turns.
-    pub fn plays(
-        self,
-        environment: &Environment,
-        profile: Profile,
-    ) -> impl Iterator<Item = (usize, &'static Scene)> + Clone {
-        // Found once: to ask of each scene whether it plays takes longer than to enter L2.
-        let mut scenes = [None; MAX_SCENES];
-        let mut count = 0;
-        for (place, scene) in scenes.iter_mut().zip(self.scenes_of(environment, profile)) {
-            *place = Some(scene);
-            count += 1;
-        }
-        let filters = self.filter_count(profile);
-        (0..count * filters).filter_map(move |at| {
-            let (filter, scene) =
-                if self == Self::Ept { (at % filters, at / filters) } else { (at / count, at % count) };
-            let plays = profile != Profile::Quick || scene % filters == filter;
-            if plays { Some((filter, scenes[scene]?)) } else { None }
-        })
     }
 
     /// The words that a profile looks at. Under KVM to read one of those that the quick profile leaves out is a VM exit
@@ -310,8 +249,6 @@ const BIT: [fn(u32) -> Filter; 8] = [
     |bit| Filter::new(true, 0, bit),
     |bit| Filter::new(false, bit | 0x1f, bit | 0x05),
 ];
-/// No act has more scenes.
-const MAX_SCENES: usize = 512;
 
 /// Words of an exit that no shadow VMCS has, and DR6, which KVM intercepts.
 const DEAR: Words = Word::Cs.bit()
@@ -321,13 +258,6 @@ const DEAR: Words = Word::Cs.bit()
     | Word::Dr6.bit()
     | Word::Dr7.bit()
     | Word::Debugctl.bit();
-
-/// Steps of the quick profile: prime, since rows often come in pairs or in groups of a few.
-const HOME_STEP: usize = 3;
-const PAGE_STEP: usize = 19;
-const EPT_STEP: usize = 11;
-const ELSEWHERE_STEP: usize = 53;
-const RARE_STEP: usize = 127;
 
 /// Always and never in both forms, not present, present.
 const QUICK: [Filter; 6] = [

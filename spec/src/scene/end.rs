@@ -40,7 +40,7 @@ pub enum Word {
     /// VM-exit instruction length.
     Length,
     /// Guest-physical address of an EPT violation or misconfiguration, see
-    /// [`super::ept::Frame::guest_physical`].
+    /// [`super::ept::GuestFrame::guest_physical`].
     GuestPhysical,
     /// Guest-linear address of an EPT violation.
     GuestLinear,
@@ -93,7 +93,7 @@ impl Word {
     pub const REGISTERS: usize = Self::R15 as usize + 1;
 
     /// All of them, in the order of their numbers.
-    const ALL: [Self; WORDS] = [
+    pub(crate) const ALL: [Self; WORDS] = [
         Self::Rax,
         Self::Rcx,
         Self::Rdx,
@@ -137,10 +137,23 @@ impl Word {
         Self::Match,
     ];
 
+    /// The word of a name that a log has.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let at = NAMES.iter().position(|known| *known == name)?;
+        Self::ALL.get(at).copied()
+    }
+
     /// The word's bit in a set of words.
     #[must_use]
     pub const fn bit(self) -> u64 {
         1 << self as u32
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(NAMES[*self as usize])
     }
 }
 
@@ -246,8 +259,15 @@ impl End {
     /// The fixed words in which the two differ.
     #[must_use]
     pub fn differing(&self, seen: &Self) -> Words {
-        let differs = |at: usize| u64::from(self.words[at] != seen.words[at]) << at;
-        self.fixed & (0..WORDS).fold(0, |set, at| set | differs(at))
+        let (mut left, mut differing) = (self.fixed, 0);
+        while left != 0 {
+            let at = left.trailing_zeros() as usize;
+            if self.words[at] != seen.words[at] {
+                differing |= 1 << at;
+            }
+            left &= left - 1;
+        }
+        differing
     }
 }
 
@@ -283,22 +303,11 @@ impl Ends {
     /// Whether what was seen is what must be.
     #[must_use]
     pub fn admits(&self, seen: &Self) -> bool {
-        self.each_admits(seen, End::admits)
-    }
-
-    /// Whether there are as many ends, and each is as it must be.
-    pub(super) fn each_admits(&self, seen: &Self, admits: impl Fn(&End, &End) -> bool) -> bool {
-        admits(&self.first, &seen.first)
+        self.first.admits(&seen.first)
             && match (&self.second, &seen.second) {
-                (Some(must), Some(seen)) => admits(must, seen),
+                (Some(must), Some(seen)) => must.admits(seen),
                 (must, seen) => must.is_none() && seen.is_none(),
             }
-    }
-
-    /// The ends with a change in each.
-    #[must_use]
-    pub fn map(&self, change: impl Fn(End) -> End) -> Self {
-        Self { first: change(self.first), second: self.second.map(change) }
     }
 }
 

@@ -95,15 +95,11 @@ pub struct Environment {
     pub thin: bool,
     /// One line for `maskmatch list`.
     pub what: &'static str,
+    /// Its place in [`ENVIRONMENTS`], which gives it.
+    pub number: usize,
 }
 
 impl Environment {
-    /// Its place in [`ENVIRONMENTS`].
-    #[must_use]
-    pub fn number(&self) -> usize {
-        ENVIRONMENTS.iter().position(|environment| environment.name == self.name).unwrap_or(0)
-    }
-
     /// 64-bit mode in the base setting: the start of each row.
     const fn new(name: &'static str, what: &'static str) -> Self {
         Self {
@@ -118,6 +114,7 @@ impl Environment {
             default_controls: false,
             thin: false,
             what,
+            number: 0,
         }
     }
 
@@ -190,30 +187,33 @@ impl Environment {
         self
     }
 
-    /// Whether a scene means here what it says.
-    pub(super) fn admits(&self, scene: &Scene) -> bool {
-        let real = self.width == Width::Real;
+    /// Whether a scene means here what it says. Asked at compile time, for the table of scenes.
+    pub(super) const fn admits(&self, scene: &Scene) -> bool {
+        let real = matches!(self.width, Width::Real);
         // Scenes that EPT has a word in walk four levels, and push eight bytes.
-        let has_nested = self.ept.is_some() && self.width != Width::Bits32;
+        let has_nested = self.ept.is_some() && !matches!(self.width, Width::Bits32);
         if scene.real != real || scene.nested.is_some() && !has_nested {
             return false;
         }
         if real {
             return true;
         }
-        if matches!(scene.answer, Answer::Spoil(how) if (how == Invalidation::Entry) == self.vpid) {
+        if let Answer::Spoil(how) = scene.answer
+            && matches!(how, Invalidation::Entry) == self.vpid
+        {
             return false;
         }
-        let narrow = self.width != Width::Bits64;
+        let narrow = !matches!(self.width, Width::Bits64);
+        let five_levels = matches!(self.format, Format::Level5);
         let width_fits = match scene.fits {
             Fits::All => true,
             Fits::Bits64 => !narrow,
-            Fits::Linear48 => !narrow && self.format != Format::Level5,
-            Fits::Linear57 => !narrow && self.format == Format::Level5,
+            Fits::Linear48 => !narrow && !five_levels,
+            Fits::Linear57 => !narrow && five_levels,
             Fits::Narrow => narrow,
             Fits::Long => self.width.is_long(),
-            Fits::Compatibility => self.width == Width::Compatibility,
-            Fits::Bits32 => self.width == Width::Bits32,
+            Fits::Compatibility => matches!(self.width, Width::Compatibility),
+            Fits::Bits32 => matches!(self.width, Width::Bits32),
         };
         if let Some(tested) = &scene.tested {
             return width_fits && tested.exists_in(self);
@@ -221,31 +221,42 @@ impl Environment {
         width_fits && !self.walk_only && self.has_pages_of(scene) && (!narrow || self.has_stack_of(scene))
     }
 
-    /// Whether the paging mode has the entries that a scene wants, and they fault if the scene does.
-    fn has_pages_of(&self, scene: &Scene) -> bool {
-        let wide = |kind: &super::place::Kind| kind.reserved || kind.key != 0 || kind.with.contains(Entry::XD);
-        let has = self.format.has_xd() || !scene.pages.iter().any(|(_, kind)| wide(kind));
-        has && (!scene.pages.iter().any(|(_, kind)| kind.key != 0) || self.format.is_long())
-            && (scene.fault.is_none() || scene.pfec(self, 36).is_some())
+    /// Whether the paging mode has the entries that a scene wants.
+    const fn has_pages_of(&self, scene: &Scene) -> bool {
+        let mut at = 0;
+        while at < scene.pages.len() {
+            let kind = &scene.pages[at].1;
+            let (wide, keyed) = (kind.reserved || kind.with.contains(Entry::XD), kind.key != 0);
+            if wide && !self.format.has_xd() || keyed && !self.format.is_long() {
+                return false;
+            }
+            at += 1;
+        }
+        true
     }
 
     /// Whether a scene's numbers have 32 bits, and events can be delivered without the stacks of an IST, which
     /// protected mode does not have.
-    fn has_stack_of(&self, scene: &Scene) -> bool {
-        let fits = |value: u64| value <= u32::MAX.into();
-        let numbers = scene.registers.iter().all(|(_, value)| fits(*value)) && fits(scene.rip);
-        let fault = scene.fault.is_none_or(|fault| fits(fault.address));
-        let all = numbers && fault && fits(scene.start_rsp());
-        if !all || self.width == Width::Compatibility || scene.fits == Fits::Bits32 {
-            return all;
+    const fn has_stack_of(&self, scene: &Scene) -> bool {
+        let fault = match scene.fault {
+            Some(fault) => fault.address,
+            None => 0,
+        };
+        let rsp = scene.start_rsp();
+        let (mut all, mut at) = (scene.rip | fault | rsp, 0);
+        while at < scene.registers.len() {
+            all |= scene.registers[at].1;
+            at += 1;
+        }
+        let narrow = all <= u32::MAX as u64;
+        if !narrow || matches!(self.width, Width::Compatibility) || matches!(scene.fits, Fits::Bits32) {
+            return narrow;
         }
         let top = match scene.cpl {
-            Privilege::Supervisor => scene.start_rsp(),
+            Privilege::Supervisor => rsp,
             Privilege::User => Place::Stack.linear() + PAGE,
         };
-        let good =
-            |linear: u64| Place::of(linear).is_some_and(|place| !scene.pages.iter().any(|(named, _)| *named == place));
-        scene.event_stack == 0 && good(top - 1) && good(top - FRAME_BYTES)
+        scene.event_stack == 0 && scene.is_good_at(top - 1) && scene.is_good_at(top - FRAME_BYTES)
     }
 
     /// Makes of what must be seen in 64-bit mode what must be seen here: code selectors, and registers that L2 does not
@@ -285,7 +296,7 @@ pub const REAL: Environment =
     Environment::new("real", "real mode of an unrestricted guest, EPT with pages of 4 KiB").ept(EPT).real();
 
 /// Every environment. To add one, add a row.
-pub const ENVIRONMENTS: &[Environment] = &[
+pub const ENVIRONMENTS: &[Environment] = &numbered([
     Environment::new("long", "64-bit mode, 4-level paging, no EPT, no VPID"),
     Environment::new("compat", "compatibility mode, 4-level paging").paging(Compatibility, Format::Level4),
     Environment::new("la57", "64-bit mode, 5-level paging").paging(Width::Bits64, Format::Level5),
@@ -320,7 +331,17 @@ pub const ENVIRONMENTS: &[Environment] = &[
         .default_controls()
         .thin(),
     REAL,
-];
+]);
+
+/// Environments with their numbers.
+const fn numbered<const N: usize>(mut environments: [Environment; N]) -> [Environment; N] {
+    let mut number = 0;
+    while number < N {
+        environments[number].number = number;
+        number += 1;
+    }
+    environments
+}
 
 #[cfg(test)]
 mod tests {

@@ -24,7 +24,7 @@ pub const DEEP: u64 = 2 << 39 | 2 << 30 | 3 << 21 | 4 << 12;
 
 /// A frame of L2's memory whose EPT entry can be spoiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Frame {
+pub enum GuestFrame {
     /// L2's root table, which all walks read.
     Root,
     /// The page-directory-pointer table of the deep page.
@@ -39,10 +39,10 @@ pub enum Frame {
     Place(Place),
 }
 
-/// How many numbers [`Frame::number`] gives.
+/// How many numbers [`GuestFrame::number`] gives.
 pub const FRAMES: usize = 5 + PLACES;
 
-impl Frame {
+impl GuestFrame {
     /// The table that the walk to the deep page reads at a level.
     #[must_use]
     pub const fn of(level: Level) -> Self {
@@ -143,19 +143,24 @@ impl EptEntry {
         let page_size = if large { LARGE } else { 0 };
         let reserved = match (self.reserved, large) {
             (true, true) => LARGE_RESERVED,
-            (true, false) if maxphyaddr < 52 => 1 << maxphyaddr,
-            _ => 0,
+            (true, false) => 1 << maxphyaddr,
+            (false, _) => 0,
         };
         self.rights as u64 | (self.memory_type as u64) << 3 | page_size | reserved
     }
 
-    /// Whether the entry is one that 28.2.3.1 calls misconfigured. Execute alone is taken to be supported.
+    /// Whether a processor with this address width has such entries: with 52 bits none of the address is reserved
+    /// in an entry that maps 4 KiB.
     #[must_use]
-    pub const fn is_misconfigured(self, large: bool, maxphyaddr: Maxphyaddr) -> bool {
-        self.rights != 0
-            && (matches!(self.rights, WRITE | 6)
-                || matches!(self.memory_type, 2 | 3 | 7)
-                || self.reserved && (large || maxphyaddr < 52))
+    pub const fn exists(self, large: bool, maxphyaddr: Maxphyaddr) -> bool {
+        !self.reserved || large || maxphyaddr < 52
+    }
+
+    /// Whether the entry, which [exists](Self::exists), is one that 28.2.3.1 calls misconfigured. Execute alone is
+    /// taken to be supported.
+    #[must_use]
+    pub const fn is_misconfigured(self) -> bool {
+        self.rights != 0 && (matches!(self.rights, WRITE | 6) || matches!(self.memory_type, 2 | 3 | 7) || self.reserved)
     }
 }
 
@@ -182,7 +187,7 @@ pub struct Nested {
     /// The guest paging-structure entry of the deep page that is not good.
     pub guest: Option<(Level, Kind)>,
     /// The frame whose EPT entry is not good, and that entry.
-    pub frame: Option<(Frame, EptEntry)>,
+    pub frame: Option<(GuestFrame, EptEntry)>,
 }
 
 /// Bit 0 of the exit qualification of EPT violations, table 27-7: a data read.
@@ -209,7 +214,7 @@ enum Met {
 
 /// One access to a guest-physical address.
 struct Step {
-    frame: Frame,
+    frame: GuestFrame,
     offset: u64,
     linear: u64,
     /// Bits 2:0 of the qualification.
@@ -219,6 +224,13 @@ struct Step {
 }
 
 impl Nested {
+    /// Whether a processor with this address width has its entries.
+    pub(super) fn exists(&self, environment: &Environment, maxphyaddr: Maxphyaddr) -> bool {
+        let large = environment.ept.is_some_and(|ept| ept.large);
+        self.guest.is_none_or(|(_, kind)| kind.exists(environment.format, maxphyaddr))
+            && self.frame.is_none_or(|(_, entry)| entry.exists(large, maxphyaddr))
+    }
+
     /// The error code of the #PF of the deep page's guest entries, and the level whose entry raises it: that of the
     /// entry where it is not present or has a reserved bit, the last where rights are missing.
     fn fault(&self, scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> Option<(Pfec, Level)> {
@@ -230,13 +242,13 @@ impl Nested {
     }
 
     /// The EPT-induced exit of a step.
-    fn exit_of(&self, step: &Step, environment: &Environment, maxphyaddr: Maxphyaddr) -> Option<Met> {
+    fn exit_of(&self, step: &Step) -> Option<Met> {
         let (frame, entry) = self.frame?;
         if frame != step.frame {
             return None;
         }
         let guest_physical = frame.guest_physical(step.offset);
-        if entry.is_misconfigured(environment.ept.is_some_and(|ept| ept.large), maxphyaddr) {
+        if entry.is_misconfigured() {
             return Some(Met::Misconfiguration { guest_physical });
         }
         let translation = if step.translated { QUALIFICATION_TRANSLATION } else { 0 };
@@ -248,13 +260,13 @@ impl Nested {
 
     /// What the access meets first, section 28.2.3.3.
     fn meets(&self, scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> Met {
-        let check = |step: &Step| self.exit_of(step, environment, maxphyaddr);
+        let check = |step: &Step| self.exit_of(step);
         // With accessed and dirty flags for EPT, the walk's accesses count as writes too. Section 28.2.3.2.
         let walks =
             QUALIFICATION_READ | if environment.ept.is_some_and(|ept| ept.ad) { QUALIFICATION_WRITE } else { 0 };
         let paging = environment.width != Width::Real;
         let read_entry = |level: Level, linear: u64| Step {
-            frame: Frame::of(level),
+            frame: GuestFrame::of(level),
             offset: entry_offset(level, linear),
             linear,
             access: walks,
@@ -287,7 +299,7 @@ impl Nested {
             Access::Write => QUALIFICATION_WRITE,
             Access::Fetch => QUALIFICATION_FETCH,
         };
-        let frame = Place::of(self.address).map_or(Frame::Page, Frame::Place);
+        let frame = Place::of(self.address).map_or(GuestFrame::Page, GuestFrame::Place);
         let step = Step { frame, offset: self.address % PAGE, linear: self.address, access, translated: true };
         check(&step).unwrap_or(Met::Nothing)
     }
@@ -308,7 +320,7 @@ pub const fn entry_offset(level: Level, linear: u64) -> u64 {
 /// An entry of the deep page's walk without its address.
 #[must_use]
 pub const fn deep_entry(level: Level, kind: Kind, maxphyaddr: Maxphyaddr) -> u64 {
-    let reserved = if kind.reserved && maxphyaddr < 52 { 1 << maxphyaddr } else { 0 };
+    let reserved = (kind.reserved as u64) << maxphyaddr;
     good(level) & !kind.without.bits() | kind.with.bits() | reserved
 }
 
@@ -375,8 +387,8 @@ impl Scene {
         }
     }
 
-    /// An exit that has all of one by #PF but what tells of the fault. RF is 1 if no event was under way, and else
-    /// what its delivery would have pushed (section 27.3.3), which an injected event leaves open.
+    /// An exit that has all of one by #PF but what tells of the fault. RF is saved as 1 if no event was under way, and
+    /// else as the event's delivery would have pushed it: section 27.3.3. What that is, an injected event leaves open.
     fn ept_exit(&self, reason: u16) -> End {
         let end = End { how: How::Exit(reason), ..self.own_exit(Pfec::empty()) };
         let end = end.with(Word::Info, 0).open(Word::ErrorCode);

@@ -7,14 +7,12 @@
 //! SDM vol. 3A, section 6.12.1, "Exception- or Interrupt-Handler Procedures", section 6.14.2, "64-Bit Mode Stack
 //! Frame", and section 6.15, "Exception and Interrupt Reference".
 
-#![expect(clippy::large_types_passed_by_value, reason = "an end is built up word by word")]
-
+use super::between::Between;
 use super::end::{EVERY_REGISTER, EXIT_EXCEPTION, EXIT_TRIPLE_FAULT, End, Ends, How, Word};
 use super::environment::Environment;
 use super::event::{Event, EventType, Source};
-use super::interlude::Interlude;
 use super::place::Place;
-use super::{Answer, Fault, Intercepted, KeysApplied, Scene, Unwanted};
+use super::{Answer, Fault, Intercepted, Scene, Unwanted};
 use crate::manual::filter::{EXCEPTION_BITMAP_PF, Filter};
 use crate::manual::paging::keys::shadow_stack_access;
 use crate::manual::paging::{Access, Entry, Level, Maxphyaddr, Mode, Privilege, walk_in};
@@ -23,7 +21,7 @@ use crate::walk::outcome::{INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF};
 use crate::walk::page::good;
 
 /// What CR2 holds at the start of a scene: no page of the stage is there.
-pub const CR2_AT_START: u64 = 0x0c2;
+pub use crate::walk::outcome::CR2_AT_START;
 /// What DR6 holds at the start of a scene: its value at reset. SDM vol. 3B, figure 17-1, "Debug Registers".
 pub const DR6_AT_START: u64 = 0xffff_0ff0;
 /// DR6.BS, which a single step sets.
@@ -36,6 +34,8 @@ pub const BLOCKING_BY_NMI: u64 = 1 << 3;
 pub const BLOCKING_BY_MOV_SS: u64 = 1 << 1;
 /// Bit 0 of the same.
 pub const BLOCKING_BY_STI: u64 = 1 << 0;
+/// Bit 14 of the pending debug exceptions: a single step. SDM vol. 3C, table 24-4, "Format of Pending-Debug-Exceptions".
+pub const PENDING_BS: u64 = 1 << 14;
 /// The bit of RFLAGS that is always 1.
 const RFLAGS_FIXED: u64 = 1 << 1;
 /// Bit 12 of interruption information: NMI unblocking due to IRET.
@@ -107,45 +107,44 @@ impl Scene {
         if self.shadow {
             return shadow_stack_access(walked(Access::Read), leaf, user_address, fault.access, fault.privilege).err();
         }
-        let counts_pkru = user_address || self.keys_applied != KeysApplied::AsTheManualSays;
         let keys = self.keys_in_force();
-        keys.check(walked(fault.access), leaf, counts_pkru, fault.access, fault.privilege, mode).err()
+        keys.check(walked(fault.access), leaf, user_address, fault.access, fault.privilege, mode).err()
     }
 
     /// What must be seen under a filter of L1.
     #[must_use]
     pub fn expect(&self, environment: &Environment, filter: Filter, maxphyaddr: Maxphyaddr) -> Ends {
-        if let Some(nested) = &self.nested {
-            return self.expect_nested(nested, environment, filter, maxphyaddr);
-        }
-        let pfec = self.pfec(environment, maxphyaddr);
-        let first = self.first.zip(self.first_pfec(environment, maxphyaddr));
-        if let Some((first, then)) = first.zip(self.fault.zip(pfec)) {
-            let mut ends = self.expect_two(first, then, filter);
+        let mut ends = if let Some(nested) = &self.nested {
+            self.expect_nested(nested, environment, filter, maxphyaddr)
+        } else {
+            let mut ends = self.expect_faults(environment, filter, maxphyaddr);
             environment.narrow(&mut ends);
-            return ends;
-        }
-        self.expect_pfec(environment, filter, pfec)
-    }
-
-    /// What must be seen where the fault has this error code, or there is none.
-    #[must_use]
-    pub fn expect_pfec(&self, environment: &Environment, filter: Filter, pfec: Option<Pfec>) -> Ends {
-        let mut ends = self.expect_64(filter, pfec);
-        environment.narrow(&mut ends);
+            ends
+        };
+        ends.clear_open(self);
         ends
     }
 
-    /// What must be seen, with the selectors of 64-bit mode.
+    /// What must be seen where EPT has no word, with the selectors of 64-bit mode.
+    fn expect_faults(&self, environment: &Environment, filter: Filter, maxphyaddr: Maxphyaddr) -> Ends {
+        let pfec = self.pfec(environment, maxphyaddr);
+        let first = self.first.zip(self.first_pfec(environment, maxphyaddr));
+        match first.zip(self.fault.zip(pfec)) {
+            Some((first, then)) => self.expect_two(first, then, filter),
+            None => self.expect_64(filter, pfec),
+        }
+    }
+
+    /// What must be seen of one fault, or of none.
     fn expect_64(&self, filter: Filter, pfec: Option<Pfec>) -> Ends {
         if let Some(intercepted) = self.intercepted {
             return Ends { first: self.exit_by_instruction(intercepted), second: None };
         }
         match self.answer {
-            Answer::Again(interlude) => {
-                let before = self.first_filter(interlude, filter, pfec);
+            Answer::Again(between) => {
+                let before = self.first_filter(between, filter, pfec);
                 let under = |filter| self.with_filter(self.end_under(filter, pfec), filter);
-                Ends { first: under(before), second: Some(under(Self::second_filter(interlude, filter))) }
+                Ends { first: under(before), second: Some(under(Self::second_filter(between, filter))) }
             }
             Answer::Nothing => Ends { first: self.end_under(filter, pfec), second: None },
             Answer::Spoil(_) => Ends { first: self.settled(), second: Some(self.end_under(filter, pfec)) },
@@ -167,30 +166,31 @@ impl Scene {
 
     /// The filter of the first play, where the second is under `filter`.
     #[must_use]
-    pub fn first_filter(&self, interlude: Interlude, filter: Filter, pfec: Option<Pfec>) -> Filter {
-        match (interlude, pfec) {
-            (Interlude::Rewrite(field), Some(pfec)) => filter.wanting_but_for(field, pfec).unwrap_or(filter),
-            (Interlude::Upper { field, bit, set }, _) => filter.with_upper(field, bit, !set),
+    pub fn first_filter(&self, between: Between, filter: Filter, pfec: Option<Pfec>) -> Filter {
+        match (between, pfec) {
+            (Between::Rewrite(field), Some(pfec)) => filter.wanting_but_for(field, pfec).unwrap_or(filter),
+            (Between::Upper { field, bit, set }, _) => filter.with_upper(field, bit, !set),
             _ => filter,
         }
     }
 
     /// The filter of the second play.
     #[must_use]
-    pub const fn second_filter(interlude: Interlude, filter: Filter) -> Filter {
-        match interlude {
-            Interlude::Upper { field, bit, set } => filter.with_upper(field, bit, set),
+    pub const fn second_filter(between: Between, filter: Filter) -> Filter {
+        match between {
+            Between::Upper { field, bit, set } => filter.with_upper(field, bit, set),
             _ => filter,
         }
     }
 
     /// The end with the fields of the filter as VMREAD must give them. SDM vol. 3C, section 24.6.3, "Exception
     /// Bitmap": the fields have 32 bits, of which none is reserved.
-    fn with_filter(&self, end: End, filter: Filter) -> End {
+    fn with_filter(&self, mut end: End, filter: Filter) -> End {
         let pf = if filter.eb_pf { EXCEPTION_BITMAP_PF } else { 0 };
-        end.with(Word::Bitmap, (pf | self.intercepts).into())
-            .with(Word::Mask, filter.mask.into())
-            .with(Word::Match, filter.matching.into())
+        end.set(Word::Bitmap, (pf | self.intercepts).into());
+        end.set(Word::Mask, filter.mask.into());
+        end.set(Word::Match, filter.matching.into());
+        end
     }
 
     /// Where the instruction leads.
@@ -290,12 +290,10 @@ impl Scene {
             return self.delivered_event(event);
         }
         let mut end = self.unchanged(How::Done);
-        end.set_all([
-            (Word::Cr2, CR2_AT_START),
-            (Word::Rsp, self.start_rsp()),
-            (Word::Interruptibility, self.nmi_blocking()),
-            (Word::Rip, self.rip + self.code.len() as u64),
-        ]);
+        end.set(Word::Cr2, CR2_AT_START);
+        end.set(Word::Rsp, self.start_rsp());
+        end.set(Word::Interruptibility, self.nmi_blocking());
+        end.set(Word::Rip, self.rip + self.code.len() as u64);
         self.finish(&mut end, self.at_end);
         end
     }
@@ -330,27 +328,23 @@ impl Scene {
     fn exit_by_event(&self, event: &Event) -> End {
         let mut end = self.unchanged(How::Exit(EXIT_EXCEPTION));
         self.frame(&mut end, self.rip);
-        end.set_all([
-            (Word::Info, event.info()),
-            (Word::IdtInfo, 0),
-            (Word::Cr2, CR2_AT_START),
-            (Word::ErrorCode, event.error_code.unwrap_or_default().into()),
-        ]);
+        end.set(Word::Info, event.info());
+        end.set(Word::IdtInfo, 0);
+        end.set(Word::Cr2, CR2_AT_START);
+        end.set(Word::ErrorCode, event.error_code.unwrap_or_default().into());
         self.finish(&mut end, self.at_end);
         end
     }
 
-    /// A VM exit by the instruction itself: nothing of it was done. RFLAGS.RF is that before the instruction, section
+    /// A VM exit by the instruction itself: nothing of it was done. RFLAGS.RF is saved as 0, even if it was 1, section
     /// 27.3.3; the length is there, section 27.2.5, "Information for VM Exits Due to Instruction Execution".
     fn exit_by_instruction(&self, intercepted: Intercepted) -> End {
         let mut end = self.unchanged(How::Exit(intercepted.reason));
         self.frame(&mut end, self.rip);
-        end.set_all([
-            (Word::Rflags, self.start_rflags()),
-            (Word::Cr2, CR2_AT_START),
-            (Word::IdtInfo, 0),
-            (Word::Length, self.code.len() as u64),
-        ]);
+        end.set(Word::Rflags, self.start_rflags());
+        end.set(Word::Cr2, CR2_AT_START);
+        end.set(Word::IdtInfo, 0);
+        end.set(Word::Length, self.code.len() as u64);
         end.set_all(intercepted.qualification.map(|qualification| (Word::Qualification, qualification)));
         end
     }
@@ -367,13 +361,11 @@ impl Scene {
     /// What a handler's stack holds of a fault at `rip`.
     fn frame(&self, end: &mut End, rip: u64) {
         let (cs, ss) = selectors(self.cpl);
-        end.set_all([
-            (Word::Rip, rip),
-            (Word::Rsp, self.start_rsp()),
-            (Word::Rflags, self.start_rflags() | RFLAGS_RF),
-            (Word::Cs, cs),
-            (Word::Ss, ss),
-        ]);
+        end.set(Word::Rip, rip);
+        end.set(Word::Rsp, self.start_rsp());
+        end.set(Word::Rflags, self.start_rflags() | RFLAGS_RF);
+        end.set(Word::Cs, cs);
+        end.set(Word::Ss, ss);
     }
 
     /// The scene's own fault, for what is there of an exit even if no fault arises.
@@ -395,11 +387,9 @@ impl Scene {
     fn delivered_fault(&self, fault: Fault, pfec: Pfec) -> End {
         let mut end = self.unchanged(How::Delivered(VECTOR_PF));
         self.frame(&mut end, fault.rip.unwrap_or(self.rip));
-        end.set_all([
-            (Word::ErrorCode, pfec.bits().into()),
-            (Word::Cr2, fault.address & !self.address_open),
-            (Word::Interruptibility, self.nmi_blocking()),
-        ]);
+        end.set(Word::ErrorCode, pfec.bits().into());
+        end.set(Word::Cr2, fault.address);
+        end.set(Word::Interruptibility, self.nmi_blocking());
         self.finish(&mut end, self.at_fault);
         end
     }
@@ -408,12 +398,10 @@ impl Scene {
     fn exit(&self, fault: Fault, pfec: Pfec, event: Option<&Event>, cr2: u64) -> End {
         let unblocked = if self.nmi_unblocked { NMI_UNBLOCKED } else { 0 };
         let mut end = self.exit_state(fault, event);
-        end.set_all([
-            (Word::Info, INTERRUPTION_INFO_PF | unblocked),
-            (Word::ErrorCode, pfec.bits().into()),
-            (Word::Qualification, fault.address & !self.address_open),
-            (Word::Cr2, cr2),
-        ]);
+        end.set(Word::Info, INTERRUPTION_INFO_PF | unblocked);
+        end.set(Word::ErrorCode, pfec.bits().into());
+        end.set(Word::Qualification, fault.address);
+        end.set(Word::Cr2, cr2);
         self.finish(&mut end, self.at_fault);
         end
     }
@@ -422,11 +410,9 @@ impl Scene {
     fn exit_in_pf(&self, fault: Fault, pfec: Pfec, exception: &Event) -> End {
         let page_fault = Event::new(Source::Raised, EventType::HardwareException, VECTOR_PF).error_code(pfec.bits());
         let mut end = self.exit_state(fault, Some(&page_fault));
-        end.set_all([
-            (Word::Info, exception.info()),
-            (Word::Qualification, 0),
-            (Word::Cr2, fault.address & !self.address_open),
-        ]);
+        end.set(Word::Info, exception.info());
+        end.set(Word::Qualification, 0);
+        end.set(Word::Cr2, fault.address);
         end.set_all(exception.error_code.map(|code| (Word::ErrorCode, code.into())));
         self.finish(&mut end, self.at_fault);
         end
@@ -434,22 +420,19 @@ impl Scene {
 
     /// What an exit by an exception reports beside the exception.
     fn exit_state(&self, fault: Fault, event: Option<&Event>) -> End {
-        // A VM entry that injects an event ends blocking by STI and by MOV SS: section 26.7.1, "Interruptibility State".
-        // Where an event arrives, such blocking is over.
-        let unblocked = self.event.is_some_and(|event| event.source != Source::Raised);
-        let blocking = if unblocked { 0 } else { self.interruptibility & !BLOCKING_BY_NMI };
+        // An exit directly by an exception leaves blocking by STI and by MOV SS as it was: section 27.3.4. There is none
+        // where an event led to the exit indirectly, wherever it came from: section 27.1.
+        let blocking = if event.is_some() { 0 } else { self.interruptibility & !BLOCKING_BY_NMI };
         // Saved as clear but where blocking by MOV SS holds them back: section 27.3.4.
         let pending = if blocking & BLOCKING_BY_MOV_SS == 0 { 0 } else { self.pending_debug };
         let mut end = self.unchanged(How::Exit(EXIT_EXCEPTION));
         self.frame(&mut end, fault.rip.unwrap_or(self.rip));
-        end.set_all([
-            (Word::IdtInfo, event.map_or(0, Event::info)),
-            (Word::Interruptibility, blocking | self.nmi_blocking()),
-            (Word::Activity, 0),
-            (Word::PendingDebug, pending),
-            (Word::Dr7, DR7_AT_START),
-            (Word::Debugctl, 0),
-        ]);
+        end.set(Word::IdtInfo, event.map_or(0, Event::info));
+        end.set(Word::Interruptibility, blocking | self.nmi_blocking());
+        end.set(Word::Activity, 0);
+        end.set(Word::PendingDebug, pending);
+        end.set(Word::Dr7, DR7_AT_START);
+        end.set(Word::Debugctl, 0);
         if let Some(event) = event {
             end.set_all(event.error_code.map(|code| (Word::IdtError, code.into())));
             end.set_all(event.is_software().then_some((Word::Length, event.length)));

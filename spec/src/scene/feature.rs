@@ -19,6 +19,10 @@ pub enum Feature {
     ShadowStack,
     /// Accesses to CR3 that do not exit: the controls "CR3-load exiting" and "CR3-store exiting" are 0.
     Cr3WithoutExits,
+    /// INVEPT, without which it raises #UD: IA32_VMX_PROCBASED_CTLS2\[33\] and IA32_VMX_EPT_VPID_CAP\[20\].
+    Invept,
+    /// INVVPID of any type: IA32_VMX_PROCBASED_CTLS2\[37\] and IA32_VMX_EPT_VPID_CAP\[32\].
+    AnyInvvpid,
     /// INVVPID of a type.
     Invvpid(Invalidation),
     /// A local APIC in xAPIC mode, by which L1 sends itself interrupts and NMIs.

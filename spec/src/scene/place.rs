@@ -1,5 +1,6 @@
 //! The pages among which a scene plays, and how their entries differ from good ones.
 
+use crate::manual::paging::format::Format;
 use crate::manual::paging::{Entry, Level, Maxphyaddr, Privilege};
 use crate::walk::page::good;
 
@@ -97,7 +98,7 @@ pub struct Kind {
     pub without: Entry,
     /// Flags added.
     pub with: Entry,
-    /// Bit MAXPHYADDR of the address is set, which is reserved.
+    /// Bit MAXPHYADDR is set, which is reserved where [`Kind::exists`] says so.
     pub reserved: bool,
     /// Protection key, bits 62:59.
     pub key: u8,
@@ -123,12 +124,18 @@ impl Kind {
     /// Not dirty and read-only: what a shadow stack's entry is.
     pub const SHADOW_STACK: Self = Self { without: Entry::RW, with: Entry::D, ..Self::GOOD };
 
+    /// Whether a processor with this address width has such entries in a paging mode.
+    #[must_use]
+    pub const fn exists(&self, format: Format, maxphyaddr: Maxphyaddr) -> bool {
+        !self.reserved || format.reserves_bit(maxphyaddr)
+    }
+
     /// The last entry of a page's walk without its address, for a scene of this privilege.
     #[must_use]
     pub const fn entry(self, place: Place, cpl: Privilege, maxphyaddr: Maxphyaddr) -> u64 {
         let user = place.is_users() && matches!(cpl, Privilege::User);
         let flags = good(Level::Pte) & !if user { 0 } else { Entry::US.bits() };
-        let reserved = if self.reserved && maxphyaddr < 52 { 1 << maxphyaddr } else { 0 };
+        let reserved = (self.reserved as u64) << maxphyaddr;
         flags & !self.without.bits() | self.with.bits() | reserved | (self.key as u64) << 59
     }
 }

@@ -64,7 +64,23 @@ pub const fn linear(format: Format, level: Level) -> u64 {
     }
 }
 
+/// Linear address of the last page of the lower canonical half, if the mode has halves. It leads to the frame through
+/// good entries, so that an access beyond its end meets no page fault.
+#[must_use]
+pub const fn last_canonical(format: Format) -> Option<u64> {
+    match format {
+        Format::Legacy { .. } | Format::Pae => None,
+        Format::Level4 => Some((1 << 47) - PAGE),
+        Format::Level5 => Some((1 << 56) - PAGE),
+    }
+}
+
 impl Tested {
+    /// Whether two are the same, at compile time.
+    pub(super) const fn same(&self, other: &Self) -> bool {
+        self.page.same(&other.page) && self.formats.0 == other.formats.0
+    }
+
     /// The entry of a level in the walk to it, without the address of a table or frame.
     #[must_use]
     pub const fn entry(&self, level: Level, maxphyaddr: Maxphyaddr) -> u64 {
@@ -73,18 +89,19 @@ impl Tested {
 
     /// Whether an environment has the page: its paging mode has the entry, and its code can address the page.
     #[must_use]
-    pub(super) fn exists_in(&self, environment: &Environment) -> bool {
-        let reachable =
-            environment.width == Width::Bits64 || linear(environment.format, self.page.level) <= u32::MAX.into();
+    pub(super) const fn exists_in(&self, environment: &Environment) -> bool {
+        let reachable = matches!(environment.width, Width::Bits64)
+            || linear(environment.format, self.page.level) <= u32::MAX as u64;
         reachable && self.formats.contain(environment.format) && environment.format.has(self.page.level)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FRAME, Formats, GOOD, linear};
+    use super::{FRAME, Formats, GOOD, last_canonical, linear};
     use crate::manual::paging::Level;
     use crate::manual::paging::format::Format;
+    use crate::scene::ept::DEEP;
     use crate::scene::place::{PAGE, PLACES, STAGE_BASE};
 
     const ALL: [Format; 5] =
@@ -110,6 +127,19 @@ mod tests {
             }
         }
         assert!(STAGE_BASE + (PLACES as u64 + 1) * PAGE < GOOD - PAGE);
+    }
+
+    #[test]
+    fn the_last_canonical_page_has_the_good_page_s_pte_and_else_entries_of_its_own() {
+        for format in [Format::Level4, Format::Level5] {
+            let last = last_canonical(format).unwrap();
+            for &level in format.levels() {
+                let index = format.index(level, last);
+                assert_eq!(index == format.index(level, GOOD), level == Level::Pte, "{level:?}");
+                let tested = format.levels().iter().filter(|&&at| at != Level::Pte).map(|&at| linear(format, at));
+                assert!(tested.chain([DEEP]).all(|other| level == Level::Pte || index != format.index(level, other)));
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What walks show of a host's decisions: which faults caused a VM exit, and with which error code.
 //!
-//! Where L0 shows its guest a MAXPHYADDR below the processor's, it has to set RSVD in error codes itself. So what the
-//! processor made of a fault is kept apart from what L1 and L2 must see.
+//! Where L0 shows its guest a MAXPHYADDR below the processor's, it has to set RSVD in error codes
+//! itself. So what the processor raised is kept apart from what L1 and L2 must see.
 
 use crate::manual::filter::Filter;
 use crate::manual::paging::{Level, Mode};
@@ -16,10 +16,11 @@ use crate::walk::stimulus::{Stimulus, is_corrected};
 pub enum Raised {
     /// The fault that must be seen.
     AsSeen,
-    /// A fault with this error code, which L0 corrects: bit MAXPHYADDR of the last entry is none of an address to
-    /// the processor, and the access is refused for another reason.
+    /// A fault with this error code, which L0 corrects: bit MAXPHYADDR of the last entry is none of
+    /// an address to the processor, and the access is refused for another reason.
     Uncorrected(Pfec),
-    /// None: bit MAXPHYADDR is one of an address to the processor, which finds no memory there. L0 makes the fault.
+    /// None: bit MAXPHYADDR is one of an address to the processor, which finds no memory there. L0
+    /// makes the fault.
     Nothing,
 }
 
@@ -37,7 +38,8 @@ impl Raised {
     }
 }
 
-/// Error codes by what the processor made of the faults; bit `n` of a set stands for basic code `n`.
+/// Error codes by what the processor made of the faults; bit `n` of a set stands for basic code
+/// `n`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Codes {
     /// Faults that the processor raised as they must be seen.
@@ -48,7 +50,7 @@ pub struct Codes {
     pub uncorrected: u32,
 }
 
-/// The codes with P and RSVD, of which each uncorrected one becomes one.
+/// The codes with P and RSVD: each uncorrected code becomes one of these.
 const P_AND_RSVD: u32 = 0xaa00_aa00;
 
 /// The uncorrected codes that become one of a set.
@@ -63,12 +65,13 @@ pub(super) const fn fixed_up(set: u32) -> u32 {
 }
 
 impl Codes {
-    /// The same decision about all faults whose seen code is in a set.
+    /// The same decision for all faults whose seen code is in a set.
     pub(super) const fn by_seen(set: u32) -> Self {
         Self { as_seen: set, made: set, uncorrected: before_fixup(set) }
     }
 
-    /// Adds a fault that must be seen with this code. One with other bits than the basic five is left out.
+    /// Adds a fault that must be seen with this code. It leaves out codes with bits other than the
+    /// basic five.
     pub fn add(&mut self, code: Pfec, raised: Raised) {
         let (set, code) = match raised {
             Raised::AsSeen => (&mut self.as_seen, code),
@@ -103,12 +106,12 @@ impl Codes {
     }
 }
 
-/// Which error codes were reported of faults that L0 has to correct.
+/// Which error codes were reported for faults that L0 has to correct.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reported {
     /// The corrected one.
     pub corrected: bool,
-    /// The one from before.
+    /// The one from before the correction.
     pub uncorrected: bool,
 }
 
@@ -125,20 +128,20 @@ impl Reported {
 /// What one walk, or a part of one, shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// Codes of which a fault caused a VM exit.
+    /// Codes with which a fault caused a VM exit.
     pub exited: Codes,
-    /// Codes of which a fault caused none.
+    /// Codes with which a fault caused no VM exit.
     pub stayed: Codes,
-    /// What L1 was told of faults that L0 corrects.
+    /// What L1 got for faults that L0 corrects.
     pub to_l1: Reported,
-    /// What L2 was told of them.
+    /// What L2 got for them.
     pub to_l2: Reported,
-    /// An error code is wrong otherwise.
+    /// An error code is wrong in another way.
     pub wrong_code: bool,
 }
 
 impl Evidence {
-    /// What a walk over these faults shows if all is right.
+    /// What a walk over these faults shows if everything is right.
     #[must_use]
     pub const fn right(codes: Codes, filter: Filter) -> Self {
         let wanted = Codes::by_seen(filter.basic_exits());
@@ -167,7 +170,7 @@ impl Evidence {
         }
     }
 
-    /// Whether a host on which just these faults exit shows something else.
+    /// Whether a host on which exactly these faults exit shows something else.
     #[must_use]
     pub(super) const fn contradicts(&self, exits: Codes) -> bool {
         !self.exited.and(exits.not()).is_empty() || !self.stayed.and(exits).is_empty()

@@ -1,4 +1,4 @@
-//! A host that goes by the error code from before it sets RSVD in it.
+//! A host that uses the error code from before it sets RSVD.
 
 use super::evidence::{Codes, Evidence, Reported};
 use crate::manual::filter::Filter;
@@ -6,11 +6,11 @@ use crate::manual::filter::Filter;
 /// What is known of the error codes that L0 has to correct.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fixup {
-    /// A decision was not by the corrected code.
+    /// A decision did not follow the corrected code.
     not_by_corrected: bool,
-    /// A decision was not by the uncorrected code.
+    /// A decision did not follow the uncorrected code.
     not_by_uncorrected: bool,
-    /// Something else is wrong, too.
+    /// Something else is wrong too.
     wrong_elsewhere: bool,
     to_l1: Reported,
     to_l2: Reported,
@@ -43,8 +43,9 @@ impl Fixup {
         self.to_l2 = self.to_l2.or(evidence.to_l2);
     }
 
-    /// Whether the uncorrected code decides about exits, or is what L1 is told, and nothing else is wrong. L2 may be
-    /// told either, but always the same: else some faults reach it without L0, which is another hypothesis.
+    /// Whether the uncorrected code decides about exits, or is reported to L1, and nothing else is
+    /// wrong. L2 may get either code, but always the same one. Otherwise some faults reach it
+    /// without L0, which is another hypothesis.
     pub(super) const fn explains(self) -> bool {
         let decides = self.not_by_corrected && !self.not_by_uncorrected;
         let told = self.to_l1.uncorrected && !(self.not_by_corrected && self.not_by_uncorrected);

@@ -1,4 +1,5 @@
-//! L0's own filter in vmcs02, whose faults L1 gets: L0's wish is not known, so it is fitted to what was seen.
+//! L0's own filter in vmcs02, whose faults L1 gets. L0's need is not known, so it is fitted to what
+//! was seen.
 
 use super::evidence::{Codes, Evidence, fixed_up};
 use crate::manual::filter::Filter;
@@ -15,7 +16,7 @@ struct Fit {
 }
 
 impl Fit {
-    /// Takes in codes that are L0's filter's alone to decide, in place of L1's.
+    /// Takes in codes that only L0's filter decides about, in place of L1's.
     const fn in_place(&mut self, exited: u32, stayed: u32) {
         self.inside |= exited;
         self.outside |= stayed;
@@ -28,7 +29,8 @@ impl Fit {
         self.refuted |= stayed & wanted != 0;
     }
 
-    /// Whether there is such a filter of L0. One that wants all or none is not meant: other hypotheses are these.
+    /// Whether there is such a filter of L0. One that asks for all or none does not count: those
+    /// are other hypotheses.
     fn exists(&self) -> bool {
         !self.refuted
             && self.inside != 0
@@ -43,8 +45,8 @@ impl Fit {
     }
 }
 
-/// The ways in which L0's filter may leak: in place of L1's or beside it, and with the guest's MAXPHYADDR as the
-/// processor's or below it.
+/// The ways in which L0's filter may leak: in place of L1's or in addition to it, with the guest's
+/// MAXPHYADDR equal to the processor's or below it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Leak {
     in_place: Fit,
@@ -58,11 +60,11 @@ impl Leak {
     pub(super) const fn observe(&mut self, now: Filter, evidence: &Evidence) {
         let wanted = now.basic_exits();
         let (exited, stayed) = (evidence.exited, evidence.stayed);
-        // The processor raises all as it is seen.
+        // The processor raises each fault as it must be seen.
         let (all_exited, all_stayed) = (seen(exited), seen(stayed));
         self.in_place.in_place(all_exited, all_stayed);
         self.beside.beside(all_exited, all_stayed, wanted);
-        // The filter meets what the processor raises. What L0 makes is given to L1 as L1 wants.
+        // The filter meets what the processor raises. What L0 makes goes to L1 as L1's filter says.
         let (met_exited, met_stayed) = (exited.as_seen | exited.uncorrected, stayed.as_seen | stayed.uncorrected);
         self.in_place_narrow.in_place(met_exited, met_stayed);
         self.beside_narrow.beside(met_exited, met_stayed, wanted);
@@ -71,7 +73,7 @@ impl Leak {
         self.beside_narrow.refuted |= wrongly_made;
     }
 
-    /// Whether a leak explains all that was seen.
+    /// Whether a leak explains everything that was seen.
     pub(super) fn explains(&self) -> bool {
         [self.in_place, self.in_place_narrow, self.beside, self.beside_narrow].iter().any(Fit::exists)
     }

@@ -1,24 +1,27 @@
 use super::{Codes, Evidence, FILTER_HONOURED, Hypothesis, L2_STUCK, Raised, Suspects};
-use crate::catalogue::plan::{Family, Profile};
+use crate::catalogue::plan::Profile;
 use crate::manual::filter::Filter;
 use crate::manual::paging::Maxphyaddr;
 use crate::manual::pfec::Pfec;
+use crate::walk::case::WalkGroup;
+use crate::walk::family::Family;
 use crate::walk::outcome::{Expectation, Observed, Outcome};
 use crate::walk::setting::BASE;
 use crate::walk::stimulus::Stimulus;
 use std::vec::Vec;
 
-/// One fault and all that a host knows when it decides.
+/// One fault and everything that a host knows when it decides.
 struct Fault {
     now: Filter,
     before: Filter,
     /// What must be seen.
     code: Pfec,
-    /// What the processor made of it: never anything else, unless the guest's MAXPHYADDR is below the processor's.
+    /// What the processor made of it: never anything else, unless the guest's MAXPHYADDR is below
+    /// the processor's.
     raised: Raised,
 }
 
-/// What a host does with a fault, and what it tells of it.
+/// What a host does with a fault, and what it reports of it.
 #[derive(Clone, Copy)]
 enum Does {
     Exits(Pfec),
@@ -40,11 +43,11 @@ fn decide(exits: bool, code: Pfec) -> Does {
     if exits { Does::Exits(code) } else { Does::Delivers(code) }
 }
 
-/// Stimuli that fault, with the error code that must be seen and what L1 counts on the processor to raise: it
-/// cannot know the processor's width, so always on a greater one.
+/// Stimuli that fault, with the error code that must be seen and what L1 counts on the processor to
+/// raise: it cannot know the processor's width, so always on a greater one.
 fn faults(family: Family, profile: Profile) -> Vec<(Stimulus, Pfec, Raised)> {
-    family
-        .stimuli(BASE, profile, MAXPHYADDR)
+    WalkGroup { family, setting: BASE }
+        .stimuli(profile, MAXPHYADDR)
         .filter_map(|stimulus| Some((stimulus, stimulus.pfec(BASE, MAXPHYADDR)?, Raised::of(&stimulus, BASE.mode))))
         .collect()
 }
@@ -81,7 +84,7 @@ fn named(families: &[Family], profile: Profile, width: Width, host: impl Fn(&Fau
     suspects(families, profile, width, host).iter().collect()
 }
 
-/// Holds a host against all families in every profile and width.
+/// Checks a host with all families in every profile and width.
 fn assert_named(what: &str, widths: &[Width], expected: &[Hypothesis], host: impl Fn(&Fault) -> Does) {
     for profile in PROFILES {
         for &width in widths {
@@ -117,7 +120,8 @@ fn each_wrong_host_is_named_and_no_other() {
     }
 }
 
-/// vmcs02 has L1's MASK and MATCH and EB.PF = 1; what does not exit reaches L2 as the processor raised it.
+/// vmcs02 has L1's MASK and MATCH and EB.PF = 1; what does not exit reaches L2 as the processor
+/// raised it.
 fn need_dropped(fault: &Fault) -> Does {
     match met(fault) {
         Some(met) if !Filter::new(true, fault.now.mask, fault.now.matching).exits(met) => Does::Delivers(met),
@@ -132,7 +136,7 @@ fn a_host_without_l0s_need_is_named() {
     assert_named("L0's need dropped", &[Width::Whole], &[Hypothesis::InverseIgnored], need_dropped);
 }
 
-/// Filters that L0 may have, beside those that want all or none.
+/// Filters that L0 may have, other than those that ask for all or none.
 fn l0_filters() -> impl Iterator<Item = Filter> {
     let mut seen = Vec::new();
     let all = (0..2048u32).map(|n| Filter::new(n & 1 == 1, n >> 1 & 31, n >> 6));
@@ -144,8 +148,8 @@ fn l0_filters() -> impl Iterator<Item = Filter> {
     })
 }
 
-/// KVM's wish with a smaller MAXPHYADDR, that of introspection, single bits, single codes.
-const L0_WISHES: [Filter; 7] = [
+/// KVM's need with a smaller MAXPHYADDR, that of introspection, single bits, single codes.
+const L0_FILTERS: [Filter; 7] = [
     Filter::new(true, 0x9, 0x1),
     Filter::new(true, 0x11, 0x11),
     Filter::new(true, 1, 1),
@@ -157,7 +161,7 @@ const L0_WISHES: [Filter; 7] = [
 
 #[test]
 fn a_leak_of_l0s_filter_is_named() {
-    for l0 in L0_WISHES {
+    for l0 in L0_FILTERS {
         assert_named("in place", &WIDTHS, &[Hypothesis::L0FilterLeaked], |fault| {
             decide(met(fault).map_or(is_right(fault), |met| l0.exits(met)), fault.code)
         });
@@ -182,7 +186,7 @@ fn a_leak_is_named_whatever_l0_wants() {
     assert_eq!(l0_filters().count(), 2 * 243 - 10 - 2);
     let raised = faults(Family::Basic, Profile::Quick);
     for l0 in l0_filters() {
-        // A wish for nothing that is raised, or for all of it, does not show as L0's own.
+        // A filter that asks for none or all of what is raised does not show as L0's own.
         let wanted = raised.iter().filter(|(_, code, _)| l0.exits(*code)).count();
         if wanted != 0 && wanted != raised.len() {
             let names = named(&[Family::Basic], Profile::Quick, Width::Whole, |fault| {
@@ -199,7 +203,8 @@ fn an_error_code_from_before_the_fixup_is_named() {
     let narrow = [Width::Narrow];
     let decides = |fault: &Fault| met(fault).map_or(is_right(fault), |met| fault.now.exits(met));
     let raised = |fault: &Fault| met(fault).unwrap_or(fault.code);
-    // Few accesses of the quick profile have an error code to be corrected, and no filter decides about these.
+    // Few accesses of the quick profile have an error code to be corrected, and no filter decides
+    // about these.
     let silent = |fault: &Fault| decide(decides(fault), fault.code);
     assert_eq!(named(&Family::ALL, Profile::Standard, Width::Narrow, silent), names);
     assert_named("decides and tells", &narrow, &names, |fault| decide(decides(fault), raised(fault)));
@@ -214,13 +219,13 @@ fn an_error_code_from_before_the_fixup_is_named() {
 
 #[test]
 fn error_codes_that_are_wrong_otherwise_are_not_called_a_lost_fixup() {
-    // L2 alone is told the wrong code: a fault reached it past L0.
+    // Only L2 gets the wrong code: a fault reached it past L0.
     assert_named("L2 alone", &[Width::Narrow], &[], |fault| {
         if is_right(fault) { Does::Exits(fault.code) } else { Does::Delivers(met(fault).unwrap_or(fault.code)) }
     });
-    // Without RSVD whoever set it.
+    // Without RSVD, whoever set it.
     assert_named("RSVD never", &WIDTHS, &[], |fault| decide(is_right(fault), fault.code - Pfec::RSVD));
-    // L1 always, L2 in some walks alone; the quick profile has too few of them.
+    // L1 always, L2 only in some walks. The quick profile has too few of them.
     let names = named(&Family::ALL, Profile::Standard, Width::Narrow, |fault| {
         let raised = met(fault).unwrap_or(fault.code);
         if is_right(fault) {

@@ -1,30 +1,31 @@
-//! L0's own wish: accesses that L2's tables allow, and that L0 must see all the same.
+//! L0's own need: accesses that L0 must intercept and L2 must not notice.
 //!
-//! L0 intercepts page faults for itself: to fill shadow page tables, to emulate devices, to track what is
-//! written. None of that may show: whatever filter L1 has, the access completes, and neither L1 nor L2
-//! sees a fault. SDM vol. 3C, section 25.2, "Other Causes of VM Exits": a #PF that the guest's own paging
-//! does not cause is none.
+//! L0 intercepts page faults for itself: to fill shadow page tables, to emulate devices, to track
+//! what is written. None of that may show. Whatever filter L1 has, the access completes, and
+//! neither L1 nor L2 sees a fault. SDM vol. 3C, section 25.2, "Other Causes of VM Exits": a #PF
+//! that the guest's own paging does not cause is not the guest's.
 //!
-//! The wish to correct error codes, where the guest's MAXPHYADDR is below the processor's, shows in the
-//! groups `filter.*`: their pages with reserved bits have bit MAXPHYADDR as the guest sees it.
+//! The need to correct error codes, where the guest's MAXPHYADDR is below the processor's, shows in
+//! the groups `filter.*`: their pages with reserved bits have bit MAXPHYADDR as the guest sees it.
 
 use core::fmt;
 
+use crate::catalogue::kind::Kind;
 use crate::catalogue::plan::{Profile, QUICK_BASIC};
 use crate::manual::filter::Filter;
-use crate::manual::paging::{Access, Privilege};
+use crate::manual::paging::{Access, Maxphyaddr, Privilege};
 use crate::walk::stimulus::loop_number;
 
-/// Why L0 must see an access.
+/// Why L0 must intercept an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum Need {
     /// Memory that nobody has accessed yet: L0 must map it.
     Touch,
     /// Memory whose writes L0 tracks (dirty logging).
     Dirty,
     /// The local APIC's page: L0 emulates it.
     Apic,
-    /// A device's page: L0 hands the access to the VMM.
+    /// A device's page: L0 passes the access to the VMM.
     Device,
 }
 
@@ -37,27 +38,36 @@ pub enum Round {
     Again,
 }
 
-/// One access to a page of a [`Wish`], written as `WHO-ACCESS-ROUND`, as in `user-write-again`.
+/// One access to a page of a [`Need`], written as `WHO-ACCESS-ROUND`, as in `user-write-again`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostAccess {
+    /// Why L0 must intercept it.
+    pub need: Need,
     /// Made at CPL 0 or CPL 3.
     pub privilege: Privilege,
     /// Read, write or fetch.
     pub access: Access,
     /// Which access to the page it is.
     pub round: Round,
-    /// 4 bytes wide instead of 8, as devices want it.
-    pub narrow: bool,
+}
+
+/// One access under one filter, in a group `host.NEED`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostCase {
+    /// The access, which has the need.
+    pub access: HostAccess,
+    /// L1's filter.
+    pub filter: Filter,
 }
 
 /// The fewest that could swallow a fault of L0: never in both forms, not present, L0's own.
 const QUICK: [Filter; 4] = [Filter::NEVER, Filter::new(false, 0, 0), Filter::new(true, 1, 0), Filter::new(true, 9, 1)];
 
-impl Wish {
+impl Need {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Touch, Self::Dirty, Self::Apic, Self::Device];
 
-    /// The wish's part of a group's name.
+    /// The need's part of a group's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -75,7 +85,7 @@ impl Wish {
             Self::Touch => "memory that was never accessed before: L0 must map it",
             Self::Dirty => "memory whose writes L0 tracks",
             Self::Apic => "the local APIC, which L0 emulates",
-            Self::Device => "a device of the VMM, which L0 hands accesses on to",
+            Self::Device => "a device of the VMM, to which L0 passes accesses",
         }
     }
 
@@ -87,27 +97,32 @@ impl Wish {
         }
     }
 
-    /// Devices want 4 bytes at a time.
-    const fn narrow(self) -> bool {
-        matches!(self, Self::Apic | Self::Device)
-    }
-
     /// All accesses in the order of the walk.
     pub fn accesses(self) -> impl Iterator<Item = HostAccess> {
         [Privilege::Supervisor, Privilege::User].into_iter().flat_map(move |privilege| {
             self.kinds().iter().flat_map(move |&access| {
-                [Round::First, Round::Again].map(|round| HostAccess { privilege, access, round, narrow: self.narrow() })
+                [Round::First, Round::Again].map(|round| HostAccess { need: self, privilege, access, round })
             })
         })
     }
+}
 
-    /// The filters that could swallow L0's faults: every class of wish, in the quick profile the few that tell most.
-    #[must_use]
-    pub const fn filters(profile: Profile) -> &'static [Filter] {
-        match profile {
-            Profile::Quick => &QUICK,
-            Profile::Standard | Profile::Exhaustive => &QUICK_BASIC,
-        }
+impl Kind for Need {
+    type Case = HostCase;
+
+    fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter()
+    }
+
+    /// Those that could swallow L0's faults: every class of filter, or in the quick profile the few
+    /// that say most.
+    fn filters(self, profile: Profile) -> impl ExactSizeIterator<Item = Filter> {
+        let filters: &[Filter] = if profile == Profile::Quick { &QUICK } else { &QUICK_BASIC };
+        filters.iter().copied()
+    }
+
+    fn cases_with(self, filter: Filter, _: Profile, _: Maxphyaddr) -> impl Iterator<Item = HostCase> {
+        self.accesses().map(move |access| HostCase { access, filter })
     }
 }
 
@@ -115,7 +130,13 @@ impl HostAccess {
     /// The number of L2's loop that makes the access.
     #[must_use]
     pub fn loop_number(&self) -> usize {
-        loop_number(self.privilege, self.access, self.narrow)
+        loop_number(self.privilege, self.access, self.is_narrow())
+    }
+
+    /// Whether it is 4 bytes wide instead of 8, as devices need it.
+    #[must_use]
+    pub const fn is_narrow(&self) -> bool {
+        matches!(self.need, Need::Apic | Need::Device)
     }
 }
 
@@ -131,7 +152,7 @@ impl fmt::Display for HostAccess {
 
 #[cfg(test)]
 mod tests {
-    use super::Wish;
+    use super::Need;
     use crate::walk::layout::MAX_SLOTS;
     use std::collections::HashSet;
     use std::string::ToString;
@@ -139,8 +160,8 @@ mod tests {
 
     #[test]
     fn accesses_are_unique_and_in_the_order_of_the_walk() {
-        for wish in Wish::ALL {
-            let all: Vec<_> = wish.accesses().collect();
+        for need in Need::ALL {
+            let all: Vec<_> = need.accesses().collect();
             assert!(all.len() <= MAX_SLOTS);
             let names: HashSet<_> = all.iter().map(ToString::to_string).collect();
             assert_eq!(names.len(), all.len());

@@ -1,7 +1,8 @@
 //! The memory that L1 and L2 share: addresses in L2's linear space, and the records in it.
 //!
 //! L2 is linked at [`L2_BASE`]. The shared area is mapped twice, once for user mode and once for
-//! supervisor mode, since SMAP keeps a supervisor from the first; the two addresses differ in one bit.
+//! supervisor mode, since SMAP keeps a supervisor from the first; the two addresses differ in one
+//! bit.
 
 use crate::manual::paging::Level;
 use crate::manual::paging::format::Format;
@@ -19,24 +20,27 @@ pub const SHARED_USER: u64 = 0x5000_0000;
 pub const SHARED_SUPERVISOR_BIT: u32 = 29;
 /// Linear address of the shared area for supervisor mode.
 pub const SHARED_SUPERVISOR: u64 = SHARED_USER | 1 << SHARED_SUPERVISOR_BIT;
-/// Linear address of 2 MiB that user and supervisor may write: all of it is one scratch frame. A walk's
-/// number is an address in it, so that fresh memory, which holds 0, can be run: its instructions are
-/// `add [rax], al`.
+/// Linear address of 2 MiB that user and supervisor may write, all of which is one scratch frame. A
+/// walk's number is an address in it, so that fresh memory, which holds 0, can be run: its
+/// instructions are `add [rax], al`.
 pub const SCRATCH: u64 = 0x6000_0000;
 /// Bytes at [`SCRATCH`].
 pub const SCRATCH_SIZE: u64 = 2 << 20;
-/// Linear address of the pages of [`crate::walk::host`]: two for each slot, the second with code to come back.
+/// Linear address of the pages of [`crate::walk::host`]: two for each slot, the second with code to
+/// come back.
 pub const HOST_BASE: u64 = 8 << 39;
-/// The index in the PML4 of the good entry of the test region; pages that differ in the PML4 entry follow.
+/// The index in the PML4 of the good entry of the test region; pages that differ in the PML4 entry
+/// follow.
 pub const TEST_PML4_INDEX: usize = 16;
-/// More pages than this have no room in the frame that they share.
+/// The frame that they share has room for no more pages than this.
 pub const MAX_PAGES: usize = 63;
 /// Slots in the shared area.
 pub const MAX_SLOTS: usize = 254;
 /// The slot of a fault that comes while L2 asks the VMM for something. No walk is that long.
 pub const EVENT_SLOT: usize = MAX_SLOTS - 1;
 
-/// Offset in a page's part of the frame: code that loads [`TOKEN`] and goes on at the resume address.
+/// Offset in a page's part of the frame: code that loads [`TOKEN`] and goes on at the resume
+/// address.
 pub const FRAME_CODE: u64 = 0;
 /// Offset in a page's part of the frame: [`TOKEN`], to be read.
 pub const FRAME_DATA: u64 = 16;
@@ -44,9 +48,9 @@ pub const FRAME_DATA: u64 = 16;
 pub const FRAME_WRITE_SUPERVISOR: u64 = 32;
 /// Offset in a page's part of the frame: where a user writes the walk's number.
 pub const FRAME_WRITE_USER: u64 = 40;
-/// The slot that holds an [`Exchange`] while L2 leaves to the VMM. No walk is that long.
+/// The slot that holds an [`Exchange`] while L2 exits to the VMM. No walk is that long.
 pub const EXCHANGE_SLOT: usize = MAX_SLOTS - 2;
-/// Linear address at which L2 has the device's page, for supervisors alone.
+/// Linear address at which L2 has the device's page, only for supervisors.
 pub const DEVICE_LINEAR: u64 = HOST_BASE + 511 * 4096;
 /// Bytes of the frame that belong to one page.
 pub const FRAME_PART: u64 = 64;
@@ -75,7 +79,7 @@ pub const fn page_address(level: Level, page: PageIndex) -> u64 {
 pub struct Slot {
     /// The linear address to access.
     pub address: u64,
-    /// RAX behind the access: [`TOKEN`] if it read or ran, else the walk's number.
+    /// RAX after the access: [`TOKEN`] if it read or ran, else the walk's number.
     pub result: u64,
     /// How many page faults L2's handler got in this walk.
     pub faults: u64,
@@ -103,13 +107,15 @@ pub struct Control {
     pub counts: [u64; LOOPS],
     /// What L2 asks for at the start of the walk, as [`crate::channel::Ask::word`] has it, or 0.
     pub ask: u64,
-    /// The word of the [`crate::channel::Status`] that came of it. L2 walks only behind one that is done.
+    /// The word of the [`crate::channel::Status`] that came of it. L2 walks only after one that is
+    /// done.
     pub status: u64,
     /// How many NMIs L2's handler got.
     pub nmis: u32,
-    /// How many external interrupts with vector [`crate::channel::INTERRUPT_VECTOR`] L2's handler got.
+    /// How many external interrupts with vector [`crate::channel::INTERRUPT_VECTOR`] L2's handler
+    /// got.
     pub interrupts: u32,
-    /// Whether L2 is to leave to the VMM, see [`Exchange`].
+    /// Whether L2 is to exit to the VMM, see [`Exchange`].
     pub exchange: u64,
 }
 
@@ -119,7 +125,8 @@ pub struct Control {
 pub struct Exchange {
     /// Written to [`crate::channel::ECHO_PORT`] by a string instruction, the last first.
     pub out: [u32; 4],
-    /// Read from there by a string instruction, the last first: each the inverse of what was written.
+    /// Read from there by a string instruction, the last first: each the inverse of what was
+    /// written.
     pub back: [u32; 4],
     /// Read from [`crate::channel::DEVICE_READ`].
     pub known: u32,
@@ -137,7 +144,7 @@ impl Exchange {
         Self { out, back: [0; 4], known: 0, write: value, read_back: !value }
     }
 
-    /// Whether all came back as the VMM gave it.
+    /// Whether everything came back as the VMM gave it.
     #[must_use]
     pub fn is_right(&self) -> bool {
         let Self { out, back, known, write, read_back } = self;
@@ -149,19 +156,19 @@ impl Exchange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(4096))]
 pub struct Shared {
-    /// What L1 tells L2, and back.
+    /// What L1 asks of L2, and what L2 answers.
     pub control: Control,
     /// The slots in the order of the walk.
     pub slots: [Slot; MAX_SLOTS],
 }
 
-/// What L1 must know of L2's image: at the image's start.
+/// What L1 must know of L2's image. It is at the image's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Header {
     /// [`Header::MAGIC`].
     pub magic: u64,
-    /// First entry: L2 loads its descriptor tables and calls L1 back. RSP is L2's to set.
+    /// First entry: L2 loads its descriptor tables and calls L1 back. L2 sets RSP.
     pub init: u64,
     /// Entry of a walk over all slots.
     pub walk: u64,
@@ -171,11 +178,12 @@ pub struct Header {
     pub user_end: u64,
     /// End of the image in memory.
     pub end: u64,
-    /// RIP of the accessing instruction of each loop; without meaning for fetches, whose RIP is their target.
+    /// RIP of the accessing instruction of each loop; without meaning for fetches, whose RIP is
+    /// their target.
     pub access: [u64; LOOPS],
     /// Where each loop goes on after its access.
     pub resume: [u64; LOOPS],
-    /// Where L2 goes on when it has asked the VMM for something.
+    /// Where L2 goes on after it has asked the VMM for something.
     pub asked: u64,
     /// Selector that CS holds in user mode, with RPL.
     pub user_cs: u64,
@@ -192,7 +200,7 @@ impl Header {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub struct ExitRecord {
-    /// The exit's fields. Of the IDT-vectoring information bit 31 alone: the others have no meaning
+    /// The exit's fields. Of the IDT-vectoring information only bit 31: the others have no meaning
     /// while it is 0.
     pub exit: Exit,
     /// RSI of L2: the slot's address in the mapping that the access' privilege uses.

@@ -9,9 +9,11 @@ use crate::manual::pfec::Pfec;
 use crate::walk::layout::Header;
 use crate::walk::stimulus::Stimulus;
 
-/// RFLAGS with which L2 walks, AC aside: every arithmetic flag and DF set, so that a lost one shows.
-/// IF and TF are clear.
+/// RFLAGS with which L2 walks, apart from AC. Every arithmetic flag and DF are set, so that a lost
+/// one shows. IF and TF are clear.
 pub const WALK_RFLAGS: u64 = 0xcd7;
+/// What CR2 holds before each walk's first access: no page under test is there.
+pub const CR2_AT_START: u64 = 0x0c2;
 /// RFLAGS.TF.
 pub const RFLAGS_TF: u64 = 1 << 8;
 /// RFLAGS.IF.
@@ -20,8 +22,8 @@ pub const RFLAGS_IF: u64 = 1 << 9;
 pub const RFLAGS_AC: u64 = 1 << 18;
 /// RFLAGS.RF.
 pub const RFLAGS_RF: u64 = 1 << 16;
-/// VM-exit interruption information of a #PF: valid, error code valid, hardware exception, vector 14.
-/// SDM section 27.2.2, "Information for VM Exits Due to Vectored Events".
+/// VM-exit interruption information of a #PF: valid, error code valid, hardware exception, vector
+/// 14. SDM section 27.2.2, "Information for VM Exits Due to Vectored Events".
 pub const INTERRUPTION_INFO_PF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 0xe;
 /// Bit 31 of the IDT-vectoring information: valid.
 pub const IDT_VECTORING_VALID: u64 = 1 << 31;
@@ -38,18 +40,20 @@ pub struct Exit {
     pub qualification: u64,
     /// Guest RIP: the faulting instruction. SDM section 27.3.3, "Saving RIP, RSP, RFLAGS, and SSP".
     pub rip: u64,
-    /// Guest RFLAGS, RF set: section 27.3.3 wants what the event's delivery would have pushed.
+    /// Guest RFLAGS, RF set: section 27.3.3 requires what the event's delivery would have pushed.
     pub rflags: u64,
     /// IDT-vectoring information, bit 31: no event was being delivered. Section 27.2.4.
     pub idt_vectoring: u64,
-    /// CR2, which a #PF that exits leaves as it was. Section 27.1, "Architectural State Before a VM Exit".
+    /// CR2, which a #PF that exits leaves as it was. Section 27.1,
+    /// "Architectural State Before a VM Exit".
     pub cr2: u64,
 }
 
 /// What L2's own handler finds when the #PF is delivered to it.
 ///
-/// SDM vol. 3A, section 6.15, "Exception and Interrupt Reference", "Interrupt 14", and section 6.14,
-/// "Exception and Interrupt Handling in 64-bit Mode". The order is that in which L2's handler stores them.
+/// SDM vol. 3A, section 6.15, "Exception and Interrupt Reference", "Interrupt 14", and section
+/// 6.14, "Exception and Interrupt Handling in 64-bit Mode". The fields are in the order in which
+/// L2's handler stores them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Delivery {
@@ -61,7 +65,8 @@ pub struct Delivery {
     pub rip: u64,
     /// CS on the stack.
     pub cs: u64,
-    /// RFLAGS on the stack, RF set: SDM vol. 3B, section 17.3.1.1, "Instruction-Breakpoint Exception Condition".
+    /// RFLAGS on the stack, RF set: SDM vol. 3B, section 17.3.1.1, "Instruction-Breakpoint
+    /// Exception Condition".
     pub rflags: u64,
 }
 
@@ -76,7 +81,8 @@ pub enum Outcome {
     Silent,
 }
 
-/// All that was seen of one case: right only if it is one outcome, and the instruction's effect fits it.
+/// Everything that was seen of one case. It is right only if it is one outcome and the
+/// instruction's effect fits it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observed {
     /// How many VM exits L1 saw, and the last of them.
@@ -117,7 +123,7 @@ pub struct Expectation {
 }
 
 impl Expectation {
-    /// What a stimulus must show, given where L2's image has its instructions.
+    /// What a stimulus must show, given the addresses of the instructions in L2's image.
     #[must_use]
     pub fn new(stimulus: &Stimulus, pfec: Option<Pfec>, ac: bool, l2: &Header) -> Self {
         let rip = match stimulus.access {
@@ -133,7 +139,8 @@ impl Expectation {
         Self { pfec, address: stimulus.address(), rip, cs, rflags }
     }
 
-    /// What the page fault that the VMM makes must show, with L2's IF; see [`crate::channel::EVENT_PFEC`].
+    /// What the page fault that the VMM makes must show, with L2's IF. See
+    /// [`crate::channel::EVENT_PFEC`].
     #[must_use]
     pub fn of_event(rip: u64, cs: u64, interrupts_on: bool) -> Self {
         let rflags = WALK_RFLAGS | RFLAGS_RF | if interrupts_on { RFLAGS_IF } else { 0 };
@@ -166,7 +173,7 @@ impl Expectation {
         Delivery { error_code: self.error_code(), cr2: self.address, rip: self.rip, cs: self.cs, rflags: self.rflags }
     }
 
-    /// The one outcome that must be, under L1's filter.
+    /// The one outcome that must happen under L1's filter.
     #[must_use]
     pub fn outcome(&self, filter: Filter, cr2: u64) -> Outcome {
         match self.pfec {
@@ -201,7 +208,8 @@ impl fmt::Display for Delivery {
     }
 }
 
-/// Outcomes joined by `+`, repeated ones with their number as `2*`, then what does not fit them.
+/// Outcomes joined by `+`, repeated ones with their number, as in `2*`, then what does not fit
+/// them.
 impl fmt::Display for Observed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut joint = "";

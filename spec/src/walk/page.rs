@@ -1,13 +1,15 @@
 //! The pages that L2 accesses: one row a page, each with one entry that differs from a good one.
 //!
-//! All of them lead to one frame, so that an access that is allowed reads, writes or runs known bytes.
+//! All of them lead to one frame, so that an access that is allowed reads, writes or runs known
+//! bytes.
 
+use crate::manual::paging::format::Format;
 use crate::manual::paging::{Entry, Level, Maxphyaddr};
 
 /// Where a reserved address bit is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AddressBit {
-    /// None: the entry has no address bit beyond its table or frame.
+    /// Nowhere: the entry has no address bit beyond its table or frame.
     None,
     /// The lowest reserved one: bit MAXPHYADDR.
     LowestReserved,
@@ -30,7 +32,8 @@ pub struct Page {
 /// The index of a page in [`PAGES`]; at its own level the page has table index `PageIndex + 1`.
 pub type PageIndex = usize;
 
-/// The flags of an entry that allows everything: present, writable, user, already accessed and dirty.
+/// The flags of an entry that allows everything: present, writable, user, already accessed and
+/// dirty.
 #[must_use]
 pub const fn good(level: Level) -> u64 {
     let table = Entry::P.bits() | Entry::RW.bits() | Entry::US.bits() | Entry::A.bits();
@@ -83,11 +86,29 @@ impl Page {
         Level::WALK.map(|level| if level == self.level { self.entry(maxphyaddr) } else { good(level) })
     }
 
-    /// Whether a processor with this address width can have the page: with 52 bits no address bit
-    /// is reserved, and the entry would lead to memory that is not there.
+    /// Whether two pages have the same entry, at compile time.
+    pub(crate) const fn same(&self, other: &Self) -> bool {
+        self.level as u8 == other.level as u8
+            && self.flags.bits() == other.flags.bits()
+            && self.extra == other.extra
+            && self.address_bit as u8 == other.address_bit as u8
+    }
+
+    /// Whether a processor with this address width can have the page in 4-level paging.
     #[must_use]
     pub const fn exists(&self, maxphyaddr: Maxphyaddr) -> bool {
-        matches!(self.address_bit, AddressBit::None) || maxphyaddr < 52
+        self.exists_in(Format::Level4, maxphyaddr)
+    }
+
+    /// Whether a processor with this address width can have the page in a paging mode.
+    #[must_use]
+    pub const fn exists_in(&self, format: Format, maxphyaddr: Maxphyaddr) -> bool {
+        match self.address_bit {
+            AddressBit::None => true,
+            AddressBit::LowestReserved => format.reserves_bit(maxphyaddr),
+            // With 52 address bits it is none of the reserved ones.
+            AddressBit::Highest => maxphyaddr < 52,
+        }
     }
 }
 
@@ -107,7 +128,7 @@ pub const PAGES: &[Page] = &[
     Page::new("ignored-pdpte", Pdpte).bits(IGNORED),
     Page::new("ignored-pde", Pde).bits(IGNORED),
     Page::new("ignored-pte", Pte).bits(IGNORED),
-    // Not present at each level; the other bits stay, none of them may be looked at.
+    // Not present at each level. The other bits stay, and none of them may matter.
     Page::new("np-pml4e", Pml4e).without(Entry::P),
     Page::new("np-pdpte", Pdpte).without(Entry::P),
     Page::new("np-pde", Pde).without(Entry::P),
@@ -150,6 +171,7 @@ pub const PAGES: &[Page] = &[
 #[cfg(test)]
 mod tests {
     use super::{PAGES, good};
+    use crate::manual::paging::format::Format;
     use crate::manual::paging::{Access, Level, Mode, Privilege, walk};
     use crate::walk::layout::MAX_PAGES;
     use std::collections::HashSet;
@@ -192,5 +214,9 @@ mod tests {
         assert!(rsvd.exists(51));
         assert!(!rsvd.exists(52));
         assert_eq!(rsvd.entry(36) >> 36 & 1, 1);
+        // PAE paging reserves bits 62:52 too.
+        assert!(rsvd.exists_in(Format::Pae, 52) && !rsvd.exists_in(Format::Level5, 52));
+        let top = PAGES.iter().find(|page| page.name == "rsvd-top-pte").unwrap();
+        assert!(!top.exists_in(Format::Pae, 52) && top.exists_in(Format::Pae, 51));
     }
 }

@@ -21,7 +21,7 @@ impl Setting {
     }
 }
 
-/// The setting against which the others are compared: it makes every stimulus, they make those
+/// The setting with which the others are compared. It makes every stimulus; the others make those
 /// whose outcome they change.
 pub const BASE: &Setting = &SETTINGS[0];
 
@@ -33,11 +33,11 @@ pub const SETTINGS: &[Setting] = &[
     Setting { name: "long", mode: ALL_ON, what: "4-level paging; WP, SMEP, SMAP, NXE on; AC off" },
     Setting { name: "long-ac", mode: Mode { ac: true, ..ALL_ON }, what: "RFLAGS.AC on: SMAP suspended" },
     Setting { name: "long-wp0", mode: Mode { wp: false, smap: false, ..ALL_ON }, what: "WP and SMAP off" },
-    Setting { name: "long-smep0", mode: Mode { smep: false, ..ALL_ON }, what: "SMEP off: I/D by NXE alone" },
+    Setting { name: "long-smep0", mode: Mode { smep: false, ..ALL_ON }, what: "SMEP off: I/D only by NXE" },
     Setting {
         name: "long-nx0",
         mode: Mode { nxe: false, ..ALL_ON },
-        what: "NXE off: I/D by SMEP alone, XD is reserved",
+        what: "NXE off: I/D only by SMEP, XD is reserved",
     },
     Setting { name: "long-off", mode: ALL_OFF, what: "WP, SMEP, SMAP, NXE off: I/D never set" },
 ];

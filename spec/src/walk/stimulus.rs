@@ -34,8 +34,8 @@ pub const WALK_ORDER: [(Privilege, Access); 6] = [
 impl Stimulus {
     /// All stimuli of a setting, in the order in which L2 walks them.
     ///
-    /// [`BASE`] makes every one that the processor can have; another setting makes those that end
-    /// otherwise than in [`BASE`], faulting or silent.
+    /// [`BASE`] makes every one that the processor can have. Another setting makes those that end
+    /// differently than in [`BASE`], faulting or silent.
     pub fn all(setting: &Setting, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Self> {
         let mode = setting.mode;
         WALK_ORDER
@@ -47,12 +47,13 @@ impl Stimulus {
             })
     }
 
-    /// All stimuli; or if `thin`, the first that each loop has for each error code, and for silence.
+    /// All stimuli or, if `thin`, the first that each loop has for each error code and for silence.
     pub fn selected(setting: &Setting, maxphyaddr: Maxphyaddr, thin: bool) -> impl Iterator<Item = Self> {
         Self::thin_and(setting, maxphyaddr, move |_| !thin)
     }
 
-    /// The first stimulus that each loop has for each error code, and for silence; and those that `also` names.
+    /// The first stimulus that each loop has for each error code, and for silence; and those that
+    /// `also` names.
     pub fn thin_and(
         setting: &Setting,
         maxphyaddr: Maxphyaddr,
@@ -126,7 +127,8 @@ impl fmt::Display for Stimulus {
     }
 }
 
-/// Whether the access meets the lowest reserved address bit, which is none with a greater MAXPHYADDR.
+/// Whether the access meets the lowest reserved address bit, which is not reserved with a greater
+/// MAXPHYADDR.
 #[must_use]
 pub fn is_corrected(stimulus: &Stimulus) -> bool {
     let page = &PAGES[stimulus.page];
@@ -141,10 +143,13 @@ mod tests {
     use std::collections::{BTreeSet, HashSet};
     use std::string::ToString;
 
+    /// Widths of physical addresses that processors have.
+    const WIDTHS: [u8; 6] = [36, 39, 40, 46, 48, 52];
+
     #[test]
     fn ids_and_addresses_are_unique_and_fit() {
         for setting in SETTINGS {
-            for maxphyaddr in [36, 40, 46, 51, 52] {
+            for maxphyaddr in [36, 39, 40, 46, 48, 51, 52] {
                 let all: std::vec::Vec<_> = Stimulus::all(setting, maxphyaddr).collect();
                 assert!(!all.is_empty());
                 assert!(all.len() <= MAX_SLOTS, "{} has {}", setting.name, all.len());
@@ -159,20 +164,22 @@ mod tests {
 
     #[test]
     fn every_code_that_the_five_bits_allow_is_raised() {
-        // RSVD implies P, so codes with RSVD alone cannot be; a fetch is no write.
+        // RSVD implies P, so codes with only RSVD cannot arise; a fetch is no write.
         let possible: BTreeSet<u32> =
             (0..32).filter(|code| (code & 8 == 0 || code & 1 == 1) && code & 0x12 != 0x12).collect();
-        let raised: BTreeSet<u32> =
-            Stimulus::all(BASE, 40).filter_map(|s| s.pfec(BASE, 40)).map(|pfec| pfec.bits()).collect();
-        assert_eq!(raised, possible);
+        for width in WIDTHS {
+            let raised: BTreeSet<u32> =
+                Stimulus::all(BASE, width).filter_map(|s| s.pfec(BASE, width)).map(|pfec| pfec.bits()).collect();
+            assert_eq!(raised, possible, "{width}");
+        }
     }
 
     #[test]
     fn the_thin_selection_has_every_code_once_for_each_loop() {
-        for setting in SETTINGS {
-            let key = |s: &Stimulus| (s.loop_number(), s.pfec(setting, 40).map(|pfec| pfec.bits()));
-            let all: BTreeSet<_> = Stimulus::all(setting, 40).map(|s| key(&s)).collect();
-            let thin: std::vec::Vec<_> = Stimulus::selected(setting, 40, true).map(|s| key(&s)).collect();
+        for (setting, width) in SETTINGS.iter().flat_map(|setting| WIDTHS.map(|width| (setting, width))) {
+            let key = |s: &Stimulus| (s.loop_number(), s.pfec(setting, width).map(|pfec| pfec.bits()));
+            let all: BTreeSet<_> = Stimulus::all(setting, width).map(|s| key(&s)).collect();
+            let thin: std::vec::Vec<_> = Stimulus::selected(setting, width, true).map(|s| key(&s)).collect();
             assert_eq!(thin.len(), all.len());
             assert_eq!(thin.into_iter().collect::<BTreeSet<_>>(), all);
         }
@@ -191,9 +198,9 @@ mod tests {
 
     #[test]
     fn settings_change_something_each() {
-        for setting in &SETTINGS[1..] {
-            for stimulus in Stimulus::all(setting, 40) {
-                assert_ne!(stimulus.pfec(setting, 40), stimulus.pfec(BASE, 40));
+        for (setting, width) in SETTINGS[1..].iter().flat_map(|setting| WIDTHS.map(|width| (setting, width))) {
+            for stimulus in Stimulus::all(setting, width) {
+                assert_ne!(stimulus.pfec(setting, width), stimulus.pfec(BASE, width));
             }
         }
     }

@@ -3,27 +3,27 @@
 use spec::manual::paging::format::Format;
 use spec::manual::paging::{Level, Maxphyaddr};
 use spec::scene::Scene;
-use spec::scene::ept::{DEEP, Frame, deep_entry, entry_offset, is_deep};
+use spec::scene::environment::Ept;
+use spec::scene::ept::{DEEP, GuestFrame, deep_entry, entry_offset, is_deep};
+use spec::scene::guest_memory::guest_physical;
 use spec::scene::place::PAGE;
 use spec::walk::page::good;
 
-use super::{ept, tables};
+use super::tables;
 use crate::machine::global::Global;
-
-#[repr(C, align(4096))]
-struct Page([u64; 512]);
+use crate::machine::page::Page;
 
 /// PDPT, page directory, page table, and the page.
-static FRAMES: Global<[Page; 4]> = Global::new([const { Page([0; 512]) }; 4]);
+static FRAMES: Global<[Page; 4]> = Global::new([Page::EMPTY; 4]);
 
 /// Physical address of a frame of the deep page's walk, if it is one of these.
-pub fn frame(frame: Frame) -> Option<u64> {
+pub fn frame(frame: GuestFrame) -> Option<u64> {
     let at = match frame {
-        Frame::Root | Frame::Place(_) => return None,
-        Frame::Pdpt => 0,
-        Frame::Pd => 1,
-        Frame::Pt => 2,
-        Frame::Page => 3,
+        GuestFrame::Root | GuestFrame::Place(_) => return None,
+        GuestFrame::Pdpt => 0,
+        GuestFrame::Pd => 1,
+        GuestFrame::Pt => 2,
+        GuestFrame::Page => 3,
     };
     Some(FRAMES.get() as u64 + at * PAGE)
 }
@@ -44,26 +44,26 @@ fn table_and_next(level: Level) -> (u64, u64) {
     }
 }
 
-/// Writes the entries of the walk: good ones but for what the scene says.
-pub fn lay_out(scene: &Scene, maxphyaddr: Maxphyaddr) {
+/// Writes the entries of the walk: good ones except for what the scene says.
+pub fn lay_out(scene: &Scene, ept: Option<Ept>, maxphyaddr: Maxphyaddr) {
     let guest = scene.nested.and_then(|nested| nested.guest);
     for level in Level::WALK {
         let flags = match guest {
             Some((at, kind)) if at == level => deep_entry(level, kind, maxphyaddr),
             _ => good(level),
         };
-        set_entry(level, flags);
+        set_entry(ept, level, flags);
     }
 }
 
 /// Makes the walk good.
-pub fn mend() {
+pub fn mend(ept: Option<Ept>) {
     for level in Level::WALK {
-        set_entry(level, good(level));
+        set_entry(ept, level, good(level));
     }
 }
 
-fn set_entry(level: Level, flags: u64) {
+fn set_entry(ept: Option<Ept>, level: Level, flags: u64) {
     let (table, next) = table_and_next(level);
-    tables::set_at((table + entry_offset(level, DEEP)) as *mut u64, ept::guest_physical(next) | flags);
+    tables::set_at((table + entry_offset(level, DEEP)) as *mut u64, guest_physical(ept, next) | flags);
 }

@@ -20,7 +20,8 @@ pub fn is_offered(vmx: &Vmx, exiting: Exiting) -> bool {
     vmx.processor_based(primary, secondary).is_some()
 }
 
-/// Writes the control fields: those of the environment, and what is intercepted. That must be offered.
+/// Writes the control fields: those of the environment, and what is intercepted. That must be
+/// offered.
 pub fn write(controls: &Controls, exiting: Exiting) {
     let (primary, secondary) = bits(exiting);
     let primary = controls.processor_based | primary.bits();

@@ -16,11 +16,12 @@ const SHADOW_STACKS: u64 = 1 << 0;
 /// Writes what a scene's feature needs. The processor has it.
 pub fn write(vmx: &Vmx, scene: &Scene) {
     match scene.needs {
-        // SAFETY: CR4.PKE is set; L1 has no user-mode pages.
+        // SAFETY: `Cpu::lacks_feature` saw PKU, so `enable_features` set CR4.PKE; the keys count
+        // for user-mode pages, of which L1 uses none except for faults that it expects.
         Some(Feature::Pku) => unsafe {
             asm!("wrpkru", in("eax") scene.keys, in("ecx") 0, in("edx") 0, options(nostack, preserves_flags));
         },
-        // SAFETY: the processor has the MSR; L1 does not set CR4.PKS.
+        // SAFETY: `Cpu::lacks_feature` saw PKS, whose MSR this is; L1 does not set CR4.PKS.
         Some(Feature::Pks) => unsafe { Msr::new(IA32_PKRS).write(scene.keys.into()) },
         Some(Feature::ShadowStack) => {
             if let Some(controls) = vmx.entry_with_cet() {
@@ -28,7 +29,8 @@ pub fn write(vmx: &Vmx, scene: &Scene) {
                 vmwrite(Field::GuestSCet, 0);
                 vmwrite(Field::GuestSsp, scene.ssp);
                 vmwrite(Field::GuestInterruptSspTable, 0);
-                // SAFETY: the processor has the MSR; L1 does not set CR4.CET.
+                // SAFETY: `Cpu::lacks_feature` saw shadow stacks, whose MSR this is; L1 does not
+                // set CR4.CET.
                 unsafe { Msr::new(IA32_U_CET).write(SHADOW_STACKS) };
             }
         }

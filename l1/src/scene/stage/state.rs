@@ -3,80 +3,64 @@
 
 use core::arch::asm;
 
+use spec::manual::descriptor::{CODE_32, CODE_64, DATA, System, access_rights, system_access_rights, with_dpl};
 use spec::manual::paging::Privilege;
 use spec::scene::Scene;
 use spec::scene::descriptor::{
-    GDT_LIMIT, LDT_LIMIT, LDT_SELECTOR, REAL_IDT, REAL_IDT_LIMIT, TSS_LIMIT, TSS_SELECTOR, idt_base, idt_limit,
+    GDT_LIMIT, LDT_LIMIT, LDT_SELECTOR, REAL_IDT, REAL_IDT_LIMIT, TSS_SELECTOR, idt_base, idt_limit,
 };
 use spec::scene::end::{EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, EXIT_EXCEPTION, End, How, Word};
 use spec::scene::environment::{Environment, NARROW_FS_BASE, REAL, REAL_SELECTOR, Width};
 use spec::scene::expect::{DR7_AT_START, selectors};
+use spec::scene::guest_memory::{REAL_BASE, guest_physical};
 use spec::scene::place::Place;
-use x86_64::registers::control::Cr2;
+use x86_64::registers::control::{Cr0Flags, Cr2};
 
 use super::{ept, tables};
+use crate::vmx::vmcs12::{self, DATA_SEGMENTS, Segment, write_segment};
 use crate::vmx::{Field, Vmx, vmread, vmwrite};
-use crate::walk::guest::set_paging;
 
-/// Access rights: flat code of 64 bits and of 32, data, a busy TSS, an LDT. The DPL is in bits 6:5.
-const CODE: u64 = 0xa09b;
-const CODE_32: u64 = 0xc09b;
-const DATA: u64 = 0xc093;
-const BUSY_TSS: u64 = 0x8b;
-const LDT: u64 = 0x82;
-const DPL3: u64 = 3 << 5;
-/// Access rights and limit of the segment of real mode, and its base: 16 times its selector.
-const REAL_ACCESS: u64 = 0x93;
-const REAL_LIMIT: u64 = 0xffff;
-const REAL_BASE: u64 = REAL_SELECTOR << 4;
-/// CR0: ET, NE; and what real mode has clear.
-const CR0_REAL: u64 = 1 << 4 | 1 << 5;
-const CR0_PE: u64 = 1 << 0;
-const CR0_PG: u64 = 1 << 31;
+/// The segment of real mode, which all segment registers hold: its base is 16 times its selector.
+const REAL_SEGMENT: Segment = Segment { selector: REAL_SELECTOR, limit: 0xffff, access: REAL_ACCESS, base: REAL_BASE };
+/// Data that can be written, without G and D/B, which are those of 32 bits.
+const REAL_ACCESS: u64 = access_rights(DATA) & 0xff;
+/// What real mode has of CR0, and what it has clear though VMX operation requires it.
+const CR0_REAL: Cr0Flags = Cr0Flags::EXTENSION_TYPE.union(Cr0Flags::NUMERIC_ERROR);
+const CR0_NOT_REAL: Cr0Flags = Cr0Flags::PROTECTED_MODE_ENABLE.union(Cr0Flags::PAGING);
 
 /// Writes what all scenes of an environment share.
 pub fn write_environment(vmx: &Vmx, environment: &Environment) {
     let long = environment.width.is_long();
-    set_paging(vmx, environment.format, environment.mode);
-    vmwrite(Field::GuestCr3, ept::guest_physical(tables::root(environment.format)));
-    for (selector, limit, access, base) in [
-        (Field::GuestEs, Field::GuestEsLimit, Field::GuestEsAccess, Field::GuestEsBase),
-        (Field::GuestDs, Field::GuestDsLimit, Field::GuestDsAccess, Field::GuestDsBase),
-        (Field::GuestFs, Field::GuestFsLimit, Field::GuestFsAccess, Field::GuestFsBase),
-        (Field::GuestGs, Field::GuestGsLimit, Field::GuestGsAccess, Field::GuestGsBase),
-    ] {
-        // The RPL of 3 makes them ones of either CPL.
-        write_segment((selector, limit, access, base), selectors(Privilege::User).1, u32::MAX.into(), DATA | DPL3, 0);
+    vmcs12::write_paging(vmx, environment.format, environment.mode);
+    vmcs12::write_calm_state();
+    vmwrite(Field::GuestCr3, guest_physical(environment.ept, tables::root(environment.format)));
+    for fields in DATA_SEGMENTS {
+        write_segment(fields, Segment::any_data(selectors(Privilege::User).1));
     }
     if environment.width != Width::Bits64 {
         vmwrite(Field::GuestFsBase, NARROW_FS_BASE);
     }
-    let ldtr = (Field::GuestLdtr, Field::GuestLdtrLimit, Field::GuestLdtrAccess, Field::GuestLdtrBase);
-    write_segment(ldtr, LDT_SELECTOR.into(), LDT_LIMIT.into(), LDT, Place::Ldt.linear());
-    let tr = (Field::GuestTr, Field::GuestTrLimit, Field::GuestTrAccess, Field::GuestTrBase);
-    write_segment(tr, TSS_SELECTOR.into(), TSS_LIMIT.into(), BUSY_TSS, Place::Tss.linear());
-    for (field, value) in [
-        (Field::GuestCsLimit, u32::MAX.into()),
-        (Field::GuestCsBase, 0),
-        (Field::GuestSsBase, 0),
-        (Field::GuestGdtrBase, Place::Gdt.linear()),
-        (Field::GuestGdtrLimit, GDT_LIMIT.into()),
-        (Field::GuestIdtrBase, idt_base(long)),
-        (Field::GuestIdtrLimit, idt_limit(long)),
-        (Field::GuestSysenterCs, 0),
-        (Field::GuestSysenterEsp, 0),
-        (Field::GuestSysenterEip, 0),
-        (Field::VmcsLinkPointer, u64::MAX),
-    ] {
-        vmwrite(field, value);
-    }
+    let ldt = Segment {
+        selector: LDT_SELECTOR.into(),
+        limit: LDT_LIMIT.into(),
+        access: system_access_rights(System::Ldt),
+        base: Place::Ldt.linear(),
+    };
+    write_segment(vmcs12::LDTR, ldt);
+    write_segment(vmcs12::TR, Segment::busy_tss(TSS_SELECTOR.into(), Place::Tss.linear()));
+    vmcs12::write_gdtr(Place::Gdt.linear(), GDT_LIMIT.into());
+    vmcs12::write_idtr(idt_base(long), idt_limit(long));
+    // What a scene has of CS and SS is written for each.
+    write_segment(vmcs12::CS, Segment::flat(0, CODE_64));
+    write_segment(vmcs12::SS, Segment::flat(0, DATA));
     if environment.width == Width::Real {
         write_real_mode(vmx);
     }
 }
 
-/// Writes the PDPTEs as memory has them. With EPT a VM entry in PAE paging loads them from these fields, without from
-/// memory. SDM vol. 3C, section 26.3.2.4, "Loading Page-Directory-Pointer-Table Entries".
+/// Writes the PDPTEs as memory has them. With EPT a VM entry in PAE paging loads them from these
+/// fields, without from memory. SDM vol. 3C, section 26.3.2.4, "Loading
+/// Page-Directory-Pointer-Table Entries".
 pub fn write_pdptes(environment: &Environment) {
     if environment.ept.is_none() {
         return;
@@ -89,40 +73,19 @@ pub fn write_pdptes(environment: &Environment) {
     }
 }
 
-/// Writes what real mode has instead: no paging, one segment for all, interrupt vectors in place of gates.
+/// Writes what real mode has instead: no paging, one segment for all, interrupt vectors in place of
+/// gates.
 fn write_real_mode(vmx: &Vmx) {
-    let (cr0, cr4) = vmx.fixed(CR0_REAL, 0);
-    let cr0 = cr0 & !(CR0_PE | CR0_PG);
-    for (field, value) in [
-        (Field::GuestCr0, cr0),
-        (Field::Cr0ReadShadow, cr0),
-        (Field::GuestCr4, cr4),
-        (Field::Cr4ReadShadow, cr4),
-        (Field::GuestEfer, 0),
-        (Field::GuestIdtrBase, REAL_BASE + REAL.pointer(REAL_IDT)),
-        (Field::GuestIdtrLimit, REAL_IDT_LIMIT.into()),
-    ] {
-        vmwrite(field, value);
-    }
-    for (selector, limit, access, base) in [
-        (Field::GuestEs, Field::GuestEsLimit, Field::GuestEsAccess, Field::GuestEsBase),
-        (Field::GuestDs, Field::GuestDsLimit, Field::GuestDsAccess, Field::GuestDsBase),
-        (Field::GuestFs, Field::GuestFsLimit, Field::GuestFsAccess, Field::GuestFsBase),
-        (Field::GuestGs, Field::GuestGsLimit, Field::GuestGsAccess, Field::GuestGsBase),
-    ] {
-        write_segment((selector, limit, access, base), REAL_SELECTOR, REAL_LIMIT, REAL_ACCESS, REAL_BASE);
+    let (cr0, cr4) = vmx.fixed(CR0_REAL.bits(), 0);
+    vmcs12::write_control_registers(cr0 & !CR0_NOT_REAL.bits(), cr4, 0);
+    vmcs12::write_idtr(REAL_BASE + REAL.pointer(REAL_IDT), REAL_IDT_LIMIT.into());
+    for fields in DATA_SEGMENTS {
+        write_segment(fields, REAL_SEGMENT);
     }
 }
 
-fn write_segment(fields: (Field, Field, Field, Field), selector: u64, limit: u64, access: u64, base: u64) {
-    vmwrite(fields.0, selector);
-    vmwrite(fields.1, limit);
-    vmwrite(fields.2, access);
-    vmwrite(fields.3, base);
-}
-
-/// What the fields that [`write_scene`] writes hold, as far as that is known. A VMWRITE can be a VM exit to L0, and one of
-/// most of these fields makes L0 look at all that the VMCS holds.
+/// What the fields that [`write_scene`] writes hold, as far as that is known. A VMWRITE can be a VM
+/// exit to L0, and one of most of these fields makes L0 look at all that the VMCS holds.
 #[derive(Clone, Copy, Default)]
 pub struct Kept([Option<u64>; SCENE_FIELDS]);
 
@@ -156,8 +119,8 @@ impl Kept {
 pub fn write_scene(scene: &Scene, environment: &Environment, kept: &mut Kept) {
     let (cs, ss) = selectors(scene.cpl);
     let width = environment.width;
-    let code = if width == Width::Bits64 { CODE } else { CODE_32 };
-    let dpl = if scene.cpl == Privilege::User { DPL3 } else { 0 };
+    let code = if width == Width::Bits64 { CODE_64 } else { CODE_32 };
+    let access = |descriptor| access_rights(with_dpl(descriptor, scene.cpl));
     let fields: [(Field, u64); SCENE_FIELDS] = [
         (Field::GuestRip, environment.pointer(scene.rip)),
         (Field::GuestRsp, environment.pointer(scene.start_rsp())),
@@ -165,9 +128,9 @@ pub fn write_scene(scene: &Scene, environment: &Environment, kept: &mut Kept) {
         (Field::GuestInterruptibility, scene.interruptibility),
         (Field::GuestCs, width.code_selector(cs)),
         (Field::GuestSs, ss),
-        (Field::GuestCsAccess, code | dpl),
+        (Field::GuestCsAccess, access(code)),
         // A delivery from CPL 3 leaves a null SS.
-        (Field::GuestSsAccess, DATA | dpl),
+        (Field::GuestSsAccess, access(DATA)),
         (Field::GuestSsLimit, u32::MAX.into()),
         (Field::GuestActivity, scene.activity),
         (Field::GuestPendingDebug, scene.pending_debug),
@@ -180,11 +143,8 @@ pub fn write_scene(scene: &Scene, environment: &Environment, kept: &mut Kept) {
         }
     }
     if environment.width == Width::Real {
-        for (selector, limit, access, base) in [
-            (Field::GuestCs, Field::GuestCsLimit, Field::GuestCsAccess, Field::GuestCsBase),
-            (Field::GuestSs, Field::GuestSsLimit, Field::GuestSsAccess, Field::GuestSsBase),
-        ] {
-            write_segment((selector, limit, access, base), REAL_SELECTOR, REAL_LIMIT, REAL_ACCESS, REAL_BASE);
+        for fields in [vmcs12::CS, vmcs12::SS] {
+            write_segment(fields, REAL_SEGMENT);
         }
     }
 }
@@ -234,13 +194,14 @@ pub fn word(word: Word, environment: &Environment) -> Option<u64> {
 
 /// Writes DR6, which VM entries do not load.
 pub fn write_dr6(value: u64) {
-    // SAFETY: no breakpoint of L1 is enabled, so DR6 has no effect.
+    // SAFETY: DR6 is written by debug exceptions and decides nothing; the upper half of `value` is
+    // 0, as it must be.
     unsafe { asm!("mov dr6, {0}", in(reg) value, options(nomem, nostack, preserves_flags)) }
 }
 
 fn read_dr6() -> u64 {
     let value: u64;
-    // SAFETY: reading DR6 at CPL 0 with DR7.GD clear has no effect.
+    // SAFETY: a read of DR6 at CPL 0 has no effect while DR7.GD is 0, and VM exits set DR7 to 400H.
     unsafe { asm!("mov {0}, dr6", out(reg) value, options(nomem, nostack, preserves_flags)) }
     value
 }

@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use spec::log::Cost;
 use spec::log::cost::FAULTS;
 use spec::manual::filter::Filter;
 
 use super::tenths;
 use crate::command::merge::in_words;
+use crate::output;
 use crate::verdict::findings::Price;
 use crate::verdict::judge::thousands;
 
@@ -33,7 +33,7 @@ impl Sum {
         self.kinds += 1;
         self.tsc += walk.tsc.saturating_sub(empty.tsc);
         let more = walk.l0_exits.zip(empty.l0_exits).map(|(walk, empty)| walk.saturating_sub(empty));
-        // An interrupt of L0 now and then is no fault.
+        // An interrupt of L0 now and then is not a fault.
         self.unseen += u64::from(more.is_some_and(|more| more < FAULTS as u64 / 2));
         self.l0_exits = self.l0_exits.zip(more).map(|(sum, more)| sum + more);
     }
@@ -57,23 +57,10 @@ impl Sum {
     }
 }
 
-/// The table, and the bare round trip below it.
+/// The table, and the bare round trip below.
 pub fn table(prices: &[Price]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header([
-        "L1's filter",
-        "wants",
-        "exit",
-        "each",
-        "L0",
-        "delivered",
-        "each",
-        "L0",
-        "unseen",
-        "all",
-        "L0",
-    ]);
-    for price in prices.iter().filter(|price| price.stimulus.is_none()) {
+    let header = ["L1's filter", "wants", "exit", "each", "L0", "delivered", "each", "L0", "unseen", "all", "L0"];
+    let rows = prices.iter().filter(|price| price.stimulus.is_none()).map(|price| {
         let (exits, delivered) = sums(prices, price);
         let per = |sum: Sum| sum.cells(sum.kinds * FAULTS as u64);
         let wants = price.filter.parse::<Filter>().map_or_else(|_| String::new(), in_words);
@@ -85,18 +72,13 @@ pub fn table(prices: &[Price]) -> String {
         row.extend(per(delivered));
         row.push(unseen);
         row.extend(all.cells(FAULTS as u64));
-        table.add_row(row);
-    }
-    for column in 2..11 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    let mut text: String = table.lines().map(|line| line.trim_end().to_string() + "\n").collect();
+        row
+    });
+    let mut text = output::table(header.map(String::from).into(), rows, 2);
     let empty = prices.iter().filter(|price| price.stimulus.is_none()).map(|price| price.cost);
     if let Some(trip) = empty.min_by_key(|cost| cost.tsc) {
         let _ = write!(text, "a bare VMRESUME and VMCALL: {}", thousands(trip.tsc));
-        // One exit is that of reading the counter.
+        // One exit comes from reading the counter.
         let _ = trip.l0_exits.map(|exits| write!(text, ", L0: {}", exits.saturating_sub(1)));
         text.push('\n');
     }

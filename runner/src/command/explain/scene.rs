@@ -2,27 +2,28 @@
 
 use std::fmt::Write;
 
-use spec::manual::filter::Filter;
 use spec::manual::paging::Maxphyaddr;
+use spec::scene::Answer;
+use spec::scene::case::{SceneCase, SceneGroup};
 use spec::scene::end::{EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, End, How};
-use spec::scene::environment::Environment;
-use spec::scene::ept::{During, Frame, Nested};
+use spec::scene::ept::{During, GuestFrame, Nested};
 use spec::scene::event::{Sender, Source};
 use spec::scene::place::{Kind, Place};
 use spec::scene::tested::linear;
-use spec::scene::{Answer, Scene};
 
-use super::{difference, does, level_name, privilege, rule};
+use super::sentences::{difference, does, level_name, privilege, rule};
 use crate::command::list::bits;
 
 /// What L2 does, what L1 sets, and what must be seen.
-pub fn explain(text: &mut String, scene: &Scene, environment: &Environment, filter: Filter, maxphyaddr: Maxphyaddr) {
+pub fn explain(text: &mut String, case: &SceneCase, maxphyaddr: Maxphyaddr) {
+    let SceneCase { group: SceneGroup { environment, .. }, id, filter } = *case;
+    let (scene, texts) = (&id.scene(), id.texts());
     let pfec = scene.pfec(environment, maxphyaddr);
-    let _ = writeln!(text, "L2, in {}: {}.", privilege(scene.cpl), scene.what);
+    let _ = writeln!(text, "L2, in {}: {}.", privilege(scene.cpl), texts.what);
     let _ = writeln!(text, "  environment  {}: {}", environment.name, environment.what);
-    if !scene.text.is_empty() {
+    if !texts.instruction.is_empty() {
         let bytes: Vec<String> = scene.code.iter().map(|byte| format!("{byte:02x}")).collect();
-        let _ = writeln!(text, "  instruction  {} ({}) at {:#x}", scene.text, bytes.join(" "), scene.rip);
+        let _ = writeln!(text, "  instruction  {} ({}) at {:#x}", texts.instruction, bytes.join(" "), scene.rip);
     }
     if let Some(event) = &scene.event {
         let how = match event.source {
@@ -96,7 +97,7 @@ pub fn explain(text: &mut String, scene: &Scene, environment: &Environment, filt
             }
             Answer::Reinject => "L1 makes the page good and injects the event that the exit reported",
             Answer::Reflect => "L1 injects the page fault into L2",
-            Answer::Again(interlude) => interlude.what(),
+            Answer::Again(between) => between.what(),
             Answer::Resume => "L1 changes nothing and enters L2 again",
             Answer::Spoil(how) => how.what(),
         };
@@ -107,8 +108,8 @@ pub fn explain(text: &mut String, scene: &Scene, environment: &Environment, filt
         text,
         "  SDM vol. 3C, 27.1 (Architectural State Before a VM Exit), 27.2 (Recording VM-Exit Information), 27.3 (Saving\n  \
          Guest State); vol. 3A, 6.14.2 (64-Bit Mode Stack Frame){}{}",
-        if scene.section.is_empty() { "" } else { "; " },
-        scene.section
+        if texts.section.is_empty() { "" } else { "; " },
+        texts.section
     );
 }
 
@@ -127,7 +128,7 @@ fn differs(kind: Kind) -> Vec<String> {
     words
 }
 
-/// What differs on the way of an access through EPT.
+/// What differs on an access's way through EPT.
 fn nested(text: &mut String, nested: &Nested) {
     let during = match nested.during {
         During::Instruction => "",
@@ -144,8 +145,8 @@ fn nested(text: &mut String, nested: &Nested) {
             [(0, 'r'), (1, 'w'), (2, 'x')].into_iter().map(|(bit, letter)| right(bit, letter)).collect();
         let reserved = if entry.reserved { ", a reserved bit" } else { "" };
         let frame = match frame {
-            Frame::Place(place) => format!("{place:?}"),
-            Frame::Page => "the page".into(),
+            GuestFrame::Place(place) => format!("{place:?}"),
+            GuestFrame::Page => "the page".into(),
             _ => format!("the table {frame:?}"),
         };
         let _ = writeln!(
@@ -169,7 +170,7 @@ fn end(end: &End) -> String {
         }
         How::Exit(0) => "a VM exit to L1 by an exception, L2's handler not called.".into(),
         How::Exit(reason) => format!("a VM exit to L1 with basic exit reason {reason}."),
-        How::Delivered(vector) => format!("L2's handler of vector {vector} runs, and no exit to L1 comes before."),
+        How::Delivered(vector) => format!("L2's handler of vector {vector} runs, and no exit to L1 comes first."),
         How::Done => "the instruction completes; L1 sees no exit, L2 no fault.".into(),
     }
 }

@@ -4,17 +4,20 @@ use std::fmt::Write;
 
 use spec::manual::filter::Filter;
 use spec::manual::paging::Maxphyaddr;
-use spec::smp::{Moment, Processor, Shot, SmpProbe, State, Together, shot_address};
+use spec::smp::case::{SmpCase, SmpProbe};
+use spec::smp::shootdown::{Moment, Shot, State, shot_address};
+use spec::smp::together::Together;
 use spec::walk::setting::BASE;
 
-use super::{access, does, level_name, outcome, privilege, rule};
+use super::sentences::{access, does, level_name, outcome, privilege, rule};
 use crate::command::list::bits;
 
-/// What the two L2s do, under which filters, and what must be seen on the processor that the case is about.
-pub fn explain(text: &mut String, probe: SmpProbe, filter: Filter, maxphyaddr: Maxphyaddr) {
+/// What the two L2s do, under which filters, and what must be seen on the processor that the case
+/// is about.
+pub fn explain(text: &mut String, SmpCase { probe, filter }: &SmpCase, maxphyaddr: Maxphyaddr) {
     match probe {
-        SmpProbe::Together(together) => explain_together(text, &together, filter, maxphyaddr),
-        SmpProbe::Shot(shot) => explain_shot(text, &shot, filter, maxphyaddr),
+        SmpProbe::Together(together) => explain_together(text, together, *filter, maxphyaddr),
+        SmpProbe::Shot(shot) => explain_shot(text, shot, *filter, maxphyaddr),
     }
 }
 
@@ -33,7 +36,7 @@ fn explain_together(text: &mut String, case: &Together, filter: Filter, maxphyad
     if let Some(pfec) = pfec {
         let _ = writeln!(text, "\nThe access raises #PF with error code {:#04x}: {}.", pfec.bits(), bits(pfec));
     }
-    let own = if *processor == Processor::Second { partner } else { filter };
+    let own = case.filter(filter);
     rule(text, own, pfec);
     outcome(text, own, stimulus, BASE, pfec);
 }
@@ -42,9 +45,9 @@ fn explain_shot(text: &mut String, shot: &Shot, filter: Filter, maxphyaddr: Maxp
     let Shot { change, moment } = shot;
     let level = level_name(change.level);
     let told = match moment {
-        Moment::Before => "sees a flag that is set behind the change, and invalidates nothing yet",
-        Moment::After => "sees a flag that is set behind the change, and does INVLPG",
-        Moment::Interrupt => "gets an interrupt that is sent behind the change, and does INVLPG in its handler",
+        Moment::Before => "sees a flag that is set after the change, and invalidates nothing yet",
+        Moment::After => "sees a flag that is set after the change, and executes INVLPG",
+        Moment::Interrupt => "gets an interrupt that is sent after the change, and executes INVLPG in its handler",
     };
     let (old, new) = (change.entry(change.level, State::Old), change.entry(change.level, State::New));
     let _ = writeln!(
@@ -86,6 +89,9 @@ fn explain_shot(text: &mut String, shot: &Shot, filter: Filter, maxphyaddr: Maxp
         let _ = writeln!(text, "\nMust happen: {}{}.", name(State::New), wants(State::New));
     }
     if change.was_not_present() {
-        let _ = writeln!(text, "  Nothing is kept of an entry that is not present: 4.10.4.3 (Optional Invalidation).");
+        let _ = writeln!(
+            text,
+            "  The processor keeps nothing of an entry that is not present: 4.10.4.3 (Optional Invalidation)."
+        );
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use crate::command::merge::policy::{Judgement, Policy, Wishes, exact};
+use crate::command::merge::policy::{Judgement, Parties, Policy, exact};
 
 use super::survey::{self, Cost, Costs, NEEDS, Need};
 use super::wording::{in_fields, in_words, parse};
@@ -13,7 +13,7 @@ use crate::output;
 use crate::verdict::exit_code::{Exit, Stop};
 use crate::verdict::judge::thousands;
 
-/// From this line on the file is not generated: what is measured on hosts is kept as it is.
+/// From this line on the file is not generated: what was measured on hosts stays as it is.
 const KEPT_FROM: &str = "<!-- What follows is measured on hosts; `maskmatch merge --survey` keeps it. -->";
 
 /// Makes the survey and writes both files into a folder, which is made if there is none.
@@ -25,7 +25,7 @@ pub fn write(folder: &Path) -> Result<Exit, Stop> {
     let five = over(5);
     let files = keep(folder, &chapter(&five, &over(7), &survey::all_pairs(5)), &chart::svg(&five))?;
     let time = survey::nanoseconds_of_a_merge();
-    output::text(&format!("{files} written; an exact merge takes {time} ns here in the mean\n"))?;
+    output::text(&format!("{files} written; an exact merge takes {time} ns here on average\n"))?;
     Ok(Exit::Pass)
 }
 
@@ -69,21 +69,20 @@ fn cost(costs: &Costs, policy: Policy) -> Cost {
     costs.iter().copied().find(|cost| cost.policy == policy).unwrap_or(costs[0])
 }
 
-/// Both questions of the thread, and what the draft gets wrong.
+/// Answers both questions of the thread, and says what the draft gets wrong.
 fn answers(text: &mut String, five: &[(&Need, Costs)], pairs: &Costs) {
     let smaller = &five[1].1;
     let (kvm, best) = (cost(smaller, Policy::Kvm), cost(smaller, Policy::Exact));
     let (any_kvm, any_best) = (cost(pairs, Policy::Kvm), cost(pairs, Policy::Exact));
     let _ = writeln!(
         text,
-        "**Is merging possible at all, with one filter?** Yes. A sound filter with the least excess always exists, is \
-         found in less than a microsecond, and is often exact.\n\n\
+        "**Is merging possible at all, with one filter?** Yes. A sound filter with the least excess always exists, can \
+         be found in less than a microsecond, and is often exact.\n\n\
          - L0 presents a smaller MAXPHYADDR (`P,!RSVD`): {} of L1's {} filters over 5 bits merge exactly ({}). The \
          excess falls from {} of all error codes with KVM's policy to {}, and from {:.1} to {:.1} needless faults \
          among the 18 error codes that arise without PK, SS, HLAT and SGX. KVM's policy is exact for {}.\n\
          - Any one filter of L0 and any of L1 over 5 bits: {} of {} pairs merge exactly ({}), {} with KVM's policy.\n\n\
-         `maskmatch merge --survey` computes these figures; for one pair, for instance: `maskmatch merge --l0 'P,!RSVD' \
-         --l1 '!P'`.\n",
+         `maskmatch merge --survey` computes these figures. For one pair: `maskmatch merge --l0 'P,!RSVD' --l1 '!P'`.\n",
         thousands(best.exact),
         thousands(best.pairs),
         share(best.exact, best.pairs),
@@ -103,11 +102,11 @@ fn answers(text: &mut String, five: &[(&Need, Costs)], pairs: &Costs) {
         text,
         "**Does it help to keep MASK and MATCH where both parties have the same?** Hardly. Equal filters are rare.\n\n\
          - With `P,!RSVD`, the repaired draft costs less than KVM's policy for {} of {} filters: those where L1 has \
-         that very filter or wants nothing. The exact merge costs less for {}.\n\
+         that very filter or needs nothing. The exact merge costs less for {}.\n\
          - Over all pairs, the repaired draft costs less for {} ({}), the exact merge for {} ({}).\n\
          - The draft as written is unsound: it loses faults with {} of L1's {} filters for `P,!RSVD` ({}), and in {} of \
-         all pairs. It takes EB.PF = 0 in vmcs12 for the absence of a wish, and compares L0's MATCH with L1's MASK.\n\n\
-         For one pair: `maskmatch merge --l0 'P,!RSVD' --l1 'P,!RSVD'`; for one that the draft gets wrong, with the case \
+         all pairs. It takes EB.PF = 0 in vmcs12 to mean that L1 needs nothing, and compares L0's MATCH with L1's MASK.\n\n\
+         For one pair: `maskmatch merge --l0 'P,!RSVD' --l1 'P,!RSVD'`. For a pair that the draft gets wrong, with the case \
          that shows it on a host: `maskmatch merge --l0 'P,!RSVD' --l1 'eb=0 mask=0x1 match=0x1'`.\n",
         thousands(repaired.cheaper),
         thousands(repaired.pairs),
@@ -126,23 +125,26 @@ fn answers(text: &mut String, five: &[(&Need, Costs)], pairs: &Costs) {
 const INTRODUCTION: &str = "\
 # One filter for two parties
 
-While L2 runs, the processor has one page-fault filter: EB.PF, MASK and MATCH in vmcs02. L1 has a wish for it in
-vmcs12, and L0 may need page faults of its own. Linux' `prepare_vmcs02_rare` notes that a merge of both parties' MASK
-and MATCH is hard, if it can be done at all. So KVM clears both fields as soon as L0 needs any #PF: every fault of L2
-exits, and L0 sorts out in software which are L1's. Here is what a merge can do.
+While L2 runs, the processor has one page-fault filter: EB.PF, MASK and MATCH in vmcs02. L1 asks for
+its own in vmcs12, and L0 may need page faults too. Linux' `prepare_vmcs02_rare` notes that merging
+both parties' MASK and MATCH is hard, if possible at all. So KVM clears both fields as soon as L0
+needs any #PF: every fault of L2 exits, and L0 sorts out in software which are L1's. This chapter
+says what a merge can do.
 
-A filter is *sound* if every fault that a party wants exits, and *exact* if no other does. Its *excess* is the number of
-error codes, of all 2^32, that exit needlessly: soundness is a must, excess costs time.
+A filter is *sound* if every fault that a party needs exits. It is *exact* if no other fault does.
+Its *excess* is the number of error codes, of all 2^32, that exit needlessly. Soundness is a must;
+excess costs time.
 
 ";
 
 const METHOD: &str = "\
 ## How the best filter is found
 
-A filter makes a subcube of the error codes exit (EB.PF = 1), or all but a subcube (EB.PF = 0). So there are two things
-to try: the smallest subcube around both wishes, and everything but the largest subcube that neither party wants.
-M0, T0 and M1, T1 are the parties' MASK and MATCH. Filters are `all` or `none` if MASK is 0 or MATCH has a bit outside it;
-merging those is plain. The other ones:
+A filter makes a subcube of the error codes exit (EB.PF = 1), or all but a subcube (EB.PF = 0). So
+there are two things to try: the smallest subcube around what both parties need, and everything but
+the largest subcube that neither needs. M0, T0 and M1, T1 are the parties' MASK and MATCH. A filter
+is `all` or `none` if MASK is 0 or MATCH has a bit outside it, and merging those is trivial. For the
+others:
 
 | EB.PF | the best filter | exact |
 |---|---|---|
@@ -152,13 +154,13 @@ merging those is plain. The other ones:
 | | Else EB.PF = 0, MASK = M1 and a bit of M0 that M1 lacks, MATCH = T1 and that bit of ~T0; `all` if M1 lacks none. | if M1 lacks one or none |
 | both 0 | If T0 and T1 differ in a bit of M0 & M1: `all`. Else EB.PF = 0, MASK = M0 \\| M1, MATCH = T0 \\| T1. | always |
 
-A filter with EB.PF = 0 and one bit in MASK is the same as one with EB.PF = 1 and that bit of MATCH inverted; here
-it counts as the latter. `crate::command::merge::policy::exact` has the proof, and does it for any number of L0's filters. Its tests
-hold it against all filters over up to 7 bits.
+A filter with EB.PF = 0 and one bit in MASK is the same as one with EB.PF = 1 and that bit of MATCH
+inverted; here it counts as the latter. `runner/src/command/merge/policy/exact.rs` has the proof. It
+merges any number of L0's filters, and its tests compare it with all filters over up to 7 bits.
 
 ";
 
-/// Wishes of hypervisors in use, against `P,!RSVD`.
+/// What hypervisors in use need, against `P,!RSVD`.
 const EXAMPLES: [(&str, &str); 9] = [
     ("none", "L1 uses EPT and leaves its guest's faults alone"),
     ("all", "L1 uses shadow paging"),
@@ -166,34 +168,34 @@ const EXAMPLES: [(&str, &str); 9] = [
     ("!P", "not-present faults"),
     ("P", "present faults"),
     ("RSVD", "reserved bits, as marks for MMIO"),
-    ("P,I", "fetches without a right"),
+    ("P,I", "fetches without permission"),
     ("W", "writes"),
-    ("P,W,U", "user writes without a right"),
+    ("P,W,U", "user writes without permission"),
 ];
 
 fn examples(text: &mut String) {
     text.push_str(
-        "## L1's wishes against `P,!RSVD`\n\n\
-         | L1 wants | as | best filter | exits on | verdict | needless of 18 | with KVM's policy |\n\
+        "## What L1 needs, against `P,!RSVD`\n\n\
+         | L1 needs | as | best filter | exits on | verdict | needless of 18 | with KVM's policy |\n\
          |---|---|---|---|---|---|---|\n",
     );
     for (words, what) in EXAMPLES {
         // A test reads them all.
         let Ok(l1) = parse(words) else { continue };
-        let wishes = Wishes { l0: NEEDS[1].filters, l1 };
-        let best = Judgement::of(exact(wishes), wishes);
-        let kvm = Judgement::of(Policy::Kvm.vmcs02(wishes, survey::FRESH), wishes);
+        let parties = Parties { l0: NEEDS[1].filters, l1 };
+        let best = Judgement::of(exact(parties), parties);
+        let kvm = Judgement::of(Policy::Kvm.vmcs02(parties, survey::FRESH), parties);
         let _ = writeln!(
             text,
             "| `{words}` | {what} | `{}` | `{}` | {} | {} | {} |",
             in_fields(best.vmcs02),
             in_words(best.vmcs02),
             best.verdict(),
-            needless(&best, wishes).len(),
-            needless(&kvm, wishes).len()
+            needless(&best, parties).len(),
+            needless(&kvm, parties).len()
         );
     }
-    text.push_str("\nOne line each: `maskmatch merge --l0 'P,!RSVD' --l1 WISH`.\n\n");
+    text.push_str("\nOne line each: `maskmatch merge --l0 'P,!RSVD' --l1 FILTER`.\n\n");
 }
 
 const SURVEY: &str = "\
@@ -201,10 +203,11 @@ const SURVEY: &str = "\
 
 ![Error codes that exit needlessly, by policy](merge.svg)
 
-Every filter of L1 counts once; all those with MATCH outside MASK do the same, so they count as one with EB.PF = 0 and one
-with EB.PF = 1. *Excess* is a part of all 2^32 error codes. *Needless of 18* counts those error codes that arise without
-PK, SS, HLAT and SGX: RSVD comes with P only, and a fetch is no write. For a policy that loses faults, excess is no merit.
-The draft starts with a fresh vmcs02 (MASK = MATCH = 0).
+Every filter of L1 counts once. All those with MATCH outside MASK do the same, so they count as one
+with EB.PF = 0 and one with EB.PF = 1. *Excess* is a part of all 2^32 error codes. *Needless of 18*
+counts the error codes that arise without PK, SS, HLAT and SGX: RSVD comes only with P, and a fetch
+is no write. For a policy that loses faults, excess is no merit. The draft starts with a fresh
+vmcs02 (MASK = MATCH = 0).
 
 `maskmatch merge --survey` writes this chapter and its picture.
 
@@ -247,7 +250,7 @@ fn percent(part: f64) -> String {
     format!("{:.1} %", part * 100.0)
 }
 
-/// A part in percent; what is not 0 never looks like 0.
+/// A part in percent. What is not 0 never looks like 0.
 fn share(part: u64, whole: u64) -> String {
     let tenths = part * 1000 / whole.max(1);
     match (part, tenths) {
@@ -259,7 +262,7 @@ fn share(part: u64, whole: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{EXAMPLES, Judgement, KEPT_FROM, NEEDS, Wishes, chapter, exact, keep, parse, share, survey};
+    use super::{EXAMPLES, Judgement, KEPT_FROM, NEEDS, Parties, chapter, exact, keep, parse, share, survey};
     use spec::manual::filter::Filter;
     use std::fs;
 
@@ -332,9 +335,9 @@ mod tests {
         let direct = |filter: &Filter| filter.eb_pf || !filter.mask.is_power_of_two();
         let all: Vec<Filter> = survey::filters(4).into_iter().filter(plain).filter(direct).collect();
         for (&l0, &l1) in all.iter().flat_map(|l0| all.iter().map(move |l1| (l0, l1))) {
-            let wishes = Wishes { l0: &[l0], l1 };
+            let parties = Parties { l0: &[l0], l1 };
             let (filter, is_exact) = by_table(l0, l1);
-            let (told, best) = (Judgement::of(filter, wishes), Judgement::of(exact(wishes), wishes));
+            let (told, best) = (Judgement::of(filter, parties), Judgement::of(exact(parties), parties));
             assert!(told.is_sound(), "{l0} {l1}: {filter}");
             assert_eq!((told.excess, told.is_exact()), (best.excess, is_exact), "{l0} {l1}: {filter}");
         }

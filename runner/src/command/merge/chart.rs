@@ -22,7 +22,7 @@ pub fn svg(needs: &[(&Need, Costs)]) -> String {
          <rect width=\"820\" height=\"{height}\" fill=\"#fff\"/>\n\
          <text x=\"12\" y=\"22\" font-size=\"15\" font-weight=\"bold\">Error codes that exit needlessly: mean over all \
          filters of L1 over 5 bits</text>\n\
-         <text x=\"12\" y=\"40\" fill=\"#555\">percent of all error codes; red: wanted faults are lost</text>\n"
+         <text x=\"12\" y=\"40\" fill=\"#555\">percent of all error codes; red: needed faults are lost</text>\n"
     );
     let mut y = TOP;
     for (need, costs) in needs {

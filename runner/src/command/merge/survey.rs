@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use crate::command::merge::policy::{Judgement, Policy, Wishes, codes, exact};
+use crate::command::merge::policy::{Judgement, Parties, Policy, codes, exact};
 use spec::manual::filter::Filter;
 
-/// A need of L0 that hosts have.
+/// A need of L0 that real hosts have.
 pub struct Need {
     /// What the host does.
     pub name: &'static str,
@@ -27,7 +27,7 @@ pub const NEEDS: [Need; 5] = [
     Need { name: "shadow paging", words: &["all"], filters: &[Filter::ALWAYS] },
 ];
 
-/// What vmcs02 has before: what a new one has.
+/// What vmcs02 has before the merge: what a new one has.
 pub const FRESH: Filter = Filter::new(false, 0, 0);
 
 /// What a policy costs over many pairs of parties.
@@ -35,7 +35,7 @@ pub const FRESH: Filter = Filter::new(false, 0, 0);
 pub struct Cost {
     /// The policy.
     pub policy: Policy,
-    /// Pairs for which its filter misses a wanted fault.
+    /// Pairs for which its filter misses a needed fault.
     pub unsound: u64,
     /// Pairs for which its filter is exact.
     pub exact: u64,
@@ -45,7 +45,7 @@ pub struct Cost {
     excess: u64,
     /// The most of them for one pair.
     most: u64,
-    /// Needless faults among the basic codes that can be, for all pairs together.
+    /// Needless faults among the possible basic codes, for all pairs together.
     needless: u64,
     /// The most of them for one pair.
     pub most_needless: u32,
@@ -59,9 +59,9 @@ impl Cost {
         Self { policy, unsound, exact, cheaper, excess, most, needless: 0, most_needless: 0, pairs: 0 }
     }
 
-    fn add(&mut self, wishes: Wishes<'_>, kvm: u64, possible: u32) {
-        let judgement = Judgement::of(self.policy.vmcs02(wishes, FRESH), wishes);
-        let wanted = wishes.filters().fold(0, |set, filter| set | filter.basic_exits());
+    fn add(&mut self, parties: Parties<'_>, kvm: u64, possible: u32) {
+        let judgement = Judgement::of(self.policy.vmcs02(parties, FRESH), parties);
+        let wanted = parties.filters().fold(0, |set, filter| set | filter.basic_exits());
         let needless = (judgement.vmcs02.basic_exits() & !wanted & possible).count_ones();
         self.pairs += 1;
         self.unsound += u64::from(!judgement.is_sound());
@@ -83,7 +83,7 @@ impl Cost {
         ratio(self.most, 1) / ALL_CODES
     }
 
-    /// How many of the basic codes that can be exit needlessly, in the mean.
+    /// How many of the possible basic codes exit needlessly, on average.
     pub fn mean_needless(&self) -> f64 {
         ratio(self.needless, self.pairs)
     }
@@ -99,12 +99,12 @@ fn ratio(part: u64, whole: u64) -> f64 {
 /// The costs of each policy over pairs.
 pub type Costs = [Cost; Policy::ALL.len()];
 
-/// One need of L0 against all filters of L1 over so many bits.
+/// One need of L0 against all filters of L1 over this many bits.
 pub fn costs(l0: &[Filter], width: u32) -> Costs {
     over(filters(width).into_iter().map(|l1| (l0.to_vec(), l1)))
 }
 
-/// Any filter of L0 against any of L1 over so many bits.
+/// Any filter of L0 against any of L1 over this many bits.
 pub fn all_pairs(width: u32) -> Costs {
     let all = filters(width);
     over(all.iter().flat_map(|&l0| all.iter().map(move |&l1| (vec![l0], l1))))
@@ -114,16 +114,17 @@ fn over(pairs: impl Iterator<Item = (Vec<Filter>, Filter)>) -> Costs {
     let possible = codes::basic().fold(0, |set, pfec| set | 1 << pfec.bits());
     let mut costs = Policy::ALL.map(Cost::new);
     for (l0, l1) in pairs {
-        let wishes = Wishes { l0: &l0, l1 };
-        let kvm = Judgement::of(Policy::Kvm.vmcs02(wishes, FRESH), wishes).excess;
+        let parties = Parties { l0: &l0, l1 };
+        let kvm = Judgement::of(Policy::Kvm.vmcs02(parties, FRESH), parties).excess;
         for cost in &mut costs {
-            cost.add(wishes, kvm, possible);
+            cost.add(parties, kvm, possible);
         }
     }
     costs
 }
 
-/// Every filter over the low bits once. All with MATCH outside MASK are one and the same: two in all, by EB.PF.
+/// Every filter over the low bits once. All with MATCH outside MASK do the same, so there is one
+/// for each EB.PF.
 pub fn filters(width: u32) -> Vec<Filter> {
     let within = (0..1u32 << width).flat_map(|mask| (0..=mask).map(move |matching| (mask, matching)));
     within
@@ -133,14 +134,14 @@ pub fn filters(width: u32) -> Vec<Filter> {
         .collect()
 }
 
-/// How long one exact merge takes here, in nanoseconds, in the mean over all pairs over five bits.
+/// How long one exact merge takes here, in nanoseconds: the mean over all pairs over five bits.
 pub fn nanoseconds_of_a_merge() -> u128 {
     let all = filters(5);
     let start = Instant::now();
     let mut bits = 0;
     for &l0 in &all {
         for &l1 in &all {
-            bits ^= exact(Wishes { l0: &[l0], l1 }).mask;
+            bits ^= exact(Parties { l0: &[l0], l1 }).mask;
         }
     }
     let elapsed = start.elapsed().as_nanos();
@@ -151,8 +152,8 @@ pub fn nanoseconds_of_a_merge() -> u128 {
 #[cfg(test)]
 mod tests {
     use super::{NEEDS, all_pairs, costs, filters};
-    use crate::command::merge::parse;
     use crate::command::merge::policy::Policy;
+    use crate::command::merge::wording::parse;
     use spec::manual::filter::Filter;
 
     #[test]

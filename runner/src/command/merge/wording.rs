@@ -3,7 +3,7 @@
 use spec::manual::filter::Filter;
 use spec::manual::pfec::Pfec;
 
-/// The words for the bits of an error code, and what the manual calls the bit if that is another word.
+/// The words for the bits of an error code, and the manual's word where it differs.
 const WORDS: [(&str, &str, Pfec); 9] = [
     ("P", "P", Pfec::P),
     ("W", "W/R", Pfec::WR),
@@ -19,7 +19,7 @@ const WORDS: [(&str, &str, Pfec); 9] = [
 /// Reads a filter in any form.
 ///
 /// # Errors
-/// What is wrong with it, and what is allowed in that place.
+/// What is wrong with it, and what is allowed there.
 pub fn parse(text: &str) -> Result<Filter, String> {
     let text = text.trim();
     if text.is_empty() {
@@ -71,7 +71,7 @@ fn direct(text: &str) -> Result<Filter, String> {
 /// The bit of a word.
 fn bit(name: &str) -> Result<u32, String> {
     let known = WORDS.iter().find(|(short, manual, _)| {
-        // The log's capitals are not asked for.
+        // Capitals as in the log are not required.
         name.eq_ignore_ascii_case(short) || name.eq_ignore_ascii_case(manual)
     });
     let numbered = || {
@@ -113,7 +113,7 @@ fn fields(text: &str) -> Result<Filter, String> {
     Ok(Filter::new(eb_pf, mask.ok_or_else(|| missing("mask"))?, matching.ok_or_else(|| missing("match"))?))
 }
 
-/// Hexadecimal with 0x, else decimal; no signs.
+/// Reads hexadecimal with 0x, else decimal, without signs.
 fn number(text: &str) -> Option<u32> {
     let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     let (digits, radix) = hex.map_or((text, 10), |digits| (digits, 16));

@@ -26,8 +26,8 @@ const VGA_ROM: &str = "/usr/share/vgabios/vgabios.bin";
 /// The configuration for `machine`; `with_ram`: with its memory as one image.
 pub fn bochsrc(machine: &Machine, cpu_model: &str, with_ram: bool) -> String {
     let Machine { memory_mib, processors, ips, .. } = machine;
-    // A triple fault must end Bochs (panic: fatal) rather than start the guest anew, and no message below a
-    // panic is of use: Linux would make Bochs log by the hundred megabytes.
+    // A triple fault must end Bochs (panic: fatal) and not restart the guest. No message below a
+    // panic is of use: with Linux, Bochs would log hundreds of megabytes.
     let config = format!(
         "config_interface: textconfig\n\
          display_library: rfb, options=\"timeout=0\"\n\
@@ -45,7 +45,7 @@ pub fn bochsrc(machine: &Machine, cpu_model: &str, with_ram: bool) -> String {
         rom = names::ROM,
         log = names::LOG,
     );
-    // Bochs wants a VGA BIOS to be there if one is named; nothing runs it.
+    // A VGA BIOS must exist if one is named. Nothing runs it.
     let vga = if Path::new(VGA_ROM).exists() { format!("vgaromimage: file={VGA_ROM}\n") } else { String::new() };
     let ram = if with_ram {
         format!("optramimage1: file={}, address={BLOB_ADDRESS:#x}\n", names::RAM)

@@ -1,8 +1,8 @@
 //! One run of Bochs: its files, the process, and what its end means.
 //!
-//! Everything lives in a directory of its own that is gone afterwards. COM1 is a FIFO, so that its bytes come
-//! as they are written and a flood fills no disk. Port 0xe9 comes on Bochs' stdout among its own messages; the
-//! ROM's first line marks where the guest's output begins.
+//! Everything lives in a directory of its own that is removed afterwards. COM1 is a FIFO, so its
+//! bytes come as they are written, and a flood fills no disk. Port 0xe9 comes on Bochs' stdout
+//! among its own messages. The ROM's first line marks where the guest's output begins.
 
 use crate::vmm::bochs::config::{bochsrc, names};
 use crate::vmm::bochs::machine::{Machine, Serial};
@@ -21,12 +21,12 @@ const PANIC: &str = ">>PANIC<<";
 const SHUTDOWN_REQUESTED: &str = "shutdown requested";
 /// What it says at a triple fault: "3rd (13) exception with no resolution".
 const TRIPLE_FAULT: &str = "exception with no resolution";
-/// What it says when its display's server, which nobody looks at, has no port to listen on.
+/// What it says when the server of its display has no port to listen on. Nobody uses that server.
 const NO_PORT: &str = "RFB could not bind any port";
-/// How often Bochs is started before that is believed: two in one network that start in the same moment may both bind a
-/// port, and then one can neither listen on it nor bind another.
+/// How often Bochs is started before that is believed. Two that start in one network at the same
+/// moment may both bind a port; then one can neither listen on it nor bind another.
 const STARTS: usize = 10;
-/// No log of a run that went well is near this; the tick count stands in its last lines.
+/// No log of a good run comes near this. The tick count is in its last lines.
 const MAX_LOG: usize = 1 << 20;
 
 /// Runs `machine`.
@@ -51,7 +51,7 @@ pub fn execute(
     ))
 }
 
-/// Starts Bochs once; `None`: it had no port before the guest said anything.
+/// Starts Bochs once. `None` means that it had no port before the guest said anything.
 fn start(
     bochs: &Bochs,
     machine: &Machine,
@@ -71,7 +71,7 @@ fn start(
     if loads_by_page(bochs.version) {
         let ram = fs::read(path.join(names::RAM)).map_err(failed)?;
         commands = pages::write(&ram, path).map_err(failed)?;
-        // There the debugger runs only if it is asked for.
+        // This Bochs runs its debugger only if asked to.
         arguments.push("-debugger");
     }
     fs::write(path.join(names::DEBUGGER), commands + "c\n").map_err(failed)?;
@@ -79,9 +79,9 @@ fn start(
 
     let mut command = bochs.program.command(&arguments);
     command.current_dir(path);
-    // Sound cards are probed although none is configured; without one, ALSA would fill stderr.
+    // Bochs probes sound cards although none is configured. Without one, ALSA would fill stderr.
     command.env("ALSA_CONFIG_PATH", "/dev/null");
-    // The display has a server, without a password.
+    // The display has a server without a password.
     leave_network(&mut command);
     if verbose {
         eprintln!("maskmatch: in {}: {} </dev/null", path.display(), command_line(&command));
@@ -127,7 +127,8 @@ fn read_log(path: &Path) -> String {
     String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(MAX_LOG)..]).into_owned()
 }
 
-/// The line of the log that says why Bochs ended: a panic, or from 3.1 on a warning of a triple fault.
+/// The line of the log that says why Bochs ended: a panic, or from 3.1 on a warning of a triple
+/// fault.
 fn last_words(log: &str) -> Option<&str> {
     log.lines().rev().find(|line| line.contains(PANIC) || line.contains(TRIPLE_FAULT))
 }
@@ -167,7 +168,8 @@ fn complaint(messages: &str) -> &str {
     exiting.or_else(|| lines.next_back()).unwrap_or("no message")
 }
 
-/// Tells the guest's bytes on port 0xe9 from what Bochs writes to stdout, and sees the ROM run again.
+/// Separates the guest's bytes on port 0xe9 from what Bochs writes to stdout, and notices if the
+/// ROM runs again.
 #[derive(Debug, Default)]
 struct PortE9 {
     started: bool,
@@ -180,7 +182,7 @@ struct PortE9 {
 }
 
 impl PortE9 {
-    /// Takes the next bytes of stdout, gives those of the guest.
+    /// Takes the next bytes of stdout and returns those of the guest.
     fn feed(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.pending.extend(bytes);
         let mut guest = Vec::new();
@@ -208,7 +210,7 @@ impl PortE9 {
         guest
     }
 
-    /// What was held back when nothing follows any more.
+    /// Returns what was held back, at the end.
     fn rest(&mut self) -> Vec<u8> {
         let mut guest = Vec::new();
         if !self.reset && !self.damaged {
@@ -217,7 +219,8 @@ impl PortE9 {
         guest
     }
 
-    /// Moves the first `count` pending bytes: to the guest's, or away if the guest does not run yet.
+    /// Moves the first `count` pending bytes to the guest's, or drops them if the guest does not
+    /// run yet.
     fn give(&mut self, count: usize, guest: &mut Vec<u8>) {
         let given = self.pending.drain(..count);
         if self.started {

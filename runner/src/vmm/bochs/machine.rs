@@ -1,7 +1,7 @@
 //! What Bochs is to boot: the guest's RAM as it is at reset, and where to enter it.
 
 use crate::vmm::Unavailable;
-use crate::vmm::bochs::rom::{BLOB_ADDRESS, end_mark, parameters};
+use crate::vmm::bochs::rom::{BLOB_ADDRESS, Entry, end_mark, parameters};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -11,31 +11,13 @@ pub const LOWEST_BLOB: u64 = BLOB_ADDRESS + PAGE;
 
 const PAGE: u64 = 4096;
 
-/// How the ROM hands over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
-    /// As a multiboot2 loader: 32-bit protected mode, EBX = `info`.
-    Multiboot2 {
-        /// Physical address of the first instruction.
-        entry: u64,
-        /// Physical address of the multiboot2 information.
-        info: u64,
-    },
-    /// By Linux' 64-bit boot protocol: long mode, RSI = `boot_params`. The ROM's page tables are at 0x1000 to 0x6fff.
-    Linux64 {
-        /// Physical address of `startup_64`.
-        entry: u64,
-        /// Physical address of the zero page.
-        boot_params: u64,
-    },
-}
-
 /// Which of the guest's ports is its serial line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Serial {
     /// COM1 at 0x3f8, with the time that a real one takes.
     Com1,
-    /// Port 0xe9: a character costs the guest one `out`. What comes on COM1 then is [`crate::vmm::Sink::console`]'s.
+    /// Port 0xe9: a character costs the guest one `out`. What comes on COM1 then is
+    /// [`crate::vmm::Sink::console`]'s.
     PortE9,
 }
 
@@ -44,11 +26,12 @@ pub enum Serial {
 pub struct Machine {
     /// The guest's RAM.
     pub memory_mib: u32,
-    /// Its processors: all but one wait for SIPI.
+    /// Its processors. All except one wait for SIPI.
     pub processors: u32,
-    /// Instructions that are a second to the guest's clocks; Bochs takes 1,000,000 at least.
+    /// How many instructions are a second for the guest's clocks. Bochs takes at least 1,000,000.
     pub ips: u32,
-    /// What is in RAM at reset: physical address, at least [`LOWEST_BLOB`], and contents. They do not overlap.
+    /// What is in RAM at reset: physical address, at least [`LOWEST_BLOB`], and content. Blobs do
+    /// not overlap.
     pub blobs: Vec<(u64, Vec<u8>)>,
     /// Where it starts.
     pub entry: Entry,
@@ -57,8 +40,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Writes the file that Bochs loads at [`BLOB_ADDRESS`]: one piece, since only one piece is loaded right,
-    /// with holes between the blobs.
+    /// Writes the file that Bochs loads at [`BLOB_ADDRESS`]: one piece with holes between the
+    /// blobs, since Bochs loads only one piece correctly.
     ///
     /// # Errors
     /// The blobs do not fit the memory or each other, or the file cannot be written.
@@ -75,7 +58,8 @@ impl Machine {
         write().map_err(|error| Unavailable::failed("write the guest's memory for Bochs", error))
     }
 
-    /// Checks the blobs; the first address past all of them and the end mark, page-aligned.
+    /// Checks the blobs. Returns the first address after all of them and the end mark,
+    /// page-aligned.
     fn end(&self) -> Result<u64, Unavailable> {
         let wrong = |what: String| Unavailable::new(what, "");
         let mut ranges: Vec<(u64, u64)> = Vec::new();
@@ -91,7 +75,7 @@ impl Machine {
             }
             free_from = end;
         }
-        // The mark needs room of its own.
+        // The mark needs its own space.
         let end = (free_from + end_mark().len() as u64).next_multiple_of(PAGE);
         let memory = u64::from(self.memory_mib) << 20;
         if end > memory || end > u64::from(u32::MAX) {

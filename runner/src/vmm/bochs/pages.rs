@@ -1,5 +1,6 @@
-//! The guest's memory page by page, for a Bochs that does not load it as one image: 3.1 puts every page of an
-//! `optramimage` at address 0, and `loadmem` of its debugger puts every page of a file at the file's first address.
+//! The guest's memory page by page, for a Bochs that does not load it as one image: 3.1 puts every
+//! page of an `optramimage` at address 0, and its debugger's `loadmem` puts every page of a file at
+//! the file's first address.
 
 use std::fmt::Write;
 use std::fs;
@@ -10,7 +11,8 @@ use crate::vmm::bochs::rom::BLOB_ADDRESS;
 
 const PAGE: usize = 4096;
 
-/// Writes each page that is not empty to a file of its own in `directory`; the debugger's commands that load them.
+/// Writes each page that is not empty to its own file in `directory`. Returns the debugger's
+/// commands that load them.
 ///
 /// # Errors
 /// A file cannot be written.

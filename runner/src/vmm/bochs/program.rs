@@ -1,4 +1,4 @@
-//! Which Bochs is run: the installed one, a file, or one that was unpacked with the libraries of its own.
+//! Which Bochs to run: the installed one, a file, or one that was unpacked with its own libraries.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::debian::bochs::PROGRAM;
 const INSTALLED: &str = "bochs";
 /// Libraries of a Debian system, below its root.
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
-/// Those that libpulse has in a folder of its own, below [`LIBRARIES`].
+/// The folder of libpulse's own libraries, below [`LIBRARIES`].
 const PULSE: &str = "pulseaudio";
 /// The dynamic linker, below the same.
 const LINKER: &str = "ld-linux-x86-64.so.2";
@@ -55,7 +55,7 @@ impl Program {
         }
     }
 
-    /// That it is not there, in words.
+    /// The sentence for a program that is missing.
     #[must_use]
     pub fn missing(&self) -> String {
         match self.words.first() {
@@ -64,7 +64,7 @@ impl Program {
         }
     }
 
-    /// What starts it with these arguments.
+    /// The command that starts it with these arguments.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut words = self.words.iter();

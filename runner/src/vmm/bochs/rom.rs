@@ -1,10 +1,10 @@
-//! The boot ROM as Bochs loads it, and the parameter block by which the host talks to it.
+//! The boot ROM as Bochs loads it, and the parameter block that the runner gives it.
 //!
-//! The block lies at the start of the blob that Bochs puts into RAM at 1 MiB; the layout is documented in the
-//! ROM's source, and the ROM's own header says which address and mark it was built for.
+//! The block lies at the start of the blob that Bochs puts into RAM at 1 MiB; the layout is
+//! documented in the ROM's source, and the ROM's own header says which address and mark it was
+//! built for.
 
 use crate::vmm::Unavailable;
-use crate::vmm::bochs::machine::Entry;
 use crate::vmm::elf::Image;
 
 /// The size of the image, which ends at 1 MiB.
@@ -13,7 +13,7 @@ pub const ROM_SIZE: usize = 0x1_0000;
 pub const BLOB_ADDRESS: u64 = 0x10_0000;
 /// The first line on port 0xe9: what the guest itself writes there follows.
 pub const STARTED: &[u8] = b"maskmatch-rom: started\n";
-/// The ROM found the blob not as it should be.
+/// The ROM's word for a damaged blob.
 pub const DAMAGED: &[u8] = b"maskmatch-rom: damaged\n";
 
 const ROM_ADDRESS: u64 = 0xf_0000;
@@ -24,10 +24,30 @@ const END_MARK: [u8; 4] = *b"MMRE";
 /// What is between the ROM's parts: `hlt`.
 const FILL: u8 = 0xf4;
 
+/// How the ROM hands over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// As a multiboot2 loader: 32-bit protected mode, EBX = `info`.
+    Multiboot2 {
+        /// Physical address of the first instruction.
+        entry: u64,
+        /// Physical address of the multiboot2 information.
+        info: u64,
+    },
+    /// By Linux' 64-bit boot protocol: long mode, RSI = `boot_params`. The ROM's page tables are at
+    /// 0x1000 to 0x6fff.
+    Linux64 {
+        /// Physical address of `startup_64`.
+        entry: u64,
+        /// Physical address of the zero page.
+        boot_params: u64,
+    },
+}
+
 /// Makes the 64 KiB image of the ROM's ELF file.
 ///
 /// # Errors
-/// The file is no ROM that this host part understands.
+/// This code does not understand the ROM in the file.
 pub fn rom_image(elf: &[u8]) -> Result<Vec<u8>, Unavailable> {
     let wrong = |what: &str| Unavailable::new(format!("the boot ROM in this executable is unusable: {what}"), "");
     let image = Image::parse(elf)?;
@@ -70,9 +90,8 @@ pub const fn end_mark() -> [u8; 4] {
 
 #[cfg(test)]
 mod tests {
-    use super::{HEADER, RESET_VECTOR, ROM_SIZE, parameters, rom_image};
+    use super::{Entry, HEADER, RESET_VECTOR, ROM_SIZE, parameters, rom_image};
     use crate::payload;
-    use crate::vmm::bochs::machine::Entry;
     use crate::vmm::elf::tests::file;
 
     #[test]

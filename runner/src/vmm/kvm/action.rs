@@ -1,7 +1,8 @@
-//! What the guest asks the VMM for, see [`spec::channel`]: done, or refused with all as it was.
+//! Does what the guest asks the VMM for, see [`spec::channel`], or refuses and leaves everything as
+//! it was.
 
 use crate::vmm::kvm::exits::ExitCounter;
-use crate::vmm::kvm::host::Host;
+use crate::vmm::kvm::host::Device;
 use crate::vmm::kvm::kicks::{Kicker, Kicks, hold_signals};
 use crate::vmm::kvm::machine::{Machine, create_vm};
 use crate::vmm::kvm::state::{Failed, State};
@@ -16,7 +17,8 @@ use spec::walk::outcome::RFLAGS_RF;
 
 /// The vector of #PF.
 const PAGE_FAULT: u8 = 14;
-/// A message to the local APIC with ID 0, and its data: delivery mode INIT, level asserted. A vector alone is an interrupt.
+/// A message to the local APIC with ID 0, and its data: delivery mode INIT, level asserted. Only a
+/// vector is an interrupt.
 const MSI_TO_APIC_0: u32 = 0xfee0_0000;
 const MSI_INIT: u32 = 5 << 8 | 1 << 14;
 /// How exits to user space are served.
@@ -24,9 +26,9 @@ const MSI_INIT: u32 = 5 << 8 | 1 << 14;
 pub enum Exits {
     /// The KVM_RUN that completes the instruction enters the guest.
     Plain,
-    /// It does not; the next does.
+    /// It does not; the next one does.
     Immediate,
-    /// The same, and between the two the vCPU moves, so many times; a failure ends that.
+    /// The same, and between the two the vCPU moves, this many times. A failure ends that.
     Moved(u32, Option<Failed>),
 }
 
@@ -85,7 +87,7 @@ impl Machine {
             Ask::MovesOn => self.kick(MOVES_BY_KICK),
             Ask::KicksOff => self.kicks.take().map_or(Ok(()), |kicks| kicks.failed.map_or(Ok(()), Err)),
             Ask::LatePagesReady => {
-                // The old one first: a range has one owner.
+                // The old one goes first: a range has one owner.
                 self.late = None;
                 self.late = Some(self.memory.late()?);
                 Ok(())
@@ -104,14 +106,14 @@ impl Machine {
             Ask::PendingFault => self.fault(true),
             Ask::InjectedFault => self.fault(false),
             Ask::MovePendingFault => self.fault(true).and_then(|()| self.relocate(Width::AtStart, None)),
-            // It has a port of its own, which this VMM does not have.
+            // It needs a port of its own, which this VMM lacks.
             Ask::Migrate | Ask::MigrateMeanwhile => Err(Failed { step: Step::Know, errno: 0 }),
             Ask::SecondProcessor => self.add_second(),
             Ask::MoveInjectedFault => self.fault(false).and_then(|()| self.relocate(Width::AtStart, None)),
         }
     }
 
-    /// The first time turns logging on. Then fetching the log protects the pages again.
+    /// The first call turns logging on. After that, fetching the log protects the pages again.
     fn rearm_dirty_log(&mut self) -> Result<(), Failed> {
         if !self.tracked {
             self.log_writes(true)?;
@@ -144,7 +146,7 @@ impl Machine {
         }
     }
 
-    /// Begins to signal this thread; the first so many signals move the vCPU.
+    /// Begins to signal this thread. The first signals, this many, move the vCPU.
     fn kick(&mut self, moves: u32) -> Result<(), Failed> {
         let kicker = Kicker::start()
             .map_err(|error| Failed { step: Step::Kick, errno: error.raw_os_error().unwrap_or_default() })?;
@@ -152,12 +154,12 @@ impl Machine {
         Ok(())
     }
 
-    /// A signal made KVM_RUN return.
+    /// Handles a signal that made KVM_RUN return.
     pub fn kicked(&mut self) {
         let Some(kicks) = &mut self.kicks else { return };
         let Some(left) = kicks.moves.checked_sub(1) else { return };
         kicks.moves = left;
-        // A signal would make system calls of the move return early.
+        // A signal would make the move's system calls return early.
         let held = hold_signals();
         let failed = self.relocate(Width::AtStart, None).err();
         drop(held);
@@ -167,7 +169,7 @@ impl Machine {
         }
     }
 
-    /// Says how exits to user space are served from now on, and whether that went well so far.
+    /// Sets how exits to user space are served from now on, and says whether that went well so far.
     fn serve_exits(&mut self, exits: Exits) -> Result<(), Failed> {
         match std::mem::replace(&mut self.exits, exits) {
             Exits::Moved(_, Some(failed)) => Err(failed),
@@ -175,7 +177,7 @@ impl Machine {
         }
     }
 
-    /// An exit to user space is over, its instruction complete, and the guest not entered yet.
+    /// Ends an exit to user space: its instruction is complete, and the guest is not entered yet.
     pub fn exit_served(&mut self) {
         if let Exits::Moved(left @ 1.., None) = self.exits {
             let failed = self.relocate(Width::AtStart, None).err();
@@ -183,7 +185,7 @@ impl Machine {
         }
     }
 
-    /// Makes a page fault for the guest: pending, or so far that it is being delivered.
+    /// Makes a page fault for the guest, either pending or being delivered.
     fn fault(&mut self, pending: bool) -> Result<(), Failed> {
         complete(&mut self.vcpu)?;
         let mut events = self.vcpu.get_vcpu_events().map_err(Failed::at(Step::SaveEvents))?;
@@ -197,7 +199,7 @@ impl Machine {
             events.exception_has_payload = 1;
             events.exception_payload = EVENT_ADDRESS;
         } else {
-            // As a VMM does that does not know of payloads: CR2 and RF are written beforehand.
+            // This is what a VMM does that knows no payloads: it writes CR2 and RF beforehand.
             events.flags &= !KVM_VCPUEVENT_VALID_PAYLOAD;
             let mut regs = self.vcpu.get_regs().map_err(Failed::at(Step::SaveVcpu))?;
             regs.rflags |= RFLAGS_RF;
@@ -226,12 +228,13 @@ impl Machine {
         self.vcpu.set_cpuid2(&cpuid).map_err(Failed::at(Step::SetCpuid))
     }
 
-    /// Saves everything and goes on in a new VM, whose MAXPHYADDR is `first`, and `then` when all is restored.
+    /// Saves everything and goes on in a new VM, whose MAXPHYADDR is `first`, and `then` once all
+    /// is restored.
     fn relocate(&mut self, first: Width, then: Option<Width>) -> Result<(), Failed> {
         self.relocate_to(self.payload, first, then)
     }
 
-    /// The same; the new VM has exception payloads, if wanted.
+    /// The same. The new VM has exception payloads if asked for.
     fn relocate_to(&mut self, payload: bool, first: Width, then: Option<Width>) -> Result<(), Failed> {
         if self.second.is_some() {
             return Err(Failed { step: Step::MoveTwo, errno: 0 });
@@ -259,20 +262,21 @@ impl Machine {
     }
 }
 
-/// Whether L0 gives a guest the right error codes if its MAXPHYADDR is [`NARROW`], and that is less than its own.
-fn supports_narrow(host: &Host) -> bool {
+/// Whether L0 gives a guest the right error codes if its MAXPHYADDR is [`NARROW`], and that is less
+/// than its own.
+fn supports_narrow(host: &Device) -> bool {
     let smaller = host.kvm.check_extension_raw(KVM_CAP_SMALLER_MAXPHYADDR.into()) > 0;
     smaller && cpuid::maxphyaddr(&host.cpuid).is_some_and(|width| width > NARROW)
 }
 
-/// Completes the instruction that left to the VMM, and no other.
+/// Completes the instruction that exited to the VMM, and no other.
 fn complete(vcpu: &mut VcpuFd) -> Result<(), Failed> {
     vcpu.set_kvm_immediate_exit(1);
     let failed = match vcpu.run() {
         // KVM says so with a signal's error.
         Err(error) if error.errno() == libc::EINTR => None,
         Err(error) => Some(error.errno()),
-        // Another exit: the instruction is not over.
+        // Another exit: the instruction is not complete.
         Ok(_) => Some(0),
     };
     vcpu.set_kvm_immediate_exit(0);

@@ -1,4 +1,4 @@
-//! The guest's CPUID: what KVM supports, with the physical-address width changed if wanted.
+//! The guest's CPUID: what KVM supports, with the physical-address width changed if asked for.
 
 use crate::vmm::kvm::KvmOptions;
 use kvm_bindings::CpuId;
@@ -8,10 +8,11 @@ const ADDRESS_WIDTHS: u32 = 0x8000_0008;
 /// Leaf 1, EBX bits 31:24: the initial APIC ID.
 const APIC_ID_SHIFT: u32 = 24;
 
-/// Leaf 1, ECX bit 31: there is a hypervisor, whose name is in leaf 0x40000000. KVM leaves it to the VMM.
+/// Leaf 1, ECX bit 31: there is a hypervisor, whose name is in leaf 0x40000000. KVM leaves it to
+/// the VMM.
 const HYPERVISOR: u32 = 1 << 31;
 
-/// What the vCPU with this number shows.
+/// The CPUID of the vCPU with this number.
 #[must_use]
 pub fn guest(supported: &CpuId, options: &KvmOptions, vcpu: u8) -> CpuId {
     let mut cpuid = supported.clone();
@@ -32,7 +33,7 @@ pub fn guest(supported: &CpuId, options: &KvmOptions, vcpu: u8) -> CpuId {
     cpuid
 }
 
-/// MAXPHYADDR, if there is the leaf that tells.
+/// MAXPHYADDR, if its leaf exists.
 #[must_use]
 pub fn maxphyaddr(cpuid: &CpuId) -> Option<u8> {
     cpuid.as_slice().iter().find(|entry| entry.function == ADDRESS_WIDTHS).map(|entry| entry.eax as u8)

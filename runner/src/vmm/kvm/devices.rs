@@ -35,7 +35,7 @@ const BOCHS_LETTERS: &[u8] = b"Shutdown";
 
 /// Words that the echo port keeps.
 const ECHO_WORDS: usize = 64;
-/// A piece of the log is handed on when a line ends, or when it is that long.
+/// A piece of the log is passed on when a line ends, or when it is this long.
 const CHUNK: usize = 256;
 
 /// What the VMM has to do after an `out`.
@@ -49,7 +49,7 @@ pub enum Request {
     Reset,
     /// An action code that the guest wrote to the channel's port.
     Action(u32),
-    /// Bytes for COM1, which are with their length at this physical address.
+    /// Bytes for COM1, which lie with their length at this physical address.
     Line(u32),
 }
 
@@ -76,10 +76,10 @@ impl Ports {
         Ok(Self { com1, letters: 0, status: Status::Done, echo: VecDeque::new() })
     }
 
-    /// Takes the interrupt line from one VM to another.
+    /// Moves the interrupt line from one VM to another.
     ///
     /// # Errors
-    /// KVM does not take it; the first VM then has it still.
+    /// KVM does not take it. The first VM then still has it.
     pub fn rewire(&mut self, from: &VmFd, to: &VmFd) -> Result<(), kvm_ioctls::Error> {
         let Irq(irq) = self.com1.interrupt_evt();
         from.unregister_irqfd(irq, COM1_IRQ)?;
@@ -94,7 +94,7 @@ impl Ports {
         self.status = status;
     }
 
-    /// The guest reads from a port.
+    /// Handles a read of the guest from a port.
     pub fn read(&mut self, port: u16, data: &mut [u8]) {
         data.fill(0xff);
         match port {
@@ -116,13 +116,14 @@ impl Ports {
         }
     }
 
-    /// The guest writes to a port.
+    /// Handles a write of the guest to a port.
     pub fn write(&mut self, port: u16, data: &[u8]) -> Request {
         match (port, data) {
             (COM1..=COM1_LAST, bytes) => {
-                // More than one are those of a string instruction.
+                // More than one come from a string instruction.
                 for byte in bytes {
-                    // It fails when the log's reader is gone or loopback input overflows; both end or change nothing here.
+                    // It fails when the log's reader is gone, which ends the run, or when loopback
+                    // input overflows, which changes nothing here.
                     let _ = self.com1.write((port - COM1) as u8, *byte);
                 }
                 Request::None
@@ -148,7 +149,7 @@ impl Ports {
             (channel::ECHO_PORT, words) => {
                 let words =
                     words.chunks_exact(4).map(|word| word.iter().rev().fold(0, |n, &byte| n << 8 | u32::from(byte)));
-                // A guest that never reads gets no more than this back.
+                // A guest that never reads gets back no more than this.
                 self.echo.extend(words.take(ECHO_WORDS.saturating_sub(self.echo.len())));
                 Request::None
             }
@@ -156,7 +157,7 @@ impl Ports {
         }
     }
 
-    /// Hands on what no line end has followed yet.
+    /// Passes on what no line end has followed yet.
     pub fn flush(&mut self) {
         self.com1.writer_mut().send();
     }
@@ -182,7 +183,7 @@ struct LogPipe {
 impl LogPipe {
     fn send(&mut self) {
         if !self.line.is_empty() {
-            // The reader is gone only when the run is over; then nobody wants the bytes.
+            // The reader is gone only when the run is over, and then nobody needs the bytes.
             let _ = self.log.send(std::mem::take(&mut self.line));
         }
     }
@@ -197,7 +198,7 @@ impl Write for LogPipe {
         Ok(bytes.len())
     }
 
-    /// COM1 flushes after each byte; pieces that small would cost more than they show.
+    /// COM1 flushes after each byte. Pieces that small would cost too much.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

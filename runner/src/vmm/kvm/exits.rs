@@ -1,7 +1,8 @@
 //! How many VM exits of a vCPU KVM has taken, L2's included: its statistic `exits`.
 //!
-//! KVM gives a file for each vCPU (KVM_GET_STATS_FD, Linux 5.14 and later; `Documentation/virt/kvm/api.rst`): a header,
-//! a descriptor for each statistic, and the values. All are little-endian here, since x86 is.
+//! KVM gives a file for each vCPU (KVM_GET_STATS_FD, Linux 5.14 and later;
+//! `Documentation/virt/kvm/api.rst`): a header, a descriptor for each statistic, and the values.
+//! All are little-endian here, since x86 is.
 
 #![allow(unsafe_code, reason = "an ioctl that gives a file descriptor")]
 
@@ -14,11 +15,13 @@ use kvm_ioctls::VcpuFd;
 
 /// `_IO(KVMIO, 0xce)`.
 const KVM_GET_STATS_FD: u64 = 0xaece;
-/// Bytes of the header: flags, size of a name, number of descriptors, offsets of id, descriptors, and values.
+/// Bytes of the header: flags, size of a name, number of descriptors, offsets of id, descriptors,
+/// and values.
 const HEADER: usize = 24;
-/// Bytes of a descriptor in front of its name: flags, exponent, size, offset of the value, size of a bucket.
+/// Bytes of a descriptor in front of its name: flags, exponent, size, offset of the value, size of
+/// a bucket.
 const DESCRIPTOR: usize = 16;
-/// More statistics, or longer names, are no answer of KVM.
+/// With more statistics, or longer names, the answer is not KVM's.
 const MAX: u32 = 4096;
 
 /// The counter of one vCPU.
@@ -41,7 +44,7 @@ impl ExitCounter {
         Some(Self { file, at })
     }
 
-    /// How many there are up to now.
+    /// How many there have been.
     pub fn read(&self) -> Option<u64> {
         let mut bytes = [0; 8];
         self.file.read_exact_at(&mut bytes, self.at).ok()?;

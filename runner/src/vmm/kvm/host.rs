@@ -1,38 +1,42 @@
-//! Whether this machine's KVM is fit for a guest that uses VMX, and if not, why.
+//! Whether a guest on this machine's KVM can use VMX, and if not, why.
 //!
-//! QEMU with `-accel kvm` needs just the same, so it asks here too.
+//! QEMU with `-accel kvm` needs the same, so it asks here too.
 
 use crate::vmm::Unavailable;
 use kvm_bindings::{CpuId, KVM_API_VERSION, KVM_MAX_CPUID_ENTRIES};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 
 const DEVICE: &str = "/dev/kvm";
+/// Where the kernel shows the parameters of kvm_intel that are in force.
+const PARAMETERS: &str = "/sys/module/kvm_intel/parameters";
 /// CPUID leaf 1, ECX bit 5: VMX.
 const VMX: u32 = 1 << 5;
 
 /// An open KVM, and what it can show to a guest.
-pub struct Host {
+pub struct Device {
     /// The device.
     pub kvm: kvm_ioctls::Kvm,
     /// What KVM_GET_SUPPORTED_CPUID says.
     pub cpuid: CpuId,
 }
 
-impl std::fmt::Debug for Host {
+impl std::fmt::Debug for Device {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Host").field("kvm", &self.kvm.as_raw_fd()).finish_non_exhaustive()
+        f.debug_struct("Device").field("kvm", &self.kvm.as_raw_fd()).finish_non_exhaustive()
     }
 }
 
-impl Host {
+impl Device {
     /// Opens the device and checks its version.
     ///
     /// # Errors
-    /// There is none, it may not be used, or it is not the KVM that all Linux versions since 2.6.22 have.
+    /// There is none, this user may not open it, or it is not the KVM that Linux has had since
+    /// 2.6.22.
     pub fn open() -> Result<Self, Unavailable> {
-        // Opened once by hand: std's error kinds tell the reasons apart.
+        // Opened here first, because std's error kinds distinguish the reasons.
         fs::File::options().read(true).write(true).open(DEVICE).map_err(|error| match error.kind() {
             ErrorKind::NotFound => Unavailable::new(
                 format!("there is no {DEVICE}: this kernel has no KVM, or the CPU no virtualization"),
@@ -40,7 +44,7 @@ impl Host {
             ),
             ErrorKind::PermissionDenied => Unavailable::new(
                 format!("this user may not open {DEVICE}"),
-                "sudo usermod -aG kvm $USER, then log in anew",
+                "sudo usermod -aG kvm $USER, then log in again",
             ),
             _ => Unavailable::new(format!("{DEVICE} cannot be opened: {error}"), format!("modprobe {}", module())),
         })?;
@@ -102,7 +106,7 @@ fn vendor() -> String {
     line.map_or_else(String::new, |rest| rest.trim_start_matches([' ', '\t', ':']).to_owned())
 }
 
-/// The module that would bring KVM here.
+/// The module that would provide KVM here.
 fn module() -> &'static str {
     if vendor() == "AuthenticAMD" { "kvm_amd" } else { "kvm_intel nested=1" }
 }
@@ -112,6 +116,17 @@ fn module() -> &'static str {
 pub fn kernel_release() -> String {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     if release.trim().is_empty() { "(unknown version)".into() } else { release.trim().into() }
+}
+
+/// Every parameter of kvm_intel that is in force, except those that cannot be read.
+#[must_use]
+pub fn parameters() -> BTreeMap<String, String> {
+    let Ok(entries) = fs::read_dir(PARAMETERS) else { return BTreeMap::new() };
+    let read = |entry: fs::DirEntry| {
+        let value = fs::read_to_string(entry.path()).ok()?;
+        Some((entry.file_name().into_string().ok()?, value.trim().to_string()))
+    };
+    entries.flatten().filter_map(read).collect()
 }
 
 #[cfg(test)]

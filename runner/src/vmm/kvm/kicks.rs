@@ -1,4 +1,4 @@
-//! Signals to the vCPU's thread, at times that nobody chose.
+//! Signals to the vCPU's thread, at arbitrary times.
 
 #![allow(unsafe_code, reason = "sends a signal to a thread")]
 
@@ -10,8 +10,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use vmm_sys_util::signal::{Killable, SIGRTMIN, block_signal, unblock_signal};
 
-/// Before the first signal, and how much longer the pause gets with each: however slow a machine is, its guest
-/// gets on.
+/// The pause before the first signal, and how much longer it gets with each. So the guest makes
+/// progress on the slowest machine.
 const PAUSE: Duration = Duration::from_micros(200);
 const LONGER: Duration = Duration::from_micros(40);
 
@@ -21,7 +21,7 @@ pub struct Kicks {
     pub moves: u32,
     /// The move that failed.
     pub failed: Option<Failed>,
-    /// Ends the signals when it goes.
+    /// Ends the signals when it is dropped.
     pub _kicker: Kicker,
 }
 
@@ -36,7 +36,7 @@ pub struct Held;
 
 /// Holds back the signals to this thread.
 pub fn hold_signals() -> Held {
-    // It fails if they are held back already, which is as well.
+    // It fails if they are already held back, which is fine.
     let _ = block_signal(SIGRTMIN());
     Held
 }
@@ -49,7 +49,8 @@ impl Drop for Held {
 
 struct Target(libc::pthread_t);
 
-// SAFETY: the handle is that of the thread that owns the `Kicker`, which joins the sender before it ends.
+// SAFETY: the handle is that of the thread that owns the `Kicker`, which joins the sender before it
+// ends.
 unsafe impl Killable for Target {
     fn pthread_handle(&self) -> libc::pthread_t {
         self.0
@@ -71,7 +72,7 @@ impl Kicker {
             while !seen.load(Ordering::Acquire) {
                 thread::sleep(pause);
                 pause += LONGER;
-                // One that is not sent is one less.
+                // One that is not sent is simply missing.
                 let _ = target.kill(SIGRTMIN());
             }
         })?;

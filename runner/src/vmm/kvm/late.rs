@@ -1,7 +1,7 @@
 //! Memory that comes late: its pages are taken away, and each comes back when somebody waits for it
-//! (userfaultfd), as behind a migration that copies memory when the guest runs already.
+//! (userfaultfd). A migration that copies memory after the guest has started does the same.
 //!
-//! A thread of its own serves the faults. When [`Late`] goes, all pages are back.
+//! A separate thread serves the faults. When [`Late`] is dropped, all pages are back.
 
 #![allow(unsafe_code, reason = "userfaultfd has no safe interface here")]
 
@@ -23,7 +23,7 @@ const UFFDIO_WAKE: libc::Ioctl = 0x8010_aa02;
 const UFFDIO_COPY: libc::Ioctl = 0xc028_aa03;
 const MODE_MISSING: u64 = 1;
 const EVENT_PAGE_FAULT: u8 = 0x12;
-/// How long the thread waits for a fault before it looks whether it is to end.
+/// How long the thread waits for a fault before it checks whether to end.
 const WAIT_MS: i32 = 20;
 
 /// `struct uffdio_api`.
@@ -59,7 +59,7 @@ struct Copy {
     copied: i64,
 }
 
-/// Faults of a range of this process' memory are told to it.
+/// A descriptor that reports faults of a range of this process' memory.
 pub struct Late {
     fd: Arc<OwnedFd>,
     start: u64,
@@ -69,12 +69,12 @@ pub struct Late {
 }
 
 impl Late {
-    /// Gets ready; all pages are still there.
+    /// Gets ready. All pages are still there.
     ///
     /// # Errors
     /// The kernel has no userfaultfd, or does not permit it.
     pub fn ready(start: u64, size: usize) -> Result<Self, Failed> {
-        // SAFETY: the system call has no pointers; what it returns is a descriptor of ours.
+        // SAFETY: the system call has no pointers; what it returns is a new descriptor.
         let fd = unsafe {
             let fd = libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | libc::O_NONBLOCK);
             if fd < 0 {
@@ -88,10 +88,11 @@ impl Late {
         Ok(Self { fd: Arc::new(fd), start, size, thread: None, stop: Arc::default() })
     }
 
-    /// Takes all pages away from the file that the range is a mapping of; from now on each comes when it is wanted.
+    /// Takes all pages away from the file that the range is a mapping of; from now on each comes
+    /// when it is needed.
     ///
     /// # Errors
-    /// The file cannot be read or its pages not be taken, or there can be no thread.
+    /// The file cannot be read, its pages cannot be taken, or no thread can be started.
     pub fn take(&mut self, file: &File) -> Result<(), Failed> {
         let mut contents = vec![0; self.size];
         let mut reader = file.try_clone().map_err(failed)?;
@@ -100,10 +101,11 @@ impl Late {
         let (fd, start, stop) = (Arc::clone(&self.fd), self.start, Arc::clone(&self.stop));
         let thread = thread::Builder::new().name("late-pages".into());
         self.thread = Some(thread.spawn(move || serve(&fd, start, &contents, &stop)).map_err(failed)?);
-        // Not before the thread is there: pages that nobody has accessed yet are missing already.
+        // Not before the thread runs: pages that nobody has accessed yet are already missing.
         let range = Range { start: self.start, len: self.size as u64 };
         let mut register = Register { range, mode: MODE_MISSING, ioctls: 0 };
-        // SAFETY: the structure is the one that the call reads and writes; the range is the caller's mapping.
+        // SAFETY: the structure is the one that the call reads and writes; the range is the
+        // caller's mapping.
         check(unsafe { libc::ioctl(self.fd.as_raw_fd(), UFFDIO_REGISTER, &raw mut register) })?;
         let mode = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
         rustix::fs::fallocate(file, mode, 0, self.size as u64).map_err(|error| failed(error.into()))
@@ -119,7 +121,7 @@ impl Drop for Late {
     }
 }
 
-/// Brings pages until it is to stop, then all others that hold anything.
+/// Brings pages until it is asked to stop, then all others that hold anything.
 fn serve(fd: &OwnedFd, start: u64, contents: &[u8], stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
@@ -142,14 +144,14 @@ fn serve(fd: &OwnedFd, start: u64, contents: &[u8], stop: &AtomicBool) {
     }
 }
 
-/// Brings a page, if it is not there, and wakes who waits for it.
+/// Brings a page if it is not there, and wakes those who wait for it.
 fn bring(fd: &OwnedFd, start: u64, contents: &[u8], page: usize) {
     let Some(from) = contents.get(page * PAGE..(page + 1) * PAGE) else { return };
     let to = start + (page * PAGE) as u64;
     let mut copy = Copy { to, from: from.as_ptr() as u64, len: PAGE as u64, mode: 0, copied: 0 };
     let mut range = Range { start: to, len: PAGE as u64 };
-    // SAFETY: the source is a page of ours; the target is in the registered range, and the call fills only pages
-    // that are not there. A page that is there needs waking alone.
+    // SAFETY: the source is a page of ours; the target is in the registered range, and the call
+    // fills only pages that are not there. For a page that is there, waking is enough.
     unsafe {
         if libc::ioctl(fd.as_raw_fd(), UFFDIO_COPY, &raw mut copy) != 0 {
             libc::ioctl(fd.as_raw_fd(), UFFDIO_WAKE, &raw mut range);
@@ -187,7 +189,7 @@ mod tests {
         let size = PAGES * PAGE;
         let range = (GuestAddress(0), size, Some(FileOffset::new(file.try_clone().unwrap(), 0)));
         let map = GuestMemoryMmap::<()>::from_ranges_with_files(&[range]).unwrap();
-        // Where the kernel does not permit it there is nothing to test.
+        // Where the kernel does not permit it, there is nothing to test.
         let Ok(mut late) = Late::ready(map.get_host_address(GuestAddress(0)).unwrap() as u64, size) else { return };
         late.take(&file).unwrap();
         let held = |page: usize| map.read_obj::<u8>(GuestAddress((page * PAGE) as u64)).unwrap();

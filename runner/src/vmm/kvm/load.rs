@@ -1,4 +1,5 @@
-//! The image in guest memory, and PVH's start information: the boot protocol's side of the VM.
+//! Puts the image and PVH's start information into guest memory: the VM's side of the boot
+//! protocol.
 //!
 //! Everything that PVH hands over lies below 640 KiB, where no image is.
 

@@ -1,14 +1,14 @@
 //! The VM: memory, interrupt controllers, ports, vCPU; and the loop that serves its exits.
 //!
-//! [`Machine::run`] belongs into a thread of its own. Another thread ends it by setting `stop` and kicking the
-//! thread with a signal until it is gone; a kick that comes between two checks is made good by the next one.
+//! [`Machine::run`] needs its own thread. Another thread ends it by setting `stop` and kicking it
+//! with a signal until it is gone. If a kick comes between two checks, the next one works.
 
 #![allow(unsafe_code, reason = "KVM's run page has a union")]
 
 use crate::vmm::kvm::action::Exits;
 use crate::vmm::kvm::devices::{COM1, Ports, Request};
 use crate::vmm::kvm::exits::ExitCounter;
-use crate::vmm::kvm::host::Host;
+use crate::vmm::kvm::host::Device;
 use crate::vmm::kvm::kicks::Kicks;
 use crate::vmm::kvm::late::Late;
 use crate::vmm::kvm::memory::Memory;
@@ -23,17 +23,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use vm_memory::{Address, Bytes, GuestAddress};
 
-/// Where kvm_intel may put its three pages of TSS and its identity map: below the BIOS that is not there.
+/// Where kvm_intel may put its three pages of TSS and its identity map: below where a BIOS would
+/// be.
 const TSS_ADDRESS: usize = 0xfffb_d000;
 const IDENTITY_MAP_ADDRESS: u64 = 0xfffb_c000;
 /// RAM must end below the devices.
 const MAX_MEMORY_MIB: u32 = 3072;
-/// Pieces of the log that may be under way before the guest has to wait.
+/// How many pieces of the log may be queued before the guest has to wait.
 const LOG_QUEUE: usize = 4096;
 /// The largest number of words that an internal error comes with.
 const MAX_ERROR_DATA: usize = 16;
 
-/// A VM that is ready to run. The order matters: the vCPUs and the VM go before the memory that they use.
+/// A VM that is ready to run. The order matters: the vCPUs and the VM go before the memory that
+/// they use.
 pub struct Machine {
     /// The second vCPU, if the guest asked for one.
     pub(super) second: Option<Second>,
@@ -46,9 +48,9 @@ pub struct Machine {
     pub(super) tracked: bool,
     /// The VM has KVM_CAP_EXCEPTION_PAYLOAD, if KVM does.
     pub(super) payload: bool,
-    /// How many writes to memory that is for reading alone have left to this VMM.
+    /// How many writes to read-only memory have exited to this VMM.
     pub(super) read_only_writes: u64,
-    pub(super) host: Host,
+    pub(super) host: Device,
     pub(super) options: KvmOptions,
     /// Signals to this thread.
     pub(super) kicks: Option<Kicks>,
@@ -71,7 +73,7 @@ impl Machine {
         if !options.mmio_page.is_multiple_of(mmio::SIZE) || options.mmio_page < ram {
             return Err(Unavailable::new("the MMIO page must be page-aligned and above the guest's memory", ""));
         }
-        let host = Host::open()?;
+        let host = Device::open()?;
         let vm = create_vm(&host, true).map_err(|error| Unavailable::failed("create a VM", error))?;
         let memory = Memory::new(ram as usize)?;
         memory.give(&vm, false).map_err(|failed| Unavailable::failed("give memory to the VM", Status::from(failed)))?;
@@ -112,7 +114,7 @@ impl Machine {
     }
 
     fn serve(&mut self, stop: &AtomicBool) -> End {
-        // Whether the last KVM_RUN left an instruction to be completed by the next.
+        // Whether the next KVM_RUN has to complete an instruction.
         let mut incomplete = false;
         while !stop.load(Ordering::Acquire) {
             let completes = std::mem::replace(&mut incomplete, true) && self.exits != Exits::Plain;
@@ -179,20 +181,21 @@ impl Machine {
         End::Stopped
     }
 
-    /// Gives to COM1 a line of the guest's memory.
+    /// Sends a line from the guest's memory to COM1.
     fn line(&mut self, address: u32) {
         let memory = self.memory.contents();
         let mut line = [0; LINE];
         let start = GuestAddress(address.into());
         let length = memory.read_obj::<u32>(start).map_or(0, |length| (length as usize).min(LINE));
-        // A guest that names no memory has said nothing.
+        // A guest whose address is not memory has said nothing.
         if memory.read_slice(&mut line[..length], start.unchecked_add(4)).is_ok() {
             self.ports.write(COM1, &line[..length]);
         }
     }
 
     fn internal_error(&mut self) -> String {
-        // SAFETY: KVM_RUN has just returned KVM_EXIT_INTERNAL_ERROR, for which KVM fills the union's `internal`.
+        // SAFETY: KVM_RUN has just returned KVM_EXIT_INTERNAL_ERROR, for which KVM fills the
+        // union's `internal`.
         let internal = unsafe { self.vcpu.get_kvm_run().__bindgen_anon_1.internal };
         let count = (internal.ndata as usize).min(MAX_ERROR_DATA);
         let rip = self.vcpu.get_regs().ok().map(|regs| regs.rip);
@@ -200,14 +203,14 @@ impl Machine {
     }
 }
 
-/// A VM with the kernel's interrupt controllers and timer, and exception payloads if wanted.
-pub(super) fn create_vm(host: &Host, payload: bool) -> Result<VmFd, kvm_ioctls::Error> {
+/// A VM with the kernel's interrupt controllers and timer, and exception payloads if asked for.
+pub(super) fn create_vm(host: &Device, payload: bool) -> Result<VmFd, kvm_ioctls::Error> {
     let vm = host.kvm.create_vm()?;
     vm.set_tss_address(TSS_ADDRESS)?;
     vm.set_identity_map_address(IDENTITY_MAP_ADDRESS)?;
     vm.create_irq_chip()?;
     vm.create_pit2(kvm_pit_config::default())?;
-    // As QEMU does: without it a pending exception cannot be saved as what it is.
+    // QEMU enables it too. Without it a pending exception cannot be saved as pending.
     let enable = kvm_enable_cap { cap: KVM_CAP_EXCEPTION_PAYLOAD, args: [1, 0, 0, 0], ..Default::default() };
     if payload && vm.check_extension_raw(KVM_CAP_EXCEPTION_PAYLOAD.into()) > 0 {
         vm.enable_cap(&enable)?;

@@ -1,6 +1,8 @@
-//! The guest's RAM: one mapping of a file in memory, in one slot of the VM, or three if a page is for reading alone.
+//! The guest's RAM: one mapping of a file in memory, in one slot of the VM, or three if a page is
+//! read-only.
 //!
-//! It is a file so that pages can be dropped from the VMM's page tables without losing what they hold.
+//! It is a file so that pages can be dropped from the VMM's page tables without losing their
+//! content.
 
 #![allow(unsafe_code, reason = "KVM keeps the address of the guest's memory")]
 
@@ -18,7 +20,7 @@ use std::ops::Range;
 use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
 const SLOT: u32 = 0;
-/// For a page that is for reading alone, and what is behind it; the first slot then ends before it.
+/// The slots of a read-only page and of what follows it. The first slot then ends before the page.
 const PAGE_SLOT: u32 = 1;
 const REST_SLOT: u32 = 2;
 const PAGE: u64 = 4096;
@@ -38,7 +40,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// RAM of so many bytes from address 0.
+    /// RAM of this many bytes from address 0.
     ///
     /// # Errors
     /// This machine does not have them.
@@ -76,10 +78,10 @@ impl Memory {
         self.slot(vm, 0, 0)
     }
 
-    /// Gives a VM that has it the page at an address for reading alone, the rest as before.
+    /// Makes the page at an address read-only for a VM that has this memory.
     ///
     /// # Errors
-    /// It is not one of its pages, or KVM does not take it.
+    /// The address is not in it, or KVM does not take it.
     pub fn protect(&self, vm: &VmFd, page: u64) -> Result<(), Failed> {
         let behind = page + PAGE;
         if page == 0 || behind >= self.size as u64 {
@@ -91,7 +93,7 @@ impl Memory {
         self.part(vm, REST_SLOT, behind..self.size as u64, 0)
     }
 
-    /// Gives all of it for reading and writing again.
+    /// Makes all of it writable again.
     ///
     /// # Errors
     /// KVM does not take it.
@@ -102,7 +104,7 @@ impl Memory {
         self.give(vm, false)
     }
 
-    /// Writes what the guest could not; whether it is memory.
+    /// Writes what the guest could not. Returns whether it is memory.
     pub fn write(&self, address: u64, data: &[u8]) -> bool {
         self.map.write_slice(data, GuestAddress(address)).is_ok()
     }
@@ -111,7 +113,7 @@ impl Memory {
         self.part(vm, SLOT, 0..memory_size, flags)
     }
 
-    /// A slot with a part of it; with none, the slot goes.
+    /// Sets a slot to a part of it. An empty part removes the slot.
     fn part(&self, vm: &VmFd, slot: u32, part: Range<u64>, flags: u32) -> Result<(), Failed> {
         let address = self.address()? as u64;
         let region = kvm_userspace_memory_region {
@@ -124,8 +126,9 @@ impl Memory {
         let smm = vm.check_extension_raw(KVM_CAP_MULTI_ADDRESS_SPACE.into()) > 1;
         for slot in [slot, slot | SMM].into_iter().take(1 + usize::from(smm)) {
             let region = kvm_userspace_memory_region { slot, ..region };
-            // SAFETY: the range is nothing, or a part of the one mapping that `self` owns, and `Machine` drops
-            // the memory after the vCPU and the VM; it is accessed by raw volatile copies only, never by references.
+            // SAFETY: the range is nothing, or a part of the one mapping that `self` owns, and
+            // `Machine` drops the memory after the vCPU and the VM; it is accessed by raw volatile
+            // copies only, never by references.
             unsafe { vm.set_user_memory_region(region) }.map_err(Failed::at(Step::Memory))?;
         }
         Ok(())
@@ -149,7 +152,8 @@ impl Memory {
     /// The kernel refuses.
     pub fn drop_pages(&self) -> Result<(), Failed> {
         let address = self.address()?;
-        // SAFETY: the range is one shared mapping of a file, whose contents MADV_DONTNEED leaves as they are.
+        // SAFETY: the range is one shared mapping of a file, whose contents MADV_DONTNEED leaves as
+        // they are.
         if unsafe { libc::madvise(address.cast(), self.size, libc::MADV_DONTNEED) } == 0 {
             return Ok(());
         }

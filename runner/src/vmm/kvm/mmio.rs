@@ -1,7 +1,9 @@
-//! The scratch device: one page that behaves like memory but is not RAM, so that each access leaves to the VMM.
+//! The scratch device: one page that behaves like memory but is not RAM, so each access exits to
+//! the VMM.
 //!
-//! It holds what was written to it. At first the eight bytes with index `i` are `0x4d4d_494f_0000_0000 + i`
-//! ("MMIO" in the upper half), which tells the device's answer from RAM and from no device at all (all ones).
+//! It holds what was written to it. At first the eight bytes with index `i` are
+//! `0x4d4d_494f_0000_0000 + i` ("MMIO" in the upper half). This distinguishes the device's answer
+//! from RAM and from no device at all (all ones).
 
 /// Bytes of the device.
 pub const SIZE: u64 = 4096;
@@ -22,14 +24,14 @@ impl Scratch {
         Self { base, bytes: (0..SIZE / 8).flat_map(|index| (PATTERN + index).to_le_bytes()).collect() }
     }
 
-    /// Reads; what is not the device's reads as ones, as an empty bus does.
+    /// Reads. Where there is no device, it reads as ones, as an empty bus does.
     pub fn read(&self, address: u64, data: &mut [u8]) {
         for (at, byte) in (address..).zip(data) {
             *byte = self.index(at).map_or(0xff, |index| self.bytes[index]);
         }
     }
 
-    /// Writes; what is not the device's is dropped.
+    /// Writes. Where there is no device, the write is dropped.
     pub fn write(&mut self, address: u64, data: &[u8]) {
         for (at, byte) in (address..).zip(data) {
             if let Some(index) = self.index(at) {

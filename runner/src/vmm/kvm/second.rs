@@ -1,7 +1,8 @@
-//! A second vCPU, in a thread of its own: made when the guest asks for it, and waiting for INIT and SIPI from then on.
+//! A second vCPU, in a thread of its own: made when the guest asks for it. From then on it waits
+//! for INIT and SIPI.
 //!
-//! It has no devices. What its guest does with ports and memory that is none reads as ones and is ignored; that it
-//! dies is told to the first vCPU's loop, which ends the run.
+//! It has no devices: reads of ports and of missing memory give ones, and writes are ignored. If it
+//! dies, the first vCPU's loop learns of it and ends the run.
 
 use crate::vmm::kvm::machine::Machine;
 use crate::vmm::kvm::state::Failed;
@@ -16,7 +17,7 @@ use vmm_sys_util::signal::{Killable, SIGRTMIN};
 
 /// Its number and its local APIC's.
 const NUMBER: u8 = 1;
-/// Between two kicks of a thread that is to end.
+/// The time between two kicks of a thread that is to end.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The thread of the second vCPU; it is ended when this goes out of scope.
@@ -29,12 +30,12 @@ pub struct Second {
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
-    /// Why the vCPU runs no more: a sentence.
+    /// Why the vCPU no longer runs: a sentence.
     died: OnceLock<String>,
 }
 
 impl Second {
-    /// Why the vCPU runs no more, if so.
+    /// Why the vCPU no longer runs, if so.
     pub fn died(&self) -> Option<&str> {
         self.shared.died.get().map(String::as_str)
     }
@@ -60,7 +61,7 @@ impl Machine {
     }
 }
 
-/// Runs the vCPU until it is told to stop, or dies.
+/// Runs the vCPU until it is asked to stop, or dies.
 fn serve(mut vcpu: VcpuFd, shared: &Shared) {
     while !shared.stop.load(Ordering::Acquire) {
         let died = match vcpu.run() {
@@ -69,14 +70,14 @@ fn serve(mut vcpu: VcpuFd, shared: &Shared) {
                 continue;
             }
             Ok(VcpuExit::IoOut(..) | VcpuExit::MmioWrite(..) | VcpuExit::Intr) => continue,
-            // A signal, or it still waits for SIPI.
+            // A signal came, or it still waits for SIPI.
             Err(error) if [libc::EINTR, libc::EAGAIN].contains(&error.errno()) => continue,
             Ok(VcpuExit::Shutdown) => "the guest's second processor died of a triple fault".into(),
             Ok(VcpuExit::FailEntry(reason, cpu)) => format!("vCPU 1: {}", vcpu::entry_failed(reason, cpu)),
             Ok(exit) => format!("KVM left vCPU 1 for a reason that has no handler: {exit:?}"),
             Err(error) => format!("KVM_RUN of vCPU 1 failed: {error}"),
         };
-        // The first word counts, and there is one only.
+        // The first word counts, and there is only one.
         let _ = shared.died.set(died);
         return;
     }

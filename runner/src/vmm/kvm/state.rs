@@ -1,8 +1,9 @@
-//! All of a VM's and its vCPU's state, to go on with it in another VM on the same memory.
+//! All state of a VM and its vCPU, so that another VM can go on with it on the same memory.
 //!
-//! The order of restoring is the one that KVM's API documentation asks for and QEMU has: devices of the VM, local
-//! APIC, IA32_FEATURE_CONTROL, system registers, nested state, then general registers, FPU, MSRs, events, MP state,
-//! deadline, debug registers. KVM_SET_REGS drops pending exceptions, so events come behind it.
+//! The order of restoring is the one that KVM's API documentation asks for and QEMU uses: devices
+//! of the VM, local APIC, IA32_FEATURE_CONTROL, system registers, nested state, then general
+//! registers, FPU, MSRs, events, MP state, deadline, debug registers. KVM_SET_REGS drops pending
+//! exceptions, so events come after it.
 
 #![allow(unsafe_code, reason = "KVM_SET_XSAVE reads as many bytes as KVM says")]
 
@@ -15,11 +16,12 @@ use kvm_bindings::{
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use spec::channel::{Status, Step};
 
-/// IA32_FEATURE_CONTROL: before nested state.
+/// IA32_FEATURE_CONTROL, which goes before nested state.
 const MSR_FEATURE_CONTROL: u32 = 0x3a;
-/// IA32_TSC_DEADLINE: behind the local APIC's mode and the TSC.
+/// IA32_TSC_DEADLINE, which goes after the local APIC's mode and the TSC.
 const MSR_TSC_DEADLINE: u32 = 0x6e0;
-/// The VMX capability MSRs are no state: they follow from CPUID, and KVM takes no writes in VMX operation.
+/// The VMX capability MSRs are not state: they follow from CPUID, and KVM takes no writes in VMX
+/// operation.
 const VMX_CAPABILITIES: std::ops::RangeInclusive<u32> = 0x480..=0x491;
 /// Bytes of `kvm_xsave` without what KVM_CAP_XSAVE2 adds.
 const XSAVE_BYTES: i32 = 4096;
@@ -72,7 +74,8 @@ impl State {
         let of_vm = Failed::at(Step::SaveVm);
         let of_vcpu = Failed::at(Step::SaveVcpu);
         if vm.check_extension_raw(KVM_CAP_XSAVE2.into()) > XSAVE_BYTES {
-            // More state than `kvm_xsave` holds: only if the VMM lets the guest have AMX, which this one does not.
+            // There is more state than `kvm_xsave` holds only if the VMM gives the guest AMX, which
+            // this one does not.
             return Err(Failed { step: Step::SaveVcpu, errno: libc::E2BIG });
         }
         let chip = |chip_id| {
@@ -90,7 +93,7 @@ impl State {
             irqchips,
             pit: vm.get_pit2().map_err(&of_vm)?,
             clock: vm.get_clock().map_err(&of_vm)?,
-            // Before everything else: it may complete what is under way.
+            // This comes before everything else: it may complete what is in progress.
             mp: vcpu.get_mp_state().map_err(&of_vcpu)?,
             events: vcpu.get_vcpu_events().map_err(Failed::at(Step::SaveEvents))?,
             lapic: vcpu.get_lapic().map_err(&of_vcpu)?,
@@ -104,7 +107,8 @@ impl State {
         })
     }
 
-    /// Leaves out the payload of a pending exception: KVM takes none for a VM without KVM_CAP_EXCEPTION_PAYLOAD.
+    /// Leaves out the payload of a pending exception: KVM takes none for a VM without
+    /// KVM_CAP_EXCEPTION_PAYLOAD.
     pub fn drop_payload(&mut self) {
         self.events.flags &= !KVM_VCPUEVENT_VALID_PAYLOAD;
     }
@@ -120,14 +124,15 @@ impl State {
             vm.set_irqchip(chip).map_err(&of_vm)?;
         }
         vm.set_pit2(&self.pit).map_err(&of_vm)?;
-        // What KVM_GET_CLOCK tells of the host's clock is not for KVM_SET_CLOCK.
+        // KVM_SET_CLOCK does not take what KVM_GET_CLOCK says of the host's clock.
         vm.set_clock(&kvm_clock_data { flags: 0, ..self.clock }).map_err(&of_vm)?;
         self.write_msrs(vcpu, |index| index == MSR_FEATURE_CONTROL)?;
         vcpu.set_sregs(&self.sregs).map_err(&of_vcpu)?;
         vcpu.set_lapic(&self.lapic).map_err(&of_vcpu)?;
         vcpu.set_nested_state(&self.nested).map_err(Failed::at(Step::RestoreNested))?;
         vcpu.set_regs(&self.regs).map_err(&of_vcpu)?;
-        // SAFETY: KVM reads as many bytes as KVM_CAP_XSAVE2 tells, which `save` found to be those of the structure.
+        // SAFETY: KVM reads as many bytes as KVM_CAP_XSAVE2 says, which `save` found to be those
+        // of the structure.
         unsafe { vcpu.set_xsave(&self.xsave) }.map_err(&of_vcpu)?;
         vcpu.set_xcrs(&self.xcrs).map_err(&of_vcpu)?;
         self.write_msrs(vcpu, |index| ![MSR_FEATURE_CONTROL, MSR_TSC_DEADLINE].contains(&index))?;
@@ -137,7 +142,7 @@ impl State {
         vcpu.set_debug_regs(&self.debug).map_err(&of_vcpu)
     }
 
-    /// Writes the MSRs of a kind. One that holds 0 and cannot be written is one that the guest does not have.
+    /// Writes the MSRs of a kind. If one holds 0 and cannot be written, the guest does not have it.
     fn write_msrs(&self, vcpu: &VcpuFd, wanted: impl Fn(u32) -> bool) -> Result<(), Failed> {
         let mut rest: Vec<kvm_msr_entry> = self.msrs.iter().filter(|entry| wanted(entry.index)).copied().collect();
         while !rest.is_empty() {
@@ -154,7 +159,7 @@ impl State {
     }
 }
 
-/// All MSRs that KVM says are state, and that this vCPU has.
+/// All MSRs that are state according to KVM and that this vCPU has.
 fn read_msrs(kvm: &Kvm, vcpu: &VcpuFd) -> Result<Vec<kvm_msr_entry>, Failed> {
     let failed = Failed::at(Step::SaveMsrs);
     let indices = kvm.get_msr_index_list().map_err(&failed)?;

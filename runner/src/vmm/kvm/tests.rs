@@ -1,4 +1,4 @@
-//! What can be tried with a guest of a few bytes, wherever /dev/kvm is at all.
+//! What a guest of a few bytes can test, on any machine with /dev/kvm.
 
 use super::{Kvm, KvmOptions};
 use crate::vmm::elf::tests::pvh;

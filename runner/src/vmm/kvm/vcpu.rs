@@ -1,4 +1,4 @@
-//! One vCPU: its state at the PVH entry, and the words for each way in which it can stop running.
+//! One vCPU: its state at the PVH entry, and a sentence for each way in which it can stop.
 
 use crate::vmm::Unavailable;
 use crate::vmm::kvm::load::Start;
@@ -25,8 +25,8 @@ const TSS: u8 = 11;
 pub fn create(vm: &VmFd, number: u8, cpuid: &CpuId) -> Result<VcpuFd, Unavailable> {
     let vcpu = vm.create_vcpu(u64::from(number)).map_err(|error| Unavailable::failed("create a vCPU", error))?;
     vcpu.set_cpuid2(cpuid).map_err(|error| Unavailable::failed("set the guest's CPUID", error))?;
-    // KVM finds the destinations of interrupts in a map that it made before this vCPU was there. To set the local
-    // APIC's state, or for a guest to turn it on, makes it anew.
+    // KVM finds the destinations of interrupts in a map that it made before this vCPU was there. It
+    // makes the map anew when the local APIC's state is set, or when a guest turns it on.
     let failed = |error| Unavailable::failed("set up the local APIC", error);
     vcpu.set_lapic(&vcpu.get_lapic().map_err(failed)?).map_err(failed)?;
     Ok(vcpu)
@@ -46,7 +46,8 @@ pub fn allow_vmx(vcpu: &VcpuFd) -> Result<(), Unavailable> {
     }
 }
 
-/// Puts the vCPU at the entry: flat 32-bit protected mode, paging and interrupts off, EBX = start information.
+/// Puts the vCPU at the entry: flat 32-bit protected mode, paging and interrupts off, EBX = start
+/// information.
 ///
 /// # Errors
 /// KVM refuses the state.

@@ -1,4 +1,5 @@
-//! The other thread of a run: it feeds the sink, watches the clock, and ends the vCPU's thread when it must.
+//! The other thread of a run: it feeds the sink, watches the clock, and ends the vCPU's thread when
+//! it must.
 
 use crate::interrupt;
 use crate::vmm::kvm::machine::Machine;
@@ -10,16 +11,16 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use vmm_sys_util::signal::{Killable, SIGRTMIN, register_signal_handler};
 
-/// How often the clock is looked at, and how often the vCPU is kicked until it stops.
+/// How often to look at the clock, and how often to kick the vCPU until it stops.
 const TICK: Duration = Duration::from_millis(20);
 
-/// The kick: that it arrives is all, since it makes KVM_RUN return.
+/// The handler of the kick does nothing: the signal itself makes KVM_RUN return.
 extern "C" fn kicked(_: i32, _: *mut libc::siginfo_t, _: *mut std::ffi::c_void) {}
 
 /// Runs the machine to its end.
 ///
 /// # Errors
-/// There can be no thread, or no signal handler.
+/// No thread can be started, or no signal handler set.
 pub fn run(
     machine: Machine,
     serial: &Receiver<Vec<u8>>,
@@ -65,7 +66,8 @@ pub fn run(
     };
     // A thread that ended by itself is joined without a kick.
     let end = vcpu.end(serial, &mut |bytes| {
-        // After "stop" the sink has its end; after the time limit it still gets what was under way.
+        // After "stop" the sink has what it needs. After the time limit it still gets what was in
+        // the queue.
         if wanted && sink.bytes(bytes) == Flow::Stop {
             wanted = false;
         }
@@ -81,23 +83,23 @@ struct Running {
 }
 
 impl Running {
-    /// Stops the thread if it still runs, hands over what it still sends, and says how it ended.
+    /// Stops the thread if it still runs, passes on what it still sends, and says how it ended.
     fn end(mut self, serial: &Receiver<Vec<u8>>, rest: &mut dyn FnMut(&[u8])) -> Option<End> {
         let vcpu = self.vcpu.take()?;
         self.stop.store(true, Ordering::Release);
         let mut next_kick = Instant::now() + TICK;
         loop {
-            // Not more often: a thread that is kicked all the time gets nothing done, not even its own end.
+            // No more often than that: a thread that is kicked all the time cannot even end.
             if Instant::now() >= next_kick {
-                // An error means that the thread is gone already.
+                // An error means that the thread is already gone.
                 let _ = vcpu.kill(SIGRTMIN());
                 next_kick = Instant::now() + TICK;
             }
-            // The queue may be full, and the thread wait for room in it.
+            // The queue may be full, and the thread may wait for room in it.
             match serial.recv_timeout(TICK) {
                 Ok(bytes) => rest(&bytes),
                 Err(RecvTimeoutError::Timeout) => {}
-                // The guest runs no more; the rest is giving back what the VM had.
+                // The guest no longer runs; what remains is to free the VM's resources.
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
@@ -106,7 +108,8 @@ impl Running {
 }
 
 impl Drop for Running {
-    /// Reached with a thread only if the sink panics: the thread then ends by itself at its next exit.
+    /// Reached with a thread only if the sink panics: the thread then ends by itself at its next
+    /// exit.
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         if let Some(vcpu) = &self.vcpu {

@@ -1,8 +1,9 @@
-//! QEMU's own migration to a file and back: the guest asks for it on a port, this QEMU saves it and quits, and the next
-//! one begins with what is in the file.
+//! QEMU's own migration to a file and back: the guest asks for it on a port, this QEMU saves it and
+//! quits, and the next one begins with what is in the file.
 //!
-//! On entry: QEMU was started, paused before its guest's first instruction if it is to restore one, with its monitor and the
-//! port ([`spec::channel::MOVE_PORT`]) on sockets. Every step has a time limit; whatever goes wrong ends the run with a sentence.
+//! On entry: QEMU was started, paused before its guest's first instruction if it is to restore one,
+//! with its monitor and the port ([`spec::channel::MOVE_PORT`]) on sockets. Every step has a time
+//! limit. Whatever goes wrong ends the run with a sentence.
 
 use crate::vmm::Flow;
 use crate::vmm::qemu::monitor::{Monitor, Said};
@@ -15,10 +16,11 @@ use std::time::{Duration, Instant};
 
 /// The name under which QEMU knows the file.
 const FILE: &str = "state";
-/// For QEMU to save its guest, to quit, or to restore a guest: many times what it takes in an emulator.
+/// The limit for QEMU to save its guest, to quit, or to restore a guest: many times what it takes
+/// in an emulator.
 const LIMIT: Duration = Duration::from_mins(2);
 
-/// What QEMU is about.
+/// What QEMU is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// To run the guest.
@@ -50,7 +52,7 @@ pub struct Migration {
     phase: Phase,
     since: Instant,
     failed: Option<String>,
-    /// QEMU tells why next.
+    /// QEMU says why next.
     asked_why: bool,
     /// Why the guest is off, in QEMU's word.
     pub shutdown: Option<String>,
@@ -72,7 +74,8 @@ impl Migration {
         self.failed.as_deref()
     }
 
-    /// QEMU ended by itself, with these messages: what that means if it was at a step of a migration.
+    /// What it means that QEMU ended by itself with these messages, if it was at a step of a
+    /// migration.
     pub fn ended(&self, status: ExitStatus, messages: &str) -> Option<String> {
         let lines: Vec<&str> = messages.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let step = self.phase != Phase::Running;
@@ -84,7 +87,7 @@ impl Migration {
         self.phase == Phase::Quitting
     }
 
-    /// The guest asks to be moved.
+    /// Handles the guest's request to be moved.
     pub fn asked(&mut self, bytes: &[u8]) -> Flow {
         if self.phase == Phase::Running && !bytes.is_empty() {
             self.enter(Phase::Saving);
@@ -94,7 +97,7 @@ impl Migration {
         self.flow()
     }
 
-    /// The monitor says something.
+    /// Handles what the monitor says.
     pub fn hear(&mut self, bytes: &[u8]) -> Flow {
         for said in self.monitor.hear(bytes) {
             match said {
@@ -135,7 +138,7 @@ impl Migration {
         }
     }
 
-    /// Without this the monitor takes no commands and tells no events.
+    /// Without this the monitor takes no commands and reports no events.
     fn greet(&self) -> io::Result<()> {
         self.monitor.send("qmp_capabilities", &json!({}))
     }
@@ -148,7 +151,7 @@ impl Migration {
         self.transfer("migrate-incoming", &File::open(&self.file)?)
     }
 
-    /// Hands the file over and gives the command. QEMU tells by events how it gets on.
+    /// Passes the file to QEMU and gives the command. QEMU reports its progress by events.
     fn transfer(&self, command: &str, file: &File) -> io::Result<()> {
         let events = json!({ "capabilities": [{ "capability": "events", "state": true }] });
         self.monitor.send("migrate-set-capabilities", &events)?;
@@ -167,7 +170,7 @@ impl Migration {
         }
     }
 
-    /// The first failure is the one that counts.
+    /// Only the first failure counts.
     fn fail(&mut self, why: &str) {
         let what = self.phase.what();
         self.failed.get_or_insert_with(|| format!("QEMU does not {what}: {}", why.trim_end()));

@@ -1,7 +1,8 @@
-//! QEMU's monitor (QMP): commands go out and answers and events come in, as JSON, one a line, on a socket.
+//! QEMU's monitor (QMP): commands go out and answers and events come in, as JSON, one a line, on a
+//! socket.
 //!
-//! Nothing here waits: what is sent is short, and what comes is fed in by whoever watches the socket. A descriptor can be
-//! handed over with a command, which is why this is no client of a library.
+//! Nothing here waits: what is sent is short, and the watcher of the socket feeds in what comes. A
+//! descriptor can be passed with a command, which the libraries cannot do.
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -9,17 +10,17 @@ use serde_json::{Value, json};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 
-/// More than any answer to what is asked here has.
+/// More than any answer to these commands has.
 const MAX_LINE: usize = 1 << 20;
 
 /// What the monitor says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// A command is done; what it returns.
+    /// A command is done and returned this.
     Done(Value),
-    /// A command failed; QEMU's sentence.
+    /// A command failed, with QEMU's sentence.
     Refused(String),
-    /// Something happened; its name and data.
+    /// An event, with its name and data.
     Event(String, Value),
 }
 
@@ -31,7 +32,7 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// The monitor at the other end of a socket. It takes commands behind `qmp_capabilities`.
+    /// The monitor at the other end of a socket. It takes commands after `qmp_capabilities`.
     pub fn new(socket: OwnedFd) -> Self {
         Self { socket, line: Vec::new() }
     }
@@ -44,7 +45,7 @@ impl Monitor {
         self.send_with(command, arguments, &mut SendAncillaryBuffer::default())
     }
 
-    /// Hands a descriptor over, under a name.
+    /// Passes a descriptor to QEMU, under a name.
     ///
     /// # Errors
     /// As [`Monitor::send`].
@@ -69,7 +70,7 @@ impl Monitor {
         if sent == text.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
 
-    /// Takes in bytes as they come, and tells what they say.
+    /// Takes in bytes as they come, and returns what they say.
     pub fn hear(&mut self, bytes: &[u8]) -> Vec<Said> {
         let mut said = Vec::new();
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
@@ -85,7 +86,7 @@ impl Monitor {
     }
 }
 
-/// What a line says; the greeting says nothing.
+/// What a line says. The greeting says nothing.
 fn meaning(line: Value) -> Option<Said> {
     let Value::Object(mut line) = line else { return None };
     if let Some(value) = line.remove("return") {

@@ -1,4 +1,4 @@
-//! Moves of a guest of a few bytes, wherever QEMU is: on its translator.
+//! Moves a guest of a few bytes, on QEMU's translator where QEMU is installed.
 
 use super::{Accel, Qemu};
 use crate::vmm::elf::tests::pvh;
@@ -41,7 +41,8 @@ fn a_guest_that_moves_goes_on_where_it_was() {
     assert_eq!((outcome.end, log.as_slice()), (End::PoweredOff, b"abc".as_slice()));
 }
 
-/// A script in place of QEMU that does something else before it starts one that is to restore a guest.
+/// A script in place of QEMU that does something else before it starts a QEMU that restores a
+/// guest.
 fn changed(folder: &Path, restoring: &str) -> std::path::PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let path = folder.join("qemu");
@@ -56,7 +57,7 @@ fn a_move_that_fails_is_told_and_what_was_seen_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let code = [&write(b'a'), MOVE, &write(b'b'), OFF].concat();
     for (restoring, why) in [
-        // Another machine than the one that was saved.
+        // This machine is not the one that was saved.
         ("set -- \"$@\" -m 32", "QEMU does not restore the guest"),
         ("head -c 3000 state >cut; cp cut state", "QEMU does not restore the guest"),
         ("echo broken >&2; exit 1", "QEMU does not restore the guest: it ended with exit status: 1: broken"),

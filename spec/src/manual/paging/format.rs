@@ -1,8 +1,9 @@
-//! The paging modes: their levels, the width of their entries, large pages, and which bits must be 0.
+//! The paging modes: their levels, the width of their entries, large pages, and which bits must be
+//! 0.
 //!
-//! SDM vol. 3A, section 4.3, "32-Bit Paging" (tables 4-3 to 4-6), section 4.4, "PAE Paging" (tables 4-7 to 4-11),
-//! section 4.5, "4-Level Paging and 5-Level Paging" (tables 4-12 to 4-20), and section 4.7, "Page-Fault Exceptions",
-//! for the bits that must be 0.
+//! SDM vol. 3A, section 4.3, "32-Bit Paging" (tables 4-3 to 4-6), section 4.4, "PAE Paging" (tables
+//! 4-7 to 4-11), section 4.5, "4-Level Paging and 5-Level Paging" (tables 4-12 to 4-20), and
+//! section 4.7, "Page-Fault Exceptions", for the bits that must be 0.
 
 use super::{Entry, Level, Maxphyaddr};
 
@@ -14,7 +15,8 @@ pub enum Format {
         /// CR4.PSE: 4-MByte pages.
         pse: bool,
     },
-    /// PAE paging: 32-bit linear addresses, entries of eight bytes. The four entries of the root are held in registers.
+    /// PAE paging: 32-bit linear addresses, entries of eight bytes. The four entries of the root
+    /// are held in registers.
     Pae,
     /// 4-level paging.
     Level4,
@@ -24,7 +26,7 @@ pub enum Format {
 
 /// Address bits 51:0 of an entry of eight bytes.
 const ADDRESS_BITS: u64 = (1 << 52) - 1;
-/// The widest address that an entry of a 4-MByte page has room for (PSE-36). Table 4-3.
+/// The widest address that the entry of a 4-MByte page can hold (PSE-36). Table 4-3.
 const PSE36_WIDTH: u32 = 40;
 
 impl Format {
@@ -41,11 +43,16 @@ impl Format {
 
     /// Whether the mode has a level.
     #[must_use]
-    pub fn has(self, level: Level) -> bool {
-        self.levels().contains(&level)
+    pub const fn has(self, level: Level) -> bool {
+        match level {
+            Level::Pte | Level::Pde => true,
+            Level::Pdpte => !matches!(self, Self::Legacy { .. }),
+            Level::Pml4e => self.is_long(),
+            Level::Pml5e => matches!(self, Self::Level5),
+        }
     }
 
-    /// Whether it is the mode of IA-32e mode.
+    /// Whether it is a mode of IA-32e mode.
     #[must_use]
     pub const fn is_long(self) -> bool {
         matches!(self, Self::Level4 | Self::Level5)
@@ -93,8 +100,8 @@ impl Format {
         !matches!(self, Self::Legacy { .. })
     }
 
-    /// Whether a level's entries are read when CR3 is loaded and not in the walk: they have no access rights, and
-    /// reserved bits fail the load. Section 4.4.1, "PDPTE Registers".
+    /// Whether a level's entries are read when CR3 is loaded, not in the walk. They have no access
+    /// rights, and reserved bits make the load fail. Section 4.4.1, "PDPTE Registers".
     #[must_use]
     pub const fn is_register(self, level: Level) -> bool {
         matches!(self, Self::Pae) && matches!(level, Level::Pdpte)
@@ -110,6 +117,13 @@ impl Format {
             (Self::Pae, Level::Pde) | (Self::Level4 | Self::Level5, Level::Pde | Level::Pdpte) => large,
             _ => false,
         }
+    }
+
+    /// Whether bit MAXPHYADDR of a present entry of eight bytes must be 0. With 52 address bits it is bit 52, which
+    /// PAE paging reserves and 4-level and 5-level paging ignore. Tables 4-9 to 4-11 and 4-15 to 4-20.
+    #[must_use]
+    pub const fn reserves_bit(self, maxphyaddr: Maxphyaddr) -> bool {
+        maxphyaddr < 52 || matches!(self, Self::Pae)
     }
 
     /// The bits that must be 0 in a present entry of the walk. Section 4.7, "RSVD flag", with the tables of each mode.

@@ -1,4 +1,5 @@
-//! Protection keys. SDM vol. 3A, section 4.6.2, "Protection Keys", and section 4.7, "Page-Fault Exceptions", "PK flag".
+//! Protection keys. SDM vol. 3A, section 4.6.2, "Protection Keys", and section 4.7,
+//! "Page-Fault Exceptions", "PK flag".
 
 use super::format::Format;
 use super::{Access, Entry, Mode, Privilege, access_bits};
@@ -7,9 +8,10 @@ use crate::manual::pfec::Pfec;
 /// The rights registers in force: `None` where CR4.PKE or CR4.PKS is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Keys {
-    /// PKRU, for user-mode addresses: access-disable of key i in bit 2i, write-disable in bit 2i + 1.
+    /// PKRU, for user-mode addresses: access-disable of key i in bit 2i, write-disable in bit 2i +
+    /// 1.
     pub user: Option<u32>,
-    /// IA32_PKRS, for supervisor-mode addresses, alike.
+    /// IA32_PKRS, for supervisor-mode addresses, with the same layout.
     pub supervisor: Option<u32>,
 }
 
@@ -19,8 +21,8 @@ const fn key_of(leaf: u64) -> u32 {
 }
 
 impl Keys {
-    /// What comes of a walk, once keys are looked at. `leaf` maps the page, `user_address` says whether U/S is 1 in
-    /// every entry of the walk.
+    /// The result of a walk, with protection keys applied. `leaf` maps the page, `user_address`
+    /// says whether U/S is 1 in every entry of the walk.
     ///
     /// # Errors
     /// The error code of the page fault that the access causes.
@@ -37,10 +39,10 @@ impl Keys {
             return walked;
         }
         match walked {
-            // There is a key only where there is a translation.
+            // Only a translation has a key.
             Err(code) if !code.contains(Pfec::P) || code.contains(Pfec::RSVD) => walked,
             Err(code) => Err(code | Pfec::PK),
-            // Keys are of IA-32e mode alone, and refuse data accesses alone.
+            // Keys exist only in IA-32e mode, and refuse only data accesses.
             Ok(()) => Err(access_bits(Format::Level4, access, privilege, mode) | Pfec::P | Pfec::PK),
         }
     }
@@ -58,15 +60,16 @@ impl Keys {
     }
 }
 
-/// Whether an entry that maps a page makes it a shadow-stack page, if all entries above allow writes: R/W is 0 and the
-/// dirty flag is 1. SDM vol. 3A, section 4.6.1, "Determination of Access Rights".
+/// Whether an entry that maps a page makes it a shadow-stack page, if all entries above allow
+/// writes: R/W is 0 and the dirty flag is 1. SDM vol. 3A, section 4.6.1,
+/// "Determination of Access Rights".
 #[must_use]
 pub const fn is_shadow_stack(leaf: u64) -> bool {
     leaf & Entry::RW.bits() == 0 && leaf & Entry::D.bits() != 0
 }
 
-/// What comes of a shadow-stack access of user mode or of supervisor mode: `read` is what comes of a data read of the
-/// same address. Sections 4.6.1 and 4.7, "SS flag".
+/// The result of a shadow-stack access in user mode or in supervisor mode. `read` is the result of
+/// a data read of the same address. Sections 4.6.1 and 4.7, "SS flag".
 ///
 /// # Errors
 /// The error code of the page fault that the access causes.

@@ -1,4 +1,4 @@
-//! The walk against sentences of the manual, and properties that hold for all entries.
+//! Compares the walk with sentences of the manual, and checks properties that hold for all entries.
 
 use super::format::bits_between;
 use super::{Access, Entry, Level, Mode, Privilege, walk};
@@ -21,7 +21,7 @@ fn leaf(pte: u64) -> [u64; 4] {
 fn error_codes_of_known_faults() {
     use Access::{Fetch, Read, Write};
     use Privilege::{Supervisor, User};
-    // Not present: P is 0, the access is described.
+    // Not present: P is 0, and the code describes the access.
     assert_eq!(code(leaf(0), Read, Supervisor, ALL_ON), Some(0x00));
     assert_eq!(code(leaf(0), Write, Supervisor, ALL_ON), Some(0x02));
     assert_eq!(code(leaf(0), Write, User, ALL_ON), Some(0x06));

@@ -3,13 +3,15 @@
 
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::format::Format;
 use crate::scene::end::Word::{Memory, Rax, Rbp, Rdi, Rsp};
 use crate::scene::event::Event;
 use crate::scene::event::EventType::HardwareException;
 use crate::scene::event::Source::Raised;
-use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code0, Code1, Data0, Data1};
-use crate::scene::{Answer, Fits, Scene};
+use crate::scene::place::{Kind, PAGE};
+use crate::scene::tested::last_canonical;
+use crate::scene::{Answer, Fits, Row};
 
 const DATA0: u64 = Data0.linear();
 const DATA1: u64 = Data1.linear();
@@ -19,10 +21,15 @@ const END0: u64 = DATA1 - 8;
 const VALUE: u64 = 0x0102_0304_0506_0708;
 /// Not canonical with 4-level nor with 5-level paging, and how its halves look.
 const NON_CANONICAL: u64 = 0x8000_0000_0000_0000;
-/// The last bytes of the lower canonical half with 4-level paging.
+/// The last two bytes of the lower canonical half with 4-level paging. Their page is good: of #GP and a page fault the
+/// manual would not say which comes first.
 const CANONICAL_END: u64 = 0x0000_7fff_ffff_fffe;
 /// The same with 57-bit linear addresses.
 const CANONICAL_END_57: u64 = 0x00ff_ffff_ffff_fffe;
+const _: () = assert!(
+    matches!(last_canonical(Format::Level4), Some(page) if page == CANONICAL_END & !(PAGE - 1))
+        && matches!(last_canonical(Format::Level5), Some(page) if page == CANONICAL_END_57 & !(PAGE - 1))
+);
 /// An address that is canonical with 57-bit linear addresses and not with 48.
 const BEYOND_48: u64 = 0x0000_8000_0000_0000;
 const GP: u8 = 13;
@@ -36,73 +43,73 @@ const CROSSING: &str =
 const CANONICAL: &str = "vol. 1, 3.3.7.1 (Canonical Addressing)";
 
 /// The rows.
-pub const SCENES: &[Scene] = &[
+pub const ROWS: &[Row] = &[
     // Plain reads, writes and fetches.
-    Scene::new("user-mov-read", "a read", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("user-mov-read", "a read", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0), (Rax, 0)])
         .memory(&[(DATA0, 0x1234)])
         .at_end(&[(Rax, 0x1234)]),
-    Scene::new("user-mov-read-np", "a read", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("user-mov-read-np", "a read", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0 + 8)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0 + 8, Read),
-    Scene::new("user-mov-read-super", "a read of a supervisor's page", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("user-mov-read-super", "a read of a supervisor's page", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::SUPER)])
         .fault(DATA0, Read),
-    Scene::new("user-mov-write-np", "a write", User, &[0x89, 0x07], "mov [rdi],eax")
+    Row::new("user-mov-write-np", "a write", User, &[0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .watch(DATA0)
         .fault(DATA0, Write),
-    Scene::new("user-mov-write-ro", "a write", User, &[0x89, 0x07], "mov [rdi],eax")
+    Row::new("user-mov-write-ro", "a write", User, &[0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA0 + 4)])
         .pages(&[(Data0, Kind::RO)])
         .memory(&[(DATA0, VALUE)])
         .watch(DATA0)
         .fault(DATA0 + 4, Write),
-    Scene::new("user-mov-write-rsvd", "a write", User, &[0x89, 0x07], "mov [rdi],eax")
+    Row::new("user-mov-write-rsvd", "a write", User, &[0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RSVD)])
         .fault(DATA0, Write),
-    Scene::new("user-mov-retry", "a write that L1 lets be tried again", User, &[0x89, 0x07], "mov [rdi],eax")
+    Row::new("user-mov-retry", "a write that L1 lets be tried again", User, &[0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA0), (Rax, 0x77)])
         .pages(&[(Data0, Kind::NP)])
         .watch(DATA0)
         .fault(DATA0, Write)
         .answer(Answer::Retry)
         .at_end(&[(Memory, 0x77)]),
-    Scene::new("super-mov-read-np", "a read", Supervisor, &[0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("super-mov-read-np", "a read", Supervisor, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
-    Scene::new("super-mov-write-ro", "a write", Supervisor, &[0x89, 0x07], "mov [rdi],eax")
+    Row::new("super-mov-write-ro", "a write", Supervisor, &[0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .watch(DATA0)
         .fault(DATA0, Write),
-    Scene::new("user-fetch-np", "the first byte of an instruction", User, &[0x90], "nop")
+    Row::new("user-fetch-np", "the first byte of an instruction", User, &[0x90], "nop")
         .rip(CODE1)
         .pages(&[(Code1, Kind::NP)])
         .fault(CODE1, Fetch),
-    Scene::new("user-fetch-nx", "the first byte of an instruction", User, &[0x90], "nop")
+    Row::new("user-fetch-nx", "the first byte of an instruction", User, &[0x90], "nop")
         .rip(CODE1 + 2)
         .pages(&[(Code1, Kind::NX)])
         .fault(CODE1 + 2, Fetch),
-    Scene::new("super-fetch-nx", "the first byte of an instruction", Supervisor, &[0x90], "nop")
+    Row::new("super-fetch-nx", "the first byte of an instruction", Supervisor, &[0x90], "nop")
         .rip(CODE1)
         .pages(&[(Code1, Kind::NX)])
         .fault(CODE1, Fetch),
-    Scene::new("user-fetch-next", "the instruction behind, on the next page", User, &[0x90], "nop")
+    Row::new("user-fetch-next", "the instruction behind, on the next page", User, &[0x90], "nop")
         .rip(CODE1 - 1)
         .pages(&[(Code1, Kind::NP)])
         .fault_behind(CODE1, Fetch, CODE1),
-    Scene::new("user-fetch-jump", "the target of a jump", User, &[0xff, 0xe0], "jmp rax")
+    Row::new("user-fetch-jump", "the target of a jump", User, &[0xff, 0xe0], "jmp rax")
         .registers(&[(Rax, CODE1 + 5)])
         .pages(&[(Code1, Kind::NX)])
         .fault_behind(CODE1 + 5, Fetch, CODE1 + 5)
         .only_64_bit(),
-    Scene::new(
+    Row::new(
         "user-fetch-call",
         "the target of a call, whose return address is pushed already",
         User,
@@ -116,15 +123,15 @@ pub const SCENES: &[Scene] = &[
     .only_64_bit()
     .fault_behind(CODE1, Fetch, CODE1)
     .at_fault(&[(Rsp, END0), (Memory, Code0.linear() + 0x102)]),
-    Scene::new("user-fetch-ret", "the target of a return, whose address is popped already", User, &[0xc3], "ret")
+    Row::new("user-fetch-ret", "the target of a return, whose address is popped already", User, &[0xc3], "ret")
         .rsp(END0)
         .memory(&[(END0, CODE1)])
         .pages(&[(Code1, Kind::NX)])
         .only_64_bit()
         .fault_behind(CODE1, Fetch, CODE1)
         .at_fault(&[(Rsp, DATA1)]),
-    // Across the end of a page.
-    Scene::new(
+    // Across the end of a page. Where both pages are bad, they are so in the same way: either can be the one that faults.
+    Row::new(
         "user-fetch-cross-np",
         "an instruction whose second byte is on the next page",
         User,
@@ -135,7 +142,7 @@ pub const SCENES: &[Scene] = &[
     .pages(&[(Code1, Kind::NP)])
     .fault(CODE1, Fetch)
     .section(CROSSING),
-    Scene::new(
+    Row::new(
         "user-fetch-cross-nx",
         "an instruction whose last byte is on the next page",
         User,
@@ -146,12 +153,13 @@ pub const SCENES: &[Scene] = &[
     .pages(&[(Code1, Kind::NX)])
     .fault(CODE1, Fetch)
     .section(CROSSING),
-    Scene::new("user-fetch-cross-both", "an instruction on two pages, both bad", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("user-fetch-cross-both", "an instruction on two pages, both bad", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .rip(CODE1 - 1)
-        .pages(&[(Code0, Kind::NX), (Code1, Kind::NP)])
+        .pages(&[(Code0, Kind::NX), (Code1, Kind::NX)])
         .fault(CODE1 - 1, Fetch)
+        .in_parts()
         .section(CROSSING),
-    Scene::new(
+    Row::new(
         "user-fetch-before-data",
         "an instruction on two pages whose operand is bad, too",
         User,
@@ -163,40 +171,32 @@ pub const SCENES: &[Scene] = &[
     .pages(&[(Code1, Kind::NX), (Data0, Kind::NP)])
     .fault(CODE1, Fetch)
     .section(CROSSING),
-    Scene::new("user-read-cross-first", "a read across two pages, the first bad", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("user-read-cross-first", "a read across two pages, the first bad", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA1 - 2)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA1 - 2, Read)
+        .in_parts()
         .section(CROSSING),
-    Scene::new(
-        "user-read-cross-second",
-        "a read across two pages, the second bad",
-        User,
-        &[0x8b, 0x07],
-        "mov eax,[rdi]",
-    )
-    .registers(&[(Rdi, DATA1 - 2)])
-    .pages(&[(Data1, Kind::NP)])
-    .fault(DATA1, Read)
-    .section(CROSSING),
-    Scene::new("user-read-cross-both", "a read across two pages, both bad", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("user-read-cross-second", "a read across two pages, the second bad", User, &[0x8b, 0x07], "mov eax,[rdi]")
+        .registers(&[(Rdi, DATA1 - 2)])
+        .pages(&[(Data1, Kind::NP)])
+        .fault(DATA1, Read)
+        .in_parts()
+        .section(CROSSING),
+    Row::new("user-read-cross-both", "a read across two pages, both bad", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA1 - 1)])
-        .pages(&[(Data0, Kind::SUPER), (Data1, Kind::NP)])
+        .pages(&[(Data0, Kind::NP), (Data1, Kind::NP)])
         .fault(DATA1 - 1, Read)
+        .in_parts()
         .section(CROSSING),
-    Scene::new(
-        "user-write-cross-first",
-        "a write across two pages, the first bad",
-        User,
-        &[0x89, 0x07],
-        "mov [rdi],eax",
-    )
-    .registers(&[(Rdi, DATA1 - 2)])
-    .pages(&[(Data0, Kind::RO)])
-    .watch(DATA1)
-    .fault(DATA1 - 2, Write)
-    .section(CROSSING),
-    Scene::new(
+    Row::new("user-write-cross-first", "a write across two pages, the first bad", User, &[0x89, 0x07], "mov [rdi],eax")
+        .registers(&[(Rdi, DATA1 - 2)])
+        .pages(&[(Data0, Kind::RO)])
+        .watch(DATA1)
+        .fault(DATA1 - 2, Write)
+        .in_parts()
+        .section(CROSSING),
+    Row::new(
         "user-write-cross-second",
         "a write across two pages, the second bad: nothing is written",
         User,
@@ -208,13 +208,15 @@ pub const SCENES: &[Scene] = &[
     .memory(&[(END0, VALUE)])
     .watch(END0)
     .fault(DATA1, Write)
+    .in_parts()
     .section(CROSSING),
-    Scene::new("user-write-cross-both", "a write across two pages, both bad", User, &[0x89, 0x07], "mov [rdi],eax")
+    Row::new("user-write-cross-both", "a write across two pages, both bad", User, &[0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA1 - 2)])
-        .pages(&[(Data0, Kind::RO), (Data1, Kind::NP)])
+        .pages(&[(Data0, Kind::RO), (Data1, Kind::RO)])
         .fault(DATA1 - 2, Write)
+        .in_parts()
         .section(CROSSING),
-    Scene::new(
+    Row::new(
         "user-write-cross-16",
         "a write of 16 bytes across two pages",
         User,
@@ -226,15 +228,17 @@ pub const SCENES: &[Scene] = &[
     .memory(&[(END0, VALUE)])
     .watch(END0)
     .fault(DATA1, Write)
+    .in_parts()
     .section(CROSSING),
-    Scene::new("user-add-cross-second", "read and written across two pages", User, &[0x01, 0x07], "add [rdi],eax")
+    Row::new("user-add-cross-second", "read and written across two pages", User, &[0x01, 0x07], "add [rdi],eax")
         .registers(&[(Rdi, DATA1 - 2)])
         .pages(&[(Data1, Kind::RO)])
         .memory(&[(END0, VALUE)])
         .watch(END0)
         .fault(DATA1, Write)
+        .in_parts()
         .section(CROSSING),
-    Scene::new(
+    Row::new(
         "super-read-cross-second",
         "a read across two pages, the second bad",
         Supervisor,
@@ -244,9 +248,10 @@ pub const SCENES: &[Scene] = &[
     .registers(&[(Rdi, DATA1 - 2)])
     .pages(&[(Data1, Kind::RSVD)])
     .fault(DATA1, Read)
+    .in_parts()
     .section(CROSSING),
     // Addresses that are no page fault.
-    Scene::new(
+    Row::new(
         "user-mov-non-canonical",
         "a read of an address that is not canonical",
         User,
@@ -257,13 +262,13 @@ pub const SCENES: &[Scene] = &[
     .event(RAISES_GP)
     .only_64_bit()
     .section(CANONICAL),
-    Scene::new("user-mov-non-canonical-exit", "the same, and L1 intercepts #GP", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("user-mov-non-canonical-exit", "the same, and L1 intercepts #GP", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, NON_CANONICAL)])
         .event(RAISES_GP)
         .intercepts(1 << GP)
         .only_64_bit()
         .section(CANONICAL),
-    Scene::new(
+    Row::new(
         "super-mov-non-canonical-write",
         "a write to an address that is not canonical",
         Supervisor,
@@ -274,18 +279,12 @@ pub const SCENES: &[Scene] = &[
     .event(RAISES_GP)
     .only_64_bit()
     .section(CANONICAL),
-    Scene::new(
-        "user-stack-non-canonical",
-        "the same by RBP: a stack fault",
-        User,
-        &[0x8b, 0x45, 0x00],
-        "mov eax,[rbp]",
-    )
-    .registers(&[(Rbp, NON_CANONICAL)])
-    .event(RAISES_SS)
-    .only_64_bit()
-    .section(CANONICAL),
-    Scene::new(
+    Row::new("user-stack-non-canonical", "the same by RBP: a stack fault", User, &[0x8b, 0x45, 0x00], "mov eax,[rbp]")
+        .registers(&[(Rbp, NON_CANONICAL)])
+        .event(RAISES_SS)
+        .only_64_bit()
+        .section(CANONICAL),
+    Row::new(
         "user-stack-non-canonical-exit",
         "the same, and L1 intercepts #SS",
         User,
@@ -297,22 +296,22 @@ pub const SCENES: &[Scene] = &[
     .intercepts(1 << SS)
     .only_64_bit()
     .section(CANONICAL),
-    Scene::new("user-push-non-canonical", "a push where RSP is not canonical", User, &[0x50], "push rax")
+    Row::new("user-push-non-canonical", "a push where RSP is not canonical", User, &[0x50], "push rax")
         .rsp(NON_CANONICAL)
         .event(RAISES_SS)
         .only_64_bit()
         .section(CANONICAL),
-    Scene::new("user-jump-non-canonical", "a jump to where no RIP can be", User, &[0xff, 0xe0], "jmp rax")
+    Row::new("user-jump-non-canonical", "a jump to where no RIP can be", User, &[0xff, 0xe0], "jmp rax")
         .registers(&[(Rax, NON_CANONICAL)])
         .event(RAISES_GP)
         .only_64_bit()
         .section(CANONICAL),
-    Scene::new("user-mov-canonical-end", "a read beyond the last canonical byte", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("user-mov-canonical-end", "a read beyond the last canonical byte", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, CANONICAL_END)])
         .event(RAISES_GP)
         .fits(Fits::Linear48)
         .section(CANONICAL),
-    Scene::new(
+    Row::new(
         "user-mov-canonical-end-57",
         "a read beyond the last canonical byte of 57-bit addresses",
         User,
@@ -323,7 +322,7 @@ pub const SCENES: &[Scene] = &[
     .event(RAISES_GP)
     .fits(Fits::Linear57)
     .section(CANONICAL),
-    Scene::new(
+    Row::new(
         "user-mov-beyond-48",
         "a read of an address that is canonical with 57 bits alone: its walk finds no entry",
         User,

@@ -14,7 +14,7 @@ use crate::scene::event::{COMMAND, Event, EventType};
 use crate::scene::expect::BLOCKING_BY_STI;
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, Device, EventStack, Idt0, Idt1, Stack};
-use crate::scene::{Answer, Fits, RIP, Scene, Unwanted, stack_of};
+use crate::scene::{Answer, Fits, RIP, Row, Unwanted, stack_of};
 use crate::walk::outcome::{RFLAGS_IF, RFLAGS_RF};
 
 const DATA0: u64 = Data0.linear();
@@ -28,14 +28,14 @@ const SEND_NMI: u64 = 0x4400;
 const SEND_INTERRUPT: u64 = 0x4000 | FAR as u64;
 
 /// An interrupt that is taken at once.
-const fn interrupt(name: &'static str, what: &'static str, cpl: Privilege) -> Scene {
-    Scene::new(name, what, cpl, &[], "").rflags(RFLAGS_IF).arrives(INTERRUPT, Hypervisor)
+const fn interrupt(name: &'static str, what: &'static str, cpl: Privilege) -> Row {
+    Row::new(name, what, cpl, &[], "").rflags(RFLAGS_IF).arrives(INTERRUPT, Hypervisor)
 }
 
 /// An interrupt or NMI that L2 sends itself, and takes behind the instruction.
-const fn sent(name: &'static str, what: &'static str, cpl: Privilege, event: Event) -> Scene {
+const fn sent(name: &'static str, what: &'static str, cpl: Privilege, event: Event) -> Row {
     let nmi = matches!(event.kind, EventType::Nmi);
-    Scene::new(name, what, cpl, &[0x89, 0x07], "mov [rdi],eax")
+    Row::new(name, what, cpl, &[0x89, 0x07], "mov [rdi],eax")
         .registers(if nmi { &[(Rdi, TO), (Rax, SEND_NMI)] } else { &[(Rdi, TO), (Rax, SEND_INTERRUPT)] })
         .rflags(if nmi { 0 } else { RFLAGS_IF })
         .arrives(event, Guest)
@@ -43,12 +43,12 @@ const fn sent(name: &'static str, what: &'static str, cpl: Privilege, event: Eve
         .at_end(&[(Rip, RIP + 2)])
 }
 
-const fn nmi(cpl: Privilege) -> Scene {
+const fn nmi(cpl: Privilege) -> Row {
     sent("", "", cpl, THE_NMI)
 }
 
 /// The same, and the stack for its handler is not present.
-const fn stack_np(name: &'static str, what: &'static str, cpl: Privilege) -> Scene {
+const fn stack_np(name: &'static str, what: &'static str, cpl: Privilege) -> Row {
     interrupt(name, what, cpl)
         .event_stack(1 << FAR)
         .pages(&[(EventStack, Kind::NP)])
@@ -57,8 +57,8 @@ const fn stack_np(name: &'static str, what: &'static str, cpl: Privilege) -> Sce
 }
 
 /// A read with an interrupt pending, which RFLAGS.IF blocks.
-const fn blocked(name: &'static str, what: &'static str) -> Scene {
-    Scene::new(name, what, User, &[0x8b, 0x07], "mov eax,[rdi]")
+const fn blocked(name: &'static str, what: &'static str) -> Row {
+    Row::new(name, what, User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .memory(&[(DATA0, 0x1234)])
         .at_end(&[(Rax, 0x1234)])
@@ -70,8 +70,8 @@ const fn blocked(name: &'static str, what: &'static str) -> Scene {
 const AT_POPF: u64 = stack_of(Supervisor);
 
 /// POPF that sets IF: the interrupt comes behind it.
-const fn popf(name: &'static str, what: &'static str) -> Scene {
-    Scene::new(name, what, Supervisor, &[0x9d], "popfq")
+const fn popf(name: &'static str, what: &'static str) -> Row {
+    Row::new(name, what, Supervisor, &[0x9d], "popfq")
         .memory(&[(AT_POPF, RFLAGS_IF | 2)])
         .arrives(INTERRUPT, Hypervisor)
         .at_fault(&[(Rip, RIP + 1), (Rsp, AT_POPF + 8), (Rflags, RFLAGS_IF | RFLAGS_RF | 2)])
@@ -80,7 +80,7 @@ const fn popf(name: &'static str, what: &'static str) -> Scene {
 }
 
 /// Rows of IA-32e mode.
-const LONG: &[Scene] = deliveries![
+const LONG: &[Row] = deliveries![
     Long;
     "apic-nmi": "an NMI of the local APIC", NMI, nmi(User);
     "apic-super-nmi": "an NMI of the local APIC at CPL 0", NMI, nmi(Supervisor);
@@ -108,12 +108,12 @@ const LONG: &[Scene] = deliveries![
         .unwanted(Unwanted::DoubleFault)
         .answer(Answer::Reinject),
     // Blocked for one instruction.
-    Scene::new("apic-extint-sti", "an interrupt of the local APIC, blocked by STI for one instruction", User, &[0x90], "nop")
+    Row::new("apic-extint-sti", "an interrupt of the local APIC, blocked by STI for one instruction", User, &[0x90], "nop")
         .rflags(RFLAGS_IF)
         .interruptibility(BLOCKING_BY_STI)
         .arrives(INTERRUPT, Hypervisor)
         .at_end(&[(Rip, RIP + 1)]),
-    Scene::new("apic-extint-sti-stack-np", "the same, stack not present", User, &[0x90], "nop")
+    Row::new("apic-extint-sti-stack-np", "the same, stack not present", User, &[0x90], "nop")
         .rflags(RFLAGS_IF)
         .interruptibility(BLOCKING_BY_STI)
         .arrives(INTERRUPT, Hypervisor)
@@ -126,7 +126,7 @@ const LONG: &[Scene] = deliveries![
 ];
 
 /// Rows in which L2 opens for the interrupt, or never does.
-const OPENED: &[Scene] = &[
+const OPENED: &[Row] = &[
     popf("apic-extint-popf", "an interrupt of the local APIC behind POPF, which sets IF"),
     popf("apic-extint-popf-stack-np", "the same, stack not present")
         .event_stack(1 << FAR)
@@ -140,12 +140,12 @@ const OPENED: &[Scene] = &[
         .answer(Answer::Retry),
 ];
 
-const fn narrow(scene: Scene) -> Scene {
-    scene.fits(Fits::Bits32)
+const fn narrow(row: Row) -> Row {
+    row.fits(Fits::Bits32)
 }
 
 /// Rows of protected mode.
-const PROTECTED: &[Scene] = &[
+const PROTECTED: &[Row] = &[
     narrow(interrupt("apic-extint", "an interrupt of the local APIC", User)),
     narrow(interrupt("apic-super-extint", "an interrupt of the local APIC at CPL 0", Supervisor)),
     narrow(interrupt("apic-extint-idt-np", "an interrupt of the local APIC, and #PF's gate is in the same page", User))
@@ -182,6 +182,6 @@ const PROTECTED: &[Scene] = &[
     .unwanted(Unwanted::TripleFault),
 ];
 
-const IA_32E: &[Scene] = &join::<{ LONG.len() + OPENED.len() }>(LONG, OPENED);
+const IA_32E: &[Row] = &join::<{ LONG.len() + OPENED.len() }>(LONG, OPENED);
 /// The rows.
-pub(super) const SCENES: &[Scene] = &join::<{ IA_32E.len() + PROTECTED.len() }>(IA_32E, PROTECTED);
+pub(super) const ROWS: &[Row] = &join::<{ IA_32E.len() + PROTECTED.len() }>(IA_32E, PROTECTED);

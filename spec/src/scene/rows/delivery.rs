@@ -1,6 +1,6 @@
 //! What rows of event delivery share: addresses that a delivery reads and writes, and its faults as rows.
 
-use crate::scene::Scene;
+use crate::scene::Row;
 use crate::scene::descriptor::{TSS_SELECTOR, gate, gate_address as address_of_gate};
 use crate::scene::event::{Event, EventType, Source};
 use crate::scene::place::{PAGE, Place};
@@ -78,33 +78,27 @@ const _: () = assert!(address_of_gate(1, true) - address_of_gate(0, true) == 16 
 /// meets none. The event's vector must be below 14. `$fits` says which code widths
 /// of IA-32e mode, whose gates, stacks and frames they name.
 macro_rules! deliveries {
-    ($fits:ident; $($name:literal: $what:literal, $vector:expr, $scene:expr;)* .. $($more:expr,)*) => {
+    ($fits:ident; $($name:literal: $what:literal, $vector:expr, $row:expr;)* .. $($more:expr,)*) => {
         &[
             $(
-                {
-                    let mut scene = $scene.fits(Fits::$fits);
-                    scene.name = $name;
-                    scene.what = $what;
-                    scene
-                },
-                {
-                    let mut scene = $scene.fits(Fits::$fits).answer(Answer::Reinject);
-                    scene.name = concat!($name, "-idt-np");
-                    scene.what = concat!($what, ", IDT not present");
-                    scene.pages(&[(Idt0, Kind::NP)]).implicit_fault(gate_address($vector), Read)
-                },
-                {
-                    let mut scene = $scene.fits(Fits::$fits).answer(Answer::Reinject).event_stack(1 << $vector);
-                    scene.name = concat!($name, "-stack-np");
-                    scene.what = concat!($what, ", stack not present");
-                    scene.pages(&[(EventStack, Kind::NP)]).implicit_fault(push(EventStack), Write)
-                },
-                {
-                    let mut scene = $scene.fits(Fits::$fits).answer(Answer::Nothing).event_stack(1 << $vector);
-                    scene.name = concat!($name, "-stack-ro");
-                    scene.what = concat!($what, ", stack read-only");
-                    scene.pages(&[(EventStack, Kind::RO)]).implicit_fault(push(EventStack), Write)
-                },
+                $row.fits(Fits::$fits).described($name, $what),
+                $row.fits(Fits::$fits)
+                    .described(concat!($name, "-idt-np"), concat!($what, ", IDT not present"))
+                    .pages(&[(Idt0, Kind::NP)])
+                    .implicit_fault(gate_address($vector), Read)
+                    .answer(Answer::Reinject),
+                $row.fits(Fits::$fits)
+                    .described(concat!($name, "-stack-np"), concat!($what, ", stack not present"))
+                    .event_stack(1 << $vector)
+                    .pages(&[(EventStack, Kind::NP)])
+                    .implicit_fault(push(EventStack), Write)
+                    .answer(Answer::Reinject),
+                $row.fits(Fits::$fits)
+                    .described(concat!($name, "-stack-ro"), concat!($what, ", stack read-only"))
+                    .event_stack(1 << $vector)
+                    .pages(&[(EventStack, Kind::RO)])
+                    .implicit_fault(push(EventStack), Write)
+                    .answer(Answer::Nothing),
             )*
             $($more.fits(Fits::$fits),)*
         ]
@@ -114,7 +108,7 @@ macro_rules! deliveries {
 pub(super) use deliveries;
 
 /// The rows of two lists. `N` is the sum of their lengths.
-pub const fn join<const N: usize>(first: &[Scene], second: &[Scene]) -> [Scene; N] {
+pub const fn join<const N: usize>(first: &[Row], second: &[Row]) -> [Row; N] {
     assert!(first.len() + second.len() == N);
     let mut all = [first[0]; N];
     let mut at = 0;

@@ -12,8 +12,6 @@ use crate::scene::stack_of;
 pub const HANDLER_CS: u64 = Place::Gdt.linear() + 0x28;
 /// Where the TSS has ESP0; SS0 is behind it. SDM vol. 3A, figure 7-2, "32-Bit Task-State Segment (TSS)".
 pub const ESP0: u64 = Place::Tss.linear() + 0x04;
-/// Bits of the address in which ESP0 and SS0 differ: which of them is read first is left open.
-pub const ESP0_OR_SS0: u64 = 0x0c;
 const P: u64 = 1 << 47;
 
 /// Linear address of a vector's gate.
@@ -39,41 +37,32 @@ const _: () = assert!(gate_error(14) == 0x73);
 /// Scenes of one event: with nothing in its way, and with each fault that its delivery can meet. The event's vector
 /// must be below 14.
 macro_rules! deliveries_32 {
-    ($($name:literal: $what:literal, $vector:expr, $cpl:ident, $scene:expr;)* .. $($more:expr,)*) => {
+    ($($name:literal: $what:literal, $vector:expr, $cpl:ident, $row:expr;)* .. $($more:expr,)*) => {
         &[
             $(
-                {
-                    let mut scene = $scene.fits(Fits::Bits32);
-                    scene.name = $name;
-                    scene.what = $what;
-                    scene
-                },
-                {
-                    let mut scene = $scene.fits(Fits::Bits32).answer(Answer::Reinject);
-                    scene.name = concat!($name, "-idt-np");
-                    scene.what = concat!($what, ", IDT not present");
-                    scene.pages(&[(Idt0, Kind::NP)]).implicit_fault(gate_address($vector), Read)
-                },
-                {
-                    let mut scene = $scene.fits(Fits::Bits32).answer(Answer::Reinject);
-                    scene.name = concat!($name, "-stack-np");
-                    scene.what = concat!($what, ", stack of all handlers not present");
-                    scene
-                        .pages(&[(Stack, Kind::NP)])
-                        .implicit_first(push($cpl), Write)
-                        .implicit_fault(push($cpl), Write)
-                        .unwanted(Unwanted::TripleFault)
-                },
-                {
-                    let mut scene = $scene.fits(Fits::Bits32).intercepts(1 << DF);
-                    scene.name = concat!($name, "-stack-ro");
-                    scene.what = concat!($what, ", stack of all handlers read-only; L1 intercepts #DF");
-                    scene
-                        .pages(&[(Stack, Kind::RO)])
-                        .implicit_first(push($cpl), Write)
-                        .implicit_fault(push($cpl), Write)
-                        .unwanted(Unwanted::DoubleFaultExit)
-                },
+                $row.fits(Fits::Bits32).described($name, $what),
+                $row.fits(Fits::Bits32)
+                    .described(concat!($name, "-idt-np"), concat!($what, ", IDT not present"))
+                    .pages(&[(Idt0, Kind::NP)])
+                    .implicit_fault(gate_address($vector), Read)
+                    .answer(Answer::Reinject),
+                $row.fits(Fits::Bits32)
+                    .described(concat!($name, "-stack-np"), concat!($what, ", stack of all handlers not present"))
+                    .pages(&[(Stack, Kind::NP)])
+                    .implicit_first(push($cpl), Write)
+                    .implicit_fault(push($cpl), Write)
+                    .unwanted(Unwanted::TripleFault)
+                    .answer(Answer::Reinject),
+                $row.fits(Fits::Bits32)
+                    .described(
+                        concat!($name, "-stack-ro"),
+                        concat!($what, ", stack of all handlers read-only; L1 intercepts #DF"),
+                    )
+                    .pages(&[(Stack, Kind::RO)])
+                    .implicit_first(push($cpl), Write)
+                    .implicit_fault(push($cpl), Write)
+                    .unwanted(Unwanted::DoubleFaultExit)
+                    .intercepts(1 << DF),
             )*
             $($more,)*
         ]

@@ -8,13 +8,13 @@ use crate::manual::paging::Level::{self, Pde, Pdpte, Pml4e, Pte};
 use crate::manual::paging::Privilege::User;
 use crate::scene::descriptor::gate_address;
 use crate::scene::end::Word::{Memory, Qualification, Rax, Rdi};
-use crate::scene::ept::Frame::{self, Page, Pd, Pdpt, Place as At, Pt, Root};
+use crate::scene::ept::GuestFrame::{self, Page, Pd, Pdpt, Place as At, Pt, Root};
 use crate::scene::ept::{DEEP, During, EptEntry, Nested};
 use crate::scene::event::EventType::{ExternalInterrupt, HardwareException, Nmi, SoftwareInterrupt};
 use crate::scene::event::{Event, Source};
 use crate::scene::place::Place::{Data0, FaultStack, Idt1, Stack};
 use crate::scene::place::{Kind, PAGE};
-use crate::scene::{Answer, Feature, Scene, initial_register};
+use crate::scene::{Answer, Feature, Row, initial_register};
 use crate::walk::outcome::RFLAGS_IF;
 
 /// Where data is accessed, and code fetched.
@@ -30,25 +30,25 @@ const fn deep(
     what: &'static str,
     access: Access,
     guest: Option<(Level, Kind)>,
-    frame: Option<(Frame, EptEntry)>,
-) -> Scene {
+    frame: Option<(GuestFrame, EptEntry)>,
+) -> Row {
     let address = match access {
         Fetch => CODE,
         Read | Write => DATA,
     };
     let nested = Nested { address, access, during: During::Instruction, guest, frame };
-    let scene = match access {
-        Read => Scene::new(name, what, User, &[0x8b, 0x07], "mov eax,[rdi]").at_end(const { &[(Rax, BEFORE)] }),
-        Write => Scene::new(name, what, User, &[0x89, 0x07], "mov [rdi],eax")
+    let row = match access {
+        Read => Row::new(name, what, User, &[0x8b, 0x07], "mov eax,[rdi]").at_end(const { &[(Rax, BEFORE)] }),
+        Write => Row::new(name, what, User, &[0x89, 0x07], "mov [rdi],eax")
             .at_end(const { &[(Memory, initial_register(Rax as usize))] }),
-        Fetch => Scene::new(name, what, User, &[0x90], "nop").rip(CODE),
+        Fetch => Row::new(name, what, User, &[0x90], "nop").rip(CODE),
     };
-    let scene = match access {
-        Read => scene.registers(const { &[(Rdi, DATA), (Rax, 0)] }).memory(const { &[(DATA, BEFORE)] }),
-        Write => scene.registers(const { &[(Rdi, DATA)] }).watch(DATA),
-        Fetch => scene,
+    let row = match access {
+        Read => row.registers(const { &[(Rdi, DATA), (Rax, 0)] }).memory(const { &[(DATA, BEFORE)] }),
+        Write => row.registers(const { &[(Rdi, DATA)] }).watch(DATA),
+        Fetch => row,
     };
-    scene.nested(nested).answer(Answer::Retry).section(SECTION)
+    row.nested(nested).answer(Answer::Retry).section(SECTION)
 }
 
 /// A spoiled frame alone.
@@ -67,13 +67,12 @@ macro_rules! both {
 
 /// A guest entry not accessed yet, in a table that EPT makes read-only. Whether the write of the accessed flag sets
 /// bit 0 of the qualification beside bit 1 is the implementation's choice, as for all read-modify-write accesses.
-const fn clean(name: &'static str, level: Level) -> Scene {
-    let frame = Frame::of(level);
+const fn clean(name: &'static str, level: Level) -> Row {
+    let frame = GuestFrame::of(level);
     let what = "a read through an entry that is not accessed yet, in a read-only table";
-    let scene = deep(name, what, Read, Some((level, Kind::CLEAN)), Some((frame, EptEntry::RO)));
-    let mut scene = scene.open(Qualification.bit());
-    scene.fault = None;
-    scene
+    let mut row = deep(name, what, Read, Some((level, Kind::CLEAN)), Some((frame, EptEntry::RO)));
+    row.scene.fault = None;
+    row.open(Qualification.bit())
 }
 
 /// The delivery of an event of this vector, on whose way a frame is spoiled.
@@ -83,15 +82,15 @@ const fn delivery(
     event: Event,
     address: u64,
     access: Access,
-    frame: (Frame, EptEntry),
-) -> Scene {
+    frame: (GuestFrame, EptEntry),
+) -> Row {
     let nested = Nested { address, access, during: During::Event, guest: None, frame: Some(frame) };
-    let scene = match event.source {
+    let row = match event.source {
         // An external interrupt needs RFLAGS.IF. SDM vol. 3C, section 26.3.1.4, "Checks on Guest RIP, RFLAGS, and SSP".
-        Source::Injected => Scene::new(name, what, User, &[], "").rflags(RFLAGS_IF),
-        Source::Raised | Source::Arrived => Scene::new(name, what, User, &[0xcd, VECTOR], "int 80h"),
+        Source::Injected => Row::new(name, what, User, &[], "").rflags(RFLAGS_IF),
+        Source::Raised | Source::Arrived => Row::new(name, what, User, &[0xcd, VECTOR], "int 80h"),
     };
-    scene.event(event).nested(nested).answer(Answer::Reinject).section(DELIVERY)
+    row.event(event).nested(nested).answer(Answer::Reinject).section(DELIVERY)
 }
 
 const VECTOR: u8 = 0x80;
@@ -103,26 +102,31 @@ const INT: Event = Event::new(Source::Raised, SoftwareInterrupt, VECTOR).length(
 const FIRST_PUSH: u64 = Stack.linear() + PAGE - 8;
 
 /// A page fault that the filter may let through, and a frame on the way of its delivery.
-const fn fault_delivery(name: &'static str, what: &'static str, address: u64, access: Access, frame: Frame) -> Scene {
+const fn fault_delivery(
+    name: &'static str,
+    what: &'static str,
+    address: u64,
+    access: Access,
+    frame: GuestFrame,
+) -> Row {
     let entry = match access {
         Write => EptEntry::RO,
         Read | Fetch => EptEntry::NP,
     };
     let during = During::PageFault;
-    let mut scene = Scene::new(name, what, User, &[0x89, 0x07], "mov [rdi],eax")
+    Row::new(name, what, User, &[0x89, 0x07], "mov [rdi],eax")
         .registers(const { &[(Rdi, Data0.linear())] })
         .pages(const { &[(Data0, Kind::NP)] })
         .watch(Data0.linear())
         .at_end(const { &[(Memory, initial_register(Rax as usize))] })
         .fault(Data0.linear(), Write)
         .answer(Answer::Reinject)
-        .section(DELIVERY);
-    scene.nested = Some(Nested { address, access, during, guest: None, frame: Some((frame, entry)) });
-    scene
+        .section(DELIVERY)
+        .nested(Nested { address, access, during, guest: None, frame: Some((frame, entry)) })
 }
 
 /// The rows.
-pub const SCENES: &[Scene] = &[
+pub const ROWS: &[Row] = &[
     // Nothing is spoiled.
     deep("read", "a read through four tables", Read, None, None),
     deep("write", "a write through four tables", Write, None, None),

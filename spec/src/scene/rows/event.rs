@@ -14,7 +14,7 @@ use crate::scene::event::{Event, EventType};
 use crate::scene::expect::{DR6_AT_START, DR6_BS};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, EventStack, FaultStack, Gdt, Idt0, Idt1, Stack, Tss, UserStack};
-use crate::scene::{Answer, Fits, RIP, Scene, Unwanted, stack_of};
+use crate::scene::{Answer, Fits, RIP, Row, Unwanted, stack_of};
 use crate::walk::outcome::{RFLAGS_IF, RFLAGS_TF};
 
 const DATA0: u64 = Data0.linear();
@@ -28,15 +28,15 @@ const INT3: Event = software(EventType::SoftwareException, BP, 1);
 const INT1: Event = software(EventType::PrivilegedSoftwareException, DB, 1);
 const NP_AGAIN: Event = raised(NP).error_code(gate_error(PF));
 
-const fn by(cpl: crate::manual::paging::Privilege, code: &'static [u8], text: &'static str) -> Scene {
-    Scene::new("", "", cpl, code, text)
+const fn by(cpl: crate::manual::paging::Privilege, code: &'static [u8], text: &'static str) -> Row {
+    Row::new("", "", cpl, code, text)
 }
 
 const NO_PF_GATE: [(u64, u64); 1] = [absent_gate(PF)];
 
 /// A read at CPL 3 of a page that is not present.
-const fn pf(name: &'static str, what: &'static str) -> Scene {
-    Scene::new(name, what, User, &[0x8b, 0x07], "mov eax,[rdi]")
+const fn pf(name: &'static str, what: &'static str) -> Row {
+    Row::new(name, what, User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .memory(&[(DATA0, 0x1234)])
         .first(DATA0, Read)
@@ -44,8 +44,8 @@ const fn pf(name: &'static str, what: &'static str) -> Scene {
 }
 
 /// The same, of which L2 sees nothing but a second fault that is no #PF.
-const fn pf_alone(name: &'static str, what: &'static str) -> Scene {
-    Scene::new(name, what, User, &[0x8b, 0x07], "mov eax,[rdi]")
+const fn pf_alone(name: &'static str, what: &'static str) -> Row {
+    Row::new(name, what, User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read)
@@ -53,7 +53,7 @@ const fn pf_alone(name: &'static str, what: &'static str) -> Scene {
 }
 
 /// The rows of IA-32e mode.
-const LONG: &[Scene] = deliveries![
+const LONG: &[Row] = deliveries![
     Long;
     "int": "INT n", VECTOR, by(User, &[0xcd, 0x09], "int 9").event(INT);
     "super-int": "INT n at CPL 0", VECTOR, by(Supervisor, &[0xcd, 0x09], "int 9").event(INT);
@@ -88,41 +88,41 @@ const LONG: &[Scene] = deliveries![
         by(Supervisor, &[], "").rflags(RFLAGS_IF).event(injected(EventType::ExternalInterrupt, VECTOR));
     ..
     // Faults of other kinds, and ones that the stack of the interrupted CPL meets.
-    Scene::new("super-int-own-stack-np", "INT n at CPL 0 without a stack switch", Supervisor, &[0xcd, 0x09], "int 9")
+    Row::new("super-int-own-stack-np", "INT n at CPL 0 without a stack switch", Supervisor, &[0xcd, 0x09], "int 9")
         .event(INT)
         .pages(&[(Stack, Kind::NP)])
         .implicit_fault(stack_of(Supervisor) - 8, Write)
         .answer(Answer::Reinject),
-    Scene::new("int-rsp0-stack-np", "INT n, the stack of CPL 0 not present", User, &[0xcd, 0x09], "int 9")
+    Row::new("int-rsp0-stack-np", "INT n, the stack of CPL 0 not present", User, &[0xcd, 0x09], "int 9")
         .event(INT)
         .pages(&[(Stack, Kind::NP)])
         .implicit_fault(push(Stack), Write)
         .answer(Answer::Reinject),
-    Scene::new("int-idt-rsvd", "INT n, reserved bit in the entry of the IDT's page", User, &[0xcd, 0x09], "int 9")
+    Row::new("int-idt-rsvd", "INT n, reserved bit in the entry of the IDT's page", User, &[0xcd, 0x09], "int 9")
         .event(INT)
         .pages(&[(Idt0, Kind::RSVD)])
         .implicit_fault(gate_address(VECTOR), Read),
     // Vectors whose fault #PF shares, so that #PF meets it too.
-    Scene::new("int-far-idt-np", "INT n, and #PF's gate is in the same page", User, &[0xcd, 0x80], "int 80h")
+    Row::new("int-far-idt-np", "INT n, and #PF's gate is in the same page", User, &[0xcd, 0x80], "int 80h")
         .event(software(EventType::SoftwareInterrupt, FARTHER, 2))
         .pages(&[(Idt1, Kind::NP)])
         .implicit_first(gate_address(FARTHER), Read)
         .implicit_fault(gate_address(PF), Read)
         .unwanted(Unwanted::DoubleFault),
-    Scene::new("int-tss-np", "INT n, TSS not present: RSP0, then IST1 of #PF and #DF", User, &[0xcd, 0x09], "int 9")
+    Row::new("int-tss-np", "INT n, TSS not present: RSP0, then IST1 of #PF and #DF", User, &[0xcd, 0x09], "int 9")
         .event(INT)
         .pages(&[(Tss, Kind::NP)])
         .implicit_first(RSP0, Read)
         .implicit_fault(IST1, Read)
         .unwanted(Unwanted::TripleFault),
-    Scene::new("ud-tss-np", "#UD by an IST, TSS not present", Supervisor, &[0x0f, 0x0b], "ud2")
+    Row::new("ud-tss-np", "#UD by an IST, TSS not present", Supervisor, &[0x0f, 0x0b], "ud2")
         .event(raised(UD))
         .event_stack(1 << UD)
         .pages(&[(Tss, Kind::NP)])
         .implicit_first(IST2, Read)
         .implicit_fault(IST1, Read)
         .unwanted(Unwanted::TripleFault),
-    Scene::new("int-gdt-np", "INT n, GDT not present: the handlers' CS", User, &[0xcd, 0x09], "int 9")
+    Row::new("int-gdt-np", "INT n, GDT not present: the handlers' CS", User, &[0xcd, 0x09], "int 9")
         .event(INT)
         .pages(&[(Gdt, Kind::NP)])
         .implicit_first(HANDLER_CS, Read)
@@ -169,7 +169,7 @@ const LONG: &[Scene] = deliveries![
         .intercepts(1 << DF)
         .unwanted(Unwanted::DoubleFaultExit),
     // #DF of two contributory exceptions, whose delivery meets #PF.
-    Scene::new("df", "#NP in the delivery of #GP makes #DF, whose stack is not present", User, &[0xf4], "hlt")
+    Row::new("df", "#NP in the delivery of #GP makes #DF, whose stack is not present", User, &[0xf4], "hlt")
         .event(raised(DF).error_code(0))
         .memory(&[absent_gate(GP)])
         .pages(&[(FaultStack, Kind::NP)])
@@ -177,11 +177,11 @@ const LONG: &[Scene] = deliveries![
         .unwanted(Unwanted::TripleFault)
         // SDM vol. 3A, section 6.15, "Interrupt 8": the saved CS and RIP are undefined.
         .open(Rip.bit() | Rflags.bit()),
-    Scene::new("int-user-stack-np", "a stack that no delivery uses is not present", User, &[0xcd, 0x09], "int 9")
+    Row::new("int-user-stack-np", "a stack that no delivery uses is not present", User, &[0xcd, 0x09], "int 9")
         .event(INT)
         .pages(&[(UserStack, Kind::NP)]),
 ];
 
 /// The rows.
-pub const SCENES: &[Scene] = &join::<{ OF_L2.len() + apic::SCENES.len() }>(OF_L2, apic::SCENES);
-const OF_L2: &[Scene] = &join::<{ LONG.len() + event_32::NARROW.len() }>(LONG, event_32::NARROW);
+pub const ROWS: &[Row] = &join::<{ OF_L2.len() + apic::ROWS.len() }>(OF_L2, apic::ROWS);
+const OF_L2: &[Row] = &join::<{ LONG.len() + event_32::NARROW.len() }>(LONG, event_32::NARROW);

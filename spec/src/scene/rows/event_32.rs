@@ -4,7 +4,7 @@
 use super::delivery::{
     BP, DB, DE, DF, FARTHER, GP, NP, OF, PF, SS, UD, VECTOR, deliveries, gate_error, join, raised, software,
 };
-use super::delivery_32::{ESP0, ESP0_OR_SS0, HANDLER_CS, absent_gate, deliveries_32, gate_address, push};
+use super::delivery_32::{ESP0, HANDLER_CS, absent_gate, deliveries_32, gate_address, push};
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::scene::descriptor::{FRESH_DATA_SELECTOR, FRESH_SEGMENTS, FRESH_USER_DATA_SELECTOR};
@@ -13,7 +13,7 @@ use crate::scene::event::{Event, EventType};
 use crate::scene::expect::{DR6_AT_START, DR6_BS};
 use crate::scene::place::Place::{Data0, EventStack, Gdt, Idt0, Idt1, Stack, Tss, UserStack};
 use crate::scene::place::{Kind, PAGE};
-use crate::scene::{Answer, Fits, RIP, Scene, Unwanted};
+use crate::scene::{Answer, Fits, RIP, Row, Unwanted};
 use crate::walk::outcome::RFLAGS_TF;
 
 const DATA0: u64 = Data0.linear();
@@ -36,24 +36,24 @@ const INT1: Event = software(EventType::PrivilegedSoftwareException, DB, 1);
 const NP_AGAIN: Event = raised(NP).error_code(gate_error(PF));
 const NO_PF_GATE: [(u64, u64); 1] = [absent_gate(PF)];
 
-const fn by(cpl: Privilege, code: &'static [u8], text: &'static str) -> Scene {
-    Scene::new("", "", cpl, code, text)
+const fn by(cpl: Privilege, code: &'static [u8], text: &'static str) -> Row {
+    Row::new("", "", cpl, code, text)
 }
 
-const fn into(cpl: Privilege) -> Scene {
+const fn into(cpl: Privilege) -> Row {
     by(cpl, &[0xce], "into").rflags(RFLAGS_OF).event(INTO)
 }
 
-const fn one(name: &'static str, what: &'static str, cpl: Privilege, code: &'static [u8], text: &'static str) -> Scene {
-    Scene::new(name, what, cpl, code, text).fits(Fits::Bits32)
+const fn one(name: &'static str, what: &'static str, cpl: Privilege, code: &'static [u8], text: &'static str) -> Row {
+    Row::new(name, what, cpl, code, text).fits(Fits::Bits32)
 }
 
-const fn int(name: &'static str, what: &'static str, cpl: Privilege) -> Scene {
+const fn int(name: &'static str, what: &'static str, cpl: Privilege) -> Row {
     one(name, what, cpl, &[0xcd, 0x09], "int 9").event(INT)
 }
 
 /// A read of a page that is not present.
-const fn pf(name: &'static str, what: &'static str, cpl: Privilege) -> Scene {
+const fn pf(name: &'static str, what: &'static str, cpl: Privilege) -> Row {
     one(name, what, cpl, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .memory(&[(DATA0, 0x1234)])
@@ -62,7 +62,7 @@ const fn pf(name: &'static str, what: &'static str, cpl: Privilege) -> Scene {
 }
 
 /// The same, of which L2 sees nothing but a second fault that is no #PF.
-const fn pf_alone(name: &'static str, what: &'static str) -> Scene {
+const fn pf_alone(name: &'static str, what: &'static str) -> Row {
     one(name, what, User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
@@ -70,13 +70,13 @@ const fn pf_alone(name: &'static str, what: &'static str) -> Scene {
         .memory(&NO_PF_GATE)
 }
 
-const INTO_NO_OVERFLOW: Scene =
-    Scene::new("into-no-overflow", "INTO with OF clear, IDT not present", User, &[0xce], "into")
+const INTO_NO_OVERFLOW: Row =
+    Row::new("into-no-overflow", "INTO with OF clear, IDT not present", User, &[0xce], "into")
         .fits(Fits::Narrow)
         .pages(&[(Idt0, Kind::NP)]);
 
 /// INTO in compatibility mode, whose handlers are of 64 bits.
-const COMPATIBILITY: &[Scene] = {
+const COMPATIBILITY: &[Row] = {
     use super::delivery::{gate_address, push};
     deliveries![
         Compatibility;
@@ -87,7 +87,7 @@ const COMPATIBILITY: &[Scene] = {
 };
 
 /// The rows of protected mode.
-const PROTECTED: &[Scene] = deliveries_32![
+const PROTECTED: &[Row] = deliveries_32![
     "int": "INT n", VECTOR, User, by(User, &[0xcd, 0x09], "int 9").event(INT);
     "super-int": "INT n at CPL 0", VECTOR, Supervisor, by(Supervisor, &[0xcd, 0x09], "int 9").event(INT);
     "int3": "INT3", BP, User, by(User, &[0xcc], "int3").event(INT3);
@@ -149,7 +149,6 @@ const PROTECTED: &[Scene] = deliveries_32![
         .pages(&[(Tss, Kind::NP)])
         .implicit_first(ESP0, Read)
         .implicit_fault(ESP0, Read)
-        .address_open(ESP0_OR_SS0)
         .unwanted(Unwanted::TripleFault),
     int("super-int-tss-np", "INT n at CPL 0, which does not read the TSS", Supervisor).pages(&[(Tss, Kind::NP)]),
     int("int-gdt-np", "INT n, GDT not present: the handlers' CS", User)
@@ -201,4 +200,4 @@ const PROTECTED: &[Scene] = deliveries_32![
 ];
 
 /// The rows.
-pub(super) const NARROW: &[Scene] = &join::<{ COMPATIBILITY.len() + PROTECTED.len() }>(COMPATIBILITY, PROTECTED);
+pub(super) const NARROW: &[Row] = &join::<{ COMPATIBILITY.len() + PROTECTED.len() }>(COMPATIBILITY, PROTECTED);

@@ -7,7 +7,7 @@ use crate::scene::descriptor::FRESH_USER_DATA_SELECTOR;
 use crate::scene::end::Word::{Memory, Rax, Rbp, Rdi, Rsi};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, Data1, Gdt};
-use crate::scene::{Answer, FORCED_EMULATION_PREFIX, Feature, RIP, Scene, Unwanted};
+use crate::scene::{Answer, FORCED_EMULATION_PREFIX, Feature, RIP, Row, Unwanted};
 
 const DATA0: u64 = Data0.linear();
 const DATA1: u64 = Data1.linear();
@@ -17,32 +17,30 @@ const END0: u64 = DATA1 - 8;
 const VALUE: u64 = 0x0102_0304_0506_0708;
 const USER_CODE: u64 = 0x1b;
 const USER_DATA: u64 = 0x23;
-/// Which byte of a descriptor the processor reads first, or writes, is open.
-const DESCRIPTOR: u64 = 7;
 /// Behind the prefix.
 const BEHIND: u64 = RIP + FORCED_EMULATION_PREFIX.len() as u64;
 
 /// The one that tells whether L0 has the prefix.
-pub const NOP: Scene = Scene::new("nop", "no access", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x90], "nop")
+pub const NOP: Row = Row::new("nop", "no access", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x90], "nop")
     .needs(Feature::ForcedEmulation)
     .only_64_bit();
 
 /// The rows.
-pub const SCENES: &[Scene] = &[
+pub const ROWS: &[Row] = &[
     NOP,
-    Scene::new("read", "a read", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("read", "a read", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0), (Rax, 0)])
         .memory(&[(DATA0, 0x1234)])
         .at_end(&[(Rax, 0x1234)])
         .needs(Feature::ForcedEmulation)
         .only_64_bit(),
-    Scene::new("read-np", "a read", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("read-np", "a read", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault_behind(DATA0, Read, BEHIND)
         .needs(Feature::ForcedEmulation)
         .only_64_bit(),
-    Scene::new(
+    Row::new(
         "read-super",
         "a read of a supervisor's page",
         User,
@@ -54,26 +52,26 @@ pub const SCENES: &[Scene] = &[
     .fault_behind(DATA0, Read, BEHIND)
     .needs(Feature::ForcedEmulation)
     .only_64_bit(),
-    Scene::new("write-ro", "a write", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07], "mov [rdi],eax")
+    Row::new("write-ro", "a write", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .watch(DATA0)
         .fault_behind(DATA0, Write, BEHIND)
         .needs(Feature::ForcedEmulation)
         .only_64_bit(),
-    Scene::new("write-rsvd", "a write", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07], "mov [rdi],eax")
+    Row::new("write-rsvd", "a write", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RSVD)])
         .fault_behind(DATA0, Write, BEHIND)
         .needs(Feature::ForcedEmulation)
         .only_64_bit(),
-    Scene::new("super-write-ro", "a write", Supervisor, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07], "mov [rdi],eax")
+    Row::new("super-write-ro", "a write", Supervisor, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .fault_behind(DATA0, Write, BEHIND)
         .needs(Feature::ForcedEmulation)
         .only_64_bit(),
-    Scene::new(
+    Row::new(
         "write-retry",
         "a write that L1 lets be tried again",
         User,
@@ -88,7 +86,7 @@ pub const SCENES: &[Scene] = &[
     .fault_behind(DATA0, Write, BEHIND)
     .needs(Feature::ForcedEmulation)
     .only_64_bit(),
-    Scene::new(
+    Row::new(
         "read-cross",
         "a read across two pages, the second bad",
         User,
@@ -98,9 +96,10 @@ pub const SCENES: &[Scene] = &[
     .registers(&[(Rdi, DATA1 - 2)])
     .pages(&[(Data1, Kind::NP)])
     .fault_behind(DATA1, Read, BEHIND)
+    .in_parts()
     .needs(Feature::ForcedEmulation)
     .only_64_bit(),
-    Scene::new(
+    Row::new(
         "read-cross-both",
         "a read across two pages, both bad",
         User,
@@ -108,11 +107,12 @@ pub const SCENES: &[Scene] = &[
         "mov eax,[rdi]",
     )
     .registers(&[(Rdi, DATA1 - 2)])
-    .pages(&[(Data0, Kind::SUPER), (Data1, Kind::NP)])
+    .pages(&[(Data0, Kind::NP), (Data1, Kind::NP)])
     .fault_behind(DATA1 - 2, Read, BEHIND)
+    .in_parts()
     .needs(Feature::ForcedEmulation)
     .only_64_bit(),
-    Scene::new(
+    Row::new(
         "write-cross",
         "a write across two pages, the second bad: nothing is written",
         User,
@@ -124,9 +124,10 @@ pub const SCENES: &[Scene] = &[
     .memory(&[(END0, VALUE)])
     .watch(END0)
     .fault_behind(DATA1, Write, BEHIND)
+    .in_parts()
     .needs(Feature::ForcedEmulation)
     .only_64_bit(),
-    Scene::new(
+    Row::new(
         "add-ro",
         "a destination that is read and written",
         User,
@@ -140,7 +141,7 @@ pub const SCENES: &[Scene] = &[
     .fault_behind(DATA0, Write, BEHIND)
     .needs(Feature::ForcedEmulation)
     .only_64_bit(),
-    Scene::new(
+    Row::new(
         "lock-add-ro",
         "a locked destination",
         User,
@@ -154,7 +155,7 @@ pub const SCENES: &[Scene] = &[
     .fault_behind(DATA0, Write, BEHIND)
     .needs(Feature::ForcedEmulation)
     .only_64_bit(),
-    Scene::new(
+    Row::new(
         "cmpxchg-ro-differs",
         "a compare and exchange that would not exchange: a write all the same",
         User,
@@ -168,7 +169,7 @@ pub const SCENES: &[Scene] = &[
     .fault_behind(DATA0, Write, BEHIND)
     .needs(Feature::ForcedEmulation)
     .only_64_bit(),
-    Scene::new("xchg-ro", "an exchange", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x87, 0x07], "xchg [rdi],eax")
+    Row::new("xchg-ro", "an exchange", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x87, 0x07], "xchg [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .memory(&[(DATA0, VALUE)])
@@ -176,7 +177,7 @@ pub const SCENES: &[Scene] = &[
         .fault_behind(DATA0, Write, BEHIND)
         .needs(Feature::ForcedEmulation)
         .only_64_bit(),
-    Scene::new(
+    Row::new(
         "cmp-np",
         "a destination that is only compared",
         User,
@@ -188,14 +189,14 @@ pub const SCENES: &[Scene] = &[
     .fault_behind(DATA0, Read, BEHIND)
     .needs(Feature::ForcedEmulation)
     .only_64_bit(),
-    Scene::new("push-ro", "a push", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x50], "push rax")
+    Row::new("push-ro", "a push", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x50], "push rax")
         .rsp(DATA1)
         .pages(&[(Data0, Kind::RO)])
         .watch(END0)
         .fault_behind(END0, Write, BEHIND)
         .needs(Feature::ForcedEmulation)
         .only_64_bit(),
-    Scene::new(
+    Row::new(
         "push-mem",
         "a push of memory that is bad",
         User,
@@ -209,13 +210,13 @@ pub const SCENES: &[Scene] = &[
     .fault_behind(DATA1, Read, BEHIND)
     .needs(Feature::ForcedEmulation)
     .only_64_bit(),
-    Scene::new("pop-np", "a pop", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x58], "pop rax")
+    Row::new("pop-np", "a pop", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x58], "pop rax")
         .rsp(DATA0)
         .pages(&[(Data0, Kind::NP)])
         .fault_behind(DATA0, Read, BEHIND)
         .needs(Feature::ForcedEmulation)
         .only_64_bit(),
-    Scene::new(
+    Row::new(
         "pop-mem",
         "a pop to memory that is bad: RSP is as before",
         User,
@@ -228,20 +229,20 @@ pub const SCENES: &[Scene] = &[
     .fault_behind(DATA1, Write, BEHIND)
     .needs(Feature::ForcedEmulation)
     .only_64_bit(),
-    Scene::new("call", "a near call whose push is bad", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xff, 0xd0], "call rax")
+    Row::new("call", "a near call whose push is bad", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xff, 0xd0], "call rax")
         .registers(&[(Rax, DATA1)])
         .rsp(DATA1)
         .pages(&[(Data0, Kind::RO)])
         .fault_behind(END0, Write, BEHIND)
         .needs(Feature::ForcedEmulation)
         .only_64_bit(),
-    Scene::new("ret", "a near return", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xc3], "ret")
+    Row::new("ret", "a near return", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xc3], "ret")
         .rsp(DATA0)
         .pages(&[(Data0, Kind::NP)])
         .fault_behind(DATA0, Read, BEHIND)
         .needs(Feature::ForcedEmulation)
         .only_64_bit(),
-    Scene::new(
+    Row::new(
         "enter",
         "ENTER whose push is bad",
         User,
@@ -253,19 +254,19 @@ pub const SCENES: &[Scene] = &[
     .fault_behind(END0, Write, BEHIND)
     .needs(Feature::ForcedEmulation)
     .only_64_bit(),
-    Scene::new("leave", "LEAVE: RSP and RBP are as before", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xc9], "leave")
+    Row::new("leave", "LEAVE: RSP and RBP are as before", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xc9], "leave")
         .registers(&[(Rbp, DATA0 + 0x40)])
         .pages(&[(Data0, Kind::NP)])
         .fault_behind(DATA0 + 0x40, Read, BEHIND)
         .needs(Feature::ForcedEmulation)
         .only_64_bit(),
-    Scene::new("movs-source", "MOVS from a bad page", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xa5], "movsd [rdi],[rsi]")
+    Row::new("movs-source", "MOVS from a bad page", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xa5], "movsd [rdi],[rsi]")
         .registers(&[(Rsi, DATA1), (Rdi, DATA0)])
         .pages(&[(Data1, Kind::NP)])
         .fault_behind(DATA1, Read, BEHIND)
         .needs(Feature::ForcedEmulation)
         .only_64_bit(),
-    Scene::new(
+    Row::new(
         "movs-dest",
         "MOVS to a page that cannot be written",
         User,
@@ -277,7 +278,7 @@ pub const SCENES: &[Scene] = &[
     .fault_behind(DATA0, Write, BEHIND)
     .needs(Feature::ForcedEmulation)
     .only_64_bit(),
-    Scene::new(
+    Row::new(
         "cmps",
         "CMPS with a bad second operand",
         User,
@@ -289,7 +290,7 @@ pub const SCENES: &[Scene] = &[
     .fault_behind(DATA0, Read, BEHIND)
     .needs(Feature::ForcedEmulation)
     .only_64_bit(),
-    Scene::new(
+    Row::new(
         "stos",
         "STOS to a page that cannot be written",
         User,
@@ -302,7 +303,7 @@ pub const SCENES: &[Scene] = &[
     .fault_behind(DATA0, Write, BEHIND)
     .needs(Feature::ForcedEmulation)
     .only_64_bit(),
-    Scene::new(
+    Row::new(
         "mov-ds",
         "a segment loaded from a bad GDT",
         User,
@@ -311,12 +312,11 @@ pub const SCENES: &[Scene] = &[
     )
     .registers(&[(Rax, USER_DATA)])
     .pages(&[(Gdt, Kind::NP)])
-    .address_open(DESCRIPTOR)
     .implicit_fault_behind(GDT + 0x20, Read, BEHIND)
     .unwanted(Unwanted::TripleFault)
     .needs(Feature::ForcedEmulation)
     .only_64_bit(),
-    Scene::new(
+    Row::new(
         "mov-es-accessed",
         "the accessed bit of a GDT that cannot be written",
         User,
@@ -325,15 +325,13 @@ pub const SCENES: &[Scene] = &[
     )
     .registers(&[(Rax, FRESH_USER_DATA_SELECTOR as u64)])
     .pages(&[(Gdt, Kind::RO)])
-    .address_open(DESCRIPTOR)
     .implicit_fault_behind(GDT + (FRESH_USER_DATA_SELECTOR & !7) as u64, Write, BEHIND)
     .needs(Feature::ForcedEmulation)
     .only_64_bit(),
-    Scene::new("far-ret", "a far return with a bad GDT", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xcb], "ret far")
+    Row::new("far-ret", "a far return with a bad GDT", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xcb], "ret far")
         .rsp(DATA0)
         .memory(&[(DATA0, USER_CODE << 32 | DATA0)])
         .pages(&[(Gdt, Kind::NP)])
-        .address_open(DESCRIPTOR)
         .implicit_fault_behind(GDT + 0x18, Read, BEHIND)
         .unwanted(Unwanted::TripleFault)
         .needs(Feature::ForcedEmulation)

@@ -13,7 +13,7 @@ use crate::scene::descriptor::{
 use crate::scene::end::Word::{Rax, Rcx, Rdi, Rdx};
 use crate::scene::place::Place::{Data0, Data1, Gdt, Ldt, Stack, Tss};
 use crate::scene::place::{Kind, PAGE};
-use crate::scene::{Scene, Unwanted};
+use crate::scene::{Row, Unwanted};
 
 const DATA0: u64 = Data0.linear();
 const DATA1: u64 = Data1.linear();
@@ -25,9 +25,6 @@ const USER_DATA: u64 = 0x23;
 const DATA: u64 = 0x10;
 /// The call gate that leads from CPL 3 to CPL 0.
 const GATE: u64 = CALL_GATE_SELECTOR as u64;
-/// Which byte of a descriptor the processor reads first, or writes to set a bit of the type, is open.
-const DESCRIPTOR: u64 = 7;
-const SYSTEM_DESCRIPTOR: u64 = 15;
 const IMPLICIT: &str = "vol. 3A, 4.6 (Access Rights): implicit supervisor-mode accesses";
 const ACCESSED: &str =
     "vol. 3A, 3.4.5.1 (Code- and Data-Segment Descriptor Types): the accessed bit is set when the segment is loaded";
@@ -39,45 +36,41 @@ const fn entry(selector: u16) -> u64 {
 }
 
 /// The rows.
-pub const SCENES: &[Scene] = &[
+pub const ROWS: &[Row] = &[
     // Segments loaded: the operand is read explicitly, the descriptor implicitly.
-    Scene::new("user-mov-ds-operand", "a selector that is read from a bad page", User, &[0x8e, 0x1f], "mov ds,[rdi]")
+    Row::new("user-mov-ds-operand", "a selector that is read from a bad page", User, &[0x8e, 0x1f], "mov ds,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
-    Scene::new("user-mov-ds-gdt", "a segment loaded from a bad GDT", User, &[0x8e, 0xd8], "mov ds,ax")
+    Row::new("user-mov-ds-gdt", "a segment loaded from a bad GDT", User, &[0x8e, 0xd8], "mov ds,ax")
         .registers(&[(Rax, USER_DATA)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x20, Read)
         .unwanted(Unwanted::TripleFault)
-        .address_open(DESCRIPTOR)
         .section(IMPLICIT),
-    Scene::new("user-mov-ds-gdt-good", "a segment loaded from a supervisor's GDT", User, &[0x8e, 0xd8], "mov ds,ax")
+    Row::new("user-mov-ds-gdt-good", "a segment loaded from a supervisor's GDT", User, &[0x8e, 0xd8], "mov ds,ax")
         .registers(&[(Rax, USER_DATA)])
         .section(IMPLICIT),
-    Scene::new("user-mov-ds-null", "a null selector: no access", User, &[0x8e, 0xd8], "mov ds,ax")
+    Row::new("user-mov-ds-null", "a null selector: no access", User, &[0x8e, 0xd8], "mov ds,ax")
         .registers(&[(Rax, 0)])
         .pages(&[(Gdt, Kind::NP)])
         .only_64_bit(),
-    Scene::new("super-mov-ds-gdt", "a segment loaded from a bad GDT", Supervisor, &[0x8e, 0xd8], "mov ds,ax")
+    Row::new("super-mov-ds-gdt", "a segment loaded from a bad GDT", Supervisor, &[0x8e, 0xd8], "mov ds,ax")
         .registers(&[(Rax, DATA)])
         .pages(&[(Gdt, Kind::NP)])
         .fault(GDT + 0x10, Read)
-        .unwanted(Unwanted::TripleFault)
-        .address_open(DESCRIPTOR),
-    Scene::new("super-mov-ss-gdt", "a stack segment loaded from a bad GDT", Supervisor, &[0x8e, 0xd0], "mov ss,ax")
+        .unwanted(Unwanted::TripleFault),
+    Row::new("super-mov-ss-gdt", "a stack segment loaded from a bad GDT", Supervisor, &[0x8e, 0xd0], "mov ss,ax")
         .registers(&[(Rax, DATA)])
         .pages(&[(Gdt, Kind::NP)])
         .fault(GDT + 0x10, Read)
-        .unwanted(Unwanted::TripleFault)
-        .address_open(DESCRIPTOR),
-    Scene::new("user-mov-ds-ldt", "a segment loaded from a bad LDT", User, &[0x8e, 0xd8], "mov ds,ax")
+        .unwanted(Unwanted::TripleFault),
+    Row::new("user-mov-ds-ldt", "a segment loaded from a bad LDT", User, &[0x8e, 0xd8], "mov ds,ax")
         .registers(&[(Rax, LOCAL_DATA_SELECTOR as u64)])
         .pages(&[(Ldt, Kind::NP)])
         .implicit_fault(LDT, Read)
-        .address_open(DESCRIPTOR)
         .section(IMPLICIT),
-    Scene::new(
+    Row::new(
         "user-mov-es-accessed",
         "the accessed bit of a GDT that cannot be written",
         User,
@@ -87,9 +80,8 @@ pub const SCENES: &[Scene] = &[
     .registers(&[(Rax, FRESH_USER_DATA_SELECTOR as u64)])
     .pages(&[(Gdt, Kind::RO)])
     .implicit_fault(entry(FRESH_USER_DATA_SELECTOR), Write)
-    .address_open(DESCRIPTOR)
     .section(ACCESSED),
-    Scene::new(
+    Row::new(
         "super-mov-es-accessed",
         "the accessed bit of a GDT that cannot be written",
         Supervisor,
@@ -99,9 +91,8 @@ pub const SCENES: &[Scene] = &[
     .registers(&[(Rax, FRESH_DATA_SELECTOR as u64)])
     .pages(&[(Gdt, Kind::RO)])
     .fault(entry(FRESH_DATA_SELECTOR), Write)
-    .address_open(DESCRIPTOR)
     .section(ACCESSED),
-    Scene::new(
+    Row::new(
         "user-mov-ds-ro",
         "a segment that was accessed already, from a GDT that cannot be written",
         User,
@@ -111,19 +102,18 @@ pub const SCENES: &[Scene] = &[
     .registers(&[(Rax, USER_DATA)])
     .pages(&[(Gdt, Kind::RO)])
     .section(ACCESSED),
-    Scene::new("user-pop-fs-stack", "a selector popped from a bad page", User, &[0x0f, 0xa1], "pop fs")
+    Row::new("user-pop-fs-stack", "a selector popped from a bad page", User, &[0x0f, 0xa1], "pop fs")
         .rsp(DATA0)
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
-    Scene::new("user-pop-fs-gdt", "a selector popped, and a bad GDT", User, &[0x0f, 0xa1], "pop fs")
+    Row::new("user-pop-fs-gdt", "a selector popped, and a bad GDT", User, &[0x0f, 0xa1], "pop fs")
         .rsp(DATA0)
         .memory(&[(DATA0, USER_DATA)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x20, Read)
         .unwanted(Unwanted::TripleFault)
-        .address_open(DESCRIPTOR)
         .section(IMPLICIT),
-    Scene::new(
+    Row::new(
         "user-lfs-pointer",
         "a far pointer across two pages, its selector on a bad one",
         User,
@@ -132,8 +122,9 @@ pub const SCENES: &[Scene] = &[
     )
     .registers(&[(Rdi, DATA1 - 4)])
     .pages(&[(Data1, Kind::NP)])
-    .fault(DATA1, Read),
-    Scene::new(
+    .fault(DATA1, Read)
+    .in_parts(),
+    Row::new(
         "user-lgs-gdt",
         "a far pointer, and a bad GDT: the register is as before",
         User,
@@ -145,55 +136,48 @@ pub const SCENES: &[Scene] = &[
     .pages(&[(Gdt, Kind::NP)])
     .implicit_fault(GDT + 0x20, Read)
     .unwanted(Unwanted::TripleFault)
-    .address_open(DESCRIPTOR)
     .section(IMPLICIT),
     // Segments looked at.
-    Scene::new("user-lar-gdt", "access rights from a bad GDT", User, &[0x0f, 0x02, 0xc1], "lar eax,ecx")
+    Row::new("user-lar-gdt", "access rights from a bad GDT", User, &[0x0f, 0x02, 0xc1], "lar eax,ecx")
         .registers(&[(Rcx, USER_DATA)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x20, Read)
         .unwanted(Unwanted::TripleFault)
-        .address_open(DESCRIPTOR)
         .section(IMPLICIT),
-    Scene::new("user-lsl-gdt", "a limit from a bad GDT", User, &[0x0f, 0x03, 0xc1], "lsl eax,ecx")
+    Row::new("user-lsl-gdt", "a limit from a bad GDT", User, &[0x0f, 0x03, 0xc1], "lsl eax,ecx")
         .registers(&[(Rcx, USER_CODE)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x18, Read)
         .unwanted(Unwanted::TripleFault)
-        .address_open(DESCRIPTOR)
         .section(IMPLICIT),
-    Scene::new("user-lsl-ldt", "a limit from a bad LDT", User, &[0x0f, 0x03, 0xc1], "lsl eax,ecx")
+    Row::new("user-lsl-ldt", "a limit from a bad LDT", User, &[0x0f, 0x03, 0xc1], "lsl eax,ecx")
         .registers(&[(Rcx, LOCAL_DATA_SELECTOR as u64)])
         .pages(&[(Ldt, Kind::RSVD)])
         .implicit_fault(LDT, Read)
-        .address_open(DESCRIPTOR)
         .section(IMPLICIT),
-    Scene::new("user-verr-gdt", "VERR with a bad GDT", User, &[0x0f, 0x00, 0xe0], "verr ax")
+    Row::new("user-verr-gdt", "VERR with a bad GDT", User, &[0x0f, 0x00, 0xe0], "verr ax")
         .registers(&[(Rax, USER_DATA)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x20, Read)
         .unwanted(Unwanted::TripleFault)
-        .address_open(DESCRIPTOR)
         .section(IMPLICIT),
-    Scene::new("user-verw-gdt", "VERW with a bad GDT", User, &[0x0f, 0x00, 0xe8], "verw ax")
+    Row::new("user-verw-gdt", "VERW with a bad GDT", User, &[0x0f, 0x00, 0xe8], "verw ax")
         .registers(&[(Rax, USER_DATA)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x20, Read)
         .unwanted(Unwanted::TripleFault)
-        .address_open(DESCRIPTOR)
         .section(IMPLICIT),
-    Scene::new("user-verr-operand", "VERR whose selector is on a bad page", User, &[0x0f, 0x00, 0x27], "verr [rdi]")
+    Row::new("user-verr-operand", "VERR whose selector is on a bad page", User, &[0x0f, 0x00, 0x27], "verr [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
-    Scene::new("super-lar-gdt", "access rights from a bad GDT", Supervisor, &[0x0f, 0x02, 0xc1], "lar eax,ecx")
+    Row::new("super-lar-gdt", "access rights from a bad GDT", Supervisor, &[0x0f, 0x02, 0xc1], "lar eax,ecx")
         .registers(&[(Rcx, DATA)])
         .pages(&[(Gdt, Kind::NP)])
         .fault(GDT + 0x10, Read)
-        .unwanted(Unwanted::TripleFault)
-        .address_open(DESCRIPTOR),
+        .unwanted(Unwanted::TripleFault),
     // Far transfers.
-    Scene::new(
+    Row::new(
         "user-far-jmp-pointer",
         "a far jump through a pointer on a bad page",
         User,
@@ -202,49 +186,49 @@ pub const SCENES: &[Scene] = &[
     )
     .registers(&[(Rdi, DATA0)])
     .pages(&[(Data0, Kind::NP)])
-    .fault(DATA0, Read),
-    Scene::new("user-far-jmp-gdt", "a far jump with a bad GDT", User, &[0xff, 0x2f], "jmp far fword ptr [rdi]")
+    .fault(DATA0, Read)
+    .in_parts(),
+    Row::new("user-far-jmp-gdt", "a far jump with a bad GDT", User, &[0xff, 0x2f], "jmp far fword ptr [rdi]")
         .registers(&[(Rdi, DATA0)])
         .memory(&[(DATA0, USER_CODE << 32 | 0x99)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x18, Read)
         .unwanted(Unwanted::TripleFault)
-        .address_open(DESCRIPTOR)
         .section(IMPLICIT),
-    Scene::new("user-far-call-stack", "a far call whose push is bad", User, &[0xff, 0x1f], "call far fword ptr [rdi]")
+    Row::new("user-far-call-stack", "a far call whose push is bad", User, &[0xff, 0x1f], "call far fword ptr [rdi]")
         .registers(&[(Rdi, DATA1)])
         .rsp(DATA1 - 0xff8)
         .memory(&[(DATA1, USER_CODE << 32 | DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .fault(DATA0 + 4, Write)
+        .in_parts()
         .only_64_bit(),
-    Scene::new("user-far-call-gdt", "a far call with a bad GDT", User, &[0xff, 0x1f], "call far fword ptr [rdi]")
+    Row::new("user-far-call-gdt", "a far call with a bad GDT", User, &[0xff, 0x1f], "call far fword ptr [rdi]")
         .registers(&[(Rdi, DATA0)])
         .memory(&[(DATA0, USER_CODE << 32 | 0x99)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x18, Read)
         .unwanted(Unwanted::TripleFault)
-        .address_open(DESCRIPTOR)
         .section(IMPLICIT),
-    Scene::new("user-far-ret-stack", "a far return from a bad stack", User, &[0xcb], "ret far")
+    Row::new("user-far-ret-stack", "a far return from a bad stack", User, &[0xcb], "ret far")
         .rsp(DATA0)
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read)
-        .address_open(7),
-    Scene::new("user-far-ret-selector", "a far return whose selector is on a bad page", User, &[0xcb], "ret far")
+        .in_parts(),
+    Row::new("user-far-ret-selector", "a far return whose selector is on a bad page", User, &[0xcb], "ret far")
         .rsp(DATA1 - 4)
         .memory(&[(DATA1 - 8, DATA0 << 32)])
         .pages(&[(Data1, Kind::NP)])
-        .fault(DATA1, Read),
-    Scene::new("user-far-ret-gdt", "a far return with a bad GDT", User, &[0xcb], "ret far")
+        .fault(DATA1, Read)
+        .in_parts(),
+    Row::new("user-far-ret-gdt", "a far return with a bad GDT", User, &[0xcb], "ret far")
         .rsp(DATA0)
         .memory(&[(DATA0, USER_CODE << 32 | DATA0)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x18, Read)
         .unwanted(Unwanted::TripleFault)
-        .address_open(DESCRIPTOR)
         .section(IMPLICIT),
-    Scene::new(
+    Row::new(
         "super-far-ret-outer",
         "a far return to CPL 3 whose stack pointer is on a bad page",
         Supervisor,
@@ -255,16 +239,15 @@ pub const SCENES: &[Scene] = &[
     .memory(&[(DATA1 - 8, USER_CODE << 32 | DATA0)])
     .pages(&[(Data1, Kind::NP)])
     .fault(DATA1, Read)
-    .address_open(DESCRIPTOR),
-    Scene::new("user-gate-gdt", "a call gate in a bad GDT", User, &[0xff, 0x1f], "call far fword ptr [rdi]")
+    .in_parts(),
+    Row::new("user-gate-gdt", "a call gate in a bad GDT", User, &[0xff, 0x1f], "call far fword ptr [rdi]")
         .registers(&[(Rdi, DATA0)])
         .memory(&[(DATA0, GATE << 32)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(entry(CALL_GATE_SELECTOR), Read)
         .unwanted(Unwanted::TripleFault)
-        .address_open(SYSTEM_DESCRIPTOR)
         .section(IMPLICIT),
-    Scene::new(
+    Row::new(
         "user-gate-tss",
         "a call gate, and a TSS that is bad where the inner stack pointer is",
         User,
@@ -278,7 +261,7 @@ pub const SCENES: &[Scene] = &[
     .unwanted(Unwanted::TripleFault)
     .only_64_bit()
     .section(IMPLICIT),
-    Scene::new(
+    Row::new(
         "user-gate-stack",
         "a call gate, and an inner stack that cannot be written",
         User,
@@ -289,24 +272,24 @@ pub const SCENES: &[Scene] = &[
     .memory(&[(DATA0, GATE << 32)])
     .pages(&[(Stack, Kind::RO)])
     .implicit_fault(Stack.linear() + PAGE - 8, Write)
-    .address_open(0x1f)
+    .in_parts()
     .only_64_bit()
     .section(IMPLICIT),
     // IRET.
-    Scene::new("user-iret-stack", "IRET from a bad stack", User, &[0x48, 0xcf], "iretq")
+    Row::new("user-iret-stack", "IRET from a bad stack", User, &[0x48, 0xcf], "iretq")
         .rsp(DATA0)
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read)
-        .address_open(0x3f)
+        .in_parts()
         .only_64_bit(),
-    Scene::new("user-iret-cross", "IRET whose frame goes on on a bad page", User, &[0x48, 0xcf], "iretq")
+    Row::new("user-iret-cross", "IRET whose frame goes on on a bad page", User, &[0x48, 0xcf], "iretq")
         .rsp(DATA1 - 0x18)
         .memory(&[(DATA1 - 0x18, DATA0), (DATA1 - 0x10, USER_CODE), (DATA1 - 8, 2)])
         .pages(&[(Data1, Kind::NP)])
         .fault(DATA1, Read)
-        .address_open(0xf)
+        .in_parts()
         .only_64_bit(),
-    Scene::new("user-iret-gdt", "IRET with a bad GDT", User, &[0x48, 0xcf], "iretq")
+    Row::new("user-iret-gdt", "IRET with a bad GDT", User, &[0x48, 0xcf], "iretq")
         .rsp(DATA0)
         .memory(&[
             (DATA0, DATA0),
@@ -318,10 +301,9 @@ pub const SCENES: &[Scene] = &[
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x18, Read)
         .unwanted(Unwanted::TripleFault)
-        .address_open(DESCRIPTOR)
         .only_64_bit()
         .section(IMPLICIT),
-    Scene::new(
+    Row::new(
         "super-iret-outer",
         "IRET to CPL 3 whose stack pointer is on a bad page",
         Supervisor,
@@ -332,10 +314,10 @@ pub const SCENES: &[Scene] = &[
     .memory(&[(DATA1 - 0x18, DATA0), (DATA1 - 0x10, USER_CODE), (DATA1 - 8, 2)])
     .pages(&[(Data1, Kind::NP)])
     .fault(DATA1, Read)
-    .address_open(0xf)
+    .in_parts()
     .only_64_bit(),
     // The tables themselves.
-    Scene::new(
+    Row::new(
         "super-lgdt-operand",
         "LGDT whose operand is on a bad page",
         Supervisor,
@@ -345,46 +327,46 @@ pub const SCENES: &[Scene] = &[
     .registers(&[(Rdi, DATA0)])
     .pages(&[(Data0, Kind::NP)])
     .fault(DATA0, Read)
-    .address_open(DESCRIPTOR),
-    Scene::new("super-lidt-second", "LIDT whose base is on a bad page", Supervisor, &[0x0f, 0x01, 0x1f], "lidt [rdi]")
+    .in_parts(),
+    Row::new("super-lidt-second", "LIDT whose base is on a bad page", Supervisor, &[0x0f, 0x01, 0x1f], "lidt [rdi]")
         .registers(&[(Rdi, DATA1 - 2)])
         .pages(&[(Data1, Kind::NP)])
-        .fault(DATA1, Read),
-    Scene::new("user-sgdt-ro", "SGDT to a page that cannot be written", User, &[0x0f, 0x01, 0x07], "sgdt [rdi]")
+        .fault(DATA1, Read)
+        .in_parts(),
+    Row::new("user-sgdt-ro", "SGDT to a page that cannot be written", User, &[0x0f, 0x01, 0x07], "sgdt [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .fault(DATA0, Write)
-        .address_open(DESCRIPTOR),
-    Scene::new("super-sidt-second", "SIDT whose base is on a bad page", Supervisor, &[0x0f, 0x01, 0x0f], "sidt [rdi]")
+        .in_parts(),
+    Row::new("super-sidt-second", "SIDT whose base is on a bad page", Supervisor, &[0x0f, 0x01, 0x0f], "sidt [rdi]")
         .registers(&[(Rdi, DATA1 - 2)])
         .pages(&[(Data1, Kind::NP)])
-        .fault(DATA1, Write),
-    Scene::new("user-sldt-ro", "SLDT to a page that cannot be written", User, &[0x0f, 0x00, 0x07], "sldt [rdi]")
+        .fault(DATA1, Write)
+        .in_parts(),
+    Row::new("user-sldt-ro", "SLDT to a page that cannot be written", User, &[0x0f, 0x00, 0x07], "sldt [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .watch(DATA0)
         .fault(DATA0, Write),
-    Scene::new("user-smsw-np", "SMSW to a bad page", User, &[0x0f, 0x01, 0x27], "smsw [rdi]")
+    Row::new("user-smsw-np", "SMSW to a bad page", User, &[0x0f, 0x01, 0x27], "smsw [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Write),
-    Scene::new("super-lmsw-np", "LMSW from a bad page", Supervisor, &[0x0f, 0x01, 0x37], "lmsw [rdi]")
+    Row::new("super-lmsw-np", "LMSW from a bad page", Supervisor, &[0x0f, 0x01, 0x37], "lmsw [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
-    Scene::new("super-lldt-gdt", "LLDT with a bad GDT", Supervisor, &[0x0f, 0x00, 0xd0], "lldt ax")
+    Row::new("super-lldt-gdt", "LLDT with a bad GDT", Supervisor, &[0x0f, 0x00, 0xd0], "lldt ax")
         .registers(&[(Rax, LDT_SELECTOR as u64)])
         .pages(&[(Gdt, Kind::NP)])
         .fault(entry(LDT_SELECTOR), Read)
-        .unwanted(Unwanted::TripleFault)
-        .address_open(SYSTEM_DESCRIPTOR),
-    Scene::new("super-ltr-gdt", "LTR with a bad GDT", Supervisor, &[0x0f, 0x00, 0xd8], "ltr ax")
+        .unwanted(Unwanted::TripleFault),
+    Row::new("super-ltr-gdt", "LTR with a bad GDT", Supervisor, &[0x0f, 0x00, 0xd8], "ltr ax")
         .registers(&[(Rax, TSS_SELECTOR as u64)])
         .pages(&[(Gdt, Kind::NP)])
         .fault(entry(TSS_SELECTOR), Read)
-        .unwanted(Unwanted::TripleFault)
-        .address_open(DESCRIPTOR),
-    Scene::new(
+        .unwanted(Unwanted::TripleFault),
+    Row::new(
         "super-ltr-busy",
         "LTR, and a GDT in which the TSS cannot be marked busy",
         Supervisor,
@@ -394,19 +376,12 @@ pub const SCENES: &[Scene] = &[
     .registers(&[(Rax, TSS_SELECTOR as u64)])
     .pages(&[(Gdt, Kind::RO)])
     .fault(entry(TSS_SELECTOR), Write)
-    .address_open(DESCRIPTOR)
     .section(BUSY),
     // The I/O permission bitmap.
-    Scene::new(
-        "user-in-tss",
-        "IN at CPL 3, and a TSS that is bad where the bitmap's base is",
-        User,
-        &[0xec],
-        "in al,dx",
-    )
-    .registers(&[(Rdx, 0x4d50)])
-    .pages(&[(Tss, Kind::NP)])
-    .implicit_fault(Tss.linear() + 0x66, Read)
-    .unwanted(Unwanted::TripleFault)
-    .section(MAP_BASE),
+    Row::new("user-in-tss", "IN at CPL 3, and a TSS that is bad where the bitmap's base is", User, &[0xec], "in al,dx")
+        .registers(&[(Rdx, 0x4d50)])
+        .pages(&[(Tss, Kind::NP)])
+        .implicit_fault(Tss.linear() + 0x66, Read)
+        .unwanted(Unwanted::TripleFault)
+        .section(MAP_BASE),
 ];

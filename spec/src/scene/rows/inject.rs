@@ -11,7 +11,7 @@ use crate::scene::event::{Event, EventType};
 use crate::scene::expect::BLOCKING_BY_MOV_SS;
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, EventStack, FaultStack, Gdt, Idt0, Idt1, Tss};
-use crate::scene::{Answer, Fits, Scene, Unwanted};
+use crate::scene::{Answer, Fits, Row, Unwanted};
 use crate::walk::outcome::RFLAGS_IF;
 
 const DATA0: u64 = Data0.linear();
@@ -21,16 +21,16 @@ const HLT: u64 = 1;
 /// An injected #PF: P and U.
 const PAGE_FAULT: Event = injected(EventType::HardwareException, PF).error_code(5);
 
-const fn one(cpl: Privilege, event: Event) -> Scene {
-    Scene::new("", "", cpl, &[], "").event(event)
+const fn one(cpl: Privilege, event: Event) -> Row {
+    Row::new("", "", cpl, &[], "").event(event)
 }
 
-const fn pf(name: &'static str, what: &'static str) -> Scene {
-    Scene::new(name, what, User, &[], "").event(PAGE_FAULT)
+const fn pf(name: &'static str, what: &'static str) -> Row {
+    Row::new(name, what, User, &[], "").event(PAGE_FAULT)
 }
 
 /// The rows of IA-32e mode.
-const LONG: &[Scene] = deliveries![
+const LONG: &[Row] = deliveries![
     Long;
     "swint": "INT n injected", VECTOR,
         one(User, injected(EventType::SoftwareInterrupt, VECTOR).length(2));
@@ -41,36 +41,36 @@ const LONG: &[Scene] = deliveries![
     "np": "#NP injected", NP, one(User, injected(EventType::HardwareException, NP).error_code(CODE));
     "gp": "#GP injected", GP, one(User, injected(EventType::HardwareException, GP).error_code(CODE));
     ..
-    Scene::new("extint-far", "an external interrupt behind #PF's vector", User, &[], "")
+    Row::new("extint-far", "an external interrupt behind #PF's vector", User, &[], "")
         .rflags(RFLAGS_IF)
         .event(injected(EventType::ExternalInterrupt, FAR)),
-    Scene::new("extint-far-stack-np", "the same, stack not present", User, &[], "")
+    Row::new("extint-far-stack-np", "the same, stack not present", User, &[], "")
         .rflags(RFLAGS_IF)
         .event(injected(EventType::ExternalInterrupt, FAR))
         .event_stack(1 << FAR)
         .pages(&[(EventStack, Kind::NP)])
         .implicit_fault(push(EventStack), Write)
         .answer(Answer::Reinject),
-    Scene::new("swint-pf-vector", "INT 14 injected, which is no #PF", User, &[], "")
+    Row::new("swint-pf-vector", "INT 14 injected, which is no #PF", User, &[], "")
         .event(injected(EventType::SoftwareInterrupt, PF).length(2)),
-    Scene::new("extint-hlt", "an external interrupt that ends HLT", Supervisor, &[], "")
+    Row::new("extint-hlt", "an external interrupt that ends HLT", Supervisor, &[], "")
         .rflags(RFLAGS_IF)
         .event(injected(EventType::ExternalInterrupt, VECTOR))
         .activity(HLT),
-    Scene::new("extint-hlt-idt-np", "an external interrupt that ends HLT, IDT not present", Supervisor, &[], "")
+    Row::new("extint-hlt-idt-np", "an external interrupt that ends HLT, IDT not present", Supervisor, &[], "")
         .rflags(RFLAGS_IF)
         .event(injected(EventType::ExternalInterrupt, VECTOR))
         .activity(HLT)
         .pages(&[(Idt0, Kind::NP)])
         .implicit_fault(gate_address(VECTOR), Read),
-    Scene::new("swint-mov-ss-idt-np", "INT n injected behind MOV SS, IDT not present", User, &[], "")
+    Row::new("swint-mov-ss-idt-np", "INT n injected behind MOV SS, IDT not present", User, &[], "")
         .event(injected(EventType::SoftwareInterrupt, VECTOR).length(2))
         .interruptibility(BLOCKING_BY_MOV_SS)
         .pages(&[(Idt0, Kind::NP)])
         .implicit_fault(gate_address(VECTOR), Read),
     // #PF injected: not subject to the filter, and CR2 is not written; what its delivery meets is subject to it.
     pf("pf", "#PF injected"),
-    Scene::new("super-pf", "#PF injected at CPL 0", Supervisor, &[], "").event(PAGE_FAULT),
+    Row::new("super-pf", "#PF injected at CPL 0", Supervisor, &[], "").event(PAGE_FAULT),
     pf("pf-code-0", "#PF injected with error code 0").event(injected(EventType::HardwareException, PF).error_code(0)),
     pf("pf-idt-np", "#PF injected, IDT not present")
         .pages(&[(Idt1, Kind::NP)])
@@ -100,15 +100,15 @@ const LONG: &[Scene] = deliveries![
         .implicit_fault(IST1, Read)
         .unwanted(Unwanted::TripleFault),
     // #DF injected.
-    Scene::new("df", "#DF injected", User, &[], "").event(injected(EventType::HardwareException, DF).error_code(0)),
-    Scene::new("df-stack-np", "#DF injected, stack not present", User, &[], "")
+    Row::new("df", "#DF injected", User, &[], "").event(injected(EventType::HardwareException, DF).error_code(0)),
+    Row::new("df-stack-np", "#DF injected, stack not present", User, &[], "")
         .event(injected(EventType::HardwareException, DF).error_code(0))
         .pages(&[(FaultStack, Kind::NP)])
         .implicit_fault(push(FaultStack), Write)
         .unwanted(Unwanted::TripleFault)
         .answer(Answer::Reinject),
     // What L1 gives back to L2.
-    Scene::new("reflect", "L1 injects the #PF that exited", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("reflect", "L1 injects the #PF that exited", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read)
@@ -116,4 +116,4 @@ const LONG: &[Scene] = deliveries![
 ];
 
 /// The rows.
-pub const SCENES: &[Scene] = &join::<{ LONG.len() + inject_32::NARROW.len() }>(LONG, inject_32::NARROW);
+pub const ROWS: &[Row] = &join::<{ LONG.len() + inject_32::NARROW.len() }>(LONG, inject_32::NARROW);

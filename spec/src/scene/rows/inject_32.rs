@@ -2,14 +2,14 @@
 //! Injection".
 
 use super::delivery::{BP, DB, DF, FAR, GP, NMI, NP, OF, PF, UD, VECTOR, deliveries, injected, join};
-use super::delivery_32::{ESP0, ESP0_OR_SS0, HANDLER_CS, deliveries_32, gate_address, push};
+use super::delivery_32::{ESP0, HANDLER_CS, deliveries_32, gate_address, push};
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::scene::end::Word::Rdi;
 use crate::scene::event::{Event, EventType};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, EventStack, Gdt, Idt0, Idt1, Stack, Tss};
-use crate::scene::{Answer, Fits, Scene, Unwanted};
+use crate::scene::{Answer, Fits, Row, Unwanted};
 use crate::walk::outcome::RFLAGS_IF;
 
 const DATA0: u64 = Data0.linear();
@@ -20,16 +20,16 @@ const HLT: u64 = 1;
 const PAGE_FAULT: Event = injected(EventType::HardwareException, PF).error_code(5);
 const INTO: Event = injected(EventType::SoftwareException, OF).length(1);
 
-const fn one(cpl: Privilege, event: Event) -> Scene {
+const fn one(cpl: Privilege, event: Event) -> Row {
     named("", "", cpl, event)
 }
 
-const fn named(name: &'static str, what: &'static str, cpl: Privilege, event: Event) -> Scene {
-    Scene::new(name, what, cpl, &[], "").event(event).fits(Fits::Bits32)
+const fn named(name: &'static str, what: &'static str, cpl: Privilege, event: Event) -> Row {
+    Row::new(name, what, cpl, &[], "").event(event).fits(Fits::Bits32)
 }
 
 /// INTO in compatibility mode, whose handlers are of 64 bits.
-const COMPATIBILITY: &[Scene] = {
+const COMPATIBILITY: &[Row] = {
     use super::delivery::{gate_address, push};
     deliveries![
         Compatibility;
@@ -39,7 +39,7 @@ const COMPATIBILITY: &[Scene] = {
 };
 
 /// The rows of protected mode.
-const PROTECTED: &[Scene] = deliveries_32![
+const PROTECTED: &[Row] = deliveries_32![
     "swint": "INT n injected", VECTOR, User, one(User, injected(EventType::SoftwareInterrupt, VECTOR).length(2));
     "int3": "INT3 injected", BP, User, one(User, injected(EventType::SoftwareException, BP).length(1));
     "into": "INTO injected", OF, User, one(User, INTO);
@@ -71,7 +71,6 @@ const PROTECTED: &[Scene] = deliveries_32![
         .pages(&[(Tss, Kind::NP)])
         .implicit_first(ESP0, Read)
         .implicit_fault(ESP0, Read)
-        .address_open(ESP0_OR_SS0)
         .unwanted(Unwanted::TripleFault),
     // #PF injected: not subject to the filter, and CR2 is not written; what its delivery meets is subject to it.
     named("pf", "#PF injected", User, PAGE_FAULT),
@@ -103,7 +102,7 @@ const PROTECTED: &[Scene] = deliveries_32![
         .unwanted(Unwanted::TripleFault)
         .answer(Answer::Reinject),
     // What L1 gives back to L2.
-    Scene::new("reflect", "L1 injects the #PF that exited", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("reflect", "L1 injects the #PF that exited", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .fits(Fits::Bits32)
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
@@ -112,4 +111,4 @@ const PROTECTED: &[Scene] = deliveries_32![
 ];
 
 /// The rows.
-pub(super) const NARROW: &[Scene] = &join::<{ COMPATIBILITY.len() + PROTECTED.len() }>(COMPATIBILITY, PROTECTED);
+pub(super) const NARROW: &[Row] = &join::<{ COMPATIBILITY.len() + PROTECTED.len() }>(COMPATIBILITY, PROTECTED);

@@ -9,30 +9,28 @@ use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::end::Word::{Memory, Rax, Rbx, Rdi, Rdx};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, Data1};
-use crate::scene::{Answer, Feature, Scene};
+use crate::scene::{Answer, Feature, Row};
 
 const DATA0: u64 = Data0.linear();
 const DATA1: u64 = Data1.linear();
 const VALUE: u64 = 0x0102_0304_0506_0708;
-/// Which bytes a save of a whole state touches first is open.
-const ANY_BYTE: u64 = 0xfff;
 
 /// The rows.
-pub const SCENES: &[Scene] = &[
+pub const ROWS: &[Row] = &[
     // Read, modified, written.
-    Scene::new("user-add-ro", "a destination that is read and written", User, &[0x01, 0x07], "add [rdi],eax")
+    Row::new("user-add-ro", "a destination that is read and written", User, &[0x01, 0x07], "add [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .memory(&[(DATA0, VALUE)])
         .watch(DATA0)
         .fault(DATA0, Write),
-    Scene::new("user-lock-add-ro", "a locked destination", User, &[0xf0, 0x01, 0x07], "lock add [rdi],eax")
+    Row::new("user-lock-add-ro", "a locked destination", User, &[0xf0, 0x01, 0x07], "lock add [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .memory(&[(DATA0, VALUE)])
         .watch(DATA0)
         .fault(DATA0, Write),
-    Scene::new(
+    Row::new(
         "user-lock-inc-retry",
         "a locked destination that L1 lets be tried again",
         User,
@@ -46,19 +44,19 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA0, Write)
     .answer(Answer::Retry)
     .at_end(&[(Memory, 42)]),
-    Scene::new("user-xchg-ro", "an exchange", User, &[0x87, 0x07], "xchg [rdi],eax")
+    Row::new("user-xchg-ro", "an exchange", User, &[0x87, 0x07], "xchg [rdi],eax")
         .registers(&[(Rdi, DATA0), (Rax, 5)])
         .pages(&[(Data0, Kind::RO)])
         .memory(&[(DATA0, VALUE)])
         .watch(DATA0)
         .fault(DATA0, Write),
-    Scene::new("user-xadd-ro", "exchange and add", User, &[0xf0, 0x0f, 0xc1, 0x07], "lock xadd [rdi],eax")
+    Row::new("user-xadd-ro", "exchange and add", User, &[0xf0, 0x0f, 0xc1, 0x07], "lock xadd [rdi],eax")
         .registers(&[(Rdi, DATA0), (Rax, 5)])
         .pages(&[(Data0, Kind::RO)])
         .memory(&[(DATA0, VALUE)])
         .watch(DATA0)
         .fault(DATA0, Write),
-    Scene::new(
+    Row::new(
         "user-cmpxchg-ro-equal",
         "a compare and exchange that would exchange",
         User,
@@ -70,7 +68,7 @@ pub const SCENES: &[Scene] = &[
     .memory(&[(DATA0, 9)])
     .watch(DATA0)
     .fault(DATA0, Write),
-    Scene::new(
+    Row::new(
         "user-cmpxchg-ro-differs",
         "a compare and exchange that would not exchange: a write all the same",
         User,
@@ -83,7 +81,7 @@ pub const SCENES: &[Scene] = &[
     .watch(DATA0)
     .fault(DATA0, Write)
     .section("vol. 2A, CMPXCHG: the destination gets a write cycle without regard to the comparison"),
-    Scene::new(
+    Row::new(
         "user-cmpxchg8b-ro-differs",
         "eight bytes that differ: a write all the same",
         User,
@@ -96,7 +94,7 @@ pub const SCENES: &[Scene] = &[
     .watch(DATA0)
     .fault(DATA0, Write)
     .section("vol. 2A, CMPXCHG8B/CMPXCHG16B: the destination gets a write cycle"),
-    Scene::new(
+    Row::new(
         "user-cmpxchg16b-ro-equal",
         "sixteen bytes that are equal",
         User,
@@ -110,7 +108,7 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA0 + 0x10, Write)
     .needs(Feature::Cmpxchg16b)
     .only_64_bit(),
-    Scene::new(
+    Row::new(
         "user-cmpxchg16b-ro-differs",
         "sixteen bytes that differ: a write all the same",
         User,
@@ -125,7 +123,7 @@ pub const SCENES: &[Scene] = &[
     .needs(Feature::Cmpxchg16b)
     .only_64_bit()
     .section("vol. 2A, CMPXCHG8B/CMPXCHG16B: the destination gets a write cycle"),
-    Scene::new(
+    Row::new(
         "super-lock-bts-ro",
         "a bit that is set already",
         Supervisor,
@@ -137,7 +135,7 @@ pub const SCENES: &[Scene] = &[
     .memory(&[(DATA0, 8)])
     .watch(DATA0)
     .fault(DATA0, Write),
-    Scene::new(
+    Row::new(
         "user-btr-far-ro",
         "a bit beyond the page that the register names",
         User,
@@ -147,7 +145,7 @@ pub const SCENES: &[Scene] = &[
     .registers(&[(Rdi, DATA0), (Rax, 0x8000 + 33)])
     .pages(&[(Data1, Kind::RO)])
     .fault(DATA1 + 4, Write),
-    Scene::new(
+    Row::new(
         "user-bt-back-np",
         "a bit in front of the page that the register names",
         User,
@@ -156,17 +154,18 @@ pub const SCENES: &[Scene] = &[
     )
     .registers(&[(Rdi, DATA1), (Rax, 0xffff_ffff)])
     .pages(&[(Data0, Kind::NP)])
-    .fault(DATA1 - 4, Read),
+    .fault(DATA1 - 4, Read)
+    .in_parts(),
     // Reads in disguise, and none.
-    Scene::new("user-cmp-np", "a destination that is only compared", User, &[0x39, 0x07], "cmp [rdi],eax")
+    Row::new("user-cmp-np", "a destination that is only compared", User, &[0x39, 0x07], "cmp [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
-    Scene::new("user-not-ro", "a destination without a source", User, &[0xf7, 0x17], "not dword ptr [rdi]")
+    Row::new("user-not-ro", "a destination without a source", User, &[0xf7, 0x17], "not dword ptr [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .fault(DATA0, Write),
-    Scene::new(
+    Row::new(
         "user-cmov-false-np",
         "a conditional move whose condition does not hold",
         User,
@@ -177,25 +176,25 @@ pub const SCENES: &[Scene] = &[
     .pages(&[(Data0, Kind::NP)])
     .fault(DATA0, Read)
     .section("vol. 2A, CMOVcc: temp := SRC comes first"),
-    Scene::new("user-setcc-ro", "a condition stored", User, &[0x0f, 0x94, 0x07], "sete [rdi]")
+    Row::new("user-setcc-ro", "a condition stored", User, &[0x0f, 0x94, 0x07], "sete [rdi]")
         .registers(&[(Rdi, DATA0 + 3)])
         .pages(&[(Data0, Kind::RO)])
         .fault(DATA0 + 3, Write),
-    Scene::new("user-xlat-np", "a table lookup", User, &[0xd7], "xlat [rbx]")
+    Row::new("user-xlat-np", "a table lookup", User, &[0xd7], "xlat [rbx]")
         .registers(&[(Rbx, DATA0), (Rax, 0x55)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0 + 0x55, Read),
-    Scene::new("user-lea-np", "an address that is not accessed", User, &[0x8d, 0x07], "lea eax,[rdi]")
+    Row::new("user-lea-np", "an address that is not accessed", User, &[0x8d, 0x07], "lea eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .at_end(&[(Rax, DATA0)]),
-    Scene::new("user-nop-np", "a NOP with a memory operand", User, &[0x0f, 0x1f, 0x07], "nop [rdi]")
+    Row::new("user-nop-np", "a NOP with a memory operand", User, &[0x0f, 0x1f, 0x07], "nop [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)]),
-    Scene::new("user-prefetch-np", "a prefetch, which never faults", User, &[0x0f, 0x18, 0x0f], "prefetcht0 [rdi]")
+    Row::new("user-prefetch-np", "a prefetch, which never faults", User, &[0x0f, 0x18, 0x0f], "prefetcht0 [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)]),
-    Scene::new(
+    Row::new(
         "user-clflush-np",
         "a cache line flush, checked as a read of a byte",
         User,
@@ -206,7 +205,7 @@ pub const SCENES: &[Scene] = &[
     .pages(&[(Data0, Kind::NP)])
     .fault(DATA0, Read)
     .section("vol. 2A, CLFLUSH: the faults of a byte load"),
-    Scene::new(
+    Row::new(
         "user-clflush-ro",
         "a cache line flush of a page that cannot be written",
         User,
@@ -215,26 +214,26 @@ pub const SCENES: &[Scene] = &[
     )
     .registers(&[(Rdi, DATA0)])
     .pages(&[(Data0, Kind::RO)]),
-    Scene::new("user-fld-np", "a floating-point load", User, &[0xdd, 0x07], "fld st,qword ptr [rdi]")
+    Row::new("user-fld-np", "a floating-point load", User, &[0xdd, 0x07], "fld st,qword ptr [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
-    Scene::new("user-fstcw-ro", "the x87 control word stored", User, &[0xd9, 0x3f], "fnstcw [rdi]")
+    Row::new("user-fstcw-ro", "the x87 control word stored", User, &[0xd9, 0x3f], "fnstcw [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .watch(DATA0)
         .fault(DATA0, Write),
-    Scene::new("user-ldmxcsr-np", "MXCSR loaded", User, &[0x0f, 0xae, 0x17], "ldmxcsr [rdi]")
+    Row::new("user-ldmxcsr-np", "MXCSR loaded", User, &[0x0f, 0xae, 0x17], "ldmxcsr [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
-    Scene::new("user-movntdq-ro", "a write past the caches", User, &[0x66, 0x0f, 0xe7, 0x07], "movntdq [rdi],xmm0")
+    Row::new("user-movntdq-ro", "a write past the caches", User, &[0x66, 0x0f, 0xe7, 0x07], "movntdq [rdi],xmm0")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .watch(DATA0)
         .fault(DATA0, Write),
     // State saved and restored in part.
-    Scene::new(
+    Row::new(
         "user-fxsave-second",
         "FXSAVE whose second half is on a bad page",
         User,
@@ -244,8 +243,8 @@ pub const SCENES: &[Scene] = &[
     .registers(&[(Rdi, DATA1 - 0x100)])
     .pages(&[(Data1, Kind::RO)])
     .fault(DATA1, Write)
-    .address_open(ANY_BYTE),
-    Scene::new(
+    .in_parts(),
+    Row::new(
         "user-fxsave-first",
         "FXSAVE whose first half is on a bad page",
         User,
@@ -255,8 +254,8 @@ pub const SCENES: &[Scene] = &[
     .registers(&[(Rdi, DATA1 - 0x100)])
     .pages(&[(Data0, Kind::NP)])
     .fault(DATA1 - 0x100, Write)
-    .address_open(ANY_BYTE),
-    Scene::new(
+    .in_parts(),
+    Row::new(
         "user-fxrstor-second",
         "FXRSTOR whose second half is on a bad page",
         User,
@@ -266,22 +265,22 @@ pub const SCENES: &[Scene] = &[
     .registers(&[(Rdi, DATA1 - 0x100)])
     .pages(&[(Data1, Kind::NP)])
     .fault(DATA1, Read)
-    .address_open(ANY_BYTE),
-    Scene::new("user-fnsave-second", "FNSAVE across two pages", User, &[0xdd, 0x37], "fnsave [rdi]")
+    .in_parts(),
+    Row::new("user-fnsave-second", "FNSAVE across two pages", User, &[0xdd, 0x37], "fnsave [rdi]")
         .registers(&[(Rdi, DATA1 - 0x30)])
         .pages(&[(Data1, Kind::RO)])
         .fault(DATA1, Write)
-        .address_open(ANY_BYTE),
-    Scene::new("user-xsave-second", "XSAVE whose header is on a bad page", User, &[0x0f, 0xae, 0x27], "xsave [rdi]")
+        .in_parts(),
+    Row::new("user-xsave-second", "XSAVE whose header is on a bad page", User, &[0x0f, 0xae, 0x27], "xsave [rdi]")
         .registers(&[(Rdi, DATA1 - 0x200), (Rax, 1), (Rdx, 0)])
         .pages(&[(Data1, Kind::RO)])
         .fault(DATA1, Write)
-        .address_open(ANY_BYTE)
+        .in_parts()
         .needs(Feature::Xsave),
-    Scene::new("user-xrstor-second", "XRSTOR whose header is on a bad page", User, &[0x0f, 0xae, 0x2f], "xrstor [rdi]")
+    Row::new("user-xrstor-second", "XRSTOR whose header is on a bad page", User, &[0x0f, 0xae, 0x2f], "xrstor [rdi]")
         .registers(&[(Rdi, DATA1 - 0x200), (Rax, 1), (Rdx, 0)])
         .pages(&[(Data1, Kind::NP)])
         .fault(DATA1, Read)
-        .address_open(ANY_BYTE)
+        .in_parts()
         .needs(Feature::Xsave),
 ];

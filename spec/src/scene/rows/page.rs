@@ -10,7 +10,7 @@ use crate::scene::environment::NARROW_FS_BASE;
 use crate::scene::place::Kind;
 use crate::scene::place::Place::Data0;
 use crate::scene::tested::{Formats, Tested, linear};
-use crate::scene::{Feature, Fits, Scene, initial_register};
+use crate::scene::{Feature, Fits, Row, initial_register};
 use crate::walk::page::AddressBit::{Highest, LowestReserved};
 use crate::walk::page::Page;
 
@@ -71,28 +71,27 @@ const fn slices(legacy: bool, level: Level) -> &'static Slices {
     }
 }
 
-const fn scene(name: &'static str, cpl: Privilege, access: Access, tested: Tested, needs: Option<Feature>) -> Scene {
+const fn row(name: &'static str, cpl: Privilege, access: Access, tested: Tested) -> Row {
     let legacy = tested.formats.contain(LEGACY);
     let address = linear(if legacy { LEGACY } else { WIDE }, tested.page.level);
     let slices = slices(legacy, tested.page.level);
-    let mut scene = match access {
-        Read => Scene::new(name, "a read through the entry", cpl, &[0x8b, 0x07], "mov eax,[rdi]")
+    let row = match access {
+        Read => Row::new(name, "a read through the entry", cpl, &[0x8b, 0x07], "mov eax,[rdi]")
             .registers(slices.registers)
             .memory(slices.memory)
             .at_end(&[(Rax, VALUE)])
             .fault(address, Read),
-        Write => Scene::new(name, "a write through the entry", cpl, &[0x89, 0x07], "mov [rdi],eax")
+        Write => Row::new(name, "a write through the entry", cpl, &[0x89, 0x07], "mov [rdi],eax")
             .registers(slices.registers)
             .watch(address)
             .at_end(const { &[(Memory, initial_register(Rax as usize))] })
             .fault(address, Write),
-        Fetch => Scene::new(name, "a fetch through the entry", cpl, &[0x89, 0xd8], "mov eax,ebx")
+        Fetch => Row::new(name, "a fetch through the entry", cpl, &[0x89, 0xd8], "mov eax,ebx")
             .rip(address + CODE)
             .at_end(const { &[(Rax, initial_register(Rbx as usize))] })
             .fault(address + CODE, Fetch),
     };
-    scene.needs = needs;
-    scene.tested(tested)
+    row.tested(tested)
 }
 
 /// Six scenes a row: the row's name, the paging modes that have it, its entry, what the processor must have.
@@ -112,29 +111,18 @@ macro_rules! rows {
         WRAPPED_NP.registers(WRAP).memory(&[(DATA, VALUE)]).at_end(&[(Rax, VALUE)]).pages(&[(Data0, Kind::NP)]).fault(DATA, Read),
         ]
     };
-    (one $name:expr, $cpl:ident, $access:ident, $page:expr, $formats:ident) => {
-        scene($name, $cpl, $access, Tested { page: $page, formats: Formats::$formats }, None)
-    };
-    (one $name:expr, $cpl:ident, $access:ident, $page:expr, $formats:ident, $feature:ident) => {
-        scene($name, $cpl, $access, Tested { page: $page, formats: Formats::$formats }, Some(Feature::$feature))
+    (one $name:expr, $cpl:ident, $access:ident, $page:expr, $formats:ident $(, $feature:ident)?) => {
+        row($name, $cpl, $access, Tested { page: $page, formats: Formats::$formats })$(.needs(Feature::$feature))?
     };
 }
 
 const DATA: u64 = Data0.linear();
 const WRAP: &[(Word, u64)] = &[(Rdi, DATA + (1 << 32) - NARROW_FS_BASE)];
-const WRAPPED: Scene = Scene::new(
-    "user-read-wrap",
-    "a read at 4 GiB and above, which wraps",
-    User,
-    &[0x64, 0x8b, 0x07],
-    "mov eax,fs:[rdi]",
-)
-.fits(Fits::Narrow);
-const WRAPPED_NP: Scene = Scene {
-    name: "user-read-wrap-np",
-    what: "a read at 4 GiB and above, which wraps to a page that is not present",
-    ..WRAPPED
-};
+const WRAPPED: Row =
+    Row::new("user-read-wrap", "a read at 4 GiB and above, which wraps", User, &[0x64, 0x8b, 0x07], "mov eax,fs:[rdi]")
+        .fits(Fits::Narrow);
+const WRAPPED_NP: Row =
+    WRAPPED.described("user-read-wrap-np", "a read at 4 GiB and above, which wraps to a page that is not present");
 
 const fn page(level: Level) -> Page {
     Page::new("", level)
@@ -146,7 +134,7 @@ const fn large(level: Level) -> Page {
 
 /// The rows. To add one, add a row.
 #[rustfmt::skip]
-pub const SCENES: &[Scene] = rows![
+pub const ROWS: &[Row] = rows![
     // 32-bit paging.
     "user" LEGACY = page(Pte);
     "ignored-pde" LEGACY = page(Pde).bits(LOW_IGNORED);
@@ -250,18 +238,18 @@ pub const SCENES: &[Scene] = rows![
 
 #[cfg(test)]
 mod tests {
-    use super::SCENES;
     use crate::manual::filter::Filter;
-    use crate::scene::Scene;
+    use crate::scene::case::SceneGroup;
     use crate::scene::end::{How, Word};
     use crate::scene::environment::{ENVIRONMENTS, Environment, Width};
+    use crate::scene::{Act, Scene};
 
     fn environment(name: &str) -> &'static Environment {
         ENVIRONMENTS.iter().find(|environment| environment.name == name).unwrap()
     }
 
-    fn scene(environment: &Environment, name: &str) -> &'static Scene {
-        SCENES.iter().find(|scene| scene.name == name && scene.plays_in(environment)).unwrap()
+    fn scene(environment: &'static Environment, name: &str) -> Scene {
+        SceneGroup { act: Act::Page, environment }.scenes().find(|id| id.name() == name).unwrap().scene()
     }
 
     #[test]
@@ -295,8 +283,8 @@ mod tests {
     #[test]
     fn every_kind_of_row_has_silent_scenes_and_faults() {
         for environment in ENVIRONMENTS.iter().filter(|at| at.width != Width::Real) {
-            let scenes = || SCENES.iter().filter(|scene| scene.plays_in(environment));
-            let faults = scenes().filter(|scene| scene.pfec(environment, 40).is_some()).count();
+            let scenes = || SceneGroup { act: Act::Page, environment }.scenes();
+            let faults = scenes().filter(|id| id.scene().pfec(environment, 40).is_some()).count();
             assert!(faults > 20 && scenes().count() - faults > 20, "{}", environment.name);
         }
     }

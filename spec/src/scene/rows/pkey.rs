@@ -7,7 +7,7 @@ use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::end::Word::{Memory, Rax, Rcx, Rdi, Rsi};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0, Data1, Gdt};
-use crate::scene::{Answer, Feature, Scene};
+use crate::scene::{Answer, Feature, Row};
 
 const DATA0: u64 = Data0.linear();
 const DATA1: u64 = Data1.linear();
@@ -35,15 +35,15 @@ const USER1: Kind = Kind { key: 1, with: Entry::US, ..Kind::GOOD };
 const KEYS: &str = "vol. 3A, 4.6.2 (Protection Keys)";
 
 /// The rows.
-pub const SCENES: &[Scene] = &[
-    Scene::new("ad-read", "a read, access-disable", User, &[0x8b, 0x07], "mov eax,[rdi]")
+pub const ROWS: &[Row] = &[
+    Row::new("ad-read", "a read, access-disable", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, KEY1)])
         .keys(AD1)
         .fault(DATA0, Read)
         .needs(Feature::Pku)
         .section(KEYS),
-    Scene::new("ad-write", "a write, access-disable", User, &[0x89, 0x07], "mov [rdi],eax")
+    Row::new("ad-write", "a write, access-disable", User, &[0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, KEY1)])
         .keys(AD1)
@@ -51,7 +51,7 @@ pub const SCENES: &[Scene] = &[
         .fault(DATA0, Write)
         .needs(Feature::Pku)
         .section(KEYS),
-    Scene::new("wd-write", "a write, write-disable", User, &[0x89, 0x07], "mov [rdi],eax")
+    Row::new("wd-write", "a write, write-disable", User, &[0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, KEY1)])
         .keys(WD1)
@@ -59,7 +59,7 @@ pub const SCENES: &[Scene] = &[
         .fault(DATA0, Write)
         .needs(Feature::Pku)
         .section(KEYS),
-    Scene::new("wd-read", "a read, write-disable: allowed", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("wd-read", "a read, write-disable: allowed", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, KEY1)])
         .keys(WD1)
@@ -67,7 +67,7 @@ pub const SCENES: &[Scene] = &[
         .at_end(&[(Rax, 0x1234)])
         .needs(Feature::Pku)
         .section(KEYS),
-    Scene::new("other-write", "a write, all other keys disabled: allowed", User, &[0x89, 0x07], "mov [rdi],eax")
+    Row::new("other-write", "a write, all other keys disabled: allowed", User, &[0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA0), (Rax, 7)])
         .pages(&[(Data0, KEY1)])
         .keys(OTHERS)
@@ -75,34 +75,34 @@ pub const SCENES: &[Scene] = &[
         .at_end(&[(Memory, 7)])
         .needs(Feature::Pku)
         .section(KEYS),
-    Scene::new("ad15-read", "a read with the highest key", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("ad15-read", "a read with the highest key", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, KEY15)])
         .keys(AD15)
         .fault(DATA0, Read)
         .needs(Feature::Pku)
         .section(KEYS),
-    Scene::new("ad0-read", "a read with key 0", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("ad0-read", "a read with key 0", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .keys(AD0)
         .fault(DATA0, Read)
         .needs(Feature::Pku)
         .section(KEYS),
-    Scene::new("ad-read-np", "a read of a page that is not there: no key", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("ad-read-np", "a read of a page that is not there: no key", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, NP1)])
         .keys(AD1)
         .fault(DATA0, Read)
         .needs(Feature::Pku)
         .section(KEYS),
-    Scene::new("ad-read-rsvd", "a read behind a reserved bit: no key", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("ad-read-rsvd", "a read behind a reserved bit: no key", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, RSVD1)])
         .keys(AD1)
         .fault(DATA0, Read)
         .needs(Feature::Pku)
         .section(KEYS),
-    Scene::new("wd-write-ro", "a write that the page refuses as well as the key", User, &[0x89, 0x07], "mov [rdi],eax")
+    Row::new("wd-write-ro", "a write that the page refuses as well as the key", User, &[0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, RO1)])
         .keys(WD1)
@@ -110,7 +110,7 @@ pub const SCENES: &[Scene] = &[
         .fault(DATA0, Write)
         .needs(Feature::Pku)
         .section(KEYS),
-    Scene::new(
+    Row::new(
         "ad-read-super",
         "a read of a supervisor's page: PKRU does not count",
         User,
@@ -123,20 +123,20 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA0, Read)
     .needs(Feature::Pku)
     .section(KEYS),
-    Scene::new("ad-fetch", "a fetch: keys do not count", User, &[0x90], "nop")
+    Row::new("ad-fetch", "a fetch: keys do not count", User, &[0x90], "nop")
         .rip(CODE1)
         .pages(&[(Code1, KEY1)])
         .keys(AD1)
         .needs(Feature::Pku)
         .section(KEYS),
-    Scene::new("ad-fetch-nx", "a fetch that the page refuses: keys do not count", User, &[0x90], "nop")
+    Row::new("ad-fetch-nx", "a fetch that the page refuses: keys do not count", User, &[0x90], "nop")
         .rip(CODE1)
         .pages(&[(Code1, NX1)])
         .keys(AD1)
         .fault(CODE1, Fetch)
         .needs(Feature::Pku)
         .section(KEYS),
-    Scene::new("wd-add", "a read and write, write-disable", User, &[0xf0, 0x01, 0x07], "lock add [rdi],eax")
+    Row::new("wd-add", "a read and write, write-disable", User, &[0xf0, 0x01, 0x07], "lock add [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, KEY1)])
         .keys(WD1)
@@ -144,14 +144,15 @@ pub const SCENES: &[Scene] = &[
         .fault(DATA0, Write)
         .needs(Feature::Pku)
         .section(KEYS),
-    Scene::new("ad-cross", "a read across two pages, the second disabled", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("ad-cross", "a read across two pages, the second disabled", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA1 - 2)])
         .pages(&[(Data1, KEY1)])
         .keys(AD1)
         .fault(DATA1, Read)
+        .in_parts()
         .needs(Feature::Pku)
         .section(KEYS),
-    Scene::new("wd-push", "a push, write-disable", User, &[0x50], "push rax")
+    Row::new("wd-push", "a push, write-disable", User, &[0x50], "push rax")
         .rsp(DATA1)
         .pages(&[(Data0, KEY1)])
         .keys(WD1)
@@ -159,7 +160,7 @@ pub const SCENES: &[Scene] = &[
         .needs(Feature::Pku)
         .only_64_bit()
         .section(KEYS),
-    Scene::new(
+    Row::new(
         "wd-movs",
         "MOVS, the third destination element is disabled",
         User,
@@ -173,7 +174,7 @@ pub const SCENES: &[Scene] = &[
     .at_fault(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1)])
     .needs(Feature::Pku)
     .section(KEYS),
-    Scene::new(
+    Row::new(
         "ad-retry",
         "a write that L1 lets be tried again on a page with key 0",
         User,
@@ -189,7 +190,7 @@ pub const SCENES: &[Scene] = &[
     .at_end(&[(Memory, 9)])
     .needs(Feature::Pku)
     .section(KEYS),
-    Scene::new(
+    Row::new(
         "ad-implicit",
         "a segment loaded from a supervisor's GDT with a key: PKRU does not count",
         User,
@@ -201,7 +202,7 @@ pub const SCENES: &[Scene] = &[
     .keys(AD1)
     .needs(Feature::Pku)
     .section(KEYS),
-    Scene::new(
+    Row::new(
         "super-ad-read",
         "a supervisor's read of a user's page, access-disable",
         Supervisor,
@@ -215,7 +216,7 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA0, Read)
     .needs(Feature::Pku)
     .section(KEYS),
-    Scene::new(
+    Row::new(
         "super-wd-write",
         "a supervisor's write to a user's page, write-disable and CR0.WP",
         Supervisor,
@@ -229,7 +230,7 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA0, Write)
     .needs(Feature::Pku)
     .section(KEYS),
-    Scene::new(
+    Row::new(
         "super-ad-smap",
         "a supervisor's read of a user's page that SMAP refuses, too",
         Supervisor,
@@ -242,7 +243,7 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA0, Read)
     .needs(Feature::Pku)
     .section(KEYS),
-    Scene::new(
+    Row::new(
         "super-own",
         "a supervisor's read of its own page: PKRU does not count",
         Supervisor,
@@ -256,7 +257,7 @@ pub const SCENES: &[Scene] = &[
     .at_end(&[(Rax, 5)])
     .needs(Feature::Pku)
     .section(KEYS),
-    Scene::new(
+    Row::new(
         "super-ad-write",
         "a supervisor's write to a user's page, access-disable",
         Supervisor,
@@ -270,7 +271,7 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA0, Write)
     .needs(Feature::Pku)
     .section(KEYS),
-    Scene::new(
+    Row::new(
         "super-own-write",
         "a supervisor's write to its own page: PKRU does not count",
         Supervisor,
@@ -285,7 +286,7 @@ pub const SCENES: &[Scene] = &[
     .needs(Feature::Pku)
     .section(KEYS),
     // Supervisor keys.
-    Scene::new(
+    Row::new(
         "pks-ad-read",
         "a supervisor's read of its own page, access-disable in IA32_PKRS",
         Supervisor,
@@ -298,7 +299,7 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA0, Read)
     .needs(Feature::Pks)
     .section(KEYS),
-    Scene::new(
+    Row::new(
         "pks-wd-write",
         "a supervisor's write to its own page, write-disable in IA32_PKRS",
         Supervisor,
@@ -312,7 +313,7 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA0, Write)
     .needs(Feature::Pks)
     .section(KEYS),
-    Scene::new(
+    Row::new(
         "pks-implicit",
         "a segment loaded at CPL 3 from a GDT with a key, access-disable in IA32_PKRS",
         User,
@@ -323,11 +324,10 @@ pub const SCENES: &[Scene] = &[
     .pages(&[(Gdt, KEY1)])
     .keys(AD1)
     .implicit_fault(Gdt.linear() + 0x20, Read)
-    .address_open(7)
     .unwanted(crate::scene::Unwanted::TripleFault)
     .needs(Feature::Pks)
     .section(KEYS),
-    Scene::new("pks-user", "a user's read: IA32_PKRS does not count", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("pks-user", "a user's read: IA32_PKRS does not count", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, KEY1)])
         .keys(AD1)

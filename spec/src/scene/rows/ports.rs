@@ -5,7 +5,7 @@ use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::end::Word::{Memory, Rcx, Rdi, Rdx, Rsi};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, Data1};
-use crate::scene::{Answer, Scene};
+use crate::scene::{Answer, Row};
 
 const DATA0: u64 = Data0.linear();
 const DATA1: u64 = Data1.linear();
@@ -19,19 +19,19 @@ const PORT: u64 = 0x4d50;
 const REP: &str = "vol. 2B, REP/REPE/REPZ/REPNE/REPNZ: a repeated string instruction can be suspended by an exception";
 
 /// The rows.
-pub const SCENES: &[Scene] = &[
-    Scene::new("ins-first", "INS to a page that cannot be written", User, &[0x6c], "insb [rdi],dx")
+pub const ROWS: &[Row] = &[
+    Row::new("ins-first", "INS to a page that cannot be written", User, &[0x6c], "insb [rdi],dx")
         .registers(&[(Rdx, PORT), (Rdi, DATA0)])
         .rflags(IOPL)
         .pages(&[(Data0, Kind::RO)])
         .watch(DATA0)
         .fault(DATA0, Write),
-    Scene::new("ins-np", "INS to a page that is not there", User, &[0xf3, 0x6d], "rep insd [rdi],dx")
+    Row::new("ins-np", "INS to a page that is not there", User, &[0xf3, 0x6d], "rep insd [rdi],dx")
         .registers(&[(Rdx, PORT), (Rdi, DATA0), (Rcx, 4)])
         .rflags(IOPL)
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Write),
-    Scene::new("ins-mid", "INS, the third element is bad", User, &[0xf3, 0x6d], "rep insd [rdi],dx")
+    Row::new("ins-mid", "INS, the third element is bad", User, &[0xf3, 0x6d], "rep insd [rdi],dx")
         .registers(&[(Rdx, PORT), (Rdi, END0), (Rcx, 4)])
         .rflags(IOPL)
         .pages(&[(Data1, Kind::NP)])
@@ -39,7 +39,7 @@ pub const SCENES: &[Scene] = &[
         .fault(DATA1, Write)
         .at_fault(&[(Rcx, 2), (Rdi, DATA1), (Memory, u64::MAX)])
         .section(REP),
-    Scene::new("ins-mid-retry", "INS that L1 lets go on", User, &[0xf3, 0x6d], "rep insd [rdi],dx")
+    Row::new("ins-mid-retry", "INS that L1 lets go on", User, &[0xf3, 0x6d], "rep insd [rdi],dx")
         .registers(&[(Rdx, PORT), (Rdi, END0), (Rcx, 4)])
         .rflags(IOPL)
         .pages(&[(Data1, Kind::RO)])
@@ -49,19 +49,20 @@ pub const SCENES: &[Scene] = &[
         .answer(Answer::Retry)
         .at_end(&[(Rcx, 0), (Rdi, DATA1 + 8), (Memory, u64::MAX)])
         .section(REP),
-    Scene::new("ins-down", "INS downwards, the third element is bad", User, &[0xf3, 0x6c], "rep insb [rdi],dx")
+    Row::new("ins-down", "INS downwards, the third element is bad", User, &[0xf3, 0x6c], "rep insb [rdi],dx")
         .registers(&[(Rdx, PORT), (Rdi, DATA1 + 1), (Rcx, 4)])
         .rflags(IOPL | DF)
         .pages(&[(Data0, Kind::RO)])
         .fault(DATA1 - 1, Write)
         .at_fault(&[(Rcx, 2), (Rdi, DATA1 - 1)])
         .section(REP),
-    Scene::new("ins-cross", "INS of an element across two pages, the second bad", User, &[0x6d], "insd [rdi],dx")
+    Row::new("ins-cross", "INS of an element across two pages, the second bad", User, &[0x6d], "insd [rdi],dx")
         .registers(&[(Rdx, PORT), (Rdi, DATA1 - 2)])
         .rflags(IOPL)
         .pages(&[(Data1, Kind::NP)])
-        .fault(DATA1, Write),
-    Scene::new(
+        .fault(DATA1, Write)
+        .in_parts(),
+    Row::new(
         "ins-super",
         "INS in supervisor mode to a page that cannot be written",
         Supervisor,
@@ -71,24 +72,24 @@ pub const SCENES: &[Scene] = &[
     .registers(&[(Rdx, PORT), (Rdi, DATA0)])
     .pages(&[(Data0, Kind::RO)])
     .fault(DATA0, Write),
-    Scene::new("outs-first", "OUTS from a bad page", User, &[0x6e], "outsb dx,[rsi]")
+    Row::new("outs-first", "OUTS from a bad page", User, &[0x6e], "outsb dx,[rsi]")
         .registers(&[(Rdx, PORT), (Rsi, DATA0)])
         .rflags(IOPL)
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
-    Scene::new("outs-first-super", "OUTS from a supervisor's page", User, &[0xf3, 0x6f], "rep outsd dx,[rsi]")
+    Row::new("outs-first-super", "OUTS from a supervisor's page", User, &[0xf3, 0x6f], "rep outsd dx,[rsi]")
         .registers(&[(Rdx, PORT), (Rsi, DATA0), (Rcx, 4)])
         .rflags(IOPL)
         .pages(&[(Data0, Kind::SUPER)])
         .fault(DATA0, Read),
-    Scene::new("outs-mid", "OUTS, the third element is bad", User, &[0xf3, 0x6f], "rep outsd dx,[rsi]")
+    Row::new("outs-mid", "OUTS, the third element is bad", User, &[0xf3, 0x6f], "rep outsd dx,[rsi]")
         .registers(&[(Rdx, PORT), (Rsi, END0), (Rcx, 4)])
         .rflags(IOPL)
         .pages(&[(Data1, Kind::NP)])
         .fault(DATA1, Read)
         .at_fault(&[(Rcx, 2), (Rsi, DATA1)])
         .section(REP),
-    Scene::new("outs-mid-retry", "OUTS that L1 lets go on", User, &[0xf3, 0x6f], "rep outsd dx,[rsi]")
+    Row::new("outs-mid-retry", "OUTS that L1 lets go on", User, &[0xf3, 0x6f], "rep outsd dx,[rsi]")
         .registers(&[(Rdx, PORT), (Rsi, END0), (Rcx, 4)])
         .rflags(IOPL)
         .pages(&[(Data1, Kind::NP)])
@@ -97,14 +98,14 @@ pub const SCENES: &[Scene] = &[
         .answer(Answer::Retry)
         .at_end(&[(Rcx, 0), (Rsi, DATA1 + 8)])
         .section(REP),
-    Scene::new("outs-down", "OUTS downwards, the third element is bad", User, &[0xf3, 0x6e], "rep outsb dx,[rsi]")
+    Row::new("outs-down", "OUTS downwards, the third element is bad", User, &[0xf3, 0x6e], "rep outsb dx,[rsi]")
         .registers(&[(Rdx, PORT), (Rsi, DATA1 + 1), (Rcx, 4)])
         .rflags(IOPL | DF)
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA1 - 1, Read)
         .at_fault(&[(Rcx, 2), (Rsi, DATA1 - 1)])
         .section(REP),
-    Scene::new("outs-none", "OUTS of no element", User, &[0xf3, 0x6f], "rep outsd dx,[rsi]")
+    Row::new("outs-none", "OUTS of no element", User, &[0xf3, 0x6f], "rep outsd dx,[rsi]")
         .registers(&[(Rdx, PORT), (Rsi, DATA0), (Rcx, 0)])
         .rflags(IOPL)
         .pages(&[(Data0, Kind::NP)]),

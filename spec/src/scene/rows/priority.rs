@@ -9,7 +9,7 @@ use crate::scene::event::EventType::HardwareException;
 use crate::scene::event::Source::Raised;
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0};
-use crate::scene::{Exiting, Feature, Scene};
+use crate::scene::{Exiting, Feature, Row};
 
 const DATA0: u64 = Data0.linear();
 const CODE1: u64 = Code1.linear();
@@ -36,60 +36,62 @@ const INVPCID: u16 = 58;
 const PRIORITY: &str = "vol. 3C, 25.1.1 (Relative Priority of Faults and VM Exits)";
 
 /// The rows. The exit qualification is the operand's displacement, 27.2.1.
-pub const SCENES: &[Scene] = &[
-    Scene::new("vmclear", "VMCLEAR exits always", Supervisor, &[0x66, 0x0f, 0xc7, 0x77, 0x10], "vmclear [rdi+10h]")
+pub const ROWS: &[Row] = &[
+    Row::new("vmclear", "VMCLEAR exits always", Supervisor, &[0x66, 0x0f, 0xc7, 0x77, 0x10], "vmclear [rdi+10h]")
         .registers(&[(Rdi, DATA0)])
         .pages(OPERAND)
         .fault(DATA0 + 0x10, Read)
         .intercepted(VMCLEAR, Some(0x10))
         .section(PRIORITY),
-    Scene::new("vmptrld", "VMPTRLD exits always", Supervisor, &[0x0f, 0xc7, 0x37], "vmptrld [rdi]")
+    Row::new("vmptrld", "VMPTRLD exits always", Supervisor, &[0x0f, 0xc7, 0x37], "vmptrld [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(OPERAND)
         .fault(DATA0, Read)
         .intercepted(VMPTRLD, Some(0))
         .section(PRIORITY),
-    Scene::new("vmptrst", "VMPTRST exits always", Supervisor, &[0x0f, 0xc7, 0x3f], "vmptrst [rdi]")
+    Row::new("vmptrst", "VMPTRST exits always", Supervisor, &[0x0f, 0xc7, 0x3f], "vmptrst [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(OPERAND)
         .fault(DATA0, Write)
         .intercepted(VMPTRST, Some(0))
         .section(PRIORITY),
-    Scene::new("vmread", "VMREAD to memory exits always", Supervisor, &[0x0f, 0x78, 0x47, 0xf8], "vmread [rdi-8],rax")
+    Row::new("vmread", "VMREAD to memory exits always", Supervisor, &[0x0f, 0x78, 0x47, 0xf8], "vmread [rdi-8],rax")
         .registers(&[(Rdi, DATA0 + 8)])
         .pages(OPERAND)
         .fault(DATA0, Write)
         .intercepted(VMREAD, Some((-8i64).cast_unsigned()))
         .only_64_bit()
         .section(PRIORITY),
-    Scene::new("vmwrite", "VMWRITE from memory exits always", Supervisor, &[0x0f, 0x79, 0x07], "vmwrite rax,[rdi]")
+    Row::new("vmwrite", "VMWRITE from memory exits always", Supervisor, &[0x0f, 0x79, 0x07], "vmwrite rax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(OPERAND)
         .fault(DATA0, Read)
         .intercepted(VMWRITE, Some(0))
         .only_64_bit()
         .section(PRIORITY),
-    Scene::new("vmxon", "VMXON exits always", Supervisor, &[0xf3, 0x0f, 0xc7, 0x37], "vmxon [rdi]")
+    Row::new("vmxon", "VMXON exits always", Supervisor, &[0xf3, 0x0f, 0xc7, 0x37], "vmxon [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(OPERAND)
         .fault(DATA0, Read)
         .intercepted(VMXON, Some(0))
         .section(PRIORITY),
-    Scene::new("invept", "INVEPT exits always", Supervisor, &[0x66, 0x0f, 0x38, 0x80, 0x07], "invept rax,[rdi]")
+    Row::new("invept", "INVEPT exits always", Supervisor, &[0x66, 0x0f, 0x38, 0x80, 0x07], "invept rax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(OPERAND)
         .fault(DATA0, Read)
         .intercepted(INVEPT, Some(0))
+        .needs(Feature::Invept)
         .only_64_bit()
         .section(PRIORITY),
-    Scene::new("invvpid", "INVVPID exits always", Supervisor, &[0x66, 0x0f, 0x38, 0x81, 0x07], "invvpid rax,[rdi]")
+    Row::new("invvpid", "INVVPID exits always", Supervisor, &[0x66, 0x0f, 0x38, 0x81, 0x07], "invvpid rax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(OPERAND)
         .fault(DATA0, Read)
         .intercepted(INVVPID, Some(0))
+        .needs(Feature::AnyInvvpid)
         .only_64_bit()
         .section(PRIORITY),
-    Scene::new(
+    Row::new(
         "user-vmptrld",
         "VMPTRLD at CPL 3: the exit comes before #GP, too",
         User,
@@ -101,7 +103,7 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA0, Read)
     .intercepted(VMPTRLD, Some(0))
     .section("vol. 3C, 30.3 (VMX Instructions), VMPTRLD"),
-    Scene::new(
+    Row::new(
         "vmptrld-fetch",
         "VMPTRLD whose last byte cannot be fetched: the page fault comes first",
         Supervisor,
@@ -113,7 +115,7 @@ pub const SCENES: &[Scene] = &[
     .pages(&[(Code1, Kind::NX), (Data0, Kind::NP)])
     .fault(CODE1, Fetch)
     .section(PRIORITY),
-    Scene::new(
+    Row::new(
         "invpcid",
         "INVPCID with INVLPG exiting",
         Supervisor,
@@ -128,7 +130,7 @@ pub const SCENES: &[Scene] = &[
     .needs(Feature::InvpcidExiting)
     .only_64_bit()
     .section(PRIORITY),
-    Scene::new("sgdt-exiting", "SGDT with descriptor-table exiting", User, &[0x0f, 0x01, 0x47, 0x10], "sgdt [rdi+10h]")
+    Row::new("sgdt-exiting", "SGDT with descriptor-table exiting", User, &[0x0f, 0x01, 0x47, 0x10], "sgdt [rdi+10h]")
         .registers(&[(Rdi, DATA0)])
         .pages(OPERAND)
         .fault(DATA0 + 0x10, Write)
@@ -136,7 +138,7 @@ pub const SCENES: &[Scene] = &[
         .intercepted(GDTR_IDTR, Some(0x10))
         .needs(Feature::DescriptorTableExiting)
         .section(PRIORITY),
-    Scene::new("lidt-exiting", "LIDT with descriptor-table exiting", Supervisor, &[0x0f, 0x01, 0x1f], "lidt [rdi]")
+    Row::new("lidt-exiting", "LIDT with descriptor-table exiting", Supervisor, &[0x0f, 0x01, 0x1f], "lidt [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(OPERAND)
         .fault(DATA0, Read)
@@ -144,7 +146,7 @@ pub const SCENES: &[Scene] = &[
         .intercepted(GDTR_IDTR, Some(0))
         .needs(Feature::DescriptorTableExiting)
         .section(PRIORITY),
-    Scene::new(
+    Row::new(
         "lidt-not-exiting",
         "LIDT without descriptor-table exiting",
         Supervisor,
@@ -154,9 +156,9 @@ pub const SCENES: &[Scene] = &[
     .registers(&[(Rdi, DATA0)])
     .pages(OPERAND)
     .fault(DATA0, Read)
-    .address_open(7)
+    .in_parts()
     .section(PRIORITY),
-    Scene::new("sldt-exiting", "SLDT with descriptor-table exiting", User, &[0x0f, 0x00, 0x07], "sldt [rdi]")
+    Row::new("sldt-exiting", "SLDT with descriptor-table exiting", User, &[0x0f, 0x00, 0x07], "sldt [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(OPERAND)
         .fault(DATA0, Write)
@@ -164,7 +166,7 @@ pub const SCENES: &[Scene] = &[
         .intercepted(LDTR_TR, Some(0))
         .needs(Feature::DescriptorTableExiting)
         .section(PRIORITY),
-    Scene::new("ltr-exiting", "LTR with descriptor-table exiting", Supervisor, &[0x0f, 0x00, 0x1f], "ltr [rdi]")
+    Row::new("ltr-exiting", "LTR with descriptor-table exiting", Supervisor, &[0x0f, 0x00, 0x1f], "ltr [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(OPERAND)
         .fault(DATA0, Read)
@@ -172,7 +174,7 @@ pub const SCENES: &[Scene] = &[
         .intercepted(LDTR_TR, Some(0))
         .needs(Feature::DescriptorTableExiting)
         .section(PRIORITY),
-    Scene::new(
+    Row::new(
         "user-lgdt-exiting",
         "LGDT at CPL 3 with descriptor-table exiting: neither exit nor page fault",
         User,
@@ -185,7 +187,7 @@ pub const SCENES: &[Scene] = &[
     .exiting(Exiting::DescriptorTables)
     .needs(Feature::DescriptorTableExiting)
     .section(PRIORITY),
-    Scene::new(
+    Row::new(
         "lgdt-exiting-fetch",
         "LGDT with descriptor-table exiting whose last byte cannot be fetched",
         Supervisor,
@@ -199,7 +201,7 @@ pub const SCENES: &[Scene] = &[
     .exiting(Exiting::DescriptorTables)
     .needs(Feature::DescriptorTableExiting)
     .section(PRIORITY),
-    Scene::new(
+    Row::new(
         "in-exiting-user",
         "IN at CPL 3 whose port the TSS does not allow: neither exit",
         User,
@@ -210,13 +212,13 @@ pub const SCENES: &[Scene] = &[
     .event(RAISES_GP)
     .exiting(Exiting::Io)
     .section(PRIORITY),
-    Scene::new("in-exiting", "IN with unconditional I/O exiting", User, &[0xec], "in al,dx")
+    Row::new("in-exiting", "IN with unconditional I/O exiting", User, &[0xec], "in al,dx")
         .registers(&[(Rdx, PORT)])
         .rflags(IOPL)
         .exiting(Exiting::Io)
         .intercepted(IO, Some(PORT << 16 | 1 << 3))
         .section(PRIORITY),
-    Scene::new("outs-exiting", "OUTS with unconditional I/O exiting, source bad", User, &[0x6e], "outsb dx,[rsi]")
+    Row::new("outs-exiting", "OUTS with unconditional I/O exiting, source bad", User, &[0x6e], "outsb dx,[rsi]")
         .registers(&[(Rdx, PORT), (Rsi, DATA0), (Rcx, 3)])
         .rflags(IOPL)
         .pages(OPERAND)
@@ -224,7 +226,7 @@ pub const SCENES: &[Scene] = &[
         .exiting(Exiting::Io)
         .intercepted(IO, Some(PORT << 16 | 1 << 4))
         .section(PRIORITY),
-    Scene::new(
+    Row::new(
         "ins-exiting",
         "INS with unconditional I/O exiting, destination bad",
         User,

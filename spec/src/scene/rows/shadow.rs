@@ -6,7 +6,7 @@ use crate::manual::paging::Privilege::User;
 use crate::scene::end::Word::{Rax, Rdi, Rsp};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, Data1, ShadowStack};
-use crate::scene::{Feature, RIP, Scene};
+use crate::scene::{Feature, RIP, Row};
 
 const DATA0: u64 = Data0.linear();
 const DATA1: u64 = Data1.linear();
@@ -26,8 +26,8 @@ const SSP: u64 = SHADOW + 0x800;
 const RETURN: u64 = RIP + 1;
 
 /// The rows.
-pub const SCENES: &[Scene] = &[
-    Scene::new("call-good", "a call that pushes to a good shadow stack", User, &[0xff, 0xd0], "call rax")
+pub const ROWS: &[Row] = &[
+    Row::new("call-good", "a call that pushes to a good shadow stack", User, &[0xff, 0xd0], "call rax")
         .registers(&[(Rax, BEHIND)])
         .ssp(SSP)
         .rsp(DATA1)
@@ -36,7 +36,7 @@ pub const SCENES: &[Scene] = &[
         .needs(Feature::ShadowStack)
         .only_64_bit()
         .section(RIGHTS),
-    Scene::new("call-np", "a call whose shadow stack is not there", User, &[0xff, 0xd0], "call rax")
+    Row::new("call-np", "a call whose shadow stack is not there", User, &[0xff, 0xd0], "call rax")
         .registers(&[(Rax, BEHIND)])
         .ssp(SSP)
         .rsp(DATA1)
@@ -45,7 +45,7 @@ pub const SCENES: &[Scene] = &[
         .needs(Feature::ShadowStack)
         .only_64_bit()
         .section(RIGHTS),
-    Scene::new("call-writable", "a call whose shadow stack is an ordinary page", User, &[0xff, 0xd0], "call rax")
+    Row::new("call-writable", "a call whose shadow stack is an ordinary page", User, &[0xff, 0xd0], "call rax")
         .registers(&[(Rax, BEHIND)])
         .ssp(SSP)
         .rsp(DATA1)
@@ -54,7 +54,7 @@ pub const SCENES: &[Scene] = &[
         .needs(Feature::ShadowStack)
         .only_64_bit()
         .section(RIGHTS),
-    Scene::new("call-clean", "a call whose shadow stack is a read-only page", User, &[0xff, 0xd0], "call rax")
+    Row::new("call-clean", "a call whose shadow stack is a read-only page", User, &[0xff, 0xd0], "call rax")
         .registers(&[(Rax, BEHIND)])
         .ssp(SSP)
         .rsp(DATA1)
@@ -63,7 +63,7 @@ pub const SCENES: &[Scene] = &[
         .needs(Feature::ShadowStack)
         .only_64_bit()
         .section(RIGHTS),
-    Scene::new("call-super", "a call whose shadow stack is a supervisor's", User, &[0xff, 0xd0], "call rax")
+    Row::new("call-super", "a call whose shadow stack is a supervisor's", User, &[0xff, 0xd0], "call rax")
         .registers(&[(Rax, BEHIND)])
         .ssp(SSP)
         .rsp(DATA1)
@@ -72,7 +72,7 @@ pub const SCENES: &[Scene] = &[
         .needs(Feature::ShadowStack)
         .only_64_bit()
         .section(RIGHTS),
-    Scene::new("call-rsvd", "a call whose shadow stack is behind a reserved bit", User, &[0xff, 0xd0], "call rax")
+    Row::new("call-rsvd", "a call whose shadow stack is behind a reserved bit", User, &[0xff, 0xd0], "call rax")
         .registers(&[(Rax, BEHIND)])
         .ssp(SSP)
         .rsp(DATA1)
@@ -81,7 +81,7 @@ pub const SCENES: &[Scene] = &[
         .needs(Feature::ShadowStack)
         .only_64_bit()
         .section(RIGHTS),
-    Scene::new("ret-good", "a return that finds its address on a good shadow stack", User, &[0xc3], "ret")
+    Row::new("ret-good", "a return that finds its address on a good shadow stack", User, &[0xc3], "ret")
         .ssp(SSP)
         .rsp(DATA0)
         .memory(&[(DATA0, RETURN), (SSP, RETURN)])
@@ -90,7 +90,7 @@ pub const SCENES: &[Scene] = &[
         .needs(Feature::ShadowStack)
         .only_64_bit()
         .section(RIGHTS),
-    Scene::new("ret-np", "a return whose shadow stack is not there", User, &[0xc3], "ret")
+    Row::new("ret-np", "a return whose shadow stack is not there", User, &[0xc3], "ret")
         .ssp(SSP)
         .rsp(DATA0)
         .memory(&[(DATA0, RETURN)])
@@ -99,7 +99,7 @@ pub const SCENES: &[Scene] = &[
         .needs(Feature::ShadowStack)
         .only_64_bit()
         .section(RIGHTS),
-    Scene::new("ret-writable", "a return whose shadow stack is an ordinary page", User, &[0xc3], "ret")
+    Row::new("ret-writable", "a return whose shadow stack is an ordinary page", User, &[0xc3], "ret")
         .ssp(SSP)
         .rsp(DATA0)
         .memory(&[(DATA0, RETURN), (SSP, RETURN)])
@@ -108,7 +108,7 @@ pub const SCENES: &[Scene] = &[
         .needs(Feature::ShadowStack)
         .only_64_bit()
         .section(RIGHTS),
-    Scene::new(
+    Row::new(
         "incssp-np",
         "INCSSP whose shadow stack is not there",
         User,
@@ -122,7 +122,7 @@ pub const SCENES: &[Scene] = &[
     .needs(Feature::ShadowStack)
     .only_64_bit()
     .section(RIGHTS),
-    Scene::new("mov-write", "an ordinary write to a shadow stack", User, &[0x89, 0x07], "mov [rdi],eax")
+    Row::new("mov-write", "an ordinary write to a shadow stack", User, &[0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, SHADOW)])
         .ssp(SSP)
         .pages(&[(ShadowStack, GOOD)])
@@ -130,7 +130,7 @@ pub const SCENES: &[Scene] = &[
         .fault(SHADOW, Write)
         .needs(Feature::ShadowStack)
         .section(RIGHTS),
-    Scene::new("mov-read", "an ordinary read of a shadow stack: allowed", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("mov-read", "an ordinary read of a shadow stack: allowed", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, SHADOW)])
         .ssp(SSP)
         .memory(&[(SHADOW, 7)])

@@ -7,7 +7,7 @@ use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::end::Word::{Memory, Rax, Rbp, Rdi, Rsp};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0, Data1};
-use crate::scene::{Answer, Scene};
+use crate::scene::{Answer, Row};
 
 const DATA0: u64 = Data0.linear();
 const DATA1: u64 = Data1.linear();
@@ -20,52 +20,53 @@ const CROSSING: &str =
     "vol. 3A, 6.15 (Exception and Interrupt Reference), Interrupt 14: CR2 has the linear address that generated it";
 
 /// The rows.
-pub const SCENES: &[Scene] = &[
-    Scene::new("user-push-np", "a push", User, &[0x50], "push rax")
+pub const ROWS: &[Row] = &[
+    Row::new("user-push-np", "a push", User, &[0x50], "push rax")
         .rsp(DATA1)
         .pages(&[(Data0, Kind::NP)])
         .fault(END0, Write)
         .only_64_bit()
         .section(STACK),
-    Scene::new("user-push-ro", "a push", User, &[0x50], "push rax")
+    Row::new("user-push-ro", "a push", User, &[0x50], "push rax")
         .rsp(DATA1)
         .pages(&[(Data0, Kind::RO)])
         .watch(END0)
         .fault(END0, Write)
         .only_64_bit()
         .section(STACK),
-    Scene::new("super-push-np", "a push", Supervisor, &[0x50], "push rax")
+    Row::new("super-push-np", "a push", Supervisor, &[0x50], "push rax")
         .rsp(DATA1)
         .pages(&[(Data0, Kind::NP)])
         .fault(END0, Write)
         .only_64_bit()
         .section(STACK),
-    Scene::new("user-push-cross", "a push across two pages", User, &[0x50], "push rax")
+    Row::new("user-push-cross", "a push across two pages", User, &[0x50], "push rax")
         .rsp(DATA1 + 4)
         .pages(&[(Data1, Kind::RO)])
         .memory(&[(END0, VALUE)])
         .watch(END0)
         .fault(DATA1, Write)
+        .in_parts()
         .only_64_bit()
         .section(CROSSING),
-    Scene::new("user-pushf-np", "the flags pushed", User, &[0x9c], "pushfq")
+    Row::new("user-pushf-np", "the flags pushed", User, &[0x9c], "pushfq")
         .rsp(DATA1)
         .pages(&[(Data0, Kind::NP)])
         .fault(END0, Write)
         .only_64_bit()
         .section(STACK),
-    Scene::new("user-pop-np", "a pop", User, &[0x58], "pop rax")
+    Row::new("user-pop-np", "a pop", User, &[0x58], "pop rax")
         .rsp(DATA0 + 0x20)
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0 + 0x20, Read)
         .section(STACK),
-    Scene::new("user-popf-np", "the flags popped", User, &[0x9d], "popfq")
+    Row::new("user-popf-np", "the flags popped", User, &[0x9d], "popfq")
         .rsp(DATA0 + 0x20)
         .rflags(0x41)
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0 + 0x20, Read)
         .section(STACK),
-    Scene::new("user-push-mem-source", "a push of memory that is bad", User, &[0xff, 0x37], "push qword ptr [rdi]")
+    Row::new("user-push-mem-source", "a push of memory that is bad", User, &[0xff, 0x37], "push qword ptr [rdi]")
         .rsp(DATA1)
         .registers(&[(Rdi, DATA1 + 8)])
         .pages(&[(Data1, Kind::NP)])
@@ -73,7 +74,7 @@ pub const SCENES: &[Scene] = &[
         .fault(DATA1 + 8, Read)
         .only_64_bit()
         .section(STACK),
-    Scene::new(
+    Row::new(
         "user-push-mem-stack",
         "a push of memory to a stack that is bad",
         User,
@@ -86,7 +87,7 @@ pub const SCENES: &[Scene] = &[
     .fault(END0, Write)
     .only_64_bit()
     .section(STACK),
-    Scene::new(
+    Row::new(
         "user-pop-mem-dest",
         "a pop to memory that is bad: RSP is as before",
         User,
@@ -100,7 +101,7 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA1 + 0x10, Write)
     .only_64_bit()
     .section(STACK),
-    Scene::new(
+    Row::new(
         "user-pop-mem-stack",
         "a pop to memory from a stack that is bad",
         User,
@@ -113,7 +114,7 @@ pub const SCENES: &[Scene] = &[
     .fault(END0, Read)
     .only_64_bit()
     .section(STACK),
-    Scene::new(
+    Row::new(
         "user-pop-rsp-dest",
         "a pop whose destination is found by the RSP behind it",
         User,
@@ -125,7 +126,7 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA1, Write)
     .only_64_bit()
     .section("vol. 2B, POP: an address with RSP as base is computed behind the increment"),
-    Scene::new("user-call-np", "a near call whose push is bad", User, &[0xff, 0xd0], "call rax")
+    Row::new("user-call-np", "a near call whose push is bad", User, &[0xff, 0xd0], "call rax")
         .rsp(DATA1)
         .pages(&[(Data0, Kind::RO)])
         .registers(&[(Rax, CODE1)])
@@ -133,7 +134,7 @@ pub const SCENES: &[Scene] = &[
         .fault(END0, Write)
         .only_64_bit()
         .section(STACK),
-    Scene::new(
+    Row::new(
         "user-call-mem-np",
         "a near call through a pointer that is bad",
         User,
@@ -144,7 +145,7 @@ pub const SCENES: &[Scene] = &[
     .pages(&[(Data0, Kind::NP)])
     .fault(DATA0, Read)
     .only_64_bit(),
-    Scene::new(
+    Row::new(
         "user-call-mem-stack",
         "a near call through a pointer whose push is bad",
         User,
@@ -158,7 +159,7 @@ pub const SCENES: &[Scene] = &[
     .fault(END0, Write)
     .only_64_bit()
     .section(STACK),
-    Scene::new(
+    Row::new(
         "user-jmp-mem-np",
         "a near jump through a pointer that is bad",
         User,
@@ -169,24 +170,25 @@ pub const SCENES: &[Scene] = &[
     .pages(&[(Data0, Kind::NP)])
     .fault(DATA0, Read)
     .only_64_bit(),
-    Scene::new("user-ret-np", "a near return", User, &[0xc3], "ret")
+    Row::new("user-ret-np", "a near return", User, &[0xc3], "ret")
         .rsp(DATA0)
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read)
         .section(STACK),
-    Scene::new("user-ret-n-cross", "a near return whose address is on two pages", User, &[0xc2, 0x08, 0x00], "ret 8")
+    Row::new("user-ret-n-cross", "a near return whose address is on two pages", User, &[0xc2, 0x08, 0x00], "ret 8")
         .rsp(DATA1 - 3)
         .pages(&[(Data1, Kind::NP)])
         .fault(DATA1, Read)
+        .in_parts()
         .section(CROSSING),
-    Scene::new("user-enter-np", "ENTER whose first push is bad", User, &[0xc8, 0x00, 0x00, 0x00], "enter 0,0")
+    Row::new("user-enter-np", "ENTER whose first push is bad", User, &[0xc8, 0x00, 0x00, 0x00], "enter 0,0")
         .rsp(DATA1)
         .pages(&[(Data0, Kind::RO)])
         .watch(END0)
         .fault(END0, Write)
         .only_64_bit()
         .section(STACK),
-    Scene::new(
+    Row::new(
         "user-enter-nested-read",
         "ENTER of a nested procedure: the frame before is bad",
         User,
@@ -199,7 +201,7 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA1 + 0x10, Read)
     .only_64_bit()
     .section("vol. 2A, ENTER"),
-    Scene::new(
+    Row::new(
         "user-enter-nested-retry",
         "ENTER of a nested procedure that L1 lets be tried again",
         User,
@@ -217,7 +219,7 @@ pub const SCENES: &[Scene] = &[
     .at_end(&[(Rbp, DATA1 + 8), (Rsp, END0)])
     .only_64_bit()
     .section("vol. 2A, ENTER"),
-    Scene::new(
+    Row::new(
         "user-enter-final",
         "ENTER whose RSP at the end is on a page that cannot be written",
         User,
@@ -227,9 +229,10 @@ pub const SCENES: &[Scene] = &[
     .rsp(DATA1 + 0x20)
     .pages(&[(Data0, Kind::RO)])
     .fault(DATA1 + 0x18 - 64, Write)
+    .in_parts()
     .only_64_bit()
     .section("vol. 2A, ENTER: a page fault where a write with the final stack pointer would have one"),
-    Scene::new("user-leave-np", "LEAVE: RSP and RBP are as before", User, &[0xc9], "leave")
+    Row::new("user-leave-np", "LEAVE: RSP and RBP are as before", User, &[0xc9], "leave")
         .registers(&[(Rbp, DATA0 + 0x40)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0 + 0x40, Read)

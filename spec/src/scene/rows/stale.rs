@@ -2,53 +2,53 @@
 
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::User;
-use crate::scene::end::Word::Rdi;
-use crate::scene::interlude::FilterField::{self, Bitmap, Mask, Match};
-use crate::scene::interlude::Interlude::{
+use crate::scene::between::Between::{
     self, Clear, GuestRegisters, OtherExit, OtherVmcs, OwnFaults, OwnRegisters, Rewrite,
 };
+use crate::scene::between::FilterField::{self, Bitmap, Mask, Match};
+use crate::scene::end::Word::Rdi;
 use crate::scene::place::Kind;
 use crate::scene::place::Place::Data0;
-use crate::scene::{Answer, Fits, Scene};
+use crate::scene::{Answer, Fits, Row};
 
 const DATA: u64 = Data0.linear();
 
-const fn not_present(name: &'static str, interlude: Interlude) -> Scene {
-    Scene::new(name, "a read of a page that is not present, twice", User, &[0x8b, 0x07], "mov eax,[rdi]")
+const fn not_present(name: &'static str, between: Between) -> Row {
+    Row::new(name, "a read of a page that is not present, twice", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA, Read)
-        .answer(Answer::Again(interlude))
+        .answer(Answer::Again(between))
         .fits(Fits::Bits64)
 }
 
-const fn read_only(name: &'static str, interlude: Interlude) -> Scene {
-    Scene::new(name, "a write to a read-only page, twice", User, &[0x89, 0x07], "mov [rdi],eax")
+const fn read_only(name: &'static str, between: Between) -> Row {
+    Row::new(name, "a write to a read-only page, twice", User, &[0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA)])
         .pages(&[(Data0, Kind::RO)])
         .watch(DATA)
         .fault(DATA, Write)
-        .answer(Answer::Again(interlude))
+        .answer(Answer::Again(between))
         .fits(Fits::Bits64)
 }
 
-const fn reserved(name: &'static str, interlude: Interlude) -> Scene {
-    Scene::new(name, "a write to a page with a reserved bit, twice", User, &[0x89, 0x07], "mov [rdi],eax")
+const fn reserved(name: &'static str, between: Between) -> Row {
+    Row::new(name, "a write to a page with a reserved bit, twice", User, &[0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA)])
         .pages(&[(Data0, Kind::RSVD)])
         .watch(DATA)
         .fault(DATA, Write)
-        .answer(Answer::Again(interlude))
+        .answer(Answer::Again(between))
         .fits(Fits::Bits64)
 }
 
 /// One bit of a field's upper half changes.
-const fn upper(field: FilterField, bit: u8, set: bool) -> Interlude {
-    Interlude::Upper { field, bit, set }
+const fn upper(field: FilterField, bit: u8, set: bool) -> Between {
+    Between::Upper { field, bit, set }
 }
 
 /// The rows.
-pub const SCENES: &[Scene] = &[
+pub const ROWS: &[Row] = &[
     not_present("np-match-bit16-set", upper(Match, 16, true)),
     not_present("np-match-bit31-set", upper(Match, 31, true)),
     not_present("np-match-bit16-clear", upper(Match, 16, false)),

@@ -2,12 +2,13 @@
 
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Privilege::{Supervisor, User};
-use crate::scene::end::Word::{Cs, Dirty, Info, Interruptibility, Leaf, Memory, Rax, Rbp, Rdi, Rflags, Rsp, Ss};
-use crate::scene::expect::{BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, selectors};
-use crate::scene::interlude::Interlude;
+use crate::scene::between::Between;
+use crate::scene::end::Word::{Cs, Dirty, Interruptibility, Leaf, Memory, Rax, Rbp, Rdi, Rflags, Rsp, Ss};
+use crate::scene::expect::{BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, PENDING_BS, selectors};
+use crate::scene::freedom::{NMI_EXITING, VIRTUAL_NMIS};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0, UserStack};
-use crate::scene::{Answer, Fault, Fits, Scene, stack_of};
+use crate::scene::{Answer, Fault, Fits, Row, stack_of};
 use crate::walk::outcome::{RFLAGS_IF, RFLAGS_RF, RFLAGS_TF};
 
 const DATA0: u64 = Data0.linear();
@@ -15,37 +16,33 @@ const A: u64 = 1 << 5;
 const D: u64 = 1 << 6;
 /// CF, PF, AF, ZF, SF, DF, OF.
 const FLAGS: u64 = 0xcd5;
-/// Pending debug exceptions: BS.
-const BS: u64 = 1 << 14;
-/// Pin-based controls.
-const NMI_EXITING: u32 = 1 << 3;
-const VIRTUAL_NMIS: u32 = 1 << 5;
 
 const STACK: u64 = stack_of(Supervisor);
 const TARGET: u64 = Code1.linear();
 
-const fn read(name: &'static str, what: &'static str) -> Scene {
-    Scene::new(name, what, Supervisor, &[0x8b, 0x07], "mov eax,[rdi]")
+const fn read(name: &'static str, what: &'static str) -> Row {
+    Row::new(name, what, Supervisor, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read)
 }
 
-const fn write(name: &'static str, what: &'static str) -> Scene {
-    Scene::new(name, what, User, &[0x89, 0x07], "mov [rdi],eax").registers(&[(Rdi, DATA0), (Rax, 7)]).watch(DATA0)
+const fn write(name: &'static str, what: &'static str) -> Row {
+    Row::new(name, what, User, &[0x89, 0x07], "mov [rdi],eax").registers(&[(Rdi, DATA0), (Rax, 7)]).watch(DATA0)
 }
 
 /// Where SS of IRETQ's frame is alone on its page: the order in which the others are read does not matter.
 const SPLIT: u64 = UserStack.linear();
 
 /// IRETQ whose frame is cut before SS, by a page that is not present.
-const fn iret(name: &'static str, what: &'static str) -> Scene {
-    Scene::new(name, what, Supervisor, &[0x48, 0xcf], "iretq")
+const fn iret(name: &'static str, what: &'static str) -> Row {
+    Row::new(name, what, Supervisor, &[0x48, 0xcf], "iretq")
         .fits(Fits::Bits64)
         .rsp(SPLIT - 32)
         .memory(&[(SPLIT - 32, TARGET), (SPLIT - 24, CS_3), (SPLIT - 16, FLAGS | 2), (SPLIT - 8, STACK_3)])
         .pages(&[(UserStack, Kind::NP)])
         .fault(SPLIT, Read)
+        .in_parts()
 }
 
 const CS_3: u64 = selectors(User).0;
@@ -53,8 +50,8 @@ const SS_3: u64 = selectors(User).1;
 const STACK_3: u64 = stack_of(User);
 
 /// IRETQ that completes, to CPL 3 at [`TARGET`], whose page is not present.
-const fn iret_out(name: &'static str, what: &'static str) -> Scene {
-    let mut scene = Scene::new(name, what, Supervisor, &[0x48, 0xcf], "iretq")
+const fn iret_out(name: &'static str, what: &'static str) -> Row {
+    Row::new(name, what, Supervisor, &[0x48, 0xcf], "iretq")
         .fits(Fits::Bits64)
         .memory(&[
             (STACK, TARGET),
@@ -64,16 +61,15 @@ const fn iret_out(name: &'static str, what: &'static str) -> Scene {
             (STACK + 32, SS_3),
         ])
         .pages(&[(Code1, Kind::NP)])
-        .at_fault(&[(Rsp, STACK_3), (Rflags, FLAGS | 2 | RFLAGS_RF), (Cs, CS_3), (Ss, SS_3), (Interruptibility, 0)]);
-    scene.fault = Some(Fault { address: TARGET, access: Fetch, privilege: User, rip: Some(TARGET) });
-    scene
+        .at_fault(&[(Rsp, STACK_3), (Rflags, FLAGS | 2 | RFLAGS_RF), (Cs, CS_3), (Ss, SS_3), (Interruptibility, 0)])
+        .faults(Fault { address: TARGET, access: Fetch, privilege: User, rip: Some(TARGET) })
 }
 
 /// The rows.
-pub const SCENES: &[Scene] = &[
+pub const ROWS: &[Row] = &[
     // RFLAGS, RIP and RSP.
     read("flags", "all flags set").rflags(FLAGS).memory(&[(DATA0, 3)]).answer(Answer::Retry).at_end(&[(Rax, 3)]),
-    Scene::new("rmw-flags", "a read-modify-write that faults changes no flag", User, &[0x01, 0x07], "add [rdi],eax")
+    Row::new("rmw-flags", "a read-modify-write that faults changes no flag", User, &[0x01, 0x07], "add [rdi],eax")
         .registers(&[(Rdi, DATA0), (Rax, 0)])
         .rflags(FLAGS)
         .pages(&[(Data0, Kind::RO)])
@@ -81,14 +77,14 @@ pub const SCENES: &[Scene] = &[
         .watch(DATA0)
         .fault(DATA0, Write)
         .answer(Answer::Retry),
-    Scene::new("push", "PUSH from a page not present moves no RSP", Supervisor, &[0xff, 0x37], "push qword ptr [rdi]")
+    Row::new("push", "PUSH from a page not present moves no RSP", Supervisor, &[0xff, 0x37], "push qword ptr [rdi]")
         .fits(Fits::Bits64)
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read)
         .answer(Answer::Retry)
         .at_end(&[(Rsp, STACK - 8)]),
-    Scene::new("pop", "POP to a page not present moves no RSP", Supervisor, &[0x8f, 0x07], "pop qword ptr [rdi]")
+    Row::new("pop", "POP to a page not present moves no RSP", Supervisor, &[0x8f, 0x07], "pop qword ptr [rdi]")
         .fits(Fits::Bits64)
         .registers(&[(Rdi, DATA0)])
         .memory(&[(STACK, 0x77)])
@@ -97,14 +93,14 @@ pub const SCENES: &[Scene] = &[
         .fault(DATA0, Write)
         .answer(Answer::Retry)
         .at_end(&[(Rsp, STACK + 8), (Memory, 0x77)]),
-    Scene::new("popf", "POPF from a stack not present changes no flag", User, &[0x9d], "popfq")
+    Row::new("popf", "POPF from a stack not present changes no flag", User, &[0x9d], "popfq")
         .fits(Fits::Bits64)
         .rflags(FLAGS)
         .pages(&[(UserStack, Kind::NP)])
         .fault(stack_of(User), Read)
         .answer(Answer::Retry)
         .at_end(&[(Rsp, stack_of(User) + 8)]),
-    Scene::new("leave", "LEAVE to a stack not present moves neither RSP nor RBP", Supervisor, &[0xc9], "leave")
+    Row::new("leave", "LEAVE to a stack not present moves neither RSP nor RBP", Supervisor, &[0xc9], "leave")
         .fits(Fits::Bits64)
         .registers(&[(Rbp, DATA0)])
         .pages(&[(Data0, Kind::NP)])
@@ -112,7 +108,7 @@ pub const SCENES: &[Scene] = &[
     // Interruptibility.
     read("sti", "the instruction behind STI").rflags(RFLAGS_IF).interruptibility(BLOCKING_BY_STI),
     read("mov-ss", "the instruction behind MOV SS").interruptibility(BLOCKING_BY_MOV_SS),
-    Scene::new("mov-ss-faults", "MOV SS that faults blocks nothing", Supervisor, &[0x8e, 0x17], "mov ss,[rdi]")
+    Row::new("mov-ss-faults", "MOV SS that faults blocks nothing", Supervisor, &[0x8e, 0x17], "mov ss,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
@@ -121,7 +117,7 @@ pub const SCENES: &[Scene] = &[
     read("tf-mov-ss", "TF is set, and a single step is pending behind MOV SS")
         .rflags(RFLAGS_TF)
         .interruptibility(BLOCKING_BY_MOV_SS)
-        .pending_debug(BS),
+        .pending_debug(PENDING_BS),
     // NMIs.
     read("nmi-blocked", "no IRET, NMIs blocked").interruptibility(BLOCKING_BY_NMI),
     read("nmi-blocked-virtual", "no IRET, virtual NMIs blocked")
@@ -133,16 +129,14 @@ pub const SCENES: &[Scene] = &[
     iret("iret-unblocks-again", "IRET unblocks NMIs, behind an exit that came in the delivery of an exception")
         .interruptibility(BLOCKING_BY_NMI)
         .nmi_unblocked()
-        .answer(Answer::Again(Interlude::VectoredExit)),
+        .answer(Answer::Again(Between::VectoredExit)),
     iret("iret-unblocks-virtual", "IRET unblocks virtual NMIs")
         .interruptibility(BLOCKING_BY_NMI)
         .pins(NMI_EXITING | VIRTUAL_NMIS)
         .nmi_unblocked(),
     iret("iret-nmi-exiting", "IRET with NMI exiting and without virtual NMIs unblocks none")
         .interruptibility(BLOCKING_BY_NMI)
-        .pins(NMI_EXITING)
-        // Bit 12 is undefined then.
-        .open(Info.bit()),
+        .pins(NMI_EXITING),
     // IRET to CPL 3.
     iret_out("iret-out", "IRET to CPL 3, where the fetch faults"),
     iret_out("iret-out-unblocks", "IRET unblocks NMIs and completes, and the fetch faults")
@@ -152,6 +146,7 @@ pub const SCENES: &[Scene] = &[
         .pins(NMI_EXITING | VIRTUAL_NMIS),
     // A and D flags.
     write("ad-write", "a write sets A and D").pages(&[(Data0, Kind::CLEAN)]).at_end(&[(Memory, 7), (Leaf, A | D)]),
+    // Whether A is set where rights are missing is open.
     write("ad-write-ro", "a write to a read-only page sets no D")
         .pages(&[(Data0, Kind::RO_CLEAN)])
         .fault(DATA0, Write)
@@ -162,7 +157,7 @@ pub const SCENES: &[Scene] = &[
         .answer(Answer::Retry)
         .at_fault(&[(Leaf, 0)])
         .at_end(&[(Memory, 7)]),
-    Scene::new("ad-read", "a read sets A alone", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    Row::new("ad-read", "a read sets A alone", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .watch(DATA0)
         .pages(&[(Data0, Kind::CLEAN)])

@@ -6,7 +6,7 @@ use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::end::Word::{Memory, Rax, Rcx, Rdi, Rflags, Rsi};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0, Data1};
-use crate::scene::{Answer, Scene};
+use crate::scene::{Answer, Row};
 
 const DATA0: u64 = Data0.linear();
 const DATA1: u64 = Data1.linear();
@@ -23,8 +23,8 @@ const EQUAL: u64 = 1 << 1 | 1 << 6 | 1 << 2;
 const REP: &str = "vol. 2B, REP/REPE/REPZ/REPNE/REPNZ: a repeated string instruction can be suspended by an exception";
 
 /// The rows.
-pub const SCENES: &[Scene] = &[
-    Scene::new(
+pub const ROWS: &[Row] = &[
+    Row::new(
         "movs-source-first",
         "MOVS, the first source element is bad",
         User,
@@ -36,35 +36,23 @@ pub const SCENES: &[Scene] = &[
     .watch(DATA0)
     .fault(DATA1, Read)
     .section(REP),
-    Scene::new(
-        "movs-source-mid",
-        "MOVS, the third source element is bad",
-        User,
-        &[0xf3, 0xa5],
-        "rep movsd [rdi],[rsi]",
-    )
-    .registers(&[(Rcx, 8), (Rsi, END0), (Rdi, DATA0)])
-    .memory(&[(END0, VALUE)])
-    .pages(&[(Data1, Kind::NP)])
-    .watch(DATA0)
-    .fault(DATA1, Read)
-    .at_fault(&[(Rcx, 6), (Rsi, DATA1), (Rdi, DATA0 + 8), (Memory, VALUE)])
-    .section(REP),
-    Scene::new(
-        "movs-source-last",
-        "MOVS, the last source element is bad",
-        User,
-        &[0xf3, 0xa4],
-        "rep movsb [rdi],[rsi]",
-    )
-    .registers(&[(Rcx, 9), (Rsi, END0), (Rdi, DATA0)])
-    .memory(&[(END0, VALUE)])
-    .pages(&[(Data1, Kind::SUPER)])
-    .watch(DATA0)
-    .fault(DATA1, Read)
-    .at_fault(&[(Rcx, 1), (Rsi, DATA1), (Rdi, DATA0 + 8), (Memory, VALUE)])
-    .section(REP),
-    Scene::new(
+    Row::new("movs-source-mid", "MOVS, the third source element is bad", User, &[0xf3, 0xa5], "rep movsd [rdi],[rsi]")
+        .registers(&[(Rcx, 8), (Rsi, END0), (Rdi, DATA0)])
+        .memory(&[(END0, VALUE)])
+        .pages(&[(Data1, Kind::NP)])
+        .watch(DATA0)
+        .fault(DATA1, Read)
+        .at_fault(&[(Rcx, 6), (Rsi, DATA1), (Rdi, DATA0 + 8), (Memory, VALUE)])
+        .section(REP),
+    Row::new("movs-source-last", "MOVS, the last source element is bad", User, &[0xf3, 0xa4], "rep movsb [rdi],[rsi]")
+        .registers(&[(Rcx, 9), (Rsi, END0), (Rdi, DATA0)])
+        .memory(&[(END0, VALUE)])
+        .pages(&[(Data1, Kind::SUPER)])
+        .watch(DATA0)
+        .fault(DATA1, Read)
+        .at_fault(&[(Rcx, 1), (Rsi, DATA1), (Rdi, DATA0 + 8), (Memory, VALUE)])
+        .section(REP),
+    Row::new(
         "movs-dest-first",
         "MOVS, the first destination element is bad",
         User,
@@ -75,7 +63,7 @@ pub const SCENES: &[Scene] = &[
     .pages(&[(Data0, Kind::RO)])
     .fault(DATA0, Write)
     .section(REP),
-    Scene::new(
+    Row::new(
         "movs-dest-mid",
         "MOVS, the third destination element is bad",
         User,
@@ -89,7 +77,7 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA1, Write)
     .at_fault(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1), (Memory, VALUE)])
     .section(REP),
-    Scene::new(
+    Row::new(
         "movs-dest-last",
         "MOVS, the last destination element is bad",
         User,
@@ -101,7 +89,7 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA1, Write)
     .at_fault(&[(Rcx, 1), (Rsi, DATA0 + 2), (Rdi, DATA1)])
     .section(REP),
-    Scene::new(
+    Row::new(
         "movs-dest-cross",
         "MOVS, an element across two pages, the second bad",
         User,
@@ -111,9 +99,10 @@ pub const SCENES: &[Scene] = &[
     .registers(&[(Rcx, 4), (Rsi, DATA0), (Rdi, DATA1 - 6)])
     .pages(&[(Data1, Kind::RO)])
     .fault(DATA1, Write)
+    .in_parts()
     .at_fault(&[(Rcx, 3), (Rsi, DATA0 + 4), (Rdi, DATA1 - 2)])
     .section(REP),
-    Scene::new(
+    Row::new(
         "movs-source-cross",
         "MOVS, an element across two pages, the second bad",
         User,
@@ -123,9 +112,10 @@ pub const SCENES: &[Scene] = &[
     .registers(&[(Rcx, 4), (Rsi, DATA1 - 6), (Rdi, DATA0)])
     .pages(&[(Data1, Kind::NP)])
     .fault(DATA1, Read)
+    .in_parts()
     .at_fault(&[(Rcx, 3), (Rsi, DATA1 - 2), (Rdi, DATA0 + 4)])
     .section(REP),
-    Scene::new("movs-retry", "MOVS that L1 lets go on", User, &[0xf3, 0xa5], "rep movsd [rdi],[rsi]")
+    Row::new("movs-retry", "MOVS that L1 lets go on", User, &[0xf3, 0xa5], "rep movsd [rdi],[rsi]")
         .registers(&[(Rcx, 8), (Rsi, DATA0), (Rdi, END0)])
         .memory(&[(DATA0, VALUE)])
         .pages(&[(Data1, Kind::RO)])
@@ -135,7 +125,7 @@ pub const SCENES: &[Scene] = &[
         .answer(Answer::Retry)
         .at_end(&[(Rcx, 0), (Rsi, DATA0 + 32), (Rdi, END0 + 32), (Memory, VALUE)])
         .section(REP),
-    Scene::new(
+    Row::new(
         "movs-down-source",
         "MOVS downwards, the third source element is bad",
         User,
@@ -148,7 +138,7 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA1 - 4, Read)
     .at_fault(&[(Rcx, 6), (Rsi, DATA1 - 4), (Rdi, DATA1 + 0x7fc)])
     .section(REP),
-    Scene::new(
+    Row::new(
         "movs-down-dest",
         "MOVS downwards, the third destination element is bad",
         User,
@@ -161,7 +151,7 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA1 - 2, Write)
     .at_fault(&[(Rcx, 6), (Rsi, DATA1 + 0x7fc), (Rdi, DATA1 - 2)])
     .section(REP),
-    Scene::new(
+    Row::new(
         "movs-down-cross",
         "MOVS downwards, an element across two pages, the first bad",
         User,
@@ -172,24 +162,25 @@ pub const SCENES: &[Scene] = &[
     .rflags(DF)
     .pages(&[(Data0, Kind::RO)])
     .fault(DATA1 - 2, Write)
+    .in_parts()
     .at_fault(&[(Rcx, 1), (Rsi, DATA1 + 0x7fc), (Rdi, DATA1 - 2)])
     .section(REP),
-    Scene::new("movs-none", "MOVS of no element: no access", User, &[0xf3, 0xa5], "rep movsd [rdi],[rsi]")
+    Row::new("movs-none", "MOVS of no element: no access", User, &[0xf3, 0xa5], "rep movsd [rdi],[rsi]")
         .registers(&[(Rcx, 0), (Rsi, DATA1), (Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP), (Data1, Kind::NP)])
         .section(REP),
-    Scene::new("movs-single", "MOVS without prefix, the destination is bad", User, &[0xa5], "movsd [rdi],[rsi]")
+    Row::new("movs-single", "MOVS without prefix, the destination is bad", User, &[0xa5], "movsd [rdi],[rsi]")
         .registers(&[(Rcx, 3), (Rsi, DATA1), (Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .fault(DATA0, Write),
-    Scene::new("movs-short-address", "MOVS with 32-bit addresses", User, &[0x67, 0xf3, 0xa5], "rep movsd [edi],[esi]")
+    Row::new("movs-short-address", "MOVS with 32-bit addresses", User, &[0x67, 0xf3, 0xa5], "rep movsd [edi],[esi]")
         .registers(&[(Rcx, 8), (Rsi, DATA0), (Rdi, END0)])
         .pages(&[(Data1, Kind::RO)])
         .fault(DATA1, Write)
         .at_fault(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1)])
         .only_64_bit()
         .section(REP),
-    Scene::new("movs-quad", "MOVS of eight bytes", User, &[0xf3, 0x48, 0xa5], "rep movsq [rdi],[rsi]")
+    Row::new("movs-quad", "MOVS of eight bytes", User, &[0xf3, 0x48, 0xa5], "rep movsq [rdi],[rsi]")
         .registers(&[(Rcx, 3), (Rsi, DATA0), (Rdi, END0)])
         .memory(&[(DATA0, VALUE)])
         .pages(&[(Data1, Kind::NP)])
@@ -198,7 +189,7 @@ pub const SCENES: &[Scene] = &[
         .at_fault(&[(Rcx, 2), (Rsi, DATA0 + 8), (Rdi, DATA1), (Memory, VALUE)])
         .only_64_bit()
         .section(REP),
-    Scene::new(
+    Row::new(
         "movs-super",
         "MOVS in supervisor mode, the third source element is bad",
         Supervisor,
@@ -212,12 +203,12 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA1, Read)
     .at_fault(&[(Rcx, 6), (Rsi, DATA1), (Rdi, DATA0 + 8), (Memory, VALUE)])
     .section(REP),
-    Scene::new("movs-fetch", "MOVS, whose own second byte is bad", User, &[0xf3, 0xa5], "rep movsd [rdi],[rsi]")
+    Row::new("movs-fetch", "MOVS, whose own second byte is bad", User, &[0xf3, 0xa5], "rep movsd [rdi],[rsi]")
         .rip(CODE1 - 1)
         .registers(&[(Rcx, 8), (Rsi, END0), (Rdi, DATA0)])
         .pages(&[(Code1, Kind::NX), (Data1, Kind::NP)])
         .fault(CODE1, Fetch),
-    Scene::new(
+    Row::new(
         "movs-long-source",
         "MOVS of a page and more, the last element is bad",
         User,
@@ -229,34 +220,34 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA1, Read)
     .at_fault(&[(Rcx, 1), (Rsi, DATA1), (Rdi, DATA0 + 0x800)])
     .section(REP),
-    Scene::new("stos-first", "STOS, the first element is bad", User, &[0xf3, 0xab], "rep stosd [rdi]")
+    Row::new("stos-first", "STOS, the first element is bad", User, &[0xf3, 0xab], "rep stosd [rdi]")
         .registers(&[(Rcx, 8), (Rdi, DATA0), (Rax, 7)])
         .pages(&[(Data0, Kind::RO)])
         .watch(DATA0)
         .fault(DATA0, Write)
         .section(REP),
-    Scene::new("stos-mid", "STOS, the third element is bad", User, &[0xf3, 0xab], "rep stosd [rdi]")
+    Row::new("stos-mid", "STOS, the third element is bad", User, &[0xf3, 0xab], "rep stosd [rdi]")
         .registers(&[(Rcx, 8), (Rdi, END0), (Rax, 7)])
         .pages(&[(Data1, Kind::NP)])
         .watch(END0)
         .fault(DATA1, Write)
         .at_fault(&[(Rcx, 6), (Rdi, DATA1), (Memory, 7 << 32 | 7)])
         .section(REP),
-    Scene::new("stos-last", "STOS, the last element is bad", User, &[0xf3, 0xaa], "rep stosb [rdi]")
+    Row::new("stos-last", "STOS, the last element is bad", User, &[0xf3, 0xaa], "rep stosb [rdi]")
         .registers(&[(Rcx, 9), (Rdi, END0), (Rax, 0x5a)])
         .pages(&[(Data1, Kind::RO)])
         .watch(END0)
         .fault(DATA1, Write)
         .at_fault(&[(Rcx, 1), (Rdi, DATA1), (Memory, 0x5a5a_5a5a_5a5a_5a5a)])
         .section(REP),
-    Scene::new("stos-down-mid", "STOS downwards", User, &[0xf3, 0xaa], "rep stosb [rdi]")
+    Row::new("stos-down-mid", "STOS downwards", User, &[0xf3, 0xaa], "rep stosb [rdi]")
         .registers(&[(Rcx, 8), (Rdi, DATA1 + 4), (Rax, 7)])
         .rflags(DF)
         .pages(&[(Data0, Kind::RO)])
         .fault(DATA1 - 1, Write)
         .at_fault(&[(Rcx, 3), (Rdi, DATA1 - 1)])
         .section(REP),
-    Scene::new("stos-retry", "STOS that L1 lets go on", User, &[0xf3, 0xab], "rep stosd [rdi]")
+    Row::new("stos-retry", "STOS that L1 lets go on", User, &[0xf3, 0xab], "rep stosd [rdi]")
         .registers(&[(Rcx, 4), (Rdi, END0), (Rax, 9)])
         .pages(&[(Data1, Kind::NP)])
         .watch(DATA1)
@@ -265,18 +256,18 @@ pub const SCENES: &[Scene] = &[
         .answer(Answer::Retry)
         .at_end(&[(Rcx, 0), (Rdi, DATA1 + 8), (Memory, 9 << 32 | 9)])
         .section(REP),
-    Scene::new("lods-mid", "LODS, the third element is bad", User, &[0xf3, 0xad], "rep lodsd [rsi]")
+    Row::new("lods-mid", "LODS, the third element is bad", User, &[0xf3, 0xad], "rep lodsd [rsi]")
         .registers(&[(Rcx, 5), (Rsi, END0), (Rax, 0)])
         .memory(&[(END0, VALUE)])
         .pages(&[(Data1, Kind::NP)])
         .fault(DATA1, Read)
         .at_fault(&[(Rcx, 3), (Rsi, DATA1), (Rax, VALUE >> 32)])
         .section(REP),
-    Scene::new("lods-single", "LODS without prefix", User, &[0xac], "lodsb [rsi]")
+    Row::new("lods-single", "LODS without prefix", User, &[0xac], "lodsb [rsi]")
         .registers(&[(Rsi, DATA0)])
         .pages(&[(Data0, Kind::SUPER)])
         .fault(DATA0, Read),
-    Scene::new(
+    Row::new(
         "cmps-second-mid",
         "CMPS, the third element by RDI is bad: flags as before",
         User,
@@ -290,7 +281,7 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA1, Read)
     .at_fault(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1)])
     .section(REP),
-    Scene::new(
+    Row::new(
         "cmps-first-mid",
         "CMPS, the third element by RSI is bad: flags as before",
         User,
@@ -304,20 +295,14 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA1, Read)
     .at_fault(&[(Rcx, 6), (Rsi, DATA1), (Rdi, DATA0 + 8)])
     .section(REP),
-    Scene::new(
-        "cmps-differ-before",
-        "CMPS that ends before the bad page",
-        User,
-        &[0xf3, 0xa7],
-        "repe cmpsd [rsi],[rdi]",
-    )
-    .registers(&[(Rcx, 8), (Rsi, DATA0), (Rdi, END0)])
-    .pages(&[(Data1, Kind::NP)])
-    .memory(&[(DATA0, VALUE), (END0, VALUE + (1 << 32))])
-    .at_end(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1)])
-    .open(Rflags.bit())
-    .section(REP),
-    Scene::new("cmps-retry", "CMPS that L1 lets go on", User, &[0xf3, 0xa6], "repe cmpsb [rsi],[rdi]")
+    Row::new("cmps-differ-before", "CMPS that ends before the bad page", User, &[0xf3, 0xa7], "repe cmpsd [rsi],[rdi]")
+        .registers(&[(Rcx, 8), (Rsi, DATA0), (Rdi, END0)])
+        .pages(&[(Data1, Kind::NP)])
+        .memory(&[(DATA0, VALUE), (END0, VALUE + (1 << 32))])
+        .at_end(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1)])
+        .open(Rflags.bit())
+        .section(REP),
+    Row::new("cmps-retry", "CMPS that L1 lets go on", User, &[0xf3, 0xa6], "repe cmpsb [rsi],[rdi]")
         .registers(&[(Rcx, 9), (Rsi, DATA0), (Rdi, END0)])
         .rflags(ODD)
         .pages(&[(Data1, Kind::NP)])
@@ -327,7 +312,7 @@ pub const SCENES: &[Scene] = &[
         .answer(Answer::Retry)
         .at_end(&[(Rcx, 0), (Rsi, DATA0 + 9), (Rdi, DATA1 + 1), (Rflags, EQUAL)])
         .section(REP),
-    Scene::new(
+    Row::new(
         "scas-mid",
         "SCAS that finds nothing before the bad page: flags as before",
         User,
@@ -341,14 +326,14 @@ pub const SCENES: &[Scene] = &[
     .fault(DATA1, Read)
     .at_fault(&[(Rcx, 0xf8), (Rdi, DATA1)])
     .section(REP),
-    Scene::new("scas-found-before", "SCAS that finds before the bad page", User, &[0xf2, 0xae], "repne scasb [rdi]")
+    Row::new("scas-found-before", "SCAS that finds before the bad page", User, &[0xf2, 0xae], "repne scasb [rdi]")
         .registers(&[(Rcx, 0x100), (Rdi, END0), (Rax, 1)])
         .memory(&[(END0, VALUE)])
         .pages(&[(Data1, Kind::NP)])
         .at_end(&[(Rcx, 0xf8), (Rdi, DATA1)])
         .open(Rflags.bit())
         .section(REP),
-    Scene::new("scas-down", "SCAS downwards", User, &[0xf2, 0xaf], "repne scasd [rdi]")
+    Row::new("scas-down", "SCAS downwards", User, &[0xf2, 0xaf], "repne scasd [rdi]")
         .registers(&[(Rcx, 3), (Rdi, DATA1), (Rax, 0xee)])
         .rflags(DF | ODD)
         .pages(&[(Data0, Kind::SUPER)])

@@ -3,8 +3,6 @@
 //! SDM vol. 3A, section 4.10.4, "Invalidation of TLBs and Paging-Structure Caches", and section 4.4.1, "PDPTE Registers";
 //! vol. 3C, section 28.3.3, "Invalidating Cached Translation Information".
 
-#![expect(clippy::large_types_passed_by_value, reason = "a row is built up at compile time")]
-
 use super::delivery::{GP, raised};
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Privilege::{Supervisor, User};
@@ -14,7 +12,7 @@ use crate::scene::end::Word::{Rax, Rcx, Rdi, Rip, Rsi, Rsp};
 use crate::scene::invalidation::Invalidation;
 use crate::scene::place::Place::Device;
 use crate::scene::tested::{Formats, Tested, linear};
-use crate::scene::{Answer, Feature, Fits, RIP, Scene, stack_of};
+use crate::scene::{Answer, Feature, Fits, RIP, Row, stack_of};
 use crate::walk::outcome::RFLAGS_AC;
 use crate::walk::page::Page;
 
@@ -50,8 +48,8 @@ const fn of(page: Page, formats: Formats) -> Tested {
 }
 
 /// L2's code at CPL 0.
-const fn code(name: &'static str, what: &'static str, code: &'static [u8], text: &'static str) -> Scene {
-    Scene::new(name, what, Supervisor, code, text)
+const fn code(name: &'static str, what: &'static str, code: &'static [u8], text: &'static str) -> Row {
+    Row::new(name, what, Supervisor, code, text)
         .registers(&[(Rdi, BY_PTE), (Rsi, PTE)])
         .memory(&[(BY_PTE, VALUE)])
         .table(Level::Pte)
@@ -60,7 +58,7 @@ const fn code(name: &'static str, what: &'static str, code: &'static [u8], text:
 }
 
 /// The same for the PDPTEs, with RFLAGS.AC set, so that SMAP lets it access the user's page.
-const fn pdpte(name: &'static str, what: &'static str, bytes: &'static [u8], text: &'static str) -> Scene {
+const fn pdpte(name: &'static str, what: &'static str, bytes: &'static [u8], text: &'static str) -> Row {
     code(name, what, bytes, text)
         .fits(Fits::Bits32)
         .rflags(RFLAGS_AC)
@@ -72,11 +70,10 @@ const fn pdpte(name: &'static str, what: &'static str, bytes: &'static [u8], tex
 }
 
 /// With loads of CR3, by way of RCX.
-const fn loads_cr3(scene: Scene, text: &'static str) -> Scene {
-    let mut scene = scene.needs(Feature::Cr3WithoutExits);
-    scene.text = text;
-    scene.open |= Rcx.bit();
-    scene
+const fn loads_cr3(mut row: Row, instruction: &'static str) -> Row {
+    row.texts.instruction = instruction;
+    row.scene.open |= Rcx.bit();
+    row.needs(Feature::Cr3WithoutExits)
 }
 
 /// L2 writes the low byte of the PDPTE and loads CR3; then it reads by way of it, or the load faults.
@@ -112,7 +109,7 @@ macro_rules! spoiled {
     };
     (one $name:expr, $what:literal, $opcode:literal, $text:literal, $address:ident, $before:expr, $page:expr, $how:ident
         $(, $feature:expr)?) => {
-        Scene::new($name, $what, User, &[$opcode, 0x07], $text)
+        Row::new($name, $what, User, &[$opcode, 0x07], $text)
             .registers(&[(Rdi, $address)])
             .memory(&[($address, VALUE)])
             .before($before)
@@ -123,7 +120,7 @@ macro_rules! spoiled {
 }
 
 /// Rows in which L1 changes the page.
-const BY_L1: &[Scene] = spoiled![
+const BY_L1: &[Row] = spoiled![
     "entry", Entry;
     "invvpid-address", Address, needs Feature::Invvpid(Invalidation::Address);
     "invvpid-context", SingleContext, needs Feature::Invvpid(Invalidation::SingleContext);
@@ -131,7 +128,7 @@ const BY_L1: &[Scene] = spoiled![
     "invvpid-globals", RetainingGlobals, needs Feature::Invvpid(Invalidation::RetainingGlobals);
 ];
 
-const CR3_NP: Scene = code(
+const CR3_NP: Row = code(
     "cr3-np",
     "a read; L2 clears P and loads CR3; the read again",
     &[0x8b, 0x07, 0xc6, 0x06, 0x62, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9, 0x8b, 0x07],
@@ -140,7 +137,7 @@ const CR3_NP: Scene = code(
 .fault_behind(BY_PTE, Read, RIP + 11)
 .at_fault(&[(Rax, VALUE)]);
 
-const CR3_RO: Scene = code(
+const CR3_RO: Row = code(
     "cr3-ro",
     "a write; L2 clears R/W and loads CR3; the write again",
     &[0x89, 0x07, 0xc6, 0x06, 0x61, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9, 0x89, 0x07],
@@ -150,7 +147,7 @@ const CR3_RO: Scene = code(
 .fault_behind(BY_PTE, Write, RIP + 11);
 
 /// Rows in which L2 changes the entry.
-const BY_L2: &[Scene] = &[
+const BY_L2: &[Row] = &[
     code(
         "invlpg-np",
         "a read; L2 clears P and does INVLPG; the read again",
@@ -196,20 +193,23 @@ const BY_L2: &[Scene] = &[
         .fits(Fits::Narrow),
     // The PDPTE registers.
     loads_pdpte!("pdpte-np", "L2 clears P of a PDPTE and loads CR3; a read by way of it", 0, then read)
-    .fault_behind(BY_PDPTE, Read, RIP + 9)
-    .answer(Answer::Resume),
-    loads_pdpte!("pdpte-rsvd-np", "L2 clears P of a PDPTE, sets a reserved bit and loads CR3, which is no #GP; a read by way of it", 2, then read)
-    .fault_behind(BY_PDPTE, Read, RIP + 9)
-    .answer(Answer::Resume),
+        .fault_behind(BY_PDPTE, Read, RIP + 9)
+        .answer(Answer::Resume),
+    // There is no row with reserved bits in a PDPTE that is not present: whether the load of CR3 looks at them, and raises
+    // #GP, is the processor's choice. SDM vol. 3A, section 4.4.1, "PDPTE Registers", in a footnote.
     loads_pdpte!("pdpte-present", "L2 sets P of a PDPTE and loads CR3; a read by way of it", 1, then read)
-    .before(PDPTE_NP)
-    .tested(of(PDPTE_GOOD, Formats::PAE))
-    .at_end(&[(Rax, VALUE)]),
+        .before(PDPTE_NP)
+        .tested(of(PDPTE_GOOD, Formats::PAE))
+        .at_end(&[(Rax, VALUE)]),
     loads_pdpte!("pdpte-rsvd", "L2 sets a reserved bit in a present PDPTE and loads CR3: #GP, no #PF", 3)
-    .tested(of(PDPTE_GOOD, Formats::PAE))
-    .event(raised(GP).error_code(0))
-    .at_end(&[(Rip, RIP + 6)]),
-    loads_pdpte!("pdpte-rsvd-intercepted", "L2 sets a reserved bit in a present PDPTE and loads CR3: #GP, which L1 intercepts", 3)
+        .tested(of(PDPTE_GOOD, Formats::PAE))
+        .event(raised(GP).error_code(0))
+        .at_end(&[(Rip, RIP + 6)]),
+    loads_pdpte!(
+        "pdpte-rsvd-intercepted",
+        "L2 sets a reserved bit in a present PDPTE and loads CR3: #GP, which L1 intercepts",
+        3
+    )
     .tested(of(PDPTE_GOOD, Formats::PAE))
     .event(raised(GP).error_code(0))
     .intercepts(1 << GP)
@@ -233,7 +233,7 @@ const BY_L2: &[Scene] = &[
 ];
 
 /// The rows.
-pub const SCENES: &[Scene] = &super::delivery::join::<{ BY_L1.len() + BY_L2.len() }>(BY_L1, BY_L2);
+pub const ROWS: &[Row] = &super::delivery::join::<{ BY_L1.len() + BY_L2.len() }>(BY_L1, BY_L2);
 
 #[cfg(test)]
 mod tests {

@@ -3,10 +3,10 @@
 
 use crate::manual::paging::Access::{self, Fetch, Read, Write};
 use crate::manual::paging::Privilege::Supervisor;
-use crate::scene::Scene;
+use crate::scene::Row;
 use crate::scene::end::Word::{Memory, Rax, Rcx, Rdi, Rsi, Rsp};
 use crate::scene::environment::{REAL, REAL_SELECTOR};
-use crate::scene::ept::{During, EptEntry, Frame, Nested};
+use crate::scene::ept::{During, EptEntry, GuestFrame, Nested};
 use crate::scene::event::EventType::{ExternalInterrupt, SoftwareInterrupt};
 use crate::scene::event::{Event, Source};
 use crate::scene::place::Kind;
@@ -29,33 +29,33 @@ const fn frame(ip: u64) -> u64 {
 }
 
 /// A scene of real mode.
-const fn real(name: &'static str, what: &'static str, code: &'static [u8], text: &'static str) -> Scene {
-    Scene::new(name, what, Supervisor, code, text).real()
+const fn real(name: &'static str, what: &'static str, code: &'static [u8], text: &'static str) -> Row {
+    Row::new(name, what, Supervisor, code, text).real()
 }
 
 /// With a frame that EPT spoils.
 #[expect(clippy::large_types_passed_by_value, reason = "as the builder methods of scenes")]
-const fn spoiled(scene: Scene, address: u64, access: Access, entry: EptEntry) -> Scene {
+const fn spoiled(row: Row, address: u64, access: Access, entry: EptEntry) -> Row {
     let frame = match access {
-        Fetch => Frame::Place(Code1),
-        Read | Write => Frame::Place(Data0),
+        Fetch => GuestFrame::Place(Code1),
+        Read | Write => GuestFrame::Place(Data0),
     };
     let nested = Nested { address, access, during: During::Instruction, guest: None, frame: Some((frame, entry)) };
-    scene.nested(nested).answer(Answer::Retry)
+    row.nested(nested).answer(Answer::Retry)
 }
 
-const READ: Scene = real("read", "a read", &[0x8b, 0x05], "mov ax,[di]")
+const READ: Row = real("read", "a read", &[0x8b, 0x05], "mov ax,[di]")
     .registers(const { &[(Rdi, offset(DATA0)), (Rax, 0)] })
     .memory(const { &[(DATA0, 0x1234)] })
     .at_end(const { &[(Rax, 0x1234)] });
-const WRITE: Scene = real("write", "a write", &[0x89, 0x05], "mov [di],ax")
+const WRITE: Row = real("write", "a write", &[0x89, 0x05], "mov [di],ax")
     .registers(const { &[(Rdi, offset(DATA0)), (Rax, 0x5678)] })
     .watch(DATA0)
     .at_end(const { &[(Memory, 0x5678)] });
 const CODE1: u64 = Code1.linear() + 0x40;
 
 /// The rows. Page-table entries of L2 that are not good have no say.
-pub const SCENES: &[Scene] = &[
+pub const ROWS: &[Row] = &[
     READ.pages(const { &[(Data0, Kind::NP)] }),
     WRITE.pages(const { &[(Data0, Kind::RO)] }),
     real("add", "a locked read-modify-write", &[0xf0, 0x01, 0x05], "lock add [di],ax")

@@ -8,8 +8,9 @@ use spec::manual::pfec::Pfec;
 ///
 /// * Bits without a name are 0.
 /// * RSVD comes with P: entries are checked for reserved bits once they are present.
-/// * W/R and I/D exclude each other: a fetch is no write. PK and SS tell of data accesses, too.
-/// * PK and SGX come with P and without RSVD: what the entries themselves say comes first. SGX comes after PK.
+/// * W/R and I/D exclude each other: a fetch is no write. PK and SS also mean data accesses.
+/// * PK and SGX come with P and without RSVD: what the entries themselves forbid comes first. SGX
+///   comes after PK.
 #[must_use]
 pub const fn is_possible(pfec: Pfec) -> bool {
     let present_alone = pfec.contains(Pfec::P) && !pfec.contains(Pfec::RSVD);
@@ -20,7 +21,8 @@ pub const fn is_possible(pfec: Pfec) -> bool {
         && !pfec.contains(Pfec::PK.union(Pfec::SGX))
 }
 
-/// The possible codes of [`Pfec::BASIC`] bits, in ascending order: those that every processor delivers.
+/// The possible codes of [`Pfec::BASIC`] bits, in ascending order: those that every processor
+/// delivers.
 pub fn basic() -> impl Iterator<Item = Pfec> + Clone {
     up_to(Pfec::BASIC)
 }

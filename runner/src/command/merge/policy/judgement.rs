@@ -1,19 +1,20 @@
-//! What a filter in vmcs02 is worth: whether it is sound, what it costs, and a case that shows its fault.
+//! What a filter in vmcs02 is worth: whether it is sound, what it costs, and a case that shows its
+//! fault.
 
-use super::Wishes;
+use super::Parties;
 use super::set::{Cube, Exits, smallest_spared, spared};
-use spec::catalogue::case::{Case, Probe};
-use spec::catalogue::group::Group;
-use spec::catalogue::plan::Family;
+use spec::catalogue::case::Case;
 use spec::manual::filter::Filter;
 use spec::manual::paging::{Access, Maxphyaddr, Privilege, walk};
 use spec::manual::pfec::Pfec;
-use spec::walk::host::{Round, Wish};
+use spec::walk::case::{WalkCase, WalkGroup};
+use spec::walk::family::Family;
+use spec::walk::host::{HostCase, Need, Round};
 use spec::walk::page::PAGES;
 use spec::walk::setting::BASE;
 use spec::walk::stimulus::Stimulus;
 
-/// Who wants a fault.
+/// Who needs a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Party {
     /// The host.
@@ -22,47 +23,47 @@ pub enum Party {
     L1,
 }
 
-/// A fault that does not exit though a party wants it.
+/// A fault that does not exit though a party needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missed {
     /// The fault's error code.
     pub pfec: Pfec,
-    /// Who wants it; L1 if both do, since it is the one that can tell.
+    /// Who needs it. If both do, L1, since L1 can notice.
     pub party: Party,
 }
 
-/// A filter judged against what both parties want, for all 2^32 error codes.
+/// A filter judged against what both parties need, for all 2^32 error codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judgement {
     /// The filter.
     pub vmcs02: Filter,
-    /// The smallest error code that is wanted and does not exit; `None`: the filter is sound.
+    /// The smallest error code that is needed and does not exit, or `None` if the filter is sound.
     pub missed: Option<Missed>,
-    /// How many error codes exit though nobody wants them.
+    /// How many error codes exit though nobody needs them.
     pub excess: u64,
 }
 
 impl Judgement {
-    /// Judges a filter. Computed, not counted out: a few microseconds.
+    /// Judges a filter. It computes and does not count, which takes a few microseconds.
     #[must_use]
-    pub fn of(vmcs02: Filter, wishes: Wishes<'_>) -> Self {
-        let needless = |cube| spared(cube, wishes.filters());
+    pub fn of(vmcs02: Filter, parties: Parties<'_>) -> Self {
+        let needless = |cube| spared(cube, parties.filters());
         let excess = match Exits::of(vmcs02) {
             Exits::Inside(cube) => needless(cube),
             Exits::Outside(cube) => needless(Cube::ALL) - needless(cube),
         };
-        let missed = wishes.filters().filter_map(|wish| smallest_missed(wish, vmcs02)).min();
-        let party = |pfec| if wishes.l1.exits(pfec) { Party::L1 } else { Party::L0 };
+        let missed = parties.filters().filter_map(|filter| smallest_missed(filter, vmcs02)).min();
+        let party = |pfec| if parties.l1.exits(pfec) { Party::L1 } else { Party::L0 };
         Self { vmcs02, missed: missed.map(|pfec| Missed { pfec, party: party(pfec) }), excess }
     }
 
-    /// Whether every fault that a party wants exits.
+    /// Whether every fault that a party needs exits.
     #[must_use]
     pub const fn is_sound(&self) -> bool {
         self.missed.is_none()
     }
 
-    /// Whether the faults that exit are those that a party wants, and no others.
+    /// Whether the faults that exit are those that a party needs, and no others.
     #[must_use]
     pub const fn is_exact(&self) -> bool {
         self.is_sound() && self.excess == 0
@@ -78,44 +79,49 @@ impl Judgement {
         }
     }
 
-    /// A case that fails on a host which has this filter in vmcs02: the one with the smallest error code,
-    /// and among equals one that L1 misses. `None` if the filter is sound, or if no access of L2 shows its fault.
+    /// A case that fails on a host which has this filter in vmcs02: the one with the smallest error
+    /// code, and among equals one that L1 misses. `None` if the filter is sound, or if no access of
+    /// L2 shows what it misses.
     ///
-    /// L0's loss shows where L0 needs the fault for a smaller MAXPHYADDR, or for shadow page tables.
+    /// L0's loss shows where L0 needs the fault for a smaller MAXPHYADDR, or for shadow page
+    /// tables.
     #[must_use]
-    pub fn case(&self, wishes: Wishes<'_>) -> Option<Case> {
-        let missed_by = |wish: Filter, pfec: Pfec| wish.exits(pfec) && !self.vmcs02.exits(pfec);
+    pub fn case(&self, parties: Parties<'_>) -> Option<Case> {
+        let missed_by = |filter: Filter, pfec: Pfec| filter.exits(pfec) && !self.vmcs02.exits(pfec);
         let mut best: Option<(Pfec, Case)> = None;
-        let mut offer = |pfec: Pfec, group, probe| {
+        let mut offer = |pfec: Pfec, case| {
             if best.is_none_or(|(smallest, _)| pfec < smallest) {
-                best = Some((pfec, Case { group, probe, filter: wishes.l1 }));
+                best = Some((pfec, case));
             }
         };
-        let group = Group::Filter { family: family(wishes.l1), setting: BASE };
+        let filter = parties.l1;
+        let group = WalkGroup { family: family(filter), setting: BASE };
+        let on_walk = |stimulus| Case::Walk(WalkCase { group, stimulus, filter });
         for stimulus in Stimulus::all(BASE, NARROW) {
             let seen_by_l2 = stimulus.pfec(BASE, NARROW);
-            if let Some(pfec) = seen_by_l2.filter(|&pfec| missed_by(wishes.l1, pfec)) {
-                offer(pfec, group, Probe::Stimulus(stimulus));
+            if let Some(pfec) = seen_by_l2.filter(|&pfec| missed_by(parties.l1, pfec)) {
+                offer(pfec, on_walk(stimulus));
             }
         }
-        // What L0 alone wants, and wants as a host does that needs all of `need`.
+        // What only L0 needs, and needs as a host does that needs all of `need`.
         let missed_by_l0 = |need: Filter, pfec| {
-            let lost = |&wish: &Filter| missed_by(wish, pfec) && smallest_missed(need, wish).is_none();
-            !wishes.l1.exits(pfec) && wishes.l0.iter().any(lost)
+            let lost = |&filter: &Filter| missed_by(filter, pfec) && smallest_missed(need, filter).is_none();
+            !parties.l1.exits(pfec) && parties.l0.iter().any(lost)
         };
         for stimulus in Stimulus::all(BASE, NARROW) {
-            // L0 promised a smaller MAXPHYADDR: the processor's code lacks RSVD, and L0 has to see the fault to mend it.
+            // L0 promised a smaller MAXPHYADDR: the processor's code lacks RSVD, and L0 must
+            // intercept the fault to correct it.
             let (raised, mended) = (on_wide_processor(stimulus), stimulus.pfec(BASE, NARROW));
             let need = PRESENT_NOT_RESERVED;
             if let Some(pfec) = raised.filter(|&pfec| raised != mended && missed_by_l0(need, pfec)) {
-                offer(pfec, group, Probe::Stimulus(stimulus));
+                offer(pfec, on_walk(stimulus));
             }
         }
-        for (wish, need) in [(Wish::Touch, NOT_PRESENT), (Wish::Dirty, PRESENT_WRITE)] {
-            for access in wish.accesses().filter(|access| access.round == Round::First) {
-                let raised = shadow_fault(wish, access.privilege, access.access);
+        for (why, need) in [(Need::Touch, NOT_PRESENT), (Need::Dirty, PRESENT_WRITE)] {
+            for access in why.accesses().filter(|access| access.round == Round::First) {
+                let raised = shadow_fault(why, access.privilege, access.access);
                 if let Some(pfec) = raised.filter(|&pfec| missed_by_l0(need, pfec)) {
-                    offer(pfec, Group::Host(wish), Probe::Host(access));
+                    offer(pfec, Case::Host(HostCase { access, filter }));
                 }
             }
         }
@@ -123,17 +129,17 @@ impl Judgement {
     }
 }
 
-/// The smallest error code that `wish` makes exit and `vmcs02` does not.
-fn smallest_missed(wish: Filter, vmcs02: Filter) -> Option<Pfec> {
-    let inverse = Filter { eb_pf: !wish.eb_pf, ..wish };
+/// The smallest error code that `filter` makes exit and `vmcs02` does not.
+fn smallest_missed(filter: Filter, vmcs02: Filter) -> Option<Pfec> {
+    let inverse = Filter { eb_pf: !filter.eb_pf, ..filter };
     smallest_spared(&[inverse, vmcs02].into_iter())
 }
 
-/// What a host wants that presents a smaller MAXPHYADDR.
+/// What a host needs that presents a smaller MAXPHYADDR.
 const PRESENT_NOT_RESERVED: Filter = Filter::new(true, 0x09, 0x01);
-/// What a host wants that fills shadow page tables.
+/// What a host needs that fills shadow page tables.
 const NOT_PRESENT: Filter = Filter::new(true, 0x01, 0x00);
-/// What a host wants that tracks writes in shadow page tables.
+/// What a host needs that tracks writes in shadow page tables.
 const PRESENT_WRITE: Filter = Filter::new(true, 0x03, 0x03);
 
 /// A MAXPHYADDR below that of most processors. Ids of cases do not depend on it.
@@ -141,23 +147,24 @@ const NARROW: Maxphyaddr = 40;
 /// No address bit is reserved.
 const WIDE: Maxphyaddr = 52;
 
-/// The error code that a processor raises which takes every address bit for valid.
+/// The error code of a processor that takes every address bit for valid.
 fn on_wide_processor(stimulus: Stimulus) -> Option<Pfec> {
     let entries = PAGES[stimulus.page].entries(NARROW);
     walk(entries, stimulus.access, stimulus.privilege, BASE.mode, WIDE).err()
 }
 
-/// The error code of the fault that a host with shadow page tables gets on the first access to a page.
-fn shadow_fault(wish: Wish, privilege: Privilege, access: Access) -> Option<Pfec> {
+/// The error code of the fault that a host with shadow page tables gets on the first access to a
+/// page.
+fn shadow_fault(why: Need, privilege: Privilege, access: Access) -> Option<Pfec> {
     let not_present = walk([0; 4], access, privilege, BASE.mode, NARROW).err()?;
-    match (wish, access) {
-        (Wish::Touch, _) => Some(not_present),
-        (Wish::Dirty, Access::Write) => Some(not_present | Pfec::P),
+    match (why, access) {
+        (Need::Touch, _) => Some(not_present),
+        (Need::Dirty, Access::Write) => Some(not_present | Pfec::P),
         _ => None,
     }
 }
 
-/// The family of groups in which a filter is at home.
+/// The family of groups that has a filter.
 fn family(filter: Filter) -> Family {
     if (filter.mask | filter.matching) & !Pfec::BASIC.bits() == 0 { Family::Basic } else { Family::High }
 }

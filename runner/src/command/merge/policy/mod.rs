@@ -1,18 +1,19 @@
 //! The merge: one filter for two parties.
 //!
-//! While L2 runs, the processor has one filter, vmcs02's. L1 has a wish for it in vmcs12, and L0 may have needs of
-//! its own. A merge is *sound* if every fault that a party wants exits: L0 can sort out the rest in software, but
-//! never gets back a fault that it did not see. It is *exact* if no other fault exits. The *excess* is the number
-//! of error codes, of all 2^32, that exit though nobody wants them: each such fault costs an exit and an injection.
+//! While L2 runs, the processor has one filter, vmcs02's. L1 asks for its own in vmcs12, and L0 may
+//! need page faults too. A merge is *sound* if every fault that a party needs exits: L0 can sort
+//! out the rest in software, but never gets back a fault that it did not see. It is *exact* if no
+//! other fault exits. The *excess* is the number of error codes, of all 2^32, that exit though
+//! nobody needs them. Each such fault costs an exit and an injection.
 //!
 //! | to find | look in |
 //! |---|---|
 //! | ways to merge, those of hypervisors and the best one | [`Policy`] |
-//! | the best filter, and the proof that it is | [`exact`] |
+//! | the best filter, and the proof that it is | [`mod@exact`] |
 //! | whether a filter is sound, exact, and what it costs | [`Judgement`] |
 //! | which error codes a processor can deliver | [`codes`] |
 //!
-//! Integer arithmetic alone, so that a hypervisor could run [`exact`] at a VM entry.
+//! All is integer arithmetic, so a hypervisor could run [`exact()`] at a VM entry.
 
 pub mod codes;
 mod exact;
@@ -30,28 +31,29 @@ use set::{Cube, Exits};
 use spec::manual::filter::Filter;
 use spec::manual::pfec::Pfec;
 
-/// What both parties want.
+/// What both parties need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wishes<'a> {
-    /// L0's need: each fault that at least one of these filters makes exit. None: L0 needs no fault.
+pub struct Parties<'a> {
+    /// L0's need: each fault that at least one of these filters makes exit. Without a filter, L0
+    /// needs no fault.
     pub l0: &'a [Filter],
     /// L1's filter, as vmcs12 has it.
     pub l1: Filter,
 }
 
-impl<'a> Wishes<'a> {
-    /// The wishes of both parties as one list, L0's first.
+impl<'a> Parties<'a> {
+    /// The filters of both parties as one list, L0's first.
     pub fn filters(self) -> impl Iterator<Item = Filter> + Clone + use<'a> {
         self.l0.iter().copied().chain([self.l1])
     }
 
-    /// Whether a party wants the fault.
+    /// Whether a party needs the fault.
     #[must_use]
     pub fn want(self, pfec: Pfec) -> bool {
         self.filters().any(|filter| filter.exits(pfec))
     }
 
-    /// How many of the 2^32 error codes a party wants.
+    /// How many of the 2^32 error codes a party needs.
     #[must_use]
     pub fn count(self) -> u64 {
         Cube::ALL.size() - set::spared(Cube::ALL, self.filters())

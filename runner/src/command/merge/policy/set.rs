@@ -1,4 +1,5 @@
-//! Sets of error codes as filters make them: subcubes of the 32-bit space, and what is outside one.
+//! Sets of error codes as filters make them: a subcube of the 32-bit space, or everything outside
+//! one.
 
 use spec::manual::filter::Filter;
 use spec::manual::pfec::Pfec;
@@ -47,7 +48,7 @@ impl Cube {
 pub(super) enum Exits {
     /// A subcube. [`Cube::ALL`]: every fault exits.
     Inside(Cube),
-    /// All but a subcube. Outside of [`Cube::ALL`]: no fault exits.
+    /// All except a subcube. With [`Cube::ALL`], no fault exits.
     Outside(Cube),
 }
 
@@ -88,8 +89,8 @@ pub(super) fn spared(within: Cube, filters: impl Iterator<Item = Filter> + Clone
 
 /// How many error codes of `room` are in none of the subcubes.
 ///
-/// Inclusion and exclusion: what the first takes away is what it has in `room`, without what the others take from
-/// that. At most `2^n` steps for `n` subcubes, and two for one.
+/// By inclusion and exclusion: the first takes away what it has in `room`, less what the others
+/// take from that. At most `2^n` steps for `n` subcubes, and two for one.
 fn outside(room: Cube, mut cubes: impl Iterator<Item = Cube> + Clone) -> u64 {
     match cubes.find_map(|cube| room.meet(cube)) {
         None => room.size(),

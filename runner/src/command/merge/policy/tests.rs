@@ -1,8 +1,9 @@
-//! The best filter and the judgement, held against all filters over few bits and sampled codes over 32.
+//! Compares the best filter and the judgement with all filters over few bits, and with sampled
+//! codes over 32.
 
 mod policies;
 
-use super::{Judgement, Policy, Wishes, exact};
+use super::{Judgement, Parties, Policy, exact};
 use proptest::prelude::*;
 use spec::manual::filter::Filter;
 use spec::manual::pfec::Pfec;
@@ -18,7 +19,8 @@ fn pfec(code: u32) -> Pfec {
     Pfec::from_bits_retain(code)
 }
 
-/// Every way to compare the low bits: all MATCH within MASK, and one MATCH outside it for all the others.
+/// Every way to compare the low bits: all MATCH within MASK, and one MATCH outside it for all the
+/// others.
 fn filters(width: u32) -> Vec<Filter> {
     let mut all = std::vec![Filter::new(false, 0, 1), Filter::NEVER];
     for mask in 0..1 << width {
@@ -55,26 +57,26 @@ impl BruteForce {
 }
 
 /// Asserts that the best filter over 32 bits is as good as the best over these few.
-fn check_exact(wishes: Wishes<'_>, union: u128, width: u32, brute: &mut BruteForce) {
-    let filter = exact(wishes);
+fn check_exact(parties: Parties<'_>, union: u128, width: u32, brute: &mut BruteForce) {
+    let filter = exact(parties);
     let found = set(filter, width);
-    assert_eq!(union & !found, 0, "{wishes:?} -> {filter} is unsound");
-    assert_eq!(found.count_ones(), brute.least(union), "{wishes:?} -> {filter} is not the best");
+    assert_eq!(union & !found, 0, "{parties:?} -> {filter} is unsound");
+    assert_eq!(found.count_ones(), brute.least(union), "{parties:?} -> {filter} is not the best");
     // No bit beyond the low ones is compared, except to compare nothing.
     assert!(filter.mask >> width == 0, "{filter}");
 }
 
-/// Asserts that a filter is judged as counting out says.
-fn check_judgement(vmcs02: Filter, wishes: Wishes<'_>, union: u128, width: u32) {
-    let judgement = Judgement::of(vmcs02, wishes);
+/// Asserts that the judgement of a filter agrees with counting.
+fn check_judgement(vmcs02: Filter, parties: Parties<'_>, union: u128, width: u32) {
+    let judgement = Judgement::of(vmcs02, parties);
     let exits = set(vmcs02, width);
     let scale = 32 - width;
-    assert_eq!(judgement.excess, u64::from((exits & !union).count_ones()) << scale, "{vmcs02} for {wishes:?}");
+    assert_eq!(judgement.excess, u64::from((exits & !union).count_ones()) << scale, "{vmcs02} for {parties:?}");
     let missed = union & !exits;
     let smallest = (missed != 0).then(|| pfec(missed.trailing_zeros()));
-    assert_eq!(judgement.missed.map(|missed| missed.pfec), smallest, "{vmcs02} for {wishes:?}");
+    assert_eq!(judgement.missed.map(|missed| missed.pfec), smallest, "{vmcs02} for {parties:?}");
     assert_eq!(judgement.is_exact(), exits == union);
-    assert_eq!(wishes.count(), u64::from(union.count_ones()) << scale);
+    assert_eq!(parties.count(), u64::from(union.count_ones()) << scale);
 }
 
 #[test]
@@ -87,10 +89,10 @@ fn best_and_judged_right_for_all_pairs_over_four_bits() {
         for &(l0, l0_set) in &all {
             for &(l1, l1_set) in &all {
                 let (l0, union) = ([l0], l0_set | l1_set);
-                let wishes = Wishes { l0: &l0, l1 };
-                check_exact(wishes, union, width, &mut brute);
+                let parties = Parties { l0: &l0, l1 };
+                check_exact(parties, union, width, &mut brute);
                 for policy in Policy::ALL {
-                    check_judgement(policy.vmcs02(wishes, before), wishes, union, width);
+                    check_judgement(policy.vmcs02(parties, before), parties, union, width);
                 }
             }
         }
@@ -105,21 +107,22 @@ fn best_for_all_triples_over_three_bits() {
         for &(second, second_set) in &all {
             for &(l1, l1_set) in &all {
                 let (l0, union) = ([first, second], first_set | second_set | l1_set);
-                check_exact(Wishes { l0: &l0, l1 }, union, 3, &mut brute);
+                check_exact(Parties { l0: &l0, l1 }, union, 3, &mut brute);
             }
         }
     }
 }
 
-/// All of L1's filters over seven bits, against one of L0's from each class: every other of L0's is one of these
-/// with bits renamed and inverted, which renames and inverts L1's as well.
+/// All of L1's filters over seven bits, against one of L0's from each class: every other of L0's is
+/// one of these with bits renamed and inverted, which renames and inverts L1's as well.
 #[test]
 fn best_for_all_pairs_over_seven_bits_up_to_symmetry() {
     let classes = (0..=7).flat_map(|bits| [false, true].map(|eb| Filter::new(eb, (1 << bits) - 1, 0)));
     pairs_over_seven_bits(classes.chain([Filter::new(false, 0, 1), Filter::NEVER]));
 }
 
-/// All pairs, without the argument by symmetry: `cargo test --release -p spec -- --ignored seven_bits`.
+/// All pairs, without the argument by symmetry:
+/// `cargo test --release -p runner -- --ignored seven_bits`.
 #[test]
 #[ignore = "19 million pairs: seconds in release builds, minutes in others"]
 fn best_for_all_pairs_over_seven_bits() {
@@ -132,18 +135,18 @@ fn pairs_over_seven_bits(l0: impl Iterator<Item = Filter>) {
     for l0 in l0 {
         let (l0, l0_set) = ([l0], set(l0, 7));
         for &(l1, l1_set) in &all {
-            check_exact(Wishes { l0: &l0, l1 }, l0_set | l1_set, 7, &mut brute);
+            check_exact(Parties { l0: &l0, l1 }, l0_set | l1_set, 7, &mut brute);
         }
     }
 }
 
-/// The search looks only where something is to be found: else this would not end within a lifetime.
+/// The search looks only where there is something to find, or this would not end within a lifetime.
 #[test]
 fn eight_filters_without_a_bit_in_common_are_merged_at_once() {
     let parts: Vec<Filter> = (0..8).map(|part| Filter::new(true, 0xf << (4 * part), 0x9 << (4 * part))).collect();
     let (l1, l0) = parts.split_last().unwrap();
-    // The lowest bit of each, the other way.
-    assert_eq!(exact(Wishes { l0, l1: *l1 }), Filter::new(false, 0x1111_1111, 0));
+    // The lowest bit of each, inverted.
+    assert_eq!(exact(Parties { l0, l1: *l1 }), Filter::new(false, 0x1111_1111, 0));
 }
 
 /// Puts the low bits of `code` to other places.
@@ -160,7 +163,8 @@ fn renamed(filter: Filter, places: &[u32], inverted: u32) -> Filter {
     Filter::new(filter.eb_pf, mask, spread(filter.matching, places) ^ inverted & mask)
 }
 
-/// Filters as parties have them: a few bits, or many, that agree with each other more often than chance has it.
+/// Filters as parties have them: few bits or many, which agree with each other more often than by
+/// chance.
 fn any_filter() -> impl Strategy<Value = Filter> {
     let mask = prop_oneof![
         3 => prop::collection::vec(0..32u32, 0..4).prop_map(|bits| bits.iter().fold(0, |mask, bit| mask | 1 << bit)),
@@ -179,7 +183,8 @@ fn any_l0() -> impl Strategy<Value = Vec<Filter>> {
     prop::collection::vec(any_filter(), 0..4)
 }
 
-/// Codes that tell filters apart: those that a filter compares with, and what differs from them in a bit or two.
+/// Codes that distinguish filters: those that a filter compares with, and those that differ from
+/// them in a bit or two.
 fn telling_codes(filters: &[Filter], noise: u32) -> Vec<u32> {
     let mut codes = std::vec![0, u32::MAX, noise];
     for filter in filters {
@@ -195,7 +200,7 @@ fn telling_codes(filters: &[Filter], noise: u32) -> Vec<u32> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Five bits anywhere among the 32, inverted or not, and several wishes of L0.
+    /// Five bits anywhere among the 32, inverted or not, and several filters of L0.
     #[test]
     fn best_wherever_the_bits_are(
         picks in prop::collection::vec(0..488usize, 1..5),
@@ -204,24 +209,24 @@ proptest! {
     ) {
         let (all, places) = (filters(5), &places[..5]);
         let union = picks.iter().fold(0, |union, &pick| union | set(all[pick], 5));
-        let wishes: Vec<Filter> = picks.iter().map(|&pick| renamed(all[pick], places, inverted)).collect();
-        let (l1, l0) = wishes.split_last().unwrap();
-        let wishes = Wishes { l0, l1: *l1 };
-        let judgement = Judgement::of(exact(wishes), wishes);
+        let parties: Vec<Filter> = picks.iter().map(|&pick| renamed(all[pick], places, inverted)).collect();
+        let (l1, l0) = parties.split_last().unwrap();
+        let parties = Parties { l0, l1: *l1 };
+        let judgement = Judgement::of(exact(parties), parties);
         prop_assert!(judgement.is_sound());
         let least = BruteForce::new(5).least(union);
         prop_assert_eq!(judgement.excess, u64::from(least - union.count_ones()) << 27);
-        prop_assert_eq!(wishes.count(), u64::from(union.count_ones()) << 27);
+        prop_assert_eq!(parties.count(), u64::from(union.count_ones()) << 27);
     }
 
     #[test]
     fn sound_over_32_bits(l0 in any_l0(), l1 in any_filter(), noise: u32) {
-        let wishes = Wishes { l0: &l0, l1 };
-        let filter = exact(wishes);
-        prop_assert!(Judgement::of(filter, wishes).is_sound(), "{wishes:?} -> {filter}");
-        let known: Vec<Filter> = wishes.filters().chain([filter]).collect();
+        let parties = Parties { l0: &l0, l1 };
+        let filter = exact(parties);
+        prop_assert!(Judgement::of(filter, parties).is_sound(), "{parties:?} -> {filter}");
+        let known: Vec<Filter> = parties.filters().chain([filter]).collect();
         for code in telling_codes(&known, noise).into_iter().map(pfec) {
-            prop_assert!(filter.exits(code) || !wishes.want(code), "{wishes:?} -> {filter} misses {code:?}");
+            prop_assert!(filter.exits(code) || !parties.want(code), "{parties:?} -> {filter} misses {code:?}");
         }
     }
 
@@ -231,39 +236,39 @@ proptest! {
         l1 in any_filter(),
         rivals in prop::collection::vec(any_filter(), 8),
     ) {
-        let wishes = Wishes { l0: &l0, l1 };
-        let best = exact(wishes);
-        let excess = Judgement::of(best, wishes).excess;
+        let parties = Parties { l0: &l0, l1 };
+        let best = exact(parties);
+        let excess = Judgement::of(best, parties).excess;
         // Strangers, and the best with one bit more, less or inverted.
         let near = (0..32).map(|n| 1 << n).flat_map(|bit| {
             [(bit, 0), (bit, bit), (0, bit)].map(|(mask, matching)| {
                 Filter::new(best.eb_pf, best.mask ^ mask, best.matching ^ matching)
             })
         });
-        for rival in rivals.into_iter().chain(near).chain(wishes.filters()) {
-            let rival = Judgement::of(rival, wishes);
-            prop_assert!(!rival.is_sound() || rival.excess >= excess, "{wishes:?}: {best} < {}", rival.vmcs02);
+        for rival in rivals.into_iter().chain(near).chain(parties.filters()) {
+            let rival = Judgement::of(rival, parties);
+            prop_assert!(!rival.is_sound() || rival.excess >= excess, "{parties:?}: {best} < {}", rival.vmcs02);
         }
     }
 
     #[test]
     fn judged_as_samples_show(l0 in any_l0(), l1 in any_filter(), vmcs02 in any_filter(), noise: u32) {
-        let wishes = Wishes { l0: &l0, l1 };
-        let judgement = Judgement::of(vmcs02, wishes);
+        let parties = Parties { l0: &l0, l1 };
+        let judgement = Judgement::of(vmcs02, parties);
         if let Some(missed) = judgement.missed {
-            prop_assert!(wishes.want(missed.pfec) && !vmcs02.exits(missed.pfec));
+            prop_assert!(parties.want(missed.pfec) && !vmcs02.exits(missed.pfec));
         }
-        let known: Vec<Filter> = wishes.filters().chain([vmcs02]).collect();
+        let known: Vec<Filter> = parties.filters().chain([vmcs02]).collect();
         for code in telling_codes(&known, noise).into_iter().map(pfec) {
-            match (wishes.want(code), vmcs02.exits(code)) {
+            match (parties.want(code), vmcs02.exits(code)) {
                 (true, false) => prop_assert!(judgement.missed.is_some_and(|missed| missed.pfec <= code)),
                 (false, true) => prop_assert!(judgement.excess > 0),
                 _ => {}
             }
         }
         if judgement.is_sound() {
-            let alone = Wishes { l0: &[], l1: vmcs02 };
-            prop_assert_eq!(judgement.excess, alone.count() - wishes.count());
+            let alone = Parties { l0: &[], l1: vmcs02 };
+            prop_assert_eq!(judgement.excess, alone.count() - parties.count());
         }
     }
 }

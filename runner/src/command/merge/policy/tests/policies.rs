@@ -1,10 +1,9 @@
-//! What each policy makes of wishes, and the cases that show its faults.
+//! What each policy makes of two parties' filters, and the cases that show its mistakes.
 
 use super::{filters, pfec};
 use crate::command::merge::policy::judgement::Missed;
-use crate::command::merge::policy::{Judgement, Party, Policy, Wishes, codes};
+use crate::command::merge::policy::{Judgement, Parties, Party, Policy, codes};
 use spec::catalogue::case::Case;
-use spec::catalogue::group::Group;
 use spec::manual::filter::Filter;
 use spec::manual::pfec::Pfec;
 use std::string::ToString;
@@ -16,11 +15,11 @@ const SMALLER_MAXPHYADDR: Filter = Filter::new(true, 0x09, 0x01);
 const FRESH: Filter = Filter::new(false, 0, 0);
 
 fn vmcs02(policy: Policy, l0: &[Filter], l1: Filter) -> Filter {
-    policy.vmcs02(Wishes { l0, l1 }, FRESH)
+    policy.vmcs02(Parties { l0, l1 }, FRESH)
 }
 
 fn judged(policy: Policy, l0: &[Filter], l1: Filter) -> Judgement {
-    Judgement::of(vmcs02(policy, l0, l1), Wishes { l0, l1 })
+    Judgement::of(vmcs02(policy, l0, l1), Parties { l0, l1 })
 }
 
 #[test]
@@ -39,7 +38,7 @@ fn without_a_need_of_l0_each_policy_but_two_takes_l1s_filter() {
 fn the_draft_leaves_mask_and_match_alone_where_both_have_eb_clear() {
     let l1 = Filter::new(false, 1, 1);
     let stale = Filter::new(true, 0x1f, 0x07);
-    let left = Policy::Draft.vmcs02(Wishes { l0: &[], l1 }, stale);
+    let left = Policy::Draft.vmcs02(Parties { l0: &[], l1 }, stale);
     assert_eq!(left, Filter::new(false, 0x1f, 0x07));
     // A fresh vmcs02 lets every fault through.
     let missed = judged(Policy::Draft, &[], l1).missed;
@@ -48,27 +47,27 @@ fn the_draft_leaves_mask_and_match_alone_where_both_have_eb_clear() {
 
 #[test]
 fn the_drafts_slip_takes_different_pairs_for_equal() {
-    // MASK = MATCH on L0's side, L1's MASK is that, too, and its MATCH another one.
+    // MASK = MATCH on L0's side; L1 has the same MASK and another MATCH.
     let (l0, l1) = ([Filter::new(true, 0x11, 0x11)], Filter::new(true, 0x11, 0x10));
     assert_eq!(vmcs02(Policy::Draft, &l0, l1), l0[0]);
     let judgement = judged(Policy::Draft, &l0, l1);
     assert_eq!(judgement.missed, Some(Missed { pfec: Pfec::ID, party: Party::L1 }));
     assert_eq!(vmcs02(Policy::DraftRepaired, &l0, l1), Filter::ALWAYS);
     // And it never takes equal pairs for equal unless MASK = MATCH.
-    let wishes = [SMALLER_MAXPHYADDR];
-    assert_eq!(vmcs02(Policy::Draft, &wishes, SMALLER_MAXPHYADDR), Filter::ALWAYS);
-    assert_eq!(vmcs02(Policy::DraftRepaired, &wishes, SMALLER_MAXPHYADDR), SMALLER_MAXPHYADDR);
+    let parties = [SMALLER_MAXPHYADDR];
+    assert_eq!(vmcs02(Policy::Draft, &parties, SMALLER_MAXPHYADDR), Filter::ALWAYS);
+    assert_eq!(vmcs02(Policy::DraftRepaired, &parties, SMALLER_MAXPHYADDR), SMALLER_MAXPHYADDR);
 }
 
 #[test]
-fn the_draft_takes_eb_clear_for_no_wish() {
+fn the_draft_takes_eb_clear_for_no_need() {
     let (l0, l1) = ([SMALLER_MAXPHYADDR], Filter::new(false, 1, 1));
     assert_eq!(vmcs02(Policy::Draft, &l0, l1), SMALLER_MAXPHYADDR);
     assert_eq!(vmcs02(Policy::DraftRepaired, &l0, l1), Filter::ALWAYS);
-    // Nothing wanted is no wish indeed.
+    // A filter that asks for nothing needs nothing.
     assert_eq!(vmcs02(Policy::DraftRepaired, &l0, Filter::NEVER), SMALLER_MAXPHYADDR);
     let judgement = judged(Policy::Draft, &l0, l1);
-    let case = judgement.case(Wishes { l0: &l0, l1 }).unwrap();
+    let case = judgement.case(Parties { l0: &l0, l1 }).unwrap();
     assert_eq!(case.to_string(), "filter.basic.long:super-read-np-pml4e:0,1,1");
 }
 
@@ -105,7 +104,7 @@ fn three_policies_are_always_sound_and_the_exact_one_never_costs_more() {
 }
 
 #[test]
-fn what_the_exact_merge_makes_of_common_wishes() {
+fn what_the_exact_merge_makes_of_common_filters() {
     let l0 = [SMALLER_MAXPHYADDR];
     let is = |l1, eb, mask, matching| {
         assert_eq!(vmcs02(Policy::Exact, &l0, l1), Filter::new(eb, mask, matching), "{l1}");
@@ -121,23 +120,23 @@ fn what_the_exact_merge_makes_of_common_wishes() {
     is(Filter::ALWAYS, true, 0, 0);
 }
 
-/// Every unsound filter has a case, as far as accesses of L2 show what it misses.
+/// Every unsound filter has a case, if accesses of L2 show what it misses.
 #[test]
 fn cases_show_what_is_missed() {
     let needs: [&[Filter]; 4] = [&[], &[SMALLER_MAXPHYADDR], &[Filter::ALWAYS], &[Filter::new(true, 0x11, 0x11)]];
     let l1_filters = filters(5).into_iter().step_by(3);
     for (l0, l1) in l1_filters.flat_map(|l1| needs.map(|l0| (l0, l1))) {
-        let wishes = Wishes { l0, l1 };
+        let parties = Parties { l0, l1 };
         for policy in Policy::ALL {
             let judgement = judged(policy, l0, l1);
             let missed = |pfec: &Pfec| l1.exits(*pfec) && !judgement.vmcs02.exits(*pfec);
             let smallest = codes::basic().find(missed);
-            let Some(case) = judgement.case(wishes) else {
-                assert_eq!(smallest, None, "{policy:?} {wishes:?}");
+            let Some(case) = judgement.case(parties) else {
+                assert_eq!(smallest, None, "{policy:?} {parties:?}");
                 continue;
             };
             assert!(!judgement.is_sound());
-            assert_eq!(case.filter, l1);
+            assert_eq!(case.filter(), l1);
             assert_eq!(Case::from_id(&case.to_string()), Some(case));
             if let (Some(smallest), Some(shown)) = (smallest, case.pfec(40)) {
                 // L1's own, and none with a smaller code; or one that L0 misses.
@@ -150,19 +149,19 @@ fn cases_show_what_is_missed() {
 #[test]
 fn cases_show_what_l0_misses() {
     let shown = |l0: &[Filter], vmcs02: Filter, l1: Filter| {
-        let wishes = Wishes { l0, l1 };
-        Judgement::of(vmcs02, wishes).case(wishes)
+        let parties = Parties { l0, l1 };
+        Judgement::of(vmcs02, parties).case(parties)
     };
     // The processor takes the high address bit for valid: L0 would have to add RSVD to the code.
     let case = shown(&[SMALLER_MAXPHYADDR], Filter::NEVER, Filter::NEVER).unwrap();
-    assert!(matches!(case.group, Group::Filter { .. }));
+    assert!(matches!(case, Case::Walk(_)));
     assert!(case.pfec(40).unwrap().contains(Pfec::P | Pfec::RSVD), "{case}");
     // Shadow page tables: pages are filled on the first access.
     let case = shown(&[Filter::ALWAYS], Filter::new(true, 1, 1), Filter::NEVER).unwrap();
     assert_eq!(case.to_string(), "host.touch:super-read-first:1,0,ffffffff");
     let case = shown(&[Filter::new(true, 0x02, 0x02)], Filter::new(true, 1, 0), Filter::NEVER);
     assert_eq!(case.unwrap().to_string(), "host.dirty:super-write-first:1,0,ffffffff");
-    // Nothing that a case could show: introspection, PK alone, or sound.
+    // Nothing that a case could show: introspection, only PK, or sound.
     assert_eq!(shown(&[Filter::new(true, 0x11, 0x11)], Filter::NEVER, Filter::NEVER), None);
     assert_eq!(shown(&[Filter::new(true, 0x20, 0x20)], Filter::NEVER, Filter::NEVER), None);
     assert_eq!(shown(&[SMALLER_MAXPHYADDR], Filter::ALWAYS, Filter::NEVER), None);
@@ -171,8 +170,8 @@ fn cases_show_what_l0_misses() {
 #[test]
 fn l1s_high_bits_are_at_home_in_the_high_family() {
     let l1 = Filter::new(false, 0x20, 0x20);
-    let wishes = Wishes { l0: &[], l1 };
-    let case = Judgement::of(Filter::NEVER, wishes).case(wishes).unwrap();
+    let parties = Parties { l0: &[], l1 };
+    let case = Judgement::of(Filter::NEVER, parties).case(parties).unwrap();
     assert!(case.to_string().starts_with("filter.high.long:"), "{case}");
 }
 
@@ -181,9 +180,9 @@ fn policies_have_names_of_their_own() {
     let names: std::collections::HashSet<_> = Policy::ALL.map(Policy::name).into_iter().collect();
     assert_eq!(names.len(), Policy::ALL.len());
     let judgements: Vec<&str> = [
-        Judgement::of(Filter::ALWAYS, Wishes { l0: &[], l1: Filter::ALWAYS }),
-        Judgement::of(Filter::ALWAYS, Wishes { l0: &[], l1: Filter::NEVER }),
-        Judgement::of(Filter::NEVER, Wishes { l0: &[], l1: Filter::ALWAYS }),
+        Judgement::of(Filter::ALWAYS, Parties { l0: &[], l1: Filter::ALWAYS }),
+        Judgement::of(Filter::ALWAYS, Parties { l0: &[], l1: Filter::NEVER }),
+        Judgement::of(Filter::NEVER, Parties { l0: &[], l1: Filter::ALWAYS }),
     ]
     .iter()
     .map(Judgement::verdict)

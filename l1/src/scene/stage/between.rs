@@ -1,0 +1,128 @@
+//! What comes between two plays of a scene, see [`spec::scene::between`].
+#![allow(unsafe_code, reason = "writes L1's CR0 and CR4")]
+
+use spec::manual::filter::Filter;
+use spec::manual::paging::Mode;
+use spec::scene::Scene;
+use spec::scene::between::Between;
+use spec::scene::descriptor::idt_base;
+use spec::scene::end::End;
+use spec::scene::environment::Environment;
+use spec::scene::event::{Event, EventType, Source};
+use spec::scene::place::STAGE_BASE;
+use spec::walk::outcome::IDT_VECTORING_VALID;
+use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
+
+use super::{Around, Stage, end, inject};
+use crate::vmx::exit::REASON_VMCALL;
+use crate::vmx::vmcs12::write_paging;
+use crate::vmx::{Field, VmFail, vmread, vmwrite};
+use crate::walk::l1_faults;
+
+/// No page of the stage is there.
+const NOWHERE: u64 = STAGE_BASE;
+/// #UD, by L1.
+const UD: Event = Event::new(Source::Injected, EventType::HardwareException, 6);
+
+impl Stage {
+    /// Does what comes between, and puts L2 to where the second play begins, under `filter`. False
+    /// if something in it came out wrong, so that there is no second play.
+    pub(super) fn do_between(
+        &mut self,
+        between: Between,
+        scene: &Scene,
+        filter: Filter,
+        around: Around<'_>,
+    ) -> Result<bool, VmFail> {
+        let right = match between {
+            Between::Rewrite(_) | Between::Upper { .. } => {
+                let exited = vmread(Field::ExitReason) != REASON_VMCALL;
+                self.main.filter.set(Scene::second_filter(between, filter), scene.intercepts);
+                if exited {
+                    // L2 is still at the instruction: nothing else is to be written.
+                    return Ok(true);
+                }
+                true
+            }
+            Between::OtherVmcs => self.on_other_vmcs(scene, filter, around)?,
+            Between::Clear => {
+                self.main.vmcs.clear()?;
+                self.main.vmcs.make_current()?;
+                true
+            }
+            Between::OtherExit => {
+                self.main.begin(scene, around)?;
+                vmwrite(Field::GuestRip, scene.rip + scene.code.len() as u64);
+                self.main.enter()?;
+                vmread(Field::ExitReason) == REASON_VMCALL
+            }
+            Between::VectoredExit => {
+                self.main.begin(scene, around)?;
+                self.main.filter.set(Filter::ALWAYS, scene.intercepts);
+                vmwrite(Field::GuestIdtrBase, NOWHERE);
+                inject(UD.info(), 0, 0);
+                self.main.enter()?;
+                vmwrite(Field::GuestIdtrBase, idt_base(self.environment.width.is_long()));
+                self.main.filter.set(filter, scene.intercepts);
+                vmread(Field::IdtVectoringInfo) & IDT_VECTORING_VALID != 0
+            }
+            Between::OwnFaults => {
+                let mut right = true;
+                l1_faults::check(around.maxphyaddr, around.header, None, |_, want, got| right &= want == got);
+                right
+            }
+            Between::OwnRegisters => {
+                toggle_own_registers();
+                true
+            }
+            Between::GuestRegisters => {
+                let Environment { format, mode, .. } = *self.environment;
+                write_paging(around.vmx, format, Mode { wp: false, smep: false, ..mode });
+                self.main.begin(scene, around)?;
+                vmwrite(Field::GuestRip, scene.rip + scene.code.len() as u64);
+                self.main.enter()?;
+                write_paging(around.vmx, format, mode);
+                vmread(Field::ExitReason) == REASON_VMCALL
+            }
+        };
+        self.main.begin(scene, around)?;
+        Ok(right)
+    }
+
+    /// Plays the scene on the other VMCS under the inverse filter, and makes the first current
+    /// again.
+    fn on_other_vmcs(&mut self, scene: &Scene, filter: Filter, around: Around<'_>) -> Result<bool, VmFail> {
+        let inverse = Filter { eb_pf: !filter.eb_pf, ..filter };
+        if self.other.environment.is_none() {
+            self.other.set_up(around.vmx, self.environment, around.maxphyaddr)?;
+        } else {
+            self.other.vmcs.make_current()?;
+        }
+        self.other.begin(scene, around)?;
+        self.other.filter.set(inverse, scene.intercepts);
+        self.other.enter()?;
+        let want = scene.expect(self.environment, inverse, around.maxphyaddr).second;
+        self.wrong_between = want.and_then(|want| {
+            let mut seen = End::new(want.how);
+            end(scene, self.environment, &self.other.registers, &want, &mut seen);
+            (!want.admits(&seen)).then_some((want, seen))
+        });
+        let right = self.wrong_between.is_none_or(|(must, was)| must.how == was.how);
+        self.main.vmcs.make_current()?;
+        Ok(right)
+    }
+}
+
+/// Turns CR0.WP and CR4.SMEP of L1 off and on, or the other way round.
+fn toggle_own_registers() {
+    // SAFETY: L1 writes no read-only page and fetches from no user-mode page, so neither bit makes
+    // a difference to it; SMEP is there, since the environments of the scenes that ask for this
+    // have it.
+    unsafe {
+        Cr0::update(|cr0| cr0.toggle(Cr0Flags::WRITE_PROTECT));
+        Cr0::update(|cr0| cr0.toggle(Cr0Flags::WRITE_PROTECT));
+        let smep = Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION;
+        Cr4::update(|cr4| cr4.toggle(smep));
+        Cr4::update(|cr4| cr4.toggle(smep));
+    }
+}

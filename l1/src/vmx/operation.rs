@@ -1,0 +1,113 @@
+//! Being in VMX operation: from VMXON to VMXOFF.
+#![allow(unsafe_code, reason = "VMXON, VMXOFF")]
+
+use core::arch::asm;
+use core::fmt;
+
+use spec::scene::environment::Environment;
+use x86_64::registers::control::{Cr0, Cr4};
+
+use crate::vmx::capabilities::{Capabilities, Missing};
+use crate::vmx::controls::{Controls, ProcessorBased, Secondary};
+use crate::vmx::vmcs::{Region, VmFail, Vmcs, outcome};
+
+/// Of each processor.
+static VMXON_REGIONS: [Region; 2] = [const { Region::new() }; 2];
+
+/// Being in VMX root operation.
+pub struct Vmx {
+    /// The controls that the processor allows, ready to be written.
+    pub controls: Controls,
+    capabilities: Capabilities,
+    processor: usize,
+}
+
+/// Why VMX operation could not be entered.
+#[derive(Clone, Copy, Debug)]
+pub enum EnterFailed {
+    /// CR0 or CR4 has a bit that VMX operation does not allow.
+    ControlRegister,
+    /// VMXON failed.
+    Vmxon(VmFail),
+}
+
+impl fmt::Display for EnterFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ControlRegister => f.write_str("CR0 or CR4 of L1 has a bit that VMX operation does not allow"),
+            Self::Vmxon(fail) => write!(f, "VMXON {fail}"),
+        }
+    }
+}
+
+impl Vmx {
+    /// Enters VMX operation on this processor, 0 or 1. CR4.VMXE must be set.
+    pub fn enter(processor: usize, capabilities: &Capabilities) -> Result<Self, EnterFailed> {
+        if !capabilities.allows(Cr0::read_raw(), Cr4::read_raw()) {
+            return Err(EnterFailed::ControlRegister);
+        }
+        let region = VMXON_REGIONS[processor].prepare(capabilities.revision);
+        let (carry, zero): (u8, u8);
+        // SAFETY: CR0 and CR4 were checked above, IA32_FEATURE_CONTROL when the capabilities were
+        // read; the region is this processor's own page and begins with the revision.
+        unsafe {
+            asm!("vmxon [{0}]", "setc {1}", "setz {2}", in(reg) &raw const region,
+                lateout(reg_byte) carry, lateout(reg_byte) zero, options(nostack));
+        }
+        outcome(carry, zero).map_err(EnterFailed::Vmxon)?;
+        Ok(Self { controls: capabilities.controls, capabilities: *capabilities, processor })
+    }
+
+    /// A VMCS in a region, clear and current. The region must hold none that is active.
+    pub fn load(&self, region: &'static Region) -> Result<Vmcs, VmFail> {
+        Vmcs::load(region.prepare(self.capabilities.revision), self.processor)
+    }
+
+    /// Leaves VMX operation. VMCSs must be clear.
+    #[expect(clippy::unused_self, reason = "after this there is no VMX operation to be in")]
+    pub fn leave(self) {
+        // SAFETY: this processor is in VMX root operation, since there is a `Vmx`, which is gone
+        // after this.
+        unsafe { asm!("vmxoff", options(nostack)) };
+    }
+
+    /// See [`Capabilities::controls_for`].
+    pub fn controls_for(&self, environment: &Environment) -> Result<Controls, Missing> {
+        self.capabilities.controls_for(environment)
+    }
+
+    /// See [`Capabilities::has_execute_only`].
+    pub fn has_execute_only(&self) -> bool {
+        self.capabilities.has_execute_only()
+    }
+
+    /// See [`Capabilities::processor_based`].
+    pub fn processor_based(&self, primary: ProcessorBased, secondary: Secondary) -> Option<(u32, u32)> {
+        self.capabilities.processor_based(primary, secondary)
+    }
+
+    /// See [`Capabilities::entry_with_cet`].
+    pub fn entry_with_cet(&self) -> Option<u32> {
+        self.capabilities.entry_with_cet()
+    }
+
+    /// See [`Capabilities::interrupt_exiting`].
+    pub fn interrupt_exiting(&self) -> Option<(u32, u32)> {
+        self.capabilities.interrupt_exiting()
+    }
+
+    /// See [`Capabilities::allows_pins`].
+    pub fn allows_pins(&self, pins: u32) -> bool {
+        self.capabilities.allows_pins(pins)
+    }
+
+    /// See [`Capabilities::preemption_timer_shift`].
+    pub fn preemption_timer_shift(&self) -> u32 {
+        self.capabilities.preemption_timer_shift()
+    }
+
+    /// See [`Capabilities::fixed`].
+    pub fn fixed(&self, cr0: u64, cr4: u64) -> (u64, u64) {
+        self.capabilities.fixed(cr0, cr4)
+    }
+}

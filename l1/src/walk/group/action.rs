@@ -1,0 +1,42 @@
+//! Groups `action.*`: each filter while the VMM does something.
+
+use spec::walk::action::Action;
+use spec::walk::action::case::{ActionCase, ActionProbe};
+
+use super::walking;
+use crate::turn::{Failed, Ran, Turn};
+use crate::walk::action::Acting;
+
+/// Filters between two heartbeats: each action may take the host a while.
+const HEARTBEAT: usize = 4;
+
+/// Runs a group, or one case of it. Its TSC is not read: it need not go on across a move to a new
+/// VM.
+pub fn run(action: &'static Action, only: Option<ActionCase>, turn: &mut Turn<'_>) -> Result<Ran, Failed> {
+    walking(turn, |turn| try_cases(action, only, turn))
+}
+
+fn try_cases(action: &'static Action, only: Option<ActionCase>, turn: &mut Turn<'_>) -> Result<Ran, Failed> {
+    let (stimulus, own) = match only.map(|case| case.probe) {
+        Some(ActionProbe::Stimulus(stimulus)) => (Some(stimulus), None),
+        Some(ActionProbe::Own(stimulus)) => (None, Some(stimulus)),
+        Some(ActionProbe::Event) | None => (None, None),
+    };
+    let mut acting = match Acting::new(action, stimulus, turn.walker, turn.cpu) {
+        Ok(acting) => acting,
+        Err(reason) => return Ok(turn.skip(&reason)),
+    };
+    if acting.is_empty() {
+        return Err(Failed::NoSuchStimulus);
+    }
+    let mut filters = turn.filters(only.map(|case| case.filter), HEARTBEAT);
+    let walked =
+        filters.try_for_each(|filter| turn.tally.acted_walk(filter, &mut acting, own, stimulus.is_some(), turn.walker));
+    if walked.is_err() {
+        // Whatever comes of it: L2 does not walk.
+        let _ = acting.undo();
+    }
+    acting.end(turn.walker, turn.cpu).map_err(Failed::Ask)?;
+    walked?;
+    Ok(Ran::Tried)
+}

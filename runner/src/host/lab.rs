@@ -1,0 +1,84 @@
+//! The lab: real Linux/KVM inside Bochs, each kernel with each set of parameters.
+
+use spec::catalogue::plan::Profile;
+
+use super::kind::{Host, Kind, Takes};
+use super::{bochs, qemu};
+use crate::debian;
+use crate::interrupt;
+use crate::lab::params;
+use crate::lab::qemu::{Packed, pack};
+use crate::lab::session::{self, Plan};
+use crate::request::{LabVmm, Request};
+use crate::verdict::result::RunResult;
+use crate::vmm::Unavailable;
+use crate::vmm::bochs::{Bochs, DefaultModel};
+use crate::vmm::qemu::Accel;
+
+/// The row of the table.
+pub const KIND: Kind = Kind {
+    name: session::L0,
+    title: "the lab",
+    help: "Real Linux/KVM inside Bochs",
+    takes: &[Takes::Bochs, Takes::Lab, Takes::Refresh],
+    find,
+    look,
+};
+
+/// Bochs runs nothing but emulated code.
+const SLOWNESS: u32 = 2;
+
+struct Lab {
+    bochs: Bochs,
+    /// What boots the image inside, if not the built-in VMM.
+    qemu: Option<Packed>,
+}
+
+fn find(request: &Request) -> Result<Box<dyn Host>, Unavailable> {
+    let bochs = bochs::chosen(request, DefaultModel::Plain)?;
+    let qemu = match request.lab.vmm {
+        LabVmm::Kvm => None,
+        // Here it only has to start: the KVM is inside.
+        LabVmm::Qemu => Some(pack(&qemu::installed(Accel::Tcg)?)?),
+    };
+    Ok(Box::new(Lab { bochs, qemu }))
+}
+
+impl Host for Lab {
+    fn run(&self, request: &Request) -> Vec<RunResult> {
+        let profile = request.profile.unwrap_or(Profile::Quick);
+        let mut sets = request.lab.sets.clone();
+        if sets.is_empty() {
+            sets = params::matrix(profile == Profile::Exhaustive);
+        }
+        // A boot runs all sets one after the other.
+        let slowness = SLOWNESS.saturating_mul(u32::try_from(sets.len()).unwrap_or(u32::MAX));
+        let limit = request.limit(profile, slowness);
+        let plan = Plan { bochs: &self.bochs, qemu: self.qemu.as_ref(), request, profile, sets, limit };
+        let kernels = request.lab.kernels.iter().take_while(|_| !interrupt::pending());
+        let mut results: Vec<RunResult> = kernels.flat_map(|which| session::run(&plan, which)).collect();
+        if !results.iter().any(RunResult::is_available) {
+            // Where nothing ran, one reason is enough.
+            results.truncate(1);
+        }
+        results
+    }
+}
+
+/// The lab needs Bochs, and a kernel: kept from an earlier run, or fetched by Debian's tools.
+fn look() -> Result<String, Unavailable> {
+    let bochs = bochs::look()?;
+    let kept = debian::cache_folder()?.join("kernels/names");
+    if kept.read_dir().is_ok_and(|mut names| names.next().is_some()) {
+        return Ok(format!("real Linux/KVM in {bochs}; a kernel is kept from an earlier run"));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let has = |tool: &&str| std::env::split_paths(&path).any(|folder| folder.join(tool).exists());
+    if ["apt-get", "dpkg-deb"].iter().all(has) {
+        return Ok(format!("real Linux/KVM in {bochs}; the first run fetches a kernel"));
+    }
+    Err(Unavailable::new(
+        "there is no apt-get to fetch a kernel with",
+        "maskmatch lab --kernel-image BZIMAGE --modules DIR",
+    ))
+}

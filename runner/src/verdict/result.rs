@@ -1,0 +1,122 @@
+//! The result of a run: everything that the report and the JSON are made of.
+
+use std::sync::Arc;
+
+use spec::log::Verdict;
+
+use crate::verdict::account::{Accounts, Knowledge};
+use crate::verdict::findings::Findings;
+use crate::verdict::judge::{Judgement, Source, judge};
+use crate::verdict::known::{Played, Tables};
+use crate::verdict::subject::Subject;
+use crate::vmm::Unavailable;
+
+/// Where a log came from.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// What is under test, as the verdict line calls it. Empty if unknown.
+    pub l0: String,
+    /// The same, as known deviations depend on it.
+    pub subject: Subject,
+    /// Options of `run` that choose this host again, each with a space before it.
+    pub options: String,
+    /// What is known of hosts.
+    pub tables: Arc<Tables>,
+    /// What the image was asked to try.
+    pub played: Played,
+    /// The result's place among others, if the host gives several.
+    pub column: Option<Column>,
+}
+
+/// What differs between the results of a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// The host's name on the command line.
+    pub l0: &'static str,
+    /// What runs, without its version, such as `KVM of Linux`.
+    pub host: &'static str,
+    /// Its version in full.
+    pub release: String,
+    /// The parameters that it was asked to run with.
+    pub set: String,
+    /// The parameters in force that reports show. Empty if nothing is known.
+    pub in_force: String,
+}
+
+/// What was measured apart from the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Measured {
+    /// Instructions that the guest ran, if the VMM counts them.
+    pub instructions: Option<u64>,
+    /// Wall time of the run.
+    pub seconds: Option<f64>,
+}
+
+/// Everything that is known after a run, or after a log was read.
+pub struct RunResult {
+    /// What the log says.
+    pub findings: Findings,
+    /// What is known of what differs.
+    pub accounts: Accounts,
+    /// The verdict.
+    pub judgement: Judgement,
+    /// Why the log ends where it ends.
+    pub source: Source,
+    /// Whether known deviations are failures.
+    pub strict: bool,
+    /// Where the log came from.
+    pub origin: Origin,
+    /// What was measured apart from the log.
+    pub measured: Measured,
+    /// What the host itself logged that shows it in trouble.
+    pub trouble: Vec<String>,
+    /// The raw serial log, or `None` if it was written to its file as it came.
+    pub raw: Option<Vec<u8>>,
+}
+
+impl RunResult {
+    /// Judges what was read.
+    pub fn new(
+        (findings, stopped): (Findings, Option<String>),
+        source: Source,
+        strict: bool,
+        origin: Origin,
+        measured: Measured,
+    ) -> Self {
+        let knowledge = Knowledge { tables: Arc::clone(&origin.tables), subject: origin.subject.clone() };
+        let accounts = knowledge.accounts(&findings, &origin.played);
+        let judgement = judge(&findings, &accounts, stopped.as_deref(), &source, strict);
+        Self { findings, accounts, judgement, source, strict, origin, measured, trouble: Vec::new(), raw: None }
+    }
+
+    /// A skip: the host lacks what this run needs, so nothing was booted.
+    pub fn skipped(why: String, strict: bool, origin: Origin) -> Self {
+        Self {
+            judgement: Judgement { verdict: Verdict::Skip, sentence: why },
+            ..Self::new(<_>::default(), Source::Skipped, strict, origin, Measured::default())
+        }
+    }
+
+    /// A skip: what was asked for is not available. It is in the JSON too, for those who wait for a
+    /// result.
+    pub fn unavailable(why: &Unavailable, strict: bool) -> Self {
+        Self { source: Source::Unavailable, ..Self::skipped(why.to_string(), strict, Origin::default()) }
+    }
+
+    /// Whether what was asked for was there.
+    pub fn is_available(&self) -> bool {
+        self.source != Source::Unavailable
+    }
+}
+
+/// The worst verdict. A skip does not change a pass, unless something that was asked for is not
+/// available.
+pub fn overall(results: &[RunResult]) -> Verdict {
+    let is_passed = |result: &RunResult| result.judgement.verdict == Verdict::Pass;
+    match results.iter().map(|result| result.judgement.verdict).max() {
+        Some(Verdict::Skip) if results.iter().any(is_passed) && results.iter().all(RunResult::is_available) => {
+            Verdict::Pass
+        }
+        worst => worst.unwrap_or(Verdict::Skip),
+    }
+}

@@ -1,0 +1,36 @@
+//! What each kind of group says about itself; the kinds are in [`crate::walk`], [`crate::scene`]
+//! and [`crate::smp`].
+
+use crate::catalogue::plan::Profile;
+use crate::manual::filter::Filter;
+use crate::manual::paging::Maxphyaddr;
+
+/// A group of one kind: which filters it tries, and which accesses.
+pub trait Kind: Copy {
+    /// A case of such a group.
+    type Case;
+
+    /// All groups of the kind, in the order in which they run.
+    fn all() -> impl Iterator<Item = Self>;
+
+    /// Whether the group takes a host much longer than others, or is one of many alike.
+    fn is_long(self) -> bool {
+        false
+    }
+
+    /// The filters that a profile tries, in the order in which L1 sets them.
+    fn filters(self, profile: Profile) -> impl ExactSizeIterator<Item = Filter>;
+
+    /// The cases that a profile can try with a filter.
+    fn cases_with(self, filter: Filter, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Self::Case>;
+
+    /// The cases that a profile tries, in the order in which L1 tries them.
+    fn cases(self, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Self::Case> {
+        self.filters(profile).flat_map(move |filter| self.cases_with(filter, profile, maxphyaddr))
+    }
+
+    /// How many [`Kind::cases`] there are.
+    fn case_count(self, profile: Profile, maxphyaddr: Maxphyaddr) -> usize {
+        self.filters(profile).len() * self.cases_with(Filter::NEVER, profile, maxphyaddr).count()
+    }
+}

@@ -1,0 +1,174 @@
+//! Groups and cases of scenes: which a profile plays in an environment, and in which order.
+
+use super::act::Act;
+use super::environment::{self, ENVIRONMENTS, Environment};
+use super::table::{ACT_PLAYS_IN, OF_ACT};
+use super::{Scene, SceneId};
+use crate::catalogue::kind::Kind;
+use crate::catalogue::plan::Profile;
+use crate::manual::filter::Filter;
+use crate::manual::paging::Maxphyaddr;
+use crate::manual::pfec::Pfec;
+
+/// The scenes of an act in an environment: `ACT.ENVIRONMENT`, as in `access.long`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SceneGroup {
+    /// The scenes.
+    pub act: Act,
+    /// What stays fixed around them.
+    pub environment: &'static Environment,
+}
+
+/// A scene under one filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SceneCase {
+    /// The group, which has the environment.
+    pub group: SceneGroup,
+    /// The scene, one of the act's.
+    pub id: SceneId,
+    /// L1's filter.
+    pub filter: Filter,
+}
+
+/// The scenes of the act that has most.
+const MAX_SCENES: usize = {
+    let (mut most, mut at) = (0, 0);
+    while at < Act::ALL.len() {
+        let count = Act::ALL[at].rows().len();
+        most = if count > most { count } else { most };
+        at += 1;
+    }
+    most
+};
+
+/// Steps of the quick profile: prime, since rows often come in pairs or in groups of a few.
+const HOME_STEP: usize = 3;
+const PAGE_STEP: usize = 19;
+const EPT_STEP: usize = 11;
+const ELSEWHERE_STEP: usize = 53;
+const RARE_STEP: usize = 127;
+
+impl SceneGroup {
+    /// The scenes that the environment has.
+    pub fn scenes(self) -> impl Iterator<Item = SceneId> {
+        self.scenes_in(Profile::Exhaustive)
+    }
+
+    /// Whether the environment has any.
+    fn has_scenes(self) -> bool {
+        let Self { act, environment } = self;
+        act.plays_at_all(environment) && ACT_PLAYS_IN[act as usize] >> environment.number & 1 == 1
+    }
+
+    /// The scenes that a profile plays. The quick profile plays a sample, another one in each
+    /// environment.
+    pub fn scenes_in(self, profile: Profile) -> impl Iterator<Item = SceneId> {
+        let Self { act, environment } = self;
+        let plays = act.plays_at_all(environment);
+        let step = if profile == Profile::Quick { self.step() } else { 1 };
+        let (first, end) = OF_ACT[act as usize];
+        let end = if plays { end } else { first };
+        (first..end).step_by(step).enumerate().filter_map(move |(at, first)| {
+            let len = step.min((end - first).into());
+            let mut chunk = (environment.number + at..).take(len).map(|turn| SceneId(first + (turn % len) as u16));
+            chunk.find(|id| id.plays_in(environment))
+        })
+    }
+
+    /// The quick profile plays one scene in so many: most where the act is at home, few elsewhere.
+    fn step(self) -> usize {
+        let first = self.environment.number == 0;
+        match self.act {
+            Act::Ept if self.environment.name == environment::LONG_EPT.name => EPT_STEP,
+            // The few that show whether an invalidation is done.
+            Act::Tlb => 1,
+            Act::Page if first => PAGE_STEP,
+            Act::Ept | Act::Page => RARE_STEP,
+            _ if first => HOME_STEP,
+            Act::Unpaged => HOME_STEP,
+            _ => ELSEWHERE_STEP,
+        }
+    }
+
+    /// The cases that a profile plays, in the order in which L1 plays them, and how many those are
+    /// on a processor that has them all. One filter comes after the other, since a new one is
+    /// expensive; where scenes have EPT entries of their own, which are more so, one scene after
+    /// the other. In the quick profile each scene has one filter, in turns.
+    pub fn plays(self, profile: Profile, maxphyaddr: Maxphyaddr) -> (usize, impl Iterator<Item = SceneCase>) {
+        // Found once: to ask of each scene whether it plays takes longer than to enter L2.
+        let mut scenes = [None; MAX_SCENES];
+        let mut count = 0;
+        for (place, scene) in scenes.iter_mut().zip(self.scenes_in(profile)) {
+            *place = Some(scene);
+            count += 1;
+        }
+        let filters = self.act.filter_count(profile);
+        let quick = profile == Profile::Quick;
+        let step = if quick { filters } else { 1 };
+        let by_scene = self.act == Act::Ept;
+        let (outer, inner) = if by_scene { (count, filters) } else { (filters, count) };
+        let pairs = (0..outer).flat_map(move |out| {
+            let first = if quick { out % filters } else { 0 };
+            (first..inner).step_by(step).map(move |at| if by_scene { (at, out) } else { (out, at) })
+        });
+        let cases = pairs.filter_map(move |(filter, number)| {
+            let id = scenes[number].filter(|id| id.scene().exists(self.environment, maxphyaddr))?;
+            Some(SceneCase { group: self, id, filter: self.act.filter(profile, filter) })
+        });
+        (if quick { count } else { count * filters }, cases)
+    }
+}
+
+impl Kind for SceneGroup {
+    type Case = SceneCase;
+
+    /// By environment: to set one up takes L1 longer than a few scenes.
+    fn all() -> impl Iterator<Item = Self> {
+        let groups =
+            ENVIRONMENTS.iter().flat_map(|environment| Act::ALL.into_iter().map(move |act| Self { act, environment }));
+        groups.filter(|group| group.has_scenes())
+    }
+
+    /// Of the environments that are not its home, an act plays in every fifth.
+    fn is_long(self) -> bool {
+        let Self { act, environment } = self;
+        let home = match act {
+            Act::Ept => environment.name == environment::LONG_EPT.name,
+            Act::Unpaged => true,
+            _ => environment.number == 0,
+        };
+        !home && !(act as usize + environment.number).is_multiple_of(5)
+    }
+
+    fn filters(self, profile: Profile) -> impl ExactSizeIterator<Item = Filter> {
+        (0..self.act.filter_count(profile)).map(move |at| self.act.filter(profile, at))
+    }
+
+    fn cases_with(self, filter: Filter, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = SceneCase> {
+        let scenes = self.scenes_in(profile).filter(move |id| id.scene().exists(self.environment, maxphyaddr));
+        scenes.map(move |id| SceneCase { group: self, id, filter })
+    }
+
+    fn cases(self, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = SceneCase> {
+        self.plays(profile, maxphyaddr).1
+    }
+
+    fn case_count(self, profile: Profile, maxphyaddr: Maxphyaddr) -> usize {
+        let filters = if profile == Profile::Quick { 1 } else { self.act.filter_count(profile) };
+        filters * self.cases_with(Filter::NEVER, profile, maxphyaddr).count()
+    }
+}
+
+impl SceneCase {
+    /// The scene.
+    #[must_use]
+    pub fn scene(&self) -> Scene {
+        self.id.scene()
+    }
+
+    /// The error code of the fault that must arise, if one must.
+    #[must_use]
+    pub fn pfec(&self, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
+        self.scene().pfec(self.group.environment, maxphyaddr)
+    }
+}

@@ -1,0 +1,381 @@
+//! The scenes as the image has them: small, since there are many.
+//!
+//! A row sets few of a scene's fields, and many rows set a field to the same value. So each field has a column with
+//! its values, each of them once, and a row is a list of details: a field, and the value's place in its column. All of
+//! this is made from the rows at compile time. What only people read is apart: L1 does not ask for it, so the linker
+//! leaves it out of the image.
+
+#![allow(
+    clippy::redundant_pattern_matching,
+    clippy::match_like_matches_macro,
+    reason = "one macro for fields of all types; clippy says so of the image's build only"
+)]
+#![expect(clippy::large_stack_arrays, reason = "at compile time")]
+
+use core::fmt;
+use core::ops::Range;
+
+use super::end::{Word, Words};
+use super::environment::{ENVIRONMENTS, Environment};
+use super::ept::Nested;
+use super::event::{Event, Pending};
+use super::place::{Kind, Place};
+use super::tested::Tested;
+use super::{Act, Answer, Exiting, Fault, Feature, Fits, Intercepted, RIP, Row, Unwanted, same};
+use crate::manual::paging::{Level, Privilege};
+use crate::walk::page::Page;
+
+/// A scene in the tables of [`Act`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SceneId(pub(super) u16);
+
+/// What people read about a scene.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Texts {
+    /// What happens, in a few words.
+    pub what: &'static str,
+    /// The instruction as a disassembler writes it.
+    pub instruction: &'static str,
+    /// Where the manual says so, beside the sections of [`super::expect`].
+    pub section: &'static str,
+}
+
+impl fmt::Display for SceneId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How many values a column can have: [`Detail`] counts them in eight bits.
+const COLUMN: usize = 256;
+
+/// A field's values, and where each row finds its own.
+struct Column<T> {
+    values: [T; COLUMN],
+    len: usize,
+    /// The row's value, if it is another than most have.
+    places: [Option<u8>; COUNT],
+    /// How many rows have one.
+    rows: usize,
+}
+
+/// Makes of the fields of a scene, each with the value that most rows have and with how two values are found to be the
+/// same: the scene, a column for each field, and the lists of details.
+macro_rules! fields {
+    ($($(#[doc = $doc:literal])+ $field:ident: $type:ty = ($($usual:tt)+), $same:path;)*) => {
+        /// One scene, as it is played. A [`Row`] makes it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Scene {
+            /// The scene's name in ids.
+            pub name: &'static str,
+            $($(#[doc = $doc])+ pub $field: $type,)*
+        }
+
+        impl Scene {
+            /// What most rows have.
+            pub(super) const USUAL: Self = Self { name: "", $($field: $($usual)+,)* };
+        }
+
+        /// A field that a row sets, and the place of its value in the field's column.
+        #[expect(non_camel_case_types, reason = "they are called as the fields")]
+        #[derive(Clone, Copy)]
+        enum Detail {
+            $($field(u8),)*
+        }
+
+        mod columns {
+            $(pub mod $field {
+                use super::super::*;
+
+                pub const ALL: Column<$type> = {
+                    let mut column: Column<$type> = Column { values: [$($usual)+; COLUMN], len: 0, places: [None; COUNT], rows: 0 };
+                    let mut row = 0;
+                    while row < COUNT {
+                        let value = ROWS[row].scene.$field;
+                        if !matches!(value, $($usual)+) {
+                            let mut place = 0;
+                            while place < column.len && !$same(&column.values[place], &value) {
+                                place += 1;
+                            }
+                            assert!(place < COLUMN, "too many values: `same` must find equal ones");
+                            if place == column.len {
+                                column.values[place] = value;
+                                column.len += 1;
+                            }
+                            column.places[row] = Some(place as u8);
+                            column.rows += 1;
+                        }
+                        row += 1;
+                    }
+                    column
+                };
+                pub static VALUES: [$type; ALL.len] = first_of(&ALL.values);
+            })*
+        }
+
+        /// How many details all rows have.
+        const DETAILS_LEN: usize = 0 $(+ columns::$field::ALL.rows)*;
+
+        /// The details of all rows, and how many the rows before each have.
+        const fn details() -> ([Detail; DETAILS_LEN], [u16; COUNT + 1]) {
+            let (mut details, mut before) = ([Detail::code(0); DETAILS_LEN], [0; COUNT + 1]);
+            let (mut len, mut row) = (0, 0);
+            while row < COUNT {
+                $(if let Some(place) = columns::$field::ALL.places[row] {
+                    details[len] = Detail::$field(place);
+                    len += 1;
+                })*
+                row += 1;
+                before[row] = fits(len);
+            }
+            (details, before)
+        }
+
+        impl SceneId {
+            /// The scene.
+            #[must_use]
+            pub fn scene(self) -> Scene {
+                let mut scene = Scene { name: self.name(), ..Scene::USUAL };
+                for detail in &DETAILS[self.range(&DETAILS_BEFORE)] {
+                    match *detail {
+                        $(Detail::$field(place) => scene.$field = columns::$field::VALUES[usize::from(place)],)*
+                    }
+                }
+                scene
+            }
+        }
+    };
+}
+
+fields! {
+    /// CPL 0 or CPL 3.
+    cpl: Privilege = (Privilege::User), same::privilege;
+    /// The instruction's bytes; none where an event alone is the scene.
+    code: &'static [u8] = (&[]), same::bytes;
+    /// Linear address of the instruction.
+    rip: u64 = (RIP), same::number;
+    /// RSP at the start; the top of the stack of the CPL by default.
+    rsp: Option<u64> = (None), same::optional_number;
+    /// Registers that do not hold [`super::initial_register`].
+    registers: &'static [(Word, u64)] = (&[]), same::words;
+    /// RFLAGS beside bit 1.
+    rflags: u64 = (0), same::number;
+    /// Guest interruptibility state at the entry.
+    interruptibility: u64 = (0), same::number;
+    /// Guest pending debug exceptions at the entry.
+    pending_debug: u64 = (0), same::number;
+    /// The widths of code in which it can play.
+    fits: Fits = (Fits::All), same::fits;
+    /// The page that it accesses beside those of [`Place`].
+    tested: Option<Tested> = (None), same::tested;
+    /// That page at the start, where L2's code or [`Answer::Spoil`] makes [`Scene::tested`] of it.
+    before: Option<Page> = (None), same::never;
+    /// The level of the table that L2 has at [`Place::Device`].
+    table: Option<Level> = (None), same::never;
+    /// Guest activity state at the entry.
+    activity: u64 = (0), same::number;
+    /// Pin-based controls that are set beside those of the environment.
+    pins: u32 = (0), same::never;
+    /// The pages that are not good.
+    pages: &'static [(Place, Kind)] = (&[]), same::pages;
+    /// Eight bytes each that are written before: linear address and value.
+    memory: &'static [(u64, u64)] = (&[]), same::memory;
+    /// Linear address of eight bytes that are looked at behind.
+    watch: Option<u64> = (None), same::optional_number;
+    /// Vectors beside #PF that L1 intercepts: bits of the exception bitmap.
+    intercepts: u32 = (0), same::never;
+    /// Gates of these vectors, one bit each up to 63, use [`Place::EventStack`].
+    event_stack: u64 = (0), same::number;
+    /// The access in which EPT has a word, and what it meets.
+    nested: Option<Nested> = (None), same::never;
+    /// The instruction is one of 16-bit code, and its pointers are those of real mode.
+    real: bool = (false), same::never;
+    /// The event that is under way when the fault comes, or that is delivered where none comes.
+    event: Option<Event> = (None), same::event;
+    /// What L1's local APIC has. It is [`Scene::event`], or L2 blocks it.
+    pending: Option<Pending> = (None), same::never;
+    /// The page fault in whose delivery [`Scene::fault`] comes, if that is so. Both meet L1's filter.
+    first: Option<Fault> = (None), same::fault;
+    /// The fault, if there is one.
+    fault: Option<Fault> = (None), same::fault;
+    /// What comes where the filter does not want it.
+    unwanted: Unwanted = (Unwanted::PageFault), same::unwanted;
+    /// Bit 12 of the interruption information is set: the fault is one of IRET, which unblocked NMIs.
+    nmi_unblocked: bool = (false), same::never;
+    /// The instruction's operand is in several parts, or on two pages: any byte of it can be the one that a fault names.
+    parts: bool = (false), same::never;
+    /// What L1 intercepts of instructions.
+    exiting: Exiting = (Exiting::Nothing), same::never;
+    /// The VM exit that comes before any access of the instruction.
+    intercepted: Option<Intercepted> = (None), same::never;
+    /// PKRU, or IA32_PKRS where the scene needs [`Feature::Pks`].
+    keys: u32 = (0), same::never;
+    /// SSP at the start, where the scene needs [`Feature::ShadowStack`].
+    ssp: u64 = (0), same::number;
+    /// Whether it is a shadow-stack access that faults.
+    shadow: bool = (false), same::never;
+    /// Words that a fault leaves otherwise than at the start: a string instruction's registers.
+    at_fault: &'static [(Word, u64)] = (&[]), same::words;
+    /// Words that completion leaves otherwise than at the start.
+    at_end: &'static [(Word, u64)] = (&[]), same::words;
+    /// Words that the manual leaves open here.
+    open: Words = (0), same::never;
+    /// What L1 does about an exit.
+    answer: Answer = (Answer::Nothing), same::answer;
+    /// What the processor must have.
+    needs: Option<Feature> = (None), same::feature;
+}
+
+/// The scenes of each act, by the act's own number: the first, and where the next act's begin.
+pub(super) const OF_ACT: [(u16, u16); Act::ALL.len()] = {
+    let (mut of_act, mut count, mut act) = ([(0, 0); Act::ALL.len()], 0, 0);
+    while act < Act::ALL.len() {
+        let end = count + Act::ALL[act].rows().len();
+        of_act[Act::ALL[act] as usize] = (fits(count), fits(end));
+        (count, act) = (end, act + 1);
+    }
+    of_act
+};
+
+/// How many scenes there are.
+const COUNT: usize = {
+    let (mut count, mut act) = (0, 0);
+    while act < Act::ALL.len() {
+        count += Act::ALL[act].rows().len();
+        act += 1;
+    }
+    count
+};
+
+/// The row of each scene.
+const ROWS: [&Row; COUNT] = {
+    let (mut all, mut act) = ([&Act::ALL[0].rows()[0]; COUNT], 0);
+    while act < Act::ALL.len() {
+        let (rows, (first, _), mut at) = (Act::ALL[act].rows(), OF_ACT[Act::ALL[act] as usize], 0);
+        while at < rows.len() {
+            all[first as usize + at] = &rows[at];
+            at += 1;
+        }
+        act += 1;
+    }
+    all
+};
+
+static DETAILS: [Detail; DETAILS_LEN] = details().0;
+/// How many details the scenes before each have.
+static DETAILS_BEFORE: [u16; COUNT + 1] = details().1;
+
+/// The names of all scenes, one behind the other.
+static NAMES: &str = match str::from_utf8(&NAMES_AND_LENGTHS.0) {
+    Ok(names) => names,
+    Err(_) => panic!("names are text"),
+};
+/// How many bytes the names of the scenes before each have.
+static NAMES_BEFORE: [u16; COUNT + 1] = NAMES_AND_LENGTHS.1;
+const NAMES_AND_LENGTHS: ([u8; NAMES_LEN], [u16; COUNT + 1]) = {
+    let (mut names, mut before, mut len, mut row) = ([0; NAMES_LEN], [0; COUNT + 1], 0, 0);
+    while row < COUNT {
+        let (name, mut at) = (ROWS[row].scene.name.as_bytes(), 0);
+        while at < name.len() {
+            names[len] = name[at];
+            (len, at) = (len + 1, at + 1);
+        }
+        row += 1;
+        before[row] = fits(len);
+    }
+    (names, before)
+};
+const NAMES_LEN: usize = {
+    let (mut len, mut row) = (0, 0);
+    while row < COUNT {
+        len += ROWS[row].scene.name.len();
+        row += 1;
+    }
+    len
+};
+
+/// The environments in which each scene can play: a bit each, by their numbers.
+const PLAYS_IN: [u32; COUNT] = {
+    let (mut plays_in, mut row) = ([0; COUNT], 0);
+    while row < COUNT {
+        let mut number = 0;
+        while number < ENVIRONMENTS.len() {
+            plays_in[row] |= (ENVIRONMENTS[number].admits(&ROWS[row].scene) as u32) << number;
+            number += 1;
+        }
+        row += 1;
+    }
+    plays_in
+};
+
+/// The environments in which an act's scenes can play, by the act's own number.
+pub(super) static ACT_PLAYS_IN: [u32; Act::ALL.len()] = {
+    let (mut plays_in, mut act) = ([0; Act::ALL.len()], 0);
+    while act < plays_in.len() {
+        let (mut scene, end) = OF_ACT[act];
+        while scene < end {
+            plays_in[act] |= PLAYS_IN[scene as usize];
+            scene += 1;
+        }
+        act += 1;
+    }
+    plays_in
+};
+
+/// Not in the image: nothing there asks for it.
+static TEXTS: [Texts; COUNT] = {
+    let (mut texts, mut row) = ([ROWS[0].texts; COUNT], 0);
+    while row < COUNT {
+        texts[row] = ROWS[row].texts;
+        row += 1;
+    }
+    texts
+};
+
+/// The first `N` values.
+const fn first_of<T: Copy, const N: usize>(values: &[T; COLUMN]) -> [T; N] {
+    let (mut first, mut at) = ([values[0]; N], 0);
+    while at < N {
+        first[at] = values[at];
+        at += 1;
+    }
+    first
+}
+
+/// A number in 16 bits.
+const fn fits(number: usize) -> u16 {
+    assert!(number <= u16::MAX as usize);
+    number as u16
+}
+
+impl SceneId {
+    /// The scene's name in ids.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        &NAMES[self.range(&NAMES_BEFORE)]
+    }
+
+    /// A number of its own.
+    #[must_use]
+    pub const fn number(self) -> usize {
+        self.0 as usize
+    }
+
+    /// What people read about it.
+    #[must_use]
+    pub fn texts(self) -> &'static Texts {
+        &TEXTS[usize::from(self.0)]
+    }
+
+    /// Whether the scene can play in an environment.
+    #[must_use]
+    pub fn plays_in(self, environment: &Environment) -> bool {
+        PLAYS_IN[usize::from(self.0)] >> environment.number & 1 == 1
+    }
+
+    /// The scene's part of a list, given where each part begins.
+    fn range(self, before: &[u16; COUNT + 1]) -> Range<usize> {
+        let at = usize::from(self.0);
+        before[at].into()..before[at + 1].into()
+    }
+}

@@ -1,0 +1,97 @@
+//! Groups and cases of actions: classes of filters while the VMM does something.
+
+use core::fmt;
+
+use super::rows::ACTIONS;
+use super::{Action, Then, own_pfec};
+use crate::catalogue::kind::Kind;
+use crate::catalogue::plan::{Profile, QUICK_BASIC};
+use crate::channel::Ask;
+use crate::manual::filter::Filter;
+use crate::manual::paging::Maxphyaddr;
+use crate::manual::pfec::Pfec;
+use crate::walk::setting::BASE;
+use crate::walk::stimulus::Stimulus;
+
+/// What a case of an action looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActionProbe {
+    /// An access of L2's walk.
+    Stimulus(Stimulus),
+    /// An access that L1 makes itself after the walk, written with `own-` before it.
+    Own(Stimulus),
+    /// What the action itself brings to L2, see [`super::Event`]; written `event`.
+    Event,
+}
+
+impl fmt::Display for ActionProbe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stimulus(stimulus) => stimulus.fmt(f),
+            Self::Own(stimulus) => write!(f, "own-{stimulus}"),
+            Self::Event => f.write_str("event"),
+        }
+    }
+}
+
+/// One thing that an action must not disturb, under one filter, in a group `action.NAME`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActionCase {
+    /// What the VMM does.
+    pub action: &'static Action,
+    /// What is looked at.
+    pub probe: ActionProbe,
+    /// L1's filter.
+    pub filter: Filter,
+}
+
+/// Everything, in the inverse form, and faults by a reserved bit. A change of MAXPHYADDR shows in
+/// these.
+const QUICK_WIDTH: [Filter; 2] = [Filter::new(false, 0, 1), Filter::new(true, 8, 8)];
+/// All except writes, in the inverse form: some faults exit, some do not.
+const QUICK: [Filter; 1] = [Filter::new(false, 2, 2)];
+
+impl ActionCase {
+    /// The error code of the fault that an access must raise, if one must.
+    #[must_use]
+    pub fn pfec(&self, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
+        match self.probe {
+            ActionProbe::Stimulus(stimulus) => stimulus.pfec(BASE, maxphyaddr),
+            ActionProbe::Own(stimulus) => own_pfec(&stimulus, maxphyaddr),
+            ActionProbe::Event => None,
+        }
+    }
+}
+
+impl Kind for &'static Action {
+    type Case = ActionCase;
+
+    fn all() -> impl Iterator<Item = Self> {
+        ACTIONS.iter()
+    }
+
+    /// The quick profile has one of each kind: moves, exits to user space, events,
+    /// changes of memory and of CPUID.
+    fn is_long(self) -> bool {
+        let short = matches!(self.ask, Ask::Move | Ask::PendingFault | Ask::PlainExits | Ask::Nmi | Ask::DirtyLogOn)
+            || matches!(self.ask, Ask::MoveThenNarrow) && matches!(self.then, Then::SameWalk);
+        !short
+    }
+
+    /// Every class of filter, or in the quick profile the few that say most.
+    fn filters(self, profile: Profile) -> impl ExactSizeIterator<Item = Filter> {
+        let filters: &[Filter] = match profile {
+            Profile::Quick if self.changes_width() => &QUICK_WIDTH,
+            Profile::Quick => &QUICK,
+            Profile::Standard | Profile::Exhaustive => &QUICK_BASIC,
+        };
+        filters.iter().copied()
+    }
+
+    fn cases_with(self, filter: Filter, _: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = ActionCase> {
+        let accesses = Action::stimuli(maxphyaddr).map(ActionProbe::Stimulus);
+        let own = Action::own_stimuli(maxphyaddr).map(ActionProbe::Own);
+        let event = self.event.map(|_| ActionProbe::Event);
+        accesses.chain(own).chain(event).map(move |probe| ActionCase { action: self, probe, filter })
+    }
+}
