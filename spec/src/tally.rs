@@ -142,7 +142,8 @@ impl<'a, P: Copy + PartialEq> Tally<'a, P> {
         self.others
     }
 
-    /// All that differs, in the order in which it was first seen: a line for each way and [`NAMES`] accesses or scenes.
+    /// All that differs, in the order in which it was first seen: a line for each way, and more than one
+    /// where it has many accesses or scenes.
     pub fn lines(&mut self) -> impl Iterator<Item = Line<'_, P>> {
         self.gather();
         let entries = &self.room[..self.len];

@@ -107,7 +107,7 @@ impl Knowledge {
         for (at, group) in findings.groups.iter().enumerate() {
             let (account, judged) = Account::of(group, &known);
             for (way, judged) in account.ways.iter().zip(&judged).filter(|(way, _)| !way.is_failure()) {
-                judged.rows.iter().for_each(|row| accounts.count(row, at, way));
+                judged.rows.iter().for_each(|row| accounts.count(row, known.party(row), at, way));
             }
             accounts.groups.push(account);
         }
@@ -161,12 +161,12 @@ impl Account {
 
 impl Accounts {
     /// Adds cases of a known deviation.
-    fn count(&mut self, row: &Row, group: usize, way: &Way) {
+    fn count(&mut self, row: &Row, of: Party, group: usize, way: &Way) {
         let at = self.totals.iter().position(|total| total.name == row.name).unwrap_or_else(|| {
             let section = row.text.section.iter().map(|section| format!(" {section}"));
             let reason = std::iter::once(row.text.reason.clone()).chain(section).collect();
             let (name, cases) = (row.name.clone(), Vec::new());
-            self.totals.push(Total { name, of: row.of, reason, cases, example: None });
+            self.totals.push(Total { name, of, reason, cases, example: None });
             self.totals.len() - 1
         });
         let total = &mut self.totals[at];

@@ -90,6 +90,31 @@ fn the_bug_that_began_this_shows_on_a_stock_kernel() {
 }
 
 #[test]
+fn strictness_is_about_the_host_and_not_about_the_processor_below_it() {
+    let files = Folder::new();
+    let json = files.path("json");
+    let strict = |kernel: &str, code| {
+        let groups = "--param allow_smaller_maxphyaddr=1 --filter action.cpuid*";
+        let called = line(&format!("lab --strict --kernel {kernel} {groups} --json {json}")).expect(code);
+        (called, files.json("json"))
+    };
+    // Newer than any that has the fault.
+    let (called, json) = strict("sid", 0);
+    assert!(called.verdict().starts_with("maskmatch: pass: "), "{called:#?}");
+    let groups = json["results"][0]["groups"].as_array().expect("groups");
+    let sum = |field: &str| groups.iter().filter_map(|group| group[field].as_u64()).sum::<u64>();
+    assert_eq!((sum("failed"), sum("known")), (0, 0));
+    if json["results"][0]["processor"]["version"] == serde_json::json!([2, 7]) {
+        assert!(sum("known_of_processor") > 0, "{json:#}");
+        assert!(called.out.contains("known deviation rf0 of the processor in "), "{called:#?}");
+    }
+    let (called, json) = strict("bookworm", 1);
+    assert!(called.out.contains("known deviation cpuid-vmcs02 in "), "{called:#?}");
+    let sentence = json["results"][0]["sentence"].as_str().unwrap_or_default();
+    assert!(sentence.contains("cpuid-vmcs") && !sentence.contains("rf0"), "{sentence}");
+}
+
+#[test]
 fn qemu_moves_a_guest_whose_l2_is_active_to_a_file_and_back() {
     let files = Folder::new();
     let json = files.path("qemu.json");

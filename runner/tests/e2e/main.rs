@@ -8,6 +8,8 @@ mod command;
 mod display;
 mod files;
 mod interrupt;
+mod iso;
+mod known;
 mod lab;
 mod listing;
 mod missing;

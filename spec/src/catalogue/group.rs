@@ -48,11 +48,18 @@ pub(crate) use whichever_kind;
 impl Group {
     /// All groups in the order in which they run.
     pub fn all() -> impl Iterator<Item = Self> {
-        let walks = WalkGroup::all().map(Self::Walk).chain(Need::all().map(Self::Host));
-        let actions = <&Action>::all().map(Self::Action);
-        let scenes = SceneGroup::all().map(Self::Scene);
-        // These come last: with a second processor the VMM does not move the guest.
-        walks.chain(actions).chain(scenes).chain(Smp::all().map(Self::Smp))
+        (0..NUMBERS).filter_map(Self::numbered)
+    }
+
+    /// The group of a number, if there is one.
+    fn numbered(number: usize) -> Option<Self> {
+        match number {
+            ..HOSTS => WalkGroup::numbered(number).map(Self::Walk),
+            HOSTS..ACTIONS => Need::numbered(number - HOSTS).map(Self::Host),
+            ACTIONS..SCENES => <&Action>::numbered(number - ACTIONS).map(Self::Action),
+            SCENES..SMPS => SceneGroup::numbered(number - SCENES).map(Self::Scene),
+            SMPS.. => Smp::numbered(number - SMPS).map(Self::Smp),
+        }
     }
 
     /// The groups that run with these options. In the quick profile `*` stands for all groups
@@ -104,6 +111,14 @@ impl Group {
         whichever_kind!(Self, self, group => group.case_count(profile, maxphyaddr))
     }
 }
+
+/// Where the numbers of each kind begin.
+const HOSTS: usize = WalkGroup::NUMBERS;
+const ACTIONS: usize = HOSTS + Need::NUMBERS;
+const SCENES: usize = ACTIONS + <&Action>::NUMBERS;
+/// The last: with a second processor the VMM does not move the guest.
+const SMPS: usize = SCENES + SceneGroup::NUMBERS;
+const NUMBERS: usize = SMPS + Smp::NUMBERS;
 
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

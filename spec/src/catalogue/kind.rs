@@ -10,8 +10,16 @@ pub trait Kind: Copy {
     /// A case of such a group.
     type Case;
 
-    /// All groups of the kind, in the order in which they run.
-    fn all() -> impl Iterator<Item = Self>;
+    /// How many numbers [`Kind::numbered`] takes.
+    const NUMBERS: usize;
+
+    /// The group of a number, in the order in which they run, if there is one.
+    fn numbered(number: usize) -> Option<Self>;
+
+    /// All groups of the kind.
+    fn all() -> impl Iterator<Item = Self> {
+        (0..Self::NUMBERS).filter_map(Self::numbered)
+    }
 
     /// Whether the group takes a host much longer than others, or is one of many alike.
     fn is_long(self) -> bool {

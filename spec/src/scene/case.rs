@@ -122,11 +122,13 @@ impl SceneGroup {
 impl Kind for SceneGroup {
     type Case = SceneCase;
 
+    const NUMBERS: usize = ENVIRONMENTS.len() * Act::ALL.len();
+
     /// By environment: to set one up takes L1 longer than a few scenes.
-    fn all() -> impl Iterator<Item = Self> {
-        let groups =
-            ENVIRONMENTS.iter().flat_map(|environment| Act::ALL.into_iter().map(move |act| Self { act, environment }));
-        groups.filter(|group| group.has_scenes())
+    fn numbered(number: usize) -> Option<Self> {
+        let (environment, act) = (number / Act::ALL.len(), number % Act::ALL.len());
+        let group = Self { act: Act::ALL[act], environment: ENVIRONMENTS.get(environment)? };
+        group.has_scenes().then_some(group)
     }
 
     /// Of the environments that are not its home, an act plays in every fifth.

@@ -10,7 +10,6 @@
     clippy::match_like_matches_macro,
     reason = "one macro for fields of all types; clippy says so of the image's build only"
 )]
-#![expect(clippy::large_stack_arrays, reason = "at compile time")]
 
 use core::fmt;
 use core::ops::Range;
@@ -87,6 +86,11 @@ macro_rules! fields {
             $(pub mod $field {
                 use super::super::*;
 
+                #[allow(
+                    clippy::match_like_matches_macro,
+                    clippy::redundant_pattern_matching,
+                    reason = "one form for all fields"
+                )]
                 pub const ALL: Column<$type> = {
                     let mut column: Column<$type> = Column { values: [$($usual)+; COLUMN], len: 0, places: [None; COUNT], rows: 0 };
                     let mut row = 0;
@@ -117,6 +121,7 @@ macro_rules! fields {
         const DETAILS_LEN: usize = 0 $(+ columns::$field::ALL.rows)*;
 
         /// The details of all rows, and how many the rows before each have.
+        #[expect(clippy::large_stack_arrays, reason = "it is evaluated at compile time only")]
         const fn details() -> ([Detail; DETAILS_LEN], [u16; COUNT + 1]) {
             let (mut details, mut before) = ([Detail::code(0); DETAILS_LEN], [0; COUNT + 1]);
             let (mut len, mut row) = (0, 0);
@@ -294,19 +299,29 @@ const NAMES_LEN: usize = {
     len
 };
 
-/// The environments in which each scene can play: a bit each, by their numbers.
-const PLAYS_IN: [u32; COUNT] = {
-    let (mut plays_in, mut row) = ([0; COUNT], 0);
+/// Sets of environments in which scenes can play, a bit each by their numbers, and which of them is whose.
+const PLAYS_IN: ([u32; SETS], [u8; COUNT]) = {
+    let (mut sets, mut of_row, mut len, mut row) = ([0; SETS], [0; COUNT], 0, 0);
     while row < COUNT {
-        let mut number = 0;
+        let (mut set, mut number) = (0, 0);
         while number < ENVIRONMENTS.len() {
-            plays_in[row] |= (ENVIRONMENTS[number].admits(&ROWS[row].scene) as u32) << number;
+            set |= (ENVIRONMENTS[number].admits(&ROWS[row].scene) as u32) << number;
             number += 1;
         }
+        let mut place = 0;
+        while place < len && sets[place] != set {
+            place += 1;
+        }
+        assert!(place < SETS, "there are more sets of environments");
+        sets[place] = set;
+        len = if place == len { len + 1 } else { len };
+        of_row[row] = place as u8;
         row += 1;
     }
-    plays_in
+    (sets, of_row)
 };
+/// More sets than there are.
+const SETS: usize = 64;
 
 /// The environments in which an act's scenes can play, by the act's own number.
 pub(super) static ACT_PLAYS_IN: [u32; Act::ALL.len()] = {
@@ -314,7 +329,7 @@ pub(super) static ACT_PLAYS_IN: [u32; Act::ALL.len()] = {
     while act < plays_in.len() {
         let (mut scene, end) = OF_ACT[act];
         while scene < end {
-            plays_in[act] |= PLAYS_IN[scene as usize];
+            plays_in[act] |= PLAYS_IN.0[PLAYS_IN.1[scene as usize] as usize];
             scene += 1;
         }
         act += 1;
@@ -352,7 +367,8 @@ impl SceneId {
     /// The scene's name in ids.
     #[must_use]
     pub fn name(self) -> &'static str {
-        &NAMES[self.range(&NAMES_BEFORE)]
+        // The panic of an index would bring the tables of Unicode into the image.
+        NAMES.get(self.range(&NAMES_BEFORE)).unwrap_or_default()
     }
 
     /// A number of its own.
@@ -370,7 +386,8 @@ impl SceneId {
     /// Whether the scene can play in an environment.
     #[must_use]
     pub fn plays_in(self, environment: &Environment) -> bool {
-        PLAYS_IN[usize::from(self.0)] >> environment.number & 1 == 1
+        static SETS: ([u32; self::SETS], [u8; COUNT]) = PLAYS_IN;
+        SETS.0[usize::from(SETS.1[usize::from(self.0)])] >> environment.number & 1 == 1
     }
 
     /// The scene's part of a list, given where each part begins.

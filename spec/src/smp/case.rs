@@ -96,8 +96,10 @@ impl SmpCase {
 impl Kind for Smp {
     type Case = SmpCase;
 
-    fn all() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter()
+    const NUMBERS: usize = Self::ALL.len();
+
+    fn numbered(number: usize) -> Option<Self> {
+        Self::ALL.get(number).copied()
     }
 
     fn is_long(self) -> bool {

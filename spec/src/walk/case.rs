@@ -59,9 +59,11 @@ impl WalkGroup {
 impl Kind for WalkGroup {
     type Case = WalkCase;
 
-    fn all() -> impl Iterator<Item = Self> {
-        let around = |family| SETTINGS.iter().map(move |setting| Self { family, setting });
-        Family::ALL.into_iter().flat_map(around)
+    const NUMBERS: usize = Family::ALL.len() * SETTINGS.len();
+
+    fn numbered(number: usize) -> Option<Self> {
+        let (family, setting) = (number / SETTINGS.len(), number % SETTINGS.len());
+        Some(Self { family: *Family::ALL.get(family)?, setting: &SETTINGS[setting] })
     }
 
     fn filters(self, profile: Profile) -> impl ExactSizeIterator<Item = Filter> {

@@ -110,8 +110,10 @@ impl Need {
 impl Kind for Need {
     type Case = HostCase;
 
-    fn all() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter()
+    const NUMBERS: usize = Self::ALL.len();
+
+    fn numbered(number: usize) -> Option<Self> {
+        Self::ALL.get(number).copied()
     }
 
     /// Those that could swallow L0's faults: every class of filter, or in the quick profile the few

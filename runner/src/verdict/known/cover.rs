@@ -29,6 +29,8 @@ pub struct Judged<'a> {
     pub unknown: Vec<String>,
     /// Whether the image could not say what differs.
     pub untold: bool,
+    /// A fault of the host is needed to explain it.
+    of_host: bool,
 }
 
 impl Judged<'_> {
@@ -39,8 +41,7 @@ impl Judged<'_> {
 
     /// Whose fault it is: the host's, if a row of the host is needed.
     pub fn of(&self) -> Party {
-        let host = self.rows.iter().any(|row| row.of == Party::Host);
-        if host { Party::Host } else { Party::Processor }
+        if self.of_host { Party::Host } else { Party::Processor }
     }
 }
 
@@ -61,9 +62,9 @@ impl<'a> Known<'a> {
         self.tested
     }
 
-    /// Whether a row is about what is tested.
-    pub fn blames_tested(&self, row: &Row) -> bool {
-        row.of == self.tested
+    /// Whose fault a row is on the subject: where there is no host, all is the processor's.
+    pub fn party(&self, row: &Row) -> Party {
+        if self.tested == Party::Processor { Party::Processor } else { row.of }
     }
 
     /// The rows that match the subject.
@@ -81,6 +82,7 @@ impl<'a> Known<'a> {
             match self.attribute(group, probe, &components) {
                 Some(rows) => {
                     for row in rows {
+                        judged.of_host |= self.party(row) == Party::Host;
                         if !judged.rows.iter().any(|other| other.name == row.name) {
                             judged.rows.push(row);
                         }

@@ -64,8 +64,8 @@ impl<'a> Known<'a> {
         let hidden =
             |row: &Row| seen.iter().any(|seen| Known::could_show(row, seen.group, seen.difference, seen.probes));
         let must = |shows: &Shows| ran.iter().any(|ran| shows.must_in(ran, played, maxphyaddr, &exclude));
-        let rows =
-            self.rows.iter().filter(|(row, fit)| *fit == Fit::Yes && self.blames_tested(row)).map(|(row, _)| *row);
+        let blames_tested = |row: &Row| self.party(row) == self.tested();
+        let rows = self.rows.iter().filter(|(row, fit)| *fit == Fit::Yes && blames_tested(row)).map(|(row, _)| *row);
         rows.filter(|row| row.shows.as_ref().is_some_and(must) && !hidden(row)).collect()
     }
 }

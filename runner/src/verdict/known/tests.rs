@@ -2,6 +2,7 @@
 //! differences.
 
 mod exclusions;
+mod logs;
 mod passes;
 mod rows;
 mod users;

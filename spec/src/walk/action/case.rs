@@ -66,8 +66,10 @@ impl ActionCase {
 impl Kind for &'static Action {
     type Case = ActionCase;
 
-    fn all() -> impl Iterator<Item = Self> {
-        ACTIONS.iter()
+    const NUMBERS: usize = ACTIONS.len();
+
+    fn numbered(number: usize) -> Option<Self> {
+        ACTIONS.get(number)
     }
 
     /// The quick profile has one of each kind: moves, exits to user space, events,

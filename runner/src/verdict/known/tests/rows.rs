@@ -11,7 +11,7 @@ use crate::verdict::subject::Subject;
 
 /// Subjects such that each row fits one. Each row, except those for a whole family, also misses
 /// another of the same family.
-fn subjects() -> Vec<Subject> {
+pub fn subjects() -> Vec<Subject> {
     let mut texts: Vec<String> = ["2.7", "2.8", "3.0", "3.1"].map(|version| format!("bochs {version}")).into();
     for version in ["5.10", "5.13", "6.1", "6.9", "6.10", "6.12", "7.2"] {
         for (ept, smaller) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
@@ -28,7 +28,7 @@ fn alone(row: &Row) -> Tables {
 
 /// A difference that an element covers, and one that it does not: other bits of its word, or the
 /// reverse.
-fn examples(element: &Element) -> (String, String) {
+pub fn examples(element: &Element) -> (String, String) {
     let text = element.to_string();
     let concrete = |pattern: &str| match pattern {
         "delivered*" => "delivered6".to_string(),

@@ -1,7 +1,10 @@
 //! A user's own tables.
 
-use super::super::{Party, Tables};
-use super::{judge, names, subject};
+use spec::catalogue::plan::Profile;
+use spec::log::Counts;
+
+use super::super::{Party, Played, Ran, Tables};
+use super::{MAXPHYADDR, judge, names, subject};
 
 const OWN: &str = r#"
 [[row]]
@@ -39,9 +42,37 @@ fn a_file_may_be_about_the_processor() {
     assert_eq!((judged.is_known(), judged.of(), known.tested()), (true, Party::Processor, Party::Host));
     // The host's rows are about what is tested.
     let of_bochs = with(&OWN.replace("kvm >=6.1", "bochs 2.7")).unwrap();
-    let judged =
-        |text| judge(&of_bochs.of(&subject(text)), "access.long", "exit0:cr2^1000", "user-mov-read-np").is_known();
-    assert!(judged("bochs 2.7") && !judged("bochs 2.7 / kvm 6.1 ept=1"));
+    let judged = |text| {
+        let (subject, difference) = (subject(text), "exit0:cr2^1000");
+        let known = of_bochs.of(&subject);
+        let judged = judge(&known, "access.long", difference, "user-mov-read-np");
+        judged.is_known().then_some((judged.of(), known.tested()))
+    };
+    assert_eq!(judged("bochs 2.7"), Some((Party::Processor, Party::Processor)));
+    assert_eq!(judged("bochs 2.7 / kvm 6.1 ept=1"), None);
+}
+
+#[test]
+fn a_row_that_does_not_show_is_told_of_what_is_tested_whatever_the_file_is_about() {
+    let shows = "shows = { cases = [\"access.*:user-mov-read-np\"], when = \"exits\" }\n";
+    for (of, hosts, on, told) in [
+        ("host", "bochs 2.7", "bochs 2.7", true),
+        ("processor", "bochs 2.7", "bochs 2.7", true),
+        ("host", "bochs 2.7", "bochs 2.7 / kvm 6.1 ept=1", false),
+        ("processor", "bochs 2.7", "bochs 2.7 / kvm 6.1 ept=1", false),
+        ("host", "kvm", "bochs 2.7 / kvm 6.1 ept=1", true),
+        ("host", "kvm", "kvm 6.1 ept=1", true),
+    ] {
+        let mut tables = Tables::none();
+        let text = format!("of = \"{of}\"\n{OWN}{shows}").replace("kvm >=6.1", hosts);
+        tables.add_file("own.toml", &text).unwrap();
+        let subject = subject(on);
+        let counts = Counts { cases: u64::MAX, exits: 1, ..Counts::default() };
+        let ran = [Ran { group: "access.long", counts: &counts }];
+        let played = Played { profile: Profile::Standard, ..Played::default() };
+        let passes = tables.of(&subject).unexpected_passes(&played, MAXPHYADDR, &ran, &[]);
+        assert_eq!(names(&passes), if told { vec!["cr2-early"] } else { vec![] }, "{of} {hosts} on {on}");
+    }
 }
 
 #[test]
