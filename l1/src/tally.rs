@@ -46,8 +46,8 @@ pub struct Tried<'a> {
     ended_elsewhere: bool,
 }
 
-/// How many pairs of an access (or a scene) and a way to differ are told apart in a group: no act has more scenes, and few
-/// hosts do more than one thing wrong in each.
+/// How many pairs of an access (or a scene) and a way to differ a group can distinguish. No act has
+/// more scenes, and few hosts do more than one thing wrong in each.
 const ROOM: usize = 768;
 
 /// How many kinds of difference a run logs in full.

@@ -13,6 +13,7 @@ use crate::request::{LabVmm, Request};
 use crate::verdict::result::RunResult;
 use crate::vmm::Unavailable;
 use crate::vmm::bochs::{Bochs, DefaultModel};
+use crate::vmm::process::in_path;
 use crate::vmm::qemu::Accel;
 
 /// The row of the table.
@@ -72,9 +73,7 @@ fn look() -> Result<String, Unavailable> {
     if kept.read_dir().is_ok_and(|mut names| names.next().is_some()) {
         return Ok(format!("real Linux/KVM in {bochs}; a kernel is kept from an earlier run"));
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let has = |tool: &&str| std::env::split_paths(&path).any(|folder| folder.join(tool).exists());
-    if ["apt-get", "dpkg-deb"].iter().all(has) {
+    if ["apt-get", "dpkg-deb"].iter().all(|tool| in_path(tool).is_some()) {
         return Ok(format!("real Linux/KVM in {bochs}; the first run fetches a kernel"));
     }
     Err(Unavailable::new(

@@ -41,6 +41,7 @@ const MEMORY_WITH_QEMU_MIB: u32 = 768;
 /// A kernel that says nothing for this long hangs: the slowest group has a heartbeat every few
 /// seconds.
 const SILENCE: Duration = Duration::from_mins(3);
+
 /// What the lab is to do with each kernel.
 pub struct Plan<'a> {
     /// The Bochs that Linux boots in.

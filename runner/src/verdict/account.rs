@@ -148,9 +148,7 @@ impl Account {
         account.failed += group.incomplete.iter().map(|incomplete| incomplete.cases).sum::<u64>();
         (account, all)
     }
-}
 
-impl Account {
     /// The cases that the log has in full and that are no example of a known deviation.
     pub fn failures<'a>(&self, group: &'a Group) -> Vec<&'a Failure> {
         let known = self.ways.iter().filter(|way| !way.is_failure()).filter_map(|way| way.example.as_ref());
@@ -278,10 +276,7 @@ mod tests {
         let mut log = Writer::begin(&mut text, "0.1.0", &format_args!("boot=pvh options={options}"));
         log.plan(1);
         log.result(1, &group, &Counts { cases: 9, ..Counts::default() });
-        let mut findings = Findings::default();
-        for line in text.lines() {
-            findings.line(line);
-        }
+        let findings = Findings::of_text(&text);
         asked(Tables::built_in().row(name).unwrap(), &findings, went_wrong)
     }
 

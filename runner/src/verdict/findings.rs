@@ -150,6 +150,16 @@ pub enum News {
 }
 
 impl Findings {
+    /// All that a log says, for tests that write one.
+    #[cfg(test)]
+    pub fn of_text(text: &str) -> Self {
+        let mut findings = Self::default();
+        for line in text.lines() {
+            findings.line(line);
+        }
+        findings
+    }
+
     /// Takes in the next line, without its line feed.
     pub fn line(&mut self, text: &str) -> News {
         if !text.trim().is_empty() && !self.reader.ended() {
@@ -293,10 +303,7 @@ mod tests {
         log.differs(&"filter.basic.long", &mut tally);
         log.result(1, &"filter.basic.long", &counts);
         log.end();
-        let mut findings = Findings::default();
-        for line in text.lines() {
-            findings.line(line);
-        }
+        let findings = Findings::of_text(&text);
         assert_eq!(findings.reader.sound(), Ok(()));
         assert_eq!(findings.trace, ["field 4006 value=2"]);
         let group = &findings.groups[0];
@@ -307,15 +314,11 @@ mod tests {
 
     #[test]
     fn a_note_is_kept_once() {
-        let mut findings = Findings::default();
         let mut text = String::new();
         let mut log = Writer::begin(&mut text, "0.1.0", &"boot=pvh");
         for note in ["the page was there", "no PKU", "the page was there"] {
             log.note(&note);
         }
-        for line in text.lines() {
-            findings.line(line);
-        }
-        assert_eq!(findings.notes, ["the page was there", "no PKU"]);
+        assert_eq!(Findings::of_text(&text).notes, ["the page was there", "no PKU"]);
     }
 }

@@ -258,10 +258,7 @@ mod tests {
         log.result(1, &"filter.basic.long", &Counts { cases: 7, ..Counts::default() });
         log.skip(2, &"filter.basic.long-ac", &"no \"SMAP\"");
         log.fail(&"filter.high.long:user-read-user:1,0,0", &"silent", &"silent+without-effect");
-        let mut findings = Findings::default();
-        for line in serial.lines() {
-            findings.line(line);
-        }
+        let findings = Findings::of_text(&serial);
         let source = Source::Run(End::TimedOut(Duration::from_secs(9)));
         let origin =
             Origin { subject: Subject::processor("bochs 2.7 cpu=tigerlake".parse().unwrap()), ..Origin::default() };

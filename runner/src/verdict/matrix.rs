@@ -127,10 +127,7 @@ mod tests {
         }
         log.result(1, &"filter.basic.long", &counts);
         log.end();
-        let mut findings = Findings::default();
-        for line in text.lines() {
-            findings.line(line);
-        }
+        let findings = Findings::of_text(&text);
         let measured = Measured { instructions: Some(7_499_999), seconds: None };
         RunResult::new((findings, None), Source::Run(End::PoweredOff), false, origin(release, set), measured)
     }

@@ -8,7 +8,7 @@
 //! sink it is one run.
 
 use crate::vmm::kvm::host::Device;
-use crate::vmm::process::{Ended, Source, Tail, ask, command_line, run};
+use crate::vmm::process::{Ended, Source, Tail, ask, command_line, in_path, run};
 use crate::vmm::{Boot, End, Flow, Outcome, Sink, Unavailable, Vmm};
 use migration::Migration;
 use monitor::Monitor;
@@ -93,7 +93,7 @@ impl Qemu {
         };
         let version = parse_version(&said.out)
             .ok_or_else(|| Unavailable::new(format!("{PROGRAM} does not say which version it is"), MEND))?;
-        Ok(Self { program: in_path(), version, accel, guest_maxphyaddr: None })
+        Ok(Self { program: in_path(PROGRAM).unwrap_or_else(|| PROGRAM.into()), version, accel, guest_maxphyaddr: None })
     }
 
     /// A QEMU that is known to exist, on KVM. Its guest gets this physical-address width, or the
@@ -234,13 +234,6 @@ fn sockets() -> io::Result<(OwnedFd, OwnedFd)> {
     let (ours, its) = UnixStream::pair()?;
     fcntl_setfd(&its, FdFlags::empty())?;
     Ok((ours.into(), its.into()))
-}
-
-/// Where the search path has the program, or else its bare name.
-fn in_path() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(PROGRAM)).find(|program| program.is_file());
-    found.unwrap_or_else(|| PROGRAM.into())
 }
 
 /// What it means that QEMU exited.

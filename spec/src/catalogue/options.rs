@@ -69,15 +69,17 @@ impl<'a> Patterns<'a> {
         })
     }
 
-    /// The patterns, if one of them may match cases of a group: else there is nothing to ask for each of them.
+    /// The patterns, if one of them may match cases of a group. Otherwise no case need be asked
+    /// about.
     #[must_use]
     pub fn of_group(self, group: &str) -> Option<Self> {
         let mut groups = self.iter().filter_map(|pattern| pattern.split(':').next());
         groups.any(|pattern| glob::matches(pattern, group)).then_some(self)
     }
 
-    /// Whether one of the patterns matches a case. Only scenes are played one by one: of others, all filters are walked
-    /// with the same accesses, so that a pattern with a filter does not match them.
+    /// Whether one of the patterns matches a case. Only scenes are played one by one. In other
+    /// groups all filters are walked with the same accesses, so a pattern with a filter does not
+    /// match their cases.
     #[must_use]
     pub fn match_id(self, case: &Case) -> bool {
         let probe = Name::of(case.access());

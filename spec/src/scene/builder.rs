@@ -73,7 +73,7 @@ impl Row {
         pins(u32);
         /// With memory written before.
         memory(&'static [(u64, u64)]);
-        /// With memory looked at behind.
+        /// With memory looked at afterwards.
         watch(u64) in Some;
         /// With exceptions that L1 intercepts.
         intercepts(u32);

@@ -1,4 +1,4 @@
-//! Whether two values of a field are the same, at compile time, when no `==` is there for types like these.
+//! Whether two values of a field are the same, at compile time, where these types have no `==`.
 //!
 //! To miss that two are the same costs a few bytes of the image, and nothing else.
 #![expect(

@@ -185,7 +185,7 @@ fields! {
     pages: &'static [(Place, Kind)] = (&[]), same::pages;
     /// Eight bytes each that are written before: linear address and value.
     memory: &'static [(u64, u64)] = (&[]), same::memory;
-    /// Linear address of eight bytes that are looked at behind.
+    /// Linear address of eight bytes that are looked at afterwards.
     watch: Option<u64> = (None), same::optional_number;
     /// Vectors beside #PF that L1 intercepts: bits of the exception bitmap.
     intercepts: u32 = (0), same::never;
@@ -270,7 +270,7 @@ static DETAILS: [Detail; DETAILS_LEN] = details().0;
 /// How many details the scenes before each have.
 static DETAILS_BEFORE: [u16; COUNT + 1] = details().1;
 
-/// The names of all scenes, one behind the other.
+/// The names of all scenes, one after another.
 static NAMES: &str = match str::from_utf8(&NAMES_AND_LENGTHS.0) {
     Ok(names) => names,
     Err(_) => panic!("names are text"),

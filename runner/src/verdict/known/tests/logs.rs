@@ -28,10 +28,7 @@ fn verdict(tables: &Tables, on: &Subject, group: &str, difference: &str, probe: 
     log.differs(&group, &mut tally);
     log.result(1, &group, &Counts { cases: 9, differing: DIFFERING, exits: 9, ..Counts::default() });
     log.end();
-    let mut findings = Findings::default();
-    for line in text.lines() {
-        findings.line(line);
-    }
+    let findings = Findings::of_text(&text);
     assert_eq!(findings.reader.verdict(), Verdict::Fail, "by the manual alone");
     let knowledge = Knowledge { tables: Arc::new(tables.clone()), subject: on.clone() };
     let accounts = knowledge.accounts(&findings, &Played::default());
