@@ -35,8 +35,8 @@ bitflags! {
     }
 }
 
-/// Bits that are reserved in no entry.
-const FLAGS: Entry = Entry::P.union(Entry::RW).union(Entry::US).union(Entry::A).union(Entry::D);
+/// Bits that are reserved in no entry, make none map a large page, and forbid no fetch.
+const LEADS_ON: Entry = Entry::P.union(Entry::RW).union(Entry::US).union(Entry::A).union(Entry::D);
 
 /// The levels of a walk, the root first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,12 +156,14 @@ pub fn walk_in(
         if format.is_register(level) {
             continue;
         }
-        // Most entries have flags and nothing else.
-        let may_be_reserved = !FLAGS.contains(entry);
-        if may_be_reserved && entry.bits() & format.reserved(level, entry, mode.nxe, maxphyaddr) != 0 {
+        rights &= entry;
+        // Most entries have no other bits.
+        if LEADS_ON.contains(entry) {
+            continue;
+        }
+        if entry.bits() & format.reserved(level, entry, mode.nxe, maxphyaddr) != 0 {
             return Err(code | Pfec::P | Pfec::RSVD);
         }
-        rights &= entry;
         executable &= !entry.contains(Entry::XD);
         if format.maps_page(level, entry) {
             break;

@@ -43,6 +43,10 @@ pub const fn good(level: Level) -> u64 {
     }
 }
 
+/// The entries of a walk to a page that allows everything.
+const GOOD_WALK: [u64; 4] =
+    [good(Level::WALK[0]), good(Level::WALK[1]), good(Level::WALK[2]), good(Level::WALK[3])];
+
 impl Page {
     pub(crate) const fn new(name: &'static str, level: Level) -> Self {
         let flags = Entry::from_bits_retain(good(level));
@@ -83,7 +87,11 @@ impl Page {
     /// The entries of the whole walk, without addresses of tables or frame.
     #[must_use]
     pub fn entries(&self, maxphyaddr: Maxphyaddr) -> [u64; 4] {
-        Level::WALK.map(|level| if level == self.level { self.entry(maxphyaddr) } else { good(level) })
+        let mut entries = GOOD_WALK;
+        if let Some(at) = Level::WALK.iter().position(|level| *level == self.level) {
+            entries[at] = self.entry(maxphyaddr);
+        }
+        entries
     }
 
     /// Whether two pages have the same entry, at compile time.
