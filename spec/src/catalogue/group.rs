@@ -96,13 +96,13 @@ impl Group {
     /// All filters that the group tries in a profile, in the order in which L1 sets them.
     #[must_use]
     pub fn filters(self, profile: Profile) -> impl ExactSizeIterator<Item = Filter> {
-        match self {
-            Self::Walk(group) => OneOf::Walk(group.filters(profile)),
-            Self::Host(need) => OneOf::Host(need.filters(profile)),
-            Self::Action(action) => OneOf::Action(action.filters(profile)),
-            Self::Scene(group) => OneOf::Scene(group.filters(profile)),
-            Self::Smp(smp) => OneOf::Smp(smp.filters(profile)),
-        }
+        let count = whichever_kind!(Self, self, group => group.filter_count(profile));
+        (0..count).map(move |number| self.filter(profile, number))
+    }
+
+    /// One of [`Group::filters`].
+    fn filter(self, profile: Profile, number: usize) -> Filter {
+        whichever_kind!(Self, self, group => group.filter(profile, number))
     }
 
     /// How many cases the group has in a profile.
@@ -154,20 +154,6 @@ where
     fn next(&mut self) -> Option<T> {
         whichever_kind!(Self, self, items => items.next())
     }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        whichever_kind!(Self, self, items => items.size_hint())
-    }
-}
-
-impl<T, W, H, A, S, M> ExactSizeIterator for OneOf<W, H, A, S, M>
-where
-    W: ExactSizeIterator<Item = T>,
-    H: ExactSizeIterator<Item = T>,
-    A: ExactSizeIterator<Item = T>,
-    S: ExactSizeIterator<Item = T>,
-    M: ExactSizeIterator<Item = T>,
-{
 }
 
 #[cfg(test)]

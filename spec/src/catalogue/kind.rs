@@ -26,19 +26,23 @@ pub trait Kind: Copy {
         false
     }
 
-    /// The filters that a profile tries, in the order in which L1 sets them.
-    fn filters(self, profile: Profile) -> impl ExactSizeIterator<Item = Filter>;
+    /// How many filters a profile tries.
+    fn filter_count(self, profile: Profile) -> usize;
+
+    /// One of the filters, which are numbered in the order in which L1 sets them.
+    fn filter(self, profile: Profile, number: usize) -> Filter;
 
     /// The cases that a profile can try with a filter.
     fn cases_with(self, filter: Filter, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Self::Case>;
 
     /// The cases that a profile tries, in the order in which L1 tries them.
     fn cases(self, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Self::Case> {
-        self.filters(profile).flat_map(move |filter| self.cases_with(filter, profile, maxphyaddr))
+        let filters = (0..self.filter_count(profile)).map(move |number| self.filter(profile, number));
+        filters.flat_map(move |filter| self.cases_with(filter, profile, maxphyaddr))
     }
 
     /// How many [`Kind::cases`] there are.
     fn case_count(self, profile: Profile, maxphyaddr: Maxphyaddr) -> usize {
-        self.filters(profile).len() * self.cases_with(Filter::NEVER, profile, maxphyaddr).count()
+        self.filter_count(profile) * self.cases_with(Filter::NEVER, profile, maxphyaddr).count()
     }
 }

@@ -142,8 +142,12 @@ impl Kind for SceneGroup {
         !home && !(act as usize + environment.number).is_multiple_of(5)
     }
 
-    fn filters(self, profile: Profile) -> impl ExactSizeIterator<Item = Filter> {
-        (0..self.act.filter_count(profile)).map(move |at| self.act.filter(profile, at))
+    fn filter_count(self, profile: Profile) -> usize {
+        self.act.filter_count(profile)
+    }
+
+    fn filter(self, profile: Profile, number: usize) -> Filter {
+        self.act.filter(profile, number)
     }
 
     fn cases_with(self, filter: Filter, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = SceneCase> {

@@ -23,6 +23,11 @@ pub enum Smp {
 /// All except writes, in the inverse form.
 const QUICK: [Filter; 1] = [Filter::new(false, 2, 2)];
 
+/// Every class of filter, or in the quick profile that one.
+const fn filters(profile: Profile) -> &'static [Filter] {
+    if matches!(profile, Profile::Quick) { &QUICK } else { &QUICK_BASIC }
+}
+
 impl Smp {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Filters, Self::Shootdown];
@@ -106,9 +111,12 @@ impl Kind for Smp {
         true
     }
 
-    fn filters(self, profile: Profile) -> impl ExactSizeIterator<Item = Filter> {
-        let filters: &[Filter] = if profile == Profile::Quick { &QUICK } else { &QUICK_BASIC };
-        filters.iter().copied()
+    fn filter_count(self, profile: Profile) -> usize {
+        filters(profile).len()
+    }
+
+    fn filter(self, profile: Profile, number: usize) -> Filter {
+        filters(profile)[number]
     }
 
     fn cases_with(self, filter: Filter, _: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = SmpCase> {

@@ -66,12 +66,15 @@ impl Kind for WalkGroup {
         Some(Self { family: *Family::ALL.get(family)?, setting: &SETTINGS[setting] })
     }
 
-    fn filters(self, profile: Profile) -> impl ExactSizeIterator<Item = Filter> {
-        let (family, step) = (self.family, self.step(profile));
-        let len = family.len(profile);
+    fn filter_count(self, profile: Profile) -> usize {
+        self.family.len(profile).div_ceil(self.step(profile))
+    }
+
+    fn filter(self, profile: Profile, number: usize) -> Filter {
+        let step = self.step(profile);
         // Each setting has its own sample.
         let first = if step == 1 { 0 } else { self.setting.number() };
-        (0..len.div_ceil(step)).map(move |at| family.filter(profile, (first + at * step) % len))
+        self.family.filter(profile, (first + number * step) % self.family.len(profile))
     }
 
     fn cases_with(self, filter: Filter, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = WalkCase> {

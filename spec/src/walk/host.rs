@@ -63,6 +63,12 @@ pub struct HostCase {
 /// The fewest that could swallow a fault of L0: never in both forms, not present, L0's own.
 const QUICK: [Filter; 4] = [Filter::NEVER, Filter::new(false, 0, 0), Filter::new(true, 1, 0), Filter::new(true, 9, 1)];
 
+/// Those that could swallow L0's faults: every class of filter, or in the quick profile the few
+/// that say most.
+const fn filters(profile: Profile) -> &'static [Filter] {
+    if matches!(profile, Profile::Quick) { &QUICK } else { &QUICK_BASIC }
+}
+
 impl Need {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Touch, Self::Dirty, Self::Apic, Self::Device];
@@ -116,11 +122,12 @@ impl Kind for Need {
         Self::ALL.get(number).copied()
     }
 
-    /// Those that could swallow L0's faults: every class of filter, or in the quick profile the few
-    /// that say most.
-    fn filters(self, profile: Profile) -> impl ExactSizeIterator<Item = Filter> {
-        let filters: &[Filter] = if profile == Profile::Quick { &QUICK } else { &QUICK_BASIC };
-        filters.iter().copied()
+    fn filter_count(self, profile: Profile) -> usize {
+        filters(profile).len()
+    }
+
+    fn filter(self, profile: Profile, number: usize) -> Filter {
+        filters(profile)[number]
     }
 
     fn cases_with(self, filter: Filter, _: Profile, _: Maxphyaddr) -> impl Iterator<Item = HostCase> {

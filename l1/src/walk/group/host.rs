@@ -17,7 +17,7 @@ pub fn run(need: Need, only: Option<HostCase>, memory: &mut FreshMemory, turn: &
 }
 
 fn try_cases(need: Need, only: Option<HostCase>, memory: &mut FreshMemory, turn: &mut Turn<'_>) -> Result<Ran, Failed> {
-    let walks = if only.is_some() { 1 } else { need.filters(turn.options.profile).len() };
+    let walks = if only.is_some() { 1 } else { need.filter_count(turn.options.profile) };
     let mut pages = match Pages::new(need, walks, memory, turn.cpu) {
         Ok(pages) => pages,
         Err(reason) => return Ok(turn.skip(&reason)),

@@ -51,6 +51,15 @@ const QUICK_WIDTH: [Filter; 2] = [Filter::new(false, 0, 1), Filter::new(true, 8,
 /// All except writes, in the inverse form: some faults exit, some do not.
 const QUICK: [Filter; 1] = [Filter::new(false, 2, 2)];
 
+/// Every class of filter, or in the quick profile the few that say most.
+fn filters(action: &Action, profile: Profile) -> &'static [Filter] {
+    match profile {
+        Profile::Quick if action.changes_width() => &QUICK_WIDTH,
+        Profile::Quick => &QUICK,
+        Profile::Standard | Profile::Exhaustive => &QUICK_BASIC,
+    }
+}
+
 impl ActionCase {
     /// The error code of the fault that an access must raise, if one must.
     #[must_use]
@@ -80,14 +89,12 @@ impl Kind for &'static Action {
         !short
     }
 
-    /// Every class of filter, or in the quick profile the few that say most.
-    fn filters(self, profile: Profile) -> impl ExactSizeIterator<Item = Filter> {
-        let filters: &[Filter] = match profile {
-            Profile::Quick if self.changes_width() => &QUICK_WIDTH,
-            Profile::Quick => &QUICK,
-            Profile::Standard | Profile::Exhaustive => &QUICK_BASIC,
-        };
-        filters.iter().copied()
+    fn filter_count(self, profile: Profile) -> usize {
+        filters(self, profile).len()
+    }
+
+    fn filter(self, profile: Profile, number: usize) -> Filter {
+        filters(self, profile)[number]
     }
 
     fn cases_with(self, filter: Filter, _: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = ActionCase> {
