@@ -96,7 +96,7 @@ fn stimuli(out: &mut dyn Write, listed: &Listed<'_>) -> io::Result<()> {
     for &group in &listed.groups {
         let (name, what) = match group {
             // The same scene may raise another error code in another environment.
-            Group::Scene(scenes) => (group.to_string(), scenes.environment.what),
+            Group::Scene(scenes) => (group.to_string(), scenes.environment.what()),
             _ => (around(group).0.into(), around(group).1),
         };
         if seen.contains(&name) {
@@ -118,9 +118,9 @@ fn stimuli(out: &mut dyn Write, listed: &Listed<'_>) -> io::Result<()> {
 /// What stays the same around a group's accesses: a name and a description.
 pub fn around(group: Group) -> (&'static str, &'static str) {
     match group {
-        Group::Walk(walks) => (walks.setting.name, walks.setting.what),
+        Group::Walk(walks) => (walks.setting.name, walks.setting.what()),
         Group::Host(need) => (need.name(), need.what()),
-        Group::Action(action) => (action.name, action.what),
+        Group::Action(action) => (action.name, action.what()),
         Group::Scene(scenes) => (scenes.act.name(), scenes.act.what()),
         Group::Smp(smp) => (smp.name(), smp.what()),
     }

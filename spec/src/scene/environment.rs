@@ -94,7 +94,7 @@ pub struct Environment {
     /// The quick profile has a few scenes in it, not all.
     pub thin: bool,
     /// One line for `maskmatch list`.
-    pub what: &'static str,
+    what: &'static str,
     /// Its place in [`ENVIRONMENTS`], which gives it.
     pub number: usize,
 }
@@ -147,6 +147,12 @@ impl Environment {
     const fn thin(mut self) -> Self {
         self.thin = true;
         self
+    }
+
+    /// One line for `maskmatch list`.
+    #[must_use]
+    pub fn what(&self) -> &'static str {
+        ROWS.iter().find(|row| row.name == self.name).map_or("", |row| row.what)
     }
 
     /// What a register holds to point to a linear address of the stage: in real mode the offset in
@@ -296,7 +302,7 @@ pub const REAL: Environment =
     Environment::new("real", "real mode of an unrestricted guest, EPT with pages of 4 KiB").ept(EPT).real();
 
 /// Every environment. To add one, add a row.
-pub const ENVIRONMENTS: &[Environment] = &numbered([
+const ROWS: &[Environment] = &[
     Environment::new("long", "64-bit mode, 4-level paging, no EPT, no VPID"),
     Environment::new("compat", "compatibility mode, 4-level paging").paging(Compatibility, Format::Level4),
     Environment::new("la57", "64-bit mode, 5-level paging").paging(Width::Bits64, Format::Level5),
@@ -331,18 +337,17 @@ pub const ENVIRONMENTS: &[Environment] = &numbered([
         .default_controls()
         .thin(),
     REAL,
-]);
+];
 
-/// Environments with their numbers.
-const fn numbered<const N: usize>(mut environments: [Environment; N]) -> [Environment; N] {
-    let mut number = 0;
-    while number < N {
-        environments[number].number = number;
+/// The same with their numbers, without the texts, which need not be in the image.
+pub const ENVIRONMENTS: &[Environment] = &{
+    let (mut environments, mut number) = ([REAL; ROWS.len()], 0);
+    while number < ROWS.len() {
+        environments[number] = Environment { number, what: "", ..ROWS[number] };
         number += 1;
     }
     environments
-}
-
+};
 #[cfg(test)]
 mod tests {
     use super::{ENVIRONMENTS, Width};

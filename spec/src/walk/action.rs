@@ -105,7 +105,7 @@ pub struct Action {
     /// The action's part of a group's name.
     pub name: &'static str,
     /// One line for `maskmatch list`.
-    pub what: &'static str,
+    what: &'static str,
     /// The guest's MAXPHYADDR before it.
     pub before: AddressWidth,
     /// What L1 asks for before each walk.
@@ -125,6 +125,12 @@ pub struct Action {
 }
 
 impl Action {
+    /// One line for `maskmatch list`.
+    #[must_use]
+    pub fn what(&self) -> &'static str {
+        rows::ROWS.iter().find(|row| row.name == self.name).map_or("", |row| row.what)
+    }
+
     const fn new(name: &'static str, ask: Ask, what: &'static str) -> Self {
         let (before, after) = (AddressWidth::AtStart, AddressWidth::AtStart);
         Self {

@@ -44,8 +44,7 @@ pub const fn good(level: Level) -> u64 {
 }
 
 /// The entries of a walk to a page that allows everything.
-const GOOD_WALK: [u64; 4] =
-    [good(Level::WALK[0]), good(Level::WALK[1]), good(Level::WALK[2]), good(Level::WALK[3])];
+const GOOD_WALK: [u64; 4] = [good(Level::WALK[0]), good(Level::WALK[1]), good(Level::WALK[2]), good(Level::WALK[3])];
 
 impl Page {
     pub(crate) const fn new(name: &'static str, level: Level) -> Self {

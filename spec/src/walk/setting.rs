@@ -10,10 +10,16 @@ pub struct Setting {
     /// The register bits.
     pub mode: Mode,
     /// One line for `maskmatch list`.
-    pub what: &'static str,
+    what: &'static str,
 }
 
 impl Setting {
+    /// One line for `maskmatch list`.
+    #[must_use]
+    pub fn what(&self) -> &'static str {
+        ROWS.iter().find(|row| row.name == self.name).map_or("", |row| row.what)
+    }
+
     /// Its place in [`SETTINGS`].
     #[must_use]
     pub fn number(&self) -> usize {
@@ -29,7 +35,7 @@ const ALL_ON: Mode = Mode { wp: true, smep: true, smap: true, ac: false, nxe: tr
 const ALL_OFF: Mode = Mode { wp: false, smep: false, smap: false, ac: false, nxe: false };
 
 /// Every setting. To add one, add a row.
-pub const SETTINGS: &[Setting] = &[
+const ROWS: &[Setting] = &[
     Setting { name: "long", mode: ALL_ON, what: "4-level paging; WP, SMEP, SMAP, NXE on; AC off" },
     Setting { name: "long-ac", mode: Mode { ac: true, ..ALL_ON }, what: "RFLAGS.AC on: SMAP suspended" },
     Setting { name: "long-wp0", mode: Mode { wp: false, smap: false, ..ALL_ON }, what: "WP and SMAP off" },
@@ -41,3 +47,13 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting { name: "long-off", mode: ALL_OFF, what: "WP, SMEP, SMAP, NXE off: I/D never set" },
 ];
+
+/// The same without the texts, which need not be in the image.
+pub const SETTINGS: &[Setting] = &{
+    let (mut settings, mut at) = ([ROWS[0]; ROWS.len()], 0);
+    while at < ROWS.len() {
+        settings[at] = Setting { what: "", ..ROWS[at] };
+        at += 1;
+    }
+    settings
+};

@@ -28,7 +28,7 @@ pub fn explain(text: &mut String, case: &ActionCase, maxphyaddr: Maxphyaddr) {
 
 /// What the VMM does.
 fn host_action(text: &mut String, action: &Action) {
-    let _ = writeln!(text, "While L2 is active, the VMM acts: {}.", action.what);
+    let _ = writeln!(text, "While L2 is active, the VMM acts: {}.", action.what());
     if action.before != action.after {
         let _ = writeln!(text, "The MAXPHYADDR below is the one after the action.");
     }

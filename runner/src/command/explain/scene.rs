@@ -20,7 +20,7 @@ pub fn explain(text: &mut String, case: &SceneCase, maxphyaddr: Maxphyaddr) {
     let (scene, texts) = (&id.scene(), id.texts());
     let pfec = scene.pfec(environment, maxphyaddr);
     let _ = writeln!(text, "L2, in {}: {}.", privilege(scene.cpl), texts.what);
-    let _ = writeln!(text, "  environment  {}: {}", environment.name, environment.what);
+    let _ = writeln!(text, "  environment  {}: {}", environment.name, environment.what());
     if !texts.instruction.is_empty() {
         let bytes: Vec<String> = scene.code.iter().map(|byte| format!("{byte:02x}")).collect();
         let _ = writeln!(text, "  instruction  {} ({}) at {:#x}", texts.instruction, bytes.join(" "), scene.rip);

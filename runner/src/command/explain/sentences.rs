@@ -32,7 +32,7 @@ pub fn access(text: &mut String, stimulus: &Stimulus, setting: &Setting, maxphya
     let (who, does) = (privilege(stimulus.privilege), does(stimulus.access));
     let _ = writeln!(text, "L2, in {who}, {does} {:#x}.", stimulus.address());
     let _ = writeln!(text, "  page     {}: its {level} is {}", page.name, difference(page, maxphyaddr));
-    let _ = writeln!(text, "  setting  {}: {}", setting.name, setting.what);
+    let _ = writeln!(text, "  setting  {}: {}", setting.name, setting.what());
     if !page.exists(maxphyaddr) {
         let _ = writeln!(text, "  A processor with MAXPHYADDR {maxphyaddr} has no reserved address bit: no such case.");
     }

@@ -49,7 +49,7 @@ pub fn text() -> String {
 
 fn what(group: Group) -> String {
     match group {
-        Group::Scene(scenes) => format!("{}; {}", scenes.act.what(), scenes.environment.what),
+        Group::Scene(scenes) => format!("{}; {}", scenes.act.what(), scenes.environment.what()),
         _ => around(group).1.into(),
     }
 }
