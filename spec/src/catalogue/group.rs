@@ -66,10 +66,12 @@ impl Group {
     /// except those that take long. Any other pattern selects these too.
     pub fn selected(options: Options<'_>) -> impl Iterator<Item = Self> {
         let quick = options.profile == Profile::Quick;
+        let (every, excludes) = (options.filter.is_empty(), !options.exclude.is_empty());
         Self::all().filter(move |group| {
-            let selects = |pattern| group.matches(pattern) && !(quick && pattern == "*" && group.is_long());
-            let selected = if options.filter.is_empty() { selects("*") } else { options.filter.iter().any(selects) };
-            selected && !options.exclude.match_group(Name::of(group).as_str())
+            let long = quick && group.is_long();
+            let selects = |pattern| group.matches(pattern) && !(pattern == "*" && long);
+            let selected = if every { !long } else { options.filter.iter().any(selects) };
+            selected && !(excludes && options.exclude.match_group(Name::of(group).as_str()))
         })
     }
 

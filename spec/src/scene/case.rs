@@ -99,7 +99,7 @@ impl SceneGroup {
         let mut scenes = [None; MAX_SCENES];
         let mut count = 0;
         for (place, scene) in scenes.iter_mut().zip(self.scenes_in(profile)) {
-            *place = Some(scene);
+            *place = Some(scene).filter(|id| id.scene().exists(self.environment, maxphyaddr));
             count += 1;
         }
         let filters = self.act.filter_count(profile);
@@ -112,8 +112,7 @@ impl SceneGroup {
             (first..inner).step_by(step).map(move |at| if by_scene { (at, out) } else { (out, at) })
         });
         let cases = pairs.filter_map(move |(filter, number)| {
-            let id = scenes[number].filter(|id| id.scene().exists(self.environment, maxphyaddr))?;
-            Some(SceneCase { group: self, id, filter: self.act.filter(profile, filter) })
+            Some(SceneCase { group: self, id: scenes[number]?, filter: self.act.filter(profile, filter) })
         });
         (if quick { count } else { count * filters }, cases)
     }

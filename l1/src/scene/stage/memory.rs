@@ -54,16 +54,12 @@ pub fn physical(place: Place) -> u64 {
 
 /// Where in L1's memory a linear address of the stage is, if it has any.
 fn at(linear: u64) -> Option<*mut u8> {
-    if let Some(deep) = deep::at(linear) {
-        return Some(deep);
+    match Place::of(linear) {
+        Some(Place::Device) => None,
+        Some(place) => Some((physical(place) + linear % PAGE) as *mut u8),
+        // The deep page, or pages under test.
+        None => deep::at(linear).or(Some((FRAME + linear % PAGE) as *mut u8)),
     }
-    let frame = match Place::of(linear) {
-        Some(Place::Device) => return None,
-        Some(place) => physical(place),
-        // Pages under test.
-        None => FRAME,
-    };
-    Some((frame + linear % PAGE) as *mut u8)
 }
 
 /// Reads eight bytes; 0 where there is no memory. They must not cross a page.
