@@ -91,6 +91,7 @@ pub fn begin(serial: Serial, boot: &Boot, cpu: &Cpu, vmx_basic: Option<u64>) {
 
 /// The log. Before [`begin`] there is none, and what comes then is in a log that begins with
 /// it.
+// Inlined, it takes more room than a call in each of many places.
 #[inline(never)]
 pub fn log() -> &'static mut Writer<Sink> {
     // SAFETY: only the first processor logs. Callers use the reference for one call of a method of

@@ -146,16 +146,19 @@ pub fn read_encoding(encoding: u32) -> Result<u64, VmFail> {
 ///
 /// # Panics
 /// If the processor refuses: the fields written are those of every processor with VMX.
+// Hundreds of places call it: in each, its code takes more room than the call.
 #[inline(never)]
 pub fn vmwrite(field: Field, value: u64) {
-    // SAFETY: in VMX operation; what a VM entry makes of the value is that entry's matter.
+    // SAFETY: VMWRITE changes the current VMCS and the flags. A value that no VM entry takes makes
+    // the entry fail; one that leads exits astray is written only by `vmcs12` and `enter`, which
+    // say where to.
     unsafe {
         asm!("vmwrite {0}, {1}", "jbe {2}", in(reg) u64::from(field as u32), in(reg) value,
             label { refused(field) }, options(nomem, nostack));
     }
 }
 
-/// CF or ZF was set: there is no current VMCS, which has no error number either, or the VMCS has no such field.
+/// CF or ZF was set: there is no current VMCS, and so no error number, or it has no such field.
 #[cold]
 fn refused(field: Field) -> ! {
     let fail = if vmread(Field::InstructionError) == 0 { VmFail::Invalid } else { VmFail::Valid };

@@ -1,5 +1,5 @@
-//! How a row says what its scene is: it begins as an instruction that completes, and each method says what is
-//! otherwise.
+//! How a row says what its scene is: it begins as an instruction that completes, and each method says
+//! what differs.
 
 use super::end::{Word, Words};
 use super::ept::Nested;
@@ -10,7 +10,8 @@ use super::{Answer, Exiting, Fault, Feature, Fits, Intercepted, Scene, Texts, Un
 use crate::manual::paging::{Access, Level, Privilege};
 use crate::walk::page::Page;
 
-/// One row of a table of scenes. Rows are there at compile time only: what is played is [`Row::scene`].
+/// One row of a table of scenes. Rows are there at compile time only: what is played is
+/// [`Row::scene`].
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
     /// What it says of the scene.
@@ -187,7 +188,8 @@ impl Row {
         self.faults(Fault { address, access, privilege: Privilege::Supervisor, rip: None })
     }
 
-    /// With a fault of an implicit supervisor-mode access, at which RIP is elsewhere than at the start.
+    /// With a fault of an implicit supervisor-mode access, at which RIP is elsewhere than at the
+    /// start.
     #[must_use]
     pub const fn implicit_fault_behind(self, address: u64, access: Access, rip: u64) -> Self {
         self.faults(Fault { address, access, privilege: Privilege::Supervisor, rip: Some(rip) })

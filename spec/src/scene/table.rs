@@ -1,9 +1,9 @@
 //! The scenes as the image has them: small, since there are many.
 //!
-//! A row sets few of a scene's fields, and many rows set a field to the same value. So each field has a column with
-//! its values, each of them once, and a row is a list of details: a field, and the value's place in its column. All of
-//! this is made from the rows at compile time. What only people read is apart: L1 does not ask for it, so the linker
-//! leaves it out of the image.
+//! A row sets few of a scene's fields, and many rows set a field to the same value. So each field
+//! has a column with its values, each of them once, and a row is a list of details: a field, and
+//! the value's place in its column. All of this is made from the rows at compile time. What only
+//! people read is apart: L1 does not ask for it, so the linker leaves it out of the image.
 
 #![allow(
     clippy::redundant_pattern_matching,
@@ -58,8 +58,8 @@ struct Column<T> {
     rows: usize,
 }
 
-/// Makes of the fields of a scene, each with the value that most rows have and with how two values are found to be the
-/// same: the scene, a column for each field, and the lists of details.
+/// Makes the scene, a column for each field, and the lists of details. It is given the fields, each
+/// with the value that most rows have, and with how two values are found to be the same.
 macro_rules! fields {
     ($($(#[doc = $doc:literal])+ $field:ident: $type:ty = ($($usual:tt)+), $same:path;)*) => {
         /// One scene, as it is played. A [`Row`] makes it.
@@ -199,15 +199,18 @@ fields! {
     event: Option<Event> = (None), same::event;
     /// What L1's local APIC has. It is [`Scene::event`], or L2 blocks it.
     pending: Option<Pending> = (None), same::never;
-    /// The page fault in whose delivery [`Scene::fault`] comes, if that is so. Both meet L1's filter.
+    /// The page fault in whose delivery [`Scene::fault`] comes, if that is so. Both meet L1's
+    /// filter.
     first: Option<Fault> = (None), same::fault;
     /// The fault, if there is one.
     fault: Option<Fault> = (None), same::fault;
     /// What comes where the filter does not want it.
     unwanted: Unwanted = (Unwanted::PageFault), same::unwanted;
-    /// Bit 12 of the interruption information is set: the fault is one of IRET, which unblocked NMIs.
+    /// Bit 12 of the interruption information is set: the fault is one of IRET, which unblocked
+    /// NMIs.
     nmi_unblocked: bool = (false), same::never;
-    /// The instruction's operand is in several parts, or on two pages: any byte of it can be the one that a fault names.
+    /// The instruction's operand is in several parts, or on two pages: any byte of it can be the
+    /// one that a fault names.
     parts: bool = (false), same::never;
     /// What L1 intercepts of instructions.
     exiting: Exiting = (Exiting::Nothing), same::never;
@@ -299,7 +302,8 @@ const NAMES_LEN: usize = {
     len
 };
 
-/// Sets of environments in which scenes can play, a bit each by their numbers, and which of them is whose.
+/// Sets of environments in which scenes can play, a bit each by their numbers, and which of them is
+/// whose.
 const PLAYS_IN: ([u32; SETS], [u8; COUNT]) = {
     let (mut sets, mut of_row, mut len, mut row) = ([0; SETS], [0; COUNT], 0, 0);
     while row < COUNT {
@@ -394,5 +398,23 @@ impl SceneId {
     fn range(self, before: &[u16; COUNT + 1]) -> Range<usize> {
         let at = usize::from(self.0);
         before[at].into()..before[at + 1].into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COUNT, ENVIRONMENTS, ROWS, SceneId};
+
+    #[test]
+    fn each_scene_is_what_its_row_says() {
+        assert_eq!(ROWS.len(), COUNT);
+        for (at, row) in ROWS.into_iter().enumerate() {
+            let id = SceneId(at as u16);
+            assert_eq!(id.scene(), row.scene);
+            assert_eq!(*id.texts(), row.texts);
+            for environment in ENVIRONMENTS {
+                assert_eq!(id.plays_in(environment), environment.admits(&row.scene), "{id} {}", environment.name);
+            }
+        }
     }
 }
