@@ -29,13 +29,15 @@
 //! ```
 
 pub mod cost;
+mod line;
 mod read;
 mod verdict;
 mod write;
 
 use crc::{CRC_32_ISO_HDLC, Crc};
 
-pub use read::{BadLog, Line, Reader, Summary, words};
+pub use line::{Line, Summary, words};
+pub use read::{BadLog, Reader};
 pub use verdict::Verdict;
 pub use write::Writer;
 
