@@ -16,7 +16,7 @@ use crate::host::{self, Choice, Takes};
 use crate::lab::kernel::Which;
 use crate::lab::params::ParamSet;
 use crate::output;
-use crate::request::{BochsRequest, DEFAULT_MEMORY_MIB, LabRequest, LabVmm, Request, selected};
+use crate::request::{BochsRequest, DEFAULT_MEMORY_MIB, LabRequest, LabVmm, Request, selected, selection};
 use crate::verdict::exit_code::Stop;
 use crate::verdict::known::Tables;
 use crate::vmm::qemu::Accel;
@@ -208,7 +208,7 @@ impl OnArgs {
             output::check_writable(path)?;
         }
         let What { filters, exclude, case } = what;
-        selected(&filters, &exclude, Profile::Standard)?;
+        selected(&selection(&filters, &exclude, Profile::Standard))?;
         let Self { profile, accel, lab, refresh, limit, strict, verbose, log, json, .. } = self;
         let LabArgs { kernel, kernel_image: image, modules, kvm_intel, params: sets, vmm } = lab;
         let usual = Which { kernel: None, image, modules, kvm_intel, refresh };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use spec::catalogue::case::Case;
 use spec::catalogue::group::Group;
-use spec::catalogue::options::{MAX_COMMAND_LINE, Options};
+use spec::catalogue::options::{MAX_COMMAND_LINE, Options, Patterns};
 use spec::catalogue::plan::Profile;
 
 use crate::lab::kernel::Which;
@@ -17,7 +17,7 @@ use crate::lab::params::ParamSet;
 use crate::verdict::account::Knowledge;
 use crate::verdict::exit_code::Stop;
 use crate::verdict::known::cases::Cases;
-use crate::verdict::known::{Asks, Played, Tables};
+use crate::verdict::known::{Asks, Tables};
 use crate::verdict::progress::Progress;
 use crate::verdict::subject::Subject;
 use crate::vmm::Unavailable;
@@ -102,11 +102,6 @@ impl Request {
         line + if self.bench { " bench=yes" } else { "" }
     }
 
-    /// What the image is asked to try.
-    pub fn played(&self, profile: Profile) -> Played {
-        Played { profile, case: self.case, exclude: self.exclude.clone() }
-    }
-
     /// Shows how far the run is.
     pub fn progress(&self, profile: Profile, subject: Subject) -> Progress {
         let knowledge = Knowledge { tables: Arc::clone(&self.tables), subject };
@@ -156,27 +151,28 @@ pub fn selection(filters: &[String], exclude: &[String], profile: Profile) -> St
 ///
 /// # Errors
 /// One is for cases that the image cannot leave out, or for none at all.
-pub fn check_exclusions<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<(), Stop> {
-    let mut of_cases = patterns.into_iter().filter(|pattern| pattern.contains(':'));
+pub fn check_exclusions(patterns: Patterns<'_>) -> Result<(), Stop> {
+    let mut of_cases = patterns.iter().filter(|pattern| pattern.contains(':'));
     let check = |pattern: &str| pattern.parse::<Cases>().and_then(|cases| cases.can_be_excluded());
     of_cases.try_for_each(check).map_err(|why| Stop::usage(format!("what is left out: {why}")))
 }
 
-/// The groups that run with these patterns.
+/// The options of a [`selection`], and the groups that run with them.
 ///
 /// # Errors
 /// There are none, or a pattern is for cases that cannot be left out.
-pub fn selected(filters: &[String], exclude: &[String], profile: Profile) -> Result<Vec<Group>, Stop> {
-    check_exclusions(exclude.iter().map(String::as_str))?;
-    let line = selection(filters, exclude, profile);
-    let options = Options::parse(&line).map_err(|bad| Stop::usage(bad.to_string()))?;
+pub fn selected(line: &str) -> Result<(Options<'_>, Vec<Group>), Stop> {
+    let options = Options::parse(line).map_err(|bad| Stop::usage(bad.to_string()))?;
+    check_exclusions(options.exclude)?;
     let groups: Vec<Group> = Group::selected(options).collect();
     if groups.is_empty() {
-        let patterns = if filters.is_empty() { "*".into() } else { filters.join("', '") };
-        let but = if exclude.is_empty() { String::new() } else { format!(" but not '{}'", exclude.join("', '")) };
+        let listed = |patterns: Patterns<'_>| patterns.iter().collect::<Vec<_>>().join("', '");
+        let (filter, exclude) = (listed(options.filter), listed(options.exclude));
+        let patterns = if filter.is_empty() { "*".into() } else { filter };
+        let but = if exclude.is_empty() { String::new() } else { format!(" but not '{exclude}'") };
         return Err(Stop::usage(format!("no group matches '{patterns}'{but}: `maskmatch list` shows them all")));
     }
-    Ok(groups)
+    Ok((options, groups))
 }
 
 /// How many processors the guest must have for what is to run.
@@ -204,7 +200,7 @@ pub fn cmdline_on(cmdline: &str, asks: &[Asks], subject: &Subject) -> Result<Str
 
 #[cfg(test)]
 mod tests {
-    use super::{cmdline_on, selected};
+    use super::{cmdline_on, selected, selection};
     use crate::verdict::known::Tables;
     use crate::verdict::subject::Subject;
     use spec::catalogue::options::{MAX_COMMAND_LINE, Options};
@@ -214,7 +210,8 @@ mod tests {
     fn patterns_select_together() {
         let count = |filters: &[&str], exclude: &[&str]| {
             let own = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
-            selected(&own(filters), &own(exclude), Profile::Quick).map_err(|stop| stop.why).map(|groups| groups.len())
+            let line = selection(&own(filters), &own(exclude), Profile::Quick);
+            selected(&line).map_err(|stop| stop.why).map(|(_, groups)| groups.len())
         };
         assert_eq!(count(&["host.*"], &[]), Ok(4));
         assert_eq!(count(&["host.*", "smp.*"], &["host.apic", "event.long:int-*"]), Ok(5));
@@ -232,7 +229,7 @@ mod tests {
         let line = |products: &[&str]| cmdline_on("profile=quick", &tables.asks(), &Subject::of(products).unwrap());
         let shadowing = line(&["bochs 2.7", "kvm 5.10 ept=N allow_smaller_maxphyaddr=N"]).unwrap();
         let options = Options::parse(&shadowing).unwrap();
-        assert!(options.invvpid && options.exclude.match_case("tlb.pae", "invlpg-np", None));
+        assert!(options.invvpid && options.exclude.iter().any(|pattern| pattern == "tlb.pae*:invlpg-*"));
         assert_eq!(options.on, "bochs,2.7/kvm,5.10,allow_smaller_maxphyaddr=N,ept=N");
         assert_eq!(line(&["bochs 3.0"]).unwrap(), "profile=quick on=bochs,3.0");
         assert_eq!(cmdline_on("profile=quick", &[], &Subject::default()).unwrap(), "profile=quick");

@@ -8,4 +8,5 @@ pub mod group;
 pub mod kind;
 pub mod name;
 pub mod options;
+pub mod pattern;
 pub mod plan;

@@ -68,7 +68,7 @@ fn play(group: SceneGroup, only: Option<SceneCase>, stage: &mut Stage, turn: &mu
     let exclude = options.exclude.of_group(Name::of(&tally.group).as_str());
     let mut left_out = LeftOut::default();
     for (at, case) in cases.enumerate() {
-        if exclude.is_some_and(|exclude| exclude.match_id(&Case::Scene(case))) {
+        if exclude.is_some_and(|exclude| exclude.excludes(&Case::Scene(case))) {
             left_out.excluded = true;
             continue;
         }

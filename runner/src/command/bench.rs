@@ -6,6 +6,7 @@ mod prices;
 use std::fmt::Write;
 use std::slice::from_ref;
 
+use spec::catalogue::options::Options;
 use spec::log::Verdict;
 use spec::log::cost::{FAULTS, WALKS};
 
@@ -57,7 +58,9 @@ fn is_passed(result: &RunResult) -> bool {
 fn profile(text: &mut String, result: &RunResult, memory_mib: u32) {
     let counts: Vec<_> = result.findings.groups.iter().filter_map(Group::counts).collect();
     let (cases, instructions): (u64, u64) = (counts.iter().map(|c| c.cases).sum(), counts.iter().map(|c| c.tsc).sum());
-    let _ = writeln!(text, "{} profile on {}", result.origin.played.profile.name(), result.origin.l0);
+    let line = result.findings.image_options();
+    let profile = Options::parse(&line).unwrap_or_default().profile;
+    let _ = writeln!(text, "{} profile on {}", profile.name(), result.origin.l0);
     let mut row = |name: &str, value: &str| {
         let _ = writeln!(text, "  {name:28} {value}");
     };

@@ -12,7 +12,6 @@ use crate::verdict::exit_code::{Exit, Stop};
 use crate::verdict::findings::Findings;
 use crate::verdict::intake::{Intake, Limits};
 use crate::verdict::judge::Source;
-use crate::verdict::known::Played;
 use crate::verdict::progress::Progress;
 use crate::verdict::publish::publish;
 use crate::verdict::report;
@@ -54,10 +53,8 @@ pub fn check(arguments: &CheckArgs) -> Result<Exit, Stop> {
     let subject = told.unwrap_or_else(|| recognised(findings));
     let leaf = findings.fact("hypervisor").filter(|name| *name != "none").map(str::to_string);
     let l0 = leaf.or_else(|| subject.tested().map(Product::title)).unwrap_or_default();
-    let exclude = options.exclude.iter().map(str::to_string).collect();
-    let played = Played { profile: options.profile, case: options.case, exclude };
     let tables = arguments.known.tables()?;
-    let origin = Origin { l0, subject, tables, played, ..Origin::default() };
+    let origin = Origin { l0, subject, tables, ..Origin::default() };
     let results = [RunResult::new(read, Source::File, arguments.strict, origin, Measured::default())];
     publish(&report::text(&results), &results, None, arguments.json.as_deref())
 }

@@ -15,7 +15,7 @@ use crate::vmm::iso;
 /// The image does not take the command line, the file cannot be written, or a tool is missing.
 pub fn image(arguments: &ImageArgs) -> Result<Exit, Stop> {
     let options = Options::parse(&arguments.cmdline).map_err(|bad| Stop::usage(bad.to_string()))?;
-    check_exclusions(options.exclude.iter())?;
+    check_exclusions(options.exclude)?;
     let path = if let Some(path) = &arguments.form.elf {
         std::fs::write(path, payload::L1_ELF).map_err(|error| Stop::file("write", path, &error))?;
         path

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use spec::catalogue::case::Case;
 use spec::catalogue::group::Group;
-use spec::catalogue::options::{Options, Patterns};
+use spec::catalogue::options::Options;
 use spec::catalogue::plan::Profile;
 use spec::manual::filter::Filter;
 use spec::manual::paging::Maxphyaddr;
@@ -32,11 +32,9 @@ pub fn list(arguments: &ListArgs) -> Result<Exit, Stop> {
         output::text(&document::text(&Tables::built_in()))?;
         return Ok(Exit::Pass);
     }
-    let groups = selected(&arguments.filter, &arguments.exclude, arguments.profile)?;
     let line = selection(&arguments.filter, &arguments.exclude, arguments.profile);
-    let options = Options::parse(&line).map_err(|bad| Stop::usage(bad.to_string()))?;
-    let (profile, maxphyaddr) = (arguments.profile, arguments.processor.maxphyaddr);
-    let listed = Listed { groups, exclude: options.exclude, profile, maxphyaddr };
+    let (options, groups) = selected(&line)?;
+    let listed = Listed { groups, options, maxphyaddr: arguments.processor.maxphyaddr };
     print(|out| {
         if arguments.cases {
             cases(out, &listed)
@@ -52,41 +50,22 @@ pub fn list(arguments: &ListArgs) -> Result<Exit, Stop> {
 /// What is listed.
 struct Listed<'a> {
     groups: Vec<Group>,
-    exclude: Patterns<'a>,
-    profile: Profile,
+    options: Options<'a>,
     maxphyaddr: Maxphyaddr,
 }
 
 impl Listed<'_> {
-    /// The cases of a group, in the order in which L1 tries them.
-    fn cases(&self, group: Group) -> impl Iterator<Item = Case> {
-        let exclude = self.exclude.of_group(&group.to_string());
-        let is_left_out = move |case: &Case| exclude.is_some_and(|exclude| exclude.match_id(case));
-        group.cases(self.profile, self.maxphyaddr).filter(move |case| !is_left_out(case))
-    }
-
-    /// How many cases a group has.
-    fn count(&self, group: Group) -> usize {
-        match self.exclude.of_group(&group.to_string()) {
-            Some(_) => self.cases(group).count(),
-            None => group.case_count(self.profile, self.maxphyaddr),
-        }
-    }
-
     /// The accesses or scenes of a group, each as a case whose filter means nothing.
     fn accesses(&self, group: Group, profile: Profile) -> impl Iterator<Item = Case> {
-        let name = group.to_string();
-        let exclude = self.exclude.of_group(&name);
-        let is_left_out = move |case: &Case| {
-            exclude.is_some_and(|exclude| exclude.match_case(&name, &case.access().to_string(), None))
-        };
+        let exclude = self.options.exclude.of_group(&group.to_string());
+        let is_left_out = move |case: &Case| exclude.is_some_and(|exclude| exclude.excludes_access(case));
         group.cases_with(Filter::NEVER, profile, self.maxphyaddr).filter(move |case| !is_left_out(case))
     }
 }
 
 /// Every case's id, one a line, in the order in which L1 tries them.
 fn cases(out: &mut dyn Write, listed: &Listed<'_>) -> io::Result<()> {
-    let mut all = listed.groups.iter().flat_map(|group| listed.cases(*group));
+    let mut all = listed.groups.iter().flat_map(|group| listed.options.cases(*group, listed.maxphyaddr));
     all.try_for_each(|case| writeln!(out, "{case}"))
 }
 
@@ -144,13 +123,13 @@ pub fn bits(pfec: Pfec) -> String {
 }
 
 fn overview(out: &mut dyn Write, listed: &Listed<'_>) -> io::Result<()> {
-    let Listed { groups, profile, .. } = listed;
+    let Listed { groups, options: Options { profile, .. }, maxphyaddr } = listed;
     writeln!(out, "{:32} {:>8} {:>8} {:>11}  around them", "group", "filters", "accesses", "cases")?;
     let mut total = 0;
     for group in groups {
         let filters = group.filters(*profile).len() as u64;
         let accesses = listed.accesses(*group, *profile).count();
-        let cases = listed.count(*group) as u64;
+        let cases = listed.options.case_count(*group, *maxphyaddr) as u64;
         total += cases;
         let (name, (_, what)) = (group.to_string(), around(*group));
         writeln!(out, "{name:32} {:>8} {accesses:>8} {:>11}  {what}", thousands(filters), thousands(cases))?;
@@ -170,8 +149,8 @@ mod tests {
     use std::collections::HashSet;
 
     fn everything() -> Listed<'static> {
-        let (groups, exclude) = (Group::all().collect(), Options::default().exclude);
-        Listed { groups, exclude, profile: Profile::Quick, maxphyaddr: 40 }
+        let options = Options { profile: Profile::Quick, ..Options::default() };
+        Listed { groups: Group::all().collect(), options, maxphyaddr: 40 }
     }
 
     #[test]

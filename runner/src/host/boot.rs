@@ -67,7 +67,6 @@ impl<V: Vmm> OneBoot<V> {
             subject: self.subject.clone(),
             options: format!("{}{}", self.options, request.memory_option()),
             tables: Arc::clone(&request.tables),
-            played: request.played(profile),
             column: None,
         };
         let measured = Measured { instructions: outcome.instructions, seconds };

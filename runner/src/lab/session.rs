@@ -114,7 +114,7 @@ fn kernel_options(which: &Which, label: &str) -> String {
 /// Boots the kernel once with these sets. Returns their results as far as it came, at least one if
 /// any set was begun.
 fn boot(ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Result<Vec<RunResult>, Unavailable> {
-    let Plan { bochs, qemu, request, profile, .. } = *plan;
+    let Plan { bochs, qemu, request, .. } = *plan;
     let (major, minor) = bochs.version();
     let guest = Guest {
         cmdline: request.cmdline(profile),
@@ -205,7 +205,7 @@ fn conclude(collected: Collected, ready: &Ready, plan: &Plan<'_>, why: &str) -> 
 
 /// What a set ran on.
 fn origin(collected: &Collected, ready: &Ready, plan: &Plan<'_>) -> Origin {
-    let Plan { bochs, qemu, request, profile, .. } = *plan;
+    let Plan { bochs, qemu, request, .. } = *plan;
     let (release, options) = (&ready.kernel.release, &ready.options);
     let Collected { set, effective, read, .. } = collected;
     let (major, minor) = bochs.version();
@@ -225,7 +225,6 @@ fn origin(collected: &Collected, ready: &Ready, plan: &Plan<'_>) -> Origin {
             request.memory_option()
         ),
         tables: Arc::clone(&request.tables),
-        played: request.played(profile),
         column: Some(Column {
             l0: L0,
             host: "KVM of Linux",

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use spec::catalogue::options::Options;
 
 use crate::verdict::example;
 use crate::verdict::findings::{Differing, Failure, Fate, Findings, Group};
 use crate::verdict::known::cases::Cases;
-use crate::verdict::known::{Judged, Known, Party, Played, Ran, Row, Seen, Tables};
+use crate::verdict::known::{Judged, Known, Party, Ran, Row, Seen, Tables};
 use crate::verdict::subject::Subject;
 
 /// The tables, and the subject that they are applied to.
@@ -101,7 +102,7 @@ impl Knowledge {
     }
 
     /// What is known of all groups.
-    pub fn accounts(&self, findings: &Findings, played: &Played) -> Accounts {
+    pub fn accounts(&self, findings: &Findings) -> Accounts {
         let known = self.tables.of(&self.subject);
         let mut accounts = Accounts { tested: Some(known.tested()), ..Accounts::default() };
         for (at, group) in findings.groups.iter().enumerate() {
@@ -112,7 +113,7 @@ impl Knowledge {
             accounts.groups.push(account);
         }
         if findings.reader.sound().is_ok() {
-            accounts.passes = unexpected_passes(&known, findings, played);
+            accounts.passes = unexpected_passes(&known, findings);
         }
         let went_wrong = accounts.failed() > 0 || findings.reader.sound().is_err();
         accounts.asked = known.rows().flat_map(|row| asked(row, findings, went_wrong)).collect();
@@ -228,7 +229,7 @@ fn is_example(failure: &Failure, differing: &Differing, judged: &Judged<'_>) -> 
 }
 
 /// The names of the rows that had to show and did not.
-fn unexpected_passes(known: &Known<'_>, findings: &Findings, played: &Played) -> Vec<String> {
+fn unexpected_passes(known: &Known<'_>, findings: &Findings) -> Vec<String> {
     let Some(maxphyaddr) = findings.fact("maxphyaddr").and_then(|bits| bits.parse().ok()) else { return Vec::new() };
     let ran = findings.groups.iter().filter_map(|group| Some(Ran { group: &group.name, counts: group.counts()? }));
     let seen = findings.groups.iter().flat_map(|group| {
@@ -239,7 +240,9 @@ fn unexpected_passes(known: &Known<'_>, findings: &Findings, played: &Played) ->
         })
     });
     let (ran, seen): (Vec<_>, Vec<_>) = (ran.collect(), seen.collect());
-    known.unexpected_passes(played, maxphyaddr, &ran, &seen).iter().map(|row| row.name.clone()).collect()
+    let line = findings.image_options();
+    let options = Options::parse(&line).unwrap_or_default();
+    known.unexpected_passes(options, maxphyaddr, &ran, &seen).iter().map(|row| row.name.clone()).collect()
 }
 
 /// What a row asks of the image, so far as that is about groups of the run: what it was given, and,
@@ -247,7 +250,7 @@ fn unexpected_passes(known: &Known<'_>, findings: &Findings, played: &Played) ->
 fn asked(row: &Row, findings: &Findings, went_wrong: bool) -> Vec<String> {
     let line = findings.image_options();
     let was_given = |option: &str| line.split(' ').any(|word| word == option);
-    let of_run = |cases: &&Cases| findings.groups.iter().any(|group| cases.matches_group(&group.name));
+    let of_run = |cases: &&Cases| findings.groups.iter().any(|group| cases.pattern().matches_group(&group.name));
     let cases = row.exclude.iter().filter(of_run).map(ToString::to_string);
     let (left_out, tried): (Vec<_>, Vec<_>) = cases.partition(|cases| was_given(&format!("exclude={cases}")));
     let option = row.option.as_deref().filter(|_| !findings.groups.is_empty());

@@ -163,7 +163,7 @@ mod tests {
     use super::{Judgement, Source, judge, thousands};
     use crate::verdict::account::Knowledge;
     use crate::verdict::intake::{Intake, Limits};
-    use crate::verdict::known::{Played, Tables};
+    use crate::verdict::known::Tables;
     use crate::verdict::progress::Progress;
     use crate::verdict::subject::Subject;
     use crate::vmm::{End, Sink};
@@ -189,7 +189,7 @@ mod tests {
         let (findings, stopped) = intake.finish();
         let subject = Subject::of(products).unwrap();
         let knowledge = Knowledge { tables: Arc::new(Tables::built_in()), subject };
-        let accounts = knowledge.accounts(&findings, &Played::default());
+        let accounts = knowledge.accounts(&findings);
         judge(&findings, &accounts, stopped.as_deref(), source, strict)
     }
 

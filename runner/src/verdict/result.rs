@@ -7,7 +7,7 @@ use spec::log::Verdict;
 use crate::verdict::account::{Accounts, Knowledge};
 use crate::verdict::findings::Findings;
 use crate::verdict::judge::{Judgement, Source, judge};
-use crate::verdict::known::{Played, Tables};
+use crate::verdict::known::Tables;
 use crate::verdict::subject::Subject;
 use crate::vmm::Unavailable;
 
@@ -22,8 +22,6 @@ pub struct Origin {
     pub options: String,
     /// What is known of hosts.
     pub tables: Arc<Tables>,
-    /// What the image was asked to try.
-    pub played: Played,
     /// The result's place among others, if the host gives several.
     pub column: Option<Column>,
 }
@@ -84,7 +82,7 @@ impl RunResult {
         measured: Measured,
     ) -> Self {
         let knowledge = Knowledge { tables: Arc::clone(&origin.tables), subject: origin.subject.clone() };
-        let accounts = knowledge.accounts(&findings, &origin.played);
+        let accounts = knowledge.accounts(&findings);
         let judgement = judge(&findings, &accounts, stopped.as_deref(), &source, strict);
         Self { findings, accounts, judgement, source, strict, origin, measured, trouble: Vec::new(), raw: None }
     }

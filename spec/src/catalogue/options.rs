@@ -3,11 +3,12 @@
 use core::fmt;
 
 use crate::catalogue::case::Case;
-use crate::catalogue::glob;
+use crate::catalogue::group::Group;
 use crate::catalogue::name::Name;
+use crate::catalogue::pattern::Pattern;
 use crate::catalogue::plan::Profile;
 use crate::manual::filter::Filter;
-use crate::manual::pfec::Pfec;
+use crate::manual::paging::Maxphyaddr;
 
 /// The longest command line that the image takes, in bytes.
 pub const MAX_COMMAND_LINE: usize = 2048;
@@ -17,7 +18,7 @@ pub const MAX_COMMAND_LINE: usize = 2048;
 pub struct Options<'a> {
     /// Which groups run: those that one of the patterns selects. Without a pattern, all run.
     pub filter: Patterns<'a>,
-    /// Which groups or cases do not run, see [`Patterns::match_case`].
+    /// Which groups or cases do not run, see [`Patterns::excludes`].
     pub exclude: Patterns<'a>,
     /// How many filters each group tries.
     pub profile: Profile,
@@ -33,7 +34,7 @@ pub struct Options<'a> {
     pub on: &'a str,
 }
 
-/// The values of one key on a command line, each a pattern as in [`crate::catalogue::glob`].
+/// The values of one key on a command line, each a [`Pattern`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Patterns<'a> {
     line: &'a str,
@@ -52,57 +53,40 @@ impl<'a> Patterns<'a> {
         self.iter().next().is_none()
     }
 
-    /// Whether one of the patterns matches a case by its id's parts: Only `GROUP` stands for all
-    /// cases of the groups that match. `GROUP:PROBE` stands for those whose access or scene matches
-    /// too, and `GROUP:PROBE:FILTER` for those whose filter also does. Without a filter, no pattern
-    /// of the third kind matches.
-    ///
-    /// `GROUP:PROBE:!CODE` is for the filters that let a page fault with this error code through to
-    /// L2.
-    #[must_use]
-    pub fn match_case(self, group: &str, probe: &str, filter: Option<&str>) -> bool {
-        self.iter().any(|pattern| {
-            let mut parts = pattern.splitn(3, ':');
-            let mut fits = |name| parts.next().is_none_or(|part| glob::matches(part, name));
-            let named = fits(group) && fits(probe);
-            named && parts.next().is_none_or(|part| filter.is_some_and(|filter| match_filter(part, filter)))
-        })
+    /// The patterns, taken apart.
+    pub fn patterns(self) -> impl Iterator<Item = Pattern<'a>> + Clone {
+        self.iter().map(Pattern::of)
     }
 
     /// The patterns, if one of them may match cases of a group. Otherwise no case need be asked
     /// about.
     #[must_use]
     pub fn of_group(self, group: &str) -> Option<Self> {
-        let mut groups = self.iter().filter_map(|pattern| pattern.split(':').next());
-        groups.any(|pattern| glob::matches(pattern, group)).then_some(self)
+        self.patterns().any(|pattern| pattern.matches_group(group)).then_some(self)
     }
 
-    /// Whether one of the patterns matches a case. Only scenes are played one by one. In other
-    /// groups all filters are walked with the same accesses, so a pattern with a filter does not
-    /// match their cases.
+    /// Whether one of the patterns, as an exclusion, leaves out a case.
     #[must_use]
-    pub fn match_id(self, case: &Case) -> bool {
-        let probe = Name::of(case.access());
-        let filter = matches!(case, Case::Scene(_)).then(|| Name::of(&case.filter()));
-        self.match_case(Name::of(&case.group()).as_str(), probe.as_str(), filter.as_ref().map(Name::as_str))
+    pub fn excludes(self, case: &Case) -> bool {
+        self.leave_out(case, matches!(case, Case::Scene(_)).then(|| case.filter()))
+    }
+
+    /// Whether one of the patterns, as an exclusion, leaves out a case's access or scene under every
+    /// filter.
+    #[must_use]
+    pub fn excludes_access(self, case: &Case) -> bool {
+        self.leave_out(case, None)
+    }
+
+    fn leave_out(self, case: &Case, scenes_filter: Option<Filter>) -> bool {
+        let (group, probe) = (Name::of(&case.group()), Name::of(case.access()));
+        self.patterns().any(|pattern| pattern.excludes(group.as_str(), probe.as_str(), scenes_filter))
     }
 
     /// Whether one of the patterns is for a whole group.
     #[must_use]
     pub fn match_group(self, group: &str) -> bool {
-        self.iter().any(|pattern| !pattern.contains(':') && glob::matches(pattern, group))
-    }
-}
-
-/// Whether the third part of a pattern matches a filter.
-#[must_use]
-pub fn match_filter(part: &str, filter: &str) -> bool {
-    match part.strip_prefix('!') {
-        Some(code) => {
-            let code = u32::from_str_radix(code, 16).map(Pfec::from_bits_retain);
-            matches!((code, filter.parse::<Filter>()), (Ok(code), Ok(filter)) if !filter.exits(code))
-        }
-        None => glob::matches(part, filter),
+        self.patterns().any(|pattern| pattern.probe().is_none() && pattern.matches_group(group))
     }
 }
 
@@ -174,6 +158,23 @@ impl<'a> Options<'a> {
         }
         Ok(options)
     }
+
+    /// The cases of a group that are tried on a processor that has all that they need, in the order
+    /// in which L1 tries them.
+    pub fn cases(self, group: Group, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Case> {
+        let exclude = self.exclude.of_group(Name::of(&group).as_str());
+        let is_left_out = move |case: &Case| exclude.is_some_and(|exclude| exclude.excludes(case));
+        group.cases(self.profile, maxphyaddr).filter(move |case| !is_left_out(case))
+    }
+
+    /// How many they are.
+    #[must_use]
+    pub fn case_count(self, group: Group, maxphyaddr: Maxphyaddr) -> usize {
+        match self.exclude.of_group(Name::of(&group).as_str()) {
+            Some(_) => self.cases(group, maxphyaddr).count(),
+            None => group.case_count(self.profile, maxphyaddr),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -217,37 +218,37 @@ mod tests {
     }
 
     #[test]
-    fn an_exclusion_is_of_a_group_a_probe_or_a_filter() {
-        let options = Options::parse("exclude=host.* exclude=event.*:int-* exclude=tlb.pae:entry:1,0,f*").unwrap();
-        let excludes = |group, probe, filter| options.exclude.match_case(group, probe, filter);
-        assert!(excludes("host.touch", "x", None) && excludes("host.touch", "x", Some("1,0,0")));
-        assert!(excludes("event.long", "int-idt-np", None) && !excludes("event.long", "nmi", None));
-        assert!(excludes("tlb.pae", "entry", Some("1,0,ffffffff")) && !excludes("tlb.pae", "entry", Some("1,0,0")));
-        assert!(!excludes("tlb.pae", "entry", None));
-        assert!(options.exclude.match_group("host.apic") && !options.exclude.match_group("event.long"));
+    fn an_exclusion_is_of_a_group_an_access_or_a_scene_s_filter() {
+        let line = "exclude=host.* exclude=event.*:int-* exclude=tlb.pae:pdpte-np:1,0,f* exclude=filter.*:user-*:1,0,0";
+        let exclude = Options::parse(line).unwrap().exclude;
+        for (id, excluded, whatever_the_filter) in [
+            ("host.touch:user-read-again:1,0,0", true, true),
+            ("event.long:int-idt-np:1,0,0", true, true),
+            ("event.long:nmi:1,0,0", false, false),
+            ("tlb.pae:pdpte-np:1,0,ffffffff", true, false),
+            ("tlb.pae:pdpte-np:1,0,0", false, false),
+            ("filter.basic.long:user-read-user:1,0,0", false, false),
+        ] {
+            let case = Case::from_id(id).expect(id);
+            assert_eq!(
+                (exclude.excludes(&case), exclude.excludes_access(&case)),
+                (excluded, whatever_the_filter),
+                "{id}"
+            );
+        }
+        assert!(exclude.match_group("host.apic") && !exclude.match_group("event.long"));
     }
 
     #[test]
     fn the_patterns_of_a_group_are_those_that_may_match_its_cases() {
-        let options = Options::parse("exclude=event.*:int-* exclude=tlb.pae:entry:1,0,f*").unwrap();
+        let options = Options::parse("profile=quick exclude=event.*:int-* exclude=tlb.pae:entry:1,0,f*").unwrap();
         for (name, concerned) in [("event.long", true), ("tlb.pae", true), ("tlb.long", false), ("host.apic", false)] {
             let group = Group::from_name(name).unwrap();
             assert_eq!(options.exclude.of_group(name).is_some(), concerned, "{name}");
-            let excluded = |case| options.exclude.match_id(&case);
-            assert_eq!(group.cases(Profile::Quick, 40).any(excluded), name == "event.long", "{name}");
+            let fewer = options.case_count(group, 40) < group.case_count(Profile::Quick, 40);
+            assert_eq!(fewer, name == "event.long", "{name}");
         }
         assert_eq!(Options::default().exclude.of_group("event.long"), None);
-    }
-
-    #[test]
-    fn an_exclusion_may_be_of_the_filters_that_let_an_error_code_through() {
-        let options = Options::parse("exclude=event.*:int-*:!2 exclude=tlb.*:*:!").unwrap();
-        let excludes = |filter| options.exclude.match_case("event.long", "int-stack-np", filter);
-        for (filter, excluded) in [("1,0,ffffffff", true), ("1,0,0", false), ("1,2,2", false), ("0,2,2", true)] {
-            assert_eq!(excludes(Some(filter)), excluded, "{filter}");
-        }
-        assert!(!excludes(None) && !excludes(Some("nonsense")));
-        assert!(!options.exclude.match_case("tlb.pae", "entry", Some("1,0,ffffffff")));
     }
 
     proptest! {

@@ -35,7 +35,7 @@ fn try_cases(group: WalkGroup, only: Option<WalkCase>, turn: &mut Turn<'_>) -> R
     let case = |stimulus| Case::Walk(WalkCase { group, stimulus, filter: Filter::NEVER });
     let mut excluded = false;
     let stimuli = stimuli.filter(|stimulus| {
-        let is_excluded = exclude.is_some_and(|exclude| exclude.match_id(&case(*stimulus)));
+        let is_excluded = exclude.is_some_and(|exclude| exclude.excludes(&case(*stimulus)));
         excluded |= is_excluded;
         !is_excluded
     });

@@ -3,10 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use spec::catalogue::case::Case;
-use spec::catalogue::glob;
 use spec::catalogue::group::Group;
-use spec::catalogue::options::match_filter;
+use spec::catalogue::pattern::Pattern;
 use spec::catalogue::plan::Profile;
 use spec::manual::filter::Filter;
 use spec::manual::paging::Maxphyaddr;
@@ -14,57 +12,34 @@ use spec::manual::paging::Maxphyaddr;
 /// The narrowest address width has every access.
 const EVERY_ACCESS: Maxphyaddr = 36;
 
-/// A glob over cases.
+/// A glob over cases: a pattern with a part for the access or scene.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cases {
-    group: String,
-    probe: String,
-    filter: Option<String>,
-}
+pub struct Cases(String);
 
 impl Cases {
-    /// Whether it matches cases of a group.
-    pub fn matches_group(&self, group: &str) -> bool {
-        glob::matches(&self.group, group)
-    }
-
-    /// Whether it matches an access or scene of a group, whatever the filter.
-    pub fn matches(&self, group: &str, probe: &str) -> bool {
-        self.matches_group(group) && glob::matches(&self.probe, probe)
-    }
-
-    /// Whether it matches a filter.
-    pub fn matches_filter(&self, filter: &str) -> bool {
-        self.filter.as_ref().is_none_or(|part| match_filter(part, filter))
-    }
-
-    /// Whether it matches a case.
-    pub fn match_case(&self, case: &Case) -> bool {
-        self.matches(&case.group().to_string(), &case.access().to_string())
-            && self.matches_filter(&case.filter().to_string())
-    }
-
-    /// Whether it has a part for the filter.
-    pub fn names_filter(&self) -> bool {
-        self.filter.is_some()
+    /// What it matches.
+    pub fn pattern(&self) -> Pattern<'_> {
+        Pattern::of(&self.0)
     }
 
     /// Whether any existing case matches it.
     pub fn exist(&self) -> bool {
-        let filters = |group: Group| {
+        let pattern = self.pattern();
+        let of_filters = |group: Group| {
             let mut filters = group.filters(Profile::Exhaustive);
-            self.filter.is_none() || filters.any(|filter| self.matches_filter(&filter.to_string()))
+            !pattern.names_filter() || filters.any(|filter| pattern.matches_filter(filter))
         };
-        self.groups().any(filters)
+        self.groups().any(of_filters)
     }
 
     /// The groups with an access or scene that it matches.
     fn groups(&self) -> impl Iterator<Item = Group> {
-        let has_probe = |group: &Group| {
+        let pattern = self.pattern();
+        Group::all().filter(move |group| {
+            let name = group.to_string();
             let mut cases = group.cases_with(Filter::NEVER, Profile::Exhaustive, EVERY_ACCESS);
-            cases.any(|case| glob::matches(&self.probe, &case.access().to_string()))
-        };
-        Group::all().filter(|group| group.matches(&self.group)).filter(has_probe)
+            pattern.matches_group(&name) && cases.any(|case| pattern.matches(&name, &case.access().to_string()))
+        })
     }
 
     /// Whether the image leaves out all of these if it is asked to. It plays scenes one by one. In
@@ -79,7 +54,7 @@ impl Cases {
         }
         let refuses = |group: &Group| match group {
             Group::Scene(_) => false,
-            Group::Walk(_) => self.names_filter(),
+            Group::Walk(_) => self.pattern().names_filter(),
             Group::Host(_) | Group::Action(_) | Group::Smp(_) => true,
         };
         match self.groups().find(refuses) {
@@ -94,8 +69,7 @@ impl Cases {
 
 impl fmt::Display for Cases {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.group, self.probe)?;
-        self.filter.iter().try_for_each(|filter| write!(f, ":{filter}"))
+        f.write_str(&self.0)
     }
 }
 
@@ -103,13 +77,10 @@ impl FromStr for Cases {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut parts = text.splitn(3, ':').map(str::to_string);
-        match (parts.next(), parts.next(), parts.next()) {
-            (Some(group), Some(probe), filter) if !text.contains(char::is_whitespace) => {
-                Ok(Self { group, probe, filter })
-            }
-            _ => Err(format!("'{text}' is not a glob over cases such as access.*:user-*")),
+        if Pattern::of(text).probe().is_none() || text.contains(char::is_whitespace) {
+            return Err(format!("'{text}' is not a glob over cases such as access.*:user-*"));
         }
+        Ok(Self(text.into()))
     }
 }
 
@@ -119,17 +90,6 @@ mod tests {
 
     fn cases(text: &str) -> Cases {
         text.parse().unwrap()
-    }
-
-    #[test]
-    fn each_part_is_matched_by_itself() {
-        let all = cases("event.*:int-*");
-        assert!(all.matches("event.long", "int-idt-np") && all.matches_filter("1,0,0"));
-        assert!(!all.matches("inject.long", "int-idt-np") && !all.matches("event.long", "nmi"));
-        let one = cases("event.*:int-*:1,0,*");
-        assert!(one.matches_filter("1,0,ffffffff") && !one.matches_filter("0,0,0"));
-        let let_through = cases("event.*:int-*:!2");
-        assert!(let_through.matches_filter("1,0,ffffffff") && !let_through.matches_filter("1,2,2"));
     }
 
     #[test]

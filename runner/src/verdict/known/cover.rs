@@ -117,7 +117,11 @@ impl<'a> Known<'a> {
     /// Whether a row could have a part in a difference, whichever row it is attributed to.
     pub(super) fn could_show(row: &Row, group: &str, difference: Option<&Difference>, probes: &str) -> bool {
         let Some(difference) = difference else {
-            return row.clauses.iter().flat_map(|clause| &clause.cases).any(|cases| cases.matches_group(group));
+            return row
+                .clauses
+                .iter()
+                .flat_map(|clause| &clause.cases)
+                .any(|cases| cases.pattern().matches_group(group));
         };
         let components = components(difference);
         let covers = |probe: &str| {

@@ -30,6 +30,6 @@ mod tests;
 
 pub use asks::Asks;
 pub use cover::{Judged, Known};
-pub use passes::{Played, Ran, Seen};
+pub use passes::{Ran, Seen};
 pub use row::{Party, Row};
 pub use table::Tables;

@@ -3,27 +3,14 @@
 
 use spec::catalogue::case::Case;
 use spec::catalogue::group::Group;
-use spec::catalogue::plan::Profile;
+use spec::catalogue::options::Options;
 use spec::log::Counts;
-use spec::manual::filter::Filter;
 use spec::manual::paging::Maxphyaddr;
 use spec::tally::Difference;
 
-use super::cases::Cases;
 use super::cover::Known;
 use super::hosts::Fit;
 use super::row::{Row, Shows, When};
-
-/// What a run was asked to try.
-#[derive(Clone, Debug, Default)]
-pub struct Played {
-    /// How much of each group.
-    pub profile: Profile,
-    /// One case in place of groups.
-    pub case: Option<Case>,
-    /// What the user left out, as for the image's option `exclude`.
-    pub exclude: Vec<String>,
-}
 
 /// A group that ran.
 #[derive(Clone, Copy, Debug)]
@@ -46,24 +33,22 @@ pub struct Seen<'a> {
 }
 
 impl<'a> Known<'a> {
-    /// The rows of what is tested that had to show in a case that ran, and did not.
+    /// The rows of what is tested that had to show in a case that ran, and did not. `options` are
+    /// those that the image ran with.
     ///
     /// Whether a fault of the processor below a host shows also depends on the host. A row for a
     /// host of which too little is known need not show. Nor need one that could have had a part in
     /// what was seen: one deviation may hide another.
     pub fn unexpected_passes(
         &self,
-        played: &Played,
+        options: Options<'_>,
         maxphyaddr: Maxphyaddr,
         ran: &[Ran<'_>],
         seen: &[Seen<'_>],
     ) -> Vec<&'a Row> {
-        // A pattern for whole groups leaves nothing of them in the log.
-        let of_user = played.exclude.iter().filter_map(|pattern| pattern.parse().ok());
-        let exclude: Vec<Cases> = of_user.chain(self.rows().flat_map(|row| row.exclude.clone())).collect();
         let hidden =
             |row: &Row| seen.iter().any(|seen| Known::could_show(row, seen.group, seen.difference, seen.probes));
-        let must = |shows: &Shows| ran.iter().any(|ran| shows.must_in(ran, played, maxphyaddr, &exclude));
+        let must = |shows: &Shows| ran.iter().any(|ran| shows.must_in(ran, options, maxphyaddr));
         let blames_tested = |row: &Row| self.party(row) == self.tested();
         let rows = self.rows.iter().filter(|(row, fit)| *fit == Fit::Yes && blames_tested(row)).map(|(row, _)| *row);
         rows.filter(|row| row.shows.as_ref().is_some_and(must) && !hidden(row)).collect()
@@ -72,37 +57,21 @@ impl<'a> Known<'a> {
 
 impl Shows {
     /// Whether a case that must show ran in a group.
-    fn must_in(&self, ran: &Ran<'_>, played: &Played, maxphyaddr: Maxphyaddr, exclude: &[Cases]) -> bool {
-        let Played { profile, case, .. } = played;
+    fn must_in(&self, ran: &Ran<'_>, options: Options<'_>, maxphyaddr: Maxphyaddr) -> bool {
         let Some(group) = Group::from_name(ran.group) else { return false };
         // Where no fault came at all, none came wrong. Groups of L0's own needs try accesses that
         // must not fault.
         let quiet = ran.counts.exits + ran.counts.delivered == 0 && !matches!(group, Group::Host(_));
-        if quiet || ran.counts.cases == 0 || !self.cases.iter().any(|cases| cases.matches_group(ran.group)) {
+        if quiet || ran.counts.cases == 0 || !self.cases.iter().any(|cases| cases.pattern().matches_group(ran.group)) {
             return false;
         }
         let must = |case: &Case| self.must(case, maxphyaddr);
-        if let Some(case) = case {
-            return case.group() == group && must(case);
+        if let Some(case) = options.case {
+            return case.group() == group && must(&case);
         }
-        let mut touched = exclude.iter().filter(|cases| cases.matches_group(ran.group)).filter(|cases| {
-            let mut played = group.cases_with(Filter::NEVER, *profile, maxphyaddr);
-            played.any(|case| cases.matches(ran.group, &case.access().to_string()))
-        });
-        let untouched = touched.next().is_none();
-        // Only scenes run one by one. In all others, every filter is walked with the same accesses.
-        let of_filter = |cases: &Cases, case: &Case| !cases.names_filter() || matches!(case, Case::Scene(_));
-        let excludes = |cases: &Cases, case: &Case| of_filter(cases, case) && cases.match_case(case);
-        let excluded = |case: &Case| !untouched && exclude.iter().any(|cases| excludes(cases, case));
-        let cases = || group.cases(*profile, maxphyaddr);
-        let planned = if untouched {
-            group.case_count(*profile, maxphyaddr)
-        } else {
-            cases().filter(|case| !excluded(case)).count()
-        };
         // Cases for which the host lacks something were left out, and the log counts the rest.
-        let complete = ran.counts.cases >= planned as u64;
-        cases().any(|case| (complete || needs_nothing(&case)) && must(&case) && !excluded(&case))
+        let complete = ran.counts.cases >= options.case_count(group, maxphyaddr) as u64;
+        options.cases(group, maxphyaddr).any(|case| (complete || needs_nothing(&case)) && must(&case))
     }
 
     /// Whether a case must show.
@@ -112,7 +81,7 @@ impl Shows {
             When::Faults => case.pfec(maxphyaddr).is_some(),
             When::Exits => case.pfec(maxphyaddr).is_some_and(|pfec| case.filter().exits(pfec)),
         };
-        let named = self.cases.iter().any(|cases| cases.match_case(case));
+        let named = self.cases.iter().any(|cases| cases.pattern().matches_case(case));
         named && happens()
     }
 }

@@ -210,7 +210,7 @@ impl Row {
         if let Some(option) = self.option.as_ref().filter(|option| Options::parse(&format!("x {option}")).is_err()) {
             return Err(format!("key option: the image has no option '{option}'"));
         }
-        match self.clauses.iter().flat_map(|clause| &clause.cases).find(|cases| cases.names_filter()) {
+        match self.clauses.iter().flat_map(|clause| &clause.cases).find(|cases| cases.pattern().names_filter()) {
             Some(cases) => {
                 Err(format!("key cases: '{cases}' names a filter; a difference is known or not whatever the filter"))
             }
@@ -239,7 +239,7 @@ impl Row {
 
     /// What may differ in a case.
     pub fn elements(&self, group: &str, probe: &str) -> impl Iterator<Item = &Element> {
-        let applies = move |clause: &&Clause| clause.cases.iter().any(|cases| cases.matches(group, probe));
+        let applies = move |clause: &&Clause| clause.cases.iter().any(|cases| cases.pattern().matches(group, probe));
         self.clauses.iter().filter(applies).flat_map(|clause| &clause.differs)
     }
 }

@@ -7,7 +7,7 @@ use spec::manual::filter::Filter;
 use spec::tally::Tally;
 
 use super::super::hosts::Fit;
-use super::super::{Played, Row, Tables};
+use super::super::{Row, Tables};
 use super::rows::{examples, subjects};
 use super::{catalogue, subject};
 use crate::verdict::account::Knowledge;
@@ -31,12 +31,12 @@ fn verdict(tables: &Tables, on: &Subject, group: &str, difference: &str, probe: 
     let findings = Findings::of_text(&text);
     assert_eq!(findings.reader.verdict(), Verdict::Fail, "by the manual alone");
     let knowledge = Knowledge { tables: Arc::new(tables.clone()), subject: on.clone() };
-    let accounts = knowledge.accounts(&findings, &Played::default());
+    let accounts = knowledge.accounts(&findings);
     judge(&findings, &accounts, None, &Source::File, false).verdict
 }
 
 fn names_it(row: &Row, group: &str, probe: &str) -> bool {
-    row.clauses.iter().flat_map(|clause| &clause.cases).any(|cases| cases.matches(group, probe))
+    row.clauses.iter().flat_map(|clause| &clause.cases).any(|cases| cases.pattern().matches(group, probe))
 }
 
 #[test]
@@ -47,7 +47,8 @@ fn a_row_makes_a_pass_of_a_log_within_its_globs_and_on_its_hosts_only() {
         let (hosts, others): (Vec<_>, Vec<_>) =
             subjects().into_iter().partition(|subject| row.fit(subject) == Fit::Yes);
         for clause in &row.clauses {
-            let within = |(group, probe): &&(String, String)| clause.cases.iter().any(|at| at.matches(group, probe));
+            let within =
+                |(group, probe): &&(String, String)| clause.cases.iter().any(|at| at.pattern().matches(group, probe));
             let (group, probe) = all.iter().find(within).expect("its globs match cases");
             // Of each kind of group one, if the row does not name it: what is known of one must not leak to another.
             let mut outside: Vec<&(String, String)> = Vec::new();

@@ -1,9 +1,9 @@
 //! A user's own tables.
 
-use spec::catalogue::plan::Profile;
+use spec::catalogue::options::Options;
 use spec::log::Counts;
 
-use super::super::{Party, Played, Ran, Tables};
+use super::super::{Party, Ran, Tables};
 use super::{MAXPHYADDR, judge, names, subject};
 
 const OWN: &str = r#"
@@ -69,8 +69,7 @@ fn a_row_that_does_not_show_is_told_of_what_is_tested_whatever_the_file_is_about
         let subject = subject(on);
         let counts = Counts { cases: u64::MAX, exits: 1, ..Counts::default() };
         let ran = [Ran { group: "access.long", counts: &counts }];
-        let played = Played { profile: Profile::Standard, ..Played::default() };
-        let passes = tables.of(&subject).unexpected_passes(&played, MAXPHYADDR, &ran, &[]);
+        let passes = tables.of(&subject).unexpected_passes(Options::default(), MAXPHYADDR, &ran, &[]);
         assert_eq!(names(&passes), if told { vec!["cr2-early"] } else { vec![] }, "{of} {hosts} on {on}");
     }
 }
