@@ -66,7 +66,8 @@ impl Progress {
             Self::Lines(knowledge) => {
                 if let News::Group(at) = news {
                     // A closed stderr does not change the result.
-                    let _ = writeln!(std::io::stderr(), "{}", finished(findings, at, knowledge));
+                    let account = knowledge.account(&findings.groups[at]);
+                    let _ = writeln!(std::io::stderr(), "{}", finished(findings, at, &account));
                 }
             }
             Self::Bar { bar, profile, knowledge } => match news {
@@ -82,8 +83,9 @@ impl Progress {
                 }
                 News::Group(at) => {
                     bar.set_position(done(findings, *profile));
-                    if knowledge.account(&findings.groups[at]).failed > 0 {
-                        bar.println(finished(findings, at, knowledge));
+                    let account = knowledge.account(&findings.groups[at]);
+                    if account.failed > 0 {
+                        bar.println(finished(findings, at, &account));
                     }
                 }
             },
@@ -112,7 +114,7 @@ fn done(findings: &Findings, profile: Profile) -> u64 {
 }
 
 /// One line about a finished group.
-fn finished(findings: &Findings, at: usize, knowledge: &Knowledge) -> String {
+fn finished(findings: &Findings, at: usize, account: &Account) -> String {
     let group = &findings.groups[at];
     let done = findings.groups.iter().filter(|group| group.fate != Fate::Unfinished).count();
     let place = format!("[{done}/{}]", findings.planned.unwrap_or_default());
@@ -121,7 +123,7 @@ fn finished(findings: &Findings, at: usize, knowledge: &Knowledge) -> String {
         Fate::Unfinished => format!("{place} {}", group.name),
         Fate::Ran(counts) => {
             let cases = thousands(counts.cases);
-            match knowledge.account(group) {
+            match *account {
                 Account { failed, .. } if failed > 0 => {
                     format!("{place} {}: fail: {} of {cases} cases", group.name, thousands(failed))
                 }
