@@ -48,101 +48,103 @@ pub const NARROW: Maxphyaddr = 36;
 /// sets to 1.
 pub const SMI_HANDLED: u64 = 0x3_8010;
 
-/// What the guest can ask the VMM for. To *move* a vCPU: to save all of its state, and to go on
-/// with it in a new VM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Ask {
-    /// Track writes to memory, and forget those so far, so that the next write to each page is seen
-    /// by L0.
-    RearmDirtyLog = 1,
-    /// Move; the new vCPU has the MAXPHYADDR that the guest started with, the new VM
-    /// KVM_CAP_EXCEPTION_PAYLOAD.
-    Move = 2,
-    /// Move; the new vCPU has the host's MAXPHYADDR before anything else of its state is set.
-    MoveWide = 3,
-    /// Move; the new vCPU has MAXPHYADDR [`NARROW`] before anything else of its state is set.
-    MoveNarrow = 4,
-    /// Give this vCPU MAXPHYADDR [`NARROW`] by KVM_SET_CPUID2.
-    Narrow = 5,
-    /// Give this vCPU the host's MAXPHYADDR by KVM_SET_CPUID2.
-    Widen = 6,
-    /// Move, and give the new vCPU MAXPHYADDR [`NARROW`] when all of its state is set, before its
-    /// first KVM_RUN.
-    MoveThenNarrow = 7,
-    /// Move, and give the new vCPU the host's MAXPHYADDR when all of its state is set, before its
-    /// first KVM_RUN.
-    MoveThenWiden = 8,
-    /// Track writes to memory from now on.
-    DirtyLogOn = 9,
-    /// Stop tracking writes to memory.
-    DirtyLogOff = 10,
-    /// Take all memory from the VM and give it back.
-    RemoveMemory = 11,
-    /// Drop all pages of memory from the VMM's page tables, so that L0 has to find each anew; their
-    /// contents stay.
-    DropPages = 12,
-    /// Complete the instruction by a KVM_RUN that enters no guest (`immediate_exit`), then go on.
-    ImmediateExit = 13,
-    /// Debug the guest: KVM_SET_GUEST_DEBUG, with interception of #DB and #BP.
-    DebugOn = 14,
-    /// Stop debugging the guest.
-    DebugOff = 15,
-    /// A system-management interrupt, whose handler writes to [`SMI_HANDLED`] and goes back by RSM.
-    Smi = 16,
-    /// A non-maskable interrupt.
-    Nmi = 17,
-    /// An INIT signal, from the local APIC's bus.
-    Init = 18,
-    /// Signals to the vCPU's thread, one after the other.
-    KicksOn = 19,
-    /// Signals to the vCPU's thread, one after the other; at the first ones the vCPU moves.
-    MovesOn = 20,
-    /// Stop these signals.
-    KicksOff = 21,
-    /// A page fault ([`EVENT_PFEC`] at [`EVENT_ADDRESS`]) that is pending: KVM_SET_VCPU_EVENTS with
-    /// payload.
-    PendingFault = 22,
-    /// A page fault that is being delivered: KVM_SET_VCPU_EVENTS without payload.
-    InjectedFault = 23,
-    /// [`Ask::PendingFault`], then [`Ask::Move`].
-    MovePendingFault = 24,
-    /// [`Ask::InjectedFault`], then [`Ask::Move`].
-    MoveInjectedFault = 25,
-    /// Serve exits to user space by one KVM_RUN each, as usual.
-    PlainExits = 26,
-    /// After each exit to user space, a KVM_RUN that enters no guest (`immediate_exit`).
-    ImmediateExits = 27,
-    /// As [`Ask::ImmediateExits`], and a move after each of the first ones.
-    MovedExits = 28,
-    /// Get ready for [`Ask::LatePages`].
-    LatePagesReady = 29,
-    /// Take all pages of memory away; each comes back when somebody waits for it (userfaultfd).
-    LatePages = 30,
-    /// Bring all pages back.
-    LatePagesEnd = 31,
-    /// Move by the VMM's own migration to a file, and go on in another process of it. Asked for at
-    /// [`MOVE_PORT`].
-    Migrate = 32,
-    /// An external interrupt with vector [`INTERRUPT_VECTOR`] for the local APIC 0: KVM_SIGNAL_MSI.
-    Interrupt = 33,
-    /// [`Ask::Interrupt`] and [`Ask::PendingFault`].
-    InterruptAndFault = 34,
-    /// Make one page of memory read-only for the VM (KVM_MEM_READONLY), as [`read_only`] names it.
-    /// What the guest writes there exits to the VMM, which writes it.
-    ReadOnlyOn = 35,
-    /// Make all memory writable again.
-    ReadOnlyOff = 36,
-    /// Move to a VM without KVM_CAP_EXCEPTION_PAYLOAD; later moves except [`Ask::Move`] go to such
-    /// VMs.
-    MoveWithoutPayload = 37,
-    /// The same; refused with [`Step::SeeWrite`] if no write has exited to the VMM.
-    ReadOnlyEnd = 38,
-    /// [`Ask::Migrate`], for which nobody waits: L1 asks, and lets L2 walk until it has happened.
-    MigrateMeanwhile = 39,
-    /// A second vCPU in the same VM, which waits for INIT and SIPI. From then on the guest does not
-    /// move.
-    SecondProcessor = 64,
+crate::listed! {
+    /// What the guest can ask the VMM for. To *move* a vCPU: to save all of its state, and to go on
+    /// with it in a new VM.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[repr(u32)]
+    pub enum Ask {
+        /// Track writes to memory, and forget those so far, so that the next write to each page is seen
+        /// by L0.
+        RearmDirtyLog = 1,
+        /// Move; the new vCPU has the MAXPHYADDR that the guest started with, the new VM
+        /// KVM_CAP_EXCEPTION_PAYLOAD.
+        Move = 2,
+        /// Move; the new vCPU has the host's MAXPHYADDR before anything else of its state is set.
+        MoveWide = 3,
+        /// Move; the new vCPU has MAXPHYADDR [`NARROW`] before anything else of its state is set.
+        MoveNarrow = 4,
+        /// Give this vCPU MAXPHYADDR [`NARROW`] by KVM_SET_CPUID2.
+        Narrow = 5,
+        /// Give this vCPU the host's MAXPHYADDR by KVM_SET_CPUID2.
+        Widen = 6,
+        /// Move, and give the new vCPU MAXPHYADDR [`NARROW`] when all of its state is set, before its
+        /// first KVM_RUN.
+        MoveThenNarrow = 7,
+        /// Move, and give the new vCPU the host's MAXPHYADDR when all of its state is set, before its
+        /// first KVM_RUN.
+        MoveThenWiden = 8,
+        /// Track writes to memory from now on.
+        DirtyLogOn = 9,
+        /// Stop tracking writes to memory.
+        DirtyLogOff = 10,
+        /// Take all memory from the VM and give it back.
+        RemoveMemory = 11,
+        /// Drop all pages of memory from the VMM's page tables, so that L0 has to find each anew; their
+        /// contents stay.
+        DropPages = 12,
+        /// Complete the instruction by a KVM_RUN that enters no guest (`immediate_exit`), then go on.
+        ImmediateExit = 13,
+        /// Debug the guest: KVM_SET_GUEST_DEBUG, with interception of #DB and #BP.
+        DebugOn = 14,
+        /// Stop debugging the guest.
+        DebugOff = 15,
+        /// A system-management interrupt, whose handler writes to [`SMI_HANDLED`] and goes back by RSM.
+        Smi = 16,
+        /// A non-maskable interrupt.
+        Nmi = 17,
+        /// An INIT signal, from the local APIC's bus.
+        Init = 18,
+        /// Signals to the vCPU's thread, one after the other.
+        KicksOn = 19,
+        /// Signals to the vCPU's thread, one after the other; at the first ones the vCPU moves.
+        MovesOn = 20,
+        /// Stop these signals.
+        KicksOff = 21,
+        /// A page fault ([`EVENT_PFEC`] at [`EVENT_ADDRESS`]) that is pending: KVM_SET_VCPU_EVENTS with
+        /// payload.
+        PendingFault = 22,
+        /// A page fault that is being delivered: KVM_SET_VCPU_EVENTS without payload.
+        InjectedFault = 23,
+        /// [`Ask::PendingFault`], then [`Ask::Move`].
+        MovePendingFault = 24,
+        /// [`Ask::InjectedFault`], then [`Ask::Move`].
+        MoveInjectedFault = 25,
+        /// Serve exits to user space by one KVM_RUN each, as usual.
+        PlainExits = 26,
+        /// After each exit to user space, a KVM_RUN that enters no guest (`immediate_exit`).
+        ImmediateExits = 27,
+        /// As [`Ask::ImmediateExits`], and a move after each of the first ones.
+        MovedExits = 28,
+        /// Get ready for [`Ask::LatePages`].
+        LatePagesReady = 29,
+        /// Take all pages of memory away; each comes back when somebody waits for it (userfaultfd).
+        LatePages = 30,
+        /// Bring all pages back.
+        LatePagesEnd = 31,
+        /// Move by the VMM's own migration to a file, and go on in another process of it. Asked for at
+        /// [`MOVE_PORT`].
+        Migrate = 32,
+        /// An external interrupt with vector [`INTERRUPT_VECTOR`] for the local APIC 0: KVM_SIGNAL_MSI.
+        Interrupt = 33,
+        /// [`Ask::Interrupt`] and [`Ask::PendingFault`].
+        InterruptAndFault = 34,
+        /// Make one page of memory read-only for the VM (KVM_MEM_READONLY), as [`read_only`] names it.
+        /// What the guest writes there exits to the VMM, which writes it.
+        ReadOnlyOn = 35,
+        /// Make all memory writable again.
+        ReadOnlyOff = 36,
+        /// Move to a VM without KVM_CAP_EXCEPTION_PAYLOAD; later moves except [`Ask::Move`] go to such
+        /// VMs.
+        MoveWithoutPayload = 37,
+        /// The same; refused with [`Step::SeeWrite`] if no write has exited to the VMM.
+        ReadOnlyEnd = 38,
+        /// [`Ask::Migrate`], for which nobody waits: L1 asks, and lets L2 walk until it has happened.
+        MigrateMeanwhile = 39,
+        /// A second vCPU in the same VM, which waits for INIT and SIPI. From then on the guest does not
+        /// move.
+        SecondProcessor = 64,
+    }
 }
 
 /// Vector of the external interrupt that the VMM makes.
@@ -187,50 +189,6 @@ pub const EVENT_PFEC: Pfec = Pfec::WR;
 pub const EVENT_ADDRESS: u64 = 0x7f12_3456_7000;
 
 impl Ask {
-    /// All of them.
-    pub const ALL: [Self; 40] = [
-        Self::RearmDirtyLog,
-        Self::Move,
-        Self::MoveWide,
-        Self::MoveNarrow,
-        Self::Narrow,
-        Self::Widen,
-        Self::MoveThenNarrow,
-        Self::MoveThenWiden,
-        Self::DirtyLogOn,
-        Self::DirtyLogOff,
-        Self::RemoveMemory,
-        Self::DropPages,
-        Self::ImmediateExit,
-        Self::DebugOn,
-        Self::DebugOff,
-        Self::Smi,
-        Self::Nmi,
-        Self::Init,
-        Self::KicksOn,
-        Self::MovesOn,
-        Self::KicksOff,
-        Self::PendingFault,
-        Self::InjectedFault,
-        Self::MovePendingFault,
-        Self::MoveInjectedFault,
-        Self::PlainExits,
-        Self::ImmediateExits,
-        Self::MovedExits,
-        Self::LatePagesReady,
-        Self::LatePages,
-        Self::LatePagesEnd,
-        Self::Migrate,
-        Self::Interrupt,
-        Self::InterruptAndFault,
-        Self::ReadOnlyOn,
-        Self::ReadOnlyOff,
-        Self::MoveWithoutPayload,
-        Self::ReadOnlyEnd,
-        Self::MigrateMeanwhile,
-        Self::SecondProcessor,
-    ];
-
     /// What is written to [`PORT`].
     #[must_use]
     pub const fn code(self) -> u32 {
@@ -250,131 +208,69 @@ impl Ask {
     }
 }
 
-/// The part of an [`Ask`] that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Step {
-    /// To know what is asked for.
-    Know = 1,
-    /// L0 does not support a guest with a smaller MAXPHYADDR (KVM_CAP_SMALLER_MAXPHYADDR), or the
-    /// host's is not above [`NARROW`].
-    SmallerMaxphyaddr = 2,
-    /// KVM_RUN that is to complete an instruction.
-    Run = 3,
-    /// To make a VM.
-    CreateVm = 4,
-    /// KVM_SET_USER_MEMORY_REGION.
-    Memory = 5,
-    /// KVM_SET_CPUID2.
-    SetCpuid = 6,
-    /// To save the VM's state: interrupt controllers, timer, clock.
-    SaveVm = 7,
-    /// To restore the VM's state.
-    RestoreVm = 8,
-    /// To save the vCPU's registers: general, system, MSRs, FPU, debug, local APIC, MP state.
-    SaveVcpu = 9,
-    /// To restore the vCPU's registers.
-    RestoreVcpu = 10,
-    /// KVM_GET_NESTED_STATE.
-    SaveNested = 11,
-    /// KVM_SET_NESTED_STATE.
-    RestoreNested = 12,
-    /// KVM_GET_VCPU_EVENTS.
-    SaveEvents = 13,
-    /// KVM_SET_VCPU_EVENTS.
-    RestoreEvents = 14,
-    /// KVM_GET_MSRS.
-    SaveMsrs = 15,
-    /// KVM_SET_MSRS.
-    RestoreMsrs = 16,
-    /// KVM_GET_DIRTY_LOG.
-    DirtyLog = 17,
-    /// madvise(MADV_DONTNEED).
-    DropPages = 18,
-    /// KVM_SET_GUEST_DEBUG.
-    Debug = 19,
-    /// KVM_SMI, or to write its handler.
-    Smi = 20,
-    /// KVM_NMI.
-    Nmi = 21,
-    /// KVM_SIGNAL_MSI.
-    Msi = 22,
-    /// To signal the vCPU's thread.
-    Kick = 23,
-    /// userfaultfd.
-    LatePages = 24,
-    /// To see a write to read-only memory.
-    SeeWrite = 25,
-    /// To make a second vCPU and its thread.
-    SecondProcessor = 64,
-    /// To move a guest that has a second vCPU.
-    MoveTwo = 65,
-}
-
-impl Step {
-    /// All of them.
-    pub const ALL: [Self; 27] = [
-        Self::Know,
-        Self::SmallerMaxphyaddr,
-        Self::Run,
-        Self::CreateVm,
-        Self::Memory,
-        Self::SetCpuid,
-        Self::SaveVm,
-        Self::RestoreVm,
-        Self::SaveVcpu,
-        Self::RestoreVcpu,
-        Self::SaveNested,
-        Self::RestoreNested,
-        Self::SaveEvents,
-        Self::RestoreEvents,
-        Self::SaveMsrs,
-        Self::RestoreMsrs,
-        Self::DirtyLog,
-        Self::DropPages,
-        Self::Debug,
-        Self::Smi,
-        Self::Nmi,
-        Self::Msi,
-        Self::Kick,
-        Self::LatePages,
-        Self::SeeWrite,
-        Self::SecondProcessor,
-        Self::MoveTwo,
-    ];
-
-    /// What was to be done, as the object of "cannot".
-    const fn what(self) -> &'static str {
-        match self {
-            Self::Know => "know what is asked for",
-            Self::SmallerMaxphyaddr => "give the guest a MAXPHYADDR below the host's",
-            Self::Run => "complete the instruction by KVM_RUN",
-            Self::CreateVm => "make a VM",
-            Self::Memory => "give memory to the VM",
-            Self::SetCpuid => "do KVM_SET_CPUID2",
-            Self::SaveVm => "save the VM's devices",
-            Self::RestoreVm => "restore the VM's devices",
-            Self::SaveVcpu => "save the vCPU's registers",
-            Self::RestoreVcpu => "restore the vCPU's registers",
-            Self::SaveNested => "do KVM_GET_NESTED_STATE",
-            Self::RestoreNested => "do KVM_SET_NESTED_STATE",
-            Self::SaveEvents => "do KVM_GET_VCPU_EVENTS",
-            Self::RestoreEvents => "do KVM_SET_VCPU_EVENTS",
-            Self::SaveMsrs => "do KVM_GET_MSRS",
-            Self::RestoreMsrs => "do KVM_SET_MSRS",
-            Self::DirtyLog => "do KVM_GET_DIRTY_LOG",
-            Self::DropPages => "do madvise(MADV_DONTNEED)",
-            Self::Debug => "do KVM_SET_GUEST_DEBUG",
-            Self::Smi => "do KVM_SMI",
-            Self::Nmi => "do KVM_NMI",
-            Self::Msi => "do KVM_SIGNAL_MSI",
-            Self::LatePages => "use userfaultfd",
-            Self::SeeWrite => "see a write to read-only memory",
-            Self::Kick => "signal the vCPU's thread",
-            Self::SecondProcessor => "make a second vCPU",
-            Self::MoveTwo => "move a guest that has two vCPUs",
-        }
+crate::listed! {
+    /// The part of an [`Ask`] that failed.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[repr(u8)]
+    pub enum Step {
+        /// To know what is asked for.
+        Know = 1 => "know what is asked for",
+        /// L0 does not support a guest with a smaller MAXPHYADDR (KVM_CAP_SMALLER_MAXPHYADDR), or the
+        /// host's is not above [`NARROW`].
+        SmallerMaxphyaddr = 2 => "give the guest a MAXPHYADDR below the host's",
+        /// KVM_RUN that is to complete an instruction.
+        Run = 3 => "complete the instruction by KVM_RUN",
+        /// To make a VM.
+        CreateVm = 4 => "make a VM",
+        /// KVM_SET_USER_MEMORY_REGION.
+        Memory = 5 => "give memory to the VM",
+        /// KVM_SET_CPUID2.
+        SetCpuid = 6 => "do KVM_SET_CPUID2",
+        /// To save the VM's state: interrupt controllers, timer, clock.
+        SaveVm = 7 => "save the VM's devices",
+        /// To restore the VM's state.
+        RestoreVm = 8 => "restore the VM's devices",
+        /// To save the vCPU's registers: general, system, MSRs, FPU, debug, local APIC, MP state.
+        SaveVcpu = 9 => "save the vCPU's registers",
+        /// To restore the vCPU's registers.
+        RestoreVcpu = 10 => "restore the vCPU's registers",
+        /// KVM_GET_NESTED_STATE.
+        SaveNested = 11 => "do KVM_GET_NESTED_STATE",
+        /// KVM_SET_NESTED_STATE.
+        RestoreNested = 12 => "do KVM_SET_NESTED_STATE",
+        /// KVM_GET_VCPU_EVENTS.
+        SaveEvents = 13 => "do KVM_GET_VCPU_EVENTS",
+        /// KVM_SET_VCPU_EVENTS.
+        RestoreEvents = 14 => "do KVM_SET_VCPU_EVENTS",
+        /// KVM_GET_MSRS.
+        SaveMsrs = 15 => "do KVM_GET_MSRS",
+        /// KVM_SET_MSRS.
+        RestoreMsrs = 16 => "do KVM_SET_MSRS",
+        /// KVM_GET_DIRTY_LOG.
+        DirtyLog = 17 => "do KVM_GET_DIRTY_LOG",
+        /// madvise(MADV_DONTNEED).
+        DropPages = 18 => "do madvise(MADV_DONTNEED)",
+        /// KVM_SET_GUEST_DEBUG.
+        Debug = 19 => "do KVM_SET_GUEST_DEBUG",
+        /// KVM_SMI, or to write its handler.
+        Smi = 20 => "do KVM_SMI",
+        /// KVM_NMI.
+        Nmi = 21 => "do KVM_NMI",
+        /// KVM_SIGNAL_MSI.
+        Msi = 22 => "do KVM_SIGNAL_MSI",
+        /// To signal the vCPU's thread.
+        Kick = 23 => "signal the vCPU's thread",
+        /// userfaultfd.
+        LatePages = 24 => "use userfaultfd",
+        /// To see a write to read-only memory.
+        SeeWrite = 25 => "see a write to read-only memory",
+        /// To make a second vCPU and its thread.
+        SecondProcessor = 64 => "make a second vCPU",
+        /// To move a guest that has a second vCPU.
+        MoveTwo = 65 => "move a guest that has two vCPUs",
     }
+    /// What was to be done, as the object of "cannot".
+    fn what;
 }
 
 /// What became of the last [`Ask`].

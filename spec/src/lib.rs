@@ -24,6 +24,7 @@ extern crate std;
 
 pub mod catalogue;
 pub mod channel;
+mod listed;
 pub mod log;
 pub mod manual;
 pub mod scene;

@@ -15,122 +15,60 @@ use crate::manual::pfec::Pfec;
 use fixup::Fixup;
 use leak::Leak;
 
-/// A way to get L1's filter wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hypothesis {
-    /// MASK and MATCH are taken as 0, EB.PF is L1's.
-    ClearedMaskMatch,
-    /// MASK and MATCH are exchanged.
-    Swapped,
-    /// EB.PF = 0 is taken as "no page fault exits", whatever MASK and MATCH say.
-    InverseIgnored,
-    /// L2 runs on L1's MASK and MATCH with EB.PF set for L0: faults that L1 asks for by the inverse
-    /// form reach L0 only where it corrects their error code.
-    L0NeedDropped,
-    /// vmcs02 holds L0's own filter, in place of L1's or in addition, and L1 gets the faults that
-    /// L0 asked for.
-    L0FilterLeaked,
-    /// The error code from before L0 sets RSVD in it decides about exits, or is reported to L1.
-    CodeBeforeFixup,
-    /// EB.PF is taken as 1.
-    EbAlwaysSet,
-    /// EB.PF is taken as 0.
-    EbAlwaysClear,
-    /// The filter of the previous entry is still in force.
-    StaleFilter,
-    /// MASK and MATCH of the previous entry are still in force, EB.PF is L1's.
-    StaleMaskMatch,
-    /// MATCH is cut to the bits in MASK, so that it can always be met.
-    MatchWithinMask,
-    /// Only the low 16 bits of MASK and MATCH count.
-    Low16,
-    /// Only the low 8 bits of MASK and MATCH count.
-    Low8,
-    /// Only the low 5 bits of MASK and MATCH count.
-    Low5,
-    /// Every page fault exits to L1.
-    AllExit,
-    /// No page fault exits to L1.
-    NoneExits,
+crate::listed! {
+    /// A way to get L1's filter wrong.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Hypothesis {
+        /// MASK and MATCH are taken as 0, EB.PF is L1's.
+        ClearedMaskMatch => "cleared-mask-match", "behaves as MASK = MATCH = 0 with L1's EB.PF",
+        /// MASK and MATCH are exchanged.
+        Swapped => "swapped-mask-match", "behaves as with MASK and MATCH exchanged",
+        /// EB.PF = 0 is taken as "no page fault exits", whatever MASK and MATCH say.
+        InverseIgnored => "inverse-ignored",
+            "behaves as if EB.PF = 0 let every fault through, without the inverse comparison",
+        /// L2 runs on L1's MASK and MATCH with EB.PF set for L0: faults that L1 asks for by the inverse
+        /// form reach L0 only where it corrects their error code.
+        L0NeedDropped => "l0-need-dropped",
+            "runs L2 on L1's MASK and MATCH with EB.PF = 1: the merge leaves out what L0 itself needs",
+        /// vmcs02 holds L0's own filter, in place of L1's or in addition, and L1 gets the faults that
+        /// L0 asked for.
+        L0FilterLeaked => "l0-filter-leaked",
+            "gives L1 the faults that L0's own filter asks for, in place of L1's own or in addition",
+        /// The error code from before L0 sets RSVD in it decides about exits, or is reported to L1.
+        CodeBeforeFixup => "code-before-fixup",
+            "uses the error code from before L0 sets RSVD, to decide about the exit or in what it reports to L1",
+        /// EB.PF is taken as 1.
+        EbAlwaysSet => "eb-always-set", "behaves as EB.PF = 1 with L1's MASK and MATCH",
+        /// EB.PF is taken as 0.
+        EbAlwaysClear => "eb-always-clear", "behaves as EB.PF = 0 with L1's MASK and MATCH",
+        /// The filter of the previous entry is still in force.
+        StaleFilter => "stale-filter", "behaves as with the whole filter of the previous VM entry",
+        /// MASK and MATCH of the previous entry are still in force, EB.PF is L1's.
+        StaleMaskMatch => "stale-mask-match", "behaves as with MASK and MATCH of the previous VM entry",
+        /// MATCH is cut to the bits in MASK, so that it can always be met.
+        MatchWithinMask => "match-within-mask", "behaves as if MATCH had no bits outside MASK",
+        /// Only the low 5 bits of MASK and MATCH count.
+        Low5 => "low-5-bits", "compares only the low 5 bits of MASK and MATCH",
+        /// Only the low 8 bits of MASK and MATCH count.
+        Low8 => "low-8-bits", "compares only the low 8 bits of MASK and MATCH",
+        /// Only the low 16 bits of MASK and MATCH count.
+        Low16 => "low-16-bits", "compares only the low 16 bits of MASK and MATCH",
+        /// Every page fault exits to L1.
+        AllExit => "all-exit", "gives every fault to L1",
+        /// No page fault exits to L1.
+        NoneExits => "none-exits", "gives no fault to L1",
+    }
+    /// The word in logs.
+    pub fn name;
+    /// What the host seems to do, in one sentence.
+    pub fn meaning;
 }
 
 impl Hypothesis {
-    /// All of them, the more specific ones first.
-    pub const ALL: [Self; 16] = [
-        Self::ClearedMaskMatch,
-        Self::Swapped,
-        Self::InverseIgnored,
-        Self::L0NeedDropped,
-        Self::L0FilterLeaked,
-        Self::CodeBeforeFixup,
-        Self::EbAlwaysSet,
-        Self::EbAlwaysClear,
-        Self::StaleFilter,
-        Self::StaleMaskMatch,
-        Self::MatchWithinMask,
-        Self::Low5,
-        Self::Low8,
-        Self::Low16,
-        Self::AllExit,
-        Self::NoneExits,
-    ];
-
-    /// The word in logs.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ClearedMaskMatch => "cleared-mask-match",
-            Self::Swapped => "swapped-mask-match",
-            Self::InverseIgnored => "inverse-ignored",
-            Self::L0NeedDropped => "l0-need-dropped",
-            Self::L0FilterLeaked => "l0-filter-leaked",
-            Self::CodeBeforeFixup => "code-before-fixup",
-            Self::EbAlwaysSet => "eb-always-set",
-            Self::EbAlwaysClear => "eb-always-clear",
-            Self::StaleFilter => "stale-filter",
-            Self::StaleMaskMatch => "stale-mask-match",
-            Self::MatchWithinMask => "match-within-mask",
-            Self::Low5 => "low-5-bits",
-            Self::Low8 => "low-8-bits",
-            Self::Low16 => "low-16-bits",
-            Self::AllExit => "all-exit",
-            Self::NoneExits => "none-exits",
-        }
-    }
-
     /// The hypothesis of a word.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|hypothesis| hypothesis.name() == name)
-    }
-
-    /// What the host seems to do, in one sentence.
-    #[must_use]
-    pub const fn meaning(self) -> &'static str {
-        match self {
-            Self::ClearedMaskMatch => "behaves as MASK = MATCH = 0 with L1's EB.PF",
-            Self::Swapped => "behaves as with MASK and MATCH exchanged",
-            Self::InverseIgnored => "behaves as if EB.PF = 0 let every fault through, without the inverse comparison",
-            Self::L0NeedDropped => {
-                "runs L2 on L1's MASK and MATCH with EB.PF = 1: the merge leaves out what L0 itself needs"
-            }
-            Self::L0FilterLeaked => {
-                "gives L1 the faults that L0's own filter asks for, in place of L1's own or in addition"
-            }
-            Self::CodeBeforeFixup => {
-                "uses the error code from before L0 sets RSVD, to decide about the exit or in what it reports to L1"
-            }
-            Self::EbAlwaysSet => "behaves as EB.PF = 1 with L1's MASK and MATCH",
-            Self::EbAlwaysClear => "behaves as EB.PF = 0 with L1's MASK and MATCH",
-            Self::StaleFilter => "behaves as with the whole filter of the previous VM entry",
-            Self::StaleMaskMatch => "behaves as with MASK and MATCH of the previous VM entry",
-            Self::MatchWithinMask => "behaves as if MATCH had no bits outside MASK",
-            Self::Low5 => "compares only the low 5 bits of MASK and MATCH",
-            Self::Low8 => "compares only the low 8 bits of MASK and MATCH",
-            Self::Low16 => "compares only the low 16 bits of MASK and MATCH",
-            Self::AllExit => "gives every fault to L1",
-            Self::NoneExits => "gives no fault to L1",
-        }
     }
 
     /// The faults that exit on such a host, where this VM entry's filter is `now` and that of the

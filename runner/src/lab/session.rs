@@ -114,7 +114,7 @@ fn kernel_options(which: &Which, label: &str) -> String {
 /// Boots the kernel once with these sets. Returns their results as far as it came, at least one if
 /// any set was begun.
 fn boot(ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Result<Vec<RunResult>, Unavailable> {
-    let Plan { bochs, qemu, request, .. } = *plan;
+    let Plan { bochs, qemu, request, profile, .. } = *plan;
     let (major, minor) = bochs.version();
     let guest = Guest {
         cmdline: request.cmdline(profile),

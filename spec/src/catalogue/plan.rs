@@ -2,34 +2,25 @@
 
 use crate::manual::filter::Filter;
 
-/// How much is tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Profile {
-    /// A few dozen filters, each against one stimulus of each error code, and a sample of the rest.
-    /// It finds every way to be wrong that was ever seen, in seconds on any host.
-    Quick,
-    /// All filters over the five basic bits, and each of the other bits.
-    #[default]
-    Standard,
-    /// All filters over the basic bits, PK and SS; the other bits as in [`Profile::Standard`], and
-    /// all pairs of a bit in MASK and a bit in MATCH.
-    Exhaustive,
+crate::listed! {
+    /// How much is tried.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+    pub enum Profile {
+        /// A few dozen filters, each against one stimulus of each error code, and a sample of the rest.
+        /// It finds every way to be wrong that was ever seen, in seconds on any host.
+        Quick => "quick",
+        /// All filters over the five basic bits, and each of the other bits.
+        #[default]
+        Standard => "standard",
+        /// All filters over the basic bits, PK and SS; the other bits as in [`Profile::Standard`], and
+        /// all pairs of a bit in MASK and a bit in MATCH.
+        Exhaustive => "exhaustive",
+    }
+    /// The word on command lines and in logs.
+    pub fn name;
 }
 
 impl Profile {
-    /// All profiles, the smallest first.
-    pub const ALL: [Self; 3] = [Self::Quick, Self::Standard, Self::Exhaustive];
-
-    /// The word on command lines and in logs.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Quick => "quick",
-            Self::Standard => "standard",
-            Self::Exhaustive => "exhaustive",
-        }
-    }
-
     /// The profile of a word.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {

@@ -8,127 +8,57 @@ use crate::catalogue::plan::{self, Profile, QUICK_BASIC};
 use crate::manual::filter::Filter;
 use crate::manual::pfec::Pfec;
 
-/// Scenes that belong together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
-    /// Reads, writes and fetches: plain, across the end of a page, not canonical.
-    Access,
-    /// Changes of the filter, and what must not change it.
-    Stale,
-    /// Translations that must be gone, and ones that must hold.
-    Tlb,
-    /// Each entry of the walk, in each paging mode.
-    Page,
-    /// Read-modify-write, locked or not, and whole states saved.
-    Modify,
-    /// Pushes, pops, calls, returns, ENTER, LEAVE.
-    Stack,
-    /// String instructions in mid-iteration.
-    Strings,
-    /// Descriptor tables and TSS: implicit supervisor-mode accesses.
-    Implicit,
-    /// Instructions that L1 intercepts: VM exit before fault.
-    Priority,
-    /// Instructions that L0 emulates for a device.
-    Device,
-    /// String I/O that L0 emulates.
-    Ports,
-    /// Instructions behind KVM's forced-emulation prefix.
-    Forced,
-    /// Protection keys.
-    Pkey,
-    /// Shadow stacks.
-    Shadow,
-    /// Accesses through EPT.
-    Ept,
-    /// Accesses in real mode.
-    Unpaged,
-    /// What is delivered when the fault comes.
-    Event,
-    /// What L1 injects.
-    Inject,
-    /// What is reported of L2's state.
-    State,
+crate::listed! {
+    /// Scenes that belong together.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Act {
+        /// Reads, writes and fetches: plain, across the end of a page, not canonical.
+        Access => "access", "reads, writes and fetches: plain, across the end of a page, not canonical",
+        /// Read-modify-write, locked or not, and whole states saved.
+        Modify => "modify", "read-modify-write, locked or not, and whole states saved",
+        /// Pushes, pops, calls, returns, ENTER, LEAVE.
+        Stack => "stack", "pushes, pops, calls, returns, ENTER, LEAVE",
+        /// String instructions in mid-iteration.
+        Strings => "strings", "string instructions in mid-iteration",
+        /// Descriptor tables and TSS: implicit supervisor-mode accesses.
+        Implicit => "implicit", "descriptor tables and TSS: implicit supervisor-mode accesses",
+        /// Instructions that L1 intercepts: VM exit before fault.
+        Priority => "priority", "instructions that L1 intercepts: VM exit before fault",
+        /// Each entry of the walk, in each paging mode.
+        Page => "page", "every access through every entry of the walk, large pages too",
+        /// Translations that must be gone, and ones that must hold.
+        Tlb => "tlb",
+            "translations that must be gone, by INVLPG, MOV to CR3, INVVPID or a VM entry, and ones that must hold",
+        /// Accesses through EPT.
+        Ept => "ept", "which comes first, the page fault or the EPT-induced exit, and what is reported of it",
+        /// Accesses in real mode.
+        Unpaged => "unpaged", "accesses without paging, which raise no page fault",
+        /// What is delivered when the fault comes.
+        Event => "event", "faults while an event is delivered, up to double and triple faults",
+        /// What L1 injects.
+        Inject => "inject", "events that L1 injects, and faults while they are delivered",
+        /// What is reported of L2's state.
+        State => "state", "the state of L2 that a fault leaves: interruptibility, debug, NMIs, A and D flags",
+        /// Changes of the filter, and what must not change it.
+        Stale => "stale", "a filter that changes, and one that must not",
+        /// Instructions that L0 emulates for a device.
+        Device => "device", "instructions that L0 emulates for a device",
+        /// String I/O that L0 emulates.
+        Ports => "ports", "string I/O that L0 emulates",
+        /// Instructions behind KVM's forced-emulation prefix.
+        Forced => "forced", "instructions behind KVM's forced-emulation prefix",
+        /// Protection keys.
+        Pkey => "pkey", "protection keys",
+        /// Shadow stacks.
+        Shadow => "shadow", "shadow stacks",
+    }
+    /// The act's part of a group's name.
+    pub fn name;
+    /// One line for `maskmatch list`.
+    pub fn what;
 }
 
 impl Act {
-    /// All of them.
-    pub const ALL: [Self; 19] = [
-        Self::Access,
-        Self::Modify,
-        Self::Stack,
-        Self::Strings,
-        Self::Implicit,
-        Self::Priority,
-        Self::Page,
-        Self::Tlb,
-        Self::Ept,
-        Self::Unpaged,
-        Self::Event,
-        Self::Inject,
-        Self::State,
-        Self::Stale,
-        Self::Device,
-        Self::Ports,
-        Self::Forced,
-        Self::Pkey,
-        Self::Shadow,
-    ];
-
-    /// The act's part of a group's name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Access => "access",
-            Self::Stale => "stale",
-            Self::Tlb => "tlb",
-            Self::Page => "page",
-            Self::Modify => "modify",
-            Self::Stack => "stack",
-            Self::Strings => "strings",
-            Self::Implicit => "implicit",
-            Self::Priority => "priority",
-            Self::Device => "device",
-            Self::Ports => "ports",
-            Self::Forced => "forced",
-            Self::Pkey => "pkey",
-            Self::Shadow => "shadow",
-            Self::Ept => "ept",
-            Self::Unpaged => "unpaged",
-            Self::Event => "event",
-            Self::Inject => "inject",
-            Self::State => "state",
-        }
-    }
-
-    /// One line for `maskmatch list`.
-    #[must_use]
-    pub const fn what(self) -> &'static str {
-        match self {
-            Self::Access => "reads, writes and fetches: plain, across the end of a page, not canonical",
-            Self::Modify => "read-modify-write, locked or not, and whole states saved",
-            Self::Stack => "pushes, pops, calls, returns, ENTER, LEAVE",
-            Self::Strings => "string instructions in mid-iteration",
-            Self::Implicit => "descriptor tables and TSS: implicit supervisor-mode accesses",
-            Self::Priority => "instructions that L1 intercepts: VM exit before fault",
-            Self::Device => "instructions that L0 emulates for a device",
-            Self::Ports => "string I/O that L0 emulates",
-            Self::Forced => "instructions behind KVM's forced-emulation prefix",
-            Self::Pkey => "protection keys",
-            Self::Shadow => "shadow stacks",
-            Self::Stale => "a filter that changes, and one that must not",
-            Self::Tlb => {
-                "translations that must be gone, by INVLPG, MOV to CR3, INVVPID or a VM entry, and ones that must hold"
-            }
-            Self::Page => "every access through every entry of the walk, large pages too",
-            Self::Ept => "which comes first, the page fault or the EPT-induced exit, and what is reported of it",
-            Self::Unpaged => "accesses without paging, which raise no page fault",
-            Self::Event => "faults while an event is delivered, up to double and triple faults",
-            Self::Inject => "events that L1 injects, and faults while they are delivered",
-            Self::State => "the state of L2 that a fault leaves: interruptibility, debug, NMIs, A and D flags",
-        }
-    }
-
     /// The rows of its scenes, for the compile time.
     pub(super) const fn rows(self) -> &'static [Row] {
         match self {

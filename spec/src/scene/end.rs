@@ -2,146 +2,97 @@
 
 use core::{fmt, iter};
 
-/// One thing that is seen at the end of a scene, 64 bits wide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-#[expect(missing_docs, reason = "the general-purpose registers have the names that they have everywhere")]
-pub enum Word {
-    /// RAX, and so on: L2's general-purpose registers but RSP, in the order of their encoding.
-    Rax,
-    Rcx,
-    Rdx,
-    Rbx,
-    Rbp,
-    Rsi,
-    Rdi,
-    R8,
-    R9,
-    R10,
-    R11,
-    R12,
-    R13,
-    R14,
-    R15,
-    /// CR2.
-    Cr2,
-    /// DR6.
-    Dr6,
-    /// VM-exit interruption information.
-    Info,
-    /// The error code: the VM-exit interruption error code, or that on the handler's stack.
-    ErrorCode,
-    /// Exit qualification.
-    Qualification,
-    /// IDT-vectoring information.
-    IdtInfo,
-    /// IDT-vectoring error code.
-    IdtError,
-    /// VM-exit instruction length.
-    Length,
-    /// Guest-physical address of an EPT violation or misconfiguration, see
-    /// [`super::ept::GuestFrame::guest_physical`].
-    GuestPhysical,
-    /// Guest-linear address of an EPT violation.
-    GuestLinear,
-    /// RIP as the VMCS or the handler's stack has it, and so on.
-    Rip,
-    /// RSP.
-    Rsp,
-    /// RFLAGS.
-    Rflags,
-    /// CS selector.
-    Cs,
-    /// SS selector.
-    Ss,
-    /// Guest interruptibility state.
-    Interruptibility,
-    /// Guest activity state.
-    Activity,
-    /// Guest pending debug exceptions.
-    PendingDebug,
-    /// The eight bytes at [`super::Scene::watch`].
-    Memory,
-    /// The A and D bits of the last entry of the walk to [`super::Scene::watch`].
-    Leaf,
-    /// The D bit of that entry alone.
-    Dirty,
-    /// Guest DR7.
-    Dr7,
-    /// Guest IA32_DEBUGCTL.
-    Debugctl,
-    /// The exception bitmap as VMREAD gives it.
-    Bitmap,
-    /// The page-fault error-code mask as VMREAD gives it.
-    Mask,
-    /// The page-fault error-code match as VMREAD gives it.
-    Match,
+crate::listed! {
+    /// One thing that is seen at the end of a scene, 64 bits wide.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[repr(u8)]
+    #[expect(missing_docs, reason = "the general-purpose registers have the names that they have everywhere")]
+    pub enum Word {
+        /// RAX, and so on: L2's general-purpose registers but RSP, in the order of their encoding.
+        Rax => "rax",
+        Rcx => "rcx",
+        Rdx => "rdx",
+        Rbx => "rbx",
+        Rbp => "rbp",
+        Rsi => "rsi",
+        Rdi => "rdi",
+        R8 => "r8",
+        R9 => "r9",
+        R10 => "r10",
+        R11 => "r11",
+        R12 => "r12",
+        R13 => "r13",
+        R14 => "r14",
+        R15 => "r15",
+        /// CR2.
+        Cr2 => "cr2",
+        /// DR6.
+        Dr6 => "dr6",
+        /// VM-exit interruption information.
+        Info => "info",
+        /// The error code: the VM-exit interruption error code, or that on the handler's stack.
+        ErrorCode => "ec",
+        /// Exit qualification.
+        Qualification => "qual",
+        /// IDT-vectoring information.
+        IdtInfo => "idt",
+        /// IDT-vectoring error code.
+        IdtError => "idtec",
+        /// VM-exit instruction length.
+        Length => "len",
+        /// Guest-physical address of an EPT violation or misconfiguration, see
+        /// [`super::ept::GuestFrame::guest_physical`].
+        GuestPhysical => "gpa",
+        /// Guest-linear address of an EPT violation.
+        GuestLinear => "gla",
+        /// RIP as the VMCS or the handler's stack has it, and so on.
+        Rip => "rip",
+        /// RSP.
+        Rsp => "rsp",
+        /// RFLAGS.
+        Rflags => "rflags",
+        /// CS selector.
+        Cs => "cs",
+        /// SS selector.
+        Ss => "ss",
+        /// Guest interruptibility state.
+        Interruptibility => "intr",
+        /// Guest activity state.
+        Activity => "activity",
+        /// Guest pending debug exceptions.
+        PendingDebug => "pdbg",
+        /// The eight bytes at [`super::Scene::watch`].
+        Memory => "memory",
+        /// The A and D bits of the last entry of the walk to [`super::Scene::watch`].
+        Leaf => "leaf",
+        /// The D bit of that entry alone.
+        Dirty => "dirty",
+        /// Guest DR7.
+        Dr7 => "dr7",
+        /// Guest IA32_DEBUGCTL.
+        Debugctl => "debugctl",
+        /// The exception bitmap as VMREAD gives it.
+        Bitmap => "bitmap",
+        /// The page-fault error-code mask as VMREAD gives it.
+        Mask => "mask",
+        /// The page-fault error-code match as VMREAD gives it.
+        Match => "match",
+    }
+    /// The word's name, as a log has it.
+    pub fn name;
 }
 
 /// How many [`Word`]s there are.
-pub const WORDS: usize = Word::Match as usize + 1;
-
-/// Every word's name, as a log has it.
-const NAMES: [&str; WORDS] = [
-    "rax", "rcx", "rdx", "rbx", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cr2",
-    "dr6", "info", "ec", "qual", "idt", "idtec", "len", "gpa", "gla", "rip", "rsp", "rflags", "cs", "ss", "intr",
-    "activity", "pdbg", "memory", "leaf", "dirty", "dr7", "debugctl", "bitmap", "mask", "match",
-];
+pub const WORDS: usize = Word::ALL.len();
 
 impl Word {
     /// The general-purpose registers.
     pub const REGISTERS: usize = Self::R15 as usize + 1;
 
-    /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Self; WORDS] = [
-        Self::Rax,
-        Self::Rcx,
-        Self::Rdx,
-        Self::Rbx,
-        Self::Rbp,
-        Self::Rsi,
-        Self::Rdi,
-        Self::R8,
-        Self::R9,
-        Self::R10,
-        Self::R11,
-        Self::R12,
-        Self::R13,
-        Self::R14,
-        Self::R15,
-        Self::Cr2,
-        Self::Dr6,
-        Self::Info,
-        Self::ErrorCode,
-        Self::Qualification,
-        Self::IdtInfo,
-        Self::IdtError,
-        Self::Length,
-        Self::GuestPhysical,
-        Self::GuestLinear,
-        Self::Rip,
-        Self::Rsp,
-        Self::Rflags,
-        Self::Cs,
-        Self::Ss,
-        Self::Interruptibility,
-        Self::Activity,
-        Self::PendingDebug,
-        Self::Memory,
-        Self::Leaf,
-        Self::Dirty,
-        Self::Dr7,
-        Self::Debugctl,
-        Self::Bitmap,
-        Self::Mask,
-        Self::Match,
-    ];
-
     /// The word of a name that a log has.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        let at = NAMES.iter().position(|known| *known == name)?;
-        Self::ALL.get(at).copied()
+        Self::ALL.into_iter().find(|word| word.name() == name)
     }
 
     /// The word's bit in a set of words.
@@ -153,7 +104,7 @@ impl Word {
 
 impl fmt::Display for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(NAMES[*self as usize])
+        f.write_str(self.name())
     }
 }
 
@@ -278,7 +229,7 @@ impl fmt::Display for End {
             How::Delivered(vector) => write!(f, "delivered,vector={vector:x}")?,
             How::Done => f.write_str("done")?,
         }
-        words_of(self.fixed).try_for_each(|word| write!(f, ",{}={:x}", NAMES[word as usize], self.word(word)))
+        words_of(self.fixed).try_for_each(|word| write!(f, ",{}={:x}", word.name(), self.word(word)))
     }
 }
 

@@ -10,17 +10,19 @@ use crate::manual::paging::format::Format;
 use crate::manual::paging::{Entry, Mode, Privilege};
 use crate::walk::setting::BASE;
 
-/// The width of L2's code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Width {
-    /// 64-bit mode.
-    Bits64,
-    /// Compatibility mode; the handlers run in 64-bit mode.
-    Compatibility,
-    /// Protected mode, IA-32e mode off: descriptors, gates and stack frames are those of 32 bits.
-    Bits32,
-    /// Real-address mode. SDM vol. 3B, section 20.1, "Real-Address Mode".
-    Real,
+crate::listed! {
+    /// The width of L2's code.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Width {
+        /// 64-bit mode.
+        Bits64,
+        /// Compatibility mode; the handlers run in 64-bit mode.
+        Compatibility,
+        /// Protected mode, IA-32e mode off: descriptors, gates and stack frames are those of 32 bits.
+        Bits32,
+        /// Real-address mode. SDM vol. 3B, section 20.1, "Real-Address Mode".
+        Real,
+    }
 }
 
 /// The extended page tables of vmcs12.
@@ -33,9 +35,6 @@ pub struct Ept {
 }
 
 impl Width {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Bits64, Self::Compatibility, Self::Bits32, Self::Real];
-
     /// How many bits an address has by default.
     #[must_use]
     pub const fn address_bits(self) -> u32 {

@@ -10,67 +10,49 @@ pub const PAGE: u64 = 4096;
 pub const STAGE_BASE: u64 = 0x4000_0000;
 
 /// How many pages there are.
-pub const PLACES: usize = 16;
+pub const PLACES: usize = Place::ALL.len();
 
-/// A page with a duty. Each has memory of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Place {
-    /// The instruction under test.
-    Code0,
-    /// Behind [`Place::Code0`].
-    Code1,
-    /// One VMCALL for each vector, 16 bytes apart: where the IDT leads.
-    Handlers,
-    /// The interrupt-descriptor table: the gates of vectors 0 to 13 end here.
-    Idt0,
-    /// The gates from vector 14 on.
-    Idt1,
-    /// The global descriptor table.
-    Gdt,
-    /// The task-state segment.
-    Tss,
-    /// The stack of CPL 0.
-    Stack,
-    /// The stack of CPL 3.
-    UserStack,
-    /// The stack that the gates of an event can select, see [`super::Scene::event_stack`].
-    EventStack,
-    /// What the instruction accesses.
-    Data0,
-    /// Behind [`Place::Data0`].
-    Data1,
-    /// A device of the VMM: what is at `spec::channel::DEVICE_PAGE`.
-    Device,
-    /// A shadow stack.
-    ShadowStack,
-    /// The local descriptor table.
-    Ldt,
-    /// The stack of the handlers of #PF and #DF, whatever the interrupted one.
-    FaultStack,
+crate::listed! {
+    /// A page with a duty. Each has memory of its own.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[repr(u8)]
+    pub enum Place {
+        /// The instruction under test.
+        Code0,
+        /// Behind [`Place::Code0`].
+        Code1,
+        /// One VMCALL for each vector, 16 bytes apart: where the IDT leads.
+        Handlers,
+        /// The interrupt-descriptor table: the gates of vectors 0 to 13 end here.
+        Idt0,
+        /// The gates from vector 14 on.
+        Idt1,
+        /// The global descriptor table.
+        Gdt,
+        /// The task-state segment.
+        Tss,
+        /// The stack of CPL 0.
+        Stack,
+        /// The stack of CPL 3.
+        UserStack,
+        /// The stack that the gates of an event can select, see [`super::Scene::event_stack`].
+        EventStack,
+        /// What the instruction accesses.
+        Data0,
+        /// Behind [`Place::Data0`].
+        Data1,
+        /// A device of the VMM: what is at `spec::channel::DEVICE_PAGE`.
+        Device,
+        /// A shadow stack.
+        ShadowStack,
+        /// The local descriptor table.
+        Ldt,
+        /// The stack of the handlers of #PF and #DF, whatever the interrupted one.
+        FaultStack,
+    }
 }
 
 impl Place {
-    /// All of them.
-    pub const ALL: [Self; PLACES] = [
-        Self::Code0,
-        Self::Code1,
-        Self::Handlers,
-        Self::Idt0,
-        Self::Idt1,
-        Self::Gdt,
-        Self::Tss,
-        Self::Stack,
-        Self::UserStack,
-        Self::EventStack,
-        Self::Data0,
-        Self::Data1,
-        Self::Device,
-        Self::ShadowStack,
-        Self::Ldt,
-        Self::FaultStack,
-    ];
-
     /// The page's linear address.
     #[must_use]
     pub const fn linear(self) -> u64 {

@@ -11,13 +11,20 @@ use crate::manual::paging::Maxphyaddr;
 use crate::manual::pfec::Pfec;
 use crate::walk::setting::BASE;
 
-/// What two processors do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Smp {
-    /// Accesses under two filters at a time.
-    Filters,
-    /// A change of page tables of which the other processor must learn.
-    Shootdown,
+crate::listed! {
+    /// What two processors do.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Smp {
+        /// Accesses under two filters at a time.
+        Filters => "filters", "two processors, two L1s with different filters at the same time",
+        /// A change of page tables of which the other processor must learn.
+        Shootdown => "shootdown",
+            "two processors: one changes page tables that the other uses and invalidates by INVLPG",
+    }
+    /// The part of a group's name after `smp.`.
+    pub fn name;
+    /// One line for `maskmatch list`.
+    pub fn what;
 }
 
 /// All except writes, in the inverse form.
@@ -26,29 +33,6 @@ const QUICK: [Filter; 1] = [Filter::new(false, 2, 2)];
 /// Every class of filter, or in the quick profile that one.
 const fn filters(profile: Profile) -> &'static [Filter] {
     if matches!(profile, Profile::Quick) { &QUICK } else { &QUICK_BASIC }
-}
-
-impl Smp {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Filters, Self::Shootdown];
-
-    /// The part of a group's name after `smp.`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Filters => "filters",
-            Self::Shootdown => "shootdown",
-        }
-    }
-
-    /// One line for `maskmatch list`.
-    #[must_use]
-    pub const fn what(self) -> &'static str {
-        match self {
-            Self::Filters => "two processors, two L1s with different filters at the same time",
-            Self::Shootdown => "two processors: one changes page tables that the other uses and invalidates by INVLPG",
-        }
-    }
 }
 
 /// One access of one of the two processors. It also says which group it belongs to.

@@ -129,28 +129,18 @@ pub fn changes(maxphyaddr: Maxphyaddr) -> impl Iterator<Item = &'static Change> 
     CHANGES.iter().filter(move |change| change.exists(maxphyaddr))
 }
 
-/// When processor 1 accesses the page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
-    /// It has seen a flag that processor 0 set after the change, and has not invalidated.
-    Before,
-    /// It has seen the flag, and has invalidated.
-    After,
-    /// It has invalidated in its handler of the interrupt that processor 0 sent after the change.
-    Interrupt,
-}
-
-impl Moment {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Before, Self::After, Self::Interrupt];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Before => "before",
-            Self::After => "after",
-            Self::Interrupt => "interrupt",
-        }
+crate::listed! {
+    /// When processor 1 accesses the page.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Moment {
+        /// It has seen a flag that processor 0 set after the change, and has not invalidated.
+        Before => "before",
+        /// It has seen the flag, and has invalidated.
+        After => "after",
+        /// It has invalidated in its handler of the interrupt that processor 0 sent after the change.
+        Interrupt => "interrupt",
     }
+    fn name;
 }
 
 /// One access of processor 1 around a change.

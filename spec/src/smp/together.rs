@@ -10,47 +10,31 @@ use crate::walk::outcome::{Expectation, Outcome};
 use crate::walk::setting::BASE;
 use crate::walk::stimulus::Stimulus;
 
-/// One of the two processors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Processor {
-    /// The one that booted.
-    First = 0,
-    /// The one that L1 starts.
-    Second = 1,
-}
-
-impl Processor {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::First, Self::Second];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::First => "cpu0",
-            Self::Second => "cpu1",
-        }
+crate::listed! {
+    /// One of the two processors.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Processor {
+        /// The one that booted.
+        First = 0 => "cpu0",
+        /// The one that L1 starts.
+        Second = 1 => "cpu1",
     }
+    fn name;
 }
 
-/// The filter of processor 1, given that of processor 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Partner {
-    /// The one that asks for exactly what the other does not.
-    Inverse,
-    /// [`Filter::NEVER`].
-    Never,
+crate::listed! {
+    /// The filter of processor 1, given that of processor 0.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Partner {
+        /// The one that asks for exactly what the other does not.
+        Inverse => "inverse",
+        /// [`Filter::NEVER`].
+        Never => "never",
+    }
+    fn name;
 }
 
 impl Partner {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Inverse, Self::Never];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Inverse => "inverse",
-            Self::Never => "never",
-        }
-    }
-
     /// Processor 1's filter, given processor 0's.
     #[must_use]
     pub const fn filter(self, filter: Filter) -> Filter {

@@ -3,32 +3,23 @@
 use crate::catalogue::plan::{EVERY_NAMED, Profile, QUICK_BASIC, every_named};
 use crate::manual::filter::Filter;
 
-/// Filters that belong together and are reported as one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// Always and never, each in both forms, for the fields that are reported of each stimulus.
-    Each,
-    /// EB.PF, MASK and MATCH over [`crate::manual::pfec::Pfec::BASIC`]: 2,048 filters; in
-    /// [`Profile::Exhaustive`] also over PK and SS: 32,768.
-    Basic,
-    /// Filters that use the other 27 bits, which no basic fault sets.
-    High,
+crate::listed! {
+    /// Filters that belong together and are reported as one.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Family {
+        /// Always and never, each in both forms, for the fields that are reported of each stimulus.
+        Each => "each",
+        /// EB.PF, MASK and MATCH over [`crate::manual::pfec::Pfec::BASIC`]: 2,048 filters; in
+        /// [`Profile::Exhaustive`] also over PK and SS: 32,768.
+        Basic => "basic",
+        /// Filters that use the other 27 bits, which no basic fault sets.
+        High => "high",
+    }
+    /// The family's part of a group's name.
+    pub fn name;
 }
 
 impl Family {
-    /// All families.
-    pub const ALL: [Self; 3] = [Self::Each, Self::Basic, Self::High];
-
-    /// The family's part of a group's name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Each => "each",
-            Self::Basic => "basic",
-            Self::High => "high",
-        }
-    }
-
     /// How many filters the family has in a profile.
     #[must_use]
     pub fn len(self, profile: Profile) -> usize {

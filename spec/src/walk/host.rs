@@ -16,17 +16,23 @@ use crate::manual::filter::Filter;
 use crate::manual::paging::{Access, Maxphyaddr, Privilege};
 use crate::walk::stimulus::loop_number;
 
-/// Why L0 must intercept an access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// Memory that nobody has accessed yet: L0 must map it.
-    Touch,
-    /// Memory whose writes L0 tracks (dirty logging).
-    Dirty,
-    /// The local APIC's page: L0 emulates it.
-    Apic,
-    /// A device's page: L0 passes the access to the VMM.
-    Device,
+crate::listed! {
+    /// Why L0 must intercept an access.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Need {
+        /// Memory that nobody has accessed yet: L0 must map it.
+        Touch => "touch", "memory that was never accessed before: L0 must map it",
+        /// Memory whose writes L0 tracks (dirty logging).
+        Dirty => "dirty", "memory whose writes L0 tracks",
+        /// The local APIC's page: L0 emulates it.
+        Apic => "apic", "the local APIC, which L0 emulates",
+        /// A device's page: L0 passes the access to the VMM.
+        Device => "device", "a device of the VMM, to which L0 passes accesses",
+    }
+    /// The need's part of a group's name.
+    pub fn name;
+    /// One line for `maskmatch list`.
+    pub fn what;
 }
 
 /// Whether an access is the first to its page in a walk.
@@ -70,31 +76,6 @@ const fn filters(profile: Profile) -> &'static [Filter] {
 }
 
 impl Need {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Touch, Self::Dirty, Self::Apic, Self::Device];
-
-    /// The need's part of a group's name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Touch => "touch",
-            Self::Dirty => "dirty",
-            Self::Apic => "apic",
-            Self::Device => "device",
-        }
-    }
-
-    /// One line for `maskmatch list`.
-    #[must_use]
-    pub const fn what(self) -> &'static str {
-        match self {
-            Self::Touch => "memory that was never accessed before: L0 must map it",
-            Self::Dirty => "memory whose writes L0 tracks",
-            Self::Apic => "the local APIC, which L0 emulates",
-            Self::Device => "a device of the VMM, to which L0 passes accesses",
-        }
-    }
-
     /// The kinds of access that make sense.
     const fn kinds(self) -> &'static [Access] {
         match self {

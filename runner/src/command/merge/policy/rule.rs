@@ -3,42 +3,29 @@
 use super::{Parties, exact, wants_any};
 use spec::manual::filter::Filter;
 
-/// A way to make vmcs02's filter from what both parties need.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
-    /// What KVM does since 2020: if L0 needs any fault, MASK = MATCH = 0 and EB.PF = 1, else L1's
-    /// filter.
-    Kvm,
-    /// The thread's draft of 2022-07-15, as written.
-    Draft,
-    /// The draft without its mistake, and with EB.PF = 0 taken as a filter like any other.
-    DraftRepaired,
-    /// L1's MASK and MATCH, and EB.PF if either party has it.
-    L1Copied,
-    /// MASK = MATCH = 0 on every VM entry, and EB.PF if either party has it.
-    Cleared,
-    /// The filter with the least excess, see [`exact()`].
-    Exact,
+spec::listed! {
+    /// A way to make vmcs02's filter from what both parties need.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Policy {
+        /// What KVM does since 2020: if L0 needs any fault, MASK = MATCH = 0 and EB.PF = 1, else L1's
+        /// filter.
+        Kvm => "kvm",
+        /// The thread's draft of 2022-07-15, as written.
+        Draft => "draft",
+        /// The draft without its mistake, and with EB.PF = 0 taken as a filter like any other.
+        DraftRepaired => "draft-repaired",
+        /// L1's MASK and MATCH, and EB.PF if either party has it.
+        L1Copied => "l1-copied",
+        /// MASK = MATCH = 0 on every VM entry, and EB.PF if either party has it.
+        Cleared => "cleared",
+        /// The filter with the least excess, see [`exact()`].
+        Exact => "exact",
+    }
+    /// The word in tables.
+    pub fn name;
 }
 
 impl Policy {
-    /// All of them, the best last.
-    pub const ALL: [Self; 6] =
-        [Self::Kvm, Self::Draft, Self::DraftRepaired, Self::L1Copied, Self::Cleared, Self::Exact];
-
-    /// The word in tables.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Kvm => "kvm",
-            Self::Draft => "draft",
-            Self::DraftRepaired => "draft-repaired",
-            Self::L1Copied => "l1-copied",
-            Self::Cleared => "cleared",
-            Self::Exact => "exact",
-        }
-    }
-
     /// vmcs02's filter. `before` is what vmcs02 had: the draft does not always write MASK and
     /// MATCH.
     #[must_use]

@@ -70,7 +70,9 @@ fn every_row_is_complete() {
         if let Some(shows) = &row.shows {
             // What must show can be seen.
             let seen = |(group, probe): &(String, String)| row.elements(group, probe).next().is_some();
-            let named = |(group, probe): &(String, String)| shows.cases.iter().any(|cases| cases.matches(group, probe));
+            let named = |(group, probe): &(String, String)| {
+                shows.cases.iter().any(|cases| cases.pattern().matches(group, probe))
+            };
             assert!(catalogue().iter().filter(|case| named(case)).all(seen), "{}", row.name);
         }
     }
@@ -106,8 +108,9 @@ fn what_a_row_names_is_known_where_it_names_it_and_nowhere_else() {
             subjects().into_iter().partition(|subject| row.fit(subject) == Fit::Yes);
         let known = only.of(&hosts[0]);
         for clause in &row.clauses {
-            let inside =
-                |(group, probe): &&(String, String)| clause.cases.iter().any(|cases| cases.matches(group, probe));
+            let inside = |(group, probe): &&(String, String)| {
+                clause.cases.iter().any(|cases| cases.pattern().matches(group, probe))
+            };
             let (group, probe) = all.iter().find(inside).unwrap();
             for element in &clause.differs {
                 elements += 1;
