@@ -1,0 +1,27 @@
+//! Options of `check`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::known::KnownArgs;
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The log; `-` for standard input.
+    #[arg(value_name = "LOG")]
+    pub log: PathBuf,
+    /// What the image ran on, as in 'kvm 6.1 ept=0' or 'bochs 2.7'; may be repeated: the host, and
+    /// the emulator below it. By default, what the log's header says.
+    #[arg(long, value_name = "PRODUCT")]
+    pub host: Vec<String>,
+    /// Known deviations of the host are failures, and so are those that had to show and did not.
+    #[arg(long)]
+    pub strict: bool,
+    #[command(flatten)]
+    pub known: KnownArgs,
+    /// Write the result as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}

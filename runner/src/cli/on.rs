@@ -1,0 +1,168 @@
+//! Where and how to run, which `run`, `lab`, `replay` and `bench` share.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::TypedValueParser;
+use spec::catalogue::case::Case;
+use spec::catalogue::plan::Profile;
+
+use super::known::KnownArgs;
+use super::lab::LabArgs;
+use super::value::{one_of, profile, seconds};
+use crate::host::{self, Choice, Takes};
+use crate::lab::kernel::Which;
+use crate::output;
+use crate::request::{BochsRequest, DEFAULT_MEMORY_MIB, LabRequest, Request, selected, selection};
+use crate::verdict::exit_code::Stop;
+use crate::vmm::qemu::Accel;
+
+/// Where and how to run, and what to do with the result.
+#[derive(Clone, Debug, Args)]
+pub struct OnArgs {
+    /// The host under test.
+    #[arg(long, value_parser = hosts(), default_value = "auto")]
+    pub l0: Choice,
+    /// How much is tried; quick by default in the lab, standard elsewhere.
+    #[arg(long, value_parser = profile, value_name = "quick|standard|exhaustive")]
+    pub profile: Option<Profile>,
+    /// With `--l0 qemu`: what QEMU runs the guest on.
+    #[arg(long, value_parser = one_of(&ACCELERATORS), default_value = "kvm")]
+    pub accel: Accel,
+    #[command(flatten)]
+    pub lab: LabArgs,
+    /// With `--l0 bochs` or the lab: the processor that Bochs presents, as `bochs -help cpu` lists
+    /// them.
+    #[arg(long, value_name = "BOCHS_MODEL")]
+    pub cpu: Option<String>,
+    /// With `--l0 bochs` or the lab: another Bochs than the installed one: a program's path, or a
+    /// Debian suite whose Bochs is fetched and kept. That of sid has 5-level paging and supervisor
+    /// protection keys.
+    #[arg(long, value_name = "SUITE|FILE")]
+    pub bochs: Option<String>,
+    /// Look for a newer kernel and a newer `--bochs` than those kept from an earlier run.
+    #[arg(long)]
+    pub refresh: bool,
+    /// Memory of the guest, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MEMORY_MIB, value_parser = clap::value_parser!(u32).range(2..=3072))]
+    pub memory: u32,
+    /// Time limit of the boot; a generous one by default.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
+    pub limit: Option<Duration>,
+    /// Known deviations of the host are failures, and so are those that had to show and did not.
+    #[arg(long)]
+    pub strict: bool,
+    #[command(flatten)]
+    pub known: KnownArgs,
+    /// Keep the raw serial log, written as it arrives. Of several runs, each is written as FILE.1,
+    /// FILE.2 and so on.
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Write the result as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Echo the exact command line of the VMM.
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// What runs.
+#[derive(Clone, Debug, Default)]
+pub struct What {
+    /// Patterns of groups; none: all.
+    pub filters: Vec<String>,
+    /// Patterns of what does not run.
+    pub exclude: Vec<String>,
+    /// One case in place of groups.
+    pub case: Option<Case>,
+}
+
+impl OnArgs {
+    /// Resolves all options: which host is asked for, and what is to run on it.
+    ///
+    /// # Errors
+    /// Options that contradict each other, a file that cannot be written, or a pattern that no
+    /// group matches.
+    pub fn request(self, what: What) -> Result<(Choice, Request), Stop> {
+        let choice = self.choice()?;
+        let tables = self.known.tables()?;
+        // A result that cannot be written ends the run before it begins.
+        for path in [&self.log, &self.json].into_iter().flatten() {
+            output::check_writable(path)?;
+        }
+        let What { filters, exclude, case } = what;
+        selected(&selection(&filters, &exclude, Profile::Standard))?;
+        let Self { profile, accel, lab, refresh, limit, strict, verbose, log, json, .. } = self;
+        let LabArgs { kernel, kernel_image: image, modules, kvm_intel, params: sets, vmm } = lab;
+        let usual = Which { kernel: None, image, modules, kvm_intel, refresh };
+        let mut kernels: Vec<Which> =
+            kernel.into_iter().map(|kernel| Which { kernel: Some(kernel), ..usual.clone() }).collect();
+        if kernels.is_empty() {
+            kernels.push(usual);
+        }
+        let request = Request {
+            filters,
+            exclude,
+            case,
+            bench: false,
+            profile,
+            memory_mib: self.memory,
+            limit,
+            tables,
+            strict,
+            verbose,
+            log,
+            json,
+            accel,
+            bochs: BochsRequest { program: self.bochs, refresh, cpu: self.cpu },
+            lab: LabRequest { kernels, sets, vmm },
+        };
+        Ok((choice, request))
+    }
+
+    /// The host. An option that says which Bochs also asks for Bochs.
+    fn choice(&self) -> Result<Choice, Stop> {
+        let choice = match self.l0 {
+            Choice::Best if self.cpu.is_some() || self.bochs.is_some() => Choice::This(&host::bochs::KIND),
+            choice => choice,
+        };
+        let takes = match choice {
+            Choice::Best => &[Takes::Refresh][..],
+            Choice::This(kind) => kind.takes,
+        };
+        for (is_given, of, why) in [
+            (self.accel != Accel::default(), Takes::Accel, "--accel chooses what QEMU runs on: add --l0 qemu"),
+            (self.cpu.is_some(), Takes::Bochs, "--cpu names a processor of Bochs: add --l0 bochs"),
+            (self.bochs.is_some(), Takes::Bochs, "--bochs names another Bochs: add --l0 bochs"),
+            (
+                self.refresh && self.bochs.is_none(),
+                Takes::Refresh,
+                "--refresh is for the lab's kernel and for --bochs: add one of them",
+            ),
+            (
+                self.lab != LabArgs::default(),
+                Takes::Lab,
+                "--kernel, --param, --vmm and their like are the lab's: use `maskmatch lab`",
+            ),
+        ] {
+            if is_given && !takes.contains(&of) {
+                return Err(Stop::usage(why));
+            }
+        }
+        Ok(choice)
+    }
+}
+
+/// What QEMU runs a guest on.
+const ACCELERATORS: [(&str, &str, Accel); 2] = [
+    ("kvm", "This machine's KVM", Accel::Kvm),
+    ("tcg", "Emulation. It has no VMX: the image boots and says so", Accel::Tcg),
+];
+
+/// Takes the name of a host, or `auto`.
+fn hosts() -> impl TypedValueParser<Value = Choice> {
+    let auto = ("auto", "This machine's KVM if it offers nested VMX, else the lab, else Bochs", Choice::Best);
+    let kinds = host::TABLE.map(|kind| (kind.name, kind.help, Choice::This(kind)));
+    one_of(&[&[auto], &kinds[..]].concat())
+}

@@ -1,0 +1,43 @@
+//! Options of `run`, `lab`, `replay` and `bench`.
+
+use clap::Args;
+use spec::catalogue::case::Case;
+
+use super::on::OnArgs;
+use super::value::{case, glob};
+
+/// Options of `run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// Which groups run: a pattern in which `*` stands for anything and `?` for one character; may
+    /// be repeated.
+    #[arg(long, value_name = "GLOB", value_parser = glob, conflicts_with = "case")]
+    pub filter: Vec<String>,
+    /// Which do not: a pattern of groups; or of cases, as GROUP:ACCESS or GROUP:SCENE or GROUP:SCENE:FILTER. Of
+    /// host.*, action.* and smp.* only whole groups can be left out. May be repeated.
+    #[arg(long, value_name = "GLOB", value_parser = glob, conflicts_with = "case")]
+    pub exclude: Vec<String>,
+    /// One case instead of groups: an id as a report or `maskmatch list --cases` shows it.
+    #[arg(long, value_name = "ID", value_parser = case)]
+    pub case: Option<Case>,
+    #[command(flatten)]
+    pub on: OnArgs,
+}
+
+/// Options of `bench`.
+#[derive(Clone, Debug, Args)]
+#[command(mut_arg("l0", |arg| arg.default_value("bochs")))]
+pub struct BenchArgs {
+    #[command(flatten)]
+    pub on: OnArgs,
+}
+
+/// Options of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The case's id.
+    #[arg(value_name = "ID", value_parser = case)]
+    pub case: Case,
+    #[command(flatten)]
+    pub on: OnArgs,
+}
