@@ -9,6 +9,7 @@
 
 mod bench;
 mod machine;
+mod probe;
 mod run;
 mod scene;
 mod smp;

@@ -22,6 +22,7 @@ use spec::walk::stimulus::Stimulus;
 
 use crate::machine::global::Global;
 use crate::machine::log::log;
+use crate::probe::Probe;
 use crate::smp::pair::{Gone, Judged};
 use crate::walk::action::Acting;
 use crate::walk::host::{FreshMemory, Pages};
@@ -55,36 +56,6 @@ const KINDS: usize = 128;
 
 static ENTRIES: Global<MaybeUninit<[Option<Entry<Probe>>; ROOM]>> = Global::new(MaybeUninit::uninit());
 static SEEN: Global<MaybeUninit<[Option<Difference>; KINDS]>> = Global::new(MaybeUninit::uninit());
-
-/// An access or a scene of a group: a case whatever its filter.
-#[derive(Clone, Copy, PartialEq)]
-pub struct Probe(Case);
-
-impl Probe {
-    /// The access of a case.
-    pub const fn of(case: &Case) -> Self {
-        Self(case.with_filter(Filter::NEVER))
-    }
-
-    /// A number that distinguishes most accesses or scenes of a group.
-    pub fn number(&self) -> usize {
-        let of_stimulus =
-            |stimulus: &Stimulus| 6 * stimulus.page + 3 * stimulus.privilege as usize + stimulus.access as usize;
-        match &self.0 {
-            Case::Walk(case) => of_stimulus(&case.stimulus),
-            Case::Action(ActionCase { probe: ActionProbe::Stimulus(stimulus), .. }) => of_stimulus(stimulus),
-            Case::Action(ActionCase { probe: ActionProbe::Own(stimulus), .. }) => of_stimulus(stimulus) + 1,
-            Case::Scene(case) => case.id.number(),
-            Case::Action(_) | Case::Host(_) | Case::Smp(_) => 0,
-        }
-    }
-}
-
-impl fmt::Display for Probe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.access().fmt(f)
-    }
-}
 
 /// Where groups keep what they see, and what the run has seen: too much for the stack.
 pub struct Room {

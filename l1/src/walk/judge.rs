@@ -18,7 +18,7 @@ use spec::walk::setting::Setting;
 use spec::walk::stimulus::Stimulus;
 
 use crate::machine::global::Global;
-use crate::tally::Probe;
+use crate::probe::Probe;
 use crate::walk::difference::Difference;
 use crate::walk::guest::{self, Guest};
 use crate::walk::walker::{self, CR2_AT_START, Walked};

@@ -21,6 +21,7 @@ pub mod machine;
 pub mod memory;
 pub mod mmio;
 pub mod second;
+pub mod serve;
 pub mod state;
 pub mod vcpu;
 pub mod watch;

@@ -4,7 +4,8 @@
 use crate::vmm::kvm::exits::ExitCounter;
 use crate::vmm::kvm::host::Device;
 use crate::vmm::kvm::kicks::{Kicker, Kicks, hold_signals};
-use crate::vmm::kvm::machine::{Machine, create_vm};
+use crate::vmm::kvm::machine::{Exits, Machine, create_vm};
+use crate::vmm::kvm::second::Second;
 use crate::vmm::kvm::state::{Failed, State};
 use crate::vmm::kvm::{KvmOptions, cpuid};
 use kvm_bindings::{
@@ -21,16 +22,6 @@ const PAGE_FAULT: u8 = 14;
 /// vector is an interrupt.
 const MSI_TO_APIC_0: u32 = 0xfee0_0000;
 const MSI_INIT: u32 = 5 << 8 | 1 << 14;
-/// How exits to user space are served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exits {
-    /// The KVM_RUN that completes the instruction enters the guest.
-    Plain,
-    /// It does not; the next one does.
-    Immediate,
-    /// The same, and between the two the vCPU moves, this many times. A failure ends that.
-    Moved(u32, Option<Failed>),
-}
 
 /// How many signals move the vCPU, and how many exits do.
 const MOVES_BY_KICK: u32 = 4;
@@ -108,7 +99,12 @@ impl Machine {
             Ask::MovePendingFault => self.fault(true).and_then(|()| self.relocate(Width::AtStart, None)),
             // It needs a port of its own, which this VMM lacks.
             Ask::Migrate | Ask::MigrateMeanwhile => Err(Failed { step: Step::Know, errno: 0 }),
-            Ask::SecondProcessor => self.add_second(),
+            Ask::SecondProcessor => {
+                if self.second.is_none() {
+                    self.second = Some(Second::start(&self.vm, &self.host, &self.options)?);
+                }
+                Ok(())
+            }
             Ask::MoveInjectedFault => self.fault(false).and_then(|()| self.relocate(Width::AtStart, None)),
         }
     }

@@ -4,10 +4,10 @@
 //! It has no devices: reads of ports and of missing memory give ones, and writes are ignored. If it
 //! dies, the first vCPU's loop learns of it and ends the run.
 
-use crate::vmm::kvm::machine::Machine;
+use crate::vmm::kvm::host::Device;
 use crate::vmm::kvm::state::Failed;
-use crate::vmm::kvm::{cpuid, vcpu};
-use kvm_ioctls::{VcpuExit, VcpuFd};
+use crate::vmm::kvm::{KvmOptions, cpuid, vcpu};
+use kvm_ioctls::{VcpuExit, VcpuFd, VmFd};
 use spec::channel::Step;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -39,25 +39,19 @@ impl Second {
     pub fn died(&self) -> Option<&str> {
         self.shared.died.get().map(String::as_str)
     }
-}
 
-impl Machine {
-    /// Gives the guest its second vCPU, if it has none.
-    pub(super) fn add_second(&mut self) -> Result<(), Failed> {
-        if self.second.is_some() {
-            return Ok(());
-        }
+    /// Makes the vCPU in a VM, and its thread.
+    pub fn start(vm: &VmFd, host: &Device, options: &KvmOptions) -> Result<Self, Failed> {
         let refused = |errno| Failed { step: Step::SecondProcessor, errno };
-        let cpuid = cpuid::guest(&self.host.cpuid, &self.options, NUMBER);
-        let vcpu = vcpu::create(&self.vm, NUMBER, &cpuid).map_err(|_| refused(0))?;
+        let cpuid = cpuid::guest(&host.cpuid, options, NUMBER);
+        let vcpu = vcpu::create(vm, NUMBER, &cpuid).map_err(|_| refused(0))?;
         let shared = Arc::new(Shared::default());
         let seen = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("vcpu1".into())
             .spawn(move || serve(vcpu, &seen))
             .map_err(|error| refused(error.raw_os_error().unwrap_or_default()))?;
-        self.second = Some(Second { thread: Some(thread), shared });
-        Ok(())
+        Ok(Self { thread: Some(thread), shared })
     }
 }
 
