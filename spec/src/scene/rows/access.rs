@@ -2,7 +2,7 @@
 //! Plain ones, those across the end of a page, and addresses that cannot fault as pages.
 
 use crate::manual::paging::Access::{Fetch, Read, Write};
-use crate::manual::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::manual::paging::format::Format;
 use crate::scene::end::Word::{Memory, Rax, Rbp, Rdi, Rsp};
 use crate::scene::event::Event;
@@ -42,48 +42,56 @@ const CROSSING: &str =
     "vol. 3A, 6.15 (Exception and Interrupt Reference), Interrupt 14: CR2 has the linear address that generated it";
 const CANONICAL: &str = "vol. 1, 3.3.7.1 (Canonical Addressing)";
 
+const fn read(name: &'static str, what: &'static str, cpl: Privilege) -> Row {
+    Row::new(name, what, cpl, &[0x8b, 0x07], "mov eax,[rdi]")
+}
+
+const fn write(name: &'static str, what: &'static str, cpl: Privilege) -> Row {
+    Row::new(name, what, cpl, &[0x89, 0x07], "mov [rdi],eax")
+}
+
 /// The rows.
 pub const ROWS: &[Row] = &[
     // Plain reads, writes and fetches.
-    Row::new("user-mov-read", "a read", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    read("user-mov-read", "a read", User)
         .registers(&[(Rdi, DATA0), (Rax, 0)])
         .memory(&[(DATA0, 0x1234)])
         .at_end(&[(Rax, 0x1234)]),
-    Row::new("user-mov-read-np", "a read", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    read("user-mov-read-np", "a read", User)
         .registers(&[(Rdi, DATA0 + 8)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0 + 8, Read),
-    Row::new("user-mov-read-super", "a read of a supervisor's page", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    read("user-mov-read-super", "a read of a supervisor's page", User)
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::SUPER)])
         .fault(DATA0, Read),
-    Row::new("user-mov-write-np", "a write", User, &[0x89, 0x07], "mov [rdi],eax")
+    write("user-mov-write-np", "a write", User)
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .watch(DATA0)
         .fault(DATA0, Write),
-    Row::new("user-mov-write-ro", "a write", User, &[0x89, 0x07], "mov [rdi],eax")
+    write("user-mov-write-ro", "a write", User)
         .registers(&[(Rdi, DATA0 + 4)])
         .pages(&[(Data0, Kind::RO)])
         .memory(&[(DATA0, VALUE)])
         .watch(DATA0)
         .fault(DATA0 + 4, Write),
-    Row::new("user-mov-write-rsvd", "a write", User, &[0x89, 0x07], "mov [rdi],eax")
+    write("user-mov-write-rsvd", "a write", User)
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RSVD)])
         .fault(DATA0, Write),
-    Row::new("user-mov-retry", "a write that L1 lets be tried again", User, &[0x89, 0x07], "mov [rdi],eax")
+    write("user-mov-retry", "a write that L1 lets be tried again", User)
         .registers(&[(Rdi, DATA0), (Rax, 0x77)])
         .pages(&[(Data0, Kind::NP)])
         .watch(DATA0)
         .fault(DATA0, Write)
         .answer(Answer::Retry)
         .at_end(&[(Memory, 0x77)]),
-    Row::new("super-mov-read-np", "a read", Supervisor, &[0x8b, 0x07], "mov eax,[rdi]")
+    read("super-mov-read-np", "a read", Supervisor)
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
-    Row::new("super-mov-write-ro", "a write", Supervisor, &[0x89, 0x07], "mov [rdi],eax")
+    write("super-mov-write-ro", "a write", Supervisor)
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .watch(DATA0)
@@ -131,17 +139,11 @@ pub const ROWS: &[Row] = &[
         .fault_behind(CODE1, Fetch, CODE1)
         .at_fault(&[(Rsp, DATA1)]),
     // Across the end of a page. Where both pages are bad, they are so in the same way: either can be the one that faults.
-    Row::new(
-        "user-fetch-cross-np",
-        "an instruction whose second byte is on the next page",
-        User,
-        &[0x8b, 0x07],
-        "mov eax,[rdi]",
-    )
-    .rip(CODE1 - 1)
-    .pages(&[(Code1, Kind::NP)])
-    .fault(CODE1, Fetch)
-    .section(CROSSING),
+    read("user-fetch-cross-np", "an instruction whose second byte is on the next page", User)
+        .rip(CODE1 - 1)
+        .pages(&[(Code1, Kind::NP)])
+        .fault(CODE1, Fetch)
+        .section(CROSSING),
     Row::new(
         "user-fetch-cross-nx",
         "an instruction whose last byte is on the next page",
@@ -153,64 +155,52 @@ pub const ROWS: &[Row] = &[
     .pages(&[(Code1, Kind::NX)])
     .fault(CODE1, Fetch)
     .section(CROSSING),
-    Row::new("user-fetch-cross-both", "an instruction on two pages, both bad", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    read("user-fetch-cross-both", "an instruction on two pages, both bad", User)
         .rip(CODE1 - 1)
         .pages(&[(Code0, Kind::NX), (Code1, Kind::NX)])
         .fault(CODE1 - 1, Fetch)
         .in_parts()
         .section(CROSSING),
-    Row::new(
-        "user-fetch-before-data",
-        "an instruction on two pages whose operand is bad, too",
-        User,
-        &[0x8b, 0x07],
-        "mov eax,[rdi]",
-    )
-    .rip(CODE1 - 1)
-    .registers(&[(Rdi, DATA0)])
-    .pages(&[(Code1, Kind::NX), (Data0, Kind::NP)])
-    .fault(CODE1, Fetch)
-    .section(CROSSING),
-    Row::new("user-read-cross-first", "a read across two pages, the first bad", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    read("user-fetch-before-data", "an instruction on two pages whose operand is bad, too", User)
+        .rip(CODE1 - 1)
+        .registers(&[(Rdi, DATA0)])
+        .pages(&[(Code1, Kind::NX), (Data0, Kind::NP)])
+        .fault(CODE1, Fetch)
+        .section(CROSSING),
+    read("user-read-cross-first", "a read across two pages, the first bad", User)
         .registers(&[(Rdi, DATA1 - 2)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA1 - 2, Read)
         .in_parts()
         .section(CROSSING),
-    Row::new("user-read-cross-second", "a read across two pages, the second bad", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    read("user-read-cross-second", "a read across two pages, the second bad", User)
         .registers(&[(Rdi, DATA1 - 2)])
         .pages(&[(Data1, Kind::NP)])
         .fault(DATA1, Read)
         .in_parts()
         .section(CROSSING),
-    Row::new("user-read-cross-both", "a read across two pages, both bad", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    read("user-read-cross-both", "a read across two pages, both bad", User)
         .registers(&[(Rdi, DATA1 - 1)])
         .pages(&[(Data0, Kind::NP), (Data1, Kind::NP)])
         .fault(DATA1 - 1, Read)
         .in_parts()
         .section(CROSSING),
-    Row::new("user-write-cross-first", "a write across two pages, the first bad", User, &[0x89, 0x07], "mov [rdi],eax")
+    write("user-write-cross-first", "a write across two pages, the first bad", User)
         .registers(&[(Rdi, DATA1 - 2)])
         .pages(&[(Data0, Kind::RO)])
         .watch(DATA1)
         .fault(DATA1 - 2, Write)
         .in_parts()
         .section(CROSSING),
-    Row::new(
-        "user-write-cross-second",
-        "a write across two pages, the second bad: nothing is written",
-        User,
-        &[0x89, 0x07],
-        "mov [rdi],eax",
-    )
-    .registers(&[(Rdi, DATA1 - 3)])
-    .pages(&[(Data1, Kind::RO)])
-    .memory(&[(END0, VALUE)])
-    .watch(END0)
-    .fault(DATA1, Write)
-    .in_parts()
-    .section(CROSSING),
-    Row::new("user-write-cross-both", "a write across two pages, both bad", User, &[0x89, 0x07], "mov [rdi],eax")
+    write("user-write-cross-second", "a write across two pages, the second bad: nothing is written", User)
+        .registers(&[(Rdi, DATA1 - 3)])
+        .pages(&[(Data1, Kind::RO)])
+        .memory(&[(END0, VALUE)])
+        .watch(END0)
+        .fault(DATA1, Write)
+        .in_parts()
+        .section(CROSSING),
+    write("user-write-cross-both", "a write across two pages, both bad", User)
         .registers(&[(Rdi, DATA1 - 2)])
         .pages(&[(Data0, Kind::RO), (Data1, Kind::RO)])
         .fault(DATA1 - 2, Write)
@@ -238,47 +228,29 @@ pub const ROWS: &[Row] = &[
         .fault(DATA1, Write)
         .in_parts()
         .section(CROSSING),
-    Row::new(
-        "super-read-cross-second",
-        "a read across two pages, the second bad",
-        Supervisor,
-        &[0x8b, 0x07],
-        "mov eax,[rdi]",
-    )
-    .registers(&[(Rdi, DATA1 - 2)])
-    .pages(&[(Data1, Kind::RSVD)])
-    .fault(DATA1, Read)
-    .in_parts()
-    .section(CROSSING),
+    read("super-read-cross-second", "a read across two pages, the second bad", Supervisor)
+        .registers(&[(Rdi, DATA1 - 2)])
+        .pages(&[(Data1, Kind::RSVD)])
+        .fault(DATA1, Read)
+        .in_parts()
+        .section(CROSSING),
     // Addresses that are no page fault.
-    Row::new(
-        "user-mov-non-canonical",
-        "a read of an address that is not canonical",
-        User,
-        &[0x8b, 0x07],
-        "mov eax,[rdi]",
-    )
-    .registers(&[(Rdi, NON_CANONICAL)])
-    .event(RAISES_GP)
-    .only_64_bit()
-    .section(CANONICAL),
-    Row::new("user-mov-non-canonical-exit", "the same, and L1 intercepts #GP", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    read("user-mov-non-canonical", "a read of an address that is not canonical", User)
+        .registers(&[(Rdi, NON_CANONICAL)])
+        .event(RAISES_GP)
+        .only_64_bit()
+        .section(CANONICAL),
+    read("user-mov-non-canonical-exit", "the same, and L1 intercepts #GP", User)
         .registers(&[(Rdi, NON_CANONICAL)])
         .event(RAISES_GP)
         .intercepts(1 << GP)
         .only_64_bit()
         .section(CANONICAL),
-    Row::new(
-        "super-mov-non-canonical-write",
-        "a write to an address that is not canonical",
-        Supervisor,
-        &[0x89, 0x07],
-        "mov [rdi],eax",
-    )
-    .registers(&[(Rdi, NON_CANONICAL)])
-    .event(RAISES_GP)
-    .only_64_bit()
-    .section(CANONICAL),
+    write("super-mov-non-canonical-write", "a write to an address that is not canonical", Supervisor)
+        .registers(&[(Rdi, NON_CANONICAL)])
+        .event(RAISES_GP)
+        .only_64_bit()
+        .section(CANONICAL),
     Row::new("user-stack-non-canonical", "the same by RBP: a stack fault", User, &[0x8b, 0x45, 0x00], "mov eax,[rbp]")
         .registers(&[(Rbp, NON_CANONICAL)])
         .event(RAISES_SS)
@@ -306,28 +278,20 @@ pub const ROWS: &[Row] = &[
         .event(RAISES_GP)
         .only_64_bit()
         .section(CANONICAL),
-    Row::new("user-mov-canonical-end", "a read beyond the last canonical byte", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    read("user-mov-canonical-end", "a read beyond the last canonical byte", User)
         .registers(&[(Rdi, CANONICAL_END)])
         .event(RAISES_GP)
         .fits(Fits::Linear48)
         .section(CANONICAL),
-    Row::new(
-        "user-mov-canonical-end-57",
-        "a read beyond the last canonical byte of 57-bit addresses",
-        User,
-        &[0x8b, 0x07],
-        "mov eax,[rdi]",
-    )
-    .registers(&[(Rdi, CANONICAL_END_57)])
-    .event(RAISES_GP)
-    .fits(Fits::Linear57)
-    .section(CANONICAL),
-    Row::new(
+    read("user-mov-canonical-end-57", "a read beyond the last canonical byte of 57-bit addresses", User)
+        .registers(&[(Rdi, CANONICAL_END_57)])
+        .event(RAISES_GP)
+        .fits(Fits::Linear57)
+        .section(CANONICAL),
+    read(
         "user-mov-beyond-48",
         "a read of an address that is canonical with 57 bits alone: its walk finds no entry",
         User,
-        &[0x8b, 0x07],
-        "mov eax,[rdi]",
     )
     .registers(&[(Rdi, BEYOND_48)])
     .fault(BEYOND_48, Read)

@@ -20,320 +20,177 @@ const USER_DATA: u64 = 0x23;
 /// Behind the prefix.
 const BEHIND: u64 = RIP + FORCED_EMULATION_PREFIX.len() as u64;
 
+/// A scene of an instruction behind the prefix.
+macro_rules! forced {
+    ($name:literal, $what:literal, [$($code:literal),+], $instruction:literal) => {
+        Row::new($name, $what, User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, $($code),+], $instruction)
+            .needs(Feature::ForcedEmulation)
+            .only_64_bit()
+    };
+}
+
 /// The one that tells whether L0 has the prefix.
-pub const NOP: Row = Row::new("nop", "no access", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x90], "nop")
-    .needs(Feature::ForcedEmulation)
-    .only_64_bit();
+pub const NOP: Row = forced!("nop", "no access", [0x90], "nop");
 
 /// The rows.
 pub const ROWS: &[Row] = &[
     NOP,
-    Row::new("read", "a read", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8b, 0x07], "mov eax,[rdi]")
+    forced!("read", "a read", [0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0), (Rax, 0)])
         .memory(&[(DATA0, 0x1234)])
-        .at_end(&[(Rax, 0x1234)])
-        .needs(Feature::ForcedEmulation)
-        .only_64_bit(),
-    Row::new("read-np", "a read", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8b, 0x07], "mov eax,[rdi]")
+        .at_end(&[(Rax, 0x1234)]),
+    forced!("read-np", "a read", [0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
-        .fault_behind(DATA0, Read, BEHIND)
-        .needs(Feature::ForcedEmulation)
-        .only_64_bit(),
-    Row::new(
-        "read-super",
-        "a read of a supervisor's page",
-        User,
-        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8b, 0x07],
-        "mov eax,[rdi]",
-    )
-    .registers(&[(Rdi, DATA0)])
-    .pages(&[(Data0, Kind::SUPER)])
-    .fault_behind(DATA0, Read, BEHIND)
-    .needs(Feature::ForcedEmulation)
-    .only_64_bit(),
-    Row::new("write-ro", "a write", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07], "mov [rdi],eax")
+        .fault_behind(DATA0, Read, BEHIND),
+    forced!("read-super", "a read of a supervisor's page", [0x8b, 0x07], "mov eax,[rdi]")
+        .registers(&[(Rdi, DATA0)])
+        .pages(&[(Data0, Kind::SUPER)])
+        .fault_behind(DATA0, Read, BEHIND),
+    forced!("write-ro", "a write", [0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .watch(DATA0)
-        .fault_behind(DATA0, Write, BEHIND)
-        .needs(Feature::ForcedEmulation)
-        .only_64_bit(),
-    Row::new("write-rsvd", "a write", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07], "mov [rdi],eax")
+        .fault_behind(DATA0, Write, BEHIND),
+    forced!("write-rsvd", "a write", [0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RSVD)])
-        .fault_behind(DATA0, Write, BEHIND)
-        .needs(Feature::ForcedEmulation)
-        .only_64_bit(),
+        .fault_behind(DATA0, Write, BEHIND),
     Row::new("super-write-ro", "a write", Supervisor, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .fault_behind(DATA0, Write, BEHIND)
         .needs(Feature::ForcedEmulation)
         .only_64_bit(),
-    Row::new(
-        "write-retry",
-        "a write that L1 lets be tried again",
-        User,
-        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07],
-        "mov [rdi],eax",
-    )
-    .registers(&[(Rdi, DATA0), (Rax, 0x77)])
-    .pages(&[(Data0, Kind::NP)])
-    .watch(DATA0)
-    .answer(Answer::Retry)
-    .at_end(&[(Memory, 0x77)])
-    .fault_behind(DATA0, Write, BEHIND)
-    .needs(Feature::ForcedEmulation)
-    .only_64_bit(),
-    Row::new(
-        "read-cross",
-        "a read across two pages, the second bad",
-        User,
-        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8b, 0x07],
-        "mov eax,[rdi]",
-    )
-    .registers(&[(Rdi, DATA1 - 2)])
-    .pages(&[(Data1, Kind::NP)])
-    .fault_behind(DATA1, Read, BEHIND)
-    .in_parts()
-    .needs(Feature::ForcedEmulation)
-    .only_64_bit(),
-    Row::new(
-        "read-cross-both",
-        "a read across two pages, both bad",
-        User,
-        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8b, 0x07],
-        "mov eax,[rdi]",
-    )
-    .registers(&[(Rdi, DATA1 - 2)])
-    .pages(&[(Data0, Kind::NP), (Data1, Kind::NP)])
-    .fault_behind(DATA1 - 2, Read, BEHIND)
-    .in_parts()
-    .needs(Feature::ForcedEmulation)
-    .only_64_bit(),
-    Row::new(
+    forced!("write-retry", "a write that L1 lets be tried again", [0x89, 0x07], "mov [rdi],eax")
+        .registers(&[(Rdi, DATA0), (Rax, 0x77)])
+        .pages(&[(Data0, Kind::NP)])
+        .watch(DATA0)
+        .answer(Answer::Retry)
+        .at_end(&[(Memory, 0x77)])
+        .fault_behind(DATA0, Write, BEHIND),
+    forced!("read-cross", "a read across two pages, the second bad", [0x8b, 0x07], "mov eax,[rdi]")
+        .registers(&[(Rdi, DATA1 - 2)])
+        .pages(&[(Data1, Kind::NP)])
+        .fault_behind(DATA1, Read, BEHIND)
+        .in_parts(),
+    forced!("read-cross-both", "a read across two pages, both bad", [0x8b, 0x07], "mov eax,[rdi]")
+        .registers(&[(Rdi, DATA1 - 2)])
+        .pages(&[(Data0, Kind::NP), (Data1, Kind::NP)])
+        .fault_behind(DATA1 - 2, Read, BEHIND)
+        .in_parts(),
+    forced!(
         "write-cross",
         "a write across two pages, the second bad: nothing is written",
-        User,
-        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07],
-        "mov [rdi],eax",
+        [0x89, 0x07],
+        "mov [rdi],eax"
     )
     .registers(&[(Rdi, DATA1 - 3)])
     .pages(&[(Data1, Kind::RO)])
     .memory(&[(END0, VALUE)])
     .watch(END0)
     .fault_behind(DATA1, Write, BEHIND)
-    .in_parts()
-    .needs(Feature::ForcedEmulation)
-    .only_64_bit(),
-    Row::new(
-        "add-ro",
-        "a destination that is read and written",
-        User,
-        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x01, 0x07],
-        "add [rdi],eax",
-    )
-    .registers(&[(Rdi, DATA0)])
-    .pages(&[(Data0, Kind::RO)])
-    .memory(&[(DATA0, VALUE)])
-    .watch(DATA0)
-    .fault_behind(DATA0, Write, BEHIND)
-    .needs(Feature::ForcedEmulation)
-    .only_64_bit(),
-    Row::new(
-        "lock-add-ro",
-        "a locked destination",
-        User,
-        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xf0, 0x01, 0x07],
-        "lock add [rdi],eax",
-    )
-    .registers(&[(Rdi, DATA0)])
-    .pages(&[(Data0, Kind::RO)])
-    .memory(&[(DATA0, VALUE)])
-    .watch(DATA0)
-    .fault_behind(DATA0, Write, BEHIND)
-    .needs(Feature::ForcedEmulation)
-    .only_64_bit(),
-    Row::new(
+    .in_parts(),
+    forced!("add-ro", "a destination that is read and written", [0x01, 0x07], "add [rdi],eax")
+        .registers(&[(Rdi, DATA0)])
+        .pages(&[(Data0, Kind::RO)])
+        .memory(&[(DATA0, VALUE)])
+        .watch(DATA0)
+        .fault_behind(DATA0, Write, BEHIND),
+    forced!("lock-add-ro", "a locked destination", [0xf0, 0x01, 0x07], "lock add [rdi],eax")
+        .registers(&[(Rdi, DATA0)])
+        .pages(&[(Data0, Kind::RO)])
+        .memory(&[(DATA0, VALUE)])
+        .watch(DATA0)
+        .fault_behind(DATA0, Write, BEHIND),
+    forced!(
         "cmpxchg-ro-differs",
         "a compare and exchange that would not exchange: a write all the same",
-        User,
-        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xf0, 0x0f, 0xb1, 0x0f],
-        "lock cmpxchg [rdi],ecx",
+        [0xf0, 0x0f, 0xb1, 0x0f],
+        "lock cmpxchg [rdi],ecx"
     )
     .registers(&[(Rdi, DATA0), (Rax, 9)])
     .pages(&[(Data0, Kind::RO)])
     .memory(&[(DATA0, 8)])
     .watch(DATA0)
-    .fault_behind(DATA0, Write, BEHIND)
-    .needs(Feature::ForcedEmulation)
-    .only_64_bit(),
-    Row::new("xchg-ro", "an exchange", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x87, 0x07], "xchg [rdi],eax")
+    .fault_behind(DATA0, Write, BEHIND),
+    forced!("xchg-ro", "an exchange", [0x87, 0x07], "xchg [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .memory(&[(DATA0, VALUE)])
         .watch(DATA0)
-        .fault_behind(DATA0, Write, BEHIND)
-        .needs(Feature::ForcedEmulation)
-        .only_64_bit(),
-    Row::new(
-        "cmp-np",
-        "a destination that is only compared",
-        User,
-        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x39, 0x07],
-        "cmp [rdi],eax",
-    )
-    .registers(&[(Rdi, DATA0)])
-    .pages(&[(Data0, Kind::NP)])
-    .fault_behind(DATA0, Read, BEHIND)
-    .needs(Feature::ForcedEmulation)
-    .only_64_bit(),
-    Row::new("push-ro", "a push", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x50], "push rax")
+        .fault_behind(DATA0, Write, BEHIND),
+    forced!("cmp-np", "a destination that is only compared", [0x39, 0x07], "cmp [rdi],eax")
+        .registers(&[(Rdi, DATA0)])
+        .pages(&[(Data0, Kind::NP)])
+        .fault_behind(DATA0, Read, BEHIND),
+    forced!("push-ro", "a push", [0x50], "push rax")
         .rsp(DATA1)
         .pages(&[(Data0, Kind::RO)])
         .watch(END0)
-        .fault_behind(END0, Write, BEHIND)
-        .needs(Feature::ForcedEmulation)
-        .only_64_bit(),
-    Row::new(
-        "push-mem",
-        "a push of memory that is bad",
-        User,
-        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xff, 0x37],
-        "push qword ptr [rdi]",
-    )
-    .registers(&[(Rdi, DATA1)])
-    .rsp(DATA1)
-    .pages(&[(Data1, Kind::NP)])
-    .watch(END0)
-    .fault_behind(DATA1, Read, BEHIND)
-    .needs(Feature::ForcedEmulation)
-    .only_64_bit(),
-    Row::new("pop-np", "a pop", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x58], "pop rax")
+        .fault_behind(END0, Write, BEHIND),
+    forced!("push-mem", "a push of memory that is bad", [0xff, 0x37], "push qword ptr [rdi]")
+        .registers(&[(Rdi, DATA1)])
+        .rsp(DATA1)
+        .pages(&[(Data1, Kind::NP)])
+        .watch(END0)
+        .fault_behind(DATA1, Read, BEHIND),
+    forced!("pop-np", "a pop", [0x58], "pop rax")
         .rsp(DATA0)
         .pages(&[(Data0, Kind::NP)])
-        .fault_behind(DATA0, Read, BEHIND)
-        .needs(Feature::ForcedEmulation)
-        .only_64_bit(),
-    Row::new(
-        "pop-mem",
-        "a pop to memory that is bad: RSP is as before",
-        User,
-        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8f, 0x07],
-        "pop qword ptr [rdi]",
-    )
-    .registers(&[(Rdi, DATA1)])
-    .rsp(END0)
-    .pages(&[(Data1, Kind::RO)])
-    .fault_behind(DATA1, Write, BEHIND)
-    .needs(Feature::ForcedEmulation)
-    .only_64_bit(),
-    Row::new("call", "a near call whose push is bad", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xff, 0xd0], "call rax")
+        .fault_behind(DATA0, Read, BEHIND),
+    forced!("pop-mem", "a pop to memory that is bad: RSP is as before", [0x8f, 0x07], "pop qword ptr [rdi]")
+        .registers(&[(Rdi, DATA1)])
+        .rsp(END0)
+        .pages(&[(Data1, Kind::RO)])
+        .fault_behind(DATA1, Write, BEHIND),
+    forced!("call", "a near call whose push is bad", [0xff, 0xd0], "call rax")
         .registers(&[(Rax, DATA1)])
         .rsp(DATA1)
         .pages(&[(Data0, Kind::RO)])
-        .fault_behind(END0, Write, BEHIND)
-        .needs(Feature::ForcedEmulation)
-        .only_64_bit(),
-    Row::new("ret", "a near return", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xc3], "ret")
+        .fault_behind(END0, Write, BEHIND),
+    forced!("ret", "a near return", [0xc3], "ret")
         .rsp(DATA0)
         .pages(&[(Data0, Kind::NP)])
-        .fault_behind(DATA0, Read, BEHIND)
-        .needs(Feature::ForcedEmulation)
-        .only_64_bit(),
-    Row::new(
-        "enter",
-        "ENTER whose push is bad",
-        User,
-        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xc8, 0x00, 0x00, 0x00],
-        "enter 0,0",
-    )
-    .rsp(DATA1)
-    .pages(&[(Data0, Kind::RO)])
-    .fault_behind(END0, Write, BEHIND)
-    .needs(Feature::ForcedEmulation)
-    .only_64_bit(),
-    Row::new("leave", "LEAVE: RSP and RBP are as before", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xc9], "leave")
+        .fault_behind(DATA0, Read, BEHIND),
+    forced!("enter", "ENTER whose push is bad", [0xc8, 0x00, 0x00, 0x00], "enter 0,0")
+        .rsp(DATA1)
+        .pages(&[(Data0, Kind::RO)])
+        .fault_behind(END0, Write, BEHIND),
+    forced!("leave", "LEAVE: RSP and RBP are as before", [0xc9], "leave")
         .registers(&[(Rbp, DATA0 + 0x40)])
         .pages(&[(Data0, Kind::NP)])
-        .fault_behind(DATA0 + 0x40, Read, BEHIND)
-        .needs(Feature::ForcedEmulation)
-        .only_64_bit(),
-    Row::new("movs-source", "MOVS from a bad page", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xa5], "movsd [rdi],[rsi]")
+        .fault_behind(DATA0 + 0x40, Read, BEHIND),
+    forced!("movs-source", "MOVS from a bad page", [0xa5], "movsd [rdi],[rsi]")
         .registers(&[(Rsi, DATA1), (Rdi, DATA0)])
         .pages(&[(Data1, Kind::NP)])
-        .fault_behind(DATA1, Read, BEHIND)
-        .needs(Feature::ForcedEmulation)
-        .only_64_bit(),
-    Row::new(
-        "movs-dest",
-        "MOVS to a page that cannot be written",
-        User,
-        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xa5],
-        "movsd [rdi],[rsi]",
-    )
-    .registers(&[(Rsi, DATA1), (Rdi, DATA0)])
-    .pages(&[(Data0, Kind::RO)])
-    .fault_behind(DATA0, Write, BEHIND)
-    .needs(Feature::ForcedEmulation)
-    .only_64_bit(),
-    Row::new(
-        "cmps",
-        "CMPS with a bad second operand",
-        User,
-        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xa7],
-        "cmpsd [rsi],[rdi]",
-    )
-    .registers(&[(Rsi, DATA1), (Rdi, DATA0)])
-    .pages(&[(Data0, Kind::NP)])
-    .fault_behind(DATA0, Read, BEHIND)
-    .needs(Feature::ForcedEmulation)
-    .only_64_bit(),
-    Row::new(
-        "stos",
-        "STOS to a page that cannot be written",
-        User,
-        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xab],
-        "stosd [rdi]",
-    )
-    .registers(&[(Rdi, DATA0)])
-    .pages(&[(Data0, Kind::RO)])
-    .watch(DATA0)
-    .fault_behind(DATA0, Write, BEHIND)
-    .needs(Feature::ForcedEmulation)
-    .only_64_bit(),
-    Row::new(
-        "mov-ds",
-        "a segment loaded from a bad GDT",
-        User,
-        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8e, 0xd8],
-        "mov ds,ax",
-    )
-    .registers(&[(Rax, USER_DATA)])
-    .pages(&[(Gdt, Kind::NP)])
-    .implicit_fault_behind(GDT + 0x20, Read, BEHIND)
-    .unwanted(Unwanted::TripleFault)
-    .needs(Feature::ForcedEmulation)
-    .only_64_bit(),
-    Row::new(
-        "mov-es-accessed",
-        "the accessed bit of a GDT that cannot be written",
-        User,
-        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8e, 0xc0],
-        "mov es,ax",
-    )
-    .registers(&[(Rax, FRESH_USER_DATA_SELECTOR as u64)])
-    .pages(&[(Gdt, Kind::RO)])
-    .implicit_fault_behind(GDT + (FRESH_USER_DATA_SELECTOR & !7) as u64, Write, BEHIND)
-    .needs(Feature::ForcedEmulation)
-    .only_64_bit(),
-    Row::new("far-ret", "a far return with a bad GDT", User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0xcb], "ret far")
+        .fault_behind(DATA1, Read, BEHIND),
+    forced!("movs-dest", "MOVS to a page that cannot be written", [0xa5], "movsd [rdi],[rsi]")
+        .registers(&[(Rsi, DATA1), (Rdi, DATA0)])
+        .pages(&[(Data0, Kind::RO)])
+        .fault_behind(DATA0, Write, BEHIND),
+    forced!("cmps", "CMPS with a bad second operand", [0xa7], "cmpsd [rsi],[rdi]")
+        .registers(&[(Rsi, DATA1), (Rdi, DATA0)])
+        .pages(&[(Data0, Kind::NP)])
+        .fault_behind(DATA0, Read, BEHIND),
+    forced!("stos", "STOS to a page that cannot be written", [0xab], "stosd [rdi]")
+        .registers(&[(Rdi, DATA0)])
+        .pages(&[(Data0, Kind::RO)])
+        .watch(DATA0)
+        .fault_behind(DATA0, Write, BEHIND),
+    forced!("mov-ds", "a segment loaded from a bad GDT", [0x8e, 0xd8], "mov ds,ax")
+        .registers(&[(Rax, USER_DATA)])
+        .pages(&[(Gdt, Kind::NP)])
+        .implicit_fault_behind(GDT + 0x20, Read, BEHIND)
+        .unwanted(Unwanted::TripleFault),
+    forced!("mov-es-accessed", "the accessed bit of a GDT that cannot be written", [0x8e, 0xc0], "mov es,ax")
+        .registers(&[(Rax, FRESH_USER_DATA_SELECTOR as u64)])
+        .pages(&[(Gdt, Kind::RO)])
+        .implicit_fault_behind(GDT + (FRESH_USER_DATA_SELECTOR & !7) as u64, Write, BEHIND),
+    forced!("far-ret", "a far return with a bad GDT", [0xcb], "ret far")
         .rsp(DATA0)
         .memory(&[(DATA0, USER_CODE << 32 | DATA0)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault_behind(GDT + 0x18, Read, BEHIND)
-        .unwanted(Unwanted::TripleFault)
-        .needs(Feature::ForcedEmulation)
-        .only_64_bit(),
+        .unwanted(Unwanted::TripleFault),
 ];

@@ -6,7 +6,7 @@
 //! MAXPHYADDR never ends the delivery of its page fault, and L1 would not get the processor back.
 
 use crate::manual::paging::Access::{Read, Write};
-use crate::manual::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::scene::descriptor::{
     CALL_GATE_SELECTOR, FRESH_DATA_SELECTOR, FRESH_USER_DATA_SELECTOR, LDT_SELECTOR, LOCAL_DATA_SELECTOR, TSS_SELECTOR,
 };
@@ -35,6 +35,14 @@ const fn entry(selector: u16) -> u64 {
     GDT + (selector & !7) as u64
 }
 
+const fn mov_ds(name: &'static str, what: &'static str, cpl: Privilege) -> Row {
+    Row::new(name, what, cpl, &[0x8e, 0xd8], "mov ds,ax")
+}
+
+const fn call_far(name: &'static str, what: &'static str, cpl: Privilege) -> Row {
+    Row::new(name, what, cpl, &[0xff, 0x1f], "call far fword ptr [rdi]")
+}
+
 /// The rows.
 pub const ROWS: &[Row] = &[
     // Segments loaded: the operand is read explicitly, the descriptor implicitly.
@@ -42,20 +50,20 @@ pub const ROWS: &[Row] = &[
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
-    Row::new("user-mov-ds-gdt", "a segment loaded from a bad GDT", User, &[0x8e, 0xd8], "mov ds,ax")
+    mov_ds("user-mov-ds-gdt", "a segment loaded from a bad GDT", User)
         .registers(&[(Rax, USER_DATA)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(GDT + 0x20, Read)
         .unwanted(Unwanted::TripleFault)
         .section(IMPLICIT),
-    Row::new("user-mov-ds-gdt-good", "a segment loaded from a supervisor's GDT", User, &[0x8e, 0xd8], "mov ds,ax")
+    mov_ds("user-mov-ds-gdt-good", "a segment loaded from a supervisor's GDT", User)
         .registers(&[(Rax, USER_DATA)])
         .section(IMPLICIT),
-    Row::new("user-mov-ds-null", "a null selector: no access", User, &[0x8e, 0xd8], "mov ds,ax")
+    mov_ds("user-mov-ds-null", "a null selector: no access", User)
         .registers(&[(Rax, 0)])
         .pages(&[(Gdt, Kind::NP)])
         .only_64_bit(),
-    Row::new("super-mov-ds-gdt", "a segment loaded from a bad GDT", Supervisor, &[0x8e, 0xd8], "mov ds,ax")
+    mov_ds("super-mov-ds-gdt", "a segment loaded from a bad GDT", Supervisor)
         .registers(&[(Rax, DATA)])
         .pages(&[(Gdt, Kind::NP)])
         .fault(GDT + 0x10, Read)
@@ -65,7 +73,7 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Gdt, Kind::NP)])
         .fault(GDT + 0x10, Read)
         .unwanted(Unwanted::TripleFault),
-    Row::new("user-mov-ds-ldt", "a segment loaded from a bad LDT", User, &[0x8e, 0xd8], "mov ds,ax")
+    mov_ds("user-mov-ds-ldt", "a segment loaded from a bad LDT", User)
         .registers(&[(Rax, LOCAL_DATA_SELECTOR as u64)])
         .pages(&[(Ldt, Kind::NP)])
         .implicit_fault(LDT, Read)
@@ -92,16 +100,10 @@ pub const ROWS: &[Row] = &[
     .pages(&[(Gdt, Kind::RO)])
     .fault(entry(FRESH_DATA_SELECTOR), Write)
     .section(ACCESSED),
-    Row::new(
-        "user-mov-ds-ro",
-        "a segment that was accessed already, from a GDT that cannot be written",
-        User,
-        &[0x8e, 0xd8],
-        "mov ds,ax",
-    )
-    .registers(&[(Rax, USER_DATA)])
-    .pages(&[(Gdt, Kind::RO)])
-    .section(ACCESSED),
+    mov_ds("user-mov-ds-ro", "a segment that was accessed already, from a GDT that cannot be written", User)
+        .registers(&[(Rax, USER_DATA)])
+        .pages(&[(Gdt, Kind::RO)])
+        .section(ACCESSED),
     Row::new("user-pop-fs-stack", "a selector popped from a bad page", User, &[0x0f, 0xa1], "pop fs")
         .rsp(DATA0)
         .pages(&[(Data0, Kind::NP)])
@@ -195,7 +197,7 @@ pub const ROWS: &[Row] = &[
         .implicit_fault(GDT + 0x18, Read)
         .unwanted(Unwanted::TripleFault)
         .section(IMPLICIT),
-    Row::new("user-far-call-stack", "a far call whose push is bad", User, &[0xff, 0x1f], "call far fword ptr [rdi]")
+    call_far("user-far-call-stack", "a far call whose push is bad", User)
         .registers(&[(Rdi, DATA1)])
         .rsp(DATA1 - 0xff8)
         .memory(&[(DATA1, USER_CODE << 32 | DATA0)])
@@ -203,7 +205,7 @@ pub const ROWS: &[Row] = &[
         .fault(DATA0 + 4, Write)
         .in_parts()
         .only_64_bit(),
-    Row::new("user-far-call-gdt", "a far call with a bad GDT", User, &[0xff, 0x1f], "call far fword ptr [rdi]")
+    call_far("user-far-call-gdt", "a far call with a bad GDT", User)
         .registers(&[(Rdi, DATA0)])
         .memory(&[(DATA0, USER_CODE << 32 | 0x99)])
         .pages(&[(Gdt, Kind::NP)])
@@ -240,41 +242,29 @@ pub const ROWS: &[Row] = &[
     .pages(&[(Data1, Kind::NP)])
     .fault(DATA1, Read)
     .in_parts(),
-    Row::new("user-gate-gdt", "a call gate in a bad GDT", User, &[0xff, 0x1f], "call far fword ptr [rdi]")
+    call_far("user-gate-gdt", "a call gate in a bad GDT", User)
         .registers(&[(Rdi, DATA0)])
         .memory(&[(DATA0, GATE << 32)])
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault(entry(CALL_GATE_SELECTOR), Read)
         .unwanted(Unwanted::TripleFault)
         .section(IMPLICIT),
-    Row::new(
-        "user-gate-tss",
-        "a call gate, and a TSS that is bad where the inner stack pointer is",
-        User,
-        &[0xff, 0x1f],
-        "call far fword ptr [rdi]",
-    )
-    .registers(&[(Rdi, DATA0)])
-    .memory(&[(DATA0, GATE << 32)])
-    .pages(&[(Tss, Kind::NP)])
-    .implicit_fault(Tss.linear() + 4, Read)
-    .unwanted(Unwanted::TripleFault)
-    .only_64_bit()
-    .section(IMPLICIT),
-    Row::new(
-        "user-gate-stack",
-        "a call gate, and an inner stack that cannot be written",
-        User,
-        &[0xff, 0x1f],
-        "call far fword ptr [rdi]",
-    )
-    .registers(&[(Rdi, DATA0)])
-    .memory(&[(DATA0, GATE << 32)])
-    .pages(&[(Stack, Kind::RO)])
-    .implicit_fault(Stack.linear() + PAGE - 8, Write)
-    .in_parts()
-    .only_64_bit()
-    .section(IMPLICIT),
+    call_far("user-gate-tss", "a call gate, and a TSS that is bad where the inner stack pointer is", User)
+        .registers(&[(Rdi, DATA0)])
+        .memory(&[(DATA0, GATE << 32)])
+        .pages(&[(Tss, Kind::NP)])
+        .implicit_fault(Tss.linear() + 4, Read)
+        .unwanted(Unwanted::TripleFault)
+        .only_64_bit()
+        .section(IMPLICIT),
+    call_far("user-gate-stack", "a call gate, and an inner stack that cannot be written", User)
+        .registers(&[(Rdi, DATA0)])
+        .memory(&[(DATA0, GATE << 32)])
+        .pages(&[(Stack, Kind::RO)])
+        .implicit_fault(Stack.linear() + PAGE - 8, Write)
+        .in_parts()
+        .only_64_bit()
+        .section(IMPLICIT),
     // IRET.
     Row::new("user-iret-stack", "IRET from a bad stack", User, &[0x48, 0xcf], "iretq")
         .rsp(DATA0)

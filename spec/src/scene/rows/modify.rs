@@ -15,29 +15,30 @@ const DATA0: u64 = Data0.linear();
 const DATA1: u64 = Data1.linear();
 const VALUE: u64 = 0x0102_0304_0506_0708;
 
+/// An instruction of user mode whose RDI points to the data.
+const fn changes(name: &'static str, what: &'static str, code: &'static [u8], instruction: &'static str) -> Row {
+    Row::new(name, what, User, code, instruction).registers(&[(Rdi, DATA0)])
+}
+
 /// The rows.
 pub const ROWS: &[Row] = &[
     // Read, modified, written.
-    Row::new("user-add-ro", "a destination that is read and written", User, &[0x01, 0x07], "add [rdi],eax")
-        .registers(&[(Rdi, DATA0)])
+    changes("user-add-ro", "a destination that is read and written", &[0x01, 0x07], "add [rdi],eax")
         .pages(&[(Data0, Kind::RO)])
         .memory(&[(DATA0, VALUE)])
         .watch(DATA0)
         .fault(DATA0, Write),
-    Row::new("user-lock-add-ro", "a locked destination", User, &[0xf0, 0x01, 0x07], "lock add [rdi],eax")
-        .registers(&[(Rdi, DATA0)])
+    changes("user-lock-add-ro", "a locked destination", &[0xf0, 0x01, 0x07], "lock add [rdi],eax")
         .pages(&[(Data0, Kind::RO)])
         .memory(&[(DATA0, VALUE)])
         .watch(DATA0)
         .fault(DATA0, Write),
-    Row::new(
+    changes(
         "user-lock-inc-retry",
         "a locked destination that L1 lets be tried again",
-        User,
         &[0xf0, 0xff, 0x07],
         "lock inc dword ptr [rdi]",
     )
-    .registers(&[(Rdi, DATA0)])
     .pages(&[(Data0, Kind::RO)])
     .memory(&[(DATA0, 41)])
     .watch(DATA0)
@@ -157,22 +158,18 @@ pub const ROWS: &[Row] = &[
     .fault(DATA1 - 4, Read)
     .in_parts(),
     // Reads in disguise, and none.
-    Row::new("user-cmp-np", "a destination that is only compared", User, &[0x39, 0x07], "cmp [rdi],eax")
-        .registers(&[(Rdi, DATA0)])
+    changes("user-cmp-np", "a destination that is only compared", &[0x39, 0x07], "cmp [rdi],eax")
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
-    Row::new("user-not-ro", "a destination without a source", User, &[0xf7, 0x17], "not dword ptr [rdi]")
-        .registers(&[(Rdi, DATA0)])
+    changes("user-not-ro", "a destination without a source", &[0xf7, 0x17], "not dword ptr [rdi]")
         .pages(&[(Data0, Kind::RO)])
         .fault(DATA0, Write),
-    Row::new(
+    changes(
         "user-cmov-false-np",
         "a conditional move whose condition does not hold",
-        User,
         &[0x0f, 0x44, 0x07],
         "cmove eax,[rdi]",
     )
-    .registers(&[(Rdi, DATA0)])
     .pages(&[(Data0, Kind::NP)])
     .fault(DATA0, Read)
     .section("vol. 2A, CMOVcc: temp := SRC comes first"),
@@ -184,51 +181,34 @@ pub const ROWS: &[Row] = &[
         .registers(&[(Rbx, DATA0), (Rax, 0x55)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0 + 0x55, Read),
-    Row::new("user-lea-np", "an address that is not accessed", User, &[0x8d, 0x07], "lea eax,[rdi]")
-        .registers(&[(Rdi, DATA0)])
+    changes("user-lea-np", "an address that is not accessed", &[0x8d, 0x07], "lea eax,[rdi]")
         .pages(&[(Data0, Kind::NP)])
         .at_end(&[(Rax, DATA0)]),
-    Row::new("user-nop-np", "a NOP with a memory operand", User, &[0x0f, 0x1f, 0x07], "nop [rdi]")
-        .registers(&[(Rdi, DATA0)])
+    changes("user-nop-np", "a NOP with a memory operand", &[0x0f, 0x1f, 0x07], "nop [rdi]").pages(&[(Data0, Kind::NP)]),
+    changes("user-prefetch-np", "a prefetch, which never faults", &[0x0f, 0x18, 0x0f], "prefetcht0 [rdi]")
         .pages(&[(Data0, Kind::NP)]),
-    Row::new("user-prefetch-np", "a prefetch, which never faults", User, &[0x0f, 0x18, 0x0f], "prefetcht0 [rdi]")
-        .registers(&[(Rdi, DATA0)])
-        .pages(&[(Data0, Kind::NP)]),
-    Row::new(
-        "user-clflush-np",
-        "a cache line flush, checked as a read of a byte",
-        User,
-        &[0x0f, 0xae, 0x3f],
-        "clflush [rdi]",
-    )
-    .registers(&[(Rdi, DATA0)])
-    .pages(&[(Data0, Kind::NP)])
-    .fault(DATA0, Read)
-    .section("vol. 2A, CLFLUSH: the faults of a byte load"),
-    Row::new(
+    changes("user-clflush-np", "a cache line flush, checked as a read of a byte", &[0x0f, 0xae, 0x3f], "clflush [rdi]")
+        .pages(&[(Data0, Kind::NP)])
+        .fault(DATA0, Read)
+        .section("vol. 2A, CLFLUSH: the faults of a byte load"),
+    changes(
         "user-clflush-ro",
         "a cache line flush of a page that cannot be written",
-        User,
         &[0x0f, 0xae, 0x3f],
         "clflush [rdi]",
     )
-    .registers(&[(Rdi, DATA0)])
     .pages(&[(Data0, Kind::RO)]),
-    Row::new("user-fld-np", "a floating-point load", User, &[0xdd, 0x07], "fld st,qword ptr [rdi]")
-        .registers(&[(Rdi, DATA0)])
+    changes("user-fld-np", "a floating-point load", &[0xdd, 0x07], "fld st,qword ptr [rdi]")
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
-    Row::new("user-fstcw-ro", "the x87 control word stored", User, &[0xd9, 0x3f], "fnstcw [rdi]")
-        .registers(&[(Rdi, DATA0)])
+    changes("user-fstcw-ro", "the x87 control word stored", &[0xd9, 0x3f], "fnstcw [rdi]")
         .pages(&[(Data0, Kind::RO)])
         .watch(DATA0)
         .fault(DATA0, Write),
-    Row::new("user-ldmxcsr-np", "MXCSR loaded", User, &[0x0f, 0xae, 0x17], "ldmxcsr [rdi]")
-        .registers(&[(Rdi, DATA0)])
+    changes("user-ldmxcsr-np", "MXCSR loaded", &[0x0f, 0xae, 0x17], "ldmxcsr [rdi]")
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
-    Row::new("user-movntdq-ro", "a write past the caches", User, &[0x66, 0x0f, 0xe7, 0x07], "movntdq [rdi],xmm0")
-        .registers(&[(Rdi, DATA0)])
+    changes("user-movntdq-ro", "a write past the caches", &[0x66, 0x0f, 0xe7, 0x07], "movntdq [rdi],xmm0")
         .pages(&[(Data0, Kind::RO)])
         .watch(DATA0)
         .fault(DATA0, Write),

@@ -3,7 +3,7 @@
 
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Entry;
-use crate::manual::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::scene::end::Word::{Memory, Rax, Rcx, Rdi, Rsi};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0, Data1, Gdt};
@@ -34,163 +34,106 @@ const SUPER1: Kind = Kind { key: 1, ..Kind::SUPER };
 const USER1: Kind = Kind { key: 1, with: Entry::US, ..Kind::GOOD };
 const KEYS: &str = "vol. 3A, 4.6.2 (Protection Keys)";
 
+const fn keyed(
+    name: &'static str,
+    what: &'static str,
+    cpl: Privilege,
+    code: &'static [u8],
+    instruction: &'static str,
+) -> Row {
+    Row::new(name, what, cpl, code, instruction).needs(Feature::Pku).section(KEYS)
+}
+
+const fn read(name: &'static str, what: &'static str, cpl: Privilege) -> Row {
+    keyed(name, what, cpl, &[0x8b, 0x07], "mov eax,[rdi]").registers(&[(Rdi, DATA0)])
+}
+
+const fn write(name: &'static str, what: &'static str, cpl: Privilege) -> Row {
+    keyed(name, what, cpl, &[0x89, 0x07], "mov [rdi],eax").registers(&[(Rdi, DATA0)])
+}
+
 /// The rows.
 pub const ROWS: &[Row] = &[
-    Row::new("ad-read", "a read, access-disable", User, &[0x8b, 0x07], "mov eax,[rdi]")
-        .registers(&[(Rdi, DATA0)])
-        .pages(&[(Data0, KEY1)])
-        .keys(AD1)
-        .fault(DATA0, Read)
-        .needs(Feature::Pku)
-        .section(KEYS),
-    Row::new("ad-write", "a write, access-disable", User, &[0x89, 0x07], "mov [rdi],eax")
-        .registers(&[(Rdi, DATA0)])
+    read("ad-read", "a read, access-disable", User).pages(&[(Data0, KEY1)]).keys(AD1).fault(DATA0, Read),
+    write("ad-write", "a write, access-disable", User)
         .pages(&[(Data0, KEY1)])
         .keys(AD1)
         .watch(DATA0)
-        .fault(DATA0, Write)
-        .needs(Feature::Pku)
-        .section(KEYS),
-    Row::new("wd-write", "a write, write-disable", User, &[0x89, 0x07], "mov [rdi],eax")
-        .registers(&[(Rdi, DATA0)])
+        .fault(DATA0, Write),
+    write("wd-write", "a write, write-disable", User)
         .pages(&[(Data0, KEY1)])
         .keys(WD1)
         .watch(DATA0)
-        .fault(DATA0, Write)
-        .needs(Feature::Pku)
-        .section(KEYS),
-    Row::new("wd-read", "a read, write-disable: allowed", User, &[0x8b, 0x07], "mov eax,[rdi]")
-        .registers(&[(Rdi, DATA0)])
+        .fault(DATA0, Write),
+    read("wd-read", "a read, write-disable: allowed", User)
         .pages(&[(Data0, KEY1)])
         .keys(WD1)
         .memory(&[(DATA0, 0x1234)])
-        .at_end(&[(Rax, 0x1234)])
-        .needs(Feature::Pku)
-        .section(KEYS),
-    Row::new("other-write", "a write, all other keys disabled: allowed", User, &[0x89, 0x07], "mov [rdi],eax")
+        .at_end(&[(Rax, 0x1234)]),
+    keyed("other-write", "a write, all other keys disabled: allowed", User, &[0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA0), (Rax, 7)])
         .pages(&[(Data0, KEY1)])
         .keys(OTHERS)
         .watch(DATA0)
-        .at_end(&[(Memory, 7)])
-        .needs(Feature::Pku)
-        .section(KEYS),
-    Row::new("ad15-read", "a read with the highest key", User, &[0x8b, 0x07], "mov eax,[rdi]")
-        .registers(&[(Rdi, DATA0)])
-        .pages(&[(Data0, KEY15)])
-        .keys(AD15)
-        .fault(DATA0, Read)
-        .needs(Feature::Pku)
-        .section(KEYS),
-    Row::new("ad0-read", "a read with key 0", User, &[0x8b, 0x07], "mov eax,[rdi]")
-        .registers(&[(Rdi, DATA0)])
-        .keys(AD0)
-        .fault(DATA0, Read)
-        .needs(Feature::Pku)
-        .section(KEYS),
-    Row::new("ad-read-np", "a read of a page that is not there: no key", User, &[0x8b, 0x07], "mov eax,[rdi]")
-        .registers(&[(Rdi, DATA0)])
+        .at_end(&[(Memory, 7)]),
+    read("ad15-read", "a read with the highest key", User).pages(&[(Data0, KEY15)]).keys(AD15).fault(DATA0, Read),
+    read("ad0-read", "a read with key 0", User).keys(AD0).fault(DATA0, Read),
+    read("ad-read-np", "a read of a page that is not there: no key", User)
         .pages(&[(Data0, NP1)])
         .keys(AD1)
-        .fault(DATA0, Read)
-        .needs(Feature::Pku)
-        .section(KEYS),
-    Row::new("ad-read-rsvd", "a read behind a reserved bit: no key", User, &[0x8b, 0x07], "mov eax,[rdi]")
-        .registers(&[(Rdi, DATA0)])
+        .fault(DATA0, Read),
+    read("ad-read-rsvd", "a read behind a reserved bit: no key", User)
         .pages(&[(Data0, RSVD1)])
         .keys(AD1)
-        .fault(DATA0, Read)
-        .needs(Feature::Pku)
-        .section(KEYS),
-    Row::new("wd-write-ro", "a write that the page refuses as well as the key", User, &[0x89, 0x07], "mov [rdi],eax")
-        .registers(&[(Rdi, DATA0)])
+        .fault(DATA0, Read),
+    write("wd-write-ro", "a write that the page refuses as well as the key", User)
         .pages(&[(Data0, RO1)])
         .keys(WD1)
         .watch(DATA0)
-        .fault(DATA0, Write)
-        .needs(Feature::Pku)
-        .section(KEYS),
-    Row::new(
-        "ad-read-super",
-        "a read of a supervisor's page: PKRU does not count",
-        User,
-        &[0x8b, 0x07],
-        "mov eax,[rdi]",
-    )
-    .registers(&[(Rdi, DATA0)])
-    .pages(&[(Data0, SUPER1)])
-    .keys(AD1)
-    .fault(DATA0, Read)
-    .needs(Feature::Pku)
-    .section(KEYS),
-    Row::new("ad-fetch", "a fetch: keys do not count", User, &[0x90], "nop")
-        .rip(CODE1)
-        .pages(&[(Code1, KEY1)])
+        .fault(DATA0, Write),
+    read("ad-read-super", "a read of a supervisor's page: PKRU does not count", User)
+        .pages(&[(Data0, SUPER1)])
         .keys(AD1)
-        .needs(Feature::Pku)
-        .section(KEYS),
-    Row::new("ad-fetch-nx", "a fetch that the page refuses: keys do not count", User, &[0x90], "nop")
+        .fault(DATA0, Read),
+    keyed("ad-fetch", "a fetch: keys do not count", User, &[0x90], "nop").rip(CODE1).pages(&[(Code1, KEY1)]).keys(AD1),
+    keyed("ad-fetch-nx", "a fetch that the page refuses: keys do not count", User, &[0x90], "nop")
         .rip(CODE1)
         .pages(&[(Code1, NX1)])
         .keys(AD1)
-        .fault(CODE1, Fetch)
-        .needs(Feature::Pku)
-        .section(KEYS),
-    Row::new("wd-add", "a read and write, write-disable", User, &[0xf0, 0x01, 0x07], "lock add [rdi],eax")
+        .fault(CODE1, Fetch),
+    keyed("wd-add", "a read and write, write-disable", User, &[0xf0, 0x01, 0x07], "lock add [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, KEY1)])
         .keys(WD1)
         .watch(DATA0)
-        .fault(DATA0, Write)
-        .needs(Feature::Pku)
-        .section(KEYS),
-    Row::new("ad-cross", "a read across two pages, the second disabled", User, &[0x8b, 0x07], "mov eax,[rdi]")
+        .fault(DATA0, Write),
+    keyed("ad-cross", "a read across two pages, the second disabled", User, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA1 - 2)])
         .pages(&[(Data1, KEY1)])
         .keys(AD1)
         .fault(DATA1, Read)
-        .in_parts()
-        .needs(Feature::Pku)
-        .section(KEYS),
-    Row::new("wd-push", "a push, write-disable", User, &[0x50], "push rax")
+        .in_parts(),
+    keyed("wd-push", "a push, write-disable", User, &[0x50], "push rax")
         .rsp(DATA1)
         .pages(&[(Data0, KEY1)])
         .keys(WD1)
         .fault(END0, Write)
-        .needs(Feature::Pku)
-        .only_64_bit()
-        .section(KEYS),
-    Row::new(
-        "wd-movs",
-        "MOVS, the third destination element is disabled",
-        User,
-        &[0xf3, 0xa5],
-        "rep movsd [rdi],[rsi]",
-    )
-    .registers(&[(Rcx, 8), (Rsi, DATA0), (Rdi, END0)])
-    .pages(&[(Data1, KEY1)])
-    .keys(WD1)
-    .fault(DATA1, Write)
-    .at_fault(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1)])
-    .needs(Feature::Pku)
-    .section(KEYS),
-    Row::new(
-        "ad-retry",
-        "a write that L1 lets be tried again on a page with key 0",
-        User,
-        &[0x89, 0x07],
-        "mov [rdi],eax",
-    )
-    .registers(&[(Rdi, DATA0), (Rax, 9)])
-    .pages(&[(Data0, KEY1)])
-    .keys(AD1)
-    .watch(DATA0)
-    .fault(DATA0, Write)
-    .answer(Answer::Retry)
-    .at_end(&[(Memory, 9)])
-    .needs(Feature::Pku)
-    .section(KEYS),
-    Row::new(
+        .only_64_bit(),
+    keyed("wd-movs", "MOVS, the third destination element is disabled", User, &[0xf3, 0xa5], "rep movsd [rdi],[rsi]")
+        .registers(&[(Rcx, 8), (Rsi, DATA0), (Rdi, END0)])
+        .pages(&[(Data1, KEY1)])
+        .keys(WD1)
+        .fault(DATA1, Write)
+        .at_fault(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1)]),
+    keyed("ad-retry", "a write that L1 lets be tried again on a page with key 0", User, &[0x89, 0x07], "mov [rdi],eax")
+        .registers(&[(Rdi, DATA0), (Rax, 9)])
+        .pages(&[(Data0, KEY1)])
+        .keys(AD1)
+        .watch(DATA0)
+        .fault(DATA0, Write)
+        .answer(Answer::Retry)
+        .at_end(&[(Memory, 9)]),
+    keyed(
         "ad-implicit",
         "a segment loaded from a supervisor's GDT with a key: PKRU does not count",
         User,
@@ -199,79 +142,32 @@ pub const ROWS: &[Row] = &[
     )
     .registers(&[(Rax, 0x23)])
     .pages(&[(Gdt, KEY1)])
-    .keys(AD1)
-    .needs(Feature::Pku)
-    .section(KEYS),
-    Row::new(
-        "super-ad-read",
-        "a supervisor's read of a user's page, access-disable",
-        Supervisor,
-        &[0x8b, 0x07],
-        "mov eax,[rdi]",
-    )
-    .registers(&[(Rdi, DATA0)])
-    .rflags(AC)
-    .pages(&[(Data0, USER1)])
-    .keys(AD1)
-    .fault(DATA0, Read)
-    .needs(Feature::Pku)
-    .section(KEYS),
-    Row::new(
-        "super-wd-write",
-        "a supervisor's write to a user's page, write-disable and CR0.WP",
-        Supervisor,
-        &[0x89, 0x07],
-        "mov [rdi],eax",
-    )
-    .registers(&[(Rdi, DATA0)])
-    .rflags(AC)
-    .pages(&[(Data0, USER1)])
-    .keys(WD1)
-    .fault(DATA0, Write)
-    .needs(Feature::Pku)
-    .section(KEYS),
-    Row::new(
-        "super-ad-smap",
-        "a supervisor's read of a user's page that SMAP refuses, too",
-        Supervisor,
-        &[0x8b, 0x07],
-        "mov eax,[rdi]",
-    )
-    .registers(&[(Rdi, DATA0)])
-    .pages(&[(Data0, USER1)])
-    .keys(AD1)
-    .fault(DATA0, Read)
-    .needs(Feature::Pku)
-    .section(KEYS),
-    Row::new(
-        "super-own",
-        "a supervisor's read of its own page: PKRU does not count",
-        Supervisor,
-        &[0x8b, 0x07],
-        "mov eax,[rdi]",
-    )
-    .registers(&[(Rdi, DATA0)])
-    .pages(&[(Data0, KEY1)])
-    .keys(AD1)
-    .memory(&[(DATA0, 5)])
-    .at_end(&[(Rax, 5)])
-    .needs(Feature::Pku)
-    .section(KEYS),
-    Row::new(
-        "super-ad-write",
-        "a supervisor's write to a user's page, access-disable",
-        Supervisor,
-        &[0x89, 0x07],
-        "mov [rdi],eax",
-    )
-    .registers(&[(Rdi, DATA0)])
-    .rflags(AC)
-    .pages(&[(Data0, USER1)])
-    .keys(AD1)
-    .fault(DATA0, Write)
-    .needs(Feature::Pku)
-    .section(KEYS),
-    Row::new(
+    .keys(AD1),
+    read("super-ad-read", "a supervisor's read of a user's page, access-disable", Supervisor)
+        .rflags(AC)
+        .pages(&[(Data0, USER1)])
+        .keys(AD1)
+        .fault(DATA0, Read),
+    write("super-wd-write", "a supervisor's write to a user's page, write-disable and CR0.WP", Supervisor)
+        .rflags(AC)
+        .pages(&[(Data0, USER1)])
+        .keys(WD1)
+        .fault(DATA0, Write),
+    read("super-ad-smap", "a supervisor's read of a user's page that SMAP refuses, too", Supervisor)
+        .pages(&[(Data0, USER1)])
+        .keys(AD1)
+        .fault(DATA0, Read),
+    read("super-own", "a supervisor's read of its own page: PKRU does not count", Supervisor)
+        .pages(&[(Data0, KEY1)])
+        .keys(AD1)
+        .memory(&[(DATA0, 5)])
+        .at_end(&[(Rax, 5)]),
+    write("super-ad-write", "a supervisor's write to a user's page, access-disable", Supervisor)
+        .rflags(AC)
+        .pages(&[(Data0, USER1)])
+        .keys(AD1)
+        .fault(DATA0, Write),
+    keyed(
         "super-own-write",
         "a supervisor's write to its own page: PKRU does not count",
         Supervisor,
@@ -282,9 +178,7 @@ pub const ROWS: &[Row] = &[
     .pages(&[(Data0, KEY1)])
     .keys(AD1 | WD1)
     .watch(DATA0)
-    .at_end(&[(Memory, 7)])
-    .needs(Feature::Pku)
-    .section(KEYS),
+    .at_end(&[(Memory, 7)]),
     // Supervisor keys.
     Row::new(
         "pks-ad-read",

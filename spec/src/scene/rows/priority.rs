@@ -2,7 +2,7 @@
 //! before it.
 
 use crate::manual::paging::Access::{Fetch, Read, Write};
-use crate::manual::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::scene::end::Word::{Rax, Rcx, Rdi, Rdx, Rsi};
 use crate::scene::event::Event;
 use crate::scene::event::EventType::HardwareException;
@@ -35,62 +35,57 @@ const INVVPID: u16 = 53;
 const INVPCID: u16 = 58;
 const PRIORITY: &str = "vol. 3C, 25.1.1 (Relative Priority of Faults and VM Exits)";
 
+/// An instruction with a bad operand, which L1 intercepts.
+const fn exits(
+    name: &'static str,
+    what: &'static str,
+    cpl: Privilege,
+    code: &'static [u8],
+    instruction: &'static str,
+) -> Row {
+    Row::new(name, what, cpl, code, instruction).pages(OPERAND).section(PRIORITY)
+}
+
 /// The rows. The exit qualification is the operand's displacement, 27.2.1.
 pub const ROWS: &[Row] = &[
-    Row::new("vmclear", "VMCLEAR exits always", Supervisor, &[0x66, 0x0f, 0xc7, 0x77, 0x10], "vmclear [rdi+10h]")
+    exits("vmclear", "VMCLEAR exits always", Supervisor, &[0x66, 0x0f, 0xc7, 0x77, 0x10], "vmclear [rdi+10h]")
         .registers(&[(Rdi, DATA0)])
-        .pages(OPERAND)
         .fault(DATA0 + 0x10, Read)
-        .intercepted(VMCLEAR, Some(0x10))
-        .section(PRIORITY),
-    Row::new("vmptrld", "VMPTRLD exits always", Supervisor, &[0x0f, 0xc7, 0x37], "vmptrld [rdi]")
+        .intercepted(VMCLEAR, Some(0x10)),
+    exits("vmptrld", "VMPTRLD exits always", Supervisor, &[0x0f, 0xc7, 0x37], "vmptrld [rdi]")
         .registers(&[(Rdi, DATA0)])
-        .pages(OPERAND)
         .fault(DATA0, Read)
-        .intercepted(VMPTRLD, Some(0))
-        .section(PRIORITY),
-    Row::new("vmptrst", "VMPTRST exits always", Supervisor, &[0x0f, 0xc7, 0x3f], "vmptrst [rdi]")
+        .intercepted(VMPTRLD, Some(0)),
+    exits("vmptrst", "VMPTRST exits always", Supervisor, &[0x0f, 0xc7, 0x3f], "vmptrst [rdi]")
         .registers(&[(Rdi, DATA0)])
-        .pages(OPERAND)
         .fault(DATA0, Write)
-        .intercepted(VMPTRST, Some(0))
-        .section(PRIORITY),
-    Row::new("vmread", "VMREAD to memory exits always", Supervisor, &[0x0f, 0x78, 0x47, 0xf8], "vmread [rdi-8],rax")
+        .intercepted(VMPTRST, Some(0)),
+    exits("vmread", "VMREAD to memory exits always", Supervisor, &[0x0f, 0x78, 0x47, 0xf8], "vmread [rdi-8],rax")
         .registers(&[(Rdi, DATA0 + 8)])
-        .pages(OPERAND)
         .fault(DATA0, Write)
         .intercepted(VMREAD, Some((-8i64).cast_unsigned()))
-        .only_64_bit()
-        .section(PRIORITY),
-    Row::new("vmwrite", "VMWRITE from memory exits always", Supervisor, &[0x0f, 0x79, 0x07], "vmwrite rax,[rdi]")
+        .only_64_bit(),
+    exits("vmwrite", "VMWRITE from memory exits always", Supervisor, &[0x0f, 0x79, 0x07], "vmwrite rax,[rdi]")
         .registers(&[(Rdi, DATA0)])
-        .pages(OPERAND)
         .fault(DATA0, Read)
         .intercepted(VMWRITE, Some(0))
-        .only_64_bit()
-        .section(PRIORITY),
-    Row::new("vmxon", "VMXON exits always", Supervisor, &[0xf3, 0x0f, 0xc7, 0x37], "vmxon [rdi]")
+        .only_64_bit(),
+    exits("vmxon", "VMXON exits always", Supervisor, &[0xf3, 0x0f, 0xc7, 0x37], "vmxon [rdi]")
         .registers(&[(Rdi, DATA0)])
-        .pages(OPERAND)
         .fault(DATA0, Read)
-        .intercepted(VMXON, Some(0))
-        .section(PRIORITY),
-    Row::new("invept", "INVEPT exits always", Supervisor, &[0x66, 0x0f, 0x38, 0x80, 0x07], "invept rax,[rdi]")
+        .intercepted(VMXON, Some(0)),
+    exits("invept", "INVEPT exits always", Supervisor, &[0x66, 0x0f, 0x38, 0x80, 0x07], "invept rax,[rdi]")
         .registers(&[(Rdi, DATA0)])
-        .pages(OPERAND)
         .fault(DATA0, Read)
         .intercepted(INVEPT, Some(0))
         .needs(Feature::Invept)
-        .only_64_bit()
-        .section(PRIORITY),
-    Row::new("invvpid", "INVVPID exits always", Supervisor, &[0x66, 0x0f, 0x38, 0x81, 0x07], "invvpid rax,[rdi]")
+        .only_64_bit(),
+    exits("invvpid", "INVVPID exits always", Supervisor, &[0x66, 0x0f, 0x38, 0x81, 0x07], "invvpid rax,[rdi]")
         .registers(&[(Rdi, DATA0)])
-        .pages(OPERAND)
         .fault(DATA0, Read)
         .intercepted(INVVPID, Some(0))
         .needs(Feature::AnyInvvpid)
-        .only_64_bit()
-        .section(PRIORITY),
+        .only_64_bit(),
     Row::new(
         "user-vmptrld",
         "VMPTRLD at CPL 3: the exit comes before #GP, too",
@@ -115,66 +110,42 @@ pub const ROWS: &[Row] = &[
     .pages(&[(Code1, Kind::NX), (Data0, Kind::NP)])
     .fault(CODE1, Fetch)
     .section(PRIORITY),
-    Row::new(
-        "invpcid",
-        "INVPCID with INVLPG exiting",
-        Supervisor,
-        &[0x66, 0x0f, 0x38, 0x82, 0x07],
-        "invpcid rax,[rdi]",
-    )
-    .registers(&[(Rdi, DATA0), (Rax, 0)])
-    .pages(OPERAND)
-    .fault(DATA0, Read)
-    .exiting(Exiting::Invlpg)
-    .intercepted(INVPCID, Some(0))
-    .needs(Feature::InvpcidExiting)
-    .only_64_bit()
-    .section(PRIORITY),
-    Row::new("sgdt-exiting", "SGDT with descriptor-table exiting", User, &[0x0f, 0x01, 0x47, 0x10], "sgdt [rdi+10h]")
+    exits("invpcid", "INVPCID with INVLPG exiting", Supervisor, &[0x66, 0x0f, 0x38, 0x82, 0x07], "invpcid rax,[rdi]")
+        .registers(&[(Rdi, DATA0), (Rax, 0)])
+        .fault(DATA0, Read)
+        .exiting(Exiting::Invlpg)
+        .intercepted(INVPCID, Some(0))
+        .needs(Feature::InvpcidExiting)
+        .only_64_bit(),
+    exits("sgdt-exiting", "SGDT with descriptor-table exiting", User, &[0x0f, 0x01, 0x47, 0x10], "sgdt [rdi+10h]")
         .registers(&[(Rdi, DATA0)])
-        .pages(OPERAND)
         .fault(DATA0 + 0x10, Write)
         .exiting(Exiting::DescriptorTables)
         .intercepted(GDTR_IDTR, Some(0x10))
-        .needs(Feature::DescriptorTableExiting)
-        .section(PRIORITY),
-    Row::new("lidt-exiting", "LIDT with descriptor-table exiting", Supervisor, &[0x0f, 0x01, 0x1f], "lidt [rdi]")
+        .needs(Feature::DescriptorTableExiting),
+    exits("lidt-exiting", "LIDT with descriptor-table exiting", Supervisor, &[0x0f, 0x01, 0x1f], "lidt [rdi]")
         .registers(&[(Rdi, DATA0)])
-        .pages(OPERAND)
         .fault(DATA0, Read)
         .exiting(Exiting::DescriptorTables)
         .intercepted(GDTR_IDTR, Some(0))
-        .needs(Feature::DescriptorTableExiting)
-        .section(PRIORITY),
-    Row::new(
-        "lidt-not-exiting",
-        "LIDT without descriptor-table exiting",
-        Supervisor,
-        &[0x0f, 0x01, 0x1f],
-        "lidt [rdi]",
-    )
-    .registers(&[(Rdi, DATA0)])
-    .pages(OPERAND)
-    .fault(DATA0, Read)
-    .in_parts()
-    .section(PRIORITY),
-    Row::new("sldt-exiting", "SLDT with descriptor-table exiting", User, &[0x0f, 0x00, 0x07], "sldt [rdi]")
+        .needs(Feature::DescriptorTableExiting),
+    exits("lidt-not-exiting", "LIDT without descriptor-table exiting", Supervisor, &[0x0f, 0x01, 0x1f], "lidt [rdi]")
         .registers(&[(Rdi, DATA0)])
-        .pages(OPERAND)
+        .fault(DATA0, Read)
+        .in_parts(),
+    exits("sldt-exiting", "SLDT with descriptor-table exiting", User, &[0x0f, 0x00, 0x07], "sldt [rdi]")
+        .registers(&[(Rdi, DATA0)])
         .fault(DATA0, Write)
         .exiting(Exiting::DescriptorTables)
         .intercepted(LDTR_TR, Some(0))
-        .needs(Feature::DescriptorTableExiting)
-        .section(PRIORITY),
-    Row::new("ltr-exiting", "LTR with descriptor-table exiting", Supervisor, &[0x0f, 0x00, 0x1f], "ltr [rdi]")
+        .needs(Feature::DescriptorTableExiting),
+    exits("ltr-exiting", "LTR with descriptor-table exiting", Supervisor, &[0x0f, 0x00, 0x1f], "ltr [rdi]")
         .registers(&[(Rdi, DATA0)])
-        .pages(OPERAND)
         .fault(DATA0, Read)
         .exiting(Exiting::DescriptorTables)
         .intercepted(LDTR_TR, Some(0))
-        .needs(Feature::DescriptorTableExiting)
-        .section(PRIORITY),
-    Row::new(
+        .needs(Feature::DescriptorTableExiting),
+    exits(
         "user-lgdt-exiting",
         "LGDT at CPL 3 with descriptor-table exiting: neither exit nor page fault",
         User,
@@ -182,11 +153,9 @@ pub const ROWS: &[Row] = &[
         "lgdt [rdi]",
     )
     .registers(&[(Rdi, DATA0)])
-    .pages(OPERAND)
     .event(RAISES_GP)
     .exiting(Exiting::DescriptorTables)
-    .needs(Feature::DescriptorTableExiting)
-    .section(PRIORITY),
+    .needs(Feature::DescriptorTableExiting),
     Row::new(
         "lgdt-exiting-fetch",
         "LGDT with descriptor-table exiting whose last byte cannot be fetched",
@@ -218,15 +187,13 @@ pub const ROWS: &[Row] = &[
         .exiting(Exiting::Io)
         .intercepted(IO, Some(PORT << 16 | 1 << 3))
         .section(PRIORITY),
-    Row::new("outs-exiting", "OUTS with unconditional I/O exiting, source bad", User, &[0x6e], "outsb dx,[rsi]")
+    exits("outs-exiting", "OUTS with unconditional I/O exiting, source bad", User, &[0x6e], "outsb dx,[rsi]")
         .registers(&[(Rdx, PORT), (Rsi, DATA0), (Rcx, 3)])
         .rflags(IOPL)
-        .pages(OPERAND)
         .fault(DATA0, Read)
         .exiting(Exiting::Io)
-        .intercepted(IO, Some(PORT << 16 | 1 << 4))
-        .section(PRIORITY),
-    Row::new(
+        .intercepted(IO, Some(PORT << 16 | 1 << 4)),
+    exits(
         "ins-exiting",
         "INS with unconditional I/O exiting, destination bad",
         User,
@@ -235,9 +202,7 @@ pub const ROWS: &[Row] = &[
     )
     .registers(&[(Rdx, PORT), (Rdi, DATA0), (Rcx, 3)])
     .rflags(IOPL)
-    .pages(OPERAND)
     .fault(DATA0, Write)
     .exiting(Exiting::Io)
-    .intercepted(IO, Some(PORT << 16 | 1 << 5 | 1 << 4 | 1 << 3 | 3))
-    .section(PRIORITY),
+    .intercepted(IO, Some(PORT << 16 | 1 << 5 | 1 << 4 | 1 << 3 | 3)),
 ];

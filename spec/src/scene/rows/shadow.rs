@@ -25,103 +25,54 @@ const SSP: u64 = SHADOW + 0x800;
 /// Where the return address of the stack is looked up.
 const RETURN: u64 = RIP + 1;
 
+/// An instruction that uses the shadow stack at [`SSP`].
+const fn shadow(name: &'static str, what: &'static str, code: &'static [u8], instruction: &'static str) -> Row {
+    let row = Row::new(name, what, User, code, instruction).ssp(SSP);
+    row.needs(Feature::ShadowStack).only_64_bit().section(RIGHTS)
+}
+
+/// A call, which pushes to both stacks.
+const fn call(name: &'static str, what: &'static str) -> Row {
+    shadow(name, what, &[0xff, 0xd0], "call rax").registers(&[(Rax, BEHIND)]).rsp(DATA1)
+}
+
 /// The rows.
 pub const ROWS: &[Row] = &[
-    Row::new("call-good", "a call that pushes to a good shadow stack", User, &[0xff, 0xd0], "call rax")
-        .registers(&[(Rax, BEHIND)])
-        .ssp(SSP)
-        .rsp(DATA1)
+    call("call-good", "a call that pushes to a good shadow stack")
         .pages(&[(ShadowStack, GOOD)])
-        .at_end(&[(Rsp, DATA1 - 8)])
-        .needs(Feature::ShadowStack)
-        .only_64_bit()
-        .section(RIGHTS),
-    Row::new("call-np", "a call whose shadow stack is not there", User, &[0xff, 0xd0], "call rax")
-        .registers(&[(Rax, BEHIND)])
-        .ssp(SSP)
-        .rsp(DATA1)
-        .pages(&[(ShadowStack, NP)])
-        .shadow_fault(SSP - 8, Write)
-        .needs(Feature::ShadowStack)
-        .only_64_bit()
-        .section(RIGHTS),
-    Row::new("call-writable", "a call whose shadow stack is an ordinary page", User, &[0xff, 0xd0], "call rax")
-        .registers(&[(Rax, BEHIND)])
-        .ssp(SSP)
-        .rsp(DATA1)
+        .at_end(&[(Rsp, DATA1 - 8)]),
+    call("call-np", "a call whose shadow stack is not there").pages(&[(ShadowStack, NP)]).shadow_fault(SSP - 8, Write),
+    call("call-writable", "a call whose shadow stack is an ordinary page")
         .pages(&[(ShadowStack, WRITABLE)])
-        .shadow_fault(SSP - 8, Write)
-        .needs(Feature::ShadowStack)
-        .only_64_bit()
-        .section(RIGHTS),
-    Row::new("call-clean", "a call whose shadow stack is a read-only page", User, &[0xff, 0xd0], "call rax")
-        .registers(&[(Rax, BEHIND)])
-        .ssp(SSP)
-        .rsp(DATA1)
+        .shadow_fault(SSP - 8, Write),
+    call("call-clean", "a call whose shadow stack is a read-only page")
         .pages(&[(ShadowStack, CLEAN)])
-        .shadow_fault(SSP - 8, Write)
-        .needs(Feature::ShadowStack)
-        .only_64_bit()
-        .section(RIGHTS),
-    Row::new("call-super", "a call whose shadow stack is a supervisor's", User, &[0xff, 0xd0], "call rax")
-        .registers(&[(Rax, BEHIND)])
-        .ssp(SSP)
-        .rsp(DATA1)
+        .shadow_fault(SSP - 8, Write),
+    call("call-super", "a call whose shadow stack is a supervisor's")
         .pages(&[(ShadowStack, SUPER)])
-        .shadow_fault(SSP - 8, Write)
-        .needs(Feature::ShadowStack)
-        .only_64_bit()
-        .section(RIGHTS),
-    Row::new("call-rsvd", "a call whose shadow stack is behind a reserved bit", User, &[0xff, 0xd0], "call rax")
-        .registers(&[(Rax, BEHIND)])
-        .ssp(SSP)
-        .rsp(DATA1)
+        .shadow_fault(SSP - 8, Write),
+    call("call-rsvd", "a call whose shadow stack is behind a reserved bit")
         .pages(&[(ShadowStack, RSVD)])
-        .shadow_fault(SSP - 8, Write)
-        .needs(Feature::ShadowStack)
-        .only_64_bit()
-        .section(RIGHTS),
-    Row::new("ret-good", "a return that finds its address on a good shadow stack", User, &[0xc3], "ret")
-        .ssp(SSP)
+        .shadow_fault(SSP - 8, Write),
+    shadow("ret-good", "a return that finds its address on a good shadow stack", &[0xc3], "ret")
         .rsp(DATA0)
         .memory(&[(DATA0, RETURN), (SSP, RETURN)])
         .pages(&[(ShadowStack, GOOD)])
-        .at_end(&[(Rsp, DATA0 + 8)])
-        .needs(Feature::ShadowStack)
-        .only_64_bit()
-        .section(RIGHTS),
-    Row::new("ret-np", "a return whose shadow stack is not there", User, &[0xc3], "ret")
-        .ssp(SSP)
+        .at_end(&[(Rsp, DATA0 + 8)]),
+    shadow("ret-np", "a return whose shadow stack is not there", &[0xc3], "ret")
         .rsp(DATA0)
         .memory(&[(DATA0, RETURN)])
         .pages(&[(ShadowStack, NP)])
-        .shadow_fault(SSP, Read)
-        .needs(Feature::ShadowStack)
-        .only_64_bit()
-        .section(RIGHTS),
-    Row::new("ret-writable", "a return whose shadow stack is an ordinary page", User, &[0xc3], "ret")
-        .ssp(SSP)
+        .shadow_fault(SSP, Read),
+    shadow("ret-writable", "a return whose shadow stack is an ordinary page", &[0xc3], "ret")
         .rsp(DATA0)
         .memory(&[(DATA0, RETURN), (SSP, RETURN)])
         .pages(&[(ShadowStack, WRITABLE)])
-        .shadow_fault(SSP, Read)
-        .needs(Feature::ShadowStack)
-        .only_64_bit()
-        .section(RIGHTS),
-    Row::new(
-        "incssp-np",
-        "INCSSP whose shadow stack is not there",
-        User,
-        &[0xf3, 0x48, 0x0f, 0xae, 0xe8],
-        "incsspq rax",
-    )
-    .registers(&[(Rax, 1)])
-    .ssp(SSP)
-    .pages(&[(ShadowStack, NP)])
-    .shadow_fault(SSP, Read)
-    .needs(Feature::ShadowStack)
-    .only_64_bit()
-    .section(RIGHTS),
+        .shadow_fault(SSP, Read),
+    shadow("incssp-np", "INCSSP whose shadow stack is not there", &[0xf3, 0x48, 0x0f, 0xae, 0xe8], "incsspq rax")
+        .registers(&[(Rax, 1)])
+        .pages(&[(ShadowStack, NP)])
+        .shadow_fault(SSP, Read),
     Row::new("mov-write", "an ordinary write to a shadow stack", User, &[0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, SHADOW)])
         .ssp(SSP)

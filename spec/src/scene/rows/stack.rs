@@ -3,7 +3,7 @@
 //! ENTER has no locals where a push is bad, since a host may try the final stack pointer first.
 
 use crate::manual::paging::Access::{Read, Write};
-use crate::manual::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::scene::end::Word::{Memory, Rax, Rbp, Rdi, Rsp};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0, Data1};
@@ -19,27 +19,32 @@ const STACK: &str = "vol. 1, 6.2 (Stacks)";
 const CROSSING: &str =
     "vol. 3A, 6.15 (Exception and Interrupt Reference), Interrupt 14: CR2 has the linear address that generated it";
 
+/// An instruction whose operand on the stack has 64 bits.
+const fn on_stack(
+    name: &'static str,
+    what: &'static str,
+    cpl: Privilege,
+    code: &'static [u8],
+    instruction: &'static str,
+) -> Row {
+    Row::new(name, what, cpl, code, instruction).only_64_bit().section(STACK)
+}
+
 /// The rows.
 pub const ROWS: &[Row] = &[
-    Row::new("user-push-np", "a push", User, &[0x50], "push rax")
+    on_stack("user-push-np", "a push", User, &[0x50], "push rax")
         .rsp(DATA1)
         .pages(&[(Data0, Kind::NP)])
-        .fault(END0, Write)
-        .only_64_bit()
-        .section(STACK),
-    Row::new("user-push-ro", "a push", User, &[0x50], "push rax")
+        .fault(END0, Write),
+    on_stack("user-push-ro", "a push", User, &[0x50], "push rax")
         .rsp(DATA1)
         .pages(&[(Data0, Kind::RO)])
         .watch(END0)
-        .fault(END0, Write)
-        .only_64_bit()
-        .section(STACK),
-    Row::new("super-push-np", "a push", Supervisor, &[0x50], "push rax")
+        .fault(END0, Write),
+    on_stack("super-push-np", "a push", Supervisor, &[0x50], "push rax")
         .rsp(DATA1)
         .pages(&[(Data0, Kind::NP)])
-        .fault(END0, Write)
-        .only_64_bit()
-        .section(STACK),
+        .fault(END0, Write),
     Row::new("user-push-cross", "a push across two pages", User, &[0x50], "push rax")
         .rsp(DATA1 + 4)
         .pages(&[(Data1, Kind::RO)])
@@ -49,12 +54,10 @@ pub const ROWS: &[Row] = &[
         .in_parts()
         .only_64_bit()
         .section(CROSSING),
-    Row::new("user-pushf-np", "the flags pushed", User, &[0x9c], "pushfq")
+    on_stack("user-pushf-np", "the flags pushed", User, &[0x9c], "pushfq")
         .rsp(DATA1)
         .pages(&[(Data0, Kind::NP)])
-        .fault(END0, Write)
-        .only_64_bit()
-        .section(STACK),
+        .fault(END0, Write),
     Row::new("user-pop-np", "a pop", User, &[0x58], "pop rax")
         .rsp(DATA0 + 0x20)
         .pages(&[(Data0, Kind::NP)])
@@ -66,15 +69,13 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0 + 0x20, Read)
         .section(STACK),
-    Row::new("user-push-mem-source", "a push of memory that is bad", User, &[0xff, 0x37], "push qword ptr [rdi]")
+    on_stack("user-push-mem-source", "a push of memory that is bad", User, &[0xff, 0x37], "push qword ptr [rdi]")
         .rsp(DATA1)
         .registers(&[(Rdi, DATA1 + 8)])
         .pages(&[(Data1, Kind::NP)])
         .watch(END0)
-        .fault(DATA1 + 8, Read)
-        .only_64_bit()
-        .section(STACK),
-    Row::new(
+        .fault(DATA1 + 8, Read),
+    on_stack(
         "user-push-mem-stack",
         "a push of memory to a stack that is bad",
         User,
@@ -84,10 +85,8 @@ pub const ROWS: &[Row] = &[
     .rsp(DATA1)
     .registers(&[(Rdi, DATA1 + 8)])
     .pages(&[(Data0, Kind::NP)])
-    .fault(END0, Write)
-    .only_64_bit()
-    .section(STACK),
-    Row::new(
+    .fault(END0, Write),
+    on_stack(
         "user-pop-mem-dest",
         "a pop to memory that is bad: RSP is as before",
         User,
@@ -98,10 +97,8 @@ pub const ROWS: &[Row] = &[
     .registers(&[(Rdi, DATA1 + 0x10)])
     .pages(&[(Data1, Kind::RO)])
     .watch(DATA1 + 0x10)
-    .fault(DATA1 + 0x10, Write)
-    .only_64_bit()
-    .section(STACK),
-    Row::new(
+    .fault(DATA1 + 0x10, Write),
+    on_stack(
         "user-pop-mem-stack",
         "a pop to memory from a stack that is bad",
         User,
@@ -111,9 +108,7 @@ pub const ROWS: &[Row] = &[
     .rsp(END0)
     .registers(&[(Rdi, DATA1 + 0x10)])
     .pages(&[(Data0, Kind::NP)])
-    .fault(END0, Read)
-    .only_64_bit()
-    .section(STACK),
+    .fault(END0, Read),
     Row::new(
         "user-pop-rsp-dest",
         "a pop whose destination is found by the RSP behind it",
@@ -126,14 +121,12 @@ pub const ROWS: &[Row] = &[
     .fault(DATA1, Write)
     .only_64_bit()
     .section("vol. 2B, POP: an address with RSP as base is computed behind the increment"),
-    Row::new("user-call-np", "a near call whose push is bad", User, &[0xff, 0xd0], "call rax")
+    on_stack("user-call-np", "a near call whose push is bad", User, &[0xff, 0xd0], "call rax")
         .rsp(DATA1)
         .pages(&[(Data0, Kind::RO)])
         .registers(&[(Rax, CODE1)])
         .watch(END0)
-        .fault(END0, Write)
-        .only_64_bit()
-        .section(STACK),
+        .fault(END0, Write),
     Row::new(
         "user-call-mem-np",
         "a near call through a pointer that is bad",
@@ -145,7 +138,7 @@ pub const ROWS: &[Row] = &[
     .pages(&[(Data0, Kind::NP)])
     .fault(DATA0, Read)
     .only_64_bit(),
-    Row::new(
+    on_stack(
         "user-call-mem-stack",
         "a near call through a pointer whose push is bad",
         User,
@@ -156,9 +149,7 @@ pub const ROWS: &[Row] = &[
     .registers(&[(Rdi, DATA1)])
     .memory(&[(DATA1, CODE1)])
     .pages(&[(Data0, Kind::NP)])
-    .fault(END0, Write)
-    .only_64_bit()
-    .section(STACK),
+    .fault(END0, Write),
     Row::new(
         "user-jmp-mem-np",
         "a near jump through a pointer that is bad",
@@ -181,13 +172,11 @@ pub const ROWS: &[Row] = &[
         .fault(DATA1, Read)
         .in_parts()
         .section(CROSSING),
-    Row::new("user-enter-np", "ENTER whose first push is bad", User, &[0xc8, 0x00, 0x00, 0x00], "enter 0,0")
+    on_stack("user-enter-np", "ENTER whose first push is bad", User, &[0xc8, 0x00, 0x00, 0x00], "enter 0,0")
         .rsp(DATA1)
         .pages(&[(Data0, Kind::RO)])
         .watch(END0)
-        .fault(END0, Write)
-        .only_64_bit()
-        .section(STACK),
+        .fault(END0, Write),
     Row::new(
         "user-enter-nested-read",
         "ENTER of a nested procedure: the frame before is bad",

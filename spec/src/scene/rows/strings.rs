@@ -22,100 +22,65 @@ const ODD: u64 = 1 | 1 << 2 | 1 << 4 | 1 << 7 | 1 << 11;
 const EQUAL: u64 = 1 << 1 | 1 << 6 | 1 << 2;
 const REP: &str = "vol. 2B, REP/REPE/REPZ/REPNE/REPNZ: a repeated string instruction can be suspended by an exception";
 
+/// A repeated instruction.
+const fn rep(name: &'static str, what: &'static str, code: &'static [u8], instruction: &'static str) -> Row {
+    Row::new(name, what, User, code, instruction).section(REP)
+}
+
+const fn movs(name: &'static str, what: &'static str) -> Row {
+    rep(name, what, &[0xf3, 0xa5], "rep movsd [rdi],[rsi]")
+}
+
 /// The rows.
 pub const ROWS: &[Row] = &[
-    Row::new(
-        "movs-source-first",
-        "MOVS, the first source element is bad",
-        User,
-        &[0xf3, 0xa5],
-        "rep movsd [rdi],[rsi]",
-    )
-    .registers(&[(Rcx, 4), (Rsi, DATA1), (Rdi, DATA0)])
-    .pages(&[(Data1, Kind::NP)])
-    .watch(DATA0)
-    .fault(DATA1, Read)
-    .section(REP),
-    Row::new("movs-source-mid", "MOVS, the third source element is bad", User, &[0xf3, 0xa5], "rep movsd [rdi],[rsi]")
+    movs("movs-source-first", "MOVS, the first source element is bad")
+        .registers(&[(Rcx, 4), (Rsi, DATA1), (Rdi, DATA0)])
+        .pages(&[(Data1, Kind::NP)])
+        .watch(DATA0)
+        .fault(DATA1, Read),
+    movs("movs-source-mid", "MOVS, the third source element is bad")
         .registers(&[(Rcx, 8), (Rsi, END0), (Rdi, DATA0)])
         .memory(&[(END0, VALUE)])
         .pages(&[(Data1, Kind::NP)])
         .watch(DATA0)
         .fault(DATA1, Read)
-        .at_fault(&[(Rcx, 6), (Rsi, DATA1), (Rdi, DATA0 + 8), (Memory, VALUE)])
-        .section(REP),
-    Row::new("movs-source-last", "MOVS, the last source element is bad", User, &[0xf3, 0xa4], "rep movsb [rdi],[rsi]")
+        .at_fault(&[(Rcx, 6), (Rsi, DATA1), (Rdi, DATA0 + 8), (Memory, VALUE)]),
+    rep("movs-source-last", "MOVS, the last source element is bad", &[0xf3, 0xa4], "rep movsb [rdi],[rsi]")
         .registers(&[(Rcx, 9), (Rsi, END0), (Rdi, DATA0)])
         .memory(&[(END0, VALUE)])
         .pages(&[(Data1, Kind::SUPER)])
         .watch(DATA0)
         .fault(DATA1, Read)
-        .at_fault(&[(Rcx, 1), (Rsi, DATA1), (Rdi, DATA0 + 8), (Memory, VALUE)])
-        .section(REP),
-    Row::new(
-        "movs-dest-first",
-        "MOVS, the first destination element is bad",
-        User,
-        &[0xf3, 0xa5],
-        "rep movsd [rdi],[rsi]",
-    )
-    .registers(&[(Rcx, 4), (Rsi, DATA1), (Rdi, DATA0)])
-    .pages(&[(Data0, Kind::RO)])
-    .fault(DATA0, Write)
-    .section(REP),
-    Row::new(
-        "movs-dest-mid",
-        "MOVS, the third destination element is bad",
-        User,
-        &[0xf3, 0xa5],
-        "rep movsd [rdi],[rsi]",
-    )
-    .registers(&[(Rcx, 8), (Rsi, DATA0), (Rdi, END0)])
-    .memory(&[(DATA0, VALUE)])
-    .pages(&[(Data1, Kind::RO)])
-    .watch(END0)
-    .fault(DATA1, Write)
-    .at_fault(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1), (Memory, VALUE)])
-    .section(REP),
-    Row::new(
-        "movs-dest-last",
-        "MOVS, the last destination element is bad",
-        User,
-        &[0xf3, 0xa4],
-        "rep movsb [rdi],[rsi]",
-    )
-    .registers(&[(Rcx, 3), (Rsi, DATA0), (Rdi, DATA1 - 2)])
-    .pages(&[(Data1, Kind::NP)])
-    .fault(DATA1, Write)
-    .at_fault(&[(Rcx, 1), (Rsi, DATA0 + 2), (Rdi, DATA1)])
-    .section(REP),
-    Row::new(
-        "movs-dest-cross",
-        "MOVS, an element across two pages, the second bad",
-        User,
-        &[0xf3, 0xa5],
-        "rep movsd [rdi],[rsi]",
-    )
-    .registers(&[(Rcx, 4), (Rsi, DATA0), (Rdi, DATA1 - 6)])
-    .pages(&[(Data1, Kind::RO)])
-    .fault(DATA1, Write)
-    .in_parts()
-    .at_fault(&[(Rcx, 3), (Rsi, DATA0 + 4), (Rdi, DATA1 - 2)])
-    .section(REP),
-    Row::new(
-        "movs-source-cross",
-        "MOVS, an element across two pages, the second bad",
-        User,
-        &[0xf3, 0xa5],
-        "rep movsd [rdi],[rsi]",
-    )
-    .registers(&[(Rcx, 4), (Rsi, DATA1 - 6), (Rdi, DATA0)])
-    .pages(&[(Data1, Kind::NP)])
-    .fault(DATA1, Read)
-    .in_parts()
-    .at_fault(&[(Rcx, 3), (Rsi, DATA1 - 2), (Rdi, DATA0 + 4)])
-    .section(REP),
-    Row::new("movs-retry", "MOVS that L1 lets go on", User, &[0xf3, 0xa5], "rep movsd [rdi],[rsi]")
+        .at_fault(&[(Rcx, 1), (Rsi, DATA1), (Rdi, DATA0 + 8), (Memory, VALUE)]),
+    movs("movs-dest-first", "MOVS, the first destination element is bad")
+        .registers(&[(Rcx, 4), (Rsi, DATA1), (Rdi, DATA0)])
+        .pages(&[(Data0, Kind::RO)])
+        .fault(DATA0, Write),
+    movs("movs-dest-mid", "MOVS, the third destination element is bad")
+        .registers(&[(Rcx, 8), (Rsi, DATA0), (Rdi, END0)])
+        .memory(&[(DATA0, VALUE)])
+        .pages(&[(Data1, Kind::RO)])
+        .watch(END0)
+        .fault(DATA1, Write)
+        .at_fault(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1), (Memory, VALUE)]),
+    rep("movs-dest-last", "MOVS, the last destination element is bad", &[0xf3, 0xa4], "rep movsb [rdi],[rsi]")
+        .registers(&[(Rcx, 3), (Rsi, DATA0), (Rdi, DATA1 - 2)])
+        .pages(&[(Data1, Kind::NP)])
+        .fault(DATA1, Write)
+        .at_fault(&[(Rcx, 1), (Rsi, DATA0 + 2), (Rdi, DATA1)]),
+    movs("movs-dest-cross", "MOVS, an element across two pages, the second bad")
+        .registers(&[(Rcx, 4), (Rsi, DATA0), (Rdi, DATA1 - 6)])
+        .pages(&[(Data1, Kind::RO)])
+        .fault(DATA1, Write)
+        .in_parts()
+        .at_fault(&[(Rcx, 3), (Rsi, DATA0 + 4), (Rdi, DATA1 - 2)]),
+    movs("movs-source-cross", "MOVS, an element across two pages, the second bad")
+        .registers(&[(Rcx, 4), (Rsi, DATA1 - 6), (Rdi, DATA0)])
+        .pages(&[(Data1, Kind::NP)])
+        .fault(DATA1, Read)
+        .in_parts()
+        .at_fault(&[(Rcx, 3), (Rsi, DATA1 - 2), (Rdi, DATA0 + 4)]),
+    movs("movs-retry", "MOVS that L1 lets go on")
         .registers(&[(Rcx, 8), (Rsi, DATA0), (Rdi, END0)])
         .memory(&[(DATA0, VALUE)])
         .pages(&[(Data1, Kind::RO)])
@@ -123,25 +88,16 @@ pub const ROWS: &[Row] = &[
         .fault(DATA1, Write)
         .at_fault(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1), (Memory, VALUE)])
         .answer(Answer::Retry)
-        .at_end(&[(Rcx, 0), (Rsi, DATA0 + 32), (Rdi, END0 + 32), (Memory, VALUE)])
-        .section(REP),
-    Row::new(
-        "movs-down-source",
-        "MOVS downwards, the third source element is bad",
-        User,
-        &[0xf3, 0xa5],
-        "rep movsd [rdi],[rsi]",
-    )
-    .registers(&[(Rcx, 8), (Rsi, DATA1 + 4), (Rdi, DATA1 + 0x804)])
-    .rflags(DF)
-    .pages(&[(Data0, Kind::NP)])
-    .fault(DATA1 - 4, Read)
-    .at_fault(&[(Rcx, 6), (Rsi, DATA1 - 4), (Rdi, DATA1 + 0x7fc)])
-    .section(REP),
-    Row::new(
+        .at_end(&[(Rcx, 0), (Rsi, DATA0 + 32), (Rdi, END0 + 32), (Memory, VALUE)]),
+    movs("movs-down-source", "MOVS downwards, the third source element is bad")
+        .registers(&[(Rcx, 8), (Rsi, DATA1 + 4), (Rdi, DATA1 + 0x804)])
+        .rflags(DF)
+        .pages(&[(Data0, Kind::NP)])
+        .fault(DATA1 - 4, Read)
+        .at_fault(&[(Rcx, 6), (Rsi, DATA1 - 4), (Rdi, DATA1 + 0x7fc)]),
+    rep(
         "movs-down-dest",
         "MOVS downwards, the third destination element is bad",
-        User,
         &[0x66, 0xf3, 0xa5],
         "rep movsw [rdi],[rsi]",
     )
@@ -149,46 +105,35 @@ pub const ROWS: &[Row] = &[
     .rflags(DF)
     .pages(&[(Data0, Kind::RO)])
     .fault(DATA1 - 2, Write)
-    .at_fault(&[(Rcx, 6), (Rsi, DATA1 + 0x7fc), (Rdi, DATA1 - 2)])
-    .section(REP),
-    Row::new(
-        "movs-down-cross",
-        "MOVS downwards, an element across two pages, the first bad",
-        User,
-        &[0xf3, 0xa5],
-        "rep movsd [rdi],[rsi]",
-    )
-    .registers(&[(Rcx, 2), (Rsi, DATA1 + 0x800), (Rdi, DATA1 + 2)])
-    .rflags(DF)
-    .pages(&[(Data0, Kind::RO)])
-    .fault(DATA1 - 2, Write)
-    .in_parts()
-    .at_fault(&[(Rcx, 1), (Rsi, DATA1 + 0x7fc), (Rdi, DATA1 - 2)])
-    .section(REP),
-    Row::new("movs-none", "MOVS of no element: no access", User, &[0xf3, 0xa5], "rep movsd [rdi],[rsi]")
+    .at_fault(&[(Rcx, 6), (Rsi, DATA1 + 0x7fc), (Rdi, DATA1 - 2)]),
+    movs("movs-down-cross", "MOVS downwards, an element across two pages, the first bad")
+        .registers(&[(Rcx, 2), (Rsi, DATA1 + 0x800), (Rdi, DATA1 + 2)])
+        .rflags(DF)
+        .pages(&[(Data0, Kind::RO)])
+        .fault(DATA1 - 2, Write)
+        .in_parts()
+        .at_fault(&[(Rcx, 1), (Rsi, DATA1 + 0x7fc), (Rdi, DATA1 - 2)]),
+    movs("movs-none", "MOVS of no element: no access")
         .registers(&[(Rcx, 0), (Rsi, DATA1), (Rdi, DATA0)])
-        .pages(&[(Data0, Kind::NP), (Data1, Kind::NP)])
-        .section(REP),
+        .pages(&[(Data0, Kind::NP), (Data1, Kind::NP)]),
     Row::new("movs-single", "MOVS without prefix, the destination is bad", User, &[0xa5], "movsd [rdi],[rsi]")
         .registers(&[(Rcx, 3), (Rsi, DATA1), (Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .fault(DATA0, Write),
-    Row::new("movs-short-address", "MOVS with 32-bit addresses", User, &[0x67, 0xf3, 0xa5], "rep movsd [edi],[esi]")
+    rep("movs-short-address", "MOVS with 32-bit addresses", &[0x67, 0xf3, 0xa5], "rep movsd [edi],[esi]")
         .registers(&[(Rcx, 8), (Rsi, DATA0), (Rdi, END0)])
         .pages(&[(Data1, Kind::RO)])
         .fault(DATA1, Write)
         .at_fault(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1)])
-        .only_64_bit()
-        .section(REP),
-    Row::new("movs-quad", "MOVS of eight bytes", User, &[0xf3, 0x48, 0xa5], "rep movsq [rdi],[rsi]")
+        .only_64_bit(),
+    rep("movs-quad", "MOVS of eight bytes", &[0xf3, 0x48, 0xa5], "rep movsq [rdi],[rsi]")
         .registers(&[(Rcx, 3), (Rsi, DATA0), (Rdi, END0)])
         .memory(&[(DATA0, VALUE)])
         .pages(&[(Data1, Kind::NP)])
         .watch(END0)
         .fault(DATA1, Write)
         .at_fault(&[(Rcx, 2), (Rsi, DATA0 + 8), (Rdi, DATA1), (Memory, VALUE)])
-        .only_64_bit()
-        .section(REP),
+        .only_64_bit(),
     Row::new(
         "movs-super",
         "MOVS in supervisor mode, the third source element is bad",
@@ -208,69 +153,55 @@ pub const ROWS: &[Row] = &[
         .registers(&[(Rcx, 8), (Rsi, END0), (Rdi, DATA0)])
         .pages(&[(Code1, Kind::NX), (Data1, Kind::NP)])
         .fault(CODE1, Fetch),
-    Row::new(
-        "movs-long-source",
-        "MOVS of a page and more, the last element is bad",
-        User,
-        &[0xf3, 0xa4],
-        "rep movsb [rdi],[rsi]",
-    )
-    .registers(&[(Rcx, 0x801), (Rsi, DATA0 + 0x800), (Rdi, DATA0)])
-    .pages(&[(Data1, Kind::NP)])
-    .fault(DATA1, Read)
-    .at_fault(&[(Rcx, 1), (Rsi, DATA1), (Rdi, DATA0 + 0x800)])
-    .section(REP),
-    Row::new("stos-first", "STOS, the first element is bad", User, &[0xf3, 0xab], "rep stosd [rdi]")
+    rep("movs-long-source", "MOVS of a page and more, the last element is bad", &[0xf3, 0xa4], "rep movsb [rdi],[rsi]")
+        .registers(&[(Rcx, 0x801), (Rsi, DATA0 + 0x800), (Rdi, DATA0)])
+        .pages(&[(Data1, Kind::NP)])
+        .fault(DATA1, Read)
+        .at_fault(&[(Rcx, 1), (Rsi, DATA1), (Rdi, DATA0 + 0x800)]),
+    rep("stos-first", "STOS, the first element is bad", &[0xf3, 0xab], "rep stosd [rdi]")
         .registers(&[(Rcx, 8), (Rdi, DATA0), (Rax, 7)])
         .pages(&[(Data0, Kind::RO)])
         .watch(DATA0)
-        .fault(DATA0, Write)
-        .section(REP),
-    Row::new("stos-mid", "STOS, the third element is bad", User, &[0xf3, 0xab], "rep stosd [rdi]")
+        .fault(DATA0, Write),
+    rep("stos-mid", "STOS, the third element is bad", &[0xf3, 0xab], "rep stosd [rdi]")
         .registers(&[(Rcx, 8), (Rdi, END0), (Rax, 7)])
         .pages(&[(Data1, Kind::NP)])
         .watch(END0)
         .fault(DATA1, Write)
-        .at_fault(&[(Rcx, 6), (Rdi, DATA1), (Memory, 7 << 32 | 7)])
-        .section(REP),
-    Row::new("stos-last", "STOS, the last element is bad", User, &[0xf3, 0xaa], "rep stosb [rdi]")
+        .at_fault(&[(Rcx, 6), (Rdi, DATA1), (Memory, 7 << 32 | 7)]),
+    rep("stos-last", "STOS, the last element is bad", &[0xf3, 0xaa], "rep stosb [rdi]")
         .registers(&[(Rcx, 9), (Rdi, END0), (Rax, 0x5a)])
         .pages(&[(Data1, Kind::RO)])
         .watch(END0)
         .fault(DATA1, Write)
-        .at_fault(&[(Rcx, 1), (Rdi, DATA1), (Memory, 0x5a5a_5a5a_5a5a_5a5a)])
-        .section(REP),
-    Row::new("stos-down-mid", "STOS downwards", User, &[0xf3, 0xaa], "rep stosb [rdi]")
+        .at_fault(&[(Rcx, 1), (Rdi, DATA1), (Memory, 0x5a5a_5a5a_5a5a_5a5a)]),
+    rep("stos-down-mid", "STOS downwards", &[0xf3, 0xaa], "rep stosb [rdi]")
         .registers(&[(Rcx, 8), (Rdi, DATA1 + 4), (Rax, 7)])
         .rflags(DF)
         .pages(&[(Data0, Kind::RO)])
         .fault(DATA1 - 1, Write)
-        .at_fault(&[(Rcx, 3), (Rdi, DATA1 - 1)])
-        .section(REP),
-    Row::new("stos-retry", "STOS that L1 lets go on", User, &[0xf3, 0xab], "rep stosd [rdi]")
+        .at_fault(&[(Rcx, 3), (Rdi, DATA1 - 1)]),
+    rep("stos-retry", "STOS that L1 lets go on", &[0xf3, 0xab], "rep stosd [rdi]")
         .registers(&[(Rcx, 4), (Rdi, END0), (Rax, 9)])
         .pages(&[(Data1, Kind::NP)])
         .watch(DATA1)
         .fault(DATA1, Write)
         .at_fault(&[(Rcx, 2), (Rdi, DATA1)])
         .answer(Answer::Retry)
-        .at_end(&[(Rcx, 0), (Rdi, DATA1 + 8), (Memory, 9 << 32 | 9)])
-        .section(REP),
-    Row::new("lods-mid", "LODS, the third element is bad", User, &[0xf3, 0xad], "rep lodsd [rsi]")
+        .at_end(&[(Rcx, 0), (Rdi, DATA1 + 8), (Memory, 9 << 32 | 9)]),
+    rep("lods-mid", "LODS, the third element is bad", &[0xf3, 0xad], "rep lodsd [rsi]")
         .registers(&[(Rcx, 5), (Rsi, END0), (Rax, 0)])
         .memory(&[(END0, VALUE)])
         .pages(&[(Data1, Kind::NP)])
         .fault(DATA1, Read)
-        .at_fault(&[(Rcx, 3), (Rsi, DATA1), (Rax, VALUE >> 32)])
-        .section(REP),
+        .at_fault(&[(Rcx, 3), (Rsi, DATA1), (Rax, VALUE >> 32)]),
     Row::new("lods-single", "LODS without prefix", User, &[0xac], "lodsb [rsi]")
         .registers(&[(Rsi, DATA0)])
         .pages(&[(Data0, Kind::SUPER)])
         .fault(DATA0, Read),
-    Row::new(
+    rep(
         "cmps-second-mid",
         "CMPS, the third element by RDI is bad: flags as before",
-        User,
         &[0xf3, 0xa7],
         "repe cmpsd [rsi],[rdi]",
     )
@@ -279,12 +210,10 @@ pub const ROWS: &[Row] = &[
     .pages(&[(Data1, Kind::NP)])
     .memory(&[(DATA0, VALUE), (END0, VALUE)])
     .fault(DATA1, Read)
-    .at_fault(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1)])
-    .section(REP),
-    Row::new(
+    .at_fault(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1)]),
+    rep(
         "cmps-first-mid",
         "CMPS, the third element by RSI is bad: flags as before",
-        User,
         &[0xf3, 0xa7],
         "repe cmpsd [rsi],[rdi]",
     )
@@ -293,16 +222,14 @@ pub const ROWS: &[Row] = &[
     .pages(&[(Data1, Kind::NP)])
     .memory(&[(DATA0, VALUE), (END0, VALUE)])
     .fault(DATA1, Read)
-    .at_fault(&[(Rcx, 6), (Rsi, DATA1), (Rdi, DATA0 + 8)])
-    .section(REP),
-    Row::new("cmps-differ-before", "CMPS that ends before the bad page", User, &[0xf3, 0xa7], "repe cmpsd [rsi],[rdi]")
+    .at_fault(&[(Rcx, 6), (Rsi, DATA1), (Rdi, DATA0 + 8)]),
+    rep("cmps-differ-before", "CMPS that ends before the bad page", &[0xf3, 0xa7], "repe cmpsd [rsi],[rdi]")
         .registers(&[(Rcx, 8), (Rsi, DATA0), (Rdi, END0)])
         .pages(&[(Data1, Kind::NP)])
         .memory(&[(DATA0, VALUE), (END0, VALUE + (1 << 32))])
         .at_end(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1)])
-        .open(Rflags.bit())
-        .section(REP),
-    Row::new("cmps-retry", "CMPS that L1 lets go on", User, &[0xf3, 0xa6], "repe cmpsb [rsi],[rdi]")
+        .open(Rflags.bit()),
+    rep("cmps-retry", "CMPS that L1 lets go on", &[0xf3, 0xa6], "repe cmpsb [rsi],[rdi]")
         .registers(&[(Rcx, 9), (Rsi, DATA0), (Rdi, END0)])
         .rflags(ODD)
         .pages(&[(Data1, Kind::NP)])
@@ -310,34 +237,24 @@ pub const ROWS: &[Row] = &[
         .fault(DATA1, Read)
         .at_fault(&[(Rcx, 1), (Rsi, DATA0 + 8), (Rdi, DATA1)])
         .answer(Answer::Retry)
-        .at_end(&[(Rcx, 0), (Rsi, DATA0 + 9), (Rdi, DATA1 + 1), (Rflags, EQUAL)])
-        .section(REP),
-    Row::new(
-        "scas-mid",
-        "SCAS that finds nothing before the bad page: flags as before",
-        User,
-        &[0xf2, 0xae],
-        "repne scasb [rdi]",
-    )
-    .registers(&[(Rcx, 0x100), (Rdi, END0), (Rax, 0xee)])
-    .rflags(ODD)
-    .memory(&[(END0, VALUE)])
-    .pages(&[(Data1, Kind::NP)])
-    .fault(DATA1, Read)
-    .at_fault(&[(Rcx, 0xf8), (Rdi, DATA1)])
-    .section(REP),
-    Row::new("scas-found-before", "SCAS that finds before the bad page", User, &[0xf2, 0xae], "repne scasb [rdi]")
+        .at_end(&[(Rcx, 0), (Rsi, DATA0 + 9), (Rdi, DATA1 + 1), (Rflags, EQUAL)]),
+    rep("scas-mid", "SCAS that finds nothing before the bad page: flags as before", &[0xf2, 0xae], "repne scasb [rdi]")
+        .registers(&[(Rcx, 0x100), (Rdi, END0), (Rax, 0xee)])
+        .rflags(ODD)
+        .memory(&[(END0, VALUE)])
+        .pages(&[(Data1, Kind::NP)])
+        .fault(DATA1, Read)
+        .at_fault(&[(Rcx, 0xf8), (Rdi, DATA1)]),
+    rep("scas-found-before", "SCAS that finds before the bad page", &[0xf2, 0xae], "repne scasb [rdi]")
         .registers(&[(Rcx, 0x100), (Rdi, END0), (Rax, 1)])
         .memory(&[(END0, VALUE)])
         .pages(&[(Data1, Kind::NP)])
         .at_end(&[(Rcx, 0xf8), (Rdi, DATA1)])
-        .open(Rflags.bit())
-        .section(REP),
-    Row::new("scas-down", "SCAS downwards", User, &[0xf2, 0xaf], "repne scasd [rdi]")
+        .open(Rflags.bit()),
+    rep("scas-down", "SCAS downwards", &[0xf2, 0xaf], "repne scasd [rdi]")
         .registers(&[(Rcx, 3), (Rdi, DATA1), (Rax, 0xee)])
         .rflags(DF | ODD)
         .pages(&[(Data0, Kind::SUPER)])
         .fault(DATA1 - 4, Read)
-        .at_fault(&[(Rcx, 2), (Rdi, DATA1 - 4)])
-        .section(REP),
+        .at_fault(&[(Rcx, 2), (Rdi, DATA1 - 4)]),
 ];
