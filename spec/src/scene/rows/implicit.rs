@@ -35,6 +35,15 @@ const fn entry(selector: u16) -> u64 {
     GDT + (selector & !7) as u64
 }
 
+impl Row {
+    /// With a GDT that is not there: the descriptor at an address in it cannot be read, and an event
+    /// cannot be delivered either.
+    const fn bad_gdt(self, descriptor: u64) -> Self {
+        let row = self.pages(&[(Gdt, Kind::NP)]).implicit_fault(descriptor, Read);
+        row.unwanted(Unwanted::TripleFault).section(IMPLICIT)
+    }
+}
+
 const fn mov_ds(name: &'static str, what: &'static str, cpl: Privilege) -> Row {
     Row::new(name, what, cpl, &[0x8e, 0xd8], "mov ds,ax")
 }
@@ -52,10 +61,7 @@ pub const ROWS: &[Row] = &[
         .fault(DATA0, Read),
     mov_ds("user-mov-ds-gdt", "a segment loaded from a bad GDT", User)
         .registers(&[(Rax, USER_DATA)])
-        .pages(&[(Gdt, Kind::NP)])
-        .implicit_fault(GDT + 0x20, Read)
-        .unwanted(Unwanted::TripleFault)
-        .section(IMPLICIT),
+        .bad_gdt(GDT + 0x20),
     mov_ds("user-mov-ds-gdt-good", "a segment loaded from a supervisor's GDT", User)
         .registers(&[(Rax, USER_DATA)])
         .section(IMPLICIT),
@@ -111,10 +117,7 @@ pub const ROWS: &[Row] = &[
     Row::new("user-pop-fs-gdt", "a selector popped, and a bad GDT", User, &[0x0f, 0xa1], "pop fs")
         .rsp(DATA0)
         .memory(&[(DATA0, USER_DATA)])
-        .pages(&[(Gdt, Kind::NP)])
-        .implicit_fault(GDT + 0x20, Read)
-        .unwanted(Unwanted::TripleFault)
-        .section(IMPLICIT),
+        .bad_gdt(GDT + 0x20),
     Row::new(
         "user-lfs-pointer",
         "a far pointer across two pages, its selector on a bad one",
@@ -135,23 +138,14 @@ pub const ROWS: &[Row] = &[
     )
     .registers(&[(Rdi, DATA0)])
     .memory(&[(DATA0, USER_DATA << 32 | 0x99)])
-    .pages(&[(Gdt, Kind::NP)])
-    .implicit_fault(GDT + 0x20, Read)
-    .unwanted(Unwanted::TripleFault)
-    .section(IMPLICIT),
+    .bad_gdt(GDT + 0x20),
     // Segments looked at.
     Row::new("user-lar-gdt", "access rights from a bad GDT", User, &[0x0f, 0x02, 0xc1], "lar eax,ecx")
         .registers(&[(Rcx, USER_DATA)])
-        .pages(&[(Gdt, Kind::NP)])
-        .implicit_fault(GDT + 0x20, Read)
-        .unwanted(Unwanted::TripleFault)
-        .section(IMPLICIT),
+        .bad_gdt(GDT + 0x20),
     Row::new("user-lsl-gdt", "a limit from a bad GDT", User, &[0x0f, 0x03, 0xc1], "lsl eax,ecx")
         .registers(&[(Rcx, USER_CODE)])
-        .pages(&[(Gdt, Kind::NP)])
-        .implicit_fault(GDT + 0x18, Read)
-        .unwanted(Unwanted::TripleFault)
-        .section(IMPLICIT),
+        .bad_gdt(GDT + 0x18),
     Row::new("user-lsl-ldt", "a limit from a bad LDT", User, &[0x0f, 0x03, 0xc1], "lsl eax,ecx")
         .registers(&[(Rcx, LOCAL_DATA_SELECTOR as u64)])
         .pages(&[(Ldt, Kind::RSVD)])
@@ -159,16 +153,10 @@ pub const ROWS: &[Row] = &[
         .section(IMPLICIT),
     Row::new("user-verr-gdt", "VERR with a bad GDT", User, &[0x0f, 0x00, 0xe0], "verr ax")
         .registers(&[(Rax, USER_DATA)])
-        .pages(&[(Gdt, Kind::NP)])
-        .implicit_fault(GDT + 0x20, Read)
-        .unwanted(Unwanted::TripleFault)
-        .section(IMPLICIT),
+        .bad_gdt(GDT + 0x20),
     Row::new("user-verw-gdt", "VERW with a bad GDT", User, &[0x0f, 0x00, 0xe8], "verw ax")
         .registers(&[(Rax, USER_DATA)])
-        .pages(&[(Gdt, Kind::NP)])
-        .implicit_fault(GDT + 0x20, Read)
-        .unwanted(Unwanted::TripleFault)
-        .section(IMPLICIT),
+        .bad_gdt(GDT + 0x20),
     Row::new("user-verr-operand", "VERR whose selector is on a bad page", User, &[0x0f, 0x00, 0x27], "verr [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
@@ -193,10 +181,7 @@ pub const ROWS: &[Row] = &[
     Row::new("user-far-jmp-gdt", "a far jump with a bad GDT", User, &[0xff, 0x2f], "jmp far fword ptr [rdi]")
         .registers(&[(Rdi, DATA0)])
         .memory(&[(DATA0, USER_CODE << 32 | 0x99)])
-        .pages(&[(Gdt, Kind::NP)])
-        .implicit_fault(GDT + 0x18, Read)
-        .unwanted(Unwanted::TripleFault)
-        .section(IMPLICIT),
+        .bad_gdt(GDT + 0x18),
     call_far("user-far-call-stack", "a far call whose push is bad", User)
         .registers(&[(Rdi, DATA1)])
         .rsp(DATA1 - 0xff8)
@@ -208,10 +193,7 @@ pub const ROWS: &[Row] = &[
     call_far("user-far-call-gdt", "a far call with a bad GDT", User)
         .registers(&[(Rdi, DATA0)])
         .memory(&[(DATA0, USER_CODE << 32 | 0x99)])
-        .pages(&[(Gdt, Kind::NP)])
-        .implicit_fault(GDT + 0x18, Read)
-        .unwanted(Unwanted::TripleFault)
-        .section(IMPLICIT),
+        .bad_gdt(GDT + 0x18),
     Row::new("user-far-ret-stack", "a far return from a bad stack", User, &[0xcb], "ret far")
         .rsp(DATA0)
         .pages(&[(Data0, Kind::NP)])
@@ -226,10 +208,7 @@ pub const ROWS: &[Row] = &[
     Row::new("user-far-ret-gdt", "a far return with a bad GDT", User, &[0xcb], "ret far")
         .rsp(DATA0)
         .memory(&[(DATA0, USER_CODE << 32 | DATA0)])
-        .pages(&[(Gdt, Kind::NP)])
-        .implicit_fault(GDT + 0x18, Read)
-        .unwanted(Unwanted::TripleFault)
-        .section(IMPLICIT),
+        .bad_gdt(GDT + 0x18),
     Row::new(
         "super-far-ret-outer",
         "a far return to CPL 3 whose stack pointer is on a bad page",
@@ -245,10 +224,7 @@ pub const ROWS: &[Row] = &[
     call_far("user-gate-gdt", "a call gate in a bad GDT", User)
         .registers(&[(Rdi, DATA0)])
         .memory(&[(DATA0, GATE << 32)])
-        .pages(&[(Gdt, Kind::NP)])
-        .implicit_fault(entry(CALL_GATE_SELECTOR), Read)
-        .unwanted(Unwanted::TripleFault)
-        .section(IMPLICIT),
+        .bad_gdt(entry(CALL_GATE_SELECTOR)),
     call_far("user-gate-tss", "a call gate, and a TSS that is bad where the inner stack pointer is", User)
         .registers(&[(Rdi, DATA0)])
         .memory(&[(DATA0, GATE << 32)])
@@ -288,11 +264,8 @@ pub const ROWS: &[Row] = &[
             (DATA0 + 0x18, DATA1),
             (DATA0 + 0x20, USER_DATA),
         ])
-        .pages(&[(Gdt, Kind::NP)])
-        .implicit_fault(GDT + 0x18, Read)
-        .unwanted(Unwanted::TripleFault)
-        .only_64_bit()
-        .section(IMPLICIT),
+        .bad_gdt(GDT + 0x18)
+        .only_64_bit(),
     Row::new(
         "super-iret-outer",
         "IRET to CPL 3 whose stack pointer is on a bad page",
