@@ -28,7 +28,6 @@ pub fn watch() -> io::Result<()> {
 }
 
 /// Whether a signal came.
-#[must_use]
 pub fn pending() -> bool {
     PENDING.load(Ordering::Acquire)
 }

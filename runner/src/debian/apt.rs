@@ -118,14 +118,12 @@ impl Apt {
     }
 
     /// The names in a package's `Depends`; empty if there is no such package.
-    #[must_use]
     pub fn depends(&self, package: &str) -> Vec<String> {
         let list = self.field(package, "Depends").unwrap_or_default();
         list.split([',', '|']).filter_map(|entry| entry.split_whitespace().next()).map(str::to_string).collect()
     }
 
     /// One field of a package's entry in the index.
-    #[must_use]
     pub fn field(&self, package: &str, name: &str) -> Option<String> {
         let mut command = self.command("apt-cache");
         command.args(["show", "--no-all-versions", package]);

@@ -32,7 +32,6 @@ pub struct Wanted {
 
 impl Wanted {
     /// Reads a suite or a version.
-    #[must_use]
     pub fn parse(name: &str) -> Self {
         if !name.starts_with(|c: char| c.is_ascii_digit()) {
             return Self { suites: vec![name.into()], version: String::new() };

@@ -60,7 +60,6 @@ pub fn own_suite() -> Result<String, Unavailable> {
 }
 
 /// Whether text can be a suite's or a version's name, and so a folder's.
-#[must_use]
 pub fn is_name(text: &str) -> bool {
     !text.is_empty()
         && !text.starts_with('.')

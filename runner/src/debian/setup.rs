@@ -49,7 +49,6 @@ pub const ISO: Package = Package {
 
 impl Package {
     /// Whether it is there.
-    #[must_use]
     pub fn present(&self) -> bool {
         self.files.iter().all(|file| Path::new(file).exists())
     }

@@ -78,7 +78,6 @@ const LEFT_OUT: &[&[&str]] = &[
 /// The command line, the same for every kernel from 5.10 to 7.2. `xsaves` says whether Linux can
 /// use the CPU's XSAVES, without which KVM has no shadow stacks. `extra` comes last, so that it
 /// overrides the rest.
-#[must_use]
 pub fn command_line(xsaves: bool, extra: &str) -> String {
     let mut words: Vec<String> = COMMON.iter().map(|(text, _)| (*text).to_string()).collect();
     words.push(if xsaves { NO_FSRM } else { NO_FSRM_XSAVES }.to_string());

@@ -29,7 +29,6 @@ pub enum Format {
 
 impl Format {
     /// What `packed` starts with, or `None` if it is unknown.
-    #[must_use]
     pub fn of(packed: &[u8]) -> Option<Self> {
         let known: [(&[u8], Self); 4] = [
             (b"\x1f\x8b", Self::Gzip),

@@ -41,7 +41,6 @@ pub struct Frame {
 impl Frame {
     /// The bytes to send. A payload beyond [`MAX_PAYLOAD`] is cut there; the sender splits it
     /// first.
-    #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let payload = &self.payload[..self.payload.len().min(MAX_PAYLOAD)];
         let mut bytes = Vec::with_capacity(HEADER + payload.len() + CRC);
@@ -93,7 +92,6 @@ enum Head {
 
 impl Decoder {
     /// A decoder at the start of a stream.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }

@@ -36,7 +36,6 @@ const UNLOAD_PAUSE: Duration = Duration::from_millis(5);
 const SERIAL_PIECE: usize = 4096;
 
 /// Whether this process is the lab's init.
-#[must_use]
 pub fn is_init() -> bool {
     process::id() == 1 && Path::new(job::PATH).exists()
 }

@@ -63,14 +63,12 @@ pub fn info(elf: &[u8]) -> Result<Vec<(String, String)>, String> {
 }
 
 /// The modules that this one needs, by the names that `.modinfo` gives them.
-#[must_use]
 pub fn dependencies(info: &[(String, String)]) -> Vec<String> {
     let lists = info.iter().filter(|(key, _)| key == "depends").flat_map(|(_, value)| value.split(','));
     lists.filter(|name| !name.is_empty()).map(str::to_string).collect()
 }
 
 /// The parameters that the module knows.
-#[must_use]
 pub fn parameters(info: &[(String, String)]) -> Vec<String> {
     // `parm` is the description and optional, `parmtype` comes with every parameter.
     let names = info.iter().filter(|(key, _)| key == "parmtype").filter_map(|(_, value)| value.split(':').next());

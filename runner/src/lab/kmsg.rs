@@ -42,13 +42,11 @@ const GRAVE: &[&str] = &[
 const OOPS: &str = " [#";
 
 /// Whether a line of the log says that the kernel is in trouble.
-#[must_use]
 pub fn is_grave(line: &str) -> bool {
     GRAVE.iter().any(|word| line.contains(word))
 }
 
 /// Whether a line of the log begins an oops, after which the kernel is not to be trusted.
-#[must_use]
 pub fn is_oops(line: &str) -> bool {
     line.contains(OOPS)
 }

@@ -54,7 +54,6 @@ pub enum Message {
 
 impl Message {
     /// The frame's kind and payload.
-    #[must_use]
     pub fn encode(&self) -> (u8, Vec<u8>) {
         match self {
             Self::Serial(bytes) => (SERIAL, bytes.clone()),

@@ -36,20 +36,17 @@ pub struct ParamSet {
 
 impl ParamSet {
     /// The parameters as given, in order, without those that every run has.
-    #[must_use]
     pub fn values(&self) -> &[(String, String)] {
         &self.values
     }
 
     /// The MAXPHYADDR that the VMM gives the guest, or `None` for the host's.
-    #[must_use]
     pub fn guest_maxphyaddr(&self) -> Option<u8> {
         self.guest_maxphyaddr
     }
 
     /// The parameter line for the kernel, with `always` (see [`always`]) first, so that the set can
     /// override it.
-    #[must_use]
     pub fn module_line(&self, always: &[(String, String)]) -> String {
         let own = |name: &str| self.values.iter().any(|(known, _)| known == name);
         let kept = always.iter().filter(|(name, _)| !own(name));
@@ -58,7 +55,6 @@ impl ParamSet {
 
     /// If the module lacks a parameter of this set, a sentence that says which. The kernel would
     /// only log it.
-    #[must_use]
     pub fn unknown_to(&self, known: &[String]) -> Option<String> {
         let unknown: Vec<&str> =
             self.values.iter().map(|(name, _)| name.as_str()).filter(|name| !known.iter().any(|k| k == name)).collect();
@@ -68,7 +64,6 @@ impl ParamSet {
     /// If the loaded module has another value in force than this set asks for (`effective` is what
     /// it says), a sentence that says which. The kernel turns off what the CPU, or another
     /// parameter, does not allow.
-    #[must_use]
     pub fn refused_by(&self, effective: &BTreeMap<String, String>) -> Option<String> {
         self.values.iter().find_map(|(name, wanted)| {
             let got = effective.get(name).filter(|got| !is_same(wanted, got))?;
@@ -136,7 +131,6 @@ impl From<ParamSet> for String {
 }
 
 /// The parameters of every run in a Bochs of this major version.
-#[must_use]
 pub fn always(bochs_major: u32) -> Vec<(String, String)> {
     // With APIC virtualization, guests on Bochs 3.0 do not get going.
     let quirk = (bochs_major >= 3).then_some(("enable_apicv", "0"));
@@ -144,7 +138,6 @@ pub fn always(bochs_major: u32) -> Vec<(String, String)> {
 }
 
 /// The sets that are run when the user names none.
-#[must_use]
 pub fn matrix(exhaustive: bool) -> Vec<ParamSet> {
     let standard = ["ept=1", "ept=0", "allow_smaller_maxphyaddr=1", "enable_shadow_vmcs=0"];
     let more: &[&str] = if exhaustive { &["unrestricted_guest=0", "vpid=0"] } else { &[] };

@@ -74,7 +74,6 @@ fn transmit(kind: u8, payload: &[u8], splits: bool, next: &mut u32) {
 }
 
 /// The time-stamp counter: in Bochs, instructions since power-on.
-#[must_use]
 pub fn ticks() -> u64 {
     // SAFETY: every x86-64 CPU has RDTSC, and Linux leaves CR4.TSD clear unless prctl asks for it.
     unsafe { _rdtsc() }

@@ -79,7 +79,6 @@ const NAMES: &[(u32, &str)] = &[
 ];
 
 /// A trace's step with the name of its VMCS field, if it has one, as in `field 4006 value=..`.
-#[must_use]
 pub fn named(step: &str) -> String {
     let Some((encoding, values)) = step.strip_prefix("field ").and_then(|field| field.split_once(' ')) else {
         return step.into();

@@ -99,26 +99,22 @@ impl Bochs {
     }
 
     /// Major and minor version.
-    #[must_use]
     pub fn version(&self) -> (u32, u32) {
         self.version
     }
 
     /// The product, on which known deviations depend.
-    #[must_use]
     pub fn product(&self) -> Product {
         let parameters = [("cpu".into(), self.cpu_model.clone())].into();
         Product { family: Family::Bochs, version: Some(self.version), parameters }
     }
 
     /// Whether Linux accepts the CPU's XSAVES, as tried with 5.10 to 7.2.
-    #[must_use]
     pub fn has_sound_xsaves(&self) -> bool {
         self.version.0 >= 3 && self.cpu_model == TIGERLAKE
     }
 
     /// Why Linux dies on this Bochs, if it is known to.
-    #[must_use]
     pub fn kills_linux(&self) -> Option<&'static str> {
         // 1,000,000,000 / 1,000 is 2 in Debian's 3.1+dfsg-1: Bochs issue 668.
         (self.version == (3, 1)).then_some("its IDIV of 64 bits is wrong")

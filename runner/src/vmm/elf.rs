@@ -69,7 +69,6 @@ impl<'a> Image<'a> {
     }
 
     /// The first address of the image, and the first one past it.
-    #[must_use]
     pub fn span(&self) -> Option<(u64, u64)> {
         let start = self.segments.first()?.address;
         let end = self.segments.iter().map(|segment| segment.address + segment.size).max()?;
@@ -77,7 +76,6 @@ impl<'a> Image<'a> {
     }
 
     /// The image as it is in memory, from its first address on. Gaps hold `fill`.
-    #[must_use]
     pub fn flatten(&self, fill: u8) -> Vec<u8> {
         let Some((start, end)) = self.span() else { return Vec::new() };
         let mut flat = vec![fill; (end - start) as usize];

@@ -23,7 +23,6 @@ pub const HIGH_MEMORY: u64 = 0x10_0000;
 
 /// The ranges of usable RAM, as (start, length), of a PC with this much memory and no hole above 1
 /// MiB.
-#[must_use]
 pub fn usable_ram(memory_mib: u32) -> [(u64, u64); 2] {
     let high = (u64::from(memory_mib) << 20).saturating_sub(HIGH_MEMORY);
     [(0, LOW_MEMORY_END), (HIGH_MEMORY, high)]
@@ -31,7 +30,6 @@ pub fn usable_ram(memory_mib: u32) -> [(u64, u64); 2] {
 
 /// The information for memory at an address that is a multiple of 8. A NUL ends the command line,
 /// since a reader would stop there anyway.
-#[must_use]
 pub fn build(cmdline: &str, memory_mib: u32) -> Vec<u8> {
     let ram = usable_ram(memory_mib);
     let [(_, low), (_, high)] = ram;

@@ -138,7 +138,6 @@ pub struct Said {
 
 impl Said {
     /// Whether the program says that it did its work.
-    #[must_use]
     pub fn is_success(&self) -> bool {
         matches!(self.ended, Ended::Exited(status) if status.success())
     }
@@ -232,14 +231,12 @@ pub fn in_path(program: &str) -> Option<PathBuf> {
 }
 
 /// The command line, to be pasted into a shell.
-#[must_use]
 pub fn command_line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| quote(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
 }
 
 /// A word that a shell takes as it is.
-#[must_use]
 pub fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
@@ -260,13 +257,11 @@ impl Tail {
     }
 
     /// What is kept, as text.
-    #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0).into_owned()
     }
 
     /// The last line that says something.
-    #[must_use]
     pub fn last_line(&self) -> String {
         self.text().lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no message").to_owned()
     }

@@ -108,13 +108,11 @@ impl Qemu {
     }
 
     /// Where it is.
-    #[must_use]
     pub fn program(&self) -> &Path {
         &self.program
     }
 
     /// Its version.
-    #[must_use]
     pub fn version(&self) -> &str {
         &self.version
     }

@@ -28,19 +28,16 @@ pub struct Program {
 
 impl Program {
     /// The one that is installed.
-    #[must_use]
     pub fn installed() -> Self {
         Self { words: vec![INSTALLED.into()], environment: Vec::new() }
     }
 
     /// The one in a file.
-    #[must_use]
     pub fn in_file(path: &Path) -> Self {
         Self { words: vec![path.into()], environment: Vec::new() }
     }
 
     /// The one below the root of an unpacked Debian system, with the libraries that are there.
-    #[must_use]
     pub fn below(root: &Path) -> Self {
         let libraries = root.join(LIBRARIES);
         let mut path = libraries.clone().into_os_string();
@@ -56,7 +53,6 @@ impl Program {
     }
 
     /// The sentence for a program that is missing.
-    #[must_use]
     pub fn missing(&self) -> String {
         match self.words.first() {
             Some(word) if word != INSTALLED => format!("there is no program {}", word.to_string_lossy()),
@@ -65,7 +61,6 @@ impl Program {
     }
 
     /// The command that starts it with these arguments.
-    #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut words = self.words.iter();
         let mut command = Command::new(words.next().map_or(INSTALLED.as_ref(), OsString::as_os_str));

@@ -69,7 +69,6 @@ pub fn rom_image(elf: &[u8]) -> Result<Vec<u8>, Unavailable> {
 }
 
 /// The parameter block, for a blob that ends at `end`.
-#[must_use]
 pub fn parameters(entry: Entry, end: u32) -> Vec<u8> {
     let (kind, address, argument) = match entry {
         Entry::Multiboot2 { entry, info } => (1, entry, info),
@@ -83,7 +82,6 @@ pub fn parameters(entry: Entry, end: u32) -> Vec<u8> {
 }
 
 /// What the blob's last bytes must be.
-#[must_use]
 pub const fn end_mark() -> [u8; 4] {
     END_MARK
 }

@@ -13,7 +13,6 @@ const APIC_ID_SHIFT: u32 = 24;
 const HYPERVISOR: u32 = 1 << 31;
 
 /// The CPUID of the vCPU with this number.
-#[must_use]
 pub fn guest(supported: &CpuId, options: &KvmOptions, vcpu: u8) -> CpuId {
     let mut cpuid = supported.clone();
     for entry in cpuid.as_mut_slice() {
@@ -34,7 +33,6 @@ pub fn guest(supported: &CpuId, options: &KvmOptions, vcpu: u8) -> CpuId {
 }
 
 /// MAXPHYADDR, if its leaf exists.
-#[must_use]
 pub fn maxphyaddr(cpuid: &CpuId) -> Option<u8> {
     cpuid.as_slice().iter().find(|entry| entry.function == ADDRESS_WIDTHS).map(|entry| entry.eax as u8)
 }

@@ -63,7 +63,6 @@ impl Device {
     }
 
     /// Whether a guest can have VMX.
-    #[must_use]
     pub fn offers_vmx(&self) -> bool {
         self.cpuid.as_slice().iter().any(|entry| entry.function == 1 && entry.ecx & VMX != 0)
     }
@@ -112,14 +111,12 @@ fn module() -> &'static str {
 }
 
 /// The running kernel's version.
-#[must_use]
 pub fn kernel_release() -> String {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     if release.trim().is_empty() { "(unknown version)".into() } else { release.trim().into() }
 }
 
 /// Every parameter of kvm_intel that is in force, except those that cannot be read.
-#[must_use]
 pub fn parameters() -> BTreeMap<String, String> {
     let Ok(entries) = fs::read_dir(PARAMETERS) else { return BTreeMap::new() };
     let read = |entry: fs::DirEntry| {

@@ -57,7 +57,6 @@ impl Memory {
     }
 
     /// Its contents.
-    #[must_use]
     pub fn contents(&self) -> &GuestMemoryMmap {
         &self.map
     }
@@ -161,7 +160,6 @@ impl Memory {
     }
 
     /// The file that holds it.
-    #[must_use]
     pub fn file(&self) -> &File {
         &self.file
     }

@@ -19,7 +19,6 @@ pub struct Scratch {
 
 impl Scratch {
     /// A device at `base`.
-    #[must_use]
     pub fn new(base: u64) -> Self {
         Self { base, bytes: (0..SIZE / 8).flat_map(|index| (PATTERN + index).to_le_bytes()).collect() }
     }

@@ -68,13 +68,11 @@ pub fn enter(vcpu: &VcpuFd, start: Start) -> Result<(), Unavailable> {
 }
 
 /// The sentence for KVM_EXIT_FAIL_ENTRY.
-#[must_use]
 pub fn entry_failed(reason: u64, cpu: u32) -> String {
     format!("VM entry failed with hardware reason {reason:#x} on CPU {cpu}")
 }
 
 /// The sentence for KVM_EXIT_INTERNAL_ERROR.
-#[must_use]
 pub fn internal_error(suberror: u32, data: &[u64], rip: Option<u64>) -> String {
     let name = match suberror {
         1 => "emulation failed",

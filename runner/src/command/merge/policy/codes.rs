@@ -11,7 +11,6 @@ use spec::manual::pfec::Pfec;
 /// * W/R and I/D exclude each other: a fetch is no write. PK and SS also mean data accesses.
 /// * PK and SGX come with P and without RSVD: what the entries themselves forbid comes first. SGX
 ///   comes after PK.
-#[must_use]
 pub const fn is_possible(pfec: Pfec) -> bool {
     let present_alone = pfec.contains(Pfec::P) && !pfec.contains(Pfec::RSVD);
     Pfec::all().contains(pfec)

@@ -50,7 +50,6 @@ use spec::manual::filter::Filter;
 /// is at most the number of direct filters. For one filter of each party that is some hundred
 /// instructions, unless both are direct and agree in no bit. Then it is at most a step for each bit
 /// of either, and rarely more than two.
-#[must_use]
 pub fn exact(parties: Parties<'_>) -> Filter {
     match hull(parties) {
         None => Filter::NEVER,

@@ -45,7 +45,6 @@ pub struct Judgement {
 
 impl Judgement {
     /// Judges a filter. It computes and does not count, which takes a few microseconds.
-    #[must_use]
     pub fn of(vmcs02: Filter, parties: Parties<'_>) -> Self {
         let needless = |cube| spared(cube, parties.filters());
         let excess = match Exits::of(vmcs02) {
@@ -58,19 +57,16 @@ impl Judgement {
     }
 
     /// Whether every fault that a party needs exits.
-    #[must_use]
     pub const fn is_sound(&self) -> bool {
         self.missed.is_none()
     }
 
     /// Whether the faults that exit are those that a party needs, and no others.
-    #[must_use]
     pub const fn is_exact(&self) -> bool {
         self.is_sound() && self.excess == 0
     }
 
     /// `exact`, `sound` or `unsound`.
-    #[must_use]
     pub const fn verdict(&self) -> &'static str {
         match (self.is_sound(), self.excess) {
             (true, 0) => "exact",
@@ -85,7 +81,6 @@ impl Judgement {
     ///
     /// L0's loss shows where L0 needs the fault for a smaller MAXPHYADDR, or for shadow page
     /// tables.
-    #[must_use]
     pub fn case(&self, parties: Parties<'_>) -> Option<Case> {
         let missed_by = |filter: Filter, pfec: Pfec| filter.exits(pfec) && !self.vmcs02.exits(pfec);
         let mut best: Option<(Pfec, Case)> = None;

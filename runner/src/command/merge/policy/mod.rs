@@ -48,13 +48,11 @@ impl<'a> Parties<'a> {
     }
 
     /// Whether a party needs the fault.
-    #[must_use]
     pub fn want(self, pfec: Pfec) -> bool {
         self.filters().any(|filter| filter.exits(pfec))
     }
 
     /// How many of the 2^32 error codes a party needs.
-    #[must_use]
     pub fn count(self) -> u64 {
         Cube::ALL.size() - set::spared(Cube::ALL, self.filters())
     }

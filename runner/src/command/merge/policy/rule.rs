@@ -28,7 +28,6 @@ spec::listed! {
 impl Policy {
     /// vmcs02's filter. `before` is what vmcs02 had: the draft does not always write MASK and
     /// MATCH.
-    #[must_use]
     pub fn vmcs02(self, parties: Parties<'_>, before: Filter) -> Filter {
         let l1 = parties.l1;
         let l0_needs = parties.l0_needs().next().is_some();
