@@ -183,12 +183,6 @@ impl Action {
         matches!(self.event, Some(Event::Interrupt | Event::InterruptAndFault | Event::AsyncFaults))
     }
 
-    /// Whether the VMM makes a page fault pending.
-    #[must_use]
-    pub const fn has_pending_fault(&self) -> bool {
-        matches!(self.event, Some(Event::Fault | Event::InterruptAndFault))
-    }
-
     /// L2's IF when it asks.
     #[must_use]
     pub const fn interrupts_on(&self) -> bool {
