@@ -31,6 +31,16 @@ macro_rules! setters {
     };
 }
 
+/// A scene in which an instruction completes at CPL 3.
+pub(super) const fn user(
+    name: &'static str,
+    what: &'static str,
+    code: &'static [u8],
+    instruction: &'static str,
+) -> Row {
+    Row::new(name, what, Privilege::User, code, instruction)
+}
+
 impl Row {
     /// A scene in which an instruction completes: the start of each row.
     #[must_use]

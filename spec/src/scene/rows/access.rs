@@ -4,6 +4,7 @@
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::manual::paging::format::Format;
+use crate::scene::builder::user;
 use crate::scene::end::Word::{Memory, Rax, Rbp, Rdi, Rsp};
 use crate::scene::event::Event;
 use crate::scene::event::EventType::HardwareException;
@@ -96,11 +97,11 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Data0, Kind::RO)])
         .watch(DATA0)
         .fault(DATA0, Write),
-    Row::new("user-fetch-np", "the first byte of an instruction", User, &[0x90], "nop")
+    user("user-fetch-np", "the first byte of an instruction", &[0x90], "nop")
         .rip(CODE1)
         .pages(&[(Code1, Kind::NP)])
         .fault(CODE1, Fetch),
-    Row::new("user-fetch-nx", "the first byte of an instruction", User, &[0x90], "nop")
+    user("user-fetch-nx", "the first byte of an instruction", &[0x90], "nop")
         .rip(CODE1 + 2)
         .pages(&[(Code1, Kind::NX)])
         .fault(CODE1 + 2, Fetch),
@@ -108,30 +109,24 @@ pub const ROWS: &[Row] = &[
         .rip(CODE1)
         .pages(&[(Code1, Kind::NX)])
         .fault(CODE1, Fetch),
-    Row::new("user-fetch-next", "the instruction behind, on the next page", User, &[0x90], "nop")
+    user("user-fetch-next", "the instruction behind, on the next page", &[0x90], "nop")
         .rip(CODE1 - 1)
         .pages(&[(Code1, Kind::NP)])
         .fault_behind(CODE1, Fetch, CODE1),
-    Row::new("user-fetch-jump", "the target of a jump", User, &[0xff, 0xe0], "jmp rax")
+    user("user-fetch-jump", "the target of a jump", &[0xff, 0xe0], "jmp rax")
         .registers(&[(Rax, CODE1 + 5)])
         .pages(&[(Code1, Kind::NX)])
         .fault_behind(CODE1 + 5, Fetch, CODE1 + 5)
         .only_64_bit(),
-    Row::new(
-        "user-fetch-call",
-        "the target of a call, whose return address is pushed already",
-        User,
-        &[0xff, 0xd0],
-        "call rax",
-    )
-    .registers(&[(Rax, CODE1)])
-    .rsp(DATA1)
-    .pages(&[(Code1, Kind::NP)])
-    .watch(END0)
-    .only_64_bit()
-    .fault_behind(CODE1, Fetch, CODE1)
-    .at_fault(&[(Rsp, END0), (Memory, Code0.linear() + 0x102)]),
-    Row::new("user-fetch-ret", "the target of a return, whose address is popped already", User, &[0xc3], "ret")
+    user("user-fetch-call", "the target of a call, whose return address is pushed already", &[0xff, 0xd0], "call rax")
+        .registers(&[(Rax, CODE1)])
+        .rsp(DATA1)
+        .pages(&[(Code1, Kind::NP)])
+        .watch(END0)
+        .only_64_bit()
+        .fault_behind(CODE1, Fetch, CODE1)
+        .at_fault(&[(Rsp, END0), (Memory, Code0.linear() + 0x102)]),
+    user("user-fetch-ret", "the target of a return, whose address is popped already", &[0xc3], "ret")
         .rsp(END0)
         .memory(&[(END0, CODE1)])
         .pages(&[(Code1, Kind::NX)])
@@ -144,10 +139,9 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Code1, Kind::NP)])
         .fault(CODE1, Fetch)
         .section(CROSSING),
-    Row::new(
+    user(
         "user-fetch-cross-nx",
         "an instruction whose last byte is on the next page",
-        User,
         &[0xb8, 0x78, 0x56, 0x34, 0x12],
         "mov eax,12345678h",
     )
@@ -206,21 +200,15 @@ pub const ROWS: &[Row] = &[
         .fault(DATA1 - 2, Write)
         .in_parts()
         .section(CROSSING),
-    Row::new(
-        "user-write-cross-16",
-        "a write of 16 bytes across two pages",
-        User,
-        &[0x0f, 0x11, 0x07],
-        "movups [rdi],xmm0",
-    )
-    .registers(&[(Rdi, DATA1 - 9)])
-    .pages(&[(Data1, Kind::NP)])
-    .memory(&[(END0, VALUE)])
-    .watch(END0)
-    .fault(DATA1, Write)
-    .in_parts()
-    .section(CROSSING),
-    Row::new("user-add-cross-second", "read and written across two pages", User, &[0x01, 0x07], "add [rdi],eax")
+    user("user-write-cross-16", "a write of 16 bytes across two pages", &[0x0f, 0x11, 0x07], "movups [rdi],xmm0")
+        .registers(&[(Rdi, DATA1 - 9)])
+        .pages(&[(Data1, Kind::NP)])
+        .memory(&[(END0, VALUE)])
+        .watch(END0)
+        .fault(DATA1, Write)
+        .in_parts()
+        .section(CROSSING),
+    user("user-add-cross-second", "read and written across two pages", &[0x01, 0x07], "add [rdi],eax")
         .registers(&[(Rdi, DATA1 - 2)])
         .pages(&[(Data1, Kind::RO)])
         .memory(&[(END0, VALUE)])
@@ -251,29 +239,23 @@ pub const ROWS: &[Row] = &[
         .event(RAISES_GP)
         .only_64_bit()
         .section(CANONICAL),
-    Row::new("user-stack-non-canonical", "the same by RBP: a stack fault", User, &[0x8b, 0x45, 0x00], "mov eax,[rbp]")
+    user("user-stack-non-canonical", "the same by RBP: a stack fault", &[0x8b, 0x45, 0x00], "mov eax,[rbp]")
         .registers(&[(Rbp, NON_CANONICAL)])
         .event(RAISES_SS)
         .only_64_bit()
         .section(CANONICAL),
-    Row::new(
-        "user-stack-non-canonical-exit",
-        "the same, and L1 intercepts #SS",
-        User,
-        &[0x8b, 0x45, 0x00],
-        "mov eax,[rbp]",
-    )
-    .registers(&[(Rbp, NON_CANONICAL)])
-    .event(RAISES_SS)
-    .intercepts(1 << SS)
-    .only_64_bit()
-    .section(CANONICAL),
-    Row::new("user-push-non-canonical", "a push where RSP is not canonical", User, &[0x50], "push rax")
+    user("user-stack-non-canonical-exit", "the same, and L1 intercepts #SS", &[0x8b, 0x45, 0x00], "mov eax,[rbp]")
+        .registers(&[(Rbp, NON_CANONICAL)])
+        .event(RAISES_SS)
+        .intercepts(1 << SS)
+        .only_64_bit()
+        .section(CANONICAL),
+    user("user-push-non-canonical", "a push where RSP is not canonical", &[0x50], "push rax")
         .rsp(NON_CANONICAL)
         .event(RAISES_SS)
         .only_64_bit()
         .section(CANONICAL),
-    Row::new("user-jump-non-canonical", "a jump to where no RIP can be", User, &[0xff, 0xe0], "jmp rax")
+    user("user-jump-non-canonical", "a jump to where no RIP can be", &[0xff, 0xe0], "jmp rax")
         .registers(&[(Rax, NON_CANONICAL)])
         .event(RAISES_GP)
         .only_64_bit()

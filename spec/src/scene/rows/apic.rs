@@ -8,6 +8,7 @@ use super::delivery::{FAR, NMI, PF, arrived, deliveries, gate_address, join, pus
 use super::delivery_32::{self, gate_address as gate_address_32};
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
+use crate::scene::builder::user;
 use crate::scene::end::Word::{Rax, Rdi, Rflags, Rip, Rsp};
 use crate::scene::event::Sender::{Guest, Hypervisor};
 use crate::scene::event::{COMMAND, Event, EventType};
@@ -58,7 +59,7 @@ const fn stack_np(name: &'static str, what: &'static str, cpl: Privilege) -> Row
 
 /// A read with an interrupt pending, which RFLAGS.IF blocks.
 const fn blocked(name: &'static str, what: &'static str) -> Row {
-    Row::new(name, what, User, &[0x8b, 0x07], "mov eax,[rdi]")
+    user(name, what, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .memory(&[(DATA0, 0x1234)])
         .at_end(&[(Rax, 0x1234)])
@@ -108,12 +109,12 @@ const LONG: &[Row] = deliveries![
         .unwanted(Unwanted::DoubleFault)
         .answer(Answer::Reinject),
     // Blocked for one instruction.
-    Row::new("apic-extint-sti", "an interrupt of the local APIC, blocked by STI for one instruction", User, &[0x90], "nop")
+    user("apic-extint-sti", "an interrupt of the local APIC, blocked by STI for one instruction", &[0x90], "nop")
         .rflags(RFLAGS_IF)
         .interruptibility(BLOCKING_BY_STI)
         .arrives(INTERRUPT, Hypervisor)
         .at_end(&[(Rip, RIP + 1)]),
-    Row::new("apic-extint-sti-stack-np", "the same, stack not present", User, &[0x90], "nop")
+    user("apic-extint-sti-stack-np", "the same, stack not present", &[0x90], "nop")
         .rflags(RFLAGS_IF)
         .interruptibility(BLOCKING_BY_STI)
         .arrives(INTERRUPT, Hypervisor)

@@ -2,7 +2,8 @@
 //! reported is as hardware would give it.
 
 use crate::manual::paging::Access::{Read, Write};
-use crate::manual::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Privilege::Supervisor;
+use crate::scene::builder::user;
 use crate::scene::end::Word::{Rax, Rbp, Rcx, Rdi, Rsi};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, Data1, Device, ShadowStack};
@@ -19,7 +20,7 @@ const REP: &str = "vol. 2B, REP/REPE/REPZ/REPNE/REPNZ: a repeated string instruc
 
 /// An instruction that L0 emulates.
 const fn emulated(name: &'static str, what: &'static str, code: &'static [u8], instruction: &'static str) -> Row {
-    Row::new(name, what, User, code, instruction).needs(Feature::Channel)
+    user(name, what, code, instruction).needs(Feature::Channel)
 }
 
 /// An instruction whose RDI points to the device.

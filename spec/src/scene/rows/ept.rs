@@ -5,7 +5,7 @@
 
 use crate::manual::paging::Access::{self, Fetch, Read, Write};
 use crate::manual::paging::Level::{self, Pde, Pdpte, Pml4e, Pte};
-use crate::manual::paging::Privilege::User;
+use crate::scene::builder::user;
 use crate::scene::descriptor::gate_address;
 use crate::scene::end::Word::{Memory, Qualification, Rax, Rdi};
 use crate::scene::ept::GuestFrame::{self, Page, Pd, Pdpt, Place as At, Pt, Root};
@@ -38,10 +38,10 @@ const fn deep(
     };
     let nested = Nested { address, access, during: During::Instruction, guest, frame };
     let row = match access {
-        Read => Row::new(name, what, User, &[0x8b, 0x07], "mov eax,[rdi]").at_end(const { &[(Rax, BEFORE)] }),
-        Write => Row::new(name, what, User, &[0x89, 0x07], "mov [rdi],eax")
+        Read => user(name, what, &[0x8b, 0x07], "mov eax,[rdi]").at_end(const { &[(Rax, BEFORE)] }),
+        Write => user(name, what, &[0x89, 0x07], "mov [rdi],eax")
             .at_end(const { &[(Memory, initial_register(Rax as usize))] }),
-        Fetch => Row::new(name, what, User, &[0x90], "nop").rip(CODE),
+        Fetch => user(name, what, &[0x90], "nop").rip(CODE),
     };
     let row = match access {
         Read => row.registers(const { &[(Rdi, DATA), (Rax, 0)] }).memory(const { &[(DATA, BEFORE)] }),
@@ -87,8 +87,8 @@ const fn delivery(
     let nested = Nested { address, access, during: During::Event, guest: None, frame: Some(frame) };
     let row = match event.source {
         // An external interrupt needs RFLAGS.IF. SDM vol. 3C, section 26.3.1.4, "Checks on Guest RIP, RFLAGS, and SSP".
-        Source::Injected => Row::new(name, what, User, &[], "").rflags(RFLAGS_IF),
-        Source::Raised | Source::Arrived => Row::new(name, what, User, &[0xcd, VECTOR], "int 80h"),
+        Source::Injected => user(name, what, &[], "").rflags(RFLAGS_IF),
+        Source::Raised | Source::Arrived => user(name, what, &[0xcd, VECTOR], "int 80h"),
     };
     row.event(event).nested(nested).answer(Answer::Reinject).section(DELIVERY)
 }
@@ -114,7 +114,7 @@ const fn fault_delivery(
         Read | Fetch => EptEntry::NP,
     };
     let during = During::PageFault;
-    Row::new(name, what, User, &[0x89, 0x07], "mov [rdi],eax")
+    user(name, what, &[0x89, 0x07], "mov [rdi],eax")
         .registers(const { &[(Rdi, Data0.linear())] })
         .pages(const { &[(Data0, Kind::NP)] })
         .watch(Data0.linear())

@@ -8,6 +8,7 @@ use super::delivery::{
 use super::{apic, event_32};
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::{Supervisor, User};
+use crate::scene::builder::user;
 use crate::scene::descriptor::{FRESH_DATA_SELECTOR, FRESH_SEGMENTS, FRESH_USER_DATA_SELECTOR};
 use crate::scene::end::Word::{Dr6, Rax, Rcx, Rdi, Rflags, Rip};
 use crate::scene::event::{Event, EventType};
@@ -36,7 +37,7 @@ const NO_PF_GATE: [(u64, u64); 1] = [absent_gate(PF)];
 
 /// A read at CPL 3 of a page that is not present.
 const fn pf(name: &'static str, what: &'static str) -> Row {
-    Row::new(name, what, User, &[0x8b, 0x07], "mov eax,[rdi]")
+    user(name, what, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .memory(&[(DATA0, 0x1234)])
         .first(DATA0, Read)
@@ -45,7 +46,7 @@ const fn pf(name: &'static str, what: &'static str) -> Row {
 
 /// The same, of which L2 sees nothing but a second fault that is no #PF.
 const fn pf_alone(name: &'static str, what: &'static str) -> Row {
-    Row::new(name, what, User, &[0x8b, 0x07], "mov eax,[rdi]")
+    user(name, what, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read)
@@ -93,23 +94,23 @@ const LONG: &[Row] = deliveries![
         .pages(&[(Stack, Kind::NP)])
         .implicit_fault(stack_of(Supervisor) - 8, Write)
         .answer(Answer::Reinject),
-    Row::new("int-rsp0-stack-np", "INT n, the stack of CPL 0 not present", User, &[0xcd, 0x09], "int 9")
+    user("int-rsp0-stack-np", "INT n, the stack of CPL 0 not present", &[0xcd, 0x09], "int 9")
         .event(INT)
         .pages(&[(Stack, Kind::NP)])
         .implicit_fault(push(Stack), Write)
         .answer(Answer::Reinject),
-    Row::new("int-idt-rsvd", "INT n, reserved bit in the entry of the IDT's page", User, &[0xcd, 0x09], "int 9")
+    user("int-idt-rsvd", "INT n, reserved bit in the entry of the IDT's page", &[0xcd, 0x09], "int 9")
         .event(INT)
         .pages(&[(Idt0, Kind::RSVD)])
         .implicit_fault(gate_address(VECTOR), Read),
     // Vectors whose fault #PF shares, so that #PF meets it too.
-    Row::new("int-far-idt-np", "INT n, and #PF's gate is in the same page", User, &[0xcd, 0x80], "int 80h")
+    user("int-far-idt-np", "INT n, and #PF's gate is in the same page", &[0xcd, 0x80], "int 80h")
         .event(software(EventType::SoftwareInterrupt, FARTHER, 2))
         .pages(&[(Idt1, Kind::NP)])
         .implicit_first(gate_address(FARTHER), Read)
         .implicit_fault(gate_address(PF), Read)
         .unwanted(Unwanted::DoubleFault),
-    Row::new("int-tss-np", "INT n, TSS not present: RSP0, then IST1 of #PF and #DF", User, &[0xcd, 0x09], "int 9")
+    user("int-tss-np", "INT n, TSS not present: RSP0, then IST1 of #PF and #DF", &[0xcd, 0x09], "int 9")
         .event(INT)
         .pages(&[(Tss, Kind::NP)])
         .implicit_first(RSP0, Read)
@@ -122,7 +123,7 @@ const LONG: &[Row] = deliveries![
         .implicit_first(IST2, Read)
         .implicit_fault(IST1, Read)
         .unwanted(Unwanted::TripleFault),
-    Row::new("int-gdt-np", "INT n, GDT not present: the handlers' CS", User, &[0xcd, 0x09], "int 9")
+    user("int-gdt-np", "INT n, GDT not present: the handlers' CS", &[0xcd, 0x09], "int 9")
         .event(INT)
         .pages(&[(Gdt, Kind::NP)])
         .implicit_first(HANDLER_CS, Read)
@@ -169,7 +170,7 @@ const LONG: &[Row] = deliveries![
         .intercepts(1 << DF)
         .unwanted(Unwanted::DoubleFaultExit),
     // #DF of two contributory exceptions, whose delivery meets #PF.
-    Row::new("df", "#NP in the delivery of #GP makes #DF, whose stack is not present", User, &[0xf4], "hlt")
+    user("df", "#NP in the delivery of #GP makes #DF, whose stack is not present", &[0xf4], "hlt")
         .event(raised(DF).error_code(0))
         .memory(&[absent_gate(GP)])
         .pages(&[(FaultStack, Kind::NP)])
@@ -177,7 +178,7 @@ const LONG: &[Row] = deliveries![
         .unwanted(Unwanted::TripleFault)
         // SDM vol. 3A, section 6.15, "Interrupt 8": the saved CS and RIP are undefined.
         .open(Rip.bit() | Rflags.bit()),
-    Row::new("int-user-stack-np", "a stack that no delivery uses is not present", User, &[0xcd, 0x09], "int 9")
+    user("int-user-stack-np", "a stack that no delivery uses is not present", &[0xcd, 0x09], "int 9")
         .event(INT)
         .pages(&[(UserStack, Kind::NP)]),
 ];

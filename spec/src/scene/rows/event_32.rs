@@ -7,6 +7,7 @@ use super::delivery::{
 use super::delivery_32::{ESP0, HANDLER_CS, absent_gate, deliveries_32, gate_address, push};
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
+use crate::scene::builder::user;
 use crate::scene::descriptor::{FRESH_DATA_SELECTOR, FRESH_SEGMENTS, FRESH_USER_DATA_SELECTOR};
 use crate::scene::end::Word::{Dr6, Rax, Rcx, Rdi, Rflags, Rip};
 use crate::scene::event::{Event, EventType};
@@ -70,10 +71,9 @@ const fn pf_alone(name: &'static str, what: &'static str) -> Row {
         .memory(&NO_PF_GATE)
 }
 
-const INTO_NO_OVERFLOW: Row =
-    Row::new("into-no-overflow", "INTO with OF clear, IDT not present", User, &[0xce], "into")
-        .fits(Fits::Narrow)
-        .pages(&[(Idt0, Kind::NP)]);
+const INTO_NO_OVERFLOW: Row = user("into-no-overflow", "INTO with OF clear, IDT not present", &[0xce], "into")
+    .fits(Fits::Narrow)
+    .pages(&[(Idt0, Kind::NP)]);
 
 /// INTO in compatibility mode, whose handlers are of 64 bits.
 const COMPATIBILITY: &[Row] = {

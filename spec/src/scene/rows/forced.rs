@@ -2,7 +2,8 @@
 //! behind the prefix then. Only L0s that say so have them; everything reported is as hardware would give it.
 
 use crate::manual::paging::Access::{Read, Write};
-use crate::manual::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Privilege::Supervisor;
+use crate::scene::builder::user;
 use crate::scene::descriptor::FRESH_USER_DATA_SELECTOR;
 use crate::scene::end::Word::{Memory, Rax, Rbp, Rdi, Rsi};
 use crate::scene::place::Kind;
@@ -23,7 +24,7 @@ const BEHIND: u64 = RIP + FORCED_EMULATION_PREFIX.len() as u64;
 /// A scene of an instruction behind the prefix.
 macro_rules! forced {
     ($name:literal, $what:literal, [$($code:literal),+], $instruction:literal) => {
-        Row::new($name, $what, User, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, $($code),+], $instruction)
+        user($name, $what, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, $($code),+], $instruction)
             .needs(Feature::ForcedEmulation)
             .only_64_bit()
     };

@@ -7,6 +7,7 @@
 
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
+use crate::scene::builder::user;
 use crate::scene::descriptor::{
     CALL_GATE_SELECTOR, FRESH_DATA_SELECTOR, FRESH_USER_DATA_SELECTOR, LDT_SELECTOR, LOCAL_DATA_SELECTOR, TSS_SELECTOR,
 };
@@ -55,7 +56,7 @@ const fn call_far(name: &'static str, what: &'static str, cpl: Privilege) -> Row
 /// The rows.
 pub const ROWS: &[Row] = &[
     // Segments loaded: the operand is read explicitly, the descriptor implicitly.
-    Row::new("user-mov-ds-operand", "a selector that is read from a bad page", User, &[0x8e, 0x1f], "mov ds,[rdi]")
+    user("user-mov-ds-operand", "a selector that is read from a bad page", &[0x8e, 0x1f], "mov ds,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
@@ -84,17 +85,11 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Ldt, Kind::NP)])
         .implicit_fault(LDT, Read)
         .section(IMPLICIT),
-    Row::new(
-        "user-mov-es-accessed",
-        "the accessed bit of a GDT that cannot be written",
-        User,
-        &[0x8e, 0xc0],
-        "mov es,ax",
-    )
-    .registers(&[(Rax, FRESH_USER_DATA_SELECTOR as u64)])
-    .pages(&[(Gdt, Kind::RO)])
-    .implicit_fault(entry(FRESH_USER_DATA_SELECTOR), Write)
-    .section(ACCESSED),
+    user("user-mov-es-accessed", "the accessed bit of a GDT that cannot be written", &[0x8e, 0xc0], "mov es,ax")
+        .registers(&[(Rax, FRESH_USER_DATA_SELECTOR as u64)])
+        .pages(&[(Gdt, Kind::RO)])
+        .implicit_fault(entry(FRESH_USER_DATA_SELECTOR), Write)
+        .section(ACCESSED),
     Row::new(
         "super-mov-es-accessed",
         "the accessed bit of a GDT that cannot be written",
@@ -110,18 +105,17 @@ pub const ROWS: &[Row] = &[
         .registers(&[(Rax, USER_DATA)])
         .pages(&[(Gdt, Kind::RO)])
         .section(ACCESSED),
-    Row::new("user-pop-fs-stack", "a selector popped from a bad page", User, &[0x0f, 0xa1], "pop fs")
+    user("user-pop-fs-stack", "a selector popped from a bad page", &[0x0f, 0xa1], "pop fs")
         .rsp(DATA0)
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
-    Row::new("user-pop-fs-gdt", "a selector popped, and a bad GDT", User, &[0x0f, 0xa1], "pop fs")
+    user("user-pop-fs-gdt", "a selector popped, and a bad GDT", &[0x0f, 0xa1], "pop fs")
         .rsp(DATA0)
         .memory(&[(DATA0, USER_DATA)])
         .bad_gdt(GDT + 0x20),
-    Row::new(
+    user(
         "user-lfs-pointer",
         "a far pointer across two pages, its selector on a bad one",
-        User,
         &[0x0f, 0xb4, 0x07],
         "lfs eax,[rdi]",
     )
@@ -129,10 +123,9 @@ pub const ROWS: &[Row] = &[
     .pages(&[(Data1, Kind::NP)])
     .fault(DATA1, Read)
     .in_parts(),
-    Row::new(
+    user(
         "user-lgs-gdt",
         "a far pointer, and a bad GDT: the register is as before",
-        User,
         &[0x0f, 0xb5, 0x07],
         "lgs eax,[rdi]",
     )
@@ -140,24 +133,24 @@ pub const ROWS: &[Row] = &[
     .memory(&[(DATA0, USER_DATA << 32 | 0x99)])
     .bad_gdt(GDT + 0x20),
     // Segments looked at.
-    Row::new("user-lar-gdt", "access rights from a bad GDT", User, &[0x0f, 0x02, 0xc1], "lar eax,ecx")
+    user("user-lar-gdt", "access rights from a bad GDT", &[0x0f, 0x02, 0xc1], "lar eax,ecx")
         .registers(&[(Rcx, USER_DATA)])
         .bad_gdt(GDT + 0x20),
-    Row::new("user-lsl-gdt", "a limit from a bad GDT", User, &[0x0f, 0x03, 0xc1], "lsl eax,ecx")
+    user("user-lsl-gdt", "a limit from a bad GDT", &[0x0f, 0x03, 0xc1], "lsl eax,ecx")
         .registers(&[(Rcx, USER_CODE)])
         .bad_gdt(GDT + 0x18),
-    Row::new("user-lsl-ldt", "a limit from a bad LDT", User, &[0x0f, 0x03, 0xc1], "lsl eax,ecx")
+    user("user-lsl-ldt", "a limit from a bad LDT", &[0x0f, 0x03, 0xc1], "lsl eax,ecx")
         .registers(&[(Rcx, LOCAL_DATA_SELECTOR as u64)])
         .pages(&[(Ldt, Kind::RSVD)])
         .implicit_fault(LDT, Read)
         .section(IMPLICIT),
-    Row::new("user-verr-gdt", "VERR with a bad GDT", User, &[0x0f, 0x00, 0xe0], "verr ax")
+    user("user-verr-gdt", "VERR with a bad GDT", &[0x0f, 0x00, 0xe0], "verr ax")
         .registers(&[(Rax, USER_DATA)])
         .bad_gdt(GDT + 0x20),
-    Row::new("user-verw-gdt", "VERW with a bad GDT", User, &[0x0f, 0x00, 0xe8], "verw ax")
+    user("user-verw-gdt", "VERW with a bad GDT", &[0x0f, 0x00, 0xe8], "verw ax")
         .registers(&[(Rax, USER_DATA)])
         .bad_gdt(GDT + 0x20),
-    Row::new("user-verr-operand", "VERR whose selector is on a bad page", User, &[0x0f, 0x00, 0x27], "verr [rdi]")
+    user("user-verr-operand", "VERR whose selector is on a bad page", &[0x0f, 0x00, 0x27], "verr [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
@@ -167,10 +160,9 @@ pub const ROWS: &[Row] = &[
         .fault(GDT + 0x10, Read)
         .unwanted(Unwanted::TripleFault),
     // Far transfers.
-    Row::new(
+    user(
         "user-far-jmp-pointer",
         "a far jump through a pointer on a bad page",
-        User,
         &[0xff, 0x2f],
         "jmp far fword ptr [rdi]",
     )
@@ -178,7 +170,7 @@ pub const ROWS: &[Row] = &[
     .pages(&[(Data0, Kind::NP)])
     .fault(DATA0, Read)
     .in_parts(),
-    Row::new("user-far-jmp-gdt", "a far jump with a bad GDT", User, &[0xff, 0x2f], "jmp far fword ptr [rdi]")
+    user("user-far-jmp-gdt", "a far jump with a bad GDT", &[0xff, 0x2f], "jmp far fword ptr [rdi]")
         .registers(&[(Rdi, DATA0)])
         .memory(&[(DATA0, USER_CODE << 32 | 0x99)])
         .bad_gdt(GDT + 0x18),
@@ -194,18 +186,18 @@ pub const ROWS: &[Row] = &[
         .registers(&[(Rdi, DATA0)])
         .memory(&[(DATA0, USER_CODE << 32 | 0x99)])
         .bad_gdt(GDT + 0x18),
-    Row::new("user-far-ret-stack", "a far return from a bad stack", User, &[0xcb], "ret far")
+    user("user-far-ret-stack", "a far return from a bad stack", &[0xcb], "ret far")
         .rsp(DATA0)
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read)
         .in_parts(),
-    Row::new("user-far-ret-selector", "a far return whose selector is on a bad page", User, &[0xcb], "ret far")
+    user("user-far-ret-selector", "a far return whose selector is on a bad page", &[0xcb], "ret far")
         .rsp(DATA1 - 4)
         .memory(&[(DATA1 - 8, DATA0 << 32)])
         .pages(&[(Data1, Kind::NP)])
         .fault(DATA1, Read)
         .in_parts(),
-    Row::new("user-far-ret-gdt", "a far return with a bad GDT", User, &[0xcb], "ret far")
+    user("user-far-ret-gdt", "a far return with a bad GDT", &[0xcb], "ret far")
         .rsp(DATA0)
         .memory(&[(DATA0, USER_CODE << 32 | DATA0)])
         .bad_gdt(GDT + 0x18),
@@ -242,20 +234,20 @@ pub const ROWS: &[Row] = &[
         .only_64_bit()
         .section(IMPLICIT),
     // IRET.
-    Row::new("user-iret-stack", "IRET from a bad stack", User, &[0x48, 0xcf], "iretq")
+    user("user-iret-stack", "IRET from a bad stack", &[0x48, 0xcf], "iretq")
         .rsp(DATA0)
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read)
         .in_parts()
         .only_64_bit(),
-    Row::new("user-iret-cross", "IRET whose frame goes on on a bad page", User, &[0x48, 0xcf], "iretq")
+    user("user-iret-cross", "IRET whose frame goes on on a bad page", &[0x48, 0xcf], "iretq")
         .rsp(DATA1 - 0x18)
         .memory(&[(DATA1 - 0x18, DATA0), (DATA1 - 0x10, USER_CODE), (DATA1 - 8, 2)])
         .pages(&[(Data1, Kind::NP)])
         .fault(DATA1, Read)
         .in_parts()
         .only_64_bit(),
-    Row::new("user-iret-gdt", "IRET with a bad GDT", User, &[0x48, 0xcf], "iretq")
+    user("user-iret-gdt", "IRET with a bad GDT", &[0x48, 0xcf], "iretq")
         .rsp(DATA0)
         .memory(&[
             (DATA0, DATA0),
@@ -296,7 +288,7 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Data1, Kind::NP)])
         .fault(DATA1, Read)
         .in_parts(),
-    Row::new("user-sgdt-ro", "SGDT to a page that cannot be written", User, &[0x0f, 0x01, 0x07], "sgdt [rdi]")
+    user("user-sgdt-ro", "SGDT to a page that cannot be written", &[0x0f, 0x01, 0x07], "sgdt [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .fault(DATA0, Write)
@@ -306,12 +298,12 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Data1, Kind::NP)])
         .fault(DATA1, Write)
         .in_parts(),
-    Row::new("user-sldt-ro", "SLDT to a page that cannot be written", User, &[0x0f, 0x00, 0x07], "sldt [rdi]")
+    user("user-sldt-ro", "SLDT to a page that cannot be written", &[0x0f, 0x00, 0x07], "sldt [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .watch(DATA0)
         .fault(DATA0, Write),
-    Row::new("user-smsw-np", "SMSW to a bad page", User, &[0x0f, 0x01, 0x27], "smsw [rdi]")
+    user("user-smsw-np", "SMSW to a bad page", &[0x0f, 0x01, 0x27], "smsw [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Write),
@@ -341,7 +333,7 @@ pub const ROWS: &[Row] = &[
     .fault(entry(TSS_SELECTOR), Write)
     .section(BUSY),
     // The I/O permission bitmap.
-    Row::new("user-in-tss", "IN at CPL 3, and a TSS that is bad where the bitmap's base is", User, &[0xec], "in al,dx")
+    user("user-in-tss", "IN at CPL 3, and a TSS that is bad where the bitmap's base is", &[0xec], "in al,dx")
         .registers(&[(Rdx, 0x4d50)])
         .pages(&[(Tss, Kind::NP)])
         .implicit_fault(Tss.linear() + 0x66, Read)

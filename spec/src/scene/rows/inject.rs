@@ -6,6 +6,7 @@ use super::delivery::{
 use super::inject_32;
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
+use crate::scene::builder::user;
 use crate::scene::end::Word::Rdi;
 use crate::scene::event::{Event, EventType};
 use crate::scene::expect::BLOCKING_BY_MOV_SS;
@@ -26,7 +27,7 @@ const fn one(cpl: Privilege, event: Event) -> Row {
 }
 
 const fn pf(name: &'static str, what: &'static str) -> Row {
-    Row::new(name, what, User, &[], "").event(PAGE_FAULT)
+    user(name, what, &[], "").event(PAGE_FAULT)
 }
 
 /// The rows of IA-32e mode.
@@ -41,17 +42,17 @@ const LONG: &[Row] = deliveries![
     "np": "#NP injected", NP, one(User, injected(EventType::HardwareException, NP).error_code(CODE));
     "gp": "#GP injected", GP, one(User, injected(EventType::HardwareException, GP).error_code(CODE));
     ..
-    Row::new("extint-far", "an external interrupt behind #PF's vector", User, &[], "")
+    user("extint-far", "an external interrupt behind #PF's vector", &[], "")
         .rflags(RFLAGS_IF)
         .event(injected(EventType::ExternalInterrupt, FAR)),
-    Row::new("extint-far-stack-np", "the same, stack not present", User, &[], "")
+    user("extint-far-stack-np", "the same, stack not present", &[], "")
         .rflags(RFLAGS_IF)
         .event(injected(EventType::ExternalInterrupt, FAR))
         .event_stack(1 << FAR)
         .pages(&[(EventStack, Kind::NP)])
         .implicit_fault(push(EventStack), Write)
         .answer(Answer::Reinject),
-    Row::new("swint-pf-vector", "INT 14 injected, which is no #PF", User, &[], "")
+    user("swint-pf-vector", "INT 14 injected, which is no #PF", &[], "")
         .event(injected(EventType::SoftwareInterrupt, PF).length(2)),
     Row::new("extint-hlt", "an external interrupt that ends HLT", Supervisor, &[], "")
         .rflags(RFLAGS_IF)
@@ -63,7 +64,7 @@ const LONG: &[Row] = deliveries![
         .activity(HLT)
         .pages(&[(Idt0, Kind::NP)])
         .implicit_fault(gate_address(VECTOR), Read),
-    Row::new("swint-mov-ss-idt-np", "INT n injected behind MOV SS, IDT not present", User, &[], "")
+    user("swint-mov-ss-idt-np", "INT n injected behind MOV SS, IDT not present", &[], "")
         .event(injected(EventType::SoftwareInterrupt, VECTOR).length(2))
         .interruptibility(BLOCKING_BY_MOV_SS)
         .pages(&[(Idt0, Kind::NP)])
@@ -100,15 +101,15 @@ const LONG: &[Row] = deliveries![
         .implicit_fault(IST1, Read)
         .unwanted(Unwanted::TripleFault),
     // #DF injected.
-    Row::new("df", "#DF injected", User, &[], "").event(injected(EventType::HardwareException, DF).error_code(0)),
-    Row::new("df-stack-np", "#DF injected, stack not present", User, &[], "")
+    user("df", "#DF injected", &[], "").event(injected(EventType::HardwareException, DF).error_code(0)),
+    user("df-stack-np", "#DF injected, stack not present", &[], "")
         .event(injected(EventType::HardwareException, DF).error_code(0))
         .pages(&[(FaultStack, Kind::NP)])
         .implicit_fault(push(FaultStack), Write)
         .unwanted(Unwanted::TripleFault)
         .answer(Answer::Reinject),
     // What L1 gives back to L2.
-    Row::new("reflect", "L1 injects the #PF that exited", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    user("reflect", "L1 injects the #PF that exited", &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read)

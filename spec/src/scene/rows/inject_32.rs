@@ -5,6 +5,7 @@ use super::delivery::{BP, DB, DF, FAR, GP, NMI, NP, OF, PF, UD, VECTOR, deliveri
 use super::delivery_32::{ESP0, HANDLER_CS, deliveries_32, gate_address, push};
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
+use crate::scene::builder::user;
 use crate::scene::end::Word::Rdi;
 use crate::scene::event::{Event, EventType};
 use crate::scene::place::Kind;
@@ -102,7 +103,7 @@ const PROTECTED: &[Row] = deliveries_32![
         .unwanted(Unwanted::TripleFault)
         .answer(Answer::Reinject),
     // What L1 gives back to L2.
-    Row::new("reflect", "L1 injects the #PF that exited", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    user("reflect", "L1 injects the #PF that exited", &[0x8b, 0x07], "mov eax,[rdi]")
         .fits(Fits::Bits32)
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])

@@ -5,7 +5,8 @@
 //! allowed: which of the two a page that is not there refuses, the manual leaves open.
 
 use crate::manual::paging::Access::{Read, Write};
-use crate::manual::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Privilege::Supervisor;
+use crate::scene::builder::user;
 use crate::scene::end::Word::{Memory, Rax, Rbx, Rdi, Rdx};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, Data1};
@@ -17,7 +18,7 @@ const VALUE: u64 = 0x0102_0304_0506_0708;
 
 /// An instruction of user mode whose RDI points to the data.
 const fn changes(name: &'static str, what: &'static str, code: &'static [u8], instruction: &'static str) -> Row {
-    Row::new(name, what, User, code, instruction).registers(&[(Rdi, DATA0)])
+    user(name, what, code, instruction).registers(&[(Rdi, DATA0)])
 }
 
 /// The rows.
@@ -45,22 +46,21 @@ pub const ROWS: &[Row] = &[
     .fault(DATA0, Write)
     .answer(Answer::Retry)
     .at_end(&[(Memory, 42)]),
-    Row::new("user-xchg-ro", "an exchange", User, &[0x87, 0x07], "xchg [rdi],eax")
+    user("user-xchg-ro", "an exchange", &[0x87, 0x07], "xchg [rdi],eax")
         .registers(&[(Rdi, DATA0), (Rax, 5)])
         .pages(&[(Data0, Kind::RO)])
         .memory(&[(DATA0, VALUE)])
         .watch(DATA0)
         .fault(DATA0, Write),
-    Row::new("user-xadd-ro", "exchange and add", User, &[0xf0, 0x0f, 0xc1, 0x07], "lock xadd [rdi],eax")
+    user("user-xadd-ro", "exchange and add", &[0xf0, 0x0f, 0xc1, 0x07], "lock xadd [rdi],eax")
         .registers(&[(Rdi, DATA0), (Rax, 5)])
         .pages(&[(Data0, Kind::RO)])
         .memory(&[(DATA0, VALUE)])
         .watch(DATA0)
         .fault(DATA0, Write),
-    Row::new(
+    user(
         "user-cmpxchg-ro-equal",
         "a compare and exchange that would exchange",
-        User,
         &[0xf0, 0x0f, 0xb1, 0x0f],
         "lock cmpxchg [rdi],ecx",
     )
@@ -69,10 +69,9 @@ pub const ROWS: &[Row] = &[
     .memory(&[(DATA0, 9)])
     .watch(DATA0)
     .fault(DATA0, Write),
-    Row::new(
+    user(
         "user-cmpxchg-ro-differs",
         "a compare and exchange that would not exchange: a write all the same",
-        User,
         &[0xf0, 0x0f, 0xb1, 0x0f],
         "lock cmpxchg [rdi],ecx",
     )
@@ -82,10 +81,9 @@ pub const ROWS: &[Row] = &[
     .watch(DATA0)
     .fault(DATA0, Write)
     .section("vol. 2A, CMPXCHG: the destination gets a write cycle without regard to the comparison"),
-    Row::new(
+    user(
         "user-cmpxchg8b-ro-differs",
         "eight bytes that differ: a write all the same",
-        User,
         &[0xf0, 0x0f, 0xc7, 0x0f],
         "lock cmpxchg8b [rdi]",
     )
@@ -95,10 +93,9 @@ pub const ROWS: &[Row] = &[
     .watch(DATA0)
     .fault(DATA0, Write)
     .section("vol. 2A, CMPXCHG8B/CMPXCHG16B: the destination gets a write cycle"),
-    Row::new(
+    user(
         "user-cmpxchg16b-ro-equal",
         "sixteen bytes that are equal",
-        User,
         &[0xf0, 0x48, 0x0f, 0xc7, 0x0f],
         "lock cmpxchg16b [rdi]",
     )
@@ -109,10 +106,9 @@ pub const ROWS: &[Row] = &[
     .fault(DATA0 + 0x10, Write)
     .needs(Feature::Cmpxchg16b)
     .only_64_bit(),
-    Row::new(
+    user(
         "user-cmpxchg16b-ro-differs",
         "sixteen bytes that differ: a write all the same",
-        User,
         &[0xf0, 0x48, 0x0f, 0xc7, 0x0f],
         "lock cmpxchg16b [rdi]",
     )
@@ -136,27 +132,15 @@ pub const ROWS: &[Row] = &[
     .memory(&[(DATA0, 8)])
     .watch(DATA0)
     .fault(DATA0, Write),
-    Row::new(
-        "user-btr-far-ro",
-        "a bit beyond the page that the register names",
-        User,
-        &[0x0f, 0xb3, 0x07],
-        "btr [rdi],eax",
-    )
-    .registers(&[(Rdi, DATA0), (Rax, 0x8000 + 33)])
-    .pages(&[(Data1, Kind::RO)])
-    .fault(DATA1 + 4, Write),
-    Row::new(
-        "user-bt-back-np",
-        "a bit in front of the page that the register names",
-        User,
-        &[0x0f, 0xa3, 0x07],
-        "bt [rdi],eax",
-    )
-    .registers(&[(Rdi, DATA1), (Rax, 0xffff_ffff)])
-    .pages(&[(Data0, Kind::NP)])
-    .fault(DATA1 - 4, Read)
-    .in_parts(),
+    user("user-btr-far-ro", "a bit beyond the page that the register names", &[0x0f, 0xb3, 0x07], "btr [rdi],eax")
+        .registers(&[(Rdi, DATA0), (Rax, 0x8000 + 33)])
+        .pages(&[(Data1, Kind::RO)])
+        .fault(DATA1 + 4, Write),
+    user("user-bt-back-np", "a bit in front of the page that the register names", &[0x0f, 0xa3, 0x07], "bt [rdi],eax")
+        .registers(&[(Rdi, DATA1), (Rax, 0xffff_ffff)])
+        .pages(&[(Data0, Kind::NP)])
+        .fault(DATA1 - 4, Read)
+        .in_parts(),
     // Reads in disguise, and none.
     changes("user-cmp-np", "a destination that is only compared", &[0x39, 0x07], "cmp [rdi],eax")
         .pages(&[(Data0, Kind::NP)])
@@ -173,11 +157,11 @@ pub const ROWS: &[Row] = &[
     .pages(&[(Data0, Kind::NP)])
     .fault(DATA0, Read)
     .section("vol. 2A, CMOVcc: temp := SRC comes first"),
-    Row::new("user-setcc-ro", "a condition stored", User, &[0x0f, 0x94, 0x07], "sete [rdi]")
+    user("user-setcc-ro", "a condition stored", &[0x0f, 0x94, 0x07], "sete [rdi]")
         .registers(&[(Rdi, DATA0 + 3)])
         .pages(&[(Data0, Kind::RO)])
         .fault(DATA0 + 3, Write),
-    Row::new("user-xlat-np", "a table lookup", User, &[0xd7], "xlat [rbx]")
+    user("user-xlat-np", "a table lookup", &[0xd7], "xlat [rbx]")
         .registers(&[(Rbx, DATA0), (Rax, 0x55)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0 + 0x55, Read),
@@ -213,51 +197,33 @@ pub const ROWS: &[Row] = &[
         .watch(DATA0)
         .fault(DATA0, Write),
     // State saved and restored in part.
-    Row::new(
-        "user-fxsave-second",
-        "FXSAVE whose second half is on a bad page",
-        User,
-        &[0x0f, 0xae, 0x07],
-        "fxsave [rdi]",
-    )
-    .registers(&[(Rdi, DATA1 - 0x100)])
-    .pages(&[(Data1, Kind::RO)])
-    .fault(DATA1, Write)
-    .in_parts(),
-    Row::new(
-        "user-fxsave-first",
-        "FXSAVE whose first half is on a bad page",
-        User,
-        &[0x0f, 0xae, 0x07],
-        "fxsave [rdi]",
-    )
-    .registers(&[(Rdi, DATA1 - 0x100)])
-    .pages(&[(Data0, Kind::NP)])
-    .fault(DATA1 - 0x100, Write)
-    .in_parts(),
-    Row::new(
-        "user-fxrstor-second",
-        "FXRSTOR whose second half is on a bad page",
-        User,
-        &[0x0f, 0xae, 0x0f],
-        "fxrstor [rdi]",
-    )
-    .registers(&[(Rdi, DATA1 - 0x100)])
-    .pages(&[(Data1, Kind::NP)])
-    .fault(DATA1, Read)
-    .in_parts(),
-    Row::new("user-fnsave-second", "FNSAVE across two pages", User, &[0xdd, 0x37], "fnsave [rdi]")
+    user("user-fxsave-second", "FXSAVE whose second half is on a bad page", &[0x0f, 0xae, 0x07], "fxsave [rdi]")
+        .registers(&[(Rdi, DATA1 - 0x100)])
+        .pages(&[(Data1, Kind::RO)])
+        .fault(DATA1, Write)
+        .in_parts(),
+    user("user-fxsave-first", "FXSAVE whose first half is on a bad page", &[0x0f, 0xae, 0x07], "fxsave [rdi]")
+        .registers(&[(Rdi, DATA1 - 0x100)])
+        .pages(&[(Data0, Kind::NP)])
+        .fault(DATA1 - 0x100, Write)
+        .in_parts(),
+    user("user-fxrstor-second", "FXRSTOR whose second half is on a bad page", &[0x0f, 0xae, 0x0f], "fxrstor [rdi]")
+        .registers(&[(Rdi, DATA1 - 0x100)])
+        .pages(&[(Data1, Kind::NP)])
+        .fault(DATA1, Read)
+        .in_parts(),
+    user("user-fnsave-second", "FNSAVE across two pages", &[0xdd, 0x37], "fnsave [rdi]")
         .registers(&[(Rdi, DATA1 - 0x30)])
         .pages(&[(Data1, Kind::RO)])
         .fault(DATA1, Write)
         .in_parts(),
-    Row::new("user-xsave-second", "XSAVE whose header is on a bad page", User, &[0x0f, 0xae, 0x27], "xsave [rdi]")
+    user("user-xsave-second", "XSAVE whose header is on a bad page", &[0x0f, 0xae, 0x27], "xsave [rdi]")
         .registers(&[(Rdi, DATA1 - 0x200), (Rax, 1), (Rdx, 0)])
         .pages(&[(Data1, Kind::RO)])
         .fault(DATA1, Write)
         .in_parts()
         .needs(Feature::Xsave),
-    Row::new("user-xrstor-second", "XRSTOR whose header is on a bad page", User, &[0x0f, 0xae, 0x2f], "xrstor [rdi]")
+    user("user-xrstor-second", "XRSTOR whose header is on a bad page", &[0x0f, 0xae, 0x2f], "xrstor [rdi]")
         .registers(&[(Rdi, DATA1 - 0x200), (Rax, 1), (Rdx, 0)])
         .pages(&[(Data1, Kind::NP)])
         .fault(DATA1, Read)

@@ -5,6 +5,7 @@ use crate::manual::paging::Entry;
 use crate::manual::paging::Level::{self, Pde, Pdpte, Pml4e, Pml5e, Pte};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::manual::paging::format::Format;
+use crate::scene::builder::user;
 use crate::scene::end::Word::{self, Memory, Rax, Rbx, Rdi};
 use crate::scene::environment::NARROW_FS_BASE;
 use crate::scene::place::Kind;
@@ -119,7 +120,7 @@ macro_rules! rows {
 const DATA: u64 = Data0.linear();
 const WRAP: &[(Word, u64)] = &[(Rdi, DATA + (1 << 32) - NARROW_FS_BASE)];
 const WRAPPED: Row =
-    Row::new("user-read-wrap", "a read at 4 GiB and above, which wraps", User, &[0x64, 0x8b, 0x07], "mov eax,fs:[rdi]")
+    user("user-read-wrap", "a read at 4 GiB and above, which wraps", &[0x64, 0x8b, 0x07], "mov eax,fs:[rdi]")
         .fits(Fits::Narrow);
 const WRAPPED_NP: Row =
     WRAPPED.described("user-read-wrap-np", "a read at 4 GiB and above, which wraps to a page that is not present");

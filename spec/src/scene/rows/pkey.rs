@@ -4,6 +4,7 @@
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Entry;
 use crate::manual::paging::Privilege::{self, Supervisor, User};
+use crate::scene::builder::user;
 use crate::scene::end::Word::{Memory, Rax, Rcx, Rdi, Rsi};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0, Data1, Gdt};
@@ -207,10 +208,9 @@ pub const ROWS: &[Row] = &[
     .fault(DATA0, Write)
     .needs(Feature::Pks)
     .section(KEYS),
-    Row::new(
+    user(
         "pks-implicit",
         "a segment loaded at CPL 3 from a GDT with a key, access-disable in IA32_PKRS",
-        User,
         &[0x0f, 0x03, 0xc1],
         "lsl eax,ecx",
     )
@@ -221,7 +221,7 @@ pub const ROWS: &[Row] = &[
     .unwanted(crate::scene::Unwanted::TripleFault)
     .needs(Feature::Pks)
     .section(KEYS),
-    Row::new("pks-user", "a user's read: IA32_PKRS does not count", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    user("pks-user", "a user's read: IA32_PKRS does not count", &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, KEY1)])
         .keys(AD1)

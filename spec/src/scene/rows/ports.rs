@@ -1,7 +1,8 @@
 //! String I/O, which L0 emulates where it intercepts ports; L1 does not. The port is one that no device has.
 
 use crate::manual::paging::Access::{Read, Write};
-use crate::manual::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Privilege::Supervisor;
+use crate::scene::builder::user;
 use crate::scene::end::Word::{Memory, Rcx, Rdi, Rdx, Rsi};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, Data1};
@@ -20,18 +21,18 @@ const REP: &str = "vol. 2B, REP/REPE/REPZ/REPNE/REPNZ: a repeated string instruc
 
 /// The rows.
 pub const ROWS: &[Row] = &[
-    Row::new("ins-first", "INS to a page that cannot be written", User, &[0x6c], "insb [rdi],dx")
+    user("ins-first", "INS to a page that cannot be written", &[0x6c], "insb [rdi],dx")
         .registers(&[(Rdx, PORT), (Rdi, DATA0)])
         .rflags(IOPL)
         .pages(&[(Data0, Kind::RO)])
         .watch(DATA0)
         .fault(DATA0, Write),
-    Row::new("ins-np", "INS to a page that is not there", User, &[0xf3, 0x6d], "rep insd [rdi],dx")
+    user("ins-np", "INS to a page that is not there", &[0xf3, 0x6d], "rep insd [rdi],dx")
         .registers(&[(Rdx, PORT), (Rdi, DATA0), (Rcx, 4)])
         .rflags(IOPL)
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Write),
-    Row::new("ins-mid", "INS, the third element is bad", User, &[0xf3, 0x6d], "rep insd [rdi],dx")
+    user("ins-mid", "INS, the third element is bad", &[0xf3, 0x6d], "rep insd [rdi],dx")
         .registers(&[(Rdx, PORT), (Rdi, END0), (Rcx, 4)])
         .rflags(IOPL)
         .pages(&[(Data1, Kind::NP)])
@@ -39,7 +40,7 @@ pub const ROWS: &[Row] = &[
         .fault(DATA1, Write)
         .at_fault(&[(Rcx, 2), (Rdi, DATA1), (Memory, u64::MAX)])
         .section(REP),
-    Row::new("ins-mid-retry", "INS that L1 lets go on", User, &[0xf3, 0x6d], "rep insd [rdi],dx")
+    user("ins-mid-retry", "INS that L1 lets go on", &[0xf3, 0x6d], "rep insd [rdi],dx")
         .registers(&[(Rdx, PORT), (Rdi, END0), (Rcx, 4)])
         .rflags(IOPL)
         .pages(&[(Data1, Kind::RO)])
@@ -49,14 +50,14 @@ pub const ROWS: &[Row] = &[
         .answer(Answer::Retry)
         .at_end(&[(Rcx, 0), (Rdi, DATA1 + 8), (Memory, u64::MAX)])
         .section(REP),
-    Row::new("ins-down", "INS downwards, the third element is bad", User, &[0xf3, 0x6c], "rep insb [rdi],dx")
+    user("ins-down", "INS downwards, the third element is bad", &[0xf3, 0x6c], "rep insb [rdi],dx")
         .registers(&[(Rdx, PORT), (Rdi, DATA1 + 1), (Rcx, 4)])
         .rflags(IOPL | DF)
         .pages(&[(Data0, Kind::RO)])
         .fault(DATA1 - 1, Write)
         .at_fault(&[(Rcx, 2), (Rdi, DATA1 - 1)])
         .section(REP),
-    Row::new("ins-cross", "INS of an element across two pages, the second bad", User, &[0x6d], "insd [rdi],dx")
+    user("ins-cross", "INS of an element across two pages, the second bad", &[0x6d], "insd [rdi],dx")
         .registers(&[(Rdx, PORT), (Rdi, DATA1 - 2)])
         .rflags(IOPL)
         .pages(&[(Data1, Kind::NP)])
@@ -72,24 +73,24 @@ pub const ROWS: &[Row] = &[
     .registers(&[(Rdx, PORT), (Rdi, DATA0)])
     .pages(&[(Data0, Kind::RO)])
     .fault(DATA0, Write),
-    Row::new("outs-first", "OUTS from a bad page", User, &[0x6e], "outsb dx,[rsi]")
+    user("outs-first", "OUTS from a bad page", &[0x6e], "outsb dx,[rsi]")
         .registers(&[(Rdx, PORT), (Rsi, DATA0)])
         .rflags(IOPL)
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
-    Row::new("outs-first-super", "OUTS from a supervisor's page", User, &[0xf3, 0x6f], "rep outsd dx,[rsi]")
+    user("outs-first-super", "OUTS from a supervisor's page", &[0xf3, 0x6f], "rep outsd dx,[rsi]")
         .registers(&[(Rdx, PORT), (Rsi, DATA0), (Rcx, 4)])
         .rflags(IOPL)
         .pages(&[(Data0, Kind::SUPER)])
         .fault(DATA0, Read),
-    Row::new("outs-mid", "OUTS, the third element is bad", User, &[0xf3, 0x6f], "rep outsd dx,[rsi]")
+    user("outs-mid", "OUTS, the third element is bad", &[0xf3, 0x6f], "rep outsd dx,[rsi]")
         .registers(&[(Rdx, PORT), (Rsi, END0), (Rcx, 4)])
         .rflags(IOPL)
         .pages(&[(Data1, Kind::NP)])
         .fault(DATA1, Read)
         .at_fault(&[(Rcx, 2), (Rsi, DATA1)])
         .section(REP),
-    Row::new("outs-mid-retry", "OUTS that L1 lets go on", User, &[0xf3, 0x6f], "rep outsd dx,[rsi]")
+    user("outs-mid-retry", "OUTS that L1 lets go on", &[0xf3, 0x6f], "rep outsd dx,[rsi]")
         .registers(&[(Rdx, PORT), (Rsi, END0), (Rcx, 4)])
         .rflags(IOPL)
         .pages(&[(Data1, Kind::NP)])
@@ -98,14 +99,14 @@ pub const ROWS: &[Row] = &[
         .answer(Answer::Retry)
         .at_end(&[(Rcx, 0), (Rsi, DATA1 + 8)])
         .section(REP),
-    Row::new("outs-down", "OUTS downwards, the third element is bad", User, &[0xf3, 0x6e], "rep outsb dx,[rsi]")
+    user("outs-down", "OUTS downwards, the third element is bad", &[0xf3, 0x6e], "rep outsb dx,[rsi]")
         .registers(&[(Rdx, PORT), (Rsi, DATA1 + 1), (Rcx, 4)])
         .rflags(IOPL | DF)
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA1 - 1, Read)
         .at_fault(&[(Rcx, 2), (Rsi, DATA1 - 1)])
         .section(REP),
-    Row::new("outs-none", "OUTS of no element", User, &[0xf3, 0x6f], "rep outsd dx,[rsi]")
+    user("outs-none", "OUTS of no element", &[0xf3, 0x6f], "rep outsd dx,[rsi]")
         .registers(&[(Rdx, PORT), (Rsi, DATA0), (Rcx, 0)])
         .rflags(IOPL)
         .pages(&[(Data0, Kind::NP)]),

@@ -3,6 +3,7 @@
 
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
+use crate::scene::builder::user;
 use crate::scene::end::Word::{Rax, Rcx, Rdi, Rdx, Rsi};
 use crate::scene::event::Event;
 use crate::scene::event::EventType::HardwareException;
@@ -86,18 +87,12 @@ pub const ROWS: &[Row] = &[
         .intercepted(INVVPID, Some(0))
         .needs(Feature::AnyInvvpid)
         .only_64_bit(),
-    Row::new(
-        "user-vmptrld",
-        "VMPTRLD at CPL 3: the exit comes before #GP, too",
-        User,
-        &[0x0f, 0xc7, 0x37],
-        "vmptrld [rdi]",
-    )
-    .registers(&[(Rdi, DATA0)])
-    .pages(OPERAND)
-    .fault(DATA0, Read)
-    .intercepted(VMPTRLD, Some(0))
-    .section("vol. 3C, 30.3 (VMX Instructions), VMPTRLD"),
+    user("user-vmptrld", "VMPTRLD at CPL 3: the exit comes before #GP, too", &[0x0f, 0xc7, 0x37], "vmptrld [rdi]")
+        .registers(&[(Rdi, DATA0)])
+        .pages(OPERAND)
+        .fault(DATA0, Read)
+        .intercepted(VMPTRLD, Some(0))
+        .section("vol. 3C, 30.3 (VMX Instructions), VMPTRLD"),
     Row::new(
         "vmptrld-fetch",
         "VMPTRLD whose last byte cannot be fetched: the page fault comes first",
@@ -170,18 +165,12 @@ pub const ROWS: &[Row] = &[
     .exiting(Exiting::DescriptorTables)
     .needs(Feature::DescriptorTableExiting)
     .section(PRIORITY),
-    Row::new(
-        "in-exiting-user",
-        "IN at CPL 3 whose port the TSS does not allow: neither exit",
-        User,
-        &[0xec],
-        "in al,dx",
-    )
-    .registers(&[(Rdx, PORT)])
-    .event(RAISES_GP)
-    .exiting(Exiting::Io)
-    .section(PRIORITY),
-    Row::new("in-exiting", "IN with unconditional I/O exiting", User, &[0xec], "in al,dx")
+    user("in-exiting-user", "IN at CPL 3 whose port the TSS does not allow: neither exit", &[0xec], "in al,dx")
+        .registers(&[(Rdx, PORT)])
+        .event(RAISES_GP)
+        .exiting(Exiting::Io)
+        .section(PRIORITY),
+    user("in-exiting", "IN with unconditional I/O exiting", &[0xec], "in al,dx")
         .registers(&[(Rdx, PORT)])
         .rflags(IOPL)
         .exiting(Exiting::Io)

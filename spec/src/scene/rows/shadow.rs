@@ -2,7 +2,7 @@
 
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Entry;
-use crate::manual::paging::Privilege::User;
+use crate::scene::builder::user;
 use crate::scene::end::Word::{Rax, Rdi, Rsp};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, Data1, ShadowStack};
@@ -27,7 +27,7 @@ const RETURN: u64 = RIP + 1;
 
 /// An instruction that uses the shadow stack at [`SSP`].
 const fn shadow(name: &'static str, what: &'static str, code: &'static [u8], instruction: &'static str) -> Row {
-    let row = Row::new(name, what, User, code, instruction).ssp(SSP);
+    let row = user(name, what, code, instruction).ssp(SSP);
     row.needs(Feature::ShadowStack).only_64_bit().section(RIGHTS)
 }
 
@@ -73,7 +73,7 @@ pub const ROWS: &[Row] = &[
         .registers(&[(Rax, 1)])
         .pages(&[(ShadowStack, NP)])
         .shadow_fault(SSP, Read),
-    Row::new("mov-write", "an ordinary write to a shadow stack", User, &[0x89, 0x07], "mov [rdi],eax")
+    user("mov-write", "an ordinary write to a shadow stack", &[0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, SHADOW)])
         .ssp(SSP)
         .pages(&[(ShadowStack, GOOD)])
@@ -81,7 +81,7 @@ pub const ROWS: &[Row] = &[
         .fault(SHADOW, Write)
         .needs(Feature::ShadowStack)
         .section(RIGHTS),
-    Row::new("mov-read", "an ordinary read of a shadow stack: allowed", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    user("mov-read", "an ordinary read of a shadow stack: allowed", &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, SHADOW)])
         .ssp(SSP)
         .memory(&[(SHADOW, 7)])

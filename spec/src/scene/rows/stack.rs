@@ -4,6 +4,7 @@
 
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
+use crate::scene::builder::user;
 use crate::scene::end::Word::{Memory, Rax, Rbp, Rdi, Rsp};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0, Data1};
@@ -45,7 +46,7 @@ pub const ROWS: &[Row] = &[
         .rsp(DATA1)
         .pages(&[(Data0, Kind::NP)])
         .fault(END0, Write),
-    Row::new("user-push-cross", "a push across two pages", User, &[0x50], "push rax")
+    user("user-push-cross", "a push across two pages", &[0x50], "push rax")
         .rsp(DATA1 + 4)
         .pages(&[(Data1, Kind::RO)])
         .memory(&[(END0, VALUE)])
@@ -58,12 +59,12 @@ pub const ROWS: &[Row] = &[
         .rsp(DATA1)
         .pages(&[(Data0, Kind::NP)])
         .fault(END0, Write),
-    Row::new("user-pop-np", "a pop", User, &[0x58], "pop rax")
+    user("user-pop-np", "a pop", &[0x58], "pop rax")
         .rsp(DATA0 + 0x20)
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0 + 0x20, Read)
         .section(STACK),
-    Row::new("user-popf-np", "the flags popped", User, &[0x9d], "popfq")
+    user("user-popf-np", "the flags popped", &[0x9d], "popfq")
         .rsp(DATA0 + 0x20)
         .rflags(0x41)
         .pages(&[(Data0, Kind::NP)])
@@ -109,10 +110,9 @@ pub const ROWS: &[Row] = &[
     .registers(&[(Rdi, DATA1 + 0x10)])
     .pages(&[(Data0, Kind::NP)])
     .fault(END0, Read),
-    Row::new(
+    user(
         "user-pop-rsp-dest",
         "a pop whose destination is found by the RSP behind it",
-        User,
         &[0x8f, 0x04, 0x24],
         "pop qword ptr [rsp]",
     )
@@ -127,17 +127,11 @@ pub const ROWS: &[Row] = &[
         .registers(&[(Rax, CODE1)])
         .watch(END0)
         .fault(END0, Write),
-    Row::new(
-        "user-call-mem-np",
-        "a near call through a pointer that is bad",
-        User,
-        &[0xff, 0x17],
-        "call qword ptr [rdi]",
-    )
-    .registers(&[(Rdi, DATA0)])
-    .pages(&[(Data0, Kind::NP)])
-    .fault(DATA0, Read)
-    .only_64_bit(),
+    user("user-call-mem-np", "a near call through a pointer that is bad", &[0xff, 0x17], "call qword ptr [rdi]")
+        .registers(&[(Rdi, DATA0)])
+        .pages(&[(Data0, Kind::NP)])
+        .fault(DATA0, Read)
+        .only_64_bit(),
     on_stack(
         "user-call-mem-stack",
         "a near call through a pointer whose push is bad",
@@ -150,23 +144,17 @@ pub const ROWS: &[Row] = &[
     .memory(&[(DATA1, CODE1)])
     .pages(&[(Data0, Kind::NP)])
     .fault(END0, Write),
-    Row::new(
-        "user-jmp-mem-np",
-        "a near jump through a pointer that is bad",
-        User,
-        &[0xff, 0x27],
-        "jmp qword ptr [rdi]",
-    )
-    .registers(&[(Rdi, DATA0)])
-    .pages(&[(Data0, Kind::NP)])
-    .fault(DATA0, Read)
-    .only_64_bit(),
-    Row::new("user-ret-np", "a near return", User, &[0xc3], "ret")
+    user("user-jmp-mem-np", "a near jump through a pointer that is bad", &[0xff, 0x27], "jmp qword ptr [rdi]")
+        .registers(&[(Rdi, DATA0)])
+        .pages(&[(Data0, Kind::NP)])
+        .fault(DATA0, Read)
+        .only_64_bit(),
+    user("user-ret-np", "a near return", &[0xc3], "ret")
         .rsp(DATA0)
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read)
         .section(STACK),
-    Row::new("user-ret-n-cross", "a near return whose address is on two pages", User, &[0xc2, 0x08, 0x00], "ret 8")
+    user("user-ret-n-cross", "a near return whose address is on two pages", &[0xc2, 0x08, 0x00], "ret 8")
         .rsp(DATA1 - 3)
         .pages(&[(Data1, Kind::NP)])
         .fault(DATA1, Read)
@@ -177,10 +165,9 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Data0, Kind::RO)])
         .watch(END0)
         .fault(END0, Write),
-    Row::new(
+    user(
         "user-enter-nested-read",
         "ENTER of a nested procedure: the frame before is bad",
-        User,
         &[0xc8, 0x00, 0x00, 0x02],
         "enter 0,2",
     )
@@ -190,10 +177,9 @@ pub const ROWS: &[Row] = &[
     .fault(DATA1 + 0x10, Read)
     .only_64_bit()
     .section("vol. 2A, ENTER"),
-    Row::new(
+    user(
         "user-enter-nested-retry",
         "ENTER of a nested procedure that L1 lets be tried again",
-        User,
         &[0xc8, 0x00, 0x00, 0x02],
         "enter 0,2",
     )
@@ -208,10 +194,9 @@ pub const ROWS: &[Row] = &[
     .at_end(&[(Rbp, DATA1 + 8), (Rsp, END0)])
     .only_64_bit()
     .section("vol. 2A, ENTER"),
-    Row::new(
+    user(
         "user-enter-final",
         "ENTER whose RSP at the end is on a page that cannot be written",
-        User,
         &[0xc8, 0x40, 0x00, 0x00],
         "enter 40h,0",
     )
@@ -221,7 +206,7 @@ pub const ROWS: &[Row] = &[
     .in_parts()
     .only_64_bit()
     .section("vol. 2A, ENTER: a page fault where a write with the final stack pointer would have one"),
-    Row::new("user-leave-np", "LEAVE: RSP and RBP are as before", User, &[0xc9], "leave")
+    user("user-leave-np", "LEAVE: RSP and RBP are as before", &[0xc9], "leave")
         .registers(&[(Rbp, DATA0 + 0x40)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0 + 0x40, Read)

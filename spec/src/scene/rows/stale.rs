@@ -1,11 +1,11 @@
 //! Whether a change of the filter takes effect at the next entry, and whether nothing else makes the filter stale.
 
 use crate::manual::paging::Access::{Read, Write};
-use crate::manual::paging::Privilege::User;
 use crate::scene::between::Between::{
     self, Clear, GuestRegisters, OtherExit, OtherVmcs, OwnFaults, OwnRegisters, Rewrite,
 };
 use crate::scene::between::FilterField::{self, Bitmap, Mask, Match};
+use crate::scene::builder::user;
 use crate::scene::end::Word::Rdi;
 use crate::scene::place::Kind;
 use crate::scene::place::Place::Data0;
@@ -14,7 +14,7 @@ use crate::scene::{Answer, Fits, Row};
 const DATA: u64 = Data0.linear();
 
 const fn not_present(name: &'static str, between: Between) -> Row {
-    Row::new(name, "a read of a page that is not present, twice", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    user(name, "a read of a page that is not present, twice", &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA, Read)
@@ -23,7 +23,7 @@ const fn not_present(name: &'static str, between: Between) -> Row {
 }
 
 const fn read_only(name: &'static str, between: Between) -> Row {
-    Row::new(name, "a write to a read-only page, twice", User, &[0x89, 0x07], "mov [rdi],eax")
+    user(name, "a write to a read-only page, twice", &[0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA)])
         .pages(&[(Data0, Kind::RO)])
         .watch(DATA)
@@ -33,7 +33,7 @@ const fn read_only(name: &'static str, between: Between) -> Row {
 }
 
 const fn reserved(name: &'static str, between: Between) -> Row {
-    Row::new(name, "a write to a page with a reserved bit, twice", User, &[0x89, 0x07], "mov [rdi],eax")
+    user(name, "a write to a page with a reserved bit, twice", &[0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA)])
         .pages(&[(Data0, Kind::RSVD)])
         .watch(DATA)

@@ -3,6 +3,7 @@
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::between::Between;
+use crate::scene::builder::user;
 use crate::scene::end::Word::{Cs, Dirty, Interruptibility, Leaf, Memory, Rax, Rbp, Rdi, Rflags, Rsp, Ss};
 use crate::scene::expect::{BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, PENDING_BS, selectors};
 use crate::scene::freedom::{NMI_EXITING, VIRTUAL_NMIS};
@@ -28,7 +29,7 @@ const fn read(name: &'static str, what: &'static str) -> Row {
 }
 
 const fn write(name: &'static str, what: &'static str) -> Row {
-    Row::new(name, what, User, &[0x89, 0x07], "mov [rdi],eax").registers(&[(Rdi, DATA0), (Rax, 7)]).watch(DATA0)
+    user(name, what, &[0x89, 0x07], "mov [rdi],eax").registers(&[(Rdi, DATA0), (Rax, 7)]).watch(DATA0)
 }
 
 /// Where SS of IRETQ's frame is alone on its page: the order in which the others are read does not matter.
@@ -69,7 +70,7 @@ const fn iret_out(name: &'static str, what: &'static str) -> Row {
 pub const ROWS: &[Row] = &[
     // RFLAGS, RIP and RSP.
     read("flags", "all flags set").rflags(FLAGS).memory(&[(DATA0, 3)]).answer(Answer::Retry).at_end(&[(Rax, 3)]),
-    Row::new("rmw-flags", "a read-modify-write that faults changes no flag", User, &[0x01, 0x07], "add [rdi],eax")
+    user("rmw-flags", "a read-modify-write that faults changes no flag", &[0x01, 0x07], "add [rdi],eax")
         .registers(&[(Rdi, DATA0), (Rax, 0)])
         .rflags(FLAGS)
         .pages(&[(Data0, Kind::RO)])
@@ -93,7 +94,7 @@ pub const ROWS: &[Row] = &[
         .fault(DATA0, Write)
         .answer(Answer::Retry)
         .at_end(&[(Rsp, STACK + 8), (Memory, 0x77)]),
-    Row::new("popf", "POPF from a stack not present changes no flag", User, &[0x9d], "popfq")
+    user("popf", "POPF from a stack not present changes no flag", &[0x9d], "popfq")
         .fits(Fits::Bits64)
         .rflags(FLAGS)
         .pages(&[(UserStack, Kind::NP)])
@@ -157,7 +158,7 @@ pub const ROWS: &[Row] = &[
         .answer(Answer::Retry)
         .at_fault(&[(Leaf, 0)])
         .at_end(&[(Memory, 7)]),
-    Row::new("ad-read", "a read sets A alone", User, &[0x8b, 0x07], "mov eax,[rdi]")
+    user("ad-read", "a read sets A alone", &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .watch(DATA0)
         .pages(&[(Data0, Kind::CLEAN)])

@@ -2,7 +2,8 @@
 //! those before the instruction.
 
 use crate::manual::paging::Access::{Fetch, Read, Write};
-use crate::manual::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Privilege::Supervisor;
+use crate::scene::builder::user;
 use crate::scene::end::Word::{Memory, Rax, Rcx, Rdi, Rflags, Rsi};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0, Data1};
@@ -24,7 +25,7 @@ const REP: &str = "vol. 2B, REP/REPE/REPZ/REPNE/REPNZ: a repeated string instruc
 
 /// A repeated instruction.
 const fn rep(name: &'static str, what: &'static str, code: &'static [u8], instruction: &'static str) -> Row {
-    Row::new(name, what, User, code, instruction).section(REP)
+    user(name, what, code, instruction).section(REP)
 }
 
 const fn movs(name: &'static str, what: &'static str) -> Row {
@@ -116,7 +117,7 @@ pub const ROWS: &[Row] = &[
     movs("movs-none", "MOVS of no element: no access")
         .registers(&[(Rcx, 0), (Rsi, DATA1), (Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP), (Data1, Kind::NP)]),
-    Row::new("movs-single", "MOVS without prefix, the destination is bad", User, &[0xa5], "movsd [rdi],[rsi]")
+    user("movs-single", "MOVS without prefix, the destination is bad", &[0xa5], "movsd [rdi],[rsi]")
         .registers(&[(Rcx, 3), (Rsi, DATA1), (Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
         .fault(DATA0, Write),
@@ -148,7 +149,7 @@ pub const ROWS: &[Row] = &[
     .fault(DATA1, Read)
     .at_fault(&[(Rcx, 6), (Rsi, DATA1), (Rdi, DATA0 + 8), (Memory, VALUE)])
     .section(REP),
-    Row::new("movs-fetch", "MOVS, whose own second byte is bad", User, &[0xf3, 0xa5], "rep movsd [rdi],[rsi]")
+    user("movs-fetch", "MOVS, whose own second byte is bad", &[0xf3, 0xa5], "rep movsd [rdi],[rsi]")
         .rip(CODE1 - 1)
         .registers(&[(Rcx, 8), (Rsi, END0), (Rdi, DATA0)])
         .pages(&[(Code1, Kind::NX), (Data1, Kind::NP)])
@@ -195,7 +196,7 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Data1, Kind::NP)])
         .fault(DATA1, Read)
         .at_fault(&[(Rcx, 3), (Rsi, DATA1), (Rax, VALUE >> 32)]),
-    Row::new("lods-single", "LODS without prefix", User, &[0xac], "lodsb [rsi]")
+    user("lods-single", "LODS without prefix", &[0xac], "lodsb [rsi]")
         .registers(&[(Rsi, DATA0)])
         .pages(&[(Data0, Kind::SUPER)])
         .fault(DATA0, Read),

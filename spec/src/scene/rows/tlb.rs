@@ -5,9 +5,10 @@
 
 use super::delivery::{GP, raised};
 use crate::manual::paging::Access::{Fetch, Read, Write};
-use crate::manual::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Privilege::Supervisor;
 use crate::manual::paging::format::Format;
 use crate::manual::paging::{Entry, Level};
+use crate::scene::builder::user;
 use crate::scene::end::Word::{Rax, Rcx, Rdi, Rip, Rsi, Rsp};
 use crate::scene::invalidation::Invalidation;
 use crate::scene::place::Place::Device;
@@ -109,7 +110,7 @@ macro_rules! spoiled {
     };
     (one $name:expr, $what:literal, $opcode:literal, $text:literal, $address:ident, $before:expr, $page:expr, $how:ident
         $(, $feature:expr)?) => {
-        Row::new($name, $what, User, &[$opcode, 0x07], $text)
+        user($name, $what, &[$opcode, 0x07], $text)
             .registers(&[(Rdi, $address)])
             .memory(&[($address, VALUE)])
             .before($before)
