@@ -35,8 +35,8 @@ impl fmt::Display for Went {
     }
 }
 
-/// Measures every fault under every filter. A walk whose faults went elsewhere than they must is a failure, and has
-/// no price.
+/// Measures every fault under every filter. A walk whose faults went elsewhere than they must is a
+/// failure, and has no price.
 pub fn run(cpu: &Cpu, vmx: Vmx, guest: Guest) -> Result<(), Failed> {
     log().plan(1);
     let mut walker = Walker::new(vmx, guest)?;

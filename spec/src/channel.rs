@@ -54,8 +54,8 @@ crate::listed! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[repr(u32)]
     pub enum Ask {
-        /// Track writes to memory, and forget those so far, so that the next write to each page is seen
-        /// by L0.
+        /// Track writes to memory, and forget those so far, so that the next write to each page is
+        /// seen by L0.
         RearmDirtyLog = 1,
         /// Move; the new vCPU has the MAXPHYADDR that the guest started with, the new VM
         /// KVM_CAP_EXCEPTION_PAYLOAD.
@@ -68,11 +68,11 @@ crate::listed! {
         Narrow = 5,
         /// Give this vCPU the host's MAXPHYADDR by KVM_SET_CPUID2.
         Widen = 6,
-        /// Move, and give the new vCPU MAXPHYADDR [`NARROW`] when all of its state is set, before its
-        /// first KVM_RUN.
+        /// Move, and give the new vCPU MAXPHYADDR [`NARROW`] when all of its state is set, before
+        /// its first KVM_RUN.
         MoveThenNarrow = 7,
-        /// Move, and give the new vCPU the host's MAXPHYADDR when all of its state is set, before its
-        /// first KVM_RUN.
+        /// Move, and give the new vCPU the host's MAXPHYADDR when all of its state is set, before
+        /// its first KVM_RUN.
         MoveThenWiden = 8,
         /// Track writes to memory from now on.
         DirtyLogOn = 9,
@@ -80,16 +80,18 @@ crate::listed! {
         DirtyLogOff = 10,
         /// Take all memory from the VM and give it back.
         RemoveMemory = 11,
-        /// Drop all pages of memory from the VMM's page tables, so that L0 has to find each anew; their
-        /// contents stay.
+        /// Drop all pages of memory from the VMM's page tables, so that L0 has to find each anew;
+        /// their contents stay.
         DropPages = 12,
-        /// Complete the instruction by a KVM_RUN that enters no guest (`immediate_exit`), then go on.
+        /// Complete the instruction by a KVM_RUN that enters no guest (`immediate_exit`), then go
+        /// on.
         ImmediateExit = 13,
         /// Debug the guest: KVM_SET_GUEST_DEBUG, with interception of #DB and #BP.
         DebugOn = 14,
         /// Stop debugging the guest.
         DebugOff = 15,
-        /// A system-management interrupt, whose handler writes to [`SMI_HANDLED`] and goes back by RSM.
+        /// A system-management interrupt, whose handler writes to [`SMI_HANDLED`] and goes back by
+        /// RSM.
         Smi = 16,
         /// A non-maskable interrupt.
         Nmi = 17,
@@ -101,8 +103,8 @@ crate::listed! {
         MovesOn = 20,
         /// Stop these signals.
         KicksOff = 21,
-        /// A page fault ([`EVENT_PFEC`] at [`EVENT_ADDRESS`]) that is pending: KVM_SET_VCPU_EVENTS with
-        /// payload.
+        /// A page fault ([`EVENT_PFEC`] at [`EVENT_ADDRESS`]) that is pending: KVM_SET_VCPU_EVENTS
+        /// with payload.
         PendingFault = 22,
         /// A page fault that is being delivered: KVM_SET_VCPU_EVENTS without payload.
         InjectedFault = 23,
@@ -122,27 +124,29 @@ crate::listed! {
         LatePages = 30,
         /// Bring all pages back.
         LatePagesEnd = 31,
-        /// Move by the VMM's own migration to a file, and go on in another process of it. Asked for at
-        /// [`MOVE_PORT`].
+        /// Move by the VMM's own migration to a file, and go on in another process of it. Asked for
+        /// at [`MOVE_PORT`].
         Migrate = 32,
-        /// An external interrupt with vector [`INTERRUPT_VECTOR`] for the local APIC 0: KVM_SIGNAL_MSI.
+        /// An external interrupt with vector [`INTERRUPT_VECTOR`] for the local APIC 0:
+        /// KVM_SIGNAL_MSI.
         Interrupt = 33,
         /// [`Ask::Interrupt`] and [`Ask::PendingFault`].
         InterruptAndFault = 34,
-        /// Make one page of memory read-only for the VM (KVM_MEM_READONLY), as [`read_only`] names it.
-        /// What the guest writes there exits to the VMM, which writes it.
+        /// Make one page of memory read-only for the VM (KVM_MEM_READONLY), as [`read_only`] names
+        /// it. What the guest writes there exits to the VMM, which writes it.
         ReadOnlyOn = 35,
         /// Make all memory writable again.
         ReadOnlyOff = 36,
-        /// Move to a VM without KVM_CAP_EXCEPTION_PAYLOAD; later moves except [`Ask::Move`] go to such
-        /// VMs.
+        /// Move to a VM without KVM_CAP_EXCEPTION_PAYLOAD; later moves except [`Ask::Move`] go to
+        /// such VMs.
         MoveWithoutPayload = 37,
         /// The same; refused with [`Step::SeeWrite`] if no write has exited to the VMM.
         ReadOnlyEnd = 38,
-        /// [`Ask::Migrate`], for which nobody waits: L1 asks, and lets L2 walk until it has happened.
+        /// [`Ask::Migrate`], for which nobody waits: L1 asks, and lets L2 walk until it has
+        /// happened.
         MigrateMeanwhile = 39,
-        /// A second vCPU in the same VM, which waits for INIT and SIPI. From then on the guest does not
-        /// move.
+        /// A second vCPU in the same VM, which waits for INIT and SIPI. From then on the guest does
+        /// not move.
         SecondProcessor = 64,
     }
 }
@@ -215,8 +219,8 @@ crate::listed! {
     pub enum Step {
         /// To know what is asked for.
         Know = 1 => "know what is asked for",
-        /// L0 does not support a guest with a smaller MAXPHYADDR (KVM_CAP_SMALLER_MAXPHYADDR), or the
-        /// host's is not above [`NARROW`].
+        /// L0 does not support a guest with a smaller MAXPHYADDR (KVM_CAP_SMALLER_MAXPHYADDR), or
+        /// the host's is not above [`NARROW`].
         SmallerMaxphyaddr = 2 => "give the guest a MAXPHYADDR below the host's",
         /// KVM_RUN that is to complete an instruction.
         Run = 3 => "complete the instruction by KVM_RUN",

@@ -9,12 +9,12 @@
 //! garbled or mixed with another program's text never reads as complete.
 //!
 //! ```text
-//!                                                 an empty line: a loader may have left the cursor anywhere
+//!                                                 an empty line, wherever the cursor is
 //! KTAP version 1
 //! # maskmatch 0.1.0 log=2 boot=pvh ...            once, KEY=VALUE words
 //! 1..12                                           the number of groups; 1..0 # SKIP reason
 //! # progress filter.basic.long 64/2048            heartbeat
-//! # fail id=CASE want=OUTCOME got=OUTCOME         the first case of each kind of difference in the log, in full
+//! # fail id=CASE want=OUTCOME got=OUTCOME         the first case of each kind, in full
 //! # differs filter.basic.long exit0:rflags^10000 cases=99 first=1,0,0 in=user-read-np-pte
 //! # differs filter.basic.long others cases=9      more kinds than can be told apart
 //! # incomplete filter.basic.long unexpected-exit cases=7    cases that came to no end
@@ -24,7 +24,7 @@
 //! # cost 1,9,1 user-read-np-pte exits=0 ...       what a walk of `bench` cost
 //! # counts filter.basic.long cases=1 differing=0 exits=1 delivered=0 tsc=9 digest=0123abcd
 //! ok 1 filter.basic.long                          one a group; not ok; ok ... # SKIP reason
-//! # error ...                                     maskmatch itself is wrong; nothing but the end follows
+//! # error ...                                     maskmatch is wrong; only the end follows
 //! # end passed=1 failed=0 skipped=0 errors=0 cases=1 crc32=0123abcd
 //! ```
 

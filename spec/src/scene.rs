@@ -1,10 +1,10 @@
-//! Scenes: one instruction or event of L2 each, entered by L1 right where it happens, with all that must be
-//! reported of the page fault that it meets.
+//! Scenes: one instruction or event of L2 each, entered by L1 right where it happens, with all that
+//! must be reported of the page fault that it meets.
 //!
-//! A scene begins with a VM entry to the instruction (or with an event injected there) and ends at the first VM
-//! exit: a #PF that L1's filter wants, a VMCALL in the handler to which L2's IDT leads, or the VMCALL behind
-//! the instruction. So every register, the interruptibility state and the rest are L1's to choose before, and
-//! to hold against the manual behind.
+//! A scene begins with a VM entry to the instruction (or with an event injected there) and ends at
+//! the first VM exit: a #PF that L1's filter wants, a VMCALL in the handler to which L2's IDT
+//! leads, or the VMCALL behind the instruction. So every register, the interruptibility state and
+//! the rest are L1's to choose before, and to hold against the manual behind.
 //!
 //! | to find | look in |
 //! |---|---|
@@ -105,8 +105,8 @@ pub enum Answer {
     Again(Between),
     /// Changes nothing and enters again: the same must come again.
     Resume,
-    /// The scene plays first with [`Scene::before`], and completes. Then L1 makes the page what it is to be, invalidates
-    /// what is cached of it, and plays the scene again.
+    /// The scene plays first with [`Scene::before`], and completes. Then L1 makes the page what it
+    /// is to be, invalidates what is cached of it, and plays the scene again.
     Spoil(Invalidation),
 }
 
@@ -127,7 +127,8 @@ pub enum Fits {
     Long,
     /// Compatibility mode alone.
     Compatibility,
-    /// Protected mode alone: the scene says what its stacks do, of which a handler can have the interrupted one's.
+    /// Protected mode alone: the scene says what its stacks do, of which a handler can have the
+    /// interrupted one's.
     Bits32,
 }
 
@@ -139,7 +140,8 @@ pub const RIP: u64 = Place::Code0.linear() + 0x100;
 /// Between the top of a stack and what is pushed first. A multiple of 16.
 const BELOW_TOP: u64 = 0x100;
 
-/// What the register of this number of [`Word`] holds if a scene does not name it: a value of its own for each.
+/// What the register of this number of [`Word`] holds if a scene does not name it: a value of its
+/// own for each.
 #[must_use]
 pub const fn initial_register(at: usize) -> u64 {
     0x1111_1111 * (at as u64 % 7 + 1) + at as u64
@@ -165,8 +167,8 @@ impl Scene {
         }
     }
 
-    /// Whether a processor with this address width can have the scene's entries in an environment: where no bit is
-    /// reserved, no entry can have a reserved one.
+    /// Whether a processor with this address width can have the scene's entries in an environment:
+    /// where no bit is reserved, no entry can have a reserved one.
     #[must_use]
     pub fn exists(&self, environment: &Environment, maxphyaddr: Maxphyaddr) -> bool {
         let format = environment.format;

@@ -26,12 +26,12 @@ crate::listed! {
         /// EB.PF = 0 is taken as "no page fault exits", whatever MASK and MATCH say.
         InverseIgnored => "inverse-ignored",
             "behaves as if EB.PF = 0 let every fault through, without the inverse comparison",
-        /// L2 runs on L1's MASK and MATCH with EB.PF set for L0: faults that L1 asks for by the inverse
-        /// form reach L0 only where it corrects their error code.
+        /// L2 runs on L1's MASK and MATCH with EB.PF set for L0: faults that L1 asks for by the
+        /// inverse form reach L0 only where it corrects their error code.
         L0NeedDropped => "l0-need-dropped",
             "runs L2 on L1's MASK and MATCH with EB.PF = 1: the merge leaves out what L0 itself needs",
-        /// vmcs02 holds L0's own filter, in place of L1's or in addition, and L1 gets the faults that
-        /// L0 asked for.
+        /// vmcs02 holds L0's own filter, in place of L1's or in addition, and L1 gets the faults
+        /// that L0 asked for.
         L0FilterLeaked => "l0-filter-leaked",
             "gives L1 the faults that L0's own filter asks for, in place of L1's own or in addition",
         /// The error code from before L0 sets RSVD in it decides about exits, or is reported to L1.

@@ -1,7 +1,9 @@
-//! What a group saw: its cases, and those that were not as the manual says, counted by what differs in them.
+//! What a group saw: its cases, and those that were not as the manual says, counted by what differs
+//! in them.
 //!
-//! The image has no room to report millions of cases one by one. So it keeps, for each access or scene, what differed
-//! (see [`Difference`]) and how often. Who is to blame, and whether the difference is known, is not asked here.
+//! The image has no room to report millions of cases one by one. So it keeps, for each access or
+//! scene, what differed (see [`Difference`]) and how often. Who is to blame, and whether the
+//! difference is known, is not asked here.
 
 pub mod difference;
 pub mod ending;
@@ -40,8 +42,8 @@ pub struct Tally<'a, P> {
     /// As many pairs of an access (or a scene) and a way to differ can be told apart.
     room: &'a mut [Option<Entry<P>>],
     len: usize,
-    /// The last entry of each bucket, plus one; 0 if there is none. There can be hundreds of entries, and a case is to be
-    /// found among them at once.
+    /// The last entry of each bucket, plus one; 0 if there is none. There can be hundreds of
+    /// entries, and a case is to be found among them at once.
     buckets: [u16; BUCKETS],
     /// Cases that differ in ways for which there was no entry left.
     others: u64,
@@ -49,7 +51,8 @@ pub struct Tally<'a, P> {
     incomplete: [Option<(&'static str, u64)>; MAX_WORDS],
 }
 
-/// The ways to differ that were seen in a whole run, so that the first case of each is reported in full.
+/// The ways to differ that were seen in a whole run, so that the first case of each is reported in
+/// full.
 #[derive(Debug)]
 pub struct Kinds<'a> {
     room: &'a mut [Option<Difference>],
@@ -63,8 +66,8 @@ impl<'a> Kinds<'a> {
         Self { room, len: 0 }
     }
 
-    /// Whether no case of the run differed in these words at these ends. Where there is no room to remember it, it
-    /// counts as seen.
+    /// Whether no case of the run differed in these words at these ends. Where there is no room to
+    /// remember it, it counts as seen.
     pub fn is_new(&mut self, difference: &Difference) -> bool {
         let mut seen = self.room[..self.len].iter().flatten();
         if seen.any(|known| known.is_like(difference)) {
@@ -98,8 +101,9 @@ impl<'a, P: Copy + PartialEq> Tally<'a, P> {
         Self { room, len: 0, buckets: [0; BUCKETS], others: 0, incomplete: [None; MAX_WORDS] }
     }
 
-    /// Takes in cases of an access or scene that differ; `filter` is that of the first one. `number` is any number that
-    /// is the same for the same access or scene, and as a rule another for another one.
+    /// Takes in cases of an access or scene that differ; `filter` is that of the first one.
+    /// `number` is any number that is the same for the same access or scene, and as a rule another
+    /// for another one.
     pub fn add(&mut self, probe: P, number: usize, filter: Filter, difference: &Difference, cases: u64) {
         let bucket = number % BUCKETS;
         let mut at = self.buckets[bucket];
@@ -122,7 +126,8 @@ impl<'a, P: Copy + PartialEq> Tally<'a, P> {
         }
     }
 
-    /// Takes in cases that came to no end, so that nothing of them can be compared. The word says why.
+    /// Takes in cases that came to no end, so that nothing of them can be compared. The word says
+    /// why.
     pub fn add_incomplete(&mut self, word: &'static str, cases: u64) {
         let slot = self.incomplete.iter_mut().find(|slot| slot.is_none_or(|(known, _)| known == word));
         match slot {
@@ -142,8 +147,8 @@ impl<'a, P: Copy + PartialEq> Tally<'a, P> {
         self.others
     }
 
-    /// All that differs, in the order in which it was first seen: a line for each way, and more than one
-    /// where it has many accesses or scenes.
+    /// All that differs, in the order in which it was first seen: a line for each way, and more
+    /// than one where it has many accesses or scenes.
     pub fn lines(&mut self) -> impl Iterator<Item = Line<'_, P>> {
         self.gather();
         let entries = &self.room[..self.len];
@@ -158,7 +163,8 @@ impl<'a, P: Copy + PartialEq> Tally<'a, P> {
         })
     }
 
-    /// Finds for each entry the first with the same difference. There are many entries and few differences.
+    /// Finds for each entry the first with the same difference. There are many entries and few
+    /// differences.
     fn gather(&mut self) {
         for at in 0..self.len {
             let (before, rest) = self.room.split_at_mut(at);

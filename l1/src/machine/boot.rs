@@ -4,8 +4,8 @@
 //! off (Multiboot2 specification, "Machine state"; Xen `docs/misc/pvh.pandoc`). Multiboot2 has
 //! 36D76289H in EAX and its information in EBX, PVH its start information in EBX.
 //!
-//! On entry at `l1_second32`, of a second processor: 32-bit protected mode with the boot GDT, paging
-//! and interrupts off, DS and SS flat.
+//! On entry at `l1_second32`, of a second processor: 32-bit protected mode with the boot GDT,
+//! paging and interrupts off, DS and SS flat.
 //!
 //! On exit: 64-bit mode, the low 4 GiB mapped one to one, SSE on, interrupts off, a stack. The
 //! first processor goes on at the symbol `l1_main` with the loader's EAX and EBX as arguments, a

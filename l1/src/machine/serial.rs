@@ -45,8 +45,8 @@ impl Serial {
         // them. Where there is no COM1, `init` finds that out.
         let uart = unsafe { Uart16550::new_port(COM1) };
         let uart = uart.ok().and_then(|mut uart| uart.init(config).is_ok().then_some(uart));
-        // SAFETY: only this function refers to the static, and the log, which has the serial port, drops an old one
-        // before it uses a new one.
+        // SAFETY: only this function refers to the static, and the log, which has the serial port,
+        // drops an old one before it uses a new one.
         let gathered = unsafe { &mut *GATHERED.get() };
         Self { uart, takes_lines: channel::present(), gathered }
     }

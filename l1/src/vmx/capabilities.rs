@@ -332,15 +332,15 @@ fn has_all(bits: u64) -> bool {
     rdmsr(IA32_VMX_EPT_VPID_CAP) & bits == bits
 }
 
-/// IA32_VMX_BASIC of a processor with VMX, whether that is on or off: revision and size of its VMCS differ from one
-/// maker of processors to the other.
+/// IA32_VMX_BASIC of a processor with VMX, whether that is on or off: revision and size of its VMCS
+/// differ from one maker of processors to the other.
 pub fn basic(cpu: &Cpu) -> Option<u64> {
     cpu.has_vmx().then(|| rdmsr(IA32_VMX_BASIC))
 }
 
 fn rdmsr(msr: u32) -> u64 {
-    // SAFETY: a processor with VMX, which `of` and `basic` ask CPUID for, has IA32_FEATURE_CONTROL and the
-    // capability MSRs; the TRUE ones only with bit 55 of IA32_VMX_BASIC, those of secondary
+    // SAFETY: a processor with VMX, which `of` and `basic` ask CPUID for, has IA32_FEATURE_CONTROL
+    // and the capability MSRs; the TRUE ones only with bit 55 of IA32_VMX_BASIC, those of secondary
     // controls and of EPT and VPIDs only if these controls may be 1. Callers look at that; a read
     // of one that is not there raises #GP, which ends L1 with an error.
     unsafe { Msr::new(msr).read() }

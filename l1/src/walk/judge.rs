@@ -214,14 +214,15 @@ impl Judge {
         total
     }
 
-    /// Whether all exits of the last walk had the same bits wrong, others than those of the walks before.
+    /// Whether all exits of the last walk had the same bits wrong, others than those of the walks
+    /// before.
     pub const fn has_learned(&self) -> bool {
         self.habit.learned.is_some()
     }
 
-    /// From now on exits are compared with such as have the bits wrong that those of the last walk had, if these are new:
-    /// what was counted of the old ones goes to the tally. To be called after each walk for which
-    /// [`Judge::has_learned`]; how many cases went there.
+    /// From now on exits are compared with such as have the bits wrong that those of the last walk
+    /// had, if these are new: what was counted of the old ones goes to the tally. To be called
+    /// after each walk for which [`Judge::has_learned`]; how many cases went there.
     pub fn adapt(&mut self, tally: &mut Tally<'_, Probe>, probe: impl Fn(Stimulus) -> Probe) -> u64 {
         let Some(bits) = self.habit.learned.take() else { return 0 };
         let counted = self.count_habit(tally, probe);

@@ -10,7 +10,8 @@ use super::value::{case, glob, profile};
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option")]
 pub struct ListArgs {
-    /// Which groups: a pattern in which `*` stands for anything and `?` for one character; may be repeated.
+    /// Which groups: a pattern in which `*` stands for anything and `?` for one character; may be
+    /// repeated.
     #[arg(long, value_name = "GLOB", value_parser = glob)]
     pub filter: Vec<String>,
     /// Which groups or cases not: a pattern as for `run`; may be repeated.

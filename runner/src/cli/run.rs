@@ -13,8 +13,9 @@ pub struct RunArgs {
     /// be repeated.
     #[arg(long, value_name = "GLOB", value_parser = glob, conflicts_with = "case")]
     pub filter: Vec<String>,
-    /// Which do not: a pattern of groups; or of cases, as GROUP:ACCESS or GROUP:SCENE or GROUP:SCENE:FILTER. Of
-    /// host.*, action.* and smp.* only whole groups can be left out. May be repeated.
+    /// Which do not: a pattern of groups; or of cases, as GROUP:ACCESS or GROUP:SCENE or
+    /// GROUP:SCENE:FILTER. Of host.*, action.* and smp.* only whole groups can be left out. May be
+    /// repeated.
     #[arg(long, value_name = "GLOB", value_parser = glob, conflicts_with = "case")]
     pub exclude: Vec<String>,
     /// One case instead of groups: an id as a report or `maskmatch list --cases` shows it.

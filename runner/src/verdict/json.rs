@@ -5,14 +5,17 @@
 //!   "processor": { "family": "bochs", "version": [2, 7], "parameters": {} }, "host": null,
 //!   "verdict": "pass", "exit_code": 0, "sentence": "12 groups, ...",
 //!   "log_sound": true, "why_not": null, "facts": { "boot": "pvh" },
-//!   "groups": [ { "name": "filter.basic.long", "verdict": "known", "cases": 1, "differing": 1, "failed": 0, "known": 1,
-//!     "known_of_processor": 0, "exits": 1, "delivered": 0, "tsc": 99, "digest": "0123abcd", "skip_reason": null,
-//!     "suspects": [], "failures": [ { "id": "...", "want": "...", "got": "..." } ],
+//!   "groups": [ { "name": "filter.basic.long", "verdict": "known", "cases": 1, "differing": 1,
+//!     "failed": 0, "known": 1, "known_of_processor": 0, "exits": 1, "delivered": 0, "tsc": 99,
+//!     "digest": "0123abcd", "skip_reason": null, "suspects": [],
+//!     "failures": [ { "id": "...", "want": "...", "got": "..." } ],
 //!     "known_deviations": [ { "name": "rf0", "of": "processor", "cases": 1, "reason": "..." } ],
-//!     "differences": [ { "difference": "exit0:rflags^10000", "cases": 1, "known": [ "rf0" ], "unknown": [] } ],
+//!     "differences": [
+//!       { "difference": "exit0:rflags^10000", "cases": 1, "known": [ "rf0" ], "unknown": [] } ],
 //!     "incomplete": [ { "word": "unexpected-exit", "cases": 1 } ] } ],
 //!   "unexpected_passes": [],
-//!   "prices": [ { "filter": "1,9,1", "stimulus": "user-read-np-pte", "exits": 0, "delivered": 32, "tsc": 99, "l0_exits": 1 } ],
+//!   "prices": [ { "filter": "1,9,1", "stimulus": "user-read-np-pte", "exits": 0,
+//!     "delivered": 32, "tsc": 99, "l0_exits": 1 } ],
 //!   "errors": [], "notes": [], "end": "stopped", "instructions": 123, "seconds": 1.5 }
 //! ```
 //!
@@ -33,8 +36,9 @@
 //!
 //! ```json
 //! { "l0": "lab", "verdict": "pass", "exit_code": 0,
-//!   "results": [ { "kernel": "6.1.0-57-cloud-amd64", "params": "ept=0", "in_force": { "ept": "N" },
-//!     "kernel_trouble": [], "version": "0.1.0", "l0": "KVM of Linux ...", ... } ] }
+//!   "results": [ { "kernel": "6.1.0-57-cloud-amd64", "params": "ept=0",
+//!     "in_force": { "ept": "N" }, "kernel_trouble": [], "version": "0.1.0",
+//!     "l0": "KVM of Linux ...", ... } ] }
 //! ```
 
 use std::collections::BTreeMap;

@@ -59,8 +59,8 @@ impl Subject {
         Self { processor: None, host: Some(host) }
     }
 
-    /// What a log's header lets one recognise: the host by CPUID's hypervisor leaf, Bochs, which has
-    /// none, by the VMCS of its processors. Neither says which version it is.
+    /// What a log's header lets one recognise: the host by CPUID's hypervisor leaf, Bochs, which
+    /// has none, by the VMCS of its processors. Neither says which version it is.
     pub fn recognised<'a>(fact: impl Fn(&str) -> Option<&'a str>) -> Self {
         let vmx_basic = fact("vmx_basic").and_then(|text| u64::from_str_radix(text, 16).ok());
         match fact("hypervisor") {

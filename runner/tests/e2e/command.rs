@@ -53,8 +53,8 @@ pub fn line(words: &str) -> Called {
     call(words.split_ascii_whitespace())
 }
 
-/// The options of `unshare` that give a program a network of its own, if the system lets one have it: Bochs' display has
-/// a server, whose port must be in no other's way.
+/// The options of `unshare` that give a program a network of its own, if the system lets one have
+/// it: Bochs' display has a server, whose port must be in no other's way.
 pub fn own_network() -> Option<&'static [&'static str]> {
     const WAYS: [&[&str]; 2] = [&["--net"], &["--user", "--net"]];
     let works = |way: &&&[&str]| Command::new("unshare").args(**way).arg("true").status().is_ok_and(|s| s.success());

@@ -1,4 +1,5 @@
-//! The image without the runner: the ISO image in a Bochs with a BIOS and a CD drive, and the log that it leaves.
+//! The image without the runner: the ISO image in a Bochs with a BIOS and a CD drive, and the log
+//! that it leaves.
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! Tables of the user's own, on a host that is wrong for certain: Bochs writes accessed flags where EPT allows no writes,
-//! in every version.
+//! Tables of the user's own, on a host that is wrong for certain: Bochs writes accessed flags where
+//! EPT allows no writes, in every version.
 
 use serde_json::Value;
 

@@ -71,8 +71,8 @@ impl<'a> Patterns<'a> {
         self.leave_out(case, matches!(case, Case::Scene(_)).then(|| case.filter()))
     }
 
-    /// Whether one of the patterns, as an exclusion, leaves out a case's access or scene under every
-    /// filter.
+    /// Whether one of the patterns, as an exclusion, leaves out a case's access or scene under
+    /// every filter.
     #[must_use]
     pub fn excludes_access(self, case: &Case) -> bool {
         self.leave_out(case, None)

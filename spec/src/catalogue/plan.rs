@@ -6,14 +6,14 @@ crate::listed! {
     /// How much is tried.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
     pub enum Profile {
-        /// A few dozen filters, each against one stimulus of each error code, and a sample of the rest.
-        /// It finds every way to be wrong that was ever seen, in seconds on any host.
+        /// A few dozen filters, each against one stimulus of each error code, and a sample of the
+        /// rest. It finds every way to be wrong that was ever seen, in seconds on any host.
         Quick => "quick",
         /// All filters over the five basic bits, and each of the other bits.
         #[default]
         Standard => "standard",
-        /// All filters over the basic bits, PK and SS; the other bits as in [`Profile::Standard`], and
-        /// all pairs of a bit in MASK and a bit in MATCH.
+        /// All filters over the basic bits, PK and SS; the other bits as in [`Profile::Standard`],
+        /// and all pairs of a bit in MASK and a bit in MATCH.
         Exhaustive => "exhaustive",
     }
     /// The word on command lines and in logs.

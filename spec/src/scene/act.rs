@@ -1,4 +1,5 @@
-//! Acts: scenes that belong together, the environments that have them, and the filters under which they play.
+//! Acts: scenes that belong together, the environments that have them, and the filters under which
+//! they play.
 
 use super::end::{Word, Words};
 use super::environment::{Environment, Width};
@@ -98,8 +99,8 @@ impl Act {
         has_width && !(environment.walk_only && self == Self::Tlb)
     }
 
-    /// Whether the scenes are for code of any width. The others push eight bytes, have descriptors of IA-32e mode, or
-    /// features that are its alone.
+    /// Whether the scenes are for code of any width. The others push eight bytes, have descriptors
+    /// of IA-32e mode, or features that are its alone.
     const fn plays_narrow(self) -> bool {
         matches!(
             self,
@@ -115,13 +116,15 @@ impl Act {
         )
     }
 
-    /// Whether the scenes are for other controls in vmcs12 too. The others set controls of their own.
+    /// Whether the scenes are for other controls in vmcs12 too. The others set controls of their
+    /// own.
     const fn plays_thin(self) -> bool {
         !matches!(self, Self::Priority | Self::Pkey | Self::Shadow)
     }
 
-    /// The words that a profile looks at. Under KVM to read one of those that the quick profile leaves out is a VM exit
-    /// to L0 each; acts that are about them, and other profiles, look at all.
+    /// The words that a profile looks at. Under KVM to read one of those that the quick profile
+    /// leaves out is a VM exit to L0 each; acts that are about them, and other profiles, look at
+    /// all.
     #[must_use]
     pub const fn words(self, profile: Profile) -> Words {
         let about = matches!(self, Self::Event | Self::Inject | Self::State | Self::Stale);
@@ -168,7 +171,8 @@ impl Act {
     }
 }
 
-/// Filters with a bit of an act: wanted set, wanted clear, in both forms, together with P, and MASK without MATCH.
+/// Filters with a bit of an act: wanted set, wanted clear, in both forms, together with P, and MASK
+/// without MATCH.
 const BIT: [fn(u32) -> Filter; 8] = [
     |bit| Filter::new(true, bit, bit),
     |bit| Filter::new(true, bit, 0),

@@ -1,5 +1,6 @@
-//! What L1 does between two plays of a scene, behind which the filter must be in force as it was, or as it was
-//! changed: a host that keeps a copy of the filter must bring it up to date, and must not lose it.
+//! What L1 does between two plays of a scene, behind which the filter must be in force as it was,
+//! or as it was changed: a host that keeps a copy of the filter must bring it up to date, and must
+//! not lose it.
 
 use crate::manual::filter::Filter;
 use crate::manual::pfec::Pfec;
@@ -18,11 +19,12 @@ pub enum FilterField {
 /// What comes between the first play and the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Between {
-    /// The first play is under a filter that wants the fault and differs in one field. L1 writes that field and no
-    /// other of the VMCS, and resumes: the instruction meets the fault again.
+    /// The first play is under a filter that wants the fault and differs in one field. L1 writes
+    /// that field and no other of the VMCS, and resumes: the instruction meets the fault again.
     Rewrite(FilterField),
-    /// One bit of the upper half of MASK or MATCH is set or cleared, and nothing else written, before L1 resumes. Where it
-    /// is MATCH's, MASK has the bit in both plays: with it set the filter matches no error code.
+    /// One bit of the upper half of MASK or MATCH is set or cleared, and nothing else written,
+    /// before L1 resumes. Where it is MATCH's, MASK has the bit in both plays: with it set the
+    /// filter matches no error code.
     Upper {
         /// MASK or MATCH.
         field: FilterField,
@@ -37,7 +39,8 @@ pub enum Between {
     Clear,
     /// An entry that exits for another reason.
     OtherExit,
-    /// An entry with an event in whose delivery a page fault exits: IDT-vectoring information is valid.
+    /// An entry with an event in whose delivery a page fault exits: IDT-vectoring information is
+    /// valid.
     VectoredExit,
     /// L1 takes page faults of its own.
     OwnFaults,
@@ -93,7 +96,8 @@ impl Filter {
         let code = pfec.bits();
         let other = match field {
             FilterField::Bitmap => Self { eb_pf: !self.eb_pf, ..self },
-            // A MASK of MATCH lets through to EB.PF = 1 what has its bits; a MASK that cuts all, or nothing, differs.
+            // A MASK of MATCH lets through to EB.PF = 1 what has its bits; a MASK that cuts all, or
+            // nothing, differs.
             FilterField::Mask if self.eb_pf => Self { mask: self.matching, ..self },
             FilterField::Mask if self.matching != 0 => Self { mask: 0, ..self },
             FilterField::Mask => Self { mask: u32::MAX, ..self },

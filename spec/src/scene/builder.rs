@@ -1,5 +1,5 @@
-//! How a row says what its scene is: it begins as an instruction that completes, and each method says
-//! what differs.
+//! How a row says what its scene is: it begins as an instruction that completes, and each method
+//! says what differs.
 
 use super::end::{Word, Words};
 use super::ept::Nested;

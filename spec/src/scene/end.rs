@@ -243,7 +243,8 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// Leaves no other words than these fixed. What a handler's stack has of CS and SS stays: it is at hand.
+    /// Leaves no other words than these fixed. What a handler's stack has of CS and SS stays: it is
+    /// at hand.
     pub fn restrict(&mut self, words: Words) {
         let on_stack = Word::Cs.bit() | Word::Ss.bit();
         for end in iter::once(&mut self.first).chain(&mut self.second) {

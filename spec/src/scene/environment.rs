@@ -18,7 +18,8 @@ crate::listed! {
         Bits64,
         /// Compatibility mode; the handlers run in 64-bit mode.
         Compatibility,
-        /// Protected mode, IA-32e mode off: descriptors, gates and stack frames are those of 32 bits.
+        /// Protected mode, IA-32e mode off: descriptors, gates and stack frames are those of 32
+        /// bits.
         Bits32,
         /// Real-address mode. SDM vol. 3B, section 20.1, "Real-Address Mode".
         Real,
@@ -51,7 +52,8 @@ impl Width {
         matches!(self, Self::Bits64 | Self::Compatibility)
     }
 
-    /// The selector of a scene's code segment in this width, for the one that it has in 64-bit mode.
+    /// The selector of a scene's code segment in this width, for the one that it has in 64-bit
+    /// mode.
     #[must_use]
     pub const fn code_selector(self, selector: u64) -> u64 {
         match (self, selector) {
@@ -64,7 +66,8 @@ impl Width {
 
 /// The base of FS outside 64-bit mode: with it a linear address can pass 4 GiB, where it wraps.
 pub const NARROW_FS_BASE: u64 = 0x8000_0000;
-/// The most bytes that the delivery of an event pushes in protected mode: SS, ESP, EFLAGS, CS, EIP, error code.
+/// The most bytes that the delivery of an event pushes in protected mode: SS, ESP, EFLAGS, CS, EIP,
+/// error code.
 const FRAME_BYTES: u64 = 24;
 
 /// A named environment.
@@ -164,7 +167,8 @@ impl Environment {
         }
     }
 
-    /// The linear address of the stage that a register points to: the inverse of [`Environment::pointer`].
+    /// The linear address of the stage that a register points to: the inverse of
+    /// [`Environment::pointer`].
     #[must_use]
     pub const fn linear(&self, pointer: u64) -> u64 {
         match self.width {
@@ -240,8 +244,8 @@ impl Environment {
         true
     }
 
-    /// Whether a scene's numbers have 32 bits, and events can be delivered without the stacks of an IST, which
-    /// protected mode does not have.
+    /// Whether a scene's numbers have 32 bits, and events can be delivered without the stacks of an
+    /// IST, which protected mode does not have.
     const fn has_stack_of(&self, scene: &Scene) -> bool {
         let fault = match scene.fault {
             Some(fault) => fault.address,
@@ -264,8 +268,9 @@ impl Environment {
         scene.event_stack == 0 && scene.is_good_at(top - 1) && scene.is_good_at(top - FRAME_BYTES)
     }
 
-    /// Makes of what must be seen in 64-bit mode what must be seen here: code selectors, and registers that L2 does not
-    /// have. SDM vol. 1, section 3.4.1.1, "General-Purpose Registers in 64-Bit Mode".
+    /// Makes of what must be seen in 64-bit mode what must be seen here: code selectors, and
+    /// registers that L2 does not have. SDM vol. 1, section 3.4.1.1, "General-Purpose Registers in
+    /// 64-Bit Mode".
     pub(super) fn narrow(&self, ends: &mut Ends) {
         if self.width == Width::Bits64 {
             return;

@@ -1,12 +1,13 @@
-//! Accesses through EPT: which comes first on the way of an access, the #PF or the EPT-induced VM exit.
+//! Accesses through EPT: which comes first on the way of an access, the #PF or the EPT-induced VM
+//! exit.
 //!
-//! SDM vol. 3C, section 28.2, "The Extended Page Table Mechanism (EPT)": 28.2.2 for the entries, 28.2.3.1, "EPT
-//! Misconfigurations", 28.2.3.2, "EPT Violations", 28.2.3.3, "Prioritization of EPT Misconfigurations and EPT
-//! Violations". What is reported: section 27.2.1, "Basic VM-Exit Information", with table 27-7, "Exit Qualification
-//! for EPT Violations".
+//! SDM vol. 3C, section 28.2, "The Extended Page Table Mechanism (EPT)": 28.2.2 for the entries,
+//! 28.2.3.1, "EPT Misconfigurations", 28.2.3.2, "EPT Violations", 28.2.3.3, "Prioritization of EPT
+//! Misconfigurations and EPT Violations". What is reported: section 27.2.1, "Basic VM-Exit
+//! Information", with table 27-7, "Exit Qualification for EPT Violations".
 //!
-//! EPT-induced VM exits are no exceptions, so no filter is asked about them. The walk under test is that of a page
-//! of its own at [`DEEP`], each of whose tables but the root leads to nothing else.
+//! EPT-induced VM exits are no exceptions, so no filter is asked about them. The walk under test is
+//! that of a page of its own at [`DEEP`], each of whose tables but the root leads to nothing else.
 
 use super::end::{EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, End, Ends, How, Word};
 use super::environment::{Environment, REAL_SELECTOR, Width};
@@ -80,8 +81,8 @@ impl GuestFrame {
         }
     }
 
-    /// A guest-physical address in the frame as [`Word::GuestPhysical`] has it: where frames are is L1's choice, so
-    /// their numbers stand for it.
+    /// A guest-physical address in the frame as [`Word::GuestPhysical`] has it: where frames are is
+    /// L1's choice, so their numbers stand for it.
     #[must_use]
     pub const fn guest_physical(self, offset: u64) -> u64 {
         (self.number() as u64) << 12 | offset
@@ -149,15 +150,15 @@ impl EptEntry {
         self.rights as u64 | (self.memory_type as u64) << 3 | page_size | reserved
     }
 
-    /// Whether a processor with this address width has such entries: with 52 bits none of the address is reserved
-    /// in an entry that maps 4 KiB.
+    /// Whether a processor with this address width has such entries: with 52 bits none of the
+    /// address is reserved in an entry that maps 4 KiB.
     #[must_use]
     pub const fn exists(self, large: bool, maxphyaddr: Maxphyaddr) -> bool {
         !self.reserved || large || maxphyaddr < 52
     }
 
-    /// Whether the entry, which [exists](Self::exists), is one that 28.2.3.1 calls misconfigured. Execute alone is
-    /// taken to be supported.
+    /// Whether the entry, which [exists](Self::exists), is one that 28.2.3.1 calls misconfigured.
+    /// Execute alone is taken to be supported.
     #[must_use]
     pub const fn is_misconfigured(self) -> bool {
         self.rights != 0 && (matches!(self.rights, WRITE | 6) || matches!(self.memory_type, 2 | 3 | 7) || self.reserved)
@@ -200,8 +201,8 @@ const QUALIFICATION_LINEAR_VALID: u64 = 1 << 7;
 /// Bit 8: the access is to the translation of a linear address, not to a paging-structure entry.
 pub const QUALIFICATION_TRANSLATION: u64 = 1 << 8;
 const QUALIFICATION_NMI_UNBLOCKED: u64 = 1 << 12;
-/// The bits that depend on features: mode-based execute control (6), advanced VM-exit information (11:9), shadow
-/// stacks (14:13), guest-paging verification (15), and asynchronous accesses (16).
+/// The bits that depend on features: mode-based execute control (6), advanced VM-exit information
+/// (11:9), shadow stacks (14:13), guest-paging verification (15), and asynchronous accesses (16).
 pub const QUALIFICATION_OPTIONAL: u64 = 1 << 6 | 7 << 9 | 0xf << 13;
 
 /// What an access meets.
@@ -231,8 +232,9 @@ impl Nested {
             && self.frame.is_none_or(|(_, entry)| entry.exists(large, maxphyaddr))
     }
 
-    /// The error code of the #PF of the deep page's guest entries, and the level whose entry raises it: that of the
-    /// entry where it is not present or has a reserved bit, the last where rights are missing.
+    /// The error code of the #PF of the deep page's guest entries, and the level whose entry raises
+    /// it: that of the entry where it is not present or has a reserved bit, the last where rights
+    /// are missing.
     fn fault(&self, scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> Option<(Pfec, Level)> {
         let (level, kind) = self.guest?;
         let entries = Level::WALK.map(|at| if at == level { deep_entry(at, kind, maxphyaddr) } else { good(at) });
@@ -261,7 +263,8 @@ impl Nested {
     /// What the access meets first, section 28.2.3.3.
     fn meets(&self, scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> Met {
         let check = |step: &Step| self.exit_of(step);
-        // With accessed and dirty flags for EPT, the walk's accesses count as writes too. Section 28.2.3.2.
+        // With accessed and dirty flags for EPT, the walk's accesses count as writes too. Section
+        // 28.2.3.2.
         let walks =
             QUALIFICATION_READ | if environment.ept.is_some_and(|ept| ept.ad) { QUALIFICATION_WRITE } else { 0 };
         let paging = environment.width != Width::Real;
@@ -387,8 +390,9 @@ impl Scene {
         }
     }
 
-    /// An exit that has all of one by #PF but what tells of the fault. RF is saved as 1 if no event was under way, and
-    /// else as the event's delivery would have pushed it: section 27.3.3. What that is, an injected event leaves open.
+    /// An exit that has all of one by #PF but what tells of the fault. RF is saved as 1 if no event
+    /// was under way, and else as the event's delivery would have pushed it: section 27.3.3. What
+    /// that is, an injected event leaves open.
     fn ept_exit(&self, reason: u16) -> End {
         let end = End { how: How::Exit(reason), ..self.own_exit(Pfec::empty()) };
         let end = end.with(Word::Info, 0).open(Word::ErrorCode);
@@ -417,7 +421,8 @@ impl Scene {
         let delivered = self.own_delivered_fault(pfec);
         // What an injected event pushes of RF is left open.
         let reinjected = delivered.open(Word::Rflags);
-        // Section 27.1: an event that causes a VM exit indirectly does update the state, a page fault CR2.
+        // Section 27.1: an event that causes a VM exit indirectly does update the state, a page
+        // fault CR2.
         let first = match nested.meets(self, environment, maxphyaddr) {
             Met::Nothing | Met::Fault(_) => return Ends { first: delivered, second: None },
             met => self

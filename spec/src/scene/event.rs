@@ -1,7 +1,7 @@
 //! Events: what is delivered through L2's IDT.
 
-/// The type of an event as interruption-information fields encode it. SDM vol. 3C, table 24-16, "Format of the
-/// VM-Entry Interruption-Information Field".
+/// The type of an event as interruption-information fields encode it. SDM vol. 3C, table 24-16,
+/// "Format of the VM-Entry Interruption-Information Field".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum EventType {
@@ -52,12 +52,13 @@ pub struct Pending {
 pub enum Sender {
     /// L1, before the VM entry.
     Hypervisor,
-    /// L2's instruction: it writes the low half of the interrupt command register, at [`COMMAND`] of
-    /// [`Place::Device`](super::place::Place::Device), which is the local APIC's page then.
+    /// L2's instruction: it writes the low half of the interrupt command register, at [`COMMAND`]
+    /// of [`Place::Device`](super::place::Place::Device), which is the local APIC's page then.
     Guest,
 }
 
-/// Offset of the low half of the interrupt command register. SDM vol. 3A, table 10-1, "Local APIC Register Address Map".
+/// Offset of the low half of the interrupt command register. SDM vol. 3A, table 10-1, "Local APIC
+/// Register Address Map".
 pub const COMMAND: u64 = 0x300;
 
 /// One event.
@@ -96,8 +97,8 @@ impl Event {
         self
     }
 
-    /// The event in the format of interruption information: valid, with its type, vector, and whether there is
-    /// an error code.
+    /// The event in the format of interruption information: valid, with its type, vector, and
+    /// whether there is an error code.
     #[must_use]
     pub const fn info(&self) -> u64 {
         1 << 31 | (self.error_code.is_some() as u64) << 11 | (self.kind as u64) << 8 | self.vector as u64

@@ -17,9 +17,11 @@ pub enum Feature {
     Pks,
     /// Shadow stacks: CPUID.(7,0):ECX\[7\], and the VM-entry control "load CET state".
     ShadowStack,
-    /// Accesses to CR3 that do not exit: the controls "CR3-load exiting" and "CR3-store exiting" are 0.
+    /// Accesses to CR3 that do not exit: the controls "CR3-load exiting" and "CR3-store exiting"
+    /// are 0.
     Cr3WithoutExits,
-    /// INVEPT, without which it raises #UD: IA32_VMX_PROCBASED_CTLS2\[33\] and IA32_VMX_EPT_VPID_CAP\[20\].
+    /// INVEPT, without which it raises #UD: IA32_VMX_PROCBASED_CTLS2\[33\] and
+    /// IA32_VMX_EPT_VPID_CAP\[20\].
     Invept,
     /// INVVPID of any type: IA32_VMX_PROCBASED_CTLS2\[37\] and IA32_VMX_EPT_VPID_CAP\[32\].
     AnyInvvpid,
@@ -60,8 +62,8 @@ impl Feature {
     }
 }
 
-/// Instructions that L1 intercepts beside those of which each execution exits. SDM vol. 3C, section 24.6.2,
-/// "Processor-Based VM-Execution Controls".
+/// Instructions that L1 intercepts beside those of which each execution exits. SDM vol. 3C, section
+/// 24.6.2, "Processor-Based VM-Execution Controls".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exiting {
     /// None.

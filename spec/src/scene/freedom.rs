@@ -1,8 +1,9 @@
 //! What the manual leaves open at the end of a scene, bit by bit.
 //!
-//! A word that has no meaning at an end, or is open as a whole, is not among its [fixed](End::fixed) ones. Of a fixed
-//! word some bits can be open all the same. [`FREEDOM`] lists them, once and for all scenes: what must be seen and what
-//! was seen are both cleared of them before they are compared.
+//! A word that has no meaning at an end, or is open as a whole, is not among its
+//! [fixed](End::fixed) ones. Of a fixed word some bits can be open all the same. [`FREEDOM`] lists
+//! them, once and for all scenes: what must be seen and what was seen are both cleared of them
+//! before they are compared.
 
 use super::descriptor::{CALL_GATE_SELECTOR, LDT_SELECTOR, TSS_SELECTOR};
 use super::end::{EXIT_EPT_VIOLATION, EXIT_EXCEPTION, End, Ends, How, Word};
@@ -32,8 +33,8 @@ pub const VIRTUAL_NMIS: u32 = 1 << 5;
 
 /// The sources of freedom.
 pub const FREEDOM: &[Freedom] = &[
-    // SDM vol. 3C, sections 27.2.2 and 27.2.4: of information that is not valid, no other bit is defined; bit 12 of
-    // IDT-vectoring information is not.
+    // SDM vol. 3C, sections 27.2.2 and 27.2.4: of information that is not valid, no other bit is
+    // defined; bit 12 of IDT-vectoring information is not.
     Freedom {
         word: Word::IdtInfo,
         bits: |_, end| if end.word(Word::IdtInfo) & VALID == 0 { !VALID } else { NMI_UNBLOCKED },
@@ -65,11 +66,12 @@ pub const FREEDOM: &[Freedom] = &[
             _ => 0,
         },
     },
-    // The same byte of an access that EPT has a word in, by its guest-physical address and by its linear address.
+    // The same byte of an access that EPT has a word in, by its guest-physical address and by its
+    // linear address.
     Freedom { word: Word::GuestPhysical, bits: |scene, _| of_delivery(scene) },
     Freedom { word: Word::GuestLinear, bits: |scene, _| of_delivery(scene) },
-    // Section 27.3.4: at an exit right after the VM entry, whether BS is saved as it was loaded is the implementation's
-    // choice.
+    // Section 27.3.4: at an exit right after the VM entry, whether BS is saved as it was loaded is
+    // the implementation's choice.
     Freedom {
         word: Word::PendingDebug,
         bits: |scene, _| {
@@ -79,9 +81,9 @@ pub const FREEDOM: &[Freedom] = &[
     },
 ];
 
-/// Section 27.2.3, "Information About NMI Unblocking Due to IRET": bit 12 of the interruption information, and of the
-/// exit qualification of an EPT violation, is undefined where IDT-vectoring information is valid, and with "NMI exiting"
-/// without "virtual NMIs".
+/// Section 27.2.3, "Information About NMI Unblocking Due to IRET": bit 12 of the interruption
+/// information, and of the exit qualification of an EPT violation, is undefined where IDT-vectoring
+/// information is valid, and with "NMI exiting" without "virtual NMIs".
 fn bit_12_is_undefined(scene: &Scene, end: &End) -> bool {
     end.word(Word::IdtInfo) & VALID != 0 || scene.pins & (NMI_EXITING | VIRTUAL_NMIS) == NMI_EXITING
 }
@@ -92,21 +94,26 @@ const fn bytes(first: u64, count: u64) -> u64 {
     if differ == 0 { 0 } else { u64::MAX >> differ.leading_zeros() }
 }
 
-/// Bytes of a descriptor, and of a gate or a system descriptor of IA-32e mode. Those of protected mode are shorter.
+/// Bytes of a descriptor, and of a gate or a system descriptor of IA-32e mode. Those of protected
+/// mode are shorter.
 const DESCRIPTOR: u64 = 8;
 const LONG_DESCRIPTOR: u64 = 16;
 /// All of a TSS before its I/O permission bitmap. SDM vol. 3A, figure 7-11, "64-Bit TSS Format".
 const TSS: u64 = 0x68;
-/// What a delivery pushes in IA-32e mode, rounded up to a power of two. In protected mode it is less.
+/// What a delivery pushes in IA-32e mode, rounded up to a power of two. In protected mode it is
+/// less.
 const FRAME: u64 = 64;
 
 /// The bits of a fault's reported address that are open.
 ///
-/// The manual says that it is the address that generated the fault (SDM vol. 3A, section 6.15, "Interrupt 14"), and not
-/// in which order, or in how many accesses, the processor reaches what it wants. So an operand within one page that one
-/// access reaches names its first byte; and any byte may be named
-/// - of a descriptor, a gate, the TSS or the frame of a handler, which the processor accesses by itself;
-/// - of an instruction or an operand on two pages, in the page that faults, or in either if both do;
+/// The manual says that it is the address that generated the fault (SDM vol. 3A, section 6.15,
+/// "Interrupt 14"), and not in which order, or in how many accesses, the processor reaches what it
+/// wants. So an operand within one page that one access reaches names its first byte; and any byte
+/// may be named
+/// - of a descriptor, a gate, the TSS or the frame of a handler, which the processor accesses by
+///   itself;
+/// - of an instruction or an operand on two pages, in the page that faults, or in either if both
+///   do;
 /// - of an operand in several parts: see [`Scene::parts`].
 fn of_access(scene: &Scene, fault: &Fault) -> u64 {
     let Fault { address, access, .. } = *fault;

@@ -1,7 +1,8 @@
 //! Pages under test: one entry of the walk differs, at any level of any paging mode.
 //!
-//! The linear address of one differs from a good page's in the index at the level of its entry alone, so all tables
-//! behind that entry are the good page's. All of them lead to one frame, or to a large page around it.
+//! The linear address of one differs from a good page's in the index at the level of its entry
+//! alone, so all tables behind that entry are the good page's. All of them lead to one frame, or to
+//! a large page around it.
 
 use super::environment::{Environment, Width};
 use super::place::{PAGE, STAGE_BASE};
@@ -9,8 +10,9 @@ use crate::manual::paging::format::Format;
 use crate::manual::paging::{Level, Maxphyaddr};
 use crate::walk::page::{Page, good};
 
-/// Physical address of the frame: the last page before L1's image, which is RAM on every PC, and no longer in use
-/// once L1 has read what the loader left. A large page around it begins at physical address 0.
+/// Physical address of the frame: the last page before L1's image, which is RAM on every PC, and no
+/// longer in use once L1 has read what the loader left. A large page around it begins at physical
+/// address 0.
 pub const FRAME: u64 = 0x1f_f000;
 /// Linear address that leads to the frame through good entries.
 pub const GOOD: u64 = STAGE_BASE + FRAME;
@@ -64,8 +66,8 @@ pub const fn linear(format: Format, level: Level) -> u64 {
     }
 }
 
-/// Linear address of the last page of the lower canonical half, if the mode has halves. It leads to the frame through
-/// good entries, so that an access beyond its end meets no page fault.
+/// Linear address of the last page of the lower canonical half, if the mode has halves. It leads to
+/// the frame through good entries, so that an access beyond its end meets no page fault.
 #[must_use]
 pub const fn last_canonical(format: Format) -> Option<u64> {
     match format {
@@ -87,7 +89,8 @@ impl Tested {
         if level as u8 == self.page.level as u8 { self.page.entry(maxphyaddr) } else { good(level) }
     }
 
-    /// Whether an environment has the page: its paging mode has the entry, and its code can address the page.
+    /// Whether an environment has the page: its paging mode has the entry, and its code can address
+    /// the page.
     #[must_use]
     pub(super) const fn exists_in(&self, environment: &Environment) -> bool {
         let reachable = matches!(environment.width, Width::Bits64)

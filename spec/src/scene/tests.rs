@@ -23,8 +23,8 @@ fn names_are_unique_and_fit_ids() {
 
 mod freedom;
 
-/// Widths of physical addresses that processors have: the smallest, and those of clients and servers. With 52 bits no
-/// address bit is reserved.
+/// Widths of physical addresses that processors have: the smallest, and those of clients and
+/// servers. With 52 bits no address bit is reserved.
 pub(super) const WIDTHS: [Maxphyaddr; 5] = [36, 39, 46, 48, 52];
 
 /// All scenes that a processor with an address width has, in each environment.

@@ -137,7 +137,8 @@ crate::listed! {
         Before => "before",
         /// It has seen the flag, and has invalidated.
         After => "after",
-        /// It has invalidated in its handler of the interrupt that processor 0 sent after the change.
+        /// It has invalidated in its handler of the interrupt that processor 0 sent after the
+        /// change.
         Interrupt => "interrupt",
     }
     fn name;

@@ -16,8 +16,8 @@ pub struct Part {
     pub want: Ending,
     /// Where it ended.
     pub got: Ending,
-    /// The words that differ. Where a page fault went to the other party, its words are compared with those that it
-    /// must have there.
+    /// The words that differ. Where a page fault went to the other party, its words are compared
+    /// with those that it must have there.
     pub words: Words,
 }
 
@@ -29,19 +29,20 @@ impl Part {
     }
 }
 
-/// How many differing words of a case keep the bits that differ. Of more, every bit counts as one that may.
+/// How many differing words of a case keep the bits that differ. Of more, every bit counts as one
+/// that may.
 pub const MAX_BITS: usize = 8;
 
-/// What differs in a case: its first end, and its second if it has one. A second end is compared only where the first
-/// one came where it had to.
+/// What differs in a case: its first end, and its second if it has one. A second end is compared
+/// only where the first one came where it had to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// The first end.
     pub first: Part,
     /// The second end, if something is wrong with it.
     pub second: Option<Part>,
-    /// The bits that differ in each differing word: those of the first end, then those of the second, each in the
-    /// order of the words.
+    /// The bits that differ in each differing word: those of the first end, then those of the
+    /// second, each in the order of the words.
     bits: [u64; MAX_BITS],
 }
 
@@ -207,7 +208,8 @@ impl Bits {
         ])
     }
 
-    /// The words of which what must be differs from what was. They come in the order of their numbers.
+    /// The words of which what must be differs from what was. They come in the order of their
+    /// numbers.
     fn compare<const N: usize>(&mut self, words: [(Word, u64, u64); N]) -> Words {
         words.into_iter().filter(|(_, want, got)| want != got).fold(0, |set, (word, want, got)| {
             self.push(want ^ got);
@@ -228,8 +230,8 @@ const INSTEAD: char = '>';
 /// The text between the first and the second end.
 const THEN: char = '/';
 
-/// `exit0:rflags^10000`, `exit0>delivered14:ec^8`, `exit0/done:rip^4,memory^ff`: ends, then the differing words with
-/// the bits that differ.
+/// `exit0:rflags^10000`, `exit0>delivered14:ec^8`, `exit0/done:rip^4,memory^ff`: ends, then the
+/// differing words with the bits that differ.
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, part) in iter::once(&self.first).chain(&self.second).enumerate() {

@@ -47,7 +47,8 @@ pub struct Ending {
 const VECTOR_PF: u8 = 14;
 
 impl Ending {
-    /// Nothing was seen: an access that completed without its effect, or a second end that did not come.
+    /// Nothing was seen: an access that completed without its effect, or a second end that did not
+    /// come.
     pub const NOTHING: Self = Self { exits: Times::Never, reason: 0, deliveries: Times::Never, vector: 0, done: false };
     /// The instruction completed.
     pub const DONE: Self = Self { done: true, ..Self::NOTHING };

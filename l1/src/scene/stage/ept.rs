@@ -160,7 +160,8 @@ fn physical(frame: GuestFrame) -> u64 {
     }
 }
 
-/// A guest-physical address as `GuestFrame::guest_physical` has it; what is in no frame stays as it is.
+/// A guest-physical address as `GuestFrame::guest_physical` has it; what is in no frame stays as it
+/// is.
 pub fn by_frame(address: u64) -> u64 {
     let frames = (0..FRAMES).map(GuestFrame::from_number);
     let start = |frame: GuestFrame| match frame {

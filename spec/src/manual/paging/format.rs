@@ -119,14 +119,16 @@ impl Format {
         }
     }
 
-    /// Whether bit MAXPHYADDR of a present entry of eight bytes must be 0. With 52 address bits it is bit 52, which
-    /// PAE paging reserves and 4-level and 5-level paging ignore. Tables 4-9 to 4-11 and 4-15 to 4-20.
+    /// Whether bit MAXPHYADDR of a present entry of eight bytes must be 0. With 52 address bits it
+    /// is bit 52, which PAE paging reserves and 4-level and 5-level paging ignore. Tables 4-9 to
+    /// 4-11 and 4-15 to 4-20.
     #[must_use]
     pub const fn reserves_bit(self, maxphyaddr: Maxphyaddr) -> bool {
         maxphyaddr < 52 || matches!(self, Self::Pae)
     }
 
-    /// The bits that must be 0 in a present entry of the walk. Section 4.7, "RSVD flag", with the tables of each mode.
+    /// The bits that must be 0 in a present entry of the walk. Section 4.7, "RSVD flag", with the
+    /// tables of each mode.
     #[must_use]
     pub(super) const fn reserved(self, level: Level, entry: Entry, nxe: bool, maxphyaddr: Maxphyaddr) -> u64 {
         let maps_page = self.maps_page(level, entry);

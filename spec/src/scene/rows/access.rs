@@ -1,5 +1,5 @@
-//! Who accesses: instructions by the way in which they reach memory, each with an access that faults.
-//! Plain ones, those across the end of a page, and addresses that cannot fault as pages.
+//! Who accesses: instructions by the way in which they reach memory, each with an access that
+//! faults. Plain ones, those across the end of a page, and addresses that cannot fault as pages.
 
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
@@ -22,8 +22,8 @@ const END0: u64 = DATA1 - 8;
 const VALUE: u64 = 0x0102_0304_0506_0708;
 /// Not canonical with 4-level nor with 5-level paging, and how its halves look.
 const NON_CANONICAL: u64 = 0x8000_0000_0000_0000;
-/// The last two bytes of the lower canonical half with 4-level paging. Their page is good: of #GP and a page fault the
-/// manual would not say which comes first.
+/// The last two bytes of the lower canonical half with 4-level paging. Their page is good: of #GP
+/// and a page fault the manual would not say which comes first.
 const CANONICAL_END: u64 = 0x0000_7fff_ffff_fffe;
 /// The same with 57-bit linear addresses.
 const CANONICAL_END_57: u64 = 0x00ff_ffff_ffff_fffe;
@@ -133,7 +133,8 @@ pub const ROWS: &[Row] = &[
         .only_64_bit()
         .fault_behind(CODE1, Fetch, CODE1)
         .at_fault(&[(Rsp, DATA1)]),
-    // Across the end of a page. Where both pages are bad, they are so in the same way: either can be the one that faults.
+    // Across the end of a page. Where both pages are bad, they are so in the same way: either can
+    // be the one that faults.
     read("user-fetch-cross-np", "an instruction whose second byte is on the next page", User)
         .rip(CODE1 - 1)
         .pages(&[(Code1, Kind::NP)])

@@ -1,6 +1,7 @@
-//! Interrupts and NMIs that L1's local APIC has pending at the VM entry and L1 does not intercept: they are delivered by
-//! L2's IDT at its first instruction boundary at which they are not blocked. SDM vol. 3C, section 24.6.1, "Pin-Based
-//! VM-Execution Controls", and section 26.7.5, "Interrupt-Window Exiting and Virtual-Interrupt Delivery", for when that is.
+//! Interrupts and NMIs that L1's local APIC has pending at the VM entry and L1 does not intercept:
+//! they are delivered by L2's IDT at its first instruction boundary at which they are not blocked.
+//! SDM vol. 3C, section 24.6.1, "Pin-Based VM-Execution Controls", and section 26.7.5,
+//! "Interrupt-Window Exiting and Virtual-Interrupt Delivery", for when that is.
 
 #![expect(clippy::large_types_passed_by_value, reason = "a row is built up at compile time")]
 
@@ -23,7 +24,8 @@ const HLT: u64 = 1;
 /// An interrupt with a vector that the local APIC has: #PF's gate is in the same page as its own.
 const INTERRUPT: Event = arrived(EventType::ExternalInterrupt, FAR);
 const THE_NMI: Event = arrived(EventType::Nmi, NMI);
-/// Where L2 writes the interrupt command register, and what: level asserted, with the delivery mode NMI or a vector.
+/// Where L2 writes the interrupt command register, and what: level asserted, with the delivery mode
+/// NMI or a vector.
 const TO: u64 = Device.linear() + COMMAND;
 const SEND_NMI: u64 = 0x4400;
 const SEND_INTERRUPT: u64 = 0x4000 | FAR as u64;

@@ -1,4 +1,5 @@
-//! What rows of event delivery share: addresses that a delivery reads and writes, and its faults as rows.
+//! What rows of event delivery share: addresses that a delivery reads and writes, and its faults as
+//! rows.
 
 use crate::scene::Row;
 use crate::scene::descriptor::{TSS_SELECTOR, gate, gate_address as address_of_gate};
@@ -23,7 +24,8 @@ pub const SS: u8 = 12;
 pub const GP: u8 = 13;
 pub const PF: u8 = 14;
 
-/// Where the first push on a stack of its own goes: SS. SDM vol. 3A, section 6.14.2, "64-Bit Mode Stack Frame".
+/// Where the first push on a stack of its own goes: SS. SDM vol. 3A, section 6.14.2, "64-Bit Mode
+/// Stack Frame".
 pub const fn push(stack: Place) -> u64 {
     stack.linear() + PAGE - 8
 }
@@ -46,8 +48,8 @@ pub const fn absent_gate(vector: u8) -> (u64, u64) {
     (gate_address(vector), gate(vector, 0)[0] & !P)
 }
 
-/// The error code of a fault that names a gate of the IDT, met while an event was delivered: EXT and IDT are set.
-/// SDM vol. 3A, section 6.13, "Error Code".
+/// The error code of a fault that names a gate of the IDT, met while an event was delivered: EXT
+/// and IDT are set. SDM vol. 3A, section 6.13, "Error Code".
 pub const fn gate_error(vector: u8) -> u32 {
     (vector as u32) << 3 | 3
 }
@@ -74,9 +76,9 @@ pub const fn arrived(kind: EventType, vector: u8) -> Event {
 
 const _: () = assert!(address_of_gate(1, true) - address_of_gate(0, true) == 16 && TSS_SELECTOR == 0x38);
 
-/// Scenes of one event: with nothing in its way, and with each fault that its delivery can meet while that of #PF
-/// meets none. The event's vector must be below 14. `$fits` says which code widths
-/// of IA-32e mode, whose gates, stacks and frames they name.
+/// Scenes of one event: with nothing in its way, and with each fault that its delivery can meet
+/// while that of #PF meets none. The event's vector must be below 14. `$fits` says which code
+/// widths of IA-32e mode, whose gates, stacks and frames they name.
 macro_rules! deliveries {
     ($fits:ident; $($name:literal: $what:literal, $vector:expr, $row:expr;)* .. $($more:expr,)*) => {
         &[

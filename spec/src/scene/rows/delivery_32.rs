@@ -1,6 +1,7 @@
-//! What rows of event delivery in protected mode share. A handler has no stack of its own: it runs on the interrupted
-//! one or, from CPL 3, on that of the TSS. A stack that is bad for the event is so for #PF and #DF too.
-//! SDM vol. 3A, section 6.12.1, "Exception- or Interrupt-Handler Procedures".
+//! What rows of event delivery in protected mode share. A handler has no stack of its own: it runs
+//! on the interrupted one or, from CPL 3, on that of the TSS. A stack that is bad for the event is
+//! so for #PF and #DF too. SDM vol. 3A, section 6.12.1, "Exception- or Interrupt-Handler
+//! Procedures".
 
 use super::delivery::gate_error;
 use crate::manual::paging::Privilege::{self, Supervisor, User};
@@ -10,7 +11,8 @@ use crate::scene::stack_of;
 
 /// Where the descriptor of the handlers' code segment is.
 pub const HANDLER_CS: u64 = Place::Gdt.linear() + 0x28;
-/// Where the TSS has ESP0; SS0 is behind it. SDM vol. 3A, figure 7-2, "32-Bit Task-State Segment (TSS)".
+/// Where the TSS has ESP0; SS0 is behind it. SDM vol. 3A, figure 7-2, "32-Bit Task-State Segment
+/// (TSS)".
 pub const ESP0: u64 = Place::Tss.linear() + 0x04;
 const P: u64 = 1 << 47;
 
@@ -24,7 +26,8 @@ pub const fn absent_gate(vector: u8) -> (u64, u64) {
     (gate_address(vector), gate_32(vector) & !P)
 }
 
-/// Where the delivery of an event at a CPL pushes first: SS on the stack of the TSS, or EFLAGS on its own.
+/// Where the delivery of an event at a CPL pushes first: SS on the stack of the TSS, or EFLAGS on
+/// its own.
 pub const fn push(cpl: Privilege) -> u64 {
     match cpl {
         User => Place::Stack.linear() + PAGE - 4,
@@ -34,8 +37,8 @@ pub const fn push(cpl: Privilege) -> u64 {
 
 const _: () = assert!(gate_error(14) == 0x73);
 
-/// Scenes of one event: with nothing in its way, and with each fault that its delivery can meet. The event's vector
-/// must be below 14.
+/// Scenes of one event: with nothing in its way, and with each fault that its delivery can meet.
+/// The event's vector must be below 14.
 macro_rules! deliveries_32 {
     ($($name:literal: $what:literal, $vector:expr, $cpl:ident, $row:expr;)* .. $($more:expr,)*) => {
         &[

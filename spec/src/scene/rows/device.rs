@@ -1,5 +1,5 @@
-//! Accesses to a device of the VMM, which L0 emulates: the page fault is one of L0's emulator then, and everything
-//! reported is as hardware would give it.
+//! Accesses to a device of the VMM, which L0 emulates: the page fault is one of L0's emulator then,
+//! and everything reported is as hardware would give it.
 
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::Supervisor;

@@ -1,7 +1,8 @@
 //! Accesses through EPT: each frame on the way spoiled, alone and together with each guest entry.
 //!
-//! After an EPT-induced exit L1 mends EPT, after a #PF that exits it mends the guest entry, and enters again: so both
-//! are seen in their order, and the #PF behind an EPT-induced exit obeys the filter too.
+//! After an EPT-induced exit L1 mends EPT, after a #PF that exits it mends the guest entry, and
+//! enters again: so both are seen in their order, and the #PF behind an EPT-induced exit obeys the
+//! filter too.
 
 use crate::manual::paging::Access::{self, Fetch, Read, Write};
 use crate::manual::paging::Level::{self, Pde, Pdpte, Pml4e, Pte};
@@ -65,8 +66,9 @@ macro_rules! both {
     };
 }
 
-/// A guest entry not accessed yet, in a table that EPT makes read-only. Whether the write of the accessed flag sets
-/// bit 0 of the qualification beside bit 1 is the implementation's choice, as for all read-modify-write accesses.
+/// A guest entry not accessed yet, in a table that EPT makes read-only. Whether the write of the
+/// accessed flag sets bit 0 of the qualification beside bit 1 is the implementation's choice, as
+/// for all read-modify-write accesses.
 const fn clean(name: &'static str, level: Level) -> Row {
     let frame = GuestFrame::of(level);
     let what = "a read through an entry that is not accessed yet, in a read-only table";
@@ -86,7 +88,8 @@ const fn delivery(
 ) -> Row {
     let nested = Nested { address, access, during: During::Event, guest: None, frame: Some(frame) };
     let row = match event.source {
-        // An external interrupt needs RFLAGS.IF. SDM vol. 3C, section 26.3.1.4, "Checks on Guest RIP, RFLAGS, and SSP".
+        // An external interrupt needs RFLAGS.IF. SDM vol. 3C, section 26.3.1.4, "Checks on Guest
+        // RIP, RFLAGS, and SSP".
         Source::Injected => user(name, what, &[], "").rflags(RFLAGS_IF),
         Source::Raised | Source::Arrived => user(name, what, &[0xcd, VECTOR], "int 80h"),
     };
@@ -184,7 +187,8 @@ pub const ROWS: &[Row] = &[
     frame!("read-page-type2", "memory type 2", Read, Page, TYPE2),
     frame!("write-page-type3", "memory type 3", Write, Page, TYPE3),
     frame!("read-page-type7", "memory type 7", Read, Page, TYPE7),
-    // A guest entry that is not present, against the frame that holds it, the next one, and the page.
+    // A guest entry that is not present, against the frame that holds it, the next one, and the
+    // page.
     both!("read-np-pml4e-root", "no PML4 entry, its table not there", Read, Pml4e, NP, Root, NP),
     both!("read-np-pml4e-pdpt", "no PML4 entry, the next table not there", Read, Pml4e, NP, Pdpt, NP),
     both!("read-np-pml4e-page", "no PML4 entry, the page not there", Read, Pml4e, NP, Page, NP),
@@ -203,7 +207,8 @@ pub const ROWS: &[Row] = &[
     both!("read-np-pte-page", "no PT entry, the page not there", Read, Pte, NP, Page, NP),
     both!("write-np-pte-page", "no PT entry, the page not there", Write, Pte, NP, Page, NP),
     both!("fetch-np-pte-page", "no PT entry, the page not there", Fetch, Pte, NP, Page, NP),
-    // ... and with a read-only table around it, which is for the walk to write if EPT has accessed and dirty flags.
+    // ... and with a read-only table around it, which is for the walk to write if EPT has accessed
+    // and dirty flags.
     both!("read-np-pdpte-pdpt-ro", "no PDPT entry in a read-only table", Read, Pdpte, NP, Pdpt, RO),
     both!("read-np-pde-pd-ro", "no PD entry in a read-only table", Read, Pde, NP, Pd, RO),
     both!("read-np-pte-pt-ro", "no PT entry in a read-only table", Read, Pte, NP, Pt, RO),

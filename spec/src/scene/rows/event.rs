@@ -1,5 +1,6 @@
-//! Faults in the delivery of what the instruction raises, and of interrupts: IDT-vectoring information, and what
-//! becomes of two faults. SDM vol. 3A, table 6-5, "Conditions for Generating a Double Fault".
+//! Faults in the delivery of what the instruction raises, and of interrupts: IDT-vectoring
+//! information, and what becomes of two faults. SDM vol. 3A, table 6-5, "Conditions for Generating
+//! a Double Fault".
 
 use super::delivery::{
     BP, DB, DE, DF, FARTHER, GP, HANDLER_CS, IST1, IST2, NMI, NP, PF, RSP0, SS, UD, VECTOR, absent_gate, deliveries,

@@ -1,5 +1,6 @@
-//! Faults in the delivery of what the instruction raises, outside 64-bit mode: INTO, which 64-bit mode does not have,
-//! and all kinds of events through gates of 32 bits. SDM vol. 3A, table 6-5, "Conditions for Generating a Double Fault".
+//! Faults in the delivery of what the instruction raises, outside 64-bit mode: INTO, which 64-bit
+//! mode does not have, and all kinds of events through gates of 32 bits. SDM vol. 3A, table 6-5,
+//! "Conditions for Generating a Double Fault".
 
 use super::delivery::{
     BP, DB, DE, DF, FARTHER, GP, NP, OF, PF, SS, UD, VECTOR, deliveries, gate_error, join, raised, software,
@@ -24,7 +25,8 @@ const SEGMENT_P: u64 = 1 << 47;
 /// A selector behind the last descriptor, for either CPL.
 const OUTSIDE: u32 = 0xf8;
 const FRESH: u64 = Gdt.linear() + FRESH_DATA_SELECTOR as u64;
-/// So near to the start of a page that the third push of four bytes is the first one below it, or the fourth.
+/// So near to the start of a page that the third push of four bytes is the first one below it, or
+/// the fourth.
 const THIRD: u64 = EventStack.linear() + 8;
 const FOURTH: u64 = EventStack.linear() + 12;
 /// Where that push goes.

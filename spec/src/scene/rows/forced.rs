@@ -1,5 +1,6 @@
-//! Instructions behind KVM's forced-emulation prefix, UD2 and the letters "kvm": its emulator runs them, and RIP is
-//! behind the prefix then. Only L0s that say so have them; everything reported is as hardware would give it.
+//! Instructions behind KVM's forced-emulation prefix, UD2 and the letters "kvm": its emulator runs
+//! them, and RIP is behind the prefix then. Only L0s that say so have them; everything reported is
+//! as hardware would give it.
 
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::Supervisor;

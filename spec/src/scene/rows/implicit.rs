@@ -1,9 +1,10 @@
-//! Accesses to descriptor tables and the TSS, made by instructions that load or look at segments: supervisor-mode
-//! accesses at any CPL.
+//! Accesses to descriptor tables and the TSS, made by instructions that load or look at segments:
+//! supervisor-mode accesses at any CPL.
 //!
-//! With a bad GDT or TSS no page fault can be delivered: where L1 does not want it, the one in its delivery has the same error
-//! code, and a triple fault comes. There is no scene with a reserved bit before the GDT: KVM that emulates a smaller
-//! MAXPHYADDR never ends the delivery of its page fault, and L1 would not get the processor back.
+//! With a bad GDT or TSS no page fault can be delivered: where L1 does not want it, the one in its
+//! delivery has the same error code, and a triple fault comes. There is no scene with a reserved
+//! bit before the GDT: KVM that emulates a smaller MAXPHYADDR never ends the delivery of its page
+//! fault, and L1 would not get the processor back.
 
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
@@ -37,8 +38,8 @@ const fn entry(selector: u16) -> u64 {
 }
 
 impl Row {
-    /// With a GDT that is not there: the descriptor at an address in it cannot be read, and an event
-    /// cannot be delivered either.
+    /// With a GDT that is not there: the descriptor at an address in it cannot be read, and an
+    /// event cannot be delivered either.
     const fn bad_gdt(self, descriptor: u64) -> Self {
         let row = self.pages(&[(Gdt, Kind::NP)]).implicit_fault(descriptor, Read);
         row.unwanted(Unwanted::TripleFault).section(IMPLICIT)

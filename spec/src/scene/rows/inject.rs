@@ -1,4 +1,5 @@
-//! What L1 injects, and faults in its delivery. SDM vol. 3C, section 26.6.1, "Vectored-Event Injection".
+//! What L1 injects, and faults in its delivery. SDM vol. 3C, section 26.6.1, "Vectored-Event
+//! Injection".
 
 use super::delivery::{
     BP, DB, DF, FAR, GP, HANDLER_CS, IST1, NP, PF, UD, VECTOR, deliveries, gate_address, injected, join, push,
@@ -69,7 +70,8 @@ const LONG: &[Row] = deliveries![
         .interruptibility(BLOCKING_BY_MOV_SS)
         .pages(&[(Idt0, Kind::NP)])
         .implicit_fault(gate_address(VECTOR), Read),
-    // #PF injected: not subject to the filter, and CR2 is not written; what its delivery meets is subject to it.
+    // #PF injected: not subject to the filter, and CR2 is not written; what its delivery meets is
+    // subject to it.
     pf("pf", "#PF injected"),
     Row::new("super-pf", "#PF injected at CPL 0", Supervisor, &[], "").event(PAGE_FAULT),
     pf("pf-code-0", "#PF injected with error code 0").event(injected(EventType::HardwareException, PF).error_code(0)),

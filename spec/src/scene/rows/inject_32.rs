@@ -1,5 +1,5 @@
-//! What L1 injects outside 64-bit mode, and faults in its delivery. SDM vol. 3C, section 26.6.1, "Vectored-Event
-//! Injection".
+//! What L1 injects outside 64-bit mode, and faults in its delivery. SDM vol. 3C, section 26.6.1,
+//! "Vectored-Event Injection".
 
 use super::delivery::{BP, DB, DF, FAR, GP, NMI, NP, OF, PF, UD, VECTOR, deliveries, injected, join};
 use super::delivery_32::{ESP0, HANDLER_CS, deliveries_32, gate_address, push};
@@ -73,7 +73,8 @@ const PROTECTED: &[Row] = deliveries_32![
         .implicit_first(ESP0, Read)
         .implicit_fault(ESP0, Read)
         .unwanted(Unwanted::TripleFault),
-    // #PF injected: not subject to the filter, and CR2 is not written; what its delivery meets is subject to it.
+    // #PF injected: not subject to the filter, and CR2 is not written; what its delivery meets is
+    // subject to it.
     named("pf", "#PF injected", User, PAGE_FAULT),
     named("super-pf", "#PF injected at CPL 0", Supervisor, PAGE_FAULT),
     named("pf-idt-np", "#PF injected, IDT not present", User, PAGE_FAULT)

@@ -1,8 +1,8 @@
-//! Instructions that do more than one read or one write: read-modify-write, whole states saved, and operands that are
-//! not what they look.
+//! Instructions that do more than one read or one write: read-modify-write, whole states saved, and
+//! operands that are not what they look.
 //!
-//! An instruction that reads and writes its destination is held against a read-only page, where the read is
-//! allowed: which of the two a page that is not there refuses, the manual leaves open.
+//! An instruction that reads and writes its destination is held against a read-only page, where the
+//! read is allowed: which of the two a page that is not there refuses, the manual leaves open.
 
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::Supervisor;

@@ -1,4 +1,5 @@
-//! Each entry of the walk in each paging mode: read, written and fetched through, by user and supervisor.
+//! Each entry of the walk in each paging mode: read, written and fetched through, by user and
+//! supervisor.
 
 use crate::manual::paging::Access::{self, Fetch, Read, Write};
 use crate::manual::paging::Entry;
@@ -95,7 +96,8 @@ const fn row(name: &'static str, cpl: Privilege, access: Access, tested: Tested)
     row.tested(tested)
 }
 
-/// Six scenes a row: the row's name, the paging modes that have it, its entry, what the processor must have.
+/// Six scenes a row: the row's name, the paging modes that have it, its entry, what the processor
+/// must have.
 macro_rules! rows {
     ($($name:literal $formats:ident $(needs $feature:ident)? = $page:expr;)*) => {
         &[$(
@@ -106,8 +108,9 @@ macro_rules! rows {
             rows!(one concat!("super-write-", $name), Supervisor, Write, $page, $formats $(, $feature)?),
             rows!(one concat!("super-fetch-", $name), Supervisor, Fetch, $page, $formats $(, $feature)?),
         )*
-        // Outside 64-bit mode a linear address has 32 bits: base and offset wrap, and the qualification's upper half
-        // is clear. SDM vol. 1, section 3.3.7; vol. 3C, section 27.2.1, "Basic VM-Exit Information".
+        // Outside 64-bit mode a linear address has 32 bits: base and offset wrap, and the
+        // qualification's upper half is clear. SDM vol. 1, section 3.3.7; vol. 3C, section 27.2.1,
+        // "Basic VM-Exit Information".
         WRAPPED.registers(WRAP).memory(&[(DATA, VALUE)]).at_end(&[(Rax, VALUE)]),
         WRAPPED_NP.registers(WRAP).memory(&[(DATA, VALUE)]).at_end(&[(Rax, VALUE)]).pages(&[(Data0, Kind::NP)]).fault(DATA, Read),
         ]

@@ -1,5 +1,5 @@
-//! Protection keys: the user-mode ones of PKRU, which L1 writes before the entry, and the supervisor-mode ones of
-//! IA32_PKRS.
+//! Protection keys: the user-mode ones of PKRU, which L1 writes before the entry, and the
+//! supervisor-mode ones of IA32_PKRS.
 
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Entry;

@@ -1,4 +1,5 @@
-//! String I/O, which L0 emulates where it intercepts ports; L1 does not. The port is one that no device has.
+//! String I/O, which L0 emulates where it intercepts ports; L1 does not. The port is one that no
+//! device has.
 
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::Supervisor;

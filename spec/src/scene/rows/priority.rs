@@ -1,5 +1,5 @@
-//! Instructions that L1 intercepts and whose operand would fault: the VM exit comes first, and a fault of the fetch
-//! before it.
+//! Instructions that L1 intercepts and whose operand would fault: the VM exit comes first, and a
+//! fault of the fetch before it.
 
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};

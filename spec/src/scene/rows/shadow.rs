@@ -19,7 +19,8 @@ const CLEAN: Kind = Kind { without: Entry::RW.union(Entry::D), with: Entry::US, 
 const RSVD: Kind = Kind { reserved: true, ..GOOD };
 const SUPER: Kind = Kind::SHADOW_STACK;
 const RIGHTS: &str = "vol. 3A, 4.6.1 (Determination of Access Rights): shadow-stack accesses";
-/// Behind an indirect call of two bytes: a direct one to the next instruction pushes to no shadow stack.
+/// Behind an indirect call of two bytes: a direct one to the next instruction pushes to no shadow
+/// stack.
 const BEHIND: u64 = RIP + 2;
 const SSP: u64 = SHADOW + 0x800;
 /// Where the return address of the stack is looked up.

@@ -1,4 +1,5 @@
-//! Whether a change of the filter takes effect at the next entry, and whether nothing else makes the filter stale.
+//! Whether a change of the filter takes effect at the next entry, and whether nothing else makes
+//! the filter stale.
 
 use crate::manual::paging::Access::{Read, Write};
 use crate::scene::between::Between::{

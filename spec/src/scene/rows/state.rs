@@ -32,7 +32,8 @@ const fn write(name: &'static str, what: &'static str) -> Row {
     user(name, what, &[0x89, 0x07], "mov [rdi],eax").registers(&[(Rdi, DATA0), (Rax, 7)]).watch(DATA0)
 }
 
-/// Where SS of IRETQ's frame is alone on its page: the order in which the others are read does not matter.
+/// Where SS of IRETQ's frame is alone on its page: the order in which the others are read does not
+/// matter.
 const SPLIT: u64 = UserStack.linear();
 
 /// IRETQ whose frame is cut before SS, by a page that is not present.

@@ -1,5 +1,5 @@
-//! String instructions, stopped in mid-iteration: the registers name the next element, RCX what is left, RFLAGS are
-//! those before the instruction.
+//! String instructions, stopped in mid-iteration: the registers name the next element, RCX what is
+//! left, RFLAGS are those before the instruction.
 
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Privilege::Supervisor;

@@ -1,7 +1,8 @@
-//! Translations that must be gone: L2 or L1 makes a good entry bad and invalidates what is cached of it, so that the next
-//! access faults. And ones that hold: PAE paging walks from the PDPTE registers, whatever memory has.
-//! SDM vol. 3A, section 4.10.4, "Invalidation of TLBs and Paging-Structure Caches", and section 4.4.1, "PDPTE Registers";
-//! vol. 3C, section 28.3.3, "Invalidating Cached Translation Information".
+//! Translations that must be gone: L2 or L1 makes a good entry bad and invalidates what is cached
+//! of it, so that the next access faults. And ones that hold: PAE paging walks from the PDPTE
+//! registers, whatever memory has. SDM vol. 3A, section 4.10.4, "Invalidation of TLBs and
+//! Paging-Structure Caches", and section 4.4.1, "PDPTE Registers"; vol. 3C, section 28.3.3,
+//! "Invalidating Cached Translation Information".
 
 use super::delivery::{GP, raised};
 use crate::manual::paging::Access::{Fetch, Read, Write};
@@ -19,8 +20,8 @@ use crate::walk::page::Page;
 
 /// What a read finds.
 const VALUE: u64 = 0x5a5a_1234;
-/// The address of a page whose PTE differs, and of ones whose PDE or PDPTE does. The index of each has the same place in
-/// all modes with entries of eight bytes.
+/// The address of a page whose PTE differs, and of ones whose PDE or PDPTE does. The index of each
+/// has the same place in all modes with entries of eight bytes.
 const BY_PTE: u64 = linear(Format::Level4, Level::Pte);
 const BY_PDE: u64 = linear(Format::Level4, Level::Pde);
 const BY_PDPTE: u64 = linear(Format::Pae, Level::Pdpte);
@@ -77,7 +78,8 @@ const fn loads_cr3(mut row: Row, instruction: &'static str) -> Row {
     row.needs(Feature::Cr3WithoutExits)
 }
 
-/// L2 writes the low byte of the PDPTE and loads CR3; then it reads by way of it, or the load faults.
+/// L2 writes the low byte of the PDPTE and loads CR3; then it reads by way of it, or the load
+/// faults.
 macro_rules! loads_pdpte {
     ($name:literal, $what:literal, $byte:literal, then read) => {
         loads_pdpte!($name, $what, $byte, [0x8b, 0x07], "; mov eax,[rdi]")
@@ -196,8 +198,9 @@ const BY_L2: &[Row] = &[
     loads_pdpte!("pdpte-np", "L2 clears P of a PDPTE and loads CR3; a read by way of it", 0, then read)
         .fault_behind(BY_PDPTE, Read, RIP + 9)
         .answer(Answer::Resume),
-    // There is no row with reserved bits in a PDPTE that is not present: whether the load of CR3 looks at them, and raises
-    // #GP, is the processor's choice. SDM vol. 3A, section 4.4.1, "PDPTE Registers", in a footnote.
+    // There is no row with reserved bits in a PDPTE that is not present: whether the load of CR3
+    // looks at them, and raises #GP, is the processor's choice. SDM vol. 3A, section 4.4.1, "PDPTE
+    // Registers", in a footnote.
     loads_pdpte!("pdpte-present", "L2 sets P of a PDPTE and loads CR3; a read by way of it", 1, then read)
         .before(PDPTE_NP)
         .tested(of(PDPTE_GOOD, Formats::PAE))

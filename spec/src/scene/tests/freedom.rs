@@ -23,7 +23,8 @@ fn open(scene: &Scene, end: &End, word: Word) -> u64 {
     sources.fold(0, |bits, freedom| bits | (freedom.bits)(scene, end))
 }
 
-/// Whether an end with a word that differs in these bits is accepted in place of the one that must be.
+/// Whether an end with a word that differs in these bits is accepted in place of the one that must
+/// be.
 fn accepts(scene: &Scene, want: &Ends, second: bool, word: Word, bits: u64) -> bool {
     let mut seen = *want;
     let end = if second { seen.second.as_mut().unwrap() } else { &mut seen.first };
@@ -114,8 +115,9 @@ fn the_sources_of_freedom_are_where_the_manual_has_them() {
     assert_eq!(open(&scene, &end, Word::IdtInfo) & 1 << 31, 0);
 }
 
-/// Rows whose operand a disassembler does not see as a whole: a bit string, of which the processor may access a byte,
-/// and what ENTER tries at the end; and instructions whose parts it does not list.
+/// Rows whose operand a disassembler does not see as a whole: a bit string, of which the processor
+/// may access a byte, and what ENTER tries at the end; and instructions whose parts it does not
+/// list.
 const UNSEEN: [&str; 3] = ["user-bt-back-np", "user-enter-final", "user-gate-stack"];
 
 /// Whether an instruction's accesses to the page that faults are more than one, or on two pages.

@@ -7,8 +7,8 @@ spec::listed! {
     /// A way to make vmcs02's filter from what both parties need.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Policy {
-        /// What KVM does since 2020: if L0 needs any fault, MASK = MATCH = 0 and EB.PF = 1, else L1's
-        /// filter.
+        /// What KVM does since 2020: if L0 needs any fault, MASK = MATCH = 0 and EB.PF = 1, else
+        /// L1's filter.
         Kvm => "kvm",
         /// The thread's draft of 2022-07-15, as written.
         Draft => "draft",

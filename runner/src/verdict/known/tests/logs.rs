@@ -1,4 +1,5 @@
-//! Each row by whole logs: what a log says differs is a failure outside of the row's globs, and a pass within.
+//! Each row by whole logs: what a log says differs is a failure outside of the row's globs, and a
+//! pass within.
 
 use std::sync::Arc;
 
@@ -50,7 +51,8 @@ fn a_row_makes_a_pass_of_a_log_within_its_globs_and_on_its_hosts_only() {
             let within =
                 |(group, probe): &&(String, String)| clause.cases.iter().any(|at| at.pattern().matches(group, probe));
             let (group, probe) = all.iter().find(within).expect("its globs match cases");
-            // Of each kind of group one, if the row does not name it: what is known of one must not leak to another.
+            // Of each kind of group one, if the row does not name it: what is known of one must not
+            // leak to another.
             let mut outside: Vec<&(String, String)> = Vec::new();
             for case in all.iter().filter(|(group, probe)| !names_it(row, group, probe)) {
                 let act = |(group, _): &(String, String)| group.split('.').next().map(str::to_string);
