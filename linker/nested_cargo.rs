@@ -1,12 +1,12 @@
 // For build scripts, by `include!`: building freestanding crates of the workspace from within
 // cargo.
 
-/// Runs cargo for `packages` of the workspace at `root`; returns the folder with their images.
-/// `target_dir` must not be the outer cargo's, which holds the lock of its own.
-fn build_images(root: &std::path::Path, packages: &[&str], target_dir: &std::path::Path) -> std::path::PathBuf {
+/// Runs cargo for what `selected`, options of cargo, says of the workspace at `root`; returns the
+/// folder with the images. `target_dir` must not be the outer cargo's, which holds the lock of its
+/// own.
+fn build_images(root: &std::path::Path, selected: &[&str], target_dir: &std::path::Path) -> std::path::PathBuf {
     let mut cargo = std::process::Command::new(std::env::var_os("CARGO").expect("cargo sets CARGO"));
-    cargo.current_dir(root).args(["build", "--profile", "image"]);
-    cargo.args(packages.iter().flat_map(|package| ["--package", package]));
+    cargo.current_dir(root).args(["build", "--profile", "image"]).args(selected);
     cargo.args(["--target", "x86_64-unknown-linux-gnu", "--target-dir"]).arg(target_dir);
     // What the outer build sets for itself (clippy as compiler, a static runner) is not for the
     // image.
@@ -15,6 +15,6 @@ fn build_images(root: &std::path::Path, packages: &[&str], target_dir: &std::pat
     }
     cargo.env("CARGO_ENCODED_RUSTFLAGS", "-Crelocation-model=static");
     let status = cargo.status().expect("cargo starts");
-    assert!(status.success(), "{} does not build", packages.join(", "));
+    assert!(status.success(), "{} does not build", selected.join(" "));
     target_dir.join("x86_64-unknown-linux-gnu/image")
 }

@@ -14,7 +14,7 @@ fn main() {
     for input in ["l1", "l2", "lab/rom", "spec/src", "spec/Cargo.toml", "linker", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
-    let built = build_images(root, &["l1", "rom"], &out.join("image-target"));
+    let built = build_images(root, &["-p=l1", "--features=l1/image", "-p=rom"], &out.join("image-target"));
     for part in ["l1", "rom"] {
         fs::copy(built.join(part), out.join(part)).expect("cargo built the part");
     }

@@ -1,65 +1,10 @@
-//! L1: the hypervisor under whose name the host is tested.
-//!
-//! On entry: 64-bit mode, CPL 0, the low 4 GiB mapped one to one, a stack, SSE on, interrupts off,
-//! as [`boot`] leaves it; EAX and EBX of the loader as arguments.
-//!
-//! Duties: write one complete log to COM1 and power the machine off, whatever happens.
+//! The image: L1 as `build.rs` links it. Execution begins in `machine/boot.rs`.
 #![no_std]
 #![no_main]
 
-mod bench;
-mod machine;
-mod probe;
-mod run;
-mod scene;
-mod smp;
-mod tally;
-mod turn;
-mod vmx;
-mod walk;
-
 use core::panic::PanicInfo;
 
-use spec::catalogue::options::Options;
-
-/// The story: each step either gives what the next one needs or ends the log with the reason.
-#[expect(unsafe_code, reason = "the symbol is called by boot's assembly")]
-// SAFETY: no other symbol has the name, and boot's call passes two values of 32 bits and expects no
-// return.
-#[unsafe(no_mangle)]
-extern "sysv64" fn l1_main(loader_magic: u32, loader_info: u32) -> ! {
-    machine::exception::catch_all(0, machine::log::end_with_error);
-    machine::pic::mask_all();
-    let serial = machine::serial::Serial::com1();
-    let boot = machine::loader::read(loader_magic, loader_info);
-    let cpu = machine::cpu::Cpu::identify();
-    machine::log::begin(serial, &boot, &cpu, vmx::basic(&cpu));
-    let options = match Options::parse(boot.command_line()) {
-        Ok(options) => options,
-        Err(bad) => machine::log::end_with_error(&bad),
-    };
-    let capabilities = match vmx::Capabilities::of(&cpu) {
-        Ok(capabilities) => capabilities,
-        Err(missing) => machine::log::end_with_skip(&missing),
-    };
-    cpu.enable_features();
-    let vmx = match vmx::Vmx::enter(0, &capabilities) {
-        Ok(vmx) => vmx,
-        Err(failed) => machine::log::end_with_error(&failed),
-    };
-    if !walk::difference::sees_every_field() {
-        machine::log::end_with_error(&"L1 does not compare every field of a VM exit or of a delivery");
-    }
-    let guest = walk::guest::Guest::build(&cpu);
-    let ran = if options.bench { bench::run(&cpu, vmx, guest) } else { run::run(&options, &boot, &cpu, vmx, guest) };
-    match ran {
-        Ok(()) => machine::log::end(),
-        Err(failed) => machine::log::end_with_error(&failed),
-    }
-}
-
-/// A panic is a fault of maskmatch: the log says where, and is ended.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    machine::exception::give_up(&format_args!("L1 panicked: {info}"))
+    l1::panicked(info)
 }

@@ -11,6 +11,7 @@
 //! first processor goes on at the symbol `l1_main` with the loader's EAX and EBX as arguments, a
 //! second one at `l1_second_main`. Neither returns.
 #![allow(unsafe_code, reason = "the entry is assembly")]
+#![cfg_attr(test, allow(dead_code, unused_imports, reason = "nothing enters the tests here"))]
 
 use core::arch::global_asm;
 
@@ -63,6 +64,7 @@ pub const CODE32_SELECTOR: u16 = 0x18;
 /// Selector of L1's task-state segment, see [`crate::machine::exception`].
 pub const TSS_SELECTOR: u16 = 0x18;
 
+#[cfg(not(test))]
 global_asm!(
     r#"
     .section .multiboot2, "a"

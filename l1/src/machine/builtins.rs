@@ -7,7 +7,7 @@ use core::arch::asm;
 ///
 /// # Safety
 /// Both ranges of `count` bytes are valid and do not overlap.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
     // SAFETY: both ranges are valid, as the caller says, and 8 * (count / 8) + count % 8 bytes are
     // copied; DF is clear in L1.
@@ -22,7 +22,7 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut 
 ///
 /// # Safety
 /// Both ranges of `count` bytes are valid.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
     // How far `to` is above `from`, around the end of addresses.
     let above = (to as usize).wrapping_sub(from as usize);
@@ -52,7 +52,7 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut
 ///
 /// # Safety
 /// The range of `count` bytes is valid.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 unsafe extern "C" fn memset(to: *mut u8, value: i32, count: usize) -> *mut u8 {
     // SAFETY: the range is valid, as the caller says, and 8 * (count / 8) + count % 8 bytes are
     // written; DF is clear in L1.
@@ -68,7 +68,7 @@ unsafe extern "C" fn memset(to: *mut u8, value: i32, count: usize) -> *mut u8 {
 ///
 /// # Safety
 /// Both ranges of `count` bytes are valid.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, count: usize) -> i32 {
     let (above, below): (u8, u8);
     // SAFETY: as the caller says; XOR makes the flags those of equality where `count` is 0.
@@ -84,7 +84,7 @@ unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, count: usize) -> i
 ///
 /// # Safety
 /// Both ranges of `count` bytes are valid.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 unsafe extern "C" fn bcmp(one: *const u8, other: *const u8, count: usize) -> i32 {
     // SAFETY: as the caller says.
     unsafe { memcmp(one, other, count) }
@@ -94,7 +94,7 @@ unsafe extern "C" fn bcmp(one: *const u8, other: *const u8, count: usize) -> i32
 ///
 /// # Safety
 /// A byte of 0 follows.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 unsafe extern "C" fn strlen(text: *const u8) -> usize {
     let left: usize;
     // SAFETY: as the caller says; DF is clear in L1.
@@ -103,3 +103,6 @@ unsafe extern "C" fn strlen(text: *const u8) -> usize {
     }
     usize::MAX - left - 1
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,9 @@
 #![allow(unsafe_code, reason = "reads MSRs, writes control registers")]
 
 use core::arch::asm;
-use core::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
+use core::arch::x86_64::CpuidResult;
+#[cfg(not(test))]
+use core::arch::x86_64::{__cpuid, __cpuid_count};
 use core::fmt;
 
 use spec::manual::paging::format::Format;
@@ -10,8 +12,12 @@ use spec::manual::paging::{Maxphyaddr, Mode};
 use spec::scene::Feature;
 use spec::scene::environment::Environment;
 use x86_64::registers::control::{Cr4, Cr4Flags};
-use x86_64::registers::model_specific::{Efer, EferFlags, Msr};
+#[cfg(not(test))]
+use x86_64::registers::model_specific::Msr;
+use x86_64::registers::model_specific::{Efer, EferFlags};
 
+#[cfg(test)]
+use crate::fake::{__cpuid, __cpuid_count, Msr};
 use crate::machine::channel;
 
 const IA32_APIC_BASE: u32 = 0x1b;
@@ -207,3 +213,6 @@ impl fmt::Display for Cpu {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,8 @@ use core::ffi::CStr;
 use multiboot2::{BootInformation, BootInformationHeader, MemoryAreaType};
 use spec::catalogue::options::MAX_COMMAND_LINE;
 
+use crate::machine::page::mapped;
+
 /// Where L1 is loaded, see `linker/l1.ld`.
 const IMAGE_START: u64 = 2 << 20;
 /// EBX points at this in a PVH boot. Xen `xen/include/public/arch-x86/hvm/start_info.h`.
@@ -63,9 +65,10 @@ impl Boot {
     }
 
     fn usable(&mut self, start: u64, size: u64) {
-        self.memory_bytes += size;
-        if (start..start.saturating_add(size)).contains(&IMAGE_START) {
-            self.free_end = start + size;
+        self.memory_bytes = self.memory_bytes.saturating_add(size);
+        let end = start.saturating_add(size);
+        if (start..end).contains(&IMAGE_START) {
+            self.free_end = end;
         }
     }
 
@@ -106,7 +109,7 @@ pub fn read(magic: u32, info: u32) -> Boot {
 fn read_multiboot2(boot: &mut Boot, info: u32) {
     // SAFETY: the loader's magic says that EBX points at multiboot2 information, which nothing has
     // written since; the low 4 GiB are mapped.
-    let Ok(info) = (unsafe { BootInformation::load(info as usize as *const BootInformationHeader) }) else {
+    let Ok(info) = (unsafe { BootInformation::load(mapped::<BootInformationHeader>(info.into())) }) else {
         return;
     };
     if let Some(Ok(text)) = info.command_line_tag().map(multiboot2::CommandLineTag::cmdline) {
@@ -123,7 +126,7 @@ fn read_pvh(boot: &mut Boot, info: u32) {
     // SAFETY: the low 4 GiB are mapped, the address is not 0 and a multiple of 4 as `read` saw, and
     // any bytes are a value of the struct, whose fields of 64 bits are at offsets that a start of a
     // multiple of 8 aligns, as Xen gives it.
-    let info = unsafe { &*(info as usize as *const PvhStartInfo) };
+    let info = unsafe { &*mapped::<PvhStartInfo>(info.into()) };
     if info.magic != PVH_MAGIC {
         return;
     }
@@ -131,7 +134,7 @@ fn read_pvh(boot: &mut Boot, info: u32) {
     if info.command_line != 0 {
         // SAFETY: with PVH's magic the field is the physical address of a string that ends in 0
         // (`start_info.h`), below 4 GiB; nothing has written there since.
-        let text = unsafe { CStr::from_ptr(info.command_line as *const core::ffi::c_char) };
+        let text = unsafe { CStr::from_ptr(mapped(info.command_line)) };
         boot.copy_command_line(text.to_bytes());
     }
     // Version 0 ends before the memory map.
@@ -139,10 +142,13 @@ fn read_pvh(boot: &mut Boot, info: u32) {
         // SAFETY: with PVH's magic and version 1 the two fields are the physical address and the
         // number of entries (`start_info.h`), below 4 GiB; nothing has written there since.
         let map = unsafe {
-            core::slice::from_raw_parts(info.memory_map as *const PvhMemory, info.memory_map_entries as usize)
+            core::slice::from_raw_parts(mapped::<PvhMemory>(info.memory_map), info.memory_map_entries as usize)
         };
         for area in map.iter().filter(|area| area.kind == PVH_RAM) {
             boot.usable(area.address, area.size);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! A page of memory.
 
-use core::ptr;
+#[cfg(test)]
+pub use crate::fake::{mapped, physical};
 
 /// 4 KiB: memory of L2, or a table of its addresses.
 #[derive(Clone, Copy)]
@@ -13,8 +14,22 @@ impl Page {
     /// A page that holds 0.
     pub const EMPTY: Self = Self([0; 512]);
 
-    /// Its physical address: L1 maps memory one to one.
+    /// Its physical address.
     pub fn address(&self) -> u64 {
-        ptr::from_ref(self) as u64
+        physical(self)
     }
+}
+
+/// Physical address of L1's memory: it is mapped one to one.
+#[cfg(not(test))]
+#[inline]
+pub fn physical<T>(at: *const T) -> u64 {
+    at as u64
+}
+
+/// Where L1 has memory with a physical address, see [`physical`].
+#[cfg(not(test))]
+#[inline]
+pub const fn mapped<T>(physical: u64) -> *mut T {
+    physical as *mut T
 }

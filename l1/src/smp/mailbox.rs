@@ -214,3 +214,6 @@ impl Write for Words {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ use spec::walk::tables::lay_test_pages;
 
 use super::code::{self, INTERRUPT_VECTOR, SOFTWARE_VECTOR};
 use crate::machine::global::Global;
-use crate::machine::page::Page;
+use crate::machine::page::{Page, mapped, physical};
 
 const PAGE: u64 = Page::SIZE;
 const EMPTY: Page = Page::EMPTY;
@@ -232,7 +232,7 @@ fn copy(page: &mut Page, offset: u64, bytes: &[u8]) {
 /// Physical address of a processor's own root table.
 pub fn root(processor: usize) -> u64 {
     // SAFETY: computes an address, reads nothing.
-    unsafe { &raw const (*OWN[processor].get()).root as u64 }
+    physical(unsafe { &raw const (*OWN[processor].get()).root })
 }
 
 /// Where an access to a page under test lands, for a processor.
@@ -284,7 +284,7 @@ pub fn header(processor: usize) -> Header {
 fn table_of(level: Level) -> u64 {
     match level {
         Level::Pml4e => root(0),
-        _ => shot_page(below_root(level) - 1) as u64,
+        _ => physical(shot_page(below_root(level) - 1)),
     }
 }
 
@@ -306,7 +306,7 @@ const fn shot_index(level: Level) -> u64 {
 
 /// An entry of a change, its address included.
 pub fn shot_entry(change: &Change, level: Level, state: State) -> u64 {
-    shot_page(below_root(level)) as u64 | change.entry(level, state)
+    physical(shot_page(below_root(level))) | change.entry(level, state)
 }
 
 /// Where the first processor's L2 writes the entry of a level.
@@ -317,7 +317,7 @@ pub fn shot_entry_linear(level: Level) -> u64 {
 /// Lays out a change: the old entries, what is in the page, and an empty board. No L2 runs.
 pub fn lay_out(change: &Change) {
     for level in Level::WALK {
-        let entry = (table_of(level) + 8 * shot_index(level)) as *mut u64;
+        let entry = mapped::<u64>(table_of(level) + 8 * shot_index(level));
         // SAFETY: a table of a static and the offset of one of its 512 entries. The second
         // processor waits for a job, and the first is here, so no L2 runs.
         unsafe { entry.write_volatile(shot_entry(change, level, State::Old)) };

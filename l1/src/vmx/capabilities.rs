@@ -5,8 +5,11 @@ use core::fmt;
 
 use spec::manual::ept::SINGLE_CONTEXT;
 use spec::scene::environment::{Environment, Ept};
+#[cfg(not(test))]
 use x86_64::registers::model_specific::Msr;
 
+#[cfg(test)]
+use crate::fake::Msr;
 use crate::machine::cpu::Cpu;
 use crate::vmx::controls::{Controls, EntryControls, ExitControls, PinBased, ProcessorBased, Secondary};
 
@@ -345,3 +348,6 @@ fn rdmsr(msr: u32) -> u64 {
     // of one that is not there raises #GP, which ends L1 with an error.
     unsafe { Msr::new(msr).read() }
 }
+
+#[cfg(test)]
+mod tests;

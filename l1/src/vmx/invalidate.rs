@@ -3,11 +3,17 @@
 
 use core::arch::asm;
 
-use spec::manual::ept::{SINGLE_CONTEXT, invept_descriptor, invvpid_descriptor};
+#[cfg(not(test))]
+use spec::manual::ept::invept_descriptor;
+use spec::manual::ept::{SINGLE_CONTEXT, invvpid_descriptor};
 
 use crate::vmx::vmcs::{VmFail, outcome};
 
+#[cfg(test)]
+pub use crate::fake::invept;
+
 /// Invalidates what is cached of an EPT pointer. INVEPT must have its single-context type.
+#[cfg(not(test))]
 pub fn invept(ept_pointer: u64) -> Result<(), VmFail> {
     let descriptor = invept_descriptor(ept_pointer);
     let (carry, zero): (u8, u8);

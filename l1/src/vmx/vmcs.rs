@@ -120,7 +120,11 @@ impl Vmcs {
     }
 }
 
+#[cfg(test)]
+pub use crate::fake::{read_encoding, vmread, vmwrite};
+
 /// Reads a field of the current VMCS, 0 if that fails.
+#[cfg(not(test))]
 pub fn vmread(field: Field) -> u64 {
     let value: u64;
     // SAFETY: VMREAD has no effect but on its destination and the flags. Outside VMX operation it
@@ -132,6 +136,7 @@ pub fn vmread(field: Field) -> u64 {
 }
 
 /// Reads the field of an encoding, which need not be one.
+#[cfg(not(test))]
 pub fn read_encoding(encoding: u32) -> Result<u64, VmFail> {
     let (value, carry, zero): (u64, u8, u8);
     // SAFETY: as in `vmread`.
@@ -147,6 +152,7 @@ pub fn read_encoding(encoding: u32) -> Result<u64, VmFail> {
 /// # Panics
 /// If the processor refuses: the fields written are those of every processor with VMX.
 // Hundreds of places call it: in each, its code takes more room than the call.
+#[cfg(not(test))]
 #[inline(never)]
 pub fn vmwrite(field: Field, value: u64) {
     // SAFETY: VMWRITE changes the current VMCS and the flags. A value that no VM entry takes makes
@@ -159,6 +165,7 @@ pub fn vmwrite(field: Field, value: u64) {
 }
 
 /// CF or ZF was set: there is no current VMCS, and so no error number, or it has no such field.
+#[cfg(not(test))]
 #[cold]
 fn refused(field: Field) -> ! {
     let fail = if vmread(Field::InstructionError) == 0 { VmFail::Invalid } else { VmFail::Valid };

@@ -11,7 +11,7 @@ use spec::walk::page::good;
 
 use super::tables;
 use crate::machine::global::Global;
-use crate::machine::page::Page;
+use crate::machine::page::{Page, mapped, physical};
 
 /// PDPT, page directory, page table, and the page.
 static FRAMES: Global<[Page; 4]> = Global::new([Page::EMPTY; 4]);
@@ -25,17 +25,17 @@ pub fn frame(frame: GuestFrame) -> Option<u64> {
         GuestFrame::Pt => 2,
         GuestFrame::Page => 3,
     };
-    Some(FRAMES.get() as u64 + at * PAGE)
+    Some(physical(FRAMES.get()) + at * PAGE)
 }
 
 /// Where in L1's memory a linear address of the deep page is.
 pub fn at(linear: u64) -> Option<*mut u8> {
-    is_deep(linear).then(|| (FRAMES.get() as u64 + 3 * PAGE + linear % PAGE) as *mut u8)
+    is_deep(linear).then(|| mapped(physical(FRAMES.get()) + 3 * PAGE + linear % PAGE))
 }
 
 /// The table of a level and what its entry leads to, by physical addresses.
 fn table_and_next(level: Level) -> (u64, u64) {
-    let own = FRAMES.get() as u64;
+    let own = physical(FRAMES.get());
     match level {
         Level::Pml5e | Level::Pml4e => (tables::root(Format::Level4), own),
         Level::Pdpte => (own, own + PAGE),
@@ -65,5 +65,5 @@ pub fn mend(ept: Option<Ept>) {
 
 fn set_entry(ept: Option<Ept>, level: Level, flags: u64) {
     let (table, next) = table_and_next(level);
-    tables::set_at((table + entry_offset(level, DEEP)) as *mut u64, guest_physical(ept, next) | flags);
+    tables::set_at(table + entry_offset(level, DEEP), guest_physical(ept, next) | flags);
 }

@@ -15,7 +15,7 @@ use spec::scene::tested::FRAME;
 
 use super::{deep, memory, tables};
 use crate::machine::global::Global;
-use crate::machine::page::Page;
+use crate::machine::page::{self, Page};
 use crate::vmx::invalidate::invept;
 use crate::vmx::{Field, VmFail, vmwrite};
 
@@ -107,7 +107,7 @@ pub fn set_up(environment: &Environment, maxphyaddr: Maxphyaddr) -> Result<(), V
 }
 
 fn pointer(tables: Ept) -> u64 {
-    ept::pointer(TABLES.get() as u64, tables.ad)
+    ept::pointer(page::physical(TABLES.get()), tables.ad)
 }
 
 /// Makes the EPT entry of a frame another than a good one, or all good.

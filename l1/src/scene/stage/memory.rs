@@ -19,7 +19,7 @@ use spec::scene::tested::FRAME;
 
 use super::{deep, tables};
 use crate::machine::global::Global;
-use crate::machine::page::Page;
+use crate::machine::page::{self, Page, mapped};
 
 static PLACES_MEMORY: Global<[Page; PLACES]> = Global::new([Page::EMPTY; PLACES]);
 
@@ -48,7 +48,7 @@ static DEVICE: Global<u64> = Global::new(DEVICE_PAGE);
 pub fn physical(place: Place) -> u64 {
     match place {
         Place::Device => DEVICE_PAGE,
-        _ => PLACES_MEMORY.get() as u64 + place as u64 * PAGE,
+        _ => page::physical(PLACES_MEMORY.get()) + place as u64 * PAGE,
     }
 }
 
@@ -56,9 +56,9 @@ pub fn physical(place: Place) -> u64 {
 fn at(linear: u64) -> Option<*mut u8> {
     match Place::of(linear) {
         Some(Place::Device) => None,
-        Some(place) => Some((physical(place) + linear % PAGE) as *mut u8),
+        Some(place) => Some(mapped(physical(place) + linear % PAGE)),
         // The deep page, or pages under test.
-        None => deep::at(linear).or(Some((FRAME + linear % PAGE) as *mut u8)),
+        None => deep::at(linear).or(Some(mapped(FRAME + linear % PAGE))),
     }
 }
 
@@ -127,7 +127,7 @@ pub fn build(environment: &Environment, maxphyaddr: Maxphyaddr) {
     for (offset, value) in tss(long) {
         write(Place::Tss.linear() + offset as u64, value);
     }
-    fill_with_handlers(physical(Place::Handlers) as *mut [u8; HANDLER as usize]);
+    fill_with_handlers(mapped(physical(Place::Handlers)));
     if environment.width == Width::Real {
         for vector in 0..=u8::MAX {
             write(REAL_IDT + u64::from(vector) * REAL_VECTOR, real_vector(vector));

@@ -11,6 +11,7 @@ use spec::scene::tested::{FRAME, GOOD, Tested, last_canonical, linear};
 use spec::walk::page::good;
 
 use crate::machine::global::Global;
+use crate::machine::page::{mapped, physical};
 
 /// The most levels that a paging mode has.
 const LEVELS: usize = 5;
@@ -22,7 +23,7 @@ static TABLES: Global<[Table; LEVELS]> = Global::new([const { Table([0; PAGE as 
 
 /// Physical address of the table whose entries are of a level.
 pub fn table(level: Level) -> u64 {
-    TABLES.get() as u64 + level as u64 * PAGE
+    physical(TABLES.get()) + level as u64 * PAGE
 }
 
 /// Physical address of the root table, for CR3.
@@ -38,14 +39,15 @@ fn place_of_entry(format: Format, level: Level, linear: u64) -> u64 {
 fn set(format: Format, level: Level, linear: u64, entry: u64) {
     let at = place_of_entry(format, level, linear);
     if format.entry_bytes() == 4 {
-        set_at(at as *mut u32, entry as u32);
+        set_at(at, entry as u32);
     } else {
-        set_at(at as *mut u64, entry);
+        set_at(at, entry);
     }
 }
 
-/// Sets an entry. One that is already right is not written: L0 may watch who writes to page tables.
-pub fn set_at<T: PartialEq>(at: *mut T, entry: T) {
+/// Sets an entry at a physical address. One that is already right is not written: L0 may watch who writes to page tables.
+pub fn set_at<T: PartialEq>(at: u64, entry: T) {
+    let at = mapped::<T>(at);
     // SAFETY: callers make the address of a table, of `TABLES` or of `deep`, and of an offset below
     // 4096 that is a multiple of the entry's size; L2 does not run.
     unsafe {
@@ -60,9 +62,9 @@ fn get(format: Format, level: Level, linear: u64) -> u64 {
     // SAFETY: as in `set_at`.
     unsafe {
         if format.entry_bytes() == 4 {
-            (at as *const u32).read_volatile().into()
+            mapped::<u32>(at).read_volatile().into()
         } else {
-            (at as *const u64).read_volatile()
+            mapped::<u64>(at).read_volatile()
         }
     }
 }
@@ -77,11 +79,11 @@ pub fn set_ptes(format: Format, linear: u64, entries: &[u64]) {
     let first = place_of_entry(format, Level::Pte, linear);
     if format.entry_bytes() == 4 {
         for (at, entry) in (first..).step_by(4).zip(entries) {
-            set_at(at as *mut u32, *entry as u32);
+            set_at(at, *entry as u32);
         }
     } else {
         for (at, entry) in (first..).step_by(8).zip(entries) {
-            set_at(at as *mut u64, *entry);
+            set_at(at, *entry);
         }
     }
 }
@@ -94,7 +96,7 @@ pub fn set_pte(format: Format, linear: u64, entry: u64) {
 /// The four entries of PAE paging's root, if that is the mode.
 pub fn pdptes(format: Format) -> Option<[u64; 4]> {
     // SAFETY: the root is one of `TABLES`, 4096 bytes aligned to a page; L2 does not run.
-    (format == Format::Pae).then(|| unsafe { (root(format) as *const [u64; 4]).read_volatile() })
+    (format == Format::Pae).then(|| unsafe { mapped::<[u64; 4]>(root(format)).read_volatile() })
 }
 
 /// Empties the tables and links them: to the stage, to the frame of pages under test, and to that
