@@ -264,7 +264,7 @@ fn maxphyaddr(width: AddressWidth) -> Result<Maxphyaddr, Unavailable> {
 fn lay(walker: &mut Walker, maxphyaddr: Maxphyaddr, only: Option<Stimulus>) -> Judge {
     let stimuli = Action::stimuli(maxphyaddr).filter(|stimulus| only.is_none_or(|only| only == *stimulus));
     guest::relay_pages(maxphyaddr);
-    let judge = Judge::new(BASE, stimuli, walker.guest(), maxphyaddr);
+    let judge = Judge::new(BASE, stimuli, &walker.guest().header, maxphyaddr);
     walker.prepare(BASE.mode, judge.stimuli().map(|s| (s.loop_number(), s.address())));
     judge
 }

@@ -74,39 +74,3 @@ impl Difference {
         }
     }
 }
-
-/// Whether every field of an exit and of a delivery is compared: each is changed by itself and must
-/// show.
-///
-/// L1 cannot run the host's tests; this one runs at each boot.
-#[cold]
-pub fn sees_every_field() -> bool {
-    let exit = |change: fn(&mut ExitRecord)| {
-        let mut changed = ExitRecord::EMPTY;
-        change(&mut changed);
-        let mut difference = Difference::none();
-        difference.exit(&ExitRecord::EMPTY, &changed);
-        !difference.is_none()
-    };
-    let delivery = |change: fn(&mut Slot)| {
-        let mut changed = Slot::new(0);
-        change(&mut changed);
-        let mut difference = Difference::none();
-        difference.delivery(&Slot::new(0), &changed);
-        !difference.is_none()
-    };
-    exit(|record| record.exit.info = 1)
-        && exit(|record| record.exit.error_code = 1)
-        && exit(|record| record.exit.qualification = 1)
-        && exit(|record| record.exit.rip = 1)
-        && exit(|record| record.exit.rflags = 1)
-        && exit(|record| record.exit.idt_vectoring = 1)
-        && exit(|record| record.exit.cr2 = 1)
-        && exit(|record| record.slot = 1)
-        && delivery(|slot| slot.faults = 1)
-        && delivery(|slot| slot.delivery.error_code = 1)
-        && delivery(|slot| slot.delivery.cr2 = 1)
-        && delivery(|slot| slot.delivery.rip = 1)
-        && delivery(|slot| slot.delivery.cs = 1)
-        && delivery(|slot| slot.delivery.rflags = 1)
-}

@@ -12,7 +12,7 @@ use spec::manual::paging::{Access, Maxphyaddr, Mode};
 use spec::manual::pfec::Pfec;
 use spec::suspects::{Codes, Evidence, Raised};
 use spec::tally::{Difference as Differing, Tally};
-use spec::walk::layout::{ExitRecord, MAX_SLOTS, Slot, TOKEN};
+use spec::walk::layout::{ExitRecord, Header, MAX_SLOTS, Slot, TOKEN};
 use spec::walk::outcome::{Exit, Expectation, Observed, Outcome};
 use spec::walk::setting::Setting;
 use spec::walk::stimulus::Stimulus;
@@ -20,7 +20,7 @@ use spec::walk::stimulus::Stimulus;
 use crate::machine::global::Global;
 use crate::probe::Probe;
 use crate::walk::difference::Difference;
-use crate::walk::guest::{self, Guest};
+use crate::walk::guest;
 use crate::walk::walker::{self, CR2_AT_START, Walked};
 
 /// One stimulus with all that a walk needs to judge it.
@@ -108,7 +108,7 @@ impl Judge {
     pub fn new(
         setting: &Setting,
         stimuli: impl Iterator<Item = Stimulus>,
-        guest: &Guest,
+        l2: &Header,
         maxphyaddr: Maxphyaddr,
     ) -> Self {
         let room = PREPARED.get().cast::<Prepared>();
@@ -117,7 +117,7 @@ impl Judge {
         let mut codes = Codes::default();
         for stimulus in stimuli {
             let pfec = stimulus.pfec(setting, maxphyaddr);
-            let expectation = Expectation::new(&stimulus, pfec, setting.mode.ac, &guest.header);
+            let expectation = Expectation::new(&stimulus, pfec, setting.mode.ac, l2);
             let writes = stimulus.access == Access::Write;
             let code = pfec.and_then(Pfec::basic_index).map_or(0, |index| 1 << index);
             let silent = pfec.is_none();
@@ -372,3 +372,6 @@ impl Prepared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

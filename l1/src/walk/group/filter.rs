@@ -39,7 +39,7 @@ fn try_cases(group: WalkGroup, only: Option<WalkCase>, turn: &mut Turn<'_>) -> R
         excluded |= is_excluded;
         !is_excluded
     });
-    let mut judge = Judge::new(setting, stimuli, turn.walker.guest(), maxphyaddr);
+    let mut judge = Judge::new(setting, stimuli, &turn.walker.guest().header, maxphyaddr);
     if judge.len() == 0 {
         return if excluded { Ok(turn.skip(&EXCLUDED)) } else { Err(Failed::NoSuchStimulus) };
     }
