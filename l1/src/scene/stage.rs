@@ -471,3 +471,6 @@ fn inject(info: u64, error_code: u64, length: u64) {
     vmwrite(Field::EntryExceptionErrorCode, error_code);
     vmwrite(Field::EntryInstructionLength, length);
 }
+
+#[cfg(test)]
+mod tests;

@@ -219,7 +219,7 @@ fn an_access_has_its_effect_if_it_is_allowed_and_only_then() {
 fn what_every_exit_has_wrong_is_learned_counted_and_unlearned() {
     let _turn = begin();
     let mut judge = judge(BASE);
-    let mut room = [const { None }; MAX_SLOTS];
+    let mut room: Vec<_> = (0..MAX_SLOTS).map(|_| None).collect();
     let mut tally = Tally::new(&mut room);
     let group = WalkGroup { family: Family::Basic, setting: BASE };
     let probe = |stimulus| Probe::of(&Case::Walk(WalkCase { group, stimulus, filter: Filter::NEVER }));
