@@ -88,10 +88,10 @@ fn measure(
         walker.ready(filter, None);
         let exits_before = channel::exits_of_l0();
         let before = tsc();
-        let walked = walker.go()?;
+        let broken = walker.go()?;
         let tsc = tsc().wrapping_sub(before);
         let l0_exits = channel::exits_of_l0().zip(exits_before).map(|(now, then)| now.wrapping_sub(then).into());
-        let got = Went { exits: walked.exits.len() as u64, delivered: deliveries(faults), broken: walked.broken };
+        let got = Went { exits: walker.last().exits.len() as u64, delivered: deliveries(faults), broken };
         if got.broken.is_some() || (got.exits, got.delivered) != (want.exits, want.delivered) {
             counts.differing += 1;
             match &fault {

@@ -109,16 +109,29 @@ impl<'a> Tried<'a> {
         judge: &mut Judge,
         walker: &mut Walker,
     ) -> Result<(), EntryFailed> {
-        let walked = walker.walk(filter)?;
-        let broken = walked.broken;
+        let broken = walker.walk(filter)?;
         self.counts.cases += judge.len() as u64;
-        if let Some(broken) = broken {
-            self.broken(filter, broken, judge.len());
-            return walker.restart();
+        if self.is_complete(filter, broken, judge.len(), walker)? {
+            let case = |stimulus| Case::Walk(WalkCase { group, stimulus, filter });
+            self.judged(filter, &walker.last(), judge, &case);
         }
-        let case = |stimulus| Case::Walk(WalkCase { group, stimulus, filter });
-        self.judged(filter, &walked, judge, &case);
         Ok(())
+    }
+
+    /// Whether L2 got through a walk. If not, its cases are counted as such, and L2 is put to its
+    /// start.
+    fn is_complete(
+        &mut self,
+        filter: Filter,
+        broken: Option<Broken>,
+        cases: usize,
+        walker: &mut Walker,
+    ) -> Result<bool, EntryFailed> {
+        if let Some(broken) = broken {
+            self.broken(filter, broken, cases);
+            walker.restart()?;
+        }
+        Ok(broken.is_none())
     }
 
     /// Judges a complete walk, in which each stimulus is a case.
@@ -156,9 +169,8 @@ impl<'a> Tried<'a> {
         if let Some(refusal) = made.refusal {
             log().note(&format_args!("{}: L0 refuses the change, as it may: {refusal}", self.group));
         }
-        if let Some(broken) = made.broken {
-            self.broken(filter, broken, acting.len());
-            return walker.restart();
+        if !self.is_complete(filter, made.broken, acting.len(), walker)? {
+            return Ok(());
         }
         if made.walked {
             let mut cr2 = CR2_AT_START;
@@ -176,12 +188,11 @@ impl<'a> Tried<'a> {
             // An INIT signal has ended the walk that asked: `act` saw to that.
             self.counts.cases += u64::from(acting.has_init());
             acting.between(walker);
-            let walked = walker.walk(filter)?;
-            if let Some(broken) = walked.broken {
-                self.broken(filter, broken, acting.len());
-                return walker.restart();
+            let broken = walker.walk(filter)?;
+            if !self.is_complete(filter, broken, acting.len(), walker)? {
+                return Ok(());
             }
-            self.judged(filter, &walked, acting.judge(), &walked_case);
+            self.judged(filter, &walker.last(), acting.judge(), &walked_case);
         }
         // The next walk may have a judge of its own.
         let probe = |stimulus| Probe::of(&walked_case(stimulus));
@@ -211,13 +222,12 @@ impl<'a> Tried<'a> {
     ) -> Result<(), EntryFailed> {
         let cases = pages.map(walker, memory, only);
         self.counts.cases += cases as u64;
-        let walked = walker.walk(filter)?;
-        if let Some(broken) = walked.broken {
-            self.broken(filter, broken, cases);
-            return walker.restart();
+        let broken = walker.walk(filter)?;
+        if !self.is_complete(filter, broken, cases, walker)? {
+            return Ok(());
         }
         let want = Observed::exactly(Outcome::Silent);
-        for (access, got) in pages.observed(&walked) {
+        for (access, got) in pages.observed(&walker.last()) {
             self.counts.exits += got.exits;
             self.counts.delivered += got.deliveries;
             if got != want {

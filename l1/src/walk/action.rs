@@ -153,7 +153,7 @@ impl Acting {
             return Ok(Made { broken: move_meanwhile(filter, walker)?, refusal, walked: true });
         }
         if !self.refused {
-            let broken = walker.walk_asking(filter, Some(self.action.ask))?.broken;
+            let broken = walker.walk_asking(filter, Some(self.action.ask))?;
             match broken {
                 Some(Broken::Refused(status)) if self.action.may_be_refused() && status.is_cpuid_refused() => {
                     self.refused = true;
@@ -171,7 +171,7 @@ impl Acting {
             }
         }
         // L2 asks all the same: a refusal of L0 must not change anything.
-        let broken = walker.walk_asking(filter, Some(self.action.ask))?.broken;
+        let broken = walker.walk_asking(filter, Some(self.action.ask))?;
         let broken = broken.filter(|broken| !matches!(broken, Broken::Refused(status) if status.is_cpuid_refused()));
         Ok(Made { broken, refusal, walked: false })
     }
@@ -234,7 +234,7 @@ fn move_meanwhile(filter: Filter, walker: &mut Walker) -> Result<Option<Broken>,
         channel::begin_move(number);
     }
     for _ in 0..WALKS_FOR_MOVE {
-        let broken = walker.walk(filter)?.broken;
+        let broken = walker.walk(filter)?;
         if broken.is_some() || channel::moves() != before {
             return Ok(broken);
         }

@@ -169,8 +169,6 @@ pub struct Walked<'a> {
     pub cr2: u64,
     /// Exits by exception in their order.
     pub exits: &'a [ExitRecord],
-    /// Why it is not complete.
-    pub broken: Option<Broken>,
 }
 
 impl Walker {
@@ -274,13 +272,15 @@ impl Walker {
         };
     }
 
-    /// Lets L2 walk all slots under a filter.
-    pub fn walk(&mut self, filter: Filter) -> Result<Walked<'_>, EntryFailed> {
+    /// Lets L2 walk all slots under a filter. Returns why the walk is not complete, if so; what it
+    /// left is in [`Walker::last`].
+    pub fn walk(&mut self, filter: Filter) -> Result<Option<Broken>, EntryFailed> {
         self.walk_asking(filter, None)
     }
 
-    /// Lets L2 ask the VMM for something and then walk all slots under a filter.
-    pub fn walk_asking(&mut self, filter: Filter, ask: Option<Ask>) -> Result<Walked<'_>, EntryFailed> {
+    /// Lets L2 ask the VMM for something and then walk all slots under a filter, as
+    /// [`Walker::walk`] does.
+    pub fn walk_asking(&mut self, filter: Filter, ask: Option<Ask>) -> Result<Option<Broken>, EntryFailed> {
         self.ready(filter, ask);
         self.go()
     }
@@ -309,8 +309,8 @@ impl Walker {
         write_cr2(CR2_AT_START);
     }
 
-    /// Lets L2 walk, as [`Walker::ready`] got it ready.
-    pub fn go(&mut self) -> Result<Walked<'_>, EntryFailed> {
+    /// Lets L2 walk, as [`Walker::ready`] got it ready. Returns why the walk is not complete, if so.
+    pub fn go(&mut self) -> Result<Option<Broken>, EntryFailed> {
         changes::entry();
         self.is_ready = false;
         let first = if self.async_faults.is_some() { enter_walk::enter_walk_once } else { enter_walk::enter_walk };
@@ -322,7 +322,7 @@ impl Walker {
         if trace::is_on() {
             trace_walk(self.last().exits);
         }
-        Ok(self.last())
+        Ok(how_it_ended())
     }
 
     /// Handles an exit that is not the walk's end. Returns whether it was one.
@@ -341,7 +341,7 @@ impl Walker {
     /// The last walk.
     pub fn last(&self) -> Walked<'_> {
         let number = SCRATCH + self.number % SCRATCH_SIZE;
-        Walked { number, cr2: CR2_AT_START, exits: enter_walk::exits(&self.vmcs), broken: how_it_ended() }
+        Walked { number, cr2: CR2_AT_START, exits: enter_walk::exits(&self.vmcs) }
     }
 
     /// Writes to vmcs12 what it already holds.

@@ -60,7 +60,7 @@ fn try_cases(group: WalkGroup, only: Option<WalkCase>, turn: &mut Turn<'_>) -> R
 /// Makes the accesses once in the base setting, whatever comes of them.
 fn walk_in_base(judge: &mut Judge, walker: &mut Walker) -> Result<(), EntryFailed> {
     walker.prepare(BASE.mode, judge.stimuli().map(|s| (s.loop_number(), s.address())));
-    if walker.walk(Filter::NEVER)?.broken.is_some() {
+    if walker.walk(Filter::NEVER)?.is_some() {
         walker.restart()?;
     }
     judge.forget_effects();

@@ -75,7 +75,7 @@ impl Left {
     }
 
     fn walked(&self) -> Walked<'_> {
-        Walked { number: self.number, cr2: CR2_AT_START, exits: &self.exits, broken: None }
+        Walked { number: self.number, cr2: CR2_AT_START, exits: &self.exits }
     }
 
     /// The places of the cases that are not right.
