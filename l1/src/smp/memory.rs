@@ -367,3 +367,6 @@ impl Board {
 }
 
 const _: () = assert!(Board::Used.offset() == 0 && Board::Invalidated.offset() == code::BOARD_INVALIDATED);
+
+#[cfg(test)]
+mod tests;

@@ -58,3 +58,6 @@ pub fn entry() {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

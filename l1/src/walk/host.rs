@@ -217,3 +217,6 @@ impl Pages {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -496,3 +496,6 @@ fn how_it_ended() -> Option<Broken> {
         (vector, _) => Some(Broken::Vector(vector & 0xff)),
     }
 }
+
+#[cfg(test)]
+mod tests;
