@@ -278,8 +278,7 @@ impl Walker {
         self.walk_asking(filter, None)
     }
 
-    /// Lets L2 ask the VMM for something and then walk all slots under a filter, as
-    /// [`Walker::walk`] does.
+    /// Lets L2 ask the VMM for something and then walk, as [`Walker::walk`] does.
     pub fn walk_asking(&mut self, filter: Filter, ask: Option<Ask>) -> Result<Option<Broken>, EntryFailed> {
         self.ready(filter, ask);
         self.go()

@@ -65,5 +65,5 @@ pub fn mend(ept: Option<Ept>) {
 
 fn set_entry(ept: Option<Ept>, level: Level, flags: u64) {
     let (table, next) = table_and_next(level);
-    tables::set_at(table + entry_offset(level, DEEP), guest_physical(ept, next) | flags);
+    tables::set_at(mapped(table + entry_offset(level, DEEP)), guest_physical(ept, next) | flags);
 }

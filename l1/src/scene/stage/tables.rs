@@ -39,15 +39,14 @@ fn place_of_entry(format: Format, level: Level, linear: u64) -> u64 {
 fn set(format: Format, level: Level, linear: u64, entry: u64) {
     let at = place_of_entry(format, level, linear);
     if format.entry_bytes() == 4 {
-        set_at(at, entry as u32);
+        set_at(mapped(at), entry as u32);
     } else {
-        set_at(at, entry);
+        set_at(mapped(at), entry);
     }
 }
 
-/// Sets an entry at a physical address. One that is already right is not written: L0 may watch who writes to page tables.
-pub fn set_at<T: PartialEq>(at: u64, entry: T) {
-    let at = mapped::<T>(at);
+/// Sets an entry. One that is already right is not written: L0 may watch who writes to page tables.
+pub fn set_at<T: PartialEq>(at: *mut T, entry: T) {
     // SAFETY: callers make the address of a table, of `TABLES` or of `deep`, and of an offset below
     // 4096 that is a multiple of the entry's size; L2 does not run.
     unsafe {
@@ -79,11 +78,11 @@ pub fn set_ptes(format: Format, linear: u64, entries: &[u64]) {
     let first = place_of_entry(format, Level::Pte, linear);
     if format.entry_bytes() == 4 {
         for (at, entry) in (first..).step_by(4).zip(entries) {
-            set_at(at, *entry as u32);
+            set_at(mapped(at), *entry as u32);
         }
     } else {
         for (at, entry) in (first..).step_by(8).zip(entries) {
-            set_at(at, *entry);
+            set_at(mapped(at), *entry);
         }
     }
 }
