@@ -6,7 +6,8 @@ use core::arch::asm;
 /// C's `memcpy`.
 ///
 /// # Safety
-/// Both ranges of `count` bytes are valid and do not overlap.
+/// Both ranges of `count` bytes are valid, and `to` does not begin within the other: then bytes are
+/// read before they are overwritten.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
     // SAFETY: both ranges are valid, as the caller says, and 8 * (count / 8) + count % 8 bytes are
@@ -27,16 +28,8 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut
     // How far `to` is above `from`, around the end of addresses.
     let above = (to as usize).wrapping_sub(from as usize);
     if above >= count {
-        if above.wrapping_neg() >= 8 {
-            // SAFETY: copying upwards reads each eight bytes before they are overwritten.
-            return unsafe { memcpy(to, from, count) };
-        }
-        // SAFETY: copying upwards reads each byte before it is overwritten.
-        unsafe {
-            asm!("rep movsb", inout("rcx") count => _, inout("rdi") to => _, inout("rsi") from => _,
-                options(nostack, preserves_flags));
-        }
-        return to;
+        // SAFETY: the ranges are valid, and `to` is not within `from`'s.
+        return unsafe { memcpy(to, from, count) };
     }
     // SAFETY: copying downwards, as DF = 1 does, reads each byte before it is overwritten. The last
     // bytes are `count - 1` after the first, and count is not 0 here. DF is clear again after that.

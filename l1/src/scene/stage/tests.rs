@@ -1,16 +1,17 @@
 //! What the processor finds in the stage's memory, by a walk of its tables as the manual has it.
 #![allow(unsafe_code, reason = "reads memory by its physical address")]
 
+mod ends;
+
 use std::vec::Vec;
 
 use spec::channel::DEVICE_PAGE;
 use spec::manual::paging::format::Format;
-use spec::manual::paging::{Entry, Level, Privilege};
+use spec::manual::paging::{Entry, Level};
 use spec::scene::SceneId;
 use spec::scene::act::Act;
 use spec::scene::descriptor::{VMCALL, idt_base, idt_limit};
 use spec::scene::ept::{DEEP, EptEntry, FRAMES, GuestFrame, is_deep};
-use spec::scene::expect::selectors;
 use spec::scene::guest_memory::{REAL_BASE, guest_physical};
 use spec::scene::place::PAGE;
 use spec::scene::tested::{FRAME, GOOD, last_canonical, linear};
@@ -69,14 +70,18 @@ fn walk(environment: &Environment, linear: u64) -> Option<(u64, u64)> {
     Some((through_ept(environment, (entry & ADDRESS) + linear % PAGE)?, entry))
 }
 
-/// What was read of L1's memory at a linear address of the stage.
-fn byte(linear: u64) -> u8 {
+/// Where L1 has what is at a linear address of the stage.
+fn physical(linear: u64) -> u64 {
     let page = match Place::of(linear) {
         Some(place) => memory::physical(place),
         None if is_deep(linear) => deep::frame(GuestFrame::Page).unwrap(),
         None => FRAME,
     };
-    read(page + linear % PAGE)
+    page + linear % PAGE
+}
+
+fn byte(linear: u64) -> u8 {
+    read(physical(linear))
 }
 
 fn set_up(environment: &Environment) {
@@ -265,94 +270,5 @@ fn gates_are_those_of_the_scene_whatever_the_last_one_wrote_over_them() {
             last = kept;
         }
         assert!(changed > 2, "{changed}");
-    }
-}
-
-/// Lays words on the stack as the processor pushes them, the last first, and returns RSP.
-fn pushed(words: &[u64], bytes: u64) -> u64 {
-    let offset = 0x800;
-    for (word, at) in words.iter().zip((offset..).step_by(bytes as usize)) {
-        for (byte, at) in word.to_le_bytes().into_iter().zip(at..at + bytes) {
-            // SAFETY: the words end within the page, and `begin` gave it to the test.
-            unsafe { mapped::<u8>(memory::physical(Place::Stack) + at).write(byte) };
-        }
-    }
-    Place::Stack.linear() + offset
-}
-
-#[test]
-fn a_handler_s_frame_has_an_error_code_where_the_vector_pushes_one() {
-    const PF: u8 = 14;
-    const BP: u8 = 3;
-    let words = |rsp, width, vector, software| {
-        let frame = memory::StackFrame::at(rsp, width);
-        [Word::ErrorCode, Word::Rip, Word::Cs, Word::Rflags, Word::Rsp, Word::Ss, Word::Cr2]
-            .map(|word| frame.word(word, vector, software))
-    };
-    let some = |words: [u64; 5]| words.map(Some);
-    let _turn = begin();
-    let [rip, cs, rflags, rsp, ss] = some([0x4000_1100, 0x1b, 0x1_0cd7, 0x4000_8ff8, 0x23]);
-    let user = [0x4000_1100, 0x1b, 0x1_0cd7, 0x4000_8ff8, 0x23];
-    for (width, bytes) in [(Width::Bits64, 8), (Width::Compatibility, 8), (Width::Bits32, 4)] {
-        let at = pushed(&user, bytes);
-        assert_eq!(words(at, width, BP, false), [None, rip, cs, rflags, rsp, ss, None]);
-        assert_eq!(words(at, width, PF, true), [None, rip, cs, rflags, rsp, ss, None], "INT 14 pushes none");
-        let at = pushed(&[&[6], &user[..]].concat(), bytes);
-        assert_eq!(words(at, width, PF, false), [Some(6), rip, cs, rflags, rsp, ss, None]);
-    }
-    // Outside IA-32e mode a handler of the same CPL finds neither ESP nor SS, which are what they
-    // were. The upper half of a pushed selector means nothing.
-    let at = pushed(&[6, 0x4000_1100, 0xdead_0008, 0x1_0cd7, 0x55], 4);
-    let same = [Some(6), rip, Some(8), rflags, Some(at + 16), None, None];
-    assert_eq!(words(at, Width::Bits32, PF, false), same);
-}
-
-#[test]
-fn what_is_known_of_vmcs12_is_what_it_holds() {
-    let _turn = begin();
-    let mut skipped = 0;
-    for environment in ENVIRONMENTS {
-        let mut kept = Kept::default();
-        for (scene, filter) in scenes(environment).flat_map(|scene| [(scene, Filter::ALWAYS), (scene, Filter::NEVER)]) {
-            let before = processor().vmwrites;
-            state::write_scene(&scene, environment, &mut kept);
-            let written = processor().vmwrites - before;
-            let with_what_was_known = processor().vmcs.clone();
-            state::write_scene(&scene, environment, &mut Kept::default());
-            assert_eq!(with_what_was_known, processor().vmcs, "{} {}", environment.name, scene.name);
-            skipped += processor().vmwrites - before - 2 * written;
-            let want = scene.expect(environment, filter, MAXPHYADDR).first;
-            kept = kept.behind(&scene, environment, &want);
-            leave(&scene, environment, &want);
-        }
-    }
-    assert!(skipped > 1000, "{skipped}");
-}
-
-/// L2 leaves vmcs12's guest state as the manual has it for this end; what it may have changed is
-/// spoiled.
-fn leave(scene: &Scene, environment: &Environment, end: &End) {
-    const ALWAYS: [Field; 4] = [Field::GuestRip, Field::GuestRsp, Field::GuestRflags, Field::GuestInterruptibility];
-    const SEGMENTS: [Field; 5] =
-        [Field::GuestCs, Field::GuestSs, Field::GuestCsAccess, Field::GuestSsAccess, Field::GuestSsLimit];
-    const REST: [Field; 4] = [Field::GuestActivity, Field::GuestPendingDebug, Field::GuestDr7, Field::GuestDebugctl];
-    let spoil = |fields: &[Field]| fields.iter().for_each(|field| vmwrite(*field, 0x5501));
-    spoil(&ALWAYS);
-    let (cs, ss) = selectors(scene.cpl);
-    // A delivery to a handler of another CPL or width loads CS and SS. What the instruction loaded
-    // before its fault is loaded on an exit, too.
-    let is_delivered = matches!(end.how, How::Delivered(_));
-    let handler_is_alike = environment.width == Width::Bits64 && scene.cpl == Privilege::Supervisor;
-    let has_loaded = end.word(Word::Cs) != cs || end.word(Word::Ss) != ss;
-    if has_loaded || is_delivered && !handler_is_alike {
-        spoil(&SEGMENTS);
-    }
-    // Other ends are after instructions that can change anything, and an event ends a state of
-    // inactivity and takes pending debug exceptions.
-    let of_instruction = matches!(end.how, How::Done)
-        || matches!(end.how, How::Exit(reason) if ![EXIT_EXCEPTION, EXIT_EPT_VIOLATION, EXIT_EPT_MISCONFIGURATION].contains(&reason));
-    if of_instruction || scene.activity != 0 || scene.pending_debug != 0 {
-        spoil(&SEGMENTS);
-        spoil(&REST);
     }
 }
