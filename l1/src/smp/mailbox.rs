@@ -2,9 +2,12 @@
 #![allow(unsafe_code, reason = "shares statics between two processors")]
 
 use core::fmt::{self, Write};
+#[cfg(not(test))]
 use core::hint::spin_loop;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+#[cfg(test)]
+use std::thread::yield_now as spin_loop;
 
 use spec::manual::filter::Filter;
 use spec::smp::shootdown::Change;

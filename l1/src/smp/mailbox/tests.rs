@@ -22,13 +22,13 @@ fn a_job_is_done_once_and_its_results_are_there_when_it_is_over() {
         set_second_state(SecondState::Halted);
         (walks, is_shared())
     });
-    for number in 1..=100 {
+    for number in 1..=50 {
         post(Job::Walk { filter: Filter::NEVER, number });
         let results = results().expect("the job is over");
         assert!(matches!(results.shot, [Some(Ok(seen)), None] if seen.exits == number), "job {number}");
     }
     post(Job::Halt);
-    assert_eq!(second.join().unwrap(), (100, true));
+    assert_eq!(second.join().unwrap(), (50, true));
     assert!(second_state() == SecondState::Halted);
 }
 
@@ -42,7 +42,7 @@ fn processors_that_meet_are_never_a_step_apart() {
         for processor in 0..2 {
             let made = &made;
             scope.spawn(move || {
-                for step in 1..=200 {
+                for step in 1..=50 {
                     assert!(meet(processor));
                     made[processor].store(step, Ordering::SeqCst);
                     let other = made[1 - processor].load(Ordering::SeqCst);
