@@ -203,6 +203,8 @@ fn a_spoiled_frame_is_the_only_one_and_is_mended_after_that() {
         ept::spoil(Some((GuestFrame::Page, EptEntry::NP)), MAXPHYADDR).unwrap();
         set_up(environment);
         assert_eq!(unreachable(), []);
+        ept::spoil(Some((GuestFrame::Page, EptEntry::NP)), MAXPHYADDR).unwrap();
+        assert_eq!(unreachable(), [GuestFrame::Page]);
     }
 }
 
@@ -270,5 +272,15 @@ fn gates_are_those_of_the_scene_whatever_the_last_one_wrote_over_them() {
             last = kept;
         }
         assert!(changed > 2, "{changed}");
+        // Eight bytes in two gates.
+        let across = idt_base(width.is_long()) + if width.is_long() { 0x1c } else { 0x24 };
+        let scene = Scene { memory: Box::leak(Box::new([(across, u64::MAX)])), ..forced::NOP.scene };
+        for scene in [forced::NOP.scene, scene, forced::NOP.scene] {
+            memory::lay_out(&scene, environment, DEVICE_PAGE, MAXPHYADDR);
+        }
+        let plain = gates();
+        set_up(environment);
+        memory::lay_out(&forced::NOP.scene, environment, DEVICE_PAGE, MAXPHYADDR);
+        assert!(gates() == plain, "{}", environment.name);
     }
 }

@@ -4,7 +4,7 @@ use spec::catalogue::case::Case;
 use spec::manual::paging::Privilege;
 use spec::walk::case::{WalkCase, WalkGroup};
 use spec::walk::family::Family;
-use spec::walk::outcome::{Delivery, RFLAGS_RF};
+use spec::walk::outcome::Delivery;
 use spec::walk::setting::{BASE, SETTINGS};
 use spec::walk::stimulus::LOOPS;
 
@@ -218,27 +218,41 @@ fn an_access_has_its_effect_if_it_is_allowed_and_only_then() {
 #[test]
 fn what_every_exit_has_wrong_is_learned_counted_and_unlearned() {
     let _turn = begin();
+    for flip in [
+        |exit: &mut Exit| exit.info ^= 1,
+        |exit: &mut Exit| exit.error_code ^= 1,
+        |exit: &mut Exit| exit.qualification ^= 1,
+        |exit: &mut Exit| exit.rip ^= 1,
+        |exit: &mut Exit| exit.rflags ^= 1,
+        |exit: &mut Exit| exit.idt_vectoring ^= 1,
+    ] {
+        learns(flip);
+    }
+}
+
+/// A host has the same wrong in every exit, then something else too, and then is right.
+fn learns(flip: fn(&mut Exit)) {
     let mut judge = judge(BASE);
     let mut room: Vec<_> = (0..MAX_SLOTS).map(|_| None).collect();
     let mut tally = Tally::new(&mut room);
     let group = WalkGroup { family: Family::Basic, setting: BASE };
     let probe = |stimulus| Probe::of(&Case::Walk(WalkCase { group, stimulus, filter: Filter::NEVER }));
-    let clear_rf = |judge: &mut Judge, filter| {
+    let flipped = |judge: &mut Judge, filter| {
         let mut left = Left::by_right_host(judge, filter, 3);
-        left.exits.iter_mut().for_each(|record| record.exit.rflags ^= RFLAGS_RF);
+        left.exits.iter_mut().for_each(|record| flip(&mut record.exit));
         left
     };
-    let left = clear_rf(&mut judge, Filter::ALWAYS);
+    let left = flipped(&mut judge, Filter::ALWAYS);
     let all = left.exits.len();
     assert_eq!(left.wrong(&mut judge, Filter::ALWAYS).len(), all, "the first walk is judged one by one");
     assert!(judge.has_learned());
     assert_eq!(judge.adapt(&mut tally, probe), 0, "nothing was only counted so far");
-    let left = clear_rf(&mut judge, WRITES);
+    let left = flipped(&mut judge, WRITES);
     let writes = left.exits.len();
     assert!(left.wrong(&mut judge, WRITES).is_empty() && writes > 0 && writes < all);
-    let mut left = clear_rf(&mut judge, Filter::ALWAYS);
+    let mut left = flipped(&mut judge, Filter::ALWAYS);
     assert!(left.wrong(&mut judge, Filter::ALWAYS).is_empty());
-    left.exits[0].exit.rip ^= 1;
+    left.exits[0].exit.rip ^= 2;
     assert_eq!(left.wrong(&mut judge, Filter::ALWAYS).len(), all, "something else, too");
     assert!(!judge.has_learned(), "not all have the same");
     assert_eq!(judge.count_habit(&mut tally, probe), (all + writes) as u64);
