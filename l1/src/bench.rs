@@ -60,7 +60,8 @@ fn measure_all(cpu: &Cpu, walker: &mut Walker, counts: &mut Counts) -> Result<()
     for (at, filter) in FILTERS.into_iter().enumerate() {
         log().progress(&GROUP, at, FILTERS.len());
         measure(walker, filter, None, counts)?;
-        for stimulus in stimuli(cpu.maxphyaddr) {
+        let offered = walker.vmx().offered();
+        for stimulus in stimuli(cpu.maxphyaddr).filter(|one| one.is_same_on(offered, BASE, cpu.maxphyaddr)) {
             let Some(pfec) = stimulus.pfec(BASE, cpu.maxphyaddr) else { continue };
             measure(walker, filter, Some((stimulus, pfec)), counts)?;
         }

@@ -51,6 +51,9 @@ impl From<VmFail> for Failed {
 /// Why a group has nothing to try, if its cases were left out one by one.
 pub const EXCLUDED: &str = "the option exclude= leaves out all of its cases";
 
+/// Why a group has nothing to try, if the outcome of all of its cases depends on them.
+pub const UNPROTECTED: &str = "the CPU lacks SMEP or SMAP (IA32_VMX_CR4_FIXED1[20], [21])";
+
 /// What became of a group.
 pub enum Ran {
     /// Its cases were tried; the tally has what came of them.

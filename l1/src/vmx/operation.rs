@@ -4,8 +4,10 @@
 use core::arch::asm;
 use core::fmt;
 
+use spec::manual::paging::Mode;
 use spec::scene::environment::Environment;
-use x86_64::registers::control::{Cr0, Cr4};
+use spec::walk::setting::BASE;
+use x86_64::registers::control::{Cr0, Cr4, Cr4Flags};
 
 use crate::vmx::capabilities::{Capabilities, Missing};
 use crate::vmx::controls::{Controls, ProcessorBased, Secondary};
@@ -61,6 +63,22 @@ impl Vmx {
     /// A VMCS in a region, clear and current. The region must hold none that is active.
     pub fn load(&self, region: &'static Region) -> Result<Vmcs, VmFail> {
         Vmcs::load(region.prepare(self.capabilities.revision), self.processor)
+    }
+
+    /// BASE's mode with the SMEP and SMAP that L2 can have here: CR4's bits that VMX operation
+    /// allows, of a processor that has them.
+    pub fn offered(&self) -> Mode {
+        let may = |bit: Cr4Flags| self.capabilities.allows_in_cr4(bit.bits());
+        Mode {
+            smep: may(Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION),
+            smap: may(Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION),
+            ..BASE.mode
+        }
+    }
+
+    /// See [`Capabilities::allows_activity`].
+    pub fn allows_activity(&self, state: u64) -> bool {
+        self.capabilities.allows_activity(state)
     }
 
     /// Leaves VMX operation. VMCSs must be clear.

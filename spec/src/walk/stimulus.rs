@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::manual::paging::{Access, Maxphyaddr, Privilege, walk};
+use crate::manual::paging::{Access, Maxphyaddr, Mode, Privilege, walk};
 use crate::manual::pfec::Pfec;
 use crate::walk::layout;
 use crate::walk::page::{PAGES, PageIndex};
@@ -78,7 +78,15 @@ impl Stimulus {
         self.pfec_in(setting.mode, maxphyaddr)
     }
 
-    fn pfec_in(&self, mode: crate::manual::paging::Mode, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
+    /// Whether the access must end on a processor with only the SMEP and SMAP of `offered` as it
+    /// must on one with both.
+    #[must_use]
+    pub fn is_same_on(&self, offered: Mode, setting: &Setting, maxphyaddr: Maxphyaddr) -> bool {
+        let mode = setting.mode;
+        self.pfec_in(mode.on(offered), maxphyaddr) == self.pfec_in(mode, maxphyaddr)
+    }
+
+    fn pfec_in(&self, mode: Mode, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
         walk(PAGES[self.page].entries(maxphyaddr), self.access, self.privilege, mode, maxphyaddr).err()
     }
 
