@@ -75,9 +75,16 @@ impl Machine<'_> {
             (Some(Case::Scene(case)), _) => scene::group::run(case.group, Some(case), &mut self.stage, &mut turn),
             (Some(Case::Smp(case)), _) => smp::group::run(case.group(), Some(case), &mut turn),
         };
-        match ran? {
-            Ran::Tried => turn.tally.log(number),
-            Ran::Skipped => {}
+        match ran {
+            Err(Failed::Entry(failed)) => {
+                turn.tally.stopped(turn.walker.filter(), failed);
+                turn.tally.log(number);
+                // The group may have left another VMCS current.
+                return Ok(turn.walker.make_current()?);
+            }
+            Ok(Ran::Tried) => turn.tally.log(number),
+            Ok(Ran::Skipped) => {}
+            Err(failed) => return Err(failed),
         }
         Ok(())
     }

@@ -23,6 +23,8 @@ use spec::walk::stimulus::Stimulus;
 use crate::machine::global::Global;
 use crate::machine::log::log;
 use crate::smp::pair::{Gone, Judged};
+use crate::turn::Failed;
+use crate::vmx::VmFail;
 use crate::walk::action::Acting;
 use crate::walk::host::{FreshMemory, Pages};
 use crate::walk::judge::Judge;
@@ -163,7 +165,8 @@ impl<'a> Tried<'a> {
         self.before = filter;
     }
 
-    /// One walk after a host action, and L1's own page faults after that. `own` is one of these, if
+    /// One walk after a host action, and L1's own page faults after that. It is
+    /// [`Failed::Refused`] if there is no such action here. `own` is one of these, if
     /// only that one counts; with `l2_alone` none does.
     pub fn acted_walk(
         &mut self,
@@ -172,10 +175,11 @@ impl<'a> Tried<'a> {
         own: Option<Stimulus>,
         l2_alone: bool,
         walker: &mut Walker,
-    ) -> Result<(), EntryFailed> {
+    ) -> Result<(), Failed> {
         let action = acting.action();
         let case = |probe| Case::Action(ActionCase { action, probe, filter });
         let walked_case = |stimulus| case(ActionProbe::Stimulus(stimulus));
+        let is_first = self.counts.cases == 0;
         self.counts.cases += acting.len() as u64;
         if let Err(status) = acting.before(walker) {
             self.broken(filter, Broken::Refused(status), acting.len());
@@ -186,8 +190,14 @@ impl<'a> Tried<'a> {
             log().note(&format_args!("{}: L0 refuses the change, as it may: {refusal}", self.group));
         }
         if let Some(broken) = made.broken {
-            self.broken(filter, broken, acting.len());
-            return walker.restart();
+            let restarted = walker.restart();
+            match broken {
+                Broken::Refused(status) if is_first && status.is_unknown_here() => {
+                    return Err(Failed::Refused(status));
+                }
+                _ => self.broken(filter, broken, acting.len()),
+            }
+            return Ok(restarted?);
         }
         if made.walked {
             let mut cr2 = CR2_AT_START;
@@ -208,7 +218,7 @@ impl<'a> Tried<'a> {
             let walked = walker.walk(filter)?;
             if let Some(broken) = walked.broken {
                 self.broken(filter, broken, acting.len());
-                return walker.restart();
+                return Ok(walker.restart()?);
             }
             self.judged(filter, &walked, acting.judge(), &walked_case);
         }
@@ -266,6 +276,12 @@ impl<'a> Tried<'a> {
         if let Some(difference) = Difference::of_ends(want, got) {
             self.count(&Case::Scene(case), &difference, want, got);
         }
+    }
+
+    /// One case of a scene in which a VMX instruction failed.
+    pub fn scene_failed(&mut self, case: SceneCase, want: &Ends, fail: VmFail) {
+        self.counts.cases += 1;
+        self.incomplete(fail.word, 1, &Case::Scene(case), want, &fail);
     }
 
     /// One case on one of two processors.

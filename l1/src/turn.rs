@@ -23,6 +23,8 @@ pub enum Failed {
     Entry(EntryFailed),
     /// The VMM does not give the guest its first state back.
     Ask(Status),
+    /// What the group asks the VMM for does not exist here.
+    Refused(Status),
 }
 
 impl fmt::Display for Failed {
@@ -31,6 +33,7 @@ impl fmt::Display for Failed {
             Self::NoSuchGroup => f.write_str("the option filter= selects no group; `maskmatch list` shows them"),
             Self::NoSuchStimulus => f.write_str("the option case= names an access that this CPU cannot make"),
             Self::Entry(failed) => failed.fmt(f),
+            Self::Refused(status) => status.fmt(f),
             Self::Ask(status) => write!(f, "the guest does not get its first state back: {status}"),
         }
     }

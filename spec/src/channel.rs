@@ -254,7 +254,7 @@ impl Ask {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Step {
-    /// To know what is asked for.
+    /// To do what is asked for at all: the VMM does not know it, or its host does not offer it.
     Know = 1,
     /// L0 does not support a guest with a smaller MAXPHYADDR (KVM_CAP_SMALLER_MAXPHYADDR), or the
     /// host's is not above [`NARROW`].
@@ -346,7 +346,7 @@ impl Step {
     /// What was to be done, as the object of "cannot".
     const fn what(self) -> &'static str {
         match self {
-            Self::Know => "know what is asked for",
+            Self::Know => "do here what the test asks for",
             Self::SmallerMaxphyaddr => "give the guest a MAXPHYADDR below the host's",
             Self::Run => "complete the instruction by KVM_RUN",
             Self::CreateVm => "make a VM",
@@ -419,6 +419,12 @@ impl Status {
             (word, Some(step)) if word & REFUSED_MASK == REFUSED => Self::Refused { step, errno: word as u8 },
             _ => Self::Unknown(word),
         }
+    }
+
+    /// Whether what was asked for does not exist here, which is no fault of L0.
+    #[must_use]
+    pub fn is_unknown_here(self) -> bool {
+        matches!(self, Self::Refused { step: Step::Know, .. })
     }
 
     /// Whether L0 itself refused a change of CPUID, as its documentation allows.

@@ -87,8 +87,10 @@ fn play(group: SceneGroup, only: Option<SceneCase>, stage: &mut Stage, turn: &mu
         }
         let mut want = scene.expect(group.environment, filter, cpu.maxphyaddr);
         want.restrict(words);
-        let got = stage.play(scene, filter, &mut want, around)?;
-        tally.scene(case, &want, got);
+        match stage.play(scene, filter, &mut want, around) {
+            Ok(got) => tally.scene(case, &want, got),
+            Err(fail) => tally.scene_failed(case, &want, fail),
+        }
     }
     Ok(left_out)
 }

@@ -37,7 +37,7 @@ impl fmt::Display for EnterFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ControlRegister => f.write_str("CR0 or CR4 of L1 has a bit that VMX operation does not allow"),
-            Self::Vmxon(fail) => write!(f, "VMXON {fail}"),
+            Self::Vmxon(fail) => write!(f, "VMX operation cannot be entered: {fail}"),
         }
     }
 }
@@ -56,7 +56,7 @@ impl Vmx {
             asm!("vmxon [{0}]", "setc {1}", "setz {2}", in(reg) &raw const region,
                 lateout(reg_byte) carry, lateout(reg_byte) zero, options(nostack));
         }
-        outcome(carry, zero).map_err(EnterFailed::Vmxon)?;
+        outcome("vmxon-failed", carry, zero).map_err(EnterFailed::Vmxon)?;
         Ok(Self { controls: capabilities.controls, capabilities: *capabilities, processor })
     }
 

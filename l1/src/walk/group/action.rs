@@ -3,7 +3,6 @@
 use spec::walk::action::Action;
 use spec::walk::action::case::{ActionCase, ActionProbe};
 
-use super::walking;
 use crate::turn::{Failed, Ran, Turn};
 use crate::walk::action::Acting;
 
@@ -13,10 +12,7 @@ const HEARTBEAT: usize = 4;
 /// Runs a group, or one case of it. Its TSC is not read: it need not go on across a move to a new
 /// VM.
 pub fn run(action: &'static Action, only: Option<ActionCase>, turn: &mut Turn<'_>) -> Result<Ran, Failed> {
-    walking(turn, |turn| try_cases(action, only, turn))
-}
-
-fn try_cases(action: &'static Action, only: Option<ActionCase>, turn: &mut Turn<'_>) -> Result<Ran, Failed> {
+    turn.walker.start()?;
     let (stimulus, own) = match only.map(|case| case.probe) {
         Some(ActionProbe::Stimulus(stimulus)) => (Some(stimulus), None),
         Some(ActionProbe::Own(stimulus)) => (None, Some(stimulus)),
@@ -37,6 +33,8 @@ fn try_cases(action: &'static Action, only: Option<ActionCase>, turn: &mut Turn<
         let _ = acting.undo();
     }
     acting.end(turn.walker, turn.cpu).map_err(Failed::Ask)?;
-    walked?;
-    Ok(Ran::Tried)
+    match walked {
+        Err(Failed::Refused(status)) => Ok(turn.skip(&status)),
+        walked => walked.map(|()| Ran::Tried),
+    }
 }

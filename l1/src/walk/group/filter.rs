@@ -7,7 +7,6 @@ use spec::manual::filter::Filter;
 use spec::walk::case::{WalkCase, WalkGroup};
 use spec::walk::setting::BASE;
 
-use super::walking;
 use crate::machine::cpu::tsc;
 use crate::turn::{EXCLUDED, Failed, Ran, Turn, UNPROTECTED};
 use crate::walk::judge::Judge;
@@ -18,10 +17,7 @@ const HEARTBEAT: usize = 64;
 
 /// Runs a group, or one case of it.
 pub fn run(group: WalkGroup, only: Option<WalkCase>, turn: &mut Turn<'_>) -> Result<Ran, Failed> {
-    walking(turn, |turn| try_cases(group, only, turn))
-}
-
-fn try_cases(group: WalkGroup, only: Option<WalkCase>, turn: &mut Turn<'_>) -> Result<Ran, Failed> {
+    turn.walker.start()?;
     let setting = group.setting;
     if let Some(reason) = turn.cpu.lacks(setting.mode) {
         return Ok(turn.skip(&reason));
