@@ -128,7 +128,6 @@ impl EntryFailed {
             Self::Start(broken) => broken.word(),
         }
     }
-
 }
 
 /// L2, that walks.

@@ -145,14 +145,33 @@ pub fn is_corrected(stimulus: &Stimulus) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{LOOPS, Stimulus, WALK_ORDER};
+    use super::{Access, LOOPS, Mode, Privilege, Stimulus, WALK_ORDER};
     use crate::walk::layout::MAX_SLOTS;
     use crate::walk::setting::{BASE, SETTINGS};
     use std::collections::{BTreeSet, HashSet};
     use std::string::ToString;
+    use std::vec::Vec;
 
     /// Widths of physical addresses that processors have.
     const WIDTHS: [u8; 6] = [36, 39, 40, 46, 48, 52];
+
+    #[test]
+    fn a_processor_without_smep_and_smap_lacks_the_faults_that_they_make() {
+        let neither = Mode { smep: false, smap: false, ..BASE.mode };
+        for setting in SETTINGS {
+            for stimulus in Stimulus::all(setting, 40) {
+                let by_them = setting.mode.smep && stimulus.access == Access::Fetch
+                    || setting.mode.smap && !setting.mode.ac && stimulus.access != Access::Fetch;
+                let same = stimulus.is_same_on(neither, setting, 40);
+                assert!(same || by_them && stimulus.privilege == Privilege::Supervisor, "{stimulus} {}", setting.name);
+                assert!(stimulus.is_same_on(BASE.mode, setting, 40));
+            }
+        }
+        let left_out = Stimulus::all(BASE, 40).filter(|stimulus| !stimulus.is_same_on(neither, BASE, 40));
+        let left_out: Vec<_> = left_out.map(|stimulus| stimulus.to_string()).collect();
+        assert!(left_out.iter().any(|name| name == "super-read-user"), "{left_out:?}");
+        assert!(left_out.iter().any(|name| name == "super-fetch-user"), "{left_out:?}");
+    }
 
     #[test]
     fn ids_and_addresses_are_unique_and_fit() {

@@ -141,7 +141,10 @@ fn what_a_row_names_is_known_where_it_names_it_and_nowhere_else() {
 fn rows_for_every_case_are_few() {
     let tables = Tables::built_in();
     let wide = tables.rows().iter().filter(|row| row.globs().any(|cases| cases.to_string() == "*:*"));
-    assert_eq!(wide.map(|row| row.name.as_str()).collect::<Vec<_>>(), ["rf0", "nmi-blocked", "nmi-blocked-vnmi0", "apf-flag"]);
+    assert_eq!(
+        wide.map(|row| row.name.as_str()).collect::<Vec<_>>(),
+        ["rf0", "nmi-blocked", "nmi-blocked-vnmi0", "apf-flag"]
+    );
     // Nothing excuses everything.
     let mut elements = tables.rows().iter().flat_map(|row| &row.clauses).flat_map(|clause| &clause.differs);
     assert!(!elements.any(|element| *element == Element::Anything));
