@@ -2,8 +2,9 @@
 
 use spec::walk::action::Action;
 use spec::walk::action::case::{ActionCase, ActionProbe};
+use spec::walk::setting::BASE;
 
-use crate::turn::{Failed, Ran, Turn};
+use crate::turn::{Failed, Ran, Turn, UNPROTECTED};
 use crate::walk::action::Acting;
 
 /// Filters between two heartbeats: each action may take the host a while.
@@ -23,7 +24,11 @@ pub fn run(action: &'static Action, only: Option<ActionCase>, turn: &mut Turn<'_
         Err(reason) => return Ok(turn.skip(&reason)),
     };
     if acting.is_empty() {
-        return Err(Failed::NoSuchStimulus);
+        let offered = turn.walker.vmx().offered();
+        return match stimulus {
+            Some(access) if !access.is_same_on(offered, BASE, acting.maxphyaddr()) => Ok(turn.skip(&UNPROTECTED)),
+            _ => Err(Failed::NoSuchStimulus),
+        };
     }
     let mut filters = turn.filters(only.map(|case| case.filter), HEARTBEAT);
     let walked =
