@@ -3,6 +3,7 @@
 use spec::catalogue::case::Case;
 use spec::catalogue::group::Group;
 use spec::catalogue::options::Options;
+use spec::walk::setting::BASE;
 
 use crate::machine::cpu::Cpu;
 use crate::machine::loader::Boot;
@@ -11,7 +12,7 @@ use crate::scene;
 use crate::scene::stage::Stage;
 use crate::smp;
 use crate::tally::{Room, Tried};
-use crate::turn::{Failed, Ran, Turn};
+use crate::turn::{Failed, Ran, Turn, UNPROTECTED};
 use crate::vmx::{Vmx, changes};
 use crate::walk::group::{action, filter, host};
 use crate::walk::guest::Guest;
@@ -28,6 +29,10 @@ pub fn run(options: &Options<'_>, boot: &Boot, cpu: &Cpu, vmx: Vmx, guest: Guest
         stage: None,
     };
     let mut room = Room::of_run();
+    let offered = machine.walker.vmx().offered();
+    if BASE.mode.on(offered) != BASE.mode {
+        log().note(&format_args!("{UNPROTECTED}: cases whose outcome depends on them are left out"));
+    }
     if let Some(case) = options.case {
         log().plan(1);
         changes::begin();
@@ -70,9 +75,16 @@ impl Machine<'_> {
             (Some(Case::Scene(case)), _) => scene::group::run(case.group, Some(case), &mut self.stage, &mut turn),
             (Some(Case::Smp(case)), _) => smp::group::run(case.group(), Some(case), &mut turn),
         };
-        match ran? {
-            Ran::Tried => turn.tally.log(number),
-            Ran::Skipped => {}
+        match ran {
+            Err(Failed::Entry(failed)) => {
+                turn.tally.stopped(turn.walker.filter(), failed);
+                turn.tally.log(number);
+                // The group may have left another VMCS current.
+                return Ok(turn.walker.make_current()?);
+            }
+            Ok(Ran::Tried) => turn.tally.log(number),
+            Ok(Ran::Skipped) => {}
+            Err(failed) => return Err(failed),
         }
         Ok(())
     }

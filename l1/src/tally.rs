@@ -24,6 +24,8 @@ use crate::machine::global::Global;
 use crate::machine::log::log;
 use crate::probe::Probe;
 use crate::smp::pair::{Gone, Judged};
+use crate::turn::Failed;
+use crate::vmx::VmFail;
 use crate::walk::action::Acting;
 use crate::walk::host::{FreshMemory, Pages};
 use crate::walk::judge::Judge;
@@ -147,7 +149,8 @@ impl<'a> Tried<'a> {
         self.before = filter;
     }
 
-    /// One walk after a host action, and L1's own page faults after that. `own` is one of these, if
+    /// One walk after a host action, and L1's own page faults after that. It is
+    /// [`Failed::Refused`] if there is no such action here. `own` is one of these, if
     /// only that one counts; with `l2_alone` none does.
     pub fn acted_walk(
         &mut self,
@@ -156,10 +159,11 @@ impl<'a> Tried<'a> {
         own: Option<Stimulus>,
         l2_alone: bool,
         walker: &mut Walker,
-    ) -> Result<(), EntryFailed> {
+    ) -> Result<(), Failed> {
         let action = acting.action();
         let case = |probe| Case::Action(ActionCase { action, probe, filter });
         let walked_case = |stimulus| case(ActionProbe::Stimulus(stimulus));
+        let is_first = self.counts.cases == 0;
         self.counts.cases += acting.len() as u64;
         if let Err(status) = acting.before(walker) {
             self.broken(filter, Broken::Refused(status), acting.len());
@@ -168,6 +172,13 @@ impl<'a> Tried<'a> {
         let made = acting.act(filter, walker)?;
         if let Some(refusal) = made.refusal {
             log().note(&format_args!("{}: L0 refuses the change, as it may: {refusal}", self.group));
+        }
+        if let Some(Broken::Refused(status)) = made.broken
+            && is_first
+            && status.is_unknown_here()
+        {
+            walker.restart()?;
+            return Err(Failed::Refused(status));
         }
         if !self.is_complete(filter, made.broken, acting.len(), walker)? {
             return Ok(());
@@ -247,6 +258,12 @@ impl<'a> Tried<'a> {
         if let Some(difference) = Difference::of_ends(want, got) {
             self.count(&Case::Scene(case), &difference, want, got);
         }
+    }
+
+    /// One case of a scene in which a VMX instruction failed.
+    pub fn scene_failed(&mut self, case: SceneCase, want: &Ends, fail: VmFail) {
+        self.counts.cases += 1;
+        self.incomplete(fail.word, 1, &Case::Scene(case), want, &fail);
     }
 
     /// One case on one of two processors.

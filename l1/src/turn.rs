@@ -23,6 +23,8 @@ pub enum Failed {
     Entry(EntryFailed),
     /// The VMM does not give the guest its first state back.
     Ask(Status),
+    /// What the group asks the VMM for does not exist here.
+    Refused(Status),
 }
 
 impl fmt::Display for Failed {
@@ -31,6 +33,7 @@ impl fmt::Display for Failed {
             Self::NoSuchGroup => f.write_str("the option filter= selects no group; `maskmatch list` shows them"),
             Self::NoSuchStimulus => f.write_str("the option case= names an access that this CPU cannot make"),
             Self::Entry(failed) => failed.fmt(f),
+            Self::Refused(status) => status.fmt(f),
             Self::Ask(status) => write!(f, "the guest does not get its first state back: {status}"),
         }
     }
@@ -50,6 +53,9 @@ impl From<VmFail> for Failed {
 
 /// Why a group has nothing to try, if its cases were left out one by one.
 pub const EXCLUDED: &str = "the option exclude= leaves out all of its cases";
+
+/// Why a group has nothing to try, if the outcome of all of its cases depends on them.
+pub const UNPROTECTED: &str = "the CPU lacks SMEP or SMAP (IA32_VMX_CR4_FIXED1[20], [21])";
 
 /// What became of a group.
 pub enum Ran {

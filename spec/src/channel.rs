@@ -217,8 +217,8 @@ crate::listed! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[repr(u8)]
     pub enum Step {
-        /// To know what is asked for.
-        Know = 1 => "know what is asked for",
+        /// To do what is asked for at all: the VMM does not know it, or its host does not offer it.
+        Know = 1 => "do here what the test asks for",
         /// L0 does not support a guest with a smaller MAXPHYADDR (KVM_CAP_SMALLER_MAXPHYADDR), or
         /// the host's is not above [`NARROW`].
         SmallerMaxphyaddr = 2 => "give the guest a MAXPHYADDR below the host's",
@@ -319,6 +319,12 @@ impl Status {
             (word, Some(step)) if word & REFUSED_MASK == REFUSED => Self::Refused { step, errno: word as u8 },
             _ => Self::Unknown(word),
         }
+    }
+
+    /// Whether what was asked for does not exist here, which is no fault of L0.
+    #[must_use]
+    pub fn is_unknown_here(self) -> bool {
+        matches!(self, Self::Refused { step: Step::Know, .. })
     }
 
     /// Whether L0 itself refused a change of CPUID, as its documentation allows.

@@ -44,8 +44,9 @@ mod same;
 mod table;
 pub mod tested;
 
+use crate::manual::filter::Filter;
 use crate::manual::paging::keys::Keys;
-use crate::manual::paging::{Access, Maxphyaddr, Privilege};
+use crate::manual::paging::{Access, Maxphyaddr, Mode, Privilege};
 
 use between::Between;
 use end::Word;
@@ -176,6 +177,16 @@ impl Scene {
         tested.into_iter().chain(self.before).all(|page| page.exists_in(format, maxphyaddr))
             && self.pages.iter().all(|(_, kind)| kind.exists(format, maxphyaddr))
             && self.nested.is_none_or(|nested| nested.exists(environment, maxphyaddr))
+    }
+
+    /// Whether it must end on a processor with only the SMEP and SMAP of `offered` as it must on
+    /// one with both.
+    #[must_use]
+    pub fn is_same_on(&self, offered: Mode, environment: &Environment, maxphyaddr: Maxphyaddr) -> bool {
+        let there = environment.mode(environment.mode.on(offered));
+        let ends = |environment, filter| self.expect(environment, filter, maxphyaddr);
+        let same = |filter| ends(&there, filter) == ends(environment, filter);
+        there.mode == environment.mode || [Filter::ALWAYS, Filter::NEVER].into_iter().all(same)
     }
 
     /// The page under test as it is at the start.

@@ -19,8 +19,10 @@ const COMMAND_LOW: u64 = COMMAND;
 const COMMAND_HIGH: u64 = 0x310;
 /// In the spurious-interrupt vector register: APIC enabled, vector FFH.
 const ENABLED: u32 = 0x1ff;
-/// In the interrupt command register: level asserted; delivery mode NMI; delivery pending.
+/// In the interrupt command register: level asserted; delivery mode NMI; delivery pending; the
+/// destination is every processor but this one.
 pub const ASSERT: u32 = 1 << 14;
+const ALL_BUT_SELF: u32 = 3 << 18;
 const NMI: u32 = 4 << 8;
 const PENDING: u32 = 1 << 12;
 /// How long, in looks, until an interrupt is accepted.
@@ -51,6 +53,16 @@ impl Apic {
     /// Sends an interrupt command to the processor with an APIC ID.
     pub fn send(self, id: u32, command: u32) {
         self.write(COMMAND_HIGH, id << 24);
+        self.command(command);
+    }
+
+    /// Sends an interrupt command to all processors but this one.
+    pub fn send_to_others(self, command: u32) {
+        self.command(command | ALL_BUT_SELF);
+    }
+
+    /// Sends an interrupt command, and waits until it is accepted.
+    fn command(self, command: u32) {
         self.write(COMMAND_LOW, command);
         for _ in 0..ACCEPT_POLLS {
             if self.read(COMMAND_LOW) & PENDING == 0 {
@@ -61,7 +73,7 @@ impl Apic {
     }
 
     /// This processor's APIC ID.
-    fn own_id(self) -> u32 {
+    pub fn own_id(self) -> u32 {
         self.read(ID) >> 24
     }
 

@@ -35,8 +35,6 @@ pub struct Cpu {
     vmx: bool,
     apic: bool,
     nx: bool,
-    smep: bool,
-    smap: bool,
     gbyte_pages: bool,
     pse: bool,
     /// CPUID.1:ECX.
@@ -68,8 +66,6 @@ impl Cpu {
             apic: basic.edx >> 9 & 1 == 1,
             vmx: basic.ecx >> 5 & 1 == 1,
             nx: extended >> 20 & 1 == 1,
-            smep: structured.ebx >> 7 & 1 == 1,
-            smap: structured.ebx >> 20 & 1 == 1,
             gbyte_pages: extended >> 26 & 1 == 1,
             pse: basic.edx >> 3 & 1 == 1,
             basic_ecx: basic.ecx,
@@ -77,15 +73,10 @@ impl Cpu {
         }
     }
 
-    /// What the processor lacks for a mode of L2, if anything.
+    /// What the processor lacks for a mode of L2, if anything. SMEP and SMAP it may lack, see
+    /// [`Vmx::offered`](crate::vmx::Vmx::offered).
     pub fn lacks(&self, mode: Mode) -> Option<&'static str> {
-        [
-            (mode.nxe && !self.nx, "the CPU lacks NX (CPUID.80000001H:EDX[20])"),
-            (mode.smep && !self.smep, "the CPU lacks SMEP (CPUID.(7,0):EBX[7])"),
-            (mode.smap && !self.smap, "the CPU lacks SMAP (CPUID.(7,0):EBX[20])"),
-        ]
-        .into_iter()
-        .find_map(|(lacks, reason)| lacks.then_some(reason))
+        (mode.nxe && !self.nx).then_some("the CPU lacks NX (CPUID.80000001H:EDX[20])")
     }
 
     /// What the processor lacks for an environment, if anything.

@@ -10,7 +10,7 @@ use super::stage::{Around, Stage};
 use crate::machine::apic::Apic;
 use crate::machine::cpu::{Cpu, tsc};
 use crate::machine::log::log;
-use crate::turn::{EXCLUDED, Failed, Ran, Turn};
+use crate::turn::{EXCLUDED, Failed, Ran, Turn, UNPROTECTED};
 use crate::vmx::VmFail;
 
 /// Plays between two heartbeats.
@@ -44,7 +44,8 @@ pub fn run(
     let left_out = play(group, only, stage, turn)?;
     turn.walker.make_current()?;
     if turn.tally.counts.cases == 0 {
-        return match left_out.reasons[0].or(left_out.excluded.then_some(EXCLUDED)) {
+        let LeftOut { reasons: [first, ..], excluded, unprotected } = left_out;
+        return match first.or(unprotected.then_some(UNPROTECTED)).or(excluded.then_some(EXCLUDED)) {
             Some(reason) => Ok(turn.skip(&reason)),
             None => Err(Failed::NoSuchStimulus),
         };
@@ -73,6 +74,10 @@ fn play(group: SceneGroup, only: Option<SceneCase>, stage: &mut Stage, turn: &mu
             continue;
         }
         let (scene, filter) = (&case.scene(), case.filter);
+        if !scene.is_same_on(vmx.offered(), group.environment, cpu.maxphyaddr) {
+            left_out.unprotected = true;
+            continue;
+        }
         if let Some(reason) = lacks(scene, cpu, stage, around)? {
             left_out.note(&case, reason);
             continue;
@@ -82,8 +87,10 @@ fn play(group: SceneGroup, only: Option<SceneCase>, stage: &mut Stage, turn: &mu
         }
         let mut want = scene.expect(group.environment, filter, cpu.maxphyaddr);
         want.restrict(words);
-        let got = stage.play(scene, filter, &mut want, around)?;
-        tally.scene(case, &want, got);
+        match stage.play(scene, filter, &mut want, around) {
+            Ok(got) => tally.scene(case, &want, got),
+            Err(fail) => tally.scene_failed(case, &want, fail),
+        }
     }
     Ok(left_out)
 }
@@ -97,8 +104,12 @@ fn lacks(scene: &Scene, cpu: &Cpu, stage: &mut Stage, around: Around<'_>) -> Res
             return Ok(lacking);
         }
     }
-    let has_pins = around.vmx.allows_pins(scene.pins);
-    Ok((!has_pins).then_some("VMX offers no \"NMI exiting\" or \"virtual NMIs\""))
+    let vmx = around.vmx;
+    let lacking = [
+        (!vmx.allows_pins(scene.pins), "VMX offers no \"NMI exiting\" or \"virtual NMIs\""),
+        (!vmx.allows_activity(scene.activity), "VMX offers no activity state HLT (IA32_VMX_MISC[6])"),
+    ];
+    Ok(lacking.into_iter().find_map(|(lacks, reason)| lacks.then_some(reason)))
 }
 
 /// Why scenes were left out. The scenes of an act often need the same, so each reason is noted
@@ -108,6 +119,8 @@ struct LeftOut {
     reasons: [Option<&'static str>; MAX_REASONS],
     /// The options leave some out.
     excluded: bool,
+    /// Some depend on SMEP or SMAP, which are not there.
+    unprotected: bool,
 }
 
 impl LeftOut {

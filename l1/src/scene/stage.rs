@@ -202,14 +202,18 @@ impl Stage {
         if self.main.environment.is_none() {
             self.set_up(self.environment, around)?;
         }
-        self.play_through(scene, filter, want, around)?;
+        let played = self.play_through(scene, filter, want, around);
+        if played.is_err() {
+            // What the VMCS holds is not known: an event may still be to be injected.
+            self.main.environment = None;
+        }
         if let Some((pending, apic)) = scene.pending.zip(around.apic) {
             pending::clear(&pending.event, apic);
         }
         if scene.blocks_nmis() {
             unblock_nmis();
         }
-        Ok(&self.seen)
+        played.map(|()| &self.seen)
     }
 
     /// Plays a scene to its last end, and keeps what was seen.

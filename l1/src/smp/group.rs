@@ -5,7 +5,7 @@ use spec::smp::case::{Smp, SmpCase};
 
 use super::pair::{Pair, Unavailable};
 use crate::machine::cpu::tsc;
-use crate::turn::{Failed, Ran, Turn};
+use crate::turn::{Failed, Ran, Turn, UNPROTECTED};
 
 /// Runs a group, or one case of it, with a second processor that is started for it.
 pub fn run(smp: Smp, only: Option<SmpCase>, turn: &mut Turn<'_>) -> Result<Ran, Failed> {
@@ -25,6 +25,9 @@ pub fn run(smp: Smp, only: Option<SmpCase>, turn: &mut Turn<'_>) -> Result<Ran, 
         turn.tally.gone(Filter::NEVER, gone);
     }
     turn.walker.make_current()?;
+    if turn.tally.counts.cases == 0 {
+        return Ok(turn.skip(&UNPROTECTED));
+    }
     turn.tally.counts.tsc = tsc().wrapping_sub(started);
     Ok(Ran::Tried)
 }

@@ -64,6 +64,8 @@ pub enum SecondState {
 }
 
 static SECOND: AtomicU32 = AtomicU32::new(SecondState::Off as u32);
+/// Its APIC ID.
+static SECOND_ID: AtomicU32 = AtomicU32::new(0);
 /// Jobs posted, and jobs done.
 static POSTED: AtomicU32 = AtomicU32::new(0);
 static DONE: AtomicU32 = AtomicU32::new(0);
@@ -103,6 +105,17 @@ pub fn second_state() -> SecondState {
 /// Says where the second processor is.
 pub fn set_second_state(state: SecondState) {
     SECOND.store(state as u32, Ordering::Release);
+}
+
+/// Second processor: it takes jobs, and has this APIC ID.
+pub fn ready(apic_id: u32) {
+    SECOND_ID.store(apic_id, Ordering::Relaxed);
+    set_second_state(SecondState::Ready);
+}
+
+/// First processor: the APIC ID of the second one, which was ready.
+pub fn second_id() -> u32 {
+    SECOND_ID.load(Ordering::Relaxed)
 }
 
 /// First processor, before it starts the second one: empties the results, and says whether both L2s

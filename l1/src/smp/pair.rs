@@ -3,7 +3,7 @@
 use core::fmt;
 
 use spec::manual::filter::Filter;
-use spec::manual::paging::Maxphyaddr;
+use spec::manual::paging::{Maxphyaddr, Mode};
 use spec::smp::case::{Smp, SmpCase, SmpProbe};
 use spec::smp::shootdown::{Change, Moment, Shot, changes};
 use spec::smp::together::{MAX_STIMULI, Partner, Processor, Together, stimuli, together};
@@ -85,6 +85,8 @@ pub struct Pair {
     vcpu: SmpVcpu,
     apic: Apic,
     maxphyaddr: Maxphyaddr,
+    /// [`Vmx::offered`].
+    offered: Mode,
     number: u64,
 }
 
@@ -97,7 +99,7 @@ impl Pair {
         start::start(apic).map_err(Unavailable::NoSecond)?;
         let vmcs = vmx.load(&VMCS_REGIONS[0]).map_err(Unavailable::Failed)?;
         let vcpu = SmpVcpu::new(vmx, vmcs, 0, memory::root(0));
-        Ok(Self { vcpu, apic, maxphyaddr: cpu.maxphyaddr, number: 0 })
+        Ok(Self { vcpu, apic, maxphyaddr: cpu.maxphyaddr, offered: vmx.offered(), number: 0 })
     }
 
     /// Halts the second processor; whether it does.
@@ -118,8 +120,10 @@ impl Pair {
         mut judged: impl FnMut(Judged),
     ) -> Result<(), Gone> {
         let only = only.map(|case| case.probe);
+        let (offered, maxphyaddr) = (self.offered, self.maxphyaddr);
         let mut judged = |one: Judged| {
-            if only.is_none_or(|only| only == one.case.probe) {
+            let probe = one.case.probe;
+            if only.is_none_or(|only| only == probe) && probe.is_same_on(offered, maxphyaddr) {
                 judged(one);
             }
         };

@@ -37,10 +37,10 @@ extern "sysv64" fn l1_second_main() -> ! {
     let root = memory::root(usize::from(!mailbox::is_shared()));
     let vmcs = match vmx.load(&VMCS_REGIONS[1]) {
         Ok(vmcs) => vmcs,
-        Err(fail) => died(&format_args!("VMCLEAR or VMPTRLD {fail}")),
+        Err(fail) => died(&fail),
     };
     let mut vcpu = SmpVcpu::new(&vmx, vmcs, 1, root);
-    mailbox::set_second_state(SecondState::Ready);
+    mailbox::ready(apic.own_id());
     loop {
         match mailbox::take() {
             Job::Walk { filter, number } => {

@@ -1,13 +1,13 @@
 //! Starting the second processor: INIT, SIPI, SIPI from the first one's local APIC, as of SDM vol.
 //! 3A, section 8.4, "Multiple-Processor (MP) Initialization".
 //!
-//! It is asked for by its APIC ID: that of the first with bit 0 inverted, which is the second
-//! vCPU's in a VM and the other thread of the core on a machine. It begins in real mode on a page
-//! below 1 MiB and goes by 32-bit protected mode (`boot`) to [`super::l1_second_main`].
+//! All others are asked for, as in section 8.4.4.1, "Typical BSP Initialization Sequence", so that
+//! no APIC ID need be known. They begin in real mode on a page below 1 MiB. The first to come there
+//! is the second processor: it goes by 32-bit protected mode (`boot`) to [`super::l1_second_main`]
+//! and says its APIC ID. The rest halt.
 #![allow(unsafe_code, reason = "writes below 1 MiB; the trampoline is assembly")]
 
 use core::arch::global_asm;
-use core::arch::x86_64::__cpuid;
 use core::fmt;
 use core::hint::spin_loop;
 
@@ -42,6 +42,15 @@ global_asm!(
         cld
         mov ax, cs
         mov ds, ax
+        # LOCK BTS of the byte after the GDTR's copy, as bytes for the same reason as LGDT below:
+        # whoever finds it set comes too late.
+        .byte {lock}, 0x0f, 0xba, 0x2e
+        .word l1_trampoline_taken - l1_trampoline
+        .byte 0
+        jnc 2f
+    1:  hlt
+        jmp 1b
+    2:
         # LGDT with a 32-bit base, from the word after the code. The bytes are copied, so that the
         # address is an offset in DS.
         .byte {operand_size_prefix}, 0x0f, 0x01, 0x16
@@ -57,6 +66,8 @@ global_asm!(
     l1_trampoline_gdtr:
         .word 0
         .long 0
+    l1_trampoline_taken:
+        .word 0
     .globl l1_trampoline_end
     l1_trampoline_end:
     .code32
@@ -69,6 +80,7 @@ global_asm!(
     .text
     "#,
     operand_size_prefix = const 0x66,
+    lock = const 0xf0,
     far_jump = const 0xea,
     pe = const Cr0Flags::PROTECTED_MODE_ENABLE.bits(),
     code32 = const CODE32_SELECTOR,
@@ -112,12 +124,7 @@ impl fmt::Display for NoSecond {
 
 /// Sends the interrupt that announces a change to the other processor.
 pub fn interrupt_other(apic: Apic) {
-    apic.send(other_id(), ASSERT | u32::from(INTERRUPT_VECTOR));
-}
-
-/// The APIC ID of the other processor.
-fn other_id() -> u32 {
-    (__cpuid(1).ebx >> 24) ^ 1
+    apic.send(mailbox::second_id(), ASSERT | u32::from(INTERRUPT_VECTOR));
 }
 
 /// Starts the second processor and waits until it takes jobs.
@@ -130,12 +137,12 @@ pub fn start(apic: Apic) -> Result<(), NoSecond> {
     }
     write_trampoline()?;
     mailbox::reset();
-    apic.send(other_id(), ASSERT | INIT);
+    apic.send_to_others(ASSERT | INIT);
     (0..INIT_POLLS).for_each(|_| spin_loop());
     let came = |polls| mailbox::wait(polls, || mailbox::second_state() != SecondState::Off);
     let startup = ASSERT | STARTUP | (TRAMPOLINE >> 12) as u32;
     for polls in [FIRST_POLLS, START_POLLS] {
-        apic.send(other_id(), startup);
+        apic.send_to_others(startup);
         if came(polls) {
             break;
         }

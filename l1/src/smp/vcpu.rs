@@ -48,7 +48,7 @@ pub enum Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Entry(fail) => write!(f, "{},{fail:?}", self.word()),
+            Self::Entry(fail) => fail.fmt(f),
             Self::Vector(vector) => write!(f, "{},vector={vector:x}", self.word()),
             Self::Reason(reason, qualification) => {
                 write!(f, "{},reason={reason:x},qual={qualification:x}", self.word())
@@ -63,7 +63,7 @@ impl Trouble {
     /// The word by which such cases are counted.
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Entry(_) => "entry-failed",
+            Self::Entry(fail) => fail.word,
             Self::Vector(_) => "unexpected-vector",
             Self::Reason(..) => "unexpected-exit",
             Self::Elsewhere(_) => "left-elsewhere",

@@ -30,6 +30,9 @@ const IA32_VMX_CR4_FIXED0: u32 = 0x488;
 const IA32_VMX_CR4_FIXED1: u32 = 0x489;
 const IA32_VMX_PROCBASED_CTLS2: u32 = 0x48b;
 const IA32_VMX_EPT_VPID_CAP: u32 = 0x48c;
+/// Number of the bit of IA32_VMX_MISC for the activity state HLT; those of shutdown and
+/// wait-for-SIPI follow.
+const ACTIVITY_HLT: u64 = 6;
 /// Bits of IA32_VMX_EPT_VPID_CAP. SDM vol. 3D, appendix A.10, "VPID and EPT Capabilities".
 const EXECUTE_ONLY: u64 = 1 << 0;
 const EPT_WALK_4: u64 = 1 << 6;
@@ -88,7 +91,7 @@ pub struct Capabilities {
     execute_only: bool,
     /// The pin-based controls that may be 1.
     pin_based_may: u32,
-    preemption_timer_shift: u32,
+    misc: u64,
     cr0: Fixed,
     cr4: Fixed,
 }
@@ -164,7 +167,7 @@ impl Capabilities {
             has_true,
             execute_only: Self::read_execute_only(),
             pin_based_may: (rdmsr(IA32_VMX_PINBASED_CTLS) >> 32) as u32,
-            preemption_timer_shift: (rdmsr(IA32_VMX_MISC) & 0x1f) as u32,
+            misc: rdmsr(IA32_VMX_MISC),
             cr0: Fixed::read(IA32_VMX_CR0_FIXED0, IA32_VMX_CR0_FIXED1),
             cr4: Fixed::read(IA32_VMX_CR4_FIXED0, IA32_VMX_CR4_FIXED1),
         })
@@ -290,10 +293,21 @@ impl Capabilities {
         pins & !self.pin_based_may == 0
     }
 
+    /// Whether VMX operation allows bits of CR4.
+    pub fn allows_in_cr4(&self, bits: u64) -> bool {
+        bits & !self.cr4.may == 0
+    }
+
+    /// Whether a guest may be in an activity state: active (0), HLT, shutdown, wait-for-SIPI. SDM
+    /// vol. 3D, appendix A.6, "Miscellaneous Data".
+    pub fn allows_activity(&self, state: u64) -> bool {
+        state == 0 || self.misc >> (ACTIVITY_HLT - 1 + state) & 1 == 1
+    }
+
     /// How many bits of the time stamp counter the VMX-preemption timer leaves out: SDM vol. 3D,
     /// appendix A.6, "Miscellaneous Data".
     pub fn preemption_timer_shift(&self) -> u32 {
-        self.preemption_timer_shift
+        (self.misc & 0x1f) as u32
     }
 
     /// CR0 and CR4 with the bits that VMX operation needs set.

@@ -12,9 +12,6 @@ pub const REASON_INTERRUPT: u64 = 1;
 pub const REASON_INIT: u64 = 3;
 /// See [`REASON_INTERRUPT`].
 pub const REASON_VMCALL: u64 = 18;
-/// Bit 31 of the exit reason: the VM entry failed. SDM vol. 3C, section 24.9.1, "Basic VM-Exit
-/// Information".
-pub const ENTRY_FAILURE: u64 = 1 << 31;
 
 /// What is reported of the exit by exception that came.
 pub fn current_exit() -> Exit {

@@ -24,7 +24,7 @@ pub fn invept(ept_pointer: u64) -> Result<(), VmFail> {
         asm!("invept {0}, [{1}]", "setc {2}", "setz {3}", in(reg) SINGLE_CONTEXT, in(reg) &raw const descriptor,
             lateout(reg_byte) carry, lateout(reg_byte) zero, options(nostack));
     }
-    outcome(carry, zero)
+    outcome("invept-failed", carry, zero)
 }
 
 /// Invalidates what is cached of a VPID. INVVPID must have its single-context type.
@@ -41,5 +41,5 @@ pub fn invvpid_of(kind: u64, vpid: u16, linear: u64) -> Result<(), VmFail> {
         asm!("invvpid {0}, [{1}]", "setc {2}", "setz {3}", in(reg) kind, in(reg) &raw const descriptor,
             lateout(reg_byte) carry, lateout(reg_byte) zero, options(nostack));
     }
-    outcome(carry, zero)
+    outcome("invvpid-failed", carry, zero)
 }

@@ -4,8 +4,10 @@
 use core::arch::asm;
 use core::fmt;
 
+use spec::manual::paging::Mode;
 use spec::scene::environment::Environment;
-use x86_64::registers::control::{Cr0, Cr4};
+use spec::walk::setting::BASE;
+use x86_64::registers::control::{Cr0, Cr4, Cr4Flags};
 
 use crate::vmx::capabilities::{Capabilities, Missing};
 use crate::vmx::controls::{Controls, ProcessorBased, Secondary};
@@ -35,7 +37,7 @@ impl fmt::Display for EnterFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ControlRegister => f.write_str("CR0 or CR4 of L1 has a bit that VMX operation does not allow"),
-            Self::Vmxon(fail) => write!(f, "VMXON {fail}"),
+            Self::Vmxon(fail) => write!(f, "VMX operation cannot be entered: {fail}"),
         }
     }
 }
@@ -54,13 +56,29 @@ impl Vmx {
             asm!("vmxon [{0}]", "setc {1}", "setz {2}", in(reg) &raw const region,
                 lateout(reg_byte) carry, lateout(reg_byte) zero, options(nostack));
         }
-        outcome(carry, zero).map_err(EnterFailed::Vmxon)?;
+        outcome("vmxon-failed", carry, zero).map_err(EnterFailed::Vmxon)?;
         Ok(Self { controls: capabilities.controls, capabilities: *capabilities, processor })
     }
 
     /// A VMCS in a region, clear and current. The region must hold none that is active.
     pub fn load(&self, region: &'static Region) -> Result<Vmcs, VmFail> {
         Vmcs::load(region.prepare(self.capabilities.revision), self.processor)
+    }
+
+    /// BASE's mode with the SMEP and SMAP that L2 can have here: CR4's bits that VMX operation
+    /// allows, of a processor that has them.
+    pub fn offered(&self) -> Mode {
+        let may = |bit: Cr4Flags| self.capabilities.allows_in_cr4(bit.bits());
+        Mode {
+            smep: may(Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION),
+            smap: may(Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION),
+            ..BASE.mode
+        }
+    }
+
+    /// See [`Capabilities::allows_activity`].
+    pub fn allows_activity(&self, state: u64) -> bool {
+        self.capabilities.allows_activity(state)
     }
 
     /// Leaves VMX operation. VMCSs must be clear.

@@ -8,33 +8,34 @@ use crate::machine::global::Global;
 use crate::machine::page::Page;
 use crate::vmx::field::Field;
 
-/// A VMX instruction that failed. SDM vol. 3C, section 30.2, "Conventions".
+/// A VMX instruction that failed, written as `invvpid-failed,error=1c`. SDM vol. 3C, section 30.2,
+/// "Conventions".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VmFail {
-    /// VMfailInvalid: there is no current VMCS, or the operand is wrong.
-    Invalid,
-    /// VMfailValid: the VM-instruction error field says why, section 30.4.
-    Valid,
+pub struct VmFail {
+    /// The word by which cases that end so are counted.
+    pub word: &'static str,
+    /// After VMfailValid the VM-instruction error, section 30.4; VMfailInvalid has none.
+    error: Option<u64>,
+}
+
+impl VmFail {
+    fn new(word: &'static str, valid: bool) -> Self {
+        Self { word, error: valid.then(|| vmread(Field::InstructionError)) }
+    }
 }
 
 impl fmt::Display for VmFail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Invalid => f.write_str("failed without an error number"),
-            Self::Valid => write!(f, "failed with VM-instruction error {}", vmread(Field::InstructionError)),
-        }
+        f.write_str(self.word)?;
+        self.error.map_or(Ok(()), |error| write!(f, ",error={error:x}"))
     }
 }
 
 const RFLAGS_CF: u64 = 1 << 0;
 
-/// What CF and ZF say of a VMX instruction.
-pub fn outcome(carry: u8, zero: u8) -> Result<(), VmFail> {
-    match (carry, zero) {
-        (0, 0) => Ok(()),
-        (0, _) => Err(VmFail::Valid),
-        _ => Err(VmFail::Invalid),
-    }
+/// What CF and ZF say of a VMX instruction. `word` is that of its failure.
+pub fn outcome(word: &'static str, carry: u8, zero: u8) -> Result<(), VmFail> {
+    if carry == 0 && zero == 0 { Ok(()) } else { Err(VmFail::new(word, carry == 0)) }
 }
 
 /// The memory of a VMCS, or that which VMXON needs: a page that software may not touch while the
@@ -85,7 +86,7 @@ impl Vmcs {
                 lateout(reg_byte) carry, lateout(reg_byte) zero, options(nostack));
         }
         self.launched = false;
-        outcome(carry, zero)
+        outcome("vmclear-failed", carry, zero)
     }
 
     /// Makes the VMCS current: [`vmread`], [`vmwrite`] and VM entries are its from now on.
@@ -97,7 +98,7 @@ impl Vmcs {
             asm!("vmptrld [{0}]", "setc {1}", "setz {2}", in(reg) &raw const self.address,
                 lateout(reg_byte) carry, lateout(reg_byte) zero, options(nostack));
         }
-        outcome(carry, zero)
+        outcome("vmptrld-failed", carry, zero)
     }
 
     /// The processor that it is active on.
@@ -113,7 +114,7 @@ impl Vmcs {
     /// How an entry went: `failed` is 0 if an exit came, and RFLAGS if none did.
     pub(super) fn entered(&mut self, failed: u64) -> Result<(), VmFail> {
         if failed != 0 {
-            return Err(if failed & RFLAGS_CF != 0 { VmFail::Invalid } else { VmFail::Valid });
+            return Err(VmFail::new("entry-failed", failed & RFLAGS_CF == 0));
         }
         self.launched = true;
         Ok(())
@@ -144,7 +145,7 @@ pub fn read_encoding(encoding: u32) -> Result<u64, VmFail> {
         asm!("vmread {0}, {1}", "setc {2}", "setz {3}", inout(reg) 0u64 => value, in(reg) u64::from(encoding),
             lateout(reg_byte) carry, lateout(reg_byte) zero, options(nomem, nostack));
     }
-    outcome(carry, zero).map(|()| value)
+    outcome("vmread-failed", carry, zero).map(|()| value)
 }
 
 /// Writes a field of the current VMCS.
@@ -168,6 +169,6 @@ pub fn vmwrite(field: Field, value: u64) {
 #[cfg(not(test))]
 #[cold]
 fn refused(field: Field) -> ! {
-    let fail = if vmread(Field::InstructionError) == 0 { VmFail::Invalid } else { VmFail::Valid };
-    panic!("VMWRITE of field {:x} {fail}", field as u32);
+    let fail = VmFail::new("vmwrite-failed", vmread(Field::InstructionError) != 0);
+    panic!("VMWRITE of field {:x}: {fail}", field as u32);
 }

@@ -72,8 +72,10 @@ pub fn write_host_state() {
     vmwrite(Field::HostIdtrBase, x86_64::instructions::tables::sidt().base.as_u64());
 }
 
-/// Sets the register bits of a paging mode and of a mode, but RFLAGS.AC.
+/// Sets the register bits of a paging mode and of a mode, but RFLAGS.AC. SMEP and SMAP are left out
+/// where they are not offered.
 pub fn write_paging(vmx: &Vmx, format: Format, mode: Mode) {
+    let mode = mode.on(vmx.offered());
     let mut cr0 = CR0_BASE;
     cr0.set(Cr0Flags::WRITE_PROTECT, mode.wp);
     let mut cr4 = CR4_BASE;

@@ -262,7 +262,9 @@ fn maxphyaddr(width: AddressWidth) -> Result<Maxphyaddr, Unavailable> {
 
 /// Lays pages and slots for a MAXPHYADDR.
 fn lay(walker: &mut Walker, maxphyaddr: Maxphyaddr, only: Option<Stimulus>) -> Judge {
-    let stimuli = Action::stimuli(maxphyaddr).filter(|stimulus| only.is_none_or(|only| only == *stimulus));
+    let offered = walker.vmx().offered();
+    let stimuli = Action::stimuli(maxphyaddr)
+        .filter(|stimulus| only.is_none_or(|only| only == *stimulus) && stimulus.is_same_on(offered, BASE, maxphyaddr));
     guest::relay_pages(maxphyaddr);
     let judge = Judge::new(BASE, stimuli, &walker.guest().header, maxphyaddr);
     walker.prepare(BASE.mode, judge.stimuli().map(|s| (s.loop_number(), s.address())));

@@ -26,7 +26,7 @@ use spec::walk::stimulus::LOOPS;
 use crate::machine::cpu::write_cr2;
 use crate::machine::log::log;
 use crate::machine::trace;
-use crate::vmx::exit::{ENTRY_FAILURE, REASON_INIT, REASON_VMCALL};
+use crate::vmx::exit::{REASON_INIT, REASON_VMCALL};
 use crate::vmx::filter::bitmap;
 use crate::vmx::{Field, FilterFields, Region, VmFail, Vmcs, Vmx, changes, enter_walk, vmcs12, vmread, vmwrite};
 use crate::walk::async_fault::AsyncFaults;
@@ -85,7 +85,8 @@ impl Broken {
     }
 }
 
-/// A VM entry that failed: no case can be judged after it.
+/// L2 cannot be entered: no case can be judged after it. L1 writes to vmcs12 only what the
+/// capability MSRs allow, so this is the host's fault.
 #[derive(Clone, Copy, Debug)]
 pub enum EntryFailed {
     /// The VM entry itself failed.
@@ -97,7 +98,7 @@ pub enum EntryFailed {
 impl fmt::Display for EntryFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Entry(fail) => write!(f, "the VM entry {fail}"),
+            Self::Entry(fail) => fail.fmt(f),
             Self::Start(broken) => write!(f, "L2 does not get through its start: {broken}"),
         }
     }
@@ -113,33 +114,19 @@ impl EntryFailed {
     /// Logs as a failing case that L2 does not get through its start, or to its next walk. `filter`
     /// is vmcs12's.
     pub fn log(self, group: &dyn fmt::Display, filter: Filter) {
-        let what = if matches!(self, Self::Start(_)) { "start" } else { "walk" };
-        log().fail(&format_args!("{group}:{what}:{filter}"), &format_args!("complete-{what}"), &self.outcome());
+        let (what, got): (_, &dyn fmt::Display) = match &self {
+            Self::Start(broken) => ("start", broken),
+            Self::Entry(fail) => ("walk", fail),
+        };
+        log().fail(&format_args!("{group}:{what}:{filter}"), &format_args!("complete-{what}"), got);
     }
 
     /// The word by which it is counted.
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Entry(_) => "entry-failed",
+            Self::Entry(fail) => fail.word,
             Self::Start(broken) => broken.word(),
         }
-    }
-
-    /// The word in a failing case.
-    fn outcome(self) -> impl fmt::Display {
-        struct Outcome(EntryFailed);
-        impl fmt::Display for Outcome {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match self.0 {
-                    EntryFailed::Entry(VmFail::Invalid) => f.write_str("entry-failed"),
-                    EntryFailed::Entry(VmFail::Valid) => {
-                        write!(f, "entry-failed,error={:x}", vmread(Field::InstructionError))
-                    }
-                    EntryFailed::Start(broken) => broken.fmt(f),
-                }
-            }
-        }
-        Outcome(self)
     }
 }
 
@@ -193,16 +180,6 @@ impl Walker {
     /// Gets L2 through its start, if it is not ready to walk.
     pub fn start(&mut self) -> Result<(), EntryFailed> {
         if self.is_ready { Ok(()) } else { self.restart() }
-    }
-
-    /// Whether a failure is the host's. L2's start raises no fault and asks for nothing, so an exit
-    /// there is; what a VM entry refuses may be vmcs12's fault, until one has worked.
-    pub fn blames_host(&self, failed: EntryFailed) -> bool {
-        match failed {
-            EntryFailed::Start(Broken::Reason(reason, _)) if reason & ENTRY_FAILURE == 0 => true,
-            EntryFailed::Start(Broken::Vector(_)) => true,
-            EntryFailed::Entry(_) | EntryFailed::Start(_) => self.has_started,
-        }
     }
 
     /// The filter in vmcs12.

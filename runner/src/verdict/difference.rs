@@ -74,8 +74,17 @@ fn stuck(part: &Part) -> Option<String> {
         "unexpected-vector" => {
             Some(format!("L2 got an exception that nothing in it causes: vector 0x{}", field("vector")))
         }
-        "entry-failed" => Some(format!("the VM entry failed with VM-instruction error 0x{}", field("error"))),
-        _ => None,
+        failed => {
+            let instruction = match failed.strip_suffix("-failed")? {
+                "entry" => "the VM entry".into(),
+                instruction => instruction.to_ascii_uppercase(),
+            };
+            let error = part.fields.iter().find(|(name, _)| *name == "error");
+            let error = error.map_or(" without an error number".into(), |(_, number)| {
+                format!(" with VM-instruction error 0x{number}")
+            });
+            Some(format!("{instruction} failed{error}"))
+        }
     }
 }
 
@@ -206,7 +215,9 @@ mod tests {
         let entry = differences("complete-start", "unexpected-exit,reason=80000021,qual=0");
         assert!(entry[1].ends_with("reason 33 (invalid guest state), a failed VM entry"), "{entry:?}");
         assert!(differences("complete-walk", "unexpected-vector,vector=d")[1].ends_with("vector 0xd"));
-        assert!(differences("complete-walk", "entry-failed,error=7")[1].ends_with("error 0x7"));
+        let failed = |got| differences("complete-walk", got)[1].clone();
+        assert_eq!(failed("entry-failed,error=7"), "the VM entry failed with VM-instruction error 0x7");
+        assert_eq!(failed("invvpid-failed"), "INVVPID failed without an error number");
     }
 
     #[test]

@@ -97,8 +97,8 @@ fn is_of_bochs(vmx_basic: u64) -> bool {
 const BESIDE: char = '/';
 const PART: char = ',';
 /// Parameters of kvm_intel that a word has, and that reports always show.
-pub const TOLD: [&str; 6] =
-    ["ept", "allow_smaller_maxphyaddr", "enable_shadow_vmcs", "unrestricted_guest", "vpid", "nested"];
+pub const TOLD: [&str; 7] =
+    ["ept", "allow_smaller_maxphyaddr", "enable_shadow_vmcs", "unrestricted_guest", "vpid", "vnmi", "nested"];
 
 impl Subject {
     /// The subject as one word of the image's command line, `bochs,2.7/kvm,6.1,ept=N`, from which

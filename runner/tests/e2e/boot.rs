@@ -128,6 +128,23 @@ fn a_processor_without_vmx_is_a_skip_that_names_vmx() {
 }
 
 #[test]
+fn a_processor_without_smep_and_smap_runs_what_does_not_depend_on_them() {
+    let folder = Folder::new();
+    let json = folder.path("json");
+    let run = line(&format!("run --l0 bochs --profile quick --cpu corei5_lynnfield_750 --json {json}")).expect(0);
+    assert!(run.out.contains("lacks SMEP or SMAP"), "{run:#?}");
+    let json = folder.json("json");
+    let groups = json["groups"].as_array().expect("groups");
+    let skipped = groups.iter().filter(|group| group["verdict"] == "skip").count();
+    assert!(skipped < groups.len() / 3, "{skipped} of {}", groups.len());
+    // One whose outcome depends on SMAP, and one of the same group.
+    let case = "run --l0 bochs --cpu corei5_lynnfield_750 --case filter.each.long:super-read-";
+    let left_out = line(&format!("{case}user:1,0,0")).expect(3);
+    assert!(left_out.out.contains("lacks SMEP or SMAP"), "{left_out:#?}");
+    line(&format!("{case}np-pte:1,0,0")).expect(0);
+}
+
+#[test]
 fn kvm_runs_or_says_in_one_sentence_why_not() {
     for options in ["--l0 kvm", "--l0 qemu"] {
         let run = line(&format!("run {options} --profile quick"));

@@ -126,3 +126,22 @@ fn qemu_moves_a_guest_whose_l2_is_active_to_a_file_and_back() {
     let called = line("lab --param ept=1 --filter action.migrate").expect(3);
     assert!(called.out.contains("needs a QEMU that maskmatch runs"), "{called:#?}");
 }
+
+#[test]
+fn a_vm_entry_that_fails_is_a_failure_of_the_host_with_the_error_number() {
+    let set = "ept=1,nested_early_check=1";
+    let called = line(&format!("lab --param {set} --filter filter.each.long --filter access.long")).expect(1);
+    assert!(called.out.contains("the VM entry failed with VM-instruction error 0x7"), "{}", called.out);
+    assert!(called.verdict().contains("2 of 2 groups failed"), "{}", called.verdict());
+}
+
+#[test]
+fn a_second_processor_is_found_whatever_its_apic_id() {
+    let called = line("lab --param ept=1 --filter smp.*").expect(0);
+    assert!(called.verdict().starts_with("maskmatch: pass: 2 groups"), "{}", called.verdict());
+}
+
+#[test]
+fn what_nmis_leave_without_virtual_nmis_is_known() {
+    line("lab --param ept=1,vnmi=0 --filter action.nmi --filter access.long").expect(0);
+}

@@ -113,6 +113,14 @@ pub struct Mode {
     pub nxe: bool,
 }
 
+impl Mode {
+    /// The mode on a processor that has SMEP and SMAP only where `offered` has them.
+    #[must_use]
+    pub const fn on(self, offered: Self) -> Self {
+        Self { smep: self.smep && offered.smep, smap: self.smap && offered.smap, ..self }
+    }
+}
+
 /// The walk's physical-address width: MAXPHYADDR, from CPUID.80000008H:EAX\[7:0\], at most 52.
 pub type Maxphyaddr = u8;
 

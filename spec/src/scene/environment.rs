@@ -185,7 +185,7 @@ impl Environment {
     }
 
     /// With other register bits.
-    const fn mode(mut self, mode: Mode) -> Self {
+    pub(super) const fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self
     }

@@ -7,7 +7,7 @@ use super::together::Together;
 use crate::catalogue::kind::Kind;
 use crate::catalogue::plan::{Profile, QUICK_BASIC};
 use crate::manual::filter::Filter;
-use crate::manual::paging::Maxphyaddr;
+use crate::manual::paging::{Maxphyaddr, Mode};
 use crate::manual::pfec::Pfec;
 use crate::walk::setting::BASE;
 
@@ -78,6 +78,18 @@ impl SmpCase {
         match self.probe {
             SmpProbe::Together(together) => together.stimulus.pfec(BASE, maxphyaddr),
             SmpProbe::Shot(shot) => shot.change.pfec(State::New, maxphyaddr),
+        }
+    }
+}
+
+impl SmpProbe {
+    /// Whether it must end on a processor with only the SMEP and SMAP of `offered` as it must on
+    /// one with both.
+    #[must_use]
+    pub fn is_same_on(&self, offered: Mode, maxphyaddr: Maxphyaddr) -> bool {
+        match self {
+            Self::Together(together) => together.stimulus.is_same_on(offered, BASE, maxphyaddr),
+            Self::Shot(shot) => shot.change.is_same_on(offered, maxphyaddr),
         }
     }
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::manual::filter::Filter;
-use crate::manual::paging::{Access, Entry, Level, Maxphyaddr, Privilege, walk};
+use crate::manual::paging::{Access, Entry, Level, Maxphyaddr, Mode, Privilege, walk};
 use crate::manual::pfec::Pfec;
 use crate::walk::layout::{FETCHED_CODE, TOKEN};
 use crate::walk::outcome::{Expectation, Outcome, RFLAGS_RF};
@@ -58,8 +58,20 @@ impl Change {
     /// The error code of the access' fault, if it must raise one.
     #[must_use]
     pub fn pfec(&self, state: State, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
+        self.pfec_in(BASE.mode, state, maxphyaddr)
+    }
+
+    /// Whether the access must end on a processor with only the SMEP and SMAP of `offered` as it
+    /// must on one with both.
+    #[must_use]
+    pub fn is_same_on(&self, offered: Mode, maxphyaddr: Maxphyaddr) -> bool {
+        let ends = |mode| [State::Old, State::New].map(|state| self.pfec_in(mode, state, maxphyaddr));
+        ends(BASE.mode.on(offered)) == ends(BASE.mode)
+    }
+
+    fn pfec_in(&self, mode: Mode, state: State, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
         let entries = Level::WALK.map(|level| self.entry(level, state));
-        walk(entries, self.access, self.privilege, BASE.mode, maxphyaddr).err()
+        walk(entries, self.access, self.privilege, mode, maxphyaddr).err()
     }
 
     /// Whether the old entry is not present, so that no processor keeps anything of it: SDM section

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::manual::paging::{Access, Maxphyaddr, Privilege, walk};
+use crate::manual::paging::{Access, Maxphyaddr, Mode, Privilege, walk};
 use crate::manual::pfec::Pfec;
 use crate::walk::layout;
 use crate::walk::page::{PAGES, PageIndex};
@@ -78,7 +78,15 @@ impl Stimulus {
         self.pfec_in(setting.mode, maxphyaddr)
     }
 
-    fn pfec_in(&self, mode: crate::manual::paging::Mode, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
+    /// Whether the access must end on a processor with only the SMEP and SMAP of `offered` as it
+    /// must on one with both.
+    #[must_use]
+    pub fn is_same_on(&self, offered: Mode, setting: &Setting, maxphyaddr: Maxphyaddr) -> bool {
+        let mode = setting.mode;
+        self.pfec_in(mode.on(offered), maxphyaddr) == self.pfec_in(mode, maxphyaddr)
+    }
+
+    fn pfec_in(&self, mode: Mode, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
         walk(PAGES[self.page].entries(maxphyaddr), self.access, self.privilege, mode, maxphyaddr).err()
     }
 
@@ -137,14 +145,33 @@ pub fn is_corrected(stimulus: &Stimulus) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{LOOPS, Stimulus, WALK_ORDER};
+    use super::{Access, LOOPS, Mode, Privilege, Stimulus, WALK_ORDER};
     use crate::walk::layout::MAX_SLOTS;
     use crate::walk::setting::{BASE, SETTINGS};
     use std::collections::{BTreeSet, HashSet};
     use std::string::ToString;
+    use std::vec::Vec;
 
     /// Widths of physical addresses that processors have.
     const WIDTHS: [u8; 6] = [36, 39, 40, 46, 48, 52];
+
+    #[test]
+    fn a_processor_without_smep_and_smap_lacks_the_faults_that_they_make() {
+        let neither = Mode { smep: false, smap: false, ..BASE.mode };
+        for setting in SETTINGS {
+            for stimulus in Stimulus::all(setting, 40) {
+                let by_them = setting.mode.smep && stimulus.access == Access::Fetch
+                    || setting.mode.smap && !setting.mode.ac && stimulus.access != Access::Fetch;
+                let same = stimulus.is_same_on(neither, setting, 40);
+                assert!(same || by_them && stimulus.privilege == Privilege::Supervisor, "{stimulus} {}", setting.name);
+                assert!(stimulus.is_same_on(BASE.mode, setting, 40));
+            }
+        }
+        let left_out = Stimulus::all(BASE, 40).filter(|stimulus| !stimulus.is_same_on(neither, BASE, 40));
+        let left_out: Vec<_> = left_out.map(|stimulus| stimulus.to_string()).collect();
+        assert!(left_out.iter().any(|name| name == "super-read-user"), "{left_out:?}");
+        assert!(left_out.iter().any(|name| name == "super-fetch-user"), "{left_out:?}");
+    }
 
     #[test]
     fn ids_and_addresses_are_unique_and_fit() {

@@ -72,7 +72,7 @@ impl Stage {
                 right
             }
             Between::OwnRegisters => {
-                toggle_own_registers();
+                toggle_own_registers(around.vmx.offered());
                 true
             }
             Between::GuestRegisters => {
@@ -114,14 +114,14 @@ impl Stage {
 }
 
 /// Turns CR0.WP and CR4.SMEP of L1 off and on, or the other way round.
-fn toggle_own_registers() {
+fn toggle_own_registers(offered: Mode) {
+    let mut smep = Cr4Flags::empty();
+    smep.set(Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION, offered.smep);
     // SAFETY: L1 writes no read-only page and fetches from no user-mode page, so neither bit makes
-    // a difference to it; SMEP is there, since the environments of the scenes that ask for this
-    // have it.
+    // a difference to it; SMEP is only written where it is offered.
     unsafe {
         Cr0::update(|cr0| cr0.toggle(Cr0Flags::WRITE_PROTECT));
         Cr0::update(|cr0| cr0.toggle(Cr0Flags::WRITE_PROTECT));
-        let smep = Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION;
         Cr4::update(|cr4| cr4.toggle(smep));
         Cr4::update(|cr4| cr4.toggle(smep));
     }

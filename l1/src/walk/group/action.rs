@@ -2,9 +2,9 @@
 
 use spec::walk::action::Action;
 use spec::walk::action::case::{ActionCase, ActionProbe};
+use spec::walk::setting::BASE;
 
-use super::walking;
-use crate::turn::{Failed, Ran, Turn};
+use crate::turn::{Failed, Ran, Turn, UNPROTECTED};
 use crate::walk::action::Acting;
 
 /// Filters between two heartbeats: each action may take the host a while.
@@ -13,10 +13,7 @@ const HEARTBEAT: usize = 4;
 /// Runs a group, or one case of it. Its TSC is not read: it need not go on across a move to a new
 /// VM.
 pub fn run(action: &'static Action, only: Option<ActionCase>, turn: &mut Turn<'_>) -> Result<Ran, Failed> {
-    walking(turn, |turn| try_cases(action, only, turn))
-}
-
-fn try_cases(action: &'static Action, only: Option<ActionCase>, turn: &mut Turn<'_>) -> Result<Ran, Failed> {
+    turn.walker.start()?;
     let (stimulus, own) = match only.map(|case| case.probe) {
         Some(ActionProbe::Stimulus(stimulus)) => (Some(stimulus), None),
         Some(ActionProbe::Own(stimulus)) => (None, Some(stimulus)),
@@ -27,7 +24,11 @@ fn try_cases(action: &'static Action, only: Option<ActionCase>, turn: &mut Turn<
         Err(reason) => return Ok(turn.skip(&reason)),
     };
     if acting.is_empty() {
-        return Err(Failed::NoSuchStimulus);
+        let offered = turn.walker.vmx().offered();
+        return match stimulus {
+            Some(access) if !access.is_same_on(offered, BASE, acting.maxphyaddr()) => Ok(turn.skip(&UNPROTECTED)),
+            _ => Err(Failed::NoSuchStimulus),
+        };
     }
     let mut filters = turn.filters(only.map(|case| case.filter), HEARTBEAT);
     let walked =
@@ -37,6 +38,8 @@ fn try_cases(action: &'static Action, only: Option<ActionCase>, turn: &mut Turn<
         let _ = acting.undo();
     }
     acting.end(turn.walker, turn.cpu).map_err(Failed::Ask)?;
-    walked?;
-    Ok(Ran::Tried)
+    match walked {
+        Err(Failed::Refused(status)) => Ok(turn.skip(&status)),
+        walked => walked.map(|()| Ran::Tried),
+    }
 }

@@ -7,9 +7,8 @@ use spec::manual::filter::Filter;
 use spec::walk::case::{WalkCase, WalkGroup};
 use spec::walk::setting::BASE;
 
-use super::walking;
 use crate::machine::cpu::tsc;
-use crate::turn::{EXCLUDED, Failed, Ran, Turn};
+use crate::turn::{EXCLUDED, Failed, Ran, Turn, UNPROTECTED};
 use crate::walk::judge::Judge;
 use crate::walk::walker::{EntryFailed, Walker};
 
@@ -18,10 +17,7 @@ const HEARTBEAT: usize = 64;
 
 /// Runs a group, or one case of it.
 pub fn run(group: WalkGroup, only: Option<WalkCase>, turn: &mut Turn<'_>) -> Result<Ran, Failed> {
-    walking(turn, |turn| try_cases(group, only, turn))
-}
-
-fn try_cases(group: WalkGroup, only: Option<WalkCase>, turn: &mut Turn<'_>) -> Result<Ran, Failed> {
+    turn.walker.start()?;
     let setting = group.setting;
     if let Some(reason) = turn.cpu.lacks(setting.mode) {
         return Ok(turn.skip(&reason));
@@ -39,9 +35,20 @@ fn try_cases(group: WalkGroup, only: Option<WalkCase>, turn: &mut Turn<'_>) -> R
         excluded |= is_excluded;
         !is_excluded
     });
+    let offered = turn.walker.vmx().offered();
+    let mut unprotected = false;
+    let stimuli = stimuli.filter(|stimulus| {
+        let is_same = stimulus.is_same_on(offered, setting, maxphyaddr);
+        unprotected |= !is_same;
+        is_same
+    });
     let mut judge = Judge::new(setting, stimuli, &turn.walker.guest().header, maxphyaddr);
     if judge.len() == 0 {
-        return if excluded { Ok(turn.skip(&EXCLUDED)) } else { Err(Failed::NoSuchStimulus) };
+        return match (unprotected, excluded) {
+            (true, _) => Ok(turn.skip(&UNPROTECTED)),
+            (_, true) => Ok(turn.skip(&EXCLUDED)),
+            _ => Err(Failed::NoSuchStimulus),
+        };
     }
     // Every setting is entered from the base: what a host keeps from there must not show.
     if setting != BASE {

@@ -3,7 +3,6 @@
 use spec::catalogue::kind::Kind;
 use spec::walk::host::{HostCase, Need};
 
-use super::walking;
 use crate::machine::cpu::tsc;
 use crate::turn::{Failed, Ran, Turn};
 use crate::walk::host::{FreshMemory, Pages};
@@ -13,10 +12,7 @@ const HEARTBEAT: usize = 64;
 
 /// Runs a group, or one case of it.
 pub fn run(need: Need, only: Option<HostCase>, memory: &mut FreshMemory, turn: &mut Turn<'_>) -> Result<Ran, Failed> {
-    walking(turn, |turn| try_cases(need, only, memory, turn))
-}
-
-fn try_cases(need: Need, only: Option<HostCase>, memory: &mut FreshMemory, turn: &mut Turn<'_>) -> Result<Ran, Failed> {
+    turn.walker.start()?;
     let walks = if only.is_some() { 1 } else { need.filter_count(turn.options.profile) };
     let mut pages = match Pages::new(need, walks, memory, turn.cpu) {
         Ok(pages) => pages,

@@ -1,13 +1,14 @@
 //! Which products a row is for: texts such as `kvm >=6.1 ept=0`.
 //!
 //! A family, then conditions that must all hold: versions of two numbers with `<`, `<=`, `>`,
-//! `>=` or nothing before them, and parameters that are on or off.
+//! `>=` or nothing before them, and parameters that are on or off. A fault that shows only below or
+//! above another product names that after `with`, as in `bochs <2.8 with kvm vnmi=0`.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::verdict::subject::{Family, Product, is_on};
+use crate::verdict::subject::{Family, Product, Subject, is_on};
 
 /// How well a product fits a row. Of several texts the best counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +34,8 @@ pub struct Hosts {
     family: Family,
     versions: Vec<Bound>,
     parameters: Vec<(String, bool)>,
+    /// What must be there too.
+    with: Option<Box<Hosts>>,
 }
 
 /// Whether a version with this comparison is admitted.
@@ -55,8 +58,14 @@ const BOUNDS: [(&str, Admits); 5] = [
 ];
 
 impl Hosts {
-    /// Whether a product is one of these.
-    pub fn fit(&self, product: &Product) -> Fit {
+    /// Whether a product of a subject is one of these.
+    pub fn fit_in(&self, product: &Product, subject: &Subject) -> Fit {
+        let Some(with) = &self.with else { return self.fit(product) };
+        let parts = subject.processor.iter().chain(&subject.host);
+        self.fit(product).min(parts.map(|part| with.fit(part)).max().unwrap_or(Fit::No))
+    }
+
+    fn fit(&self, product: &Product) -> Fit {
         if product.family != self.family {
             return Fit::No;
         }
@@ -82,9 +91,11 @@ impl FromStr for Hosts {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut words = text.split_ascii_whitespace();
+        let (own, with) = text.split_once(" with ").map_or((text, None), |(own, with)| (own, Some(with)));
+        let with = with.map(str::parse).transpose()?.map(Box::new);
+        let mut words = own.split_ascii_whitespace();
         let family = words.next().ok_or("a host is written as in 'kvm >=6.1 ept=0'")?.parse()?;
-        let mut hosts = Self { text: text.into(), family, versions: Vec::new(), parameters: Vec::new() };
+        let mut hosts = Self { text: text.into(), family, versions: Vec::new(), parameters: Vec::new(), with };
         for word in words {
             if word.starts_with(|first: char| first.is_ascii_alphabetic()) {
                 hosts.parameters.push(parameter(word)?);

@@ -47,7 +47,7 @@ impl Party {
             Self::Processor => subject.processor.as_ref(),
             Self::Host => subject.host.as_ref().or(subject.processor.as_ref()),
         };
-        let fit = |product: &Product| hosts.iter().map(|hosts| hosts.fit(product)).max();
+        let fit = |product: &Product| hosts.iter().map(|hosts| hosts.fit_in(product, subject)).max();
         product.and_then(fit).unwrap_or(Fit::No)
     }
 }

@@ -15,8 +15,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use vmm_sys_util::signal::{Killable, SIGRTMIN};
 
-/// Its number and its local APIC's.
-const NUMBER: u8 = 1;
+/// Its number and its local APIC's. Not the one after the first's: as in Xen, the guest has to find
+/// out.
+const NUMBER: u8 = 2;
 /// The time between two kicks of a thread that is to end.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -67,9 +68,9 @@ fn serve(mut vcpu: VcpuFd, shared: &Shared) {
             // A signal came, or it still waits for SIPI.
             Err(error) if [libc::EINTR, libc::EAGAIN].contains(&error.errno()) => continue,
             Ok(VcpuExit::Shutdown) => "the guest's second processor died of a triple fault".into(),
-            Ok(VcpuExit::FailEntry(reason, cpu)) => format!("vCPU 1: {}", vcpu::entry_failed(reason, cpu)),
-            Ok(exit) => format!("KVM left vCPU 1 for a reason that has no handler: {exit:?}"),
-            Err(error) => format!("KVM_RUN of vCPU 1 failed: {error}"),
+            Ok(VcpuExit::FailEntry(reason, cpu)) => format!("the second vCPU: {}", vcpu::entry_failed(reason, cpu)),
+            Ok(exit) => format!("KVM left the second vCPU for a reason that has no handler: {exit:?}"),
+            Err(error) => format!("KVM_RUN of the second vCPU failed: {error}"),
         };
         // The first word counts, and there is only one.
         let _ = shared.died.set(died);
