@@ -1,5 +1,5 @@
 //! Starting the second processor: INIT, SIPI, SIPI from the first one's local APIC, as of SDM vol.
-//! 3A, section 8.4, "Multiple-Processor (MP) Initialization".
+//! 3A, "Multiple-Processor (MP) Initialization".
 //!
 //! It is asked for by its APIC ID: that of the first with bit 0 inverted, which is the second
 //! vCPU's in a VM and the other thread of the core on a machine. It begins in real mode on a page

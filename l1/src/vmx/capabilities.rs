@@ -1,4 +1,4 @@
-//! The VMX capability MSRs. SDM vol. 3D, appendix A, "VMX Capability Reporting Facility".
+//! The VMX capability MSRs. SDM vol. 3D, "VMX Capability Reporting Facility".
 #![allow(unsafe_code, reason = "reads MSRs")]
 
 use core::fmt;
@@ -11,8 +11,7 @@ use crate::machine::cpu::Cpu;
 use crate::vmx::controls::{Controls, EntryControls, ExitControls, PinBased, ProcessorBased, Secondary};
 
 const IA32_FEATURE_CONTROL: u32 = 0x3a;
-/// Lock bit, and VMXON outside SMX operation. SDM vol. 3C, section 23.7, "Enabling and Entering VMX
-/// Operation".
+/// Lock bit, and VMXON outside SMX operation. SDM vol. 3C, "Enabling and Entering VMX Operation".
 const FEATURE_CONTROL_LOCK: u64 = 1 << 0;
 const FEATURE_CONTROL_VMXON: u64 = 1 << 2;
 const IA32_VMX_BASIC: u32 = 0x480;
@@ -27,7 +26,7 @@ const IA32_VMX_CR4_FIXED0: u32 = 0x488;
 const IA32_VMX_CR4_FIXED1: u32 = 0x489;
 const IA32_VMX_PROCBASED_CTLS2: u32 = 0x48b;
 const IA32_VMX_EPT_VPID_CAP: u32 = 0x48c;
-/// Bits of IA32_VMX_EPT_VPID_CAP. SDM vol. 3D, appendix A.10, "VPID and EPT Capabilities".
+/// Bits of IA32_VMX_EPT_VPID_CAP. SDM vol. 3D, "VPID and EPT Capabilities".
 const EXECUTE_ONLY: u64 = 1 << 0;
 const EPT_WALK_4: u64 = 1 << 6;
 const EPT_WRITE_BACK: u64 = 1 << 14;
@@ -288,7 +287,7 @@ impl Capabilities {
     }
 
     /// How many bits of the time stamp counter the VMX-preemption timer leaves out: SDM vol. 3D,
-    /// appendix A.6, "Miscellaneous Data".
+    /// "Miscellaneous Data".
     pub fn preemption_timer_shift(&self) -> u32 {
         self.preemption_timer_shift
     }

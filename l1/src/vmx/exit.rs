@@ -6,14 +6,13 @@ use x86_64::registers::control::Cr2;
 use crate::vmx::field::Field;
 use crate::vmx::vmcs::vmread;
 
-/// Basic exit reasons. SDM vol. 3D, appendix C, "VMX Basic Exit Reasons".
+/// Basic exit reasons. SDM vol. 3D, "VMX Basic Exit Reasons".
 pub const REASON_INTERRUPT: u64 = 1;
 /// See [`REASON_INTERRUPT`].
 pub const REASON_INIT: u64 = 3;
 /// See [`REASON_INTERRUPT`].
 pub const REASON_VMCALL: u64 = 18;
-/// Bit 31 of the exit reason: the VM entry failed. SDM vol. 3C, section 24.9.1, "Basic VM-Exit
-/// Information".
+/// Bit 31 of the exit reason: the VM entry failed. SDM vol. 3C, "VM-Exit Information Fields".
 pub const ENTRY_FAILURE: u64 = 1 << 31;
 
 /// What is reported of the exit by exception that came.

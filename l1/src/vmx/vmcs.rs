@@ -8,12 +8,12 @@ use crate::machine::global::Global;
 use crate::machine::page::Page;
 use crate::vmx::field::Field;
 
-/// A VMX instruction that failed. SDM vol. 3C, section 30.2, "Conventions".
+/// A VMX instruction that failed. SDM vol. 3C, "Conventions".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VmFail {
     /// VMfailInvalid: there is no current VMCS, or the operand is wrong.
     Invalid,
-    /// VMfailValid: the VM-instruction error field says why, section 30.4.
+    /// VMfailValid: the VM-instruction error field says why, "VM Instruction Error Numbers".
     Valid,
 }
 
