@@ -3,8 +3,8 @@
 //! No I/O, no allocation, no `unsafe`: the same code judges inside the image (`l1`) and reads logs
 //! on the host (`runner`), and every line of it runs in host tests.
 //!
-//! Sections are those of the *Intel 64 and IA-32 Architectures Software Developer's Manual*,
-//! combined volumes, order number 325462-075US (June 2021), cited as "SDM" with number and title.
+//! "SDM" is the *Intel 64 and IA-32 Architectures Software Developer's Manual*. It is cited by title;
+//! [`manual::section`] has the numbers, in two editions.
 //!
 //! | to find | look in |
 //! |---|---|

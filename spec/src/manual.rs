@@ -1,9 +1,10 @@
 //! What the manual says, without a word about tests: the rule for VM exits, error codes, paging,
-//! descriptors, vectors.
+//! descriptors, vectors, and where it says so.
 
 pub mod descriptor;
 pub mod ept;
 pub mod filter;
 pub mod paging;
 pub mod pfec;
+pub mod section;
 pub mod vector;

@@ -69,8 +69,8 @@ pub struct Fault {
     pub address: u64,
     /// Read, write or fetch.
     pub access: Access,
-    /// A user-mode or a supervisor-mode access; implicit ones are supervisor-mode at any CPL.
-    /// SDM vol. 3A, section 4.6, "Access Rights".
+    /// A user-mode or a supervisor-mode access; implicit ones are supervisor-mode at any CPL. SDM
+    /// vol. 3A, "Access Rights".
     pub privilege: Privilege,
     /// Where RIP is then; the instruction under test by default.
     pub rip: Option<u64>,

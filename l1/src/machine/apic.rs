@@ -1,5 +1,5 @@
-//! The local APIC of the processor that uses it, in xAPIC mode. SDM vol. 3A, chapter 10, "Advanced
-//! Programmable Interrupt Controller (APIC)".
+//! The local APIC of the processor that uses it, in xAPIC mode. SDM vol. 3A, "Advanced Programmable
+//! Interrupt Controller (APIC)".
 #![allow(unsafe_code, reason = "accesses the local APIC's registers")]
 
 use core::hint::spin_loop;
@@ -8,7 +8,7 @@ use spec::scene::event::COMMAND;
 
 use crate::machine::cpu::Cpu;
 
-/// Registers. SDM vol. 3A, table 10-1, "Local APIC Register Address Map".
+/// Registers. SDM vol. 3A, "The Local APIC Block Diagram".
 const ID: u64 = 0x20;
 const TASK_PRIORITY: u64 = 0x80;
 const EOI: u64 = 0xb0;

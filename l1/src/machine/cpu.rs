@@ -128,7 +128,7 @@ impl Cpu {
     }
 
     /// The physical address of the local APIC's page, if that is in use (not in x2APIC mode, not
-    /// off). SDM vol. 3A, section 10.4.3, "Enabling or Disabling the Local APIC".
+    /// off). SDM vol. 3A, "Enabling or Disabling the Local APIC".
     pub fn local_apic(&self) -> Option<u64> {
         if !self.apic {
             return None;

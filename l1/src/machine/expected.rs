@@ -38,7 +38,7 @@ pub fn drop_late_nmis(dropped: bool) {
 }
 
 /// Ends the blocking of NMIs that the delivery of one to L2 began: an IRET to the next instruction.
-/// SDM vol. 3A, section 6.7.1, "Handling Multiple NMIs".
+/// SDM vol. 3A, "Handling Multiple NMIs".
 pub fn unblock_nmis() {
     // SAFETY: the frame has SS, RSP, RFLAGS and CS as they are and RIP of the label, so only NMI
     // blocking changes; the five words are pushed below RSP, where nothing lives (no red zone: the

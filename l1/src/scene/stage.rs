@@ -345,8 +345,8 @@ impl SceneVcpu {
     }
 
     /// Enters L2. Its page tables were changed, so what is cached of them under its VPID is made
-    /// invalid first; without VPID the entry does so. SDM vol. 3C, section 28.3.3.3, "Guidelines
-    /// for Use of the INVVPID Instruction".
+    /// invalid first; without VPID the entry does so. SDM vol. 3C, "Guidelines for Use of the
+    /// INVVPID Instruction".
     fn enter(&mut self) -> Result<(), VmFail> {
         if self.environment().vpid || self.always_invalidates {
             invvpid(VPID)?;
@@ -407,8 +407,8 @@ fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> R
     }
     match scene.answer {
         Answer::Nothing | Answer::Again(_) | Answer::Resume | Answer::Spoil(_) => {}
-        // An IRET that comes again must find NMIs blocked. SDM vol. 3C, section 31.7.1.2, "Resuming
-        // Guest Software after Handling an Exception".
+        // An IRET that comes again must find NMIs blocked. SDM vol. 3C, "Information About NMI
+        // Unblocking Due to IRET".
         Answer::Retry => {
             let idt_vectoring = vmread(Field::IdtVectoringInfo) & IDT_VECTORING_VALID != 0;
             let by_exception = reason == EXIT_EXCEPTION;
@@ -449,8 +449,8 @@ fn end(scene: &Scene, environment: &Environment, registers: &Registers, want: &E
     let frame = memory::StackFrame::at(vmread(Field::GuestRsp), environment.width);
     let is_software =
         |vector| scene.event.is_some_and(|event| event.vector == vector && !event.kind.may_have_error_code());
-    // The upper halves of registers are undefined outside 64-bit mode. SDM vol. 1, section 3.4.1.1,
-    // "General-Purpose Registers in 64-Bit Mode".
+    // The upper halves of registers are undefined outside 64-bit mode. SDM vol. 1, "General-Purpose
+    // Registers in 64-Bit Mode".
     let defined = if environment.width == Width::Bits64 { u64::MAX } else { u32::MAX.into() };
     for (word, register) in end.words.iter_mut().zip(registers.values()) {
         *word = register & defined;

@@ -1,7 +1,7 @@
 //! Starting the second processor: INIT, SIPI, SIPI from the first one's local APIC, as of SDM vol.
-//! 3A, section 8.4, "Multiple-Processor (MP) Initialization".
+//! 3A, "Multiple-Processor (MP) Initialization".
 //!
-//! All others are asked for, as in section 8.4.4.1, "Typical BSP Initialization Sequence", so that
+//! All others are asked for, as in "Typical BSP Initialization Sequence", so that
 //! no APIC ID need be known. They begin in real mode on a page below 1 MiB. The first to come there
 //! is the second processor: it goes by 32-bit protected mode (`boot`) to [`super::l1_second_main`]
 //! and says its APIC ID. The rest halt.

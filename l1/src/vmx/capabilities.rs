@@ -1,4 +1,4 @@
-//! The VMX capability MSRs. SDM vol. 3D, appendix A, "VMX Capability Reporting Facility".
+//! The VMX capability MSRs. SDM vol. 3D, "VMX Capability Reporting Facility".
 #![allow(unsafe_code, reason = "reads MSRs")]
 
 use core::fmt;
@@ -14,8 +14,7 @@ use crate::machine::cpu::Cpu;
 use crate::vmx::controls::{Controls, EntryControls, ExitControls, PinBased, ProcessorBased, Secondary};
 
 const IA32_FEATURE_CONTROL: u32 = 0x3a;
-/// Lock bit, and VMXON outside SMX operation. SDM vol. 3C, section 23.7, "Enabling and Entering VMX
-/// Operation".
+/// Lock bit, and VMXON outside SMX operation. SDM vol. 3C, "Enabling and Entering VMX Operation".
 const FEATURE_CONTROL_LOCK: u64 = 1 << 0;
 const FEATURE_CONTROL_VMXON: u64 = 1 << 2;
 const IA32_VMX_BASIC: u32 = 0x480;
@@ -33,7 +32,7 @@ const IA32_VMX_EPT_VPID_CAP: u32 = 0x48c;
 /// Number of the bit of IA32_VMX_MISC for the activity state HLT; those of shutdown and
 /// wait-for-SIPI follow.
 const ACTIVITY_HLT: u64 = 6;
-/// Bits of IA32_VMX_EPT_VPID_CAP. SDM vol. 3D, appendix A.10, "VPID and EPT Capabilities".
+/// Bits of IA32_VMX_EPT_VPID_CAP. SDM vol. 3D, "VPID and EPT Capabilities".
 const EXECUTE_ONLY: u64 = 1 << 0;
 const EPT_WALK_4: u64 = 1 << 6;
 const EPT_WRITE_BACK: u64 = 1 << 14;
@@ -299,13 +298,13 @@ impl Capabilities {
     }
 
     /// Whether a guest may be in an activity state: active (0), HLT, shutdown, wait-for-SIPI. SDM
-    /// vol. 3D, appendix A.6, "Miscellaneous Data".
+    /// vol. 3D, "Miscellaneous Data".
     pub fn allows_activity(&self, state: u64) -> bool {
         state == 0 || self.misc >> (ACTIVITY_HLT - 1 + state) & 1 == 1
     }
 
     /// How many bits of the time stamp counter the VMX-preemption timer leaves out: SDM vol. 3D,
-    /// appendix A.6, "Miscellaneous Data".
+    /// "Miscellaneous Data".
     pub fn preemption_timer_shift(&self) -> u32 {
         (self.misc & 0x1f) as u32
     }

@@ -6,7 +6,7 @@ use crate::machine::trace;
 use crate::vmx::vmcs::read_encoding;
 
 /// Every encoding that a field can have, in the order of [`encoding`]: 3 bits of index beyond what
-/// any field uses are left out. SDM vol. 3C, table 24-21, "Structure of VMCS Component Encoding".
+/// any field uses are left out. SDM vol. 3C, "VMREAD, VMWRITE, and Encodings of VMCS Fields".
 const INDEXES: u32 = 64;
 const FIELDS: u32 = 4 * 4 * INDEXES;
 /// Fields that VM exits write: they are about what was before.

@@ -1,8 +1,7 @@
 //! The execution, exit and entry controls that L1 uses.
 //!
-//! SDM vol. 3C, sections 24.6.1, "Pin-Based VM-Execution Controls", 24.6.2, "Processor-Based
-//! VM-Execution Controls" (table 24-7 for the secondary ones), 24.7.1, "VM-Exit Controls", 24.8.1,
-//! "VM-Entry Controls".
+//! SDM vol. 3C, "Pin-Based VM-Execution Controls", "Processor-Based VM-Execution Controls",
+//! "VM-Exit Controls", "VM-Entry Controls".
 
 use bitflags::bitflags;
 

@@ -6,7 +6,7 @@ use x86_64::registers::control::Cr2;
 use crate::vmx::field::Field;
 use crate::vmx::vmcs::vmread;
 
-/// Basic exit reasons. SDM vol. 3D, appendix C, "VMX Basic Exit Reasons".
+/// Basic exit reasons. SDM vol. 3D, "VMX Basic Exit Reasons".
 pub const REASON_INTERRUPT: u64 = 1;
 /// See [`REASON_INTERRUPT`].
 pub const REASON_INIT: u64 = 3;

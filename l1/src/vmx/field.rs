@@ -1,4 +1,4 @@
-//! VMCS fields by name. SDM vol. 3D, appendix B, "Field Encoding in VMCS".
+//! VMCS fields by name. SDM vol. 3D, "Field Encoding in VMCS".
 
 /// The encoding of a field of the VMCS.
 #[derive(Clone, Copy)]

@@ -1,4 +1,4 @@
-//! INVEPT and INVVPID. SDM vol. 3C, section 28.3.3, "Invalidating Cached Translation Information".
+//! INVEPT and INVVPID. SDM vol. 3C, "Invalidating Cached Translation Information".
 #![allow(unsafe_code, reason = "VMX instructions")]
 
 use core::arch::asm;

@@ -8,13 +8,13 @@ use crate::machine::global::Global;
 use crate::machine::page::Page;
 use crate::vmx::field::Field;
 
-/// A VMX instruction that failed, written as `invvpid-failed,error=1c`. SDM vol. 3C, section 30.2,
-/// "Conventions".
+/// A VMX instruction that failed, written as `invvpid-failed,error=1c`. SDM vol. 3C, "Conventions".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VmFail {
     /// The word by which cases that end so are counted.
     pub word: &'static str,
-    /// After VMfailValid the VM-instruction error, section 30.4; VMfailInvalid has none.
+    /// After VMfailValid the VM-instruction error ("VM Instruction Error Numbers"); VMfailInvalid
+    /// has none.
     error: Option<u64>,
 }
 

@@ -210,7 +210,7 @@ pub fn write_idtr(base: u64, limit: u64) {
 
 /// Makes each VM entry of the current VMCS, which has [`Vmx::controls`], end by the VMX-preemption
 /// timer after this many ticks of the time stamp counter, if the processor has the timer. SDM vol.
-/// 3C, section 25.5.1, "VMX-Preemption Timer".
+/// 3C, "VMX-Preemption Timer".
 pub fn limit_time(vmx: &Vmx, ticks: u32) {
     let timer = PinBased::PREEMPTION_TIMER.bits();
     if vmx.allows_pins(timer) {

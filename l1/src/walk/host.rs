@@ -23,8 +23,8 @@ const PAGE: u64 = 4096;
 /// [rax], al` has two bytes.
 const RUN_FIRST: u64 = PAGE - 2;
 const RUN_AGAIN: u64 = PAGE - 4;
-/// Registers of the local APIC: version, task priority. SDM vol. 3A, table 10-1, "Local APIC
-/// Register Address Map".
+/// Registers of the local APIC: version, task priority. SDM vol. 3A, "The Local APIC Block
+/// Diagram".
 const APIC_VERSION: u64 = 0x30;
 const APIC_TPR: u64 = 0x80;
 /// The device remembers what is written from here on; below are the values that it begins with.

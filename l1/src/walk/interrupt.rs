@@ -7,8 +7,8 @@ use crate::machine::apic::Apic;
 use crate::vmx::exit::REASON_INTERRUPT;
 use crate::vmx::{Field, PinBased, Vmx, vmread, vmwrite};
 
-/// VM-exit interruption information of an external interrupt: valid, type 0.
-/// SDM section 27.2.2, "Information for VM Exits Due to Vectored Events".
+/// VM-exit interruption information of an external interrupt: valid, type 0. SDM "Information for
+/// VM Exits Due to Vectored Events".
 const INTERRUPTION_INFO: u64 = 1 << 31 | INTERRUPT_VECTOR as u64;
 
 /// What L1 does about it.

@@ -64,7 +64,7 @@ mod tests {
             "error code & MASK = 0x6 equals MATCH: EB.PF = 1 directly says exit",
             "one VM exit to L1",
             "swapped-mask-match",
-            "24.6.3",
+            "\"Exception Bitmap\" (",
         ] {
             assert!(exit.contains(part), "{part}\n{exit}");
         }

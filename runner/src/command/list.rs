@@ -1,6 +1,7 @@
 //! `list`: groups, stimuli and case ids, without booting anything.
 
 mod catalogue;
+mod sections;
 
 use std::io::{self, Write};
 
@@ -17,7 +18,7 @@ use crate::output::{self, print};
 use crate::request::{selected, selection};
 use crate::verdict::exit_code::{Exit, Stop};
 use crate::verdict::judge::{counted, thousands};
-use crate::verdict::known::{Tables, document};
+use crate::verdict::known::{Tables, document, evidence};
 
 /// Prints what was asked for.
 ///
@@ -28,8 +29,10 @@ pub fn list(arguments: &ListArgs) -> Result<Exit, Stop> {
         output::text(&catalogue::text())?;
         return Ok(Exit::Pass);
     }
-    if arguments.known {
-        output::text(&document::text(&Tables::built_in()))?;
+    let documents: [(bool, fn(&Tables) -> String); 3] =
+        [(arguments.known, document::text), (arguments.evidence, evidence::text), (arguments.sections, sections::text)];
+    if let Some((_, text)) = documents.into_iter().find(|(wanted, _)| *wanted) {
+        output::text(&text(&Tables::built_in()))?;
         return Ok(Exit::Pass);
     }
     let line = selection(&arguments.filter, &arguments.exclude, arguments.profile);

@@ -16,7 +16,7 @@ use crate::verdict::subject::is_on;
 /// `kvm_intel` parameters that every run has: without nesting there is nothing to test.
 const NESTED: (&str, &str) = ("nested", "1");
 /// Bochs logs guest-physical addresses with their low 12 bits, which the processor clears (SDM
-/// section 28.3.6, "Page-Modification Logging"); KVM warns of each.
+/// "Page-Modification Logging"); KVM warns of each.
 const PML_OFF: (&str, &str) = ("pml", "0");
 /// The default. 5.10 does not go back to it by itself: the variable is kvm.ko's and outlives
 /// kvm_intel.

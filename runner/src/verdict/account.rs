@@ -162,8 +162,8 @@ impl Accounts {
     /// Adds cases of a known deviation.
     fn count(&mut self, row: &Row, of: Party, group: usize, way: &Way) {
         let at = self.totals.iter().position(|total| total.name == row.name).unwrap_or_else(|| {
-            let section = row.text.section.iter().map(|section| format!(" {section}"));
-            let reason = std::iter::once(row.text.reason.clone()).chain(section).collect();
+            let required = row.text.required().map(|required| format!(" Required: {required}"));
+            let reason = std::iter::once(row.text.reason.clone()).chain(required).collect();
             let (name, cases) = (row.name.clone(), Vec::new());
             self.totals.push(Total { name, of, reason, cases, example: None });
             self.totals.len() - 1

@@ -88,7 +88,7 @@ fn stuck(part: &Part) -> Option<String> {
     }
 }
 
-/// A basic exit reason's name. SDM vol. 3D, appendix C, "VMX Basic Exit Reasons".
+/// A basic exit reason's name. SDM vol. 3D, "VMX Basic Exit Reasons".
 fn exit_reason(reason: u64) -> &'static str {
     match reason & 0xffff {
         0 => " (exception or NMI)",

@@ -1,4 +1,4 @@
-//! Names of VMCS fields, for traces. SDM vol. 3D, appendix B, "Field Encoding in VMCS".
+//! Names of VMCS fields, for traces. SDM vol. 3D, "Field Encoding in VMCS".
 
 /// Encodings and names.
 const NAMES: &[(u32, &str)] = &[

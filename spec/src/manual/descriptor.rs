@@ -1,9 +1,8 @@
 //! Descriptors of segments and gates, the task-state segment, and access rights as a VMCS has them.
 //!
-//! SDM vol. 3A, section 3.4.5, "Segment Descriptors", section 3.5, "System Descriptor Types",
-//! section 5.8.3.1, "IA-32e Mode Call Gates", section 6.11, "IDT Descriptors", section 6.14.1,
-//! "64-Bit Mode IDT", section 7.2.3, "TSS Descriptor in 64-bit mode", and section 7.7, "Task
-//! Management in 64-bit Mode"; vol. 3C, section 24.4.1, "Guest Register State".
+//! SDM vol. 3A, "Segment Descriptors", "System Descriptor Types", "IA-32e Mode Call Gates", "IDT
+//! Descriptors", "64-Bit Mode IDT", "TSS Descriptor in 64-bit mode", and "Task Management in 64-bit
+//! Mode"; vol. 3C, "Guest Register State".
 
 use crate::manual::paging::Privilege;
 
@@ -36,8 +35,7 @@ pub const DATA: u64 = SEGMENT | DEFAULT_32;
 /// A flat data segment for CPL 0 that was never loaded.
 pub const FRESH_DATA: u64 = DATA & !ACCESSED;
 
-/// The type of a system segment in IA-32e mode. SDM vol. 3A, table 3-2, "System-Segment and
-/// Gate-Descriptor Types".
+/// The type of a system segment in IA-32e mode. SDM vol. 3A, "System Descriptor Types".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum System {
@@ -106,8 +104,7 @@ pub const fn tss_ist(ist: u64) -> usize {
     0x1c + 8 * ist as usize
 }
 
-/// Access rights in a VMCS: the segment is unusable. SDM vol. 3C, table 24-2, "Format of Access
-/// Rights".
+/// Access rights in a VMCS: the segment is unusable. SDM vol. 3C, "Guest Register State".
 pub const UNUSABLE: u64 = 1 << 16;
 
 /// A descriptor's access rights as a VMCS has them: its bits 47:40 and 55:52.

@@ -1,7 +1,6 @@
 //! The EPT pointer, and the operands of the instructions that invalidate cached translations.
 //!
-//! SDM vol. 3C, section 24.6.11, "Extended-Page-Table Pointer (EPTP)", and section 30.3, "VMX
-//! Instructions", INVEPT and INVVPID.
+//! SDM vol. 3C, "Extended-Page-Table Pointer (EPTP)", and "VMX Instructions", INVEPT and INVVPID.
 
 /// Write-back as the memory type of the EPT paging structures.
 const WRITE_BACK: u64 = 6;

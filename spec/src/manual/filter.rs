@@ -1,7 +1,7 @@
 //! The rule: which page faults a filter turns into VM exits.
 //!
-//! SDM vol. 3C, section 24.6.3, "Exception Bitmap", and section 25.2, "Other Causes of VM Exits"
-//! (under "Exceptions"). [`Filter::exits`] is the only place in maskmatch that states the rule.
+//! SDM vol. 3C, "Exception Bitmap", and "Other Causes of VM Exits" (under "Exceptions").
+//! [`Filter::exits`] is the only place in maskmatch that states the rule.
 
 use core::fmt;
 use core::str::FromStr;
@@ -26,9 +26,9 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Every page fault exits. SDM section 24.6.3 names this way to say so.
+    /// Every page fault exits. SDM "Exception Bitmap" names this way to say so.
     pub const ALWAYS: Self = Self::new(true, 0, 0);
-    /// No page fault exits. SDM section 24.6.3 names this way to say so.
+    /// No page fault exits. SDM "Exception Bitmap" names this way to say so.
     pub const NEVER: Self = Self::new(true, 0, u32::MAX);
 
     /// A filter from its three fields.

@@ -1,7 +1,7 @@
 //! Which access through L2's page tables faults, and with what error code.
 //!
-//! SDM vol. 3A, section 4.6.1, "Determination of Access Rights", and section 4.7,
-//! "Page-Fault Exceptions"; for the paging modes see [`format`](mod@format).
+//! SDM vol. 3A, "Determination of Access Rights", and "Page-Fault Exceptions"; for the paging modes
+//! see [`format`](mod@format).
 
 pub mod format;
 
@@ -180,8 +180,8 @@ pub fn walk_in(
     if allowed(rights, executable, access, privilege, mode) { Ok(()) } else { Err(code | Pfec::P) }
 }
 
-/// The bits of the error code that describe only the access. Section 4.7: W/R, U/S and I/D
-/// "describe the access causing the page-fault exception, not the access rights"; I/D needs
+/// The bits of the error code that describe only the access. "Page-Fault Exceptions": W/R, U/S and
+/// I/D "describe the access causing the page-fault exception, not the access rights"; I/D needs
 /// CR4.SMEP, or CR4.PAE and IA32_EFER.NXE.
 fn access_bits(format: Format, access: Access, privilege: Privilege, mode: Mode) -> Pfec {
     let mut code = Pfec::empty();
@@ -191,7 +191,7 @@ fn access_bits(format: Format, access: Access, privilege: Privilege, mode: Mode)
     code
 }
 
-/// Section 4.6.1, "Determination of Access Rights", without protection keys and shadow stacks.
+/// "Determination of Access Rights", without protection keys and shadow stacks.
 fn allowed(rights: Entry, executable: bool, access: Access, privilege: Privilege, mode: Mode) -> bool {
     let writable = rights.contains(Entry::RW);
     let user_address = rights.contains(Entry::US);
@@ -206,7 +206,7 @@ fn allowed(rights: Entry, executable: bool, access: Access, privilege: Privilege
     }
 }
 
-/// Explicit supervisor-mode data accesses and SMAP, section 4.6.1.
+/// Explicit supervisor-mode data accesses and SMAP, "Determination of Access Rights".
 fn smap_allows(user_address: bool, mode: Mode) -> bool {
     !user_address || !mode.smap || mode.ac
 }

@@ -1,14 +1,13 @@
 //! The page-fault error code.
 //!
-//! SDM vol. 3A, section 4.7, "Page-Fault Exceptions", figure 4-12, "Page-Fault Error Code".
+//! SDM vol. 3A, "Page-Fault Exceptions".
 
 use bitflags::bitflags;
 
 bitflags! {
     /// A page-fault error code (PFEC), 32 bits wide.
     ///
-    /// Bits without a name are reserved in the edition cited in the crate's documentation; a
-    /// processor delivers them as 0.
+    /// Bits without a name are reserved in the manual; a processor delivers them as 0.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
     pub struct Pfec: u32 {
         /// P, bit 0: the fault was caused by a page-level protection violation; clear: by a
@@ -28,7 +27,7 @@ bitflags! {
         /// SS, bit 6: the access was a shadow-stack access.
         const SS = 1 << 6;
         /// HLAT, bit 7: the fault occurred during ordinary paging or HLAT paging; set for the
-        /// latter.
+        /// latter. SDM vol. 3C, "Hypervisor-Managed Linear-Address Translation (HLAT)".
         const HLAT = 1 << 7;
         /// SGX, bit 15: the fault resulted from violation of SGX-specific access-control
         /// requirements.

@@ -1,4 +1,4 @@
-//! Vectors. SDM vol. 3A, table 6-1, "Protected-Mode Exceptions and Interrupts".
+//! Vectors. SDM vol. 3A, "Exception and Interrupt Reference".
 
 /// Vectors below this are those of exceptions and of NMI.
 pub const EXCEPTIONS: u8 = 32;

@@ -8,6 +8,7 @@ use super::place::{Kind, Place};
 use super::tested::Tested;
 use super::{Answer, Exiting, Fault, Feature, Fits, Intercepted, Scene, Texts, Unwanted};
 use crate::manual::paging::{Access, Level, Privilege};
+use crate::manual::section::Citation;
 use crate::walk::page::Page;
 
 /// One row of a table of scenes. Rows are there at compile time only: what is played is
@@ -52,7 +53,7 @@ impl Row {
         instruction: &'static str,
     ) -> Self {
         let scene = Scene { name, cpl, code, ..Scene::USUAL };
-        Self { scene, texts: Texts { what, instruction, section: "" } }
+        Self { scene, texts: Texts { what, instruction, section: None } }
     }
 
     setters! {
@@ -128,8 +129,8 @@ impl Row {
 
     /// With the manual's section.
     #[must_use]
-    pub const fn section(mut self, section: &'static str) -> Self {
-        self.texts.section = section;
+    pub const fn section(mut self, section: Citation) -> Self {
+        self.texts.section = Some(section);
         self
     }
 

@@ -83,7 +83,7 @@ pub const fn vector_of_gate(linear: u64, long: bool) -> Option<u8> {
 
 /// Linear address of the interrupt vectors of real mode, as a scene names it.
 pub const REAL_IDT: u64 = Place::Idt0.linear();
-/// Bytes of a vector of real mode. SDM vol. 3B, section 20.1.4, "Interrupt and Exception Handling".
+/// Bytes of a vector of real mode. SDM vol. 3B, "Interrupt and Exception Handling".
 pub const REAL_VECTOR: u64 = 4;
 /// Limit of IDTR in real mode: 256 vectors.
 pub const REAL_IDT_LIMIT: u16 = 256 * REAL_VECTOR as u16 - 1;
@@ -109,7 +109,7 @@ pub const fn gate(vector: u8, ist: u64) -> [u64; 2] {
 
 /// A vector's gate of 32 bits: an interrupt gate for CPL 3 and below that leads to its handler.
 /// There is no IST: the handler has the stack of what was interrupted, or that of the TSS for CPL
-/// 0. SDM vol. 3A, section 6.12.1, "Exception- or Interrupt-Handler Procedures".
+/// 0. SDM vol. 3A, "Exception- or Interrupt-Handler Procedures".
 #[must_use]
 pub const fn gate_32(vector: u8) -> u64 {
     let [low, _] = interrupt_gate(CODE_32_SELECTOR, handler(vector), 0);
@@ -124,7 +124,7 @@ pub const fn call_gate() -> [u64; 2] {
 }
 
 /// The words of 32 bits of the TSS that differ from 0 in IA-32e mode or else, by their offsets. SDM
-/// vol. 3A, figures 7-2, "32-Bit Task-State Segment (TSS)", and 7-11, "64-Bit TSS Format".
+/// vol. 3A, "Task-State Segment (TSS)" and "Task Management in 64-bit Mode".
 #[must_use]
 pub const fn tss(long: bool) -> [(usize, u32); 5] {
     [

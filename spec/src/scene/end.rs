@@ -137,7 +137,7 @@ pub enum How {
     Done,
 }
 
-/// The basic exit reason of exceptions. SDM vol. 3D, appendix C, "VMX Basic Exit Reasons".
+/// The basic exit reason of exceptions. SDM vol. 3D, "VMX Basic Exit Reasons".
 pub const EXIT_EXCEPTION: u16 = 0;
 /// The basic exit reason of a triple fault.
 pub const EXIT_TRIPLE_FAULT: u16 = 2;

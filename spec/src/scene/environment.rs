@@ -21,7 +21,7 @@ crate::listed! {
         /// Protected mode, IA-32e mode off: descriptors, gates and stack frames are those of 32
         /// bits.
         Bits32,
-        /// Real-address mode. SDM vol. 3B, section 20.1, "Real-Address Mode".
+        /// Real-address mode. SDM vol. 3B, "Real-Address Mode".
         Real,
     }
 }
@@ -91,7 +91,7 @@ pub struct Environment {
     /// Unrestricted guest.
     pub unrestricted: bool,
     /// Controls as the capability MSRs without TRUE allow them: all of the default1 class are 1.
-    /// SDM vol. 3D, appendix A.2, "Reserved Controls and Default Settings".
+    /// SDM vol. 3D, "Reserved Controls and Default Settings".
     pub default_controls: bool,
     /// The quick profile has a few scenes in it, not all.
     pub thin: bool,
@@ -269,8 +269,7 @@ impl Environment {
     }
 
     /// Makes of what must be seen in 64-bit mode what must be seen here: code selectors, and
-    /// registers that L2 does not have. SDM vol. 1, section 3.4.1.1, "General-Purpose Registers in
-    /// 64-Bit Mode".
+    /// registers that L2 does not have. SDM vol. 1, "General-Purpose Registers in 64-Bit Mode".
     pub(super) fn narrow(&self, ends: &mut Ends) {
         if self.width == Width::Bits64 {
             return;

@@ -1,10 +1,9 @@
 //! Accesses through EPT: which comes first on the way of an access, the #PF or the EPT-induced VM
 //! exit.
 //!
-//! SDM vol. 3C, section 28.2, "The Extended Page Table Mechanism (EPT)": 28.2.2 for the entries,
-//! 28.2.3.1, "EPT Misconfigurations", 28.2.3.2, "EPT Violations", 28.2.3.3, "Prioritization of EPT
-//! Misconfigurations and EPT Violations". What is reported: section 27.2.1, "Basic VM-Exit
-//! Information", with table 27-7, "Exit Qualification for EPT Violations".
+//! SDM vol. 3C, "The Extended Page Table Mechanism (EPT)": "EPT Translation Mechanism" for the
+//! entries, "EPT Misconfigurations", "EPT Violations", "Prioritization of EPT Misconfigurations and
+//! EPT Violations". What is reported: "Basic VM-Exit Information".
 //!
 //! EPT-induced VM exits are no exceptions, so no filter is asked about them. The walk under test is
 //! that of a page of its own at [`DEEP`], each of whose tables but the root leads to nothing else.
@@ -157,7 +156,7 @@ impl EptEntry {
         !self.reserved || large || maxphyaddr < 52
     }
 
-    /// Whether the entry, which [exists](Self::exists), is one that 28.2.3.1 calls misconfigured.
+    /// Whether the entry, which [exists](Self::exists), is one that the manual calls misconfigured.
     /// Execute alone is taken to be supported.
     #[must_use]
     pub const fn is_misconfigured(self) -> bool {
@@ -191,7 +190,7 @@ pub struct Nested {
     pub frame: Option<(GuestFrame, EptEntry)>,
 }
 
-/// Bit 0 of the exit qualification of EPT violations, table 27-7: a data read.
+/// Bit 0 of the exit qualification of EPT violations, "Basic VM-Exit Information": a data read.
 pub const QUALIFICATION_READ: u64 = 1 << 0;
 /// Bit 1: a data write.
 pub const QUALIFICATION_WRITE: u64 = 1 << 1;
@@ -260,11 +259,11 @@ impl Nested {
         (!allowed).then_some(Met::Violation { qualification, guest_physical, linear: step.linear })
     }
 
-    /// What the access meets first, section 28.2.3.3.
+    /// What the access meets first, "Prioritization of EPT Misconfigurations and EPT Violations".
     fn meets(&self, scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> Met {
         let check = |step: &Step| self.exit_of(step);
-        // With accessed and dirty flags for EPT, the walk's accesses count as writes too. Section
-        // 28.2.3.2.
+        // With accessed and dirty flags for EPT, the walk's accesses count as writes too. "EPT
+        // Violations".
         let walks =
             QUALIFICATION_READ | if environment.ept.is_some_and(|ept| ept.ad) { QUALIFICATION_WRITE } else { 0 };
         let paging = environment.width != Width::Real;
@@ -381,7 +380,8 @@ impl Scene {
                 end
             }
             Met::Misconfiguration { guest_physical } => {
-                // Section 27.2.1: the qualification is cleared, the guest-linear address undefined.
+                // "Basic VM-Exit Information": the qualification is cleared, the guest-linear
+                // address undefined.
                 let mut end = self.ept_exit(EXIT_EPT_MISCONFIGURATION);
                 end.set_all([(Word::Qualification, 0), (Word::GuestPhysical, guest_physical)]);
                 self.open_words(&mut end);
@@ -391,8 +391,8 @@ impl Scene {
     }
 
     /// An exit that has all of one by #PF but what tells of the fault. RF is saved as 1 if no event
-    /// was under way, and else as the event's delivery would have pushed it: section 27.3.3. What
-    /// that is, an injected event leaves open.
+    /// was under way, and else as the event's delivery would have pushed it: "Saving RIP, RSP,
+    /// RFLAGS, and SSP". What that is, an injected event leaves open.
     fn ept_exit(&self, reason: u16) -> End {
         let end = End { how: How::Exit(reason), ..self.own_exit(Pfec::empty()) };
         let end = end.with(Word::Info, 0).open(Word::ErrorCode);
@@ -421,8 +421,8 @@ impl Scene {
         let delivered = self.own_delivered_fault(pfec);
         // What an injected event pushes of RF is left open.
         let reinjected = delivered.open(Word::Rflags);
-        // Section 27.1: an event that causes a VM exit indirectly does update the state, a page
-        // fault CR2.
+        // "Architectural State Before a VM Exit": an event that causes a VM exit indirectly does
+        // update the state, a page fault CR2.
         let first = match nested.meets(self, environment, maxphyaddr) {
             Met::Nothing | Met::Fault(_) => return Ends { first: delivered, second: None },
             met => self

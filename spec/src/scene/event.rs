@@ -1,7 +1,7 @@
 //! Events: what is delivered through L2's IDT.
 
-/// The type of an event as interruption-information fields encode it. SDM vol. 3C, table 24-16,
-/// "Format of the VM-Entry Interruption-Information Field".
+/// The type of an event as interruption-information fields encode it. SDM vol. 3C, "VM-Entry
+/// Controls for Event Injection".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum EventType {
@@ -57,8 +57,8 @@ pub enum Sender {
     Guest,
 }
 
-/// Offset of the low half of the interrupt command register. SDM vol. 3A, table 10-1, "Local APIC
-/// Register Address Map".
+/// Offset of the low half of the interrupt command register. SDM vol. 3A, "The Local APIC Block
+/// Diagram".
 pub const COMMAND: u64 = 0x300;
 
 /// One event.

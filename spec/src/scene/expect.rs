@@ -1,11 +1,10 @@
 //! What must be seen at the end of a scene.
 //!
-//! SDM vol. 3C, chapter 27, "VM Exits": section 27.1, "Architectural State Before a VM Exit" (CR2,
-//! DR6 and the general-purpose registers as if the exception had not come), 27.2.1, "Basic VM-Exit
-//! Information", 27.2.2, "Information for VM Exits Due to Vectored Events", 27.2.4, "Information
-//! for VM Exits During Event Delivery", 27.3.3, "Saving RIP, RSP, RFLAGS, and SSP", and 27.3.4,
-//! "Saving Non-Register State". For what reaches L2: SDM vol. 3A, section 6.12.1, "Exception- or
-//! Interrupt-Handler Procedures", section 6.14.2, "64-Bit Mode Stack Frame", and section 6.15,
+//! SDM vol. 3C, "VM Exits": "Architectural State Before a VM Exit" (CR2, DR6 and the
+//! general-purpose registers as if the exception had not come), "Basic VM-Exit Information",
+//! "Information for VM Exits Due to Vectored Events", "Information for VM Exits During Event
+//! Delivery", "Saving RIP, RSP, RFLAGS, and SSP", and "Saving Non-Register State". For what reaches
+//! L2: SDM vol. 3A, "Exception- or Interrupt-Handler Procedures", "64-Bit Mode Stack Frame", and
 //! "Exception and Interrupt Reference".
 
 use super::between::Between;
@@ -23,22 +22,19 @@ use crate::walk::page::good;
 
 /// What CR2 holds at the start of a scene: no page of the stage is there.
 pub use crate::walk::outcome::CR2_AT_START;
-/// What DR6 holds at the start of a scene: its value at reset. SDM vol. 3B, figure 17-1, "Debug
-/// Registers".
+/// What DR6 holds at the start of a scene: its value at reset. SDM vol. 3B, "Debug Registers".
 pub const DR6_AT_START: u64 = 0xffff_0ff0;
 /// DR6.BS, which a single step sets.
 pub const DR6_BS: u64 = 1 << 14;
 /// What DR7 holds at the start of a scene: its value at reset.
 pub const DR7_AT_START: u64 = 0x400;
-/// Bit 3 of the interruptibility state. SDM vol. 3C, table 24-3, "Format of Interruptibility
-/// State".
+/// Bit 3 of the interruptibility state. SDM vol. 3C, "Guest Non-Register State".
 pub const BLOCKING_BY_NMI: u64 = 1 << 3;
 /// Bit 1 of the same.
 pub const BLOCKING_BY_MOV_SS: u64 = 1 << 1;
 /// Bit 0 of the same.
 pub const BLOCKING_BY_STI: u64 = 1 << 0;
-/// Bit 14 of the pending debug exceptions: a single step. SDM vol. 3C, table 24-4, "Format of
-/// Pending-Debug-Exceptions".
+/// Bit 14 of the pending debug exceptions: a single step. SDM vol. 3C, "Guest Non-Register State".
 pub const PENDING_BS: u64 = 1 << 14;
 /// The bit of RFLAGS that is always 1.
 const RFLAGS_FIXED: u64 = 1 << 1;
@@ -101,8 +97,8 @@ impl Scene {
                 }
             }
         }
-        // Implicit accesses do not look at RFLAGS.AC. SDM vol. 3A, section 4.6.1, "Determination of
-        // Access Rights".
+        // Implicit accesses do not look at RFLAGS.AC. SDM vol. 3A, "Determination of Access
+        // Rights".
         let implicit = fault.privilege != self.cpl;
         let mode = Mode { ac: !implicit && self.rflags & RFLAGS_AC != 0, ..environment.mode };
         let entries = &entries[..levels.len()];
@@ -188,8 +184,8 @@ impl Scene {
         }
     }
 
-    /// The end with the fields of the filter as VMREAD must give them. SDM vol. 3C, section 24.6.3,
-    /// "Exception Bitmap": the fields have 32 bits, of which none is reserved.
+    /// The end with the fields of the filter as VMREAD must give them. SDM vol. 3C, "Exception
+    /// Bitmap": the fields have 32 bits, of which none is reserved.
     fn with_filter(&self, mut end: End, filter: Filter) -> End {
         let pf = if filter.eb_pf { EXCEPTION_BITMAP_PF } else { 0 };
         end.set(Word::Bitmap, (pf | self.intercepts).into());
@@ -207,10 +203,11 @@ impl Scene {
     }
 
     /// What must be seen where a page fault comes in the delivery of one. Interception of each is
-    /// decided before a double fault is made of them: section 25.2, "Other Causes of VM Exits".
+    /// decided before a double fault is made of them: "Other Causes of VM Exits".
     fn expect_two(&self, first: (Fault, Pfec), then: (Fault, Pfec), filter: Filter) -> Ends {
         let under_way = Event::new(Source::Raised, EventType::HardwareException, VECTOR_PF).error_code(first.1.bits());
-        // An event that leads to an exit indirectly does update CR2: section 27.1.
+        // An event that leads to an exit indirectly does update CR2: "Architectural State Before a
+        // VM Exit".
         let in_delivery = self.arises(then.0, then.1, Some(&under_way), first.0.address, filter);
         let delivered = || self.delivered_fault(first.0, first.1).open(Word::Rflags);
         let (end, second) = if filter.exits(first.1) {
@@ -235,9 +232,11 @@ impl Scene {
         }
         match self.unwanted {
             Unwanted::PageFault => self.delivered_fault(fault, pfec),
-            // SDM vol. 3A, section 6.15, "Interrupt 8": the saved CS and RIP are undefined.
+            // SDM vol. 3A, "Exception and Interrupt Reference", interrupt 8: the saved CS and RIP
+            // are undefined.
             Unwanted::DoubleFault => self.doubled(How::Delivered(VECTOR_DF)).with(Word::ErrorCode, 0),
-            // Section 27.2.4: an original event that led to a #DF which exits is not reported.
+            // "Information for VM Exits During Event Delivery": an original event that led to a #DF
+            // which exits is not reported.
             Unwanted::DoubleFaultExit => self
                 .doubled(How::Exit(EXIT_EXCEPTION))
                 .with(Word::Info, INTERRUPTION_INFO_DF)
@@ -249,8 +248,8 @@ impl Scene {
     }
 
     /// What is left of the scene where its faults made a double or a triple fault: DR6 is written
-    /// before the delivery of #DB begins. SDM vol. 3C, section 27.1: an event that leads to an exit
-    /// indirectly does update it.
+    /// before the delivery of #DB begins. SDM vol. 3C, "Architectural State Before a VM Exit": an
+    /// event that leads to an exit indirectly does update it.
     fn doubled(&self, how: How) -> End {
         let dr6 = self.at_fault.iter().find(|(word, _)| *word == Word::Dr6);
         let end = self.unchanged(how);
@@ -343,8 +342,8 @@ impl Scene {
     }
 
     /// A VM exit by the instruction itself: nothing of it was done. RFLAGS.RF is saved as 0, even
-    /// if it was 1, section 27.3.3; the length is there, section 27.2.5, "Information for VM Exits
-    /// Due to Instruction Execution".
+    /// if it was 1, "Saving RIP, RSP, RFLAGS, and SSP"; the length is there, "Information for VM
+    /// Exits Due to Instruction Execution".
     fn exit_by_instruction(&self, intercepted: Intercepted) -> End {
         let mut end = self.unchanged(How::Exit(intercepted.reason));
         self.frame(&mut end, self.rip);
@@ -358,7 +357,8 @@ impl Scene {
 
     /// Bit 3 of the interruptibility state when what happens has happened: delivery of an NMI
     /// blocks further ones, even if it meets a fault, and IRET unblocks them, even if it does.
-    /// Section 27.1, and section 25.3, "Changes to Instruction Behavior in VMX Non-Root Operation".
+    /// "Architectural State Before a VM Exit", and "Changes to Instruction Behavior in VMX Non-Root
+    /// Operation".
     fn nmi_blocking(&self) -> u64 {
         let delivered = self.event.is_some_and(|event| event.kind == EventType::Nmi);
         let before = self.interruptibility & BLOCKING_BY_NMI != 0;
@@ -427,11 +427,11 @@ impl Scene {
 
     /// What an exit by an exception reports beside the exception.
     fn exit_state(&self, fault: Fault, event: Option<&Event>) -> End {
-        // An exit directly by an exception leaves blocking by STI and by MOV SS as it was: section
-        // 27.3.4. There is none where an event led to the exit indirectly, wherever it came from:
-        // section 27.1.
+        // An exit directly by an exception leaves blocking by STI and by MOV SS as it was: "Saving
+        // Non-Register State". There is none where an event led to the exit indirectly, wherever it
+        // came from: "Architectural State Before a VM Exit".
         let blocking = if event.is_some() { 0 } else { self.interruptibility & !BLOCKING_BY_NMI };
-        // Saved as clear but where blocking by MOV SS holds them back: section 27.3.4.
+        // Saved as clear but where blocking by MOV SS holds them back: "Saving Non-Register State".
         let pending = if blocking & BLOCKING_BY_MOV_SS == 0 { 0 } else { self.pending_debug };
         let mut end = self.unchanged(How::Exit(EXIT_EXCEPTION));
         self.frame(&mut end, fault.rip.unwrap_or(self.rip));

@@ -45,7 +45,7 @@ pub enum Feature {
 }
 
 impl Feature {
-    /// The bits of CR4 that L2 has with the feature. SDM vol. 3A, section 2.5, "Control Registers".
+    /// The bits of CR4 that L2 has with the feature. SDM vol. 3A, "Control Registers".
     #[must_use]
     pub const fn cr4(self) -> u64 {
         match self {
@@ -62,8 +62,8 @@ impl Feature {
     }
 }
 
-/// Instructions that L1 intercepts beside those of which each execution exits. SDM vol. 3C, section
-/// 24.6.2, "Processor-Based VM-Execution Controls".
+/// Instructions that L1 intercepts beside those of which each execution exits. SDM vol. 3C,
+/// "Processor-Based VM-Execution Controls".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exiting {
     /// None.

@@ -26,15 +26,16 @@ pub struct Freedom {
 const VALID: u64 = IDT_VECTORING_VALID;
 /// The vector in interruption information.
 const VECTOR: u64 = 0xff;
-/// "NMI exiting" among the pin-based controls. SDM vol. 3C, table 24-5.
+/// "NMI exiting" among the pin-based controls. SDM vol. 3C, "Pin-Based VM-Execution Controls".
 pub const NMI_EXITING: u32 = 1 << 3;
 /// "Virtual NMIs" among the same.
 pub const VIRTUAL_NMIS: u32 = 1 << 5;
 
 /// The sources of freedom.
 pub const FREEDOM: &[Freedom] = &[
-    // SDM vol. 3C, sections 27.2.2 and 27.2.4: of information that is not valid, no other bit is
-    // defined; bit 12 of IDT-vectoring information is not.
+    // SDM vol. 3C, "Information for VM Exits Due to Vectored Events" and "Information for VM Exits
+    // During Event Delivery": of information that is not valid, no other bit is defined; bit 12 of
+    // IDT-vectoring information is not.
     Freedom {
         word: Word::IdtInfo,
         bits: |_, end| if end.word(Word::IdtInfo) & VALID == 0 { !VALID } else { NMI_UNBLOCKED },
@@ -47,7 +48,7 @@ pub const FREEDOM: &[Freedom] = &[
             _ => 0,
         },
     },
-    // Section 27.2.1, table 27-7: bits of features that may be off or unknown to us.
+    // "Basic VM-Exit Information": bits of features that may be off or unknown to us.
     Freedom {
         word: Word::Qualification,
         bits: |scene, end| match end.how {
@@ -70,8 +71,8 @@ pub const FREEDOM: &[Freedom] = &[
     // linear address.
     Freedom { word: Word::GuestPhysical, bits: |scene, _| of_delivery(scene) },
     Freedom { word: Word::GuestLinear, bits: |scene, _| of_delivery(scene) },
-    // Section 27.3.4: at an exit right after the VM entry, whether BS is saved as it was loaded is
-    // the implementation's choice.
+    // "Saving Non-Register State": at an exit right after the VM entry, whether BS is saved as it
+    // was loaded is the implementation's choice.
     Freedom {
         word: Word::PendingDebug,
         bits: |scene, _| {
@@ -81,9 +82,9 @@ pub const FREEDOM: &[Freedom] = &[
     },
 ];
 
-/// Section 27.2.3, "Information About NMI Unblocking Due to IRET": bit 12 of the interruption
-/// information, and of the exit qualification of an EPT violation, is undefined where IDT-vectoring
-/// information is valid, and with "NMI exiting" without "virtual NMIs".
+/// "Information About NMI Unblocking Due to IRET": bit 12 of the interruption information, and of
+/// the exit qualification of an EPT violation, is undefined where IDT-vectoring information is
+/// valid, and with "NMI exiting" without "virtual NMIs".
 fn bit_12_is_undefined(scene: &Scene, end: &End) -> bool {
     end.word(Word::IdtInfo) & VALID != 0 || scene.pins & (NMI_EXITING | VIRTUAL_NMIS) == NMI_EXITING
 }
@@ -98,7 +99,7 @@ const fn bytes(first: u64, count: u64) -> u64 {
 /// mode are shorter.
 const DESCRIPTOR: u64 = 8;
 const LONG_DESCRIPTOR: u64 = 16;
-/// All of a TSS before its I/O permission bitmap. SDM vol. 3A, figure 7-11, "64-Bit TSS Format".
+/// All of a TSS before its I/O permission bitmap. SDM vol. 3A, "Task Management in 64-bit Mode".
 const TSS: u64 = 0x68;
 /// What a delivery pushes in IA-32e mode, rounded up to a power of two. In protected mode it is
 /// less.
@@ -106,10 +107,10 @@ const FRAME: u64 = 64;
 
 /// The bits of a fault's reported address that are open.
 ///
-/// The manual says that it is the address that generated the fault (SDM vol. 3A, section 6.15,
-/// "Interrupt 14"), and not in which order, or in how many accesses, the processor reaches what it
-/// wants. So an operand within one page that one access reaches names its first byte; and any byte
-/// may be named
+/// The manual says that it is the address that generated the fault (SDM vol. 3A, "Exception and
+/// Interrupt Reference", interrupt 14), and not in which order, or in how many accesses, the
+/// processor reaches what it wants. So an operand within one page that one access reaches names its
+/// first byte; and any byte may be named
 /// - of a descriptor, a gate, the TSS or the frame of a handler, which the processor accesses by
 ///   itself;
 /// - of an instruction or an operand on two pages, in the page that faults, or in either if both

@@ -1,7 +1,7 @@
 //! How L1 invalidates what is cached of L2's translations once it changed L2's page tables.
 
-/// The type of an INVVPID, or none. SDM vol. 3C, section 28.3.3.1, "Operations that Invalidate
-/// Cached Mappings", and chapter 30, "INVVPID".
+/// The type of an INVVPID, or none. SDM vol. 3C, "Operations that Invalidate Cached Mappings", and
+/// "VMX Instructions".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Invalidation {
     /// None: without VPID each VM entry does so.

@@ -22,6 +22,7 @@ use super::place::{Kind, Place};
 use super::tested::Tested;
 use super::{Act, Answer, Exiting, Fault, Feature, Fits, Intercepted, RIP, Row, Unwanted, same};
 use crate::manual::paging::{Level, Privilege};
+use crate::manual::section::Citation;
 use crate::walk::page::Page;
 
 /// A scene in the tables of [`Act`].
@@ -36,7 +37,7 @@ pub struct Texts {
     /// The instruction as a disassembler writes it.
     pub instruction: &'static str,
     /// Where the manual says so, beside the sections of [`super::expect`].
-    pub section: &'static str,
+    pub section: Option<Citation>,
 }
 
 impl fmt::Display for SceneId {

@@ -74,8 +74,8 @@ impl Change {
         walk(entries, self.access, self.privilege, mode, maxphyaddr).err()
     }
 
-    /// Whether the old entry is not present, so that no processor keeps anything of it: SDM section
-    /// 4.10.4.3, "Optional Invalidation".
+    /// Whether the old entry is not present, so that no processor keeps anything of it: SDM
+    /// "Optional Invalidation".
     #[must_use]
     pub fn was_not_present(&self) -> bool {
         self.entry(self.level, State::Old) & Entry::P.bits() == 0
@@ -122,7 +122,8 @@ pub const CHANGES: &[Change] = &[
     Change::to(User, Fetch, "nx-pte", Pte, XD),
     Change::to(Supervisor, Read, "rsvd-pte", Pte, RESERVED),
     Change::to(User, Write, "rsvd-pte", Pte, RESERVED),
-    // INVLPG invalidates what the processor keeps of the upper levels too: section 4.10.4.1.
+    // INVLPG invalidates what the processor keeps of the upper levels too: "Operations that
+    // Invalidate TLBs and Paging-Structure Caches".
     Change::to(User, Read, "np-pde", Pde, P),
     Change::to(Supervisor, Write, "ro-pde", Pde, RW),
     Change::to(User, Write, "np-pdpte", Pdpte, P),

@@ -58,8 +58,8 @@ pub enum Then {
 /// An event that an action brings to L2, apart from what the walk does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// An NMI, which L1 does not ask to exit: L2's handler gets it once. SDM section 25.2, "Other
-    /// Causes of VM Exits".
+    /// An NMI, which L1 does not ask to exit: L2's handler gets it once. SDM "Other Causes of VM
+    /// Exits".
     Nmi,
     /// An SMI: neither L1 nor L2 can see it, except for what its handler leaves in memory.
     Smi,
@@ -68,11 +68,12 @@ pub enum Event {
     Exits,
     /// A page fault after the instruction that asked: L1's filter decides about it.
     Fault,
-    /// A page fault that is already being delivered: no filter applies, and L2 gets it. SDM section
-    /// 26.6.1.
+    /// A page fault that is already being delivered: no filter applies, and L2 gets it. SDM
+    /// "Vectored-Event Injection".
     FaultInDelivery,
     /// An external interrupt: L2's handler gets it once if vmcs12's "external-interrupt exiting" is
-    /// 0 and L2's IF is 1; L1 gets it once if that is 1, whatever IF is. SDM section 25.2.
+    /// 0 and L2's IF is 1; L1 gets it once if that is 1, whatever IF is. SDM "Other Causes of VM
+    /// Exits".
     Interrupt,
     /// [`Event::Interrupt`] and [`Event::Fault`] at once: both must come, in whichever order.
     InterruptAndFault,
@@ -81,7 +82,7 @@ pub enum Event {
     /// Linux, `Documentation/virt/kvm/x86/msr.rst`, MSR_KVM_ASYNC_PF_EN. L2 walks as if nothing had
     /// happened.
     AsyncFaults,
-    /// An INIT signal: a VM exit, whatever vmcs12 says. SDM section 25.2.
+    /// An INIT signal: a VM exit, whatever vmcs12 says. SDM "Other Causes of VM Exits".
     Init,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! L0 intercepts page faults for itself: to fill shadow page tables, to emulate devices, to track
 //! what is written. None of that may show. Whatever filter L1 has, the access completes, and
-//! neither L1 nor L2 sees a fault. SDM vol. 3C, section 25.2, "Other Causes of VM Exits": a #PF
-//! that the guest's own paging does not cause is not the guest's.
+//! neither L1 nor L2 sees a fault. SDM vol. 3C, "Other Causes of VM Exits": a #PF that the guest's
+//! own paging does not cause is not the guest's.
 //!
 //! The need to correct error codes, where the guest's MAXPHYADDR is below the processor's, shows in
 //! the groups `filter.*`: their pages with reserved bits have bit MAXPHYADDR as the guest sees it.

@@ -23,7 +23,7 @@ pub const RFLAGS_AC: u64 = 1 << 18;
 /// RFLAGS.RF.
 pub const RFLAGS_RF: u64 = 1 << 16;
 /// VM-exit interruption information of a #PF: valid, error code valid, hardware exception, vector
-/// 14. SDM section 27.2.2, "Information for VM Exits Due to Vectored Events".
+/// 14. SDM "Information for VM Exits Due to Vectored Events".
 pub const INTERRUPTION_INFO_PF: u64 = 1 << 31 | 1 << 11 | 3 << 8 | 0xe;
 /// Bit 31 of the IDT-vectoring information: valid.
 pub const IDT_VECTORING_VALID: u64 = 1 << 31;
@@ -36,24 +36,24 @@ pub struct Exit {
     pub info: u64,
     /// VM-exit interruption error code, 32 bits.
     pub error_code: u64,
-    /// Exit qualification: the linear address. SDM section 27.2.1, "Basic VM-Exit Information".
+    /// Exit qualification: the linear address. SDM "Basic VM-Exit Information".
     pub qualification: u64,
-    /// Guest RIP: the faulting instruction. SDM section 27.3.3, "Saving RIP, RSP, RFLAGS, and SSP".
+    /// Guest RIP: the faulting instruction. SDM "Saving RIP, RSP, RFLAGS, and SSP".
     pub rip: u64,
-    /// Guest RFLAGS, RF set: section 27.3.3 requires what the event's delivery would have pushed.
+    /// Guest RFLAGS, RF set: "Saving RIP, RSP, RFLAGS, and SSP" requires what the event's delivery
+    /// would have pushed.
     pub rflags: u64,
-    /// IDT-vectoring information, bit 31: no event was being delivered. Section 27.2.4.
+    /// IDT-vectoring information, bit 31: no event was being delivered. "Information for VM Exits
+    /// During Event Delivery".
     pub idt_vectoring: u64,
-    /// CR2, which a #PF that exits leaves as it was. Section 27.1,
-    /// "Architectural State Before a VM Exit".
+    /// CR2, which a #PF that exits leaves as it was. "Architectural State Before a VM Exit".
     pub cr2: u64,
 }
 
 /// What L2's own handler finds when the #PF is delivered to it.
 ///
-/// SDM vol. 3A, section 6.15, "Exception and Interrupt Reference", "Interrupt 14", and section
-/// 6.14, "Exception and Interrupt Handling in 64-bit Mode". The fields are in the order in which
-/// L2's handler stores them.
+/// SDM vol. 3A, "Exception and Interrupt Reference", interrupt 14, and "Exception and Interrupt
+/// Handling in 64-bit Mode". The fields are in the order in which L2's handler stores them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Delivery {
@@ -65,8 +65,7 @@ pub struct Delivery {
     pub rip: u64,
     /// CS on the stack.
     pub cs: u64,
-    /// RFLAGS on the stack, RF set: SDM vol. 3B, section 17.3.1.1, "Instruction-Breakpoint
-    /// Exception Condition".
+    /// RFLAGS on the stack, RF set: SDM vol. 3B, "Instruction-Breakpoint Exception Condition".
     pub rflags: u64,
 }
 

@@ -122,7 +122,7 @@ impl Page {
 use AddressBit::{Highest, LowestReserved};
 use Level::{Pde, Pdpte, Pml4e, Pte};
 
-/// Bits that table 4-20 and its siblings call ignored in every entry: 11:9 and 58:52.
+/// Bits that "4-Level Paging and 5-Level Paging" calls ignored in every entry: 11:9 and 58:52.
 const IGNORED: u64 = 0x07f0_0000_0000_0e00;
 /// An address bit of a large page that must be 0, for 2 MiB and 1 GiB alike.
 const LARGE_PAGE_LOW_BIT: u64 = 1 << 13;

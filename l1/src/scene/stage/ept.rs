@@ -1,4 +1,4 @@
-//! EPT tables of the stage. SDM vol. 3C, section 28.2.2, "EPT Translation Mechanism".
+//! EPT tables of the stage. SDM vol. 3C, "EPT Translation Mechanism".
 //!
 //! They give L2 the memory that [`spec::scene::guest_memory`] says.
 #![allow(unsafe_code, reason = "fills tables in statics")]

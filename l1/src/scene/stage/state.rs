@@ -59,8 +59,7 @@ pub fn write_environment(vmx: &Vmx, environment: &Environment) {
 }
 
 /// Writes the PDPTEs as memory has them. With EPT a VM entry in PAE paging loads them from these
-/// fields, without from memory. SDM vol. 3C, section 26.3.2.4, "Loading
-/// Page-Directory-Pointer-Table Entries".
+/// fields, without from memory. SDM vol. 3C, "Loading Page-Directory-Pointer-Table Entries".
 pub fn write_pdptes(environment: &Environment) {
     if environment.ept.is_none() {
         return;

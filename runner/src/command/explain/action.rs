@@ -5,6 +5,7 @@ use std::fmt::Write;
 use spec::channel::{EVENT_ADDRESS, EVENT_PFEC};
 use spec::manual::filter::Filter;
 use spec::manual::paging::Maxphyaddr;
+use spec::manual::section::Section;
 use spec::walk::action::case::{ActionCase, ActionProbe};
 use spec::walk::action::{Action, Event, own_pfec};
 use spec::walk::outcome::Outcome;
@@ -12,7 +13,7 @@ use spec::walk::page::PAGES;
 use spec::walk::setting::BASE;
 use spec::walk::stimulus::Stimulus;
 
-use super::sentences::{difference, does, stimulus};
+use super::sentences::{cite, difference, does, stimulus};
 use crate::command::list::bits;
 
 /// What the VMM does, and what must still be seen.
@@ -40,43 +41,45 @@ fn host_action(text: &mut String, action: &Action) {
 
 /// What comes to L2 with an action.
 fn event(text: &mut String, action: &Action, filter: Filter) {
-    let what = match action.event.map(|event| (event, event.outcome(filter, 0, 0, 0, false))) {
+    let (what, sections): (_, &[Section]) = match action
+        .event
+        .map(|event| (event, event.outcome(filter, 0, 0, 0, false)))
+    {
         Some((Event::Nmi, _)) => {
-            "one NMI in L2's own handler: vmcs12 does not ask for NMI exits.\n  SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
+            ("one NMI in L2's own handler: vmcs12 does not ask for NMI exits.", &[Section::OTHER_CAUSES])
         }
         Some((Event::Smi, _)) => {
-            "its handler runs once, and L2 goes on as if nothing had happened.\n  \
-             SDM vol. 3C, 34.14 (Default Treatment of SMIs and SMM with VMX Operation and SMX Operation)"
+            ("its handler runs once, and L2 goes on as if nothing had happened.", &[Section::SMI_TREATMENT])
         }
-        Some((Event::Exits, _)) => {
-            "L2 gets back what the VMM gave it, and goes on.\n  SDM vol. 3C, 25.1.3 (Instructions That Cause VM Exits \
-             Conditionally): vmcs12 asks for no I/O exits"
-        }
-        Some((Event::Interrupt, _)) if action.interrupt_exiting => {
-            "one VM exit to L1 by the interrupt: vmcs12's \"external-interrupt exiting\" is 1. L2 then goes on.\n  \
-             SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
-        }
-        Some((Event::Interrupt, _)) => {
-            "the interrupt in L2's own handler, once: vmcs12's \"external-interrupt exiting\" is 0, L2's IF is 1.\n  \
-             SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
-        }
-        Some((Event::AsyncFaults, _)) => {
+        Some((Event::Exits, _)) => (
+            "L2 gets back what the VMM gave it, and goes on: vmcs12 asks for no I/O exits.",
+            &[Section::CONDITIONAL_EXITS],
+        ),
+        Some((Event::Interrupt, _)) if action.interrupt_exiting => (
+            "one VM exit to L1 by the interrupt: vmcs12's \"external-interrupt exiting\" is 1. L2 then goes on.",
+            &[Section::OTHER_CAUSES],
+        ),
+        Some((Event::Interrupt, _)) => (
+            "the interrupt in L2's own handler, once: vmcs12's \"external-interrupt exiting\" is 0, L2's IF is 1.",
+            &[Section::OTHER_CAUSES],
+        ),
+        Some((Event::AsyncFaults, _)) => (
             "VM exits to L1 by asynchronous page faults, if pages are late, and an interrupt for each when its page is there.\n  \
-             Linux, Documentation/virt/kvm/x86/msr.rst (MSR_KVM_ASYNC_PF_EN): L1 enabled them as exits, so no filter is asked"
-        }
-        Some((Event::Init, _)) => "a VM exit to L1.\n  SDM vol. 3C, 25.2 (Other Causes of VM Exits)",
-        Some((Event::FaultInDelivery, _)) => {
-            "the page fault in L2's own handler: no filter is asked about one that is being delivered.\n  \
-             SDM vol. 3C, 26.6.1 (Vectored-Event Injection)"
-        }
+             Linux, Documentation/virt/kvm/x86/msr.rst (MSR_KVM_ASYNC_PF_EN): L1 enabled them as exits, so no filter is asked",
+            &[],
+        ),
+        Some((Event::Init, _)) => ("a VM exit to L1.", &[Section::OTHER_CAUSES]),
+        Some((Event::FaultInDelivery, _)) => (
+            "the page fault in L2's own handler: no filter is asked about one that is being delivered.",
+            &[Section::EVENT_INJECTION],
+        ),
         Some((Event::Fault | Event::InterruptAndFault, Outcome::Exit(_))) => {
-            "a VM exit by the page fault: L1's filter asks for it.\n  SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
+            ("a VM exit by the page fault: L1's filter asks for it.", &[Section::OTHER_CAUSES])
         }
         Some((Event::Fault | Event::InterruptAndFault, _)) => {
-            "the page fault in L2's own handler: L1's filter does not ask for it.\n  \
-             SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
+            ("the page fault in L2's own handler: L1's filter does not ask for it.", &[Section::OTHER_CAUSES])
         }
-        None => "nothing.",
+        None => ("nothing.", &[]),
     };
     let _ = writeln!(text, "L1's filter: {filter}");
     if action.event == Some(Event::InterruptAndFault) {
@@ -87,6 +90,7 @@ fn event(text: &mut String, action: &Action, filter: Filter) {
         let _ = writeln!(text, "The page fault: error code {:#04x} at {EVENT_ADDRESS:#x}.", EVENT_PFEC.bits());
     }
     let _ = writeln!(text, "\nMust happen: {what}");
+    cite(text, sections);
 }
 
 /// An access of L1's own.
@@ -95,14 +99,16 @@ fn own(text: &mut String, stimulus: &Stimulus, maxphyaddr: Maxphyaddr) {
     let (does, address) = (does(stimulus.access), stimulus.address());
     let _ = writeln!(text, "When L2 has walked, L1, in supervisor mode, {does} {address:#x} itself.");
     let _ = writeln!(text, "  page     {}: {}", page.name, difference(page, maxphyaddr));
-    let _ = match own_pfec(stimulus, maxphyaddr) {
-        Some(pfec) => writeln!(
-            text,
-            "\nMust happen: one #PF in L1's own handler, error code {:#04x}: {}. No filter in vmcs12 concerns L1's own\n\
-             faults.\n  SDM vol. 3A, 4.7 (Page-Fault Exceptions)",
-            pfec.bits(),
-            bits(pfec)
-        ),
-        None => writeln!(text, "\nMust happen: silence. The access has its effect."),
+    let Some(pfec) = own_pfec(stimulus, maxphyaddr) else {
+        let _ = writeln!(text, "\nMust happen: silence. The access has its effect.");
+        return;
     };
+    let _ = writeln!(
+        text,
+        "\nMust happen: one #PF in L1's own handler, error code {:#04x}: {}. No filter in vmcs12 concerns L1's own\n\
+         faults.",
+        pfec.bits(),
+        bits(pfec)
+    );
+    cite(text, &[Section::PAGE_FAULTS]);
 }

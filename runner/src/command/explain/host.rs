@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use spec::manual::section::Section;
 use spec::walk::host::{HostCase, Round};
 
-use super::sentences::{does, privilege};
+use super::sentences::{cite, does, privilege};
 
 /// What L2 accesses, and why none of it may show.
 pub fn explain(text: &mut String, HostCase { access, filter }: &HostCase) {
@@ -18,8 +19,8 @@ pub fn explain(text: &mut String, HostCase { access, filter }: &HostCase) {
     let _ = writeln!(
         text,
         "\nL0 must intercept the access, and may do so by a page fault. L2's own paging does not cause that\n\
-         fault: it must not show, whatever L1's filter, {filter}, asks for.\n  \
-         SDM vol. 3C, 25.2 (Other Causes of VM Exits)"
+         fault: it must not show, whatever L1's filter, {filter}, asks for."
     );
+    cite(text, &[Section::OTHER_CAUSES]);
     let _ = writeln!(text, "\nMust happen: silence. The access has its effect; L1 sees no exit by #PF, L2 no #PF.");
 }

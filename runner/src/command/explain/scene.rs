@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use spec::manual::paging::Maxphyaddr;
+use spec::manual::section::Section;
 use spec::scene::Answer;
 use spec::scene::case::{SceneCase, SceneGroup};
 use spec::scene::end::{EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, End, How};
@@ -11,7 +12,7 @@ use spec::scene::event::{Sender, Source};
 use spec::scene::place::{Kind, Place};
 use spec::scene::tested::linear;
 
-use super::sentences::{difference, does, level_name, privilege, rule};
+use super::sentences::{OF_EXITS, cite, difference, does, level_name, privilege, rule};
 use crate::command::list::bits;
 
 /// What L2 does, what L1 sets, and what must be seen.
@@ -71,13 +72,13 @@ pub fn explain(text: &mut String, case: &SceneCase, maxphyaddr: Maxphyaddr) {
             let implicit = if fault.privilege == scene.cpl { "" } else { ", implicitly in supervisor mode," };
             let _ = writeln!(
                 text,
-                "\nIt{implicit} {} {:#x}, which raises #PF with error code {:#04x}: {}.\n  \
-                 SDM vol. 3A, 4.6.1 (Determination of Access Rights) and 4.7 (Page-Fault Exceptions)",
+                "\nIt{implicit} {} {:#x}, which raises #PF with error code {:#04x}: {}.",
                 does(fault.access),
                 fault.address,
                 pfec.bits(),
                 bits(pfec)
             );
+            cite(text, &[Section::DETERMINING_RIGHTS, Section::PAGE_FAULTS]);
         }
         _ => {
             let _ = writeln!(text, "\nNo page fault arises, so L1's filter, {filter}, is not asked.");
@@ -104,13 +105,11 @@ pub fn explain(text: &mut String, case: &SceneCase, maxphyaddr: Maxphyaddr) {
         let _ = writeln!(text, "Then {answer}: {}", end(second));
         let _ = writeln!(text, "  {second}");
     }
-    let _ = writeln!(
-        text,
-        "  SDM vol. 3C, 27.1 (Architectural State Before a VM Exit), 27.2 (Recording VM-Exit Information), 27.3 (Saving\n  \
-         Guest State); vol. 3A, 6.14.2 (64-Bit Mode Stack Frame){}{}",
-        if texts.section.is_empty() { "" } else { "; " },
-        texts.section
-    );
+    if let Some(citation) = &texts.section {
+        let _ = writeln!(text, "  {citation}");
+    }
+    cite(text, &OF_EXITS);
+    cite(text, &[Section::SAVING_NON_REGISTERS, Section::STACK_FRAME_64]);
 }
 
 /// How an entry differs from a good one.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use spec::manual::filter::Filter;
 use spec::manual::paging::{Access, Level, Maxphyaddr, Privilege};
 use spec::manual::pfec::Pfec;
+use spec::manual::section::Section;
 use spec::suspects::{Hypothesis, Raised};
 use spec::walk::outcome::{INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF, WALK_RFLAGS};
 use spec::walk::page::{self, PAGES};
@@ -88,21 +89,29 @@ pub fn difference(page: &page::Page, maxphyaddr: Maxphyaddr) -> String {
     if parts.is_empty() { "present, writable, user and executable".into() } else { parts.join(", ") }
 }
 
+/// What the manual requires of every VM exit by an exception.
+pub const OF_EXITS: [Section; 5] = [
+    Section::BEFORE_EXIT,
+    Section::BASIC_EXIT_INFORMATION,
+    Section::VECTORED_EVENTS,
+    Section::EVENT_DELIVERY,
+    Section::SAVING_RIP,
+];
+
+/// Where the manual says so.
+pub fn cite(text: &mut String, sections: &[Section]) {
+    for section in sections {
+        let _ = writeln!(text, "  {section}");
+    }
+}
+
 /// Whether the access faults.
 fn fault(text: &mut String, filter: Filter, pfec: Option<Pfec>) {
-    let sections = "SDM vol. 3A, 4.6.1 (Determination of Access Rights) and 4.7 (Page-Fault Exceptions)";
     let _ = match pfec {
-        Some(pfec) => writeln!(
-            text,
-            "\nThe access raises #PF with error code {:#04x}: {}.\n  {sections}",
-            pfec.bits(),
-            bits(pfec)
-        ),
-        None => writeln!(
-            text,
-            "\nThe access is allowed: it raises no fault, and L1's filter, {filter}, is not asked.\n  {sections}"
-        ),
+        Some(pfec) => writeln!(text, "\nThe access raises #PF with error code {:#04x}: {}.", pfec.bits(), bits(pfec)),
+        None => writeln!(text, "\nThe access is allowed: it raises no fault, and L1's filter, {filter}, is not asked."),
     };
+    cite(text, &[Section::DETERMINING_RIGHTS, Section::PAGE_FAULTS]);
 }
 
 /// What the filter says of the error code.
@@ -123,7 +132,7 @@ pub fn rule(text: &mut String, filter: Filter, pfec: Option<Pfec>) {
     if matching & !mask != 0 {
         let _ = writeln!(text, "  MATCH has bits outside MASK, so the two can never be equal.");
     }
-    let _ = writeln!(text, "  SDM vol. 3C, 24.6.3 (Exception Bitmap) and 25.2 (Other Causes of VM Exits)");
+    cite(text, &[Section::EXCEPTION_BITMAP, Section::OTHER_CAUSES]);
 }
 
 /// What must be seen of the access.
@@ -144,25 +153,27 @@ pub fn outcome(text: &mut String, filter: Filter, stimulus: &Stimulus, setting: 
             text,
             "\nMust happen: one VM exit to L1, the instruction unexecuted, and L2's #PF handler not called.\n  \
              exit reason                     0 (exception or NMI)\n  \
-             interruption information        {INTERRUPTION_INFO_PF:#x} (SDM 27.2.2)\n  \
+             interruption information        {INTERRUPTION_INFO_PF:#x}\n  \
              interruption error code         {:#x}\n  \
-             exit qualification              {address:#x} (27.2.1)\n  \
-             guest RIP                       {rip} (27.3.3)\n  \
-             guest RFLAGS                    {rflags:#x}, RF set (27.3.3)\n  \
-             IDT-vectoring information       not valid (27.2.4)\n  \
-             CR2                             as before the access (27.1)",
+             exit qualification              {address:#x}\n  \
+             guest RIP                       {rip}\n  \
+             guest RFLAGS                    {rflags:#x}, RF set\n  \
+             IDT-vectoring information       not valid\n  \
+             CR2                             as before the access",
             pfec.bits()
         );
+        cite(text, &OF_EXITS);
     } else {
         let _ = writeln!(
             text,
             "\nMust happen: one #PF in L2's own handler, the instruction unexecuted, and no exit to L1.\n  \
-             error code on the stack         {:#x} (SDM vol. 3A, 6.15, Interrupt 14)\n  \
+             error code on the stack         {:#x}\n  \
              CR2                             {address:#x}\n  \
              RIP on the stack                {rip}\n  \
              RFLAGS on the stack             {rflags:#x}, RF set",
             pfec.bits()
         );
+        cite(text, &[Section::EXCEPTION_REFERENCE, Section::INSTRUCTION_BREAKPOINTS]);
     }
 }
 

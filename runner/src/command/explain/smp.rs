@@ -4,12 +4,13 @@ use std::fmt::Write;
 
 use spec::manual::filter::Filter;
 use spec::manual::paging::Maxphyaddr;
+use spec::manual::section::Section;
 use spec::smp::case::{SmpCase, SmpProbe};
 use spec::smp::shootdown::{Moment, Shot, State, shot_address};
 use spec::smp::together::Together;
 use spec::walk::setting::BASE;
 
-use super::sentences::{access, does, level_name, outcome, privilege, rule};
+use super::sentences::{access, cite, does, level_name, outcome, privilege, rule};
 use crate::command::list::bits;
 
 /// What the two L2s do, under which filters, and what must be seen on the processor that the case
@@ -29,8 +30,10 @@ fn explain_together(text: &mut String, case: &Together, filter: Filter, maxphyad
         text,
         "Two processors, each with an L1, an L2, page tables and a VMCS of its own, make all accesses of the group at the\n\
          same time. L1's filter is {filter} on processor 0 and {partner} on processor 1. This case is about processor {number}.\n\
-         A VMCS is one processor's own: SDM vol. 3C, 24.1 (Overview).\n"
+         A VMCS is one processor's own."
     );
+    cite(text, &[Section::VMCS]);
+    let _ = writeln!(text);
     access(text, stimulus, BASE, maxphyaddr);
     let pfec = stimulus.pfec(BASE, maxphyaddr);
     if let Some(pfec) = pfec {
@@ -59,11 +62,7 @@ fn explain_shot(text: &mut String, shot: &Shot, filter: Filter, maxphyaddr: Maxp
         does(change.access),
         shot_address(*moment),
     );
-    let _ = writeln!(
-        text,
-        "  SDM vol. 3A, 4.10.4 (Invalidation of TLBs and Paging-Structure Caches) and 4.10.5 (Propagation of\n  \
-         Paging-Structure Changes to Multiple Processors)"
-    );
+    cite(text, &[Section::INVALIDATION, Section::PROPAGATION]);
     let name = |state| {
         change
             .pfec(state, maxphyaddr)
@@ -89,9 +88,7 @@ fn explain_shot(text: &mut String, shot: &Shot, filter: Filter, maxphyaddr: Maxp
         let _ = writeln!(text, "\nMust happen: {}{}.", name(State::New), wants(State::New));
     }
     if change.was_not_present() {
-        let _ = writeln!(
-            text,
-            "  The processor keeps nothing of an entry that is not present: 4.10.4.3 (Optional Invalidation)."
-        );
+        let _ = writeln!(text, "  The processor keeps nothing of an entry that is not present.");
+        cite(text, &[Section::OPTIONAL_INVALIDATION]);
     }
 }

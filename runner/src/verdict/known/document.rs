@@ -18,7 +18,9 @@ a plain failure.
 
 This file is made from `runner/known/*.toml` by `maskmatch list --known`; a test holds it up to
 date. `--known FILE` adds rows of your own in the same form, `--no-known` takes all rows away. What
-each key means is written in `runner/src/verdict/known/row.rs`.
+each key means is written in `runner/src/verdict/known/row.rs`. What is behind each row, read or
+shown or inferred, stands in [evidence.md](evidence.md). All sections of the manual that are cited
+stand in [sections.md](sections.md).
 ";
 
 const TAIL: &str = "
@@ -52,11 +54,11 @@ fn write_row(text: &mut String, row: &Row) {
         }
     };
     field("Hosts", Some(&code(&mut row.hosts.iter().map(ToString::to_string))));
-    field("Manual", told.section.as_deref());
+    field("Required", told.required().as_deref());
     field("Source", told.source.as_deref());
     field("Since", told.since.as_deref());
     field("Fixed", told.fixed.as_deref());
-    field("Evidence", told.evidence.as_deref());
+    field("Seen", told.seen.as_deref());
     field("Note", told.note.as_deref());
     for Clause { cases, differs } in &row.clauses {
         field("Differs", Some(&format!("{} in {}", code(&mut strings(differs)), code(&mut strings(cases)))));
@@ -81,7 +83,7 @@ fn strings<T: Display>(items: &[T]) -> impl Iterator<Item = String> {
 }
 
 /// Breaks the text into lines, the later ones indented. Code is not broken.
-fn wrapped(text: &str, indent: &str) -> String {
+pub fn wrapped(text: &str, indent: &str) -> String {
     let mut lines = String::new();
     let mut column = 0;
     let mut in_code = false;

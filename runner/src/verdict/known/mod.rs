@@ -15,12 +15,14 @@
 //! | whether a difference is known | [`cover`] |
 //! | rows that had to show and did not | [`passes`] |
 //! | docs/known-deviations.md | [`document`] |
+//! | docs/evidence.md | [`evidence`] |
 
 mod asks;
 pub mod cases;
 pub mod cover;
 pub mod document;
 pub mod element;
+pub mod evidence;
 pub mod hosts;
 pub mod passes;
 pub mod row;

@@ -5,10 +5,13 @@
 //! | `name` | a word of its own |
 //! | `hosts` | which products have it, each as in `kvm >=6.1 ept=0`: see [`super::hosts`] |
 //! | `reason` | what is wrong and where, in one sentence |
-//! | `section` | what the manual wants, and where it says so |
+//! | `section` | where the manual says what it requires: keys of docs/sections.md, one or a list |
+//! | `requires` | what is required instead, in a few words |
 //! | `source` | the function, and the commit if it is known |
 //! | `since`, `fixed` | versions or commits |
-//! | `evidence` | what was tried |
+//! | `seen` | where it was seen, and where not |
+//! | `changed` | what a host or a processor with a changed source showed |
+//! | `inferred` | what follows from these and was not shown |
 //! | `run` | a command that shows it |
 //! | `note` | what else a reader needs |
 //! | `cases` | globs over cases: see [`super::cases`] |
@@ -24,6 +27,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use spec::catalogue::options::Options;
+use spec::manual::section::Section;
 
 use super::cases::Cases;
 use super::element::Element;
@@ -78,20 +82,36 @@ pub struct Row {
 pub struct Text {
     /// What is wrong and where, in one sentence.
     pub reason: String,
-    /// What the manual wants.
-    pub section: Option<String>,
+    /// Where the manual says what it requires.
+    pub sections: Vec<Section>,
+    /// What is required instead.
+    pub requires: Option<String>,
     /// Where it is in the sources.
     pub source: Option<String>,
     /// The first version that has it.
     pub since: Option<String>,
     /// The first version without it.
     pub fixed: Option<String>,
-    /// What was tried.
-    pub evidence: Option<String>,
+    /// Where it was seen, and where not.
+    pub seen: Option<String>,
+    /// What a host or a processor with a changed source showed.
+    pub changed: Option<String>,
+    /// What follows from these and was not shown.
+    pub inferred: Option<String>,
     /// A command that shows it.
     pub run: Option<String>,
     /// What else a reader needs.
     pub note: Option<String>,
+}
+
+impl Text {
+    /// What is required instead, and where the manual says so.
+    pub fn required(&self) -> Option<String> {
+        let requires = self.requires.iter().map(|requires| format!("{requires}."));
+        let sections = self.sections.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let parts: Vec<String> = requires.chain((!sections.is_empty()).then_some(sections)).collect();
+        (!parts.is_empty()).then(|| parts.join(" "))
+    }
 }
 
 /// What may differ in which cases.
@@ -132,11 +152,15 @@ struct Written {
     name: String,
     hosts: Vec<String>,
     reason: String,
-    section: Option<String>,
+    #[serde(default)]
+    section: OneOrMany,
+    requires: Option<String>,
     source: Option<String>,
     since: Option<String>,
     fixed: Option<String>,
-    evidence: Option<String>,
+    seen: Option<String>,
+    changed: Option<String>,
+    inferred: Option<String>,
     run: Option<String>,
     note: Option<String>,
     #[serde(default)]
@@ -149,6 +173,29 @@ struct Written {
     #[serde(default)]
     exclude: Vec<String>,
     option: Option<String>,
+}
+
+/// A text, or a list of them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Default for OneOrMany {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl OneOrMany {
+    fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Many(texts) => texts,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -173,8 +220,9 @@ impl Row {
     /// What is wrong with it, which key included.
     pub fn read(row: toml::Table, of: Party) -> Result<Self, String> {
         let written: Written = row.try_into().map_err(|error: toml::de::Error| error.message().to_string())?;
-        let Written { name, hosts, reason, section, source, since, fixed, evidence, run, note, .. } = written;
-        let Written { cases, differs, also, shows, exclude, option, .. } = written;
+        let Written { name, hosts, reason, section, requires, source, since, fixed, run, note, .. } = written;
+        let Written { seen, changed, inferred, cases, differs, also, shows, exclude, option, .. } = written;
+        let sections = section.as_slice().iter().map(|key| self::section(key)).collect::<Result<_, _>>()?;
         if name.is_empty()
             || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         {
@@ -189,7 +237,7 @@ impl Row {
             name,
             of,
             hosts: list("hosts", &hosts)?,
-            text: Text { reason, section, source, since, fixed, evidence, run, note },
+            text: Text { reason, sections, requires, source, since, fixed, seen, changed, inferred, run, note },
             clauses: clauses.collect::<Result<_, String>>()?,
             shows: shows.transpose()?,
             exclude: exclude.iter().map(|text| one("exclude", text)).collect::<Result<_, String>>()?,
@@ -251,6 +299,13 @@ impl WrittenClause {
             differs: list(&format!("{at}differs"), &self.differs)?,
         })
     }
+}
+
+/// The manual's section with a key.
+fn section(key: &str) -> Result<Section, String> {
+    Section::with_key(key).ok_or_else(|| {
+        format!("key section: there is no section '{key}'; docs/sections.md and 'maskmatch list --sections' have all")
+    })
 }
 
 /// A key's texts, of which there must be at least one.

@@ -26,7 +26,7 @@ const REST_SLOT: u32 = 2;
 const PAGE: u64 = 4096;
 /// In a slot's number: the same memory for system-management mode, which is address space 1.
 const SMM: u32 = 1 << 16;
-/// SMBASE at reset, and where in it the handler begins. SDM vol. 3C, section 34.4, "SMRAM".
+/// SMBASE at reset, and where in it the handler begins. SDM vol. 3C, "SMRAM".
 const SMI_HANDLER: u64 = 0x3_0000 + 0x8000;
 /// `mov byte ptr cs:[0x8010], 1; rsm`, in 16-bit code; up to the byte that is written, which is 0.
 const SMI_CODE: [u8; 17] = [0x2e, 0xc6, 0x06, 0x10, 0x80, 0x01, 0x0f, 0xaa, 0, 0, 0, 0, 0, 0, 0, 0, 0];

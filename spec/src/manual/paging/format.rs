@@ -1,9 +1,8 @@
 //! The paging modes: their levels, the width of their entries, large pages, and which bits must be
 //! 0.
 //!
-//! SDM vol. 3A, section 4.3, "32-Bit Paging" (tables 4-3 to 4-6), section 4.4, "PAE Paging" (tables
-//! 4-7 to 4-11), section 4.5, "4-Level Paging and 5-Level Paging" (tables 4-12 to 4-20), and
-//! section 4.7, "Page-Fault Exceptions", for the bits that must be 0.
+//! SDM vol. 3A, "32-Bit Paging", "PAE Paging", "4-Level Paging and 5-Level Paging", and "Page-Fault
+//! Exceptions", for the bits that must be 0.
 
 use super::{Entry, Level, Maxphyaddr};
 
@@ -101,7 +100,7 @@ impl Format {
     }
 
     /// Whether a level's entries are read when CR3 is loaded, not in the walk. They have no access
-    /// rights, and reserved bits make the load fail. Section 4.4.1, "PDPTE Registers".
+    /// rights, and reserved bits make the load fail. "PDPTE Registers".
     #[must_use]
     pub const fn is_register(self, level: Level) -> bool {
         matches!(self, Self::Pae) && matches!(level, Level::Pdpte)
@@ -120,15 +119,15 @@ impl Format {
     }
 
     /// Whether bit MAXPHYADDR of a present entry of eight bytes must be 0. With 52 address bits it
-    /// is bit 52, which PAE paging reserves and 4-level and 5-level paging ignore. Tables 4-9 to
-    /// 4-11 and 4-15 to 4-20.
+    /// is bit 52, which PAE paging reserves and 4-level and 5-level paging ignore. "PAE Paging" and
+    /// "4-Level Paging and 5-Level Paging".
     #[must_use]
     pub const fn reserves_bit(self, maxphyaddr: Maxphyaddr) -> bool {
         maxphyaddr < 52 || matches!(self, Self::Pae)
     }
 
-    /// The bits that must be 0 in a present entry of the walk. Section 4.7, "RSVD flag", with the
-    /// tables of each mode.
+    /// The bits that must be 0 in a present entry of the walk. "Page-Fault Exceptions", RSVD flag,
+    /// with the tables of each mode.
     #[must_use]
     pub(super) const fn reserved(self, level: Level, entry: Entry, nxe: bool, maxphyaddr: Maxphyaddr) -> u64 {
         let maps_page = self.maps_page(level, entry);

@@ -1,5 +1,4 @@
-//! Protection keys. SDM vol. 3A, section 4.6.2, "Protection Keys", and section 4.7,
-//! "Page-Fault Exceptions", "PK flag".
+//! Protection keys. SDM vol. 3A, "Protection Keys", and "Page-Fault Exceptions", PK flag.
 
 use super::format::Format;
 use super::{Access, Entry, Mode, Privilege, access_bits};
@@ -61,15 +60,15 @@ impl Keys {
 }
 
 /// Whether an entry that maps a page makes it a shadow-stack page, if all entries above allow
-/// writes: R/W is 0 and the dirty flag is 1. SDM vol. 3A, section 4.6.1,
-/// "Determination of Access Rights".
+/// writes: R/W is 0 and the dirty flag is 1. SDM vol. 3A, "Determination of Access Rights".
 #[must_use]
 pub const fn is_shadow_stack(leaf: u64) -> bool {
     leaf & Entry::RW.bits() == 0 && leaf & Entry::D.bits() != 0
 }
 
 /// The result of a shadow-stack access in user mode or in supervisor mode. `read` is the result of
-/// a data read of the same address. Sections 4.6.1 and 4.7, "SS flag".
+/// a data read of the same address. "Determination of Access Rights" and "Page-Fault Exceptions",
+/// SS flag.
 ///
 /// # Errors
 /// The error code of the page fault that the access causes.

@@ -1,9 +1,11 @@
 //! Who accesses: instructions by the way in which they reach memory, each with an access that
 //! faults. Plain ones, those across the end of a page, and addresses that cannot fault as pages.
 
+use super::CROSSING;
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::manual::paging::format::Format;
+use crate::manual::section::{Citation, Section};
 use crate::scene::builder::user;
 use crate::scene::end::Word::{Memory, Rax, Rbp, Rdi, Rsp};
 use crate::scene::event::Event;
@@ -39,9 +41,7 @@ const SS: u8 = 12;
 const RAISES_GP: Event = Event::new(Raised, HardwareException, GP).error_code(0);
 /// Stack fault, error code 0.
 const RAISES_SS: Event = Event::new(Raised, HardwareException, SS).error_code(0);
-const CROSSING: &str =
-    "vol. 3A, 6.15 (Exception and Interrupt Reference), Interrupt 14: CR2 has the linear address that generated it";
-const CANONICAL: &str = "vol. 1, 3.3.7.1 (Canonical Addressing)";
+const CANONICAL: Citation = Section::CANONICAL.says("");
 
 const fn read(name: &'static str, what: &'static str, cpl: Privilege) -> Row {
     Row::new(name, what, cpl, &[0x8b, 0x07], "mov eax,[rdi]")

@@ -1,7 +1,7 @@
 //! Interrupts and NMIs that L1's local APIC has pending at the VM entry and L1 does not intercept:
 //! they are delivered by L2's IDT at its first instruction boundary at which they are not blocked.
-//! SDM vol. 3C, section 24.6.1, "Pin-Based VM-Execution Controls", and section 26.7.5,
-//! "Interrupt-Window Exiting and Virtual-Interrupt Delivery", for when that is.
+//! SDM vol. 3C, "Pin-Based VM-Execution Controls", and "Interrupt-Window Exiting and
+//! Virtual-Interrupt Delivery", for when that is.
 
 #![expect(clippy::large_types_passed_by_value, reason = "a row is built up at compile time")]
 

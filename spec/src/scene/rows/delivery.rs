@@ -24,15 +24,14 @@ pub const SS: u8 = 12;
 pub const GP: u8 = 13;
 pub const PF: u8 = 14;
 
-/// Where the first push on a stack of its own goes: SS. SDM vol. 3A, section 6.14.2, "64-Bit Mode
-/// Stack Frame".
+/// Where the first push on a stack of its own goes: SS. SDM vol. 3A, "64-Bit Mode Stack Frame".
 pub const fn push(stack: Place) -> u64 {
     stack.linear() + PAGE - 8
 }
 
 /// Where the descriptor of the handlers' code segment is.
 pub const HANDLER_CS: u64 = Place::Gdt.linear() + 8;
-/// Where the TSS has RSP0, IST1 and IST2. SDM vol. 3A, figure 7-11, "64-Bit TSS Format".
+/// Where the TSS has RSP0, IST1 and IST2. SDM vol. 3A, "Task Management in 64-bit Mode".
 pub const RSP0: u64 = Place::Tss.linear() + 0x04;
 pub const IST1: u64 = Place::Tss.linear() + 0x24;
 pub const IST2: u64 = Place::Tss.linear() + 0x2c;
@@ -49,7 +48,7 @@ pub const fn absent_gate(vector: u8) -> (u64, u64) {
 }
 
 /// The error code of a fault that names a gate of the IDT, met while an event was delivered: EXT
-/// and IDT are set. SDM vol. 3A, section 6.13, "Error Code".
+/// and IDT are set. SDM vol. 3A, "Error Code".
 pub const fn gate_error(vector: u8) -> u32 {
     (vector as u32) << 3 | 3
 }

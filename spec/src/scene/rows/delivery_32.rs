@@ -1,7 +1,6 @@
 //! What rows of event delivery in protected mode share. A handler has no stack of its own: it runs
 //! on the interrupted one or, from CPL 3, on that of the TSS. A stack that is bad for the event is
-//! so for #PF and #DF too. SDM vol. 3A, section 6.12.1, "Exception- or Interrupt-Handler
-//! Procedures".
+//! so for #PF and #DF too. SDM vol. 3A, "Exception- or Interrupt-Handler Procedures".
 
 use super::delivery::gate_error;
 use crate::manual::paging::Privilege::{self, Supervisor, User};
@@ -11,8 +10,7 @@ use crate::scene::stack_of;
 
 /// Where the descriptor of the handlers' code segment is.
 pub const HANDLER_CS: u64 = Place::Gdt.linear() + 0x28;
-/// Where the TSS has ESP0; SS0 is behind it. SDM vol. 3A, figure 7-2, "32-Bit Task-State Segment
-/// (TSS)".
+/// Where the TSS has ESP0; SS0 is behind it. SDM vol. 3A, "Task-State Segment (TSS)".
 pub const ESP0: u64 = Place::Tss.linear() + 0x04;
 const P: u64 = 1 << 47;
 

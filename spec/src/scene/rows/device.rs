@@ -1,6 +1,7 @@
 //! Accesses to a device of the VMM, which L0 emulates: the page fault is one of L0's emulator then,
 //! and everything reported is as hardware would give it.
 
+use super::REP;
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::Supervisor;
 use crate::scene::builder::user;
@@ -16,7 +17,6 @@ const AFTER_DEVICE: u64 = ShadowStack.linear();
 /// The last eight bytes before the second data page.
 const END0: u64 = DATA1 - 8;
 const DF: u64 = 1 << 10;
-const REP: &str = "vol. 2B, REP/REPE/REPZ/REPNE/REPNZ: a repeated string instruction can be suspended by an exception";
 
 /// An instruction that L0 emulates.
 const fn emulated(name: &'static str, what: &'static str, code: &'static [u8], instruction: &'static str) -> Row {

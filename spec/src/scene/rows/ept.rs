@@ -6,6 +6,7 @@
 
 use crate::manual::paging::Access::{self, Fetch, Read, Write};
 use crate::manual::paging::Level::{self, Pde, Pdpte, Pml4e, Pte};
+use crate::manual::section::{Citation, Section};
 use crate::scene::builder::user;
 use crate::scene::descriptor::gate_address;
 use crate::scene::end::Word::{Memory, Qualification, Rax, Rdi};
@@ -22,8 +23,8 @@ use crate::walk::outcome::RFLAGS_IF;
 const DATA: u64 = DEEP + 0x208;
 const CODE: u64 = DEEP + 0x100;
 const BEFORE: u64 = 0x1234;
-const SECTION: &str = "vol. 3C, 28.2.3.3 (Prioritization of EPT Misconfigurations and EPT Violations)";
-const DELIVERY: &str = "vol. 3C, 27.2.4 (Information for VM Exits During Event Delivery)";
+const PRIORITIES: Citation = Section::EPT_PRIORITIES.says("");
+const DELIVERY: Citation = Section::EVENT_DELIVERY.says("");
 
 /// An access to the deep page, with a guest entry and a frame that are not good.
 const fn deep(
@@ -49,7 +50,7 @@ const fn deep(
         Write => row.registers(const { &[(Rdi, DATA)] }).watch(DATA),
         Fetch => row,
     };
-    row.nested(nested).answer(Answer::Retry).section(SECTION)
+    row.nested(nested).answer(Answer::Retry).section(PRIORITIES)
 }
 
 /// A spoiled frame alone.
@@ -88,8 +89,8 @@ const fn delivery(
 ) -> Row {
     let nested = Nested { address, access, during: During::Event, guest: None, frame: Some(frame) };
     let row = match event.source {
-        // An external interrupt needs RFLAGS.IF. SDM vol. 3C, section 26.3.1.4, "Checks on Guest
-        // RIP, RFLAGS, and SSP".
+        // An external interrupt needs RFLAGS.IF. SDM vol. 3C, "Checks on Guest RIP, RFLAGS, and
+        // SSP".
         Source::Injected => user(name, what, &[], "").rflags(RFLAGS_IF),
         Source::Raised | Source::Arrived => user(name, what, &[0xcd, VECTOR], "int 80h"),
     };

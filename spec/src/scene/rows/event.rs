@@ -1,6 +1,5 @@
 //! Faults in the delivery of what the instruction raises, and of interrupts: IDT-vectoring
-//! information, and what becomes of two faults. SDM vol. 3A, table 6-5, "Conditions for Generating
-//! a Double Fault".
+//! information, and what becomes of two faults. SDM vol. 3A, "Exception and Interrupt Reference".
 
 use super::delivery::{
     BP, DB, DE, DF, FARTHER, GP, HANDLER_CS, IST1, IST2, NMI, NP, PF, RSP0, SS, UD, VECTOR, absent_gate, deliveries,
@@ -177,7 +176,8 @@ const LONG: &[Row] = deliveries![
         .pages(&[(FaultStack, Kind::NP)])
         .implicit_fault(push(FaultStack), Write)
         .unwanted(Unwanted::TripleFault)
-        // SDM vol. 3A, section 6.15, "Interrupt 8": the saved CS and RIP are undefined.
+        // SDM vol. 3A, "Exception and Interrupt Reference", interrupt 8: the saved CS and RIP are
+        // undefined.
         .open(Rip.bit() | Rflags.bit()),
     user("int-user-stack-np", "a stack that no delivery uses is not present", &[0xcd, 0x09], "int 9")
         .event(INT)

@@ -1,6 +1,6 @@
 //! Faults in the delivery of what the instruction raises, outside 64-bit mode: INTO, which 64-bit
-//! mode does not have, and all kinds of events through gates of 32 bits. SDM vol. 3A, table 6-5,
-//! "Conditions for Generating a Double Fault".
+//! mode does not have, and all kinds of events through gates of 32 bits. SDM vol. 3A, "Exception
+//! and Interrupt Reference".
 
 use super::delivery::{
     BP, DB, DE, DF, FARTHER, GP, NP, OF, PF, SS, UD, VECTOR, deliveries, gate_error, join, raised, software,
@@ -196,7 +196,8 @@ const PROTECTED: &[Row] = deliveries_32![
         .pages(&[(Stack, Kind::NP)])
         .implicit_fault(push(User), Write)
         .unwanted(Unwanted::TripleFault)
-        // SDM vol. 3A, section 6.15, "Interrupt 8": the saved CS and RIP are undefined.
+        // SDM vol. 3A, "Exception and Interrupt Reference", interrupt 8: the saved CS and RIP are
+        // undefined.
         .open(Rip.bit() | Rflags.bit()),
     INTO_NO_OVERFLOW,
 ];

@@ -8,6 +8,7 @@
 
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
+use crate::manual::section::{Citation, Section};
 use crate::scene::builder::user;
 use crate::scene::descriptor::{
     CALL_GATE_SELECTOR, FRESH_DATA_SELECTOR, FRESH_USER_DATA_SELECTOR, LDT_SELECTOR, LOCAL_DATA_SELECTOR, TSS_SELECTOR,
@@ -27,11 +28,10 @@ const USER_DATA: u64 = 0x23;
 const DATA: u64 = 0x10;
 /// The call gate that leads from CPL 3 to CPL 0.
 const GATE: u64 = CALL_GATE_SELECTOR as u64;
-const IMPLICIT: &str = "vol. 3A, 4.6 (Access Rights): implicit supervisor-mode accesses";
-const ACCESSED: &str =
-    "vol. 3A, 3.4.5.1 (Code- and Data-Segment Descriptor Types): the accessed bit is set when the segment is loaded";
-const BUSY: &str = "vol. 2A, LTR: the segment is marked busy";
-const MAP_BASE: &str = "vol. 1, 18.5.2 (I/O Permission Bit Map): its base is in the TSS";
+const IMPLICIT: Citation = Section::ACCESS_RIGHTS.says("implicit supervisor-mode accesses");
+const ACCESSED: Citation = Section::SEGMENT_TYPES.says("the accessed bit is set when the segment is loaded");
+const BUSY: Citation = Section::LTR.says("the segment is marked busy");
+const MAP_BASE: Citation = Section::IO_BITMAP.says("its base is in the TSS");
 
 const fn entry(selector: u16) -> u64 {
     GDT + (selector & !7) as u64

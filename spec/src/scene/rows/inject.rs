@@ -1,5 +1,4 @@
-//! What L1 injects, and faults in its delivery. SDM vol. 3C, section 26.6.1, "Vectored-Event
-//! Injection".
+//! What L1 injects, and faults in its delivery. SDM vol. 3C, "Vectored-Event Injection".
 
 use super::delivery::{
     BP, DB, DF, FAR, GP, HANDLER_CS, IST1, NP, PF, UD, VECTOR, deliveries, gate_address, injected, join, push,

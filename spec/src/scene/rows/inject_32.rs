@@ -1,5 +1,5 @@
-//! What L1 injects outside 64-bit mode, and faults in its delivery. SDM vol. 3C, section 26.6.1,
-//! "Vectored-Event Injection".
+//! What L1 injects outside 64-bit mode, and faults in its delivery. SDM vol. 3C, "Vectored-Event
+//! Injection".
 
 use super::delivery::{BP, DB, DF, FAR, GP, NMI, NP, OF, PF, UD, VECTOR, deliveries, injected, join};
 use super::delivery_32::{ESP0, HANDLER_CS, deliveries_32, gate_address, push};

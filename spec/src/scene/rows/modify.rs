@@ -6,6 +6,7 @@
 
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::Supervisor;
+use crate::manual::section::Section;
 use crate::scene::builder::user;
 use crate::scene::end::Word::{Memory, Rax, Rbx, Rdi, Rdx};
 use crate::scene::place::Kind;
@@ -80,7 +81,7 @@ pub const ROWS: &[Row] = &[
     .memory(&[(DATA0, 8)])
     .watch(DATA0)
     .fault(DATA0, Write)
-    .section("vol. 2A, CMPXCHG: the destination gets a write cycle without regard to the comparison"),
+    .section(Section::CMPXCHG.says("the destination gets a write cycle without regard to the comparison")),
     user(
         "user-cmpxchg8b-ro-differs",
         "eight bytes that differ: a write all the same",
@@ -92,7 +93,7 @@ pub const ROWS: &[Row] = &[
     .memory(&[(DATA0, 8)])
     .watch(DATA0)
     .fault(DATA0, Write)
-    .section("vol. 2A, CMPXCHG8B/CMPXCHG16B: the destination gets a write cycle"),
+    .section(Section::CMPXCHG8B.says("the destination gets a write cycle")),
     user(
         "user-cmpxchg16b-ro-equal",
         "sixteen bytes that are equal",
@@ -119,7 +120,7 @@ pub const ROWS: &[Row] = &[
     .fault(DATA0, Write)
     .needs(Feature::Cmpxchg16b)
     .only_64_bit()
-    .section("vol. 2A, CMPXCHG8B/CMPXCHG16B: the destination gets a write cycle"),
+    .section(Section::CMPXCHG8B.says("the destination gets a write cycle")),
     Row::new(
         "super-lock-bts-ro",
         "a bit that is set already",
@@ -156,7 +157,7 @@ pub const ROWS: &[Row] = &[
     )
     .pages(&[(Data0, Kind::NP)])
     .fault(DATA0, Read)
-    .section("vol. 2A, CMOVcc: temp := SRC comes first"),
+    .section(Section::CMOVCC.says("temp := SRC comes first")),
     user("user-setcc-ro", "a condition stored", &[0x0f, 0x94, 0x07], "sete [rdi]")
         .registers(&[(Rdi, DATA0 + 3)])
         .pages(&[(Data0, Kind::RO)])
@@ -174,7 +175,7 @@ pub const ROWS: &[Row] = &[
     changes("user-clflush-np", "a cache line flush, checked as a read of a byte", &[0x0f, 0xae, 0x3f], "clflush [rdi]")
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read)
-        .section("vol. 2A, CLFLUSH: the faults of a byte load"),
+        .section(Section::CLFLUSH.says("the faults of a byte load")),
     changes(
         "user-clflush-ro",
         "a cache line flush of a page that cannot be written",

@@ -109,8 +109,8 @@ macro_rules! rows {
             rows!(one concat!("super-fetch-", $name), Supervisor, Fetch, $page, $formats $(, $feature)?),
         )*
         // Outside 64-bit mode a linear address has 32 bits: base and offset wrap, and the
-        // qualification's upper half is clear. SDM vol. 1, section 3.3.7; vol. 3C, section 27.2.1,
-        // "Basic VM-Exit Information".
+        // qualification's upper half is clear. SDM vol. 1, "Address Calculations in 64-Bit Mode";
+        // vol. 3C, "Basic VM-Exit Information".
         WRAPPED.registers(WRAP).memory(&[(DATA, VALUE)]).at_end(&[(Rax, VALUE)]),
         WRAPPED_NP.registers(WRAP).memory(&[(DATA, VALUE)]).at_end(&[(Rax, VALUE)]).pages(&[(Data0, Kind::NP)]).fault(DATA, Read),
         ]

@@ -4,6 +4,7 @@
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Entry;
 use crate::manual::paging::Privilege::{self, Supervisor, User};
+use crate::manual::section::{Citation, Section};
 use crate::scene::builder::user;
 use crate::scene::end::Word::{Memory, Rax, Rcx, Rdi, Rsi};
 use crate::scene::place::Kind;
@@ -33,7 +34,7 @@ const NX1: Kind = Kind { key: 1, ..Kind::NX };
 const SUPER1: Kind = Kind { key: 1, ..Kind::SUPER };
 /// A user-mode page in a scene of CPL 0.
 const USER1: Kind = Kind { key: 1, with: Entry::US, ..Kind::GOOD };
-const KEYS: &str = "vol. 3A, 4.6.2 (Protection Keys)";
+const KEYS: Citation = Section::PROTECTION_KEYS.says("");
 
 const fn keyed(
     name: &'static str,

@@ -1,6 +1,7 @@
 //! String I/O, which L0 emulates where it intercepts ports; L1 does not. The port is one that no
 //! device has.
 
+use super::REP;
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::Supervisor;
 use crate::scene::builder::user;
@@ -18,7 +19,6 @@ const DF: u64 = 1 << 10;
 const IOPL: u64 = 3 << 12;
 /// A port that no device has.
 const PORT: u64 = 0x4d50;
-const REP: &str = "vol. 2B, REP/REPE/REPZ/REPNE/REPNZ: a repeated string instruction can be suspended by an exception";
 
 /// The rows.
 pub const ROWS: &[Row] = &[

@@ -3,6 +3,7 @@
 
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
+use crate::manual::section::{Citation, Section};
 use crate::scene::builder::user;
 use crate::scene::end::Word::{Rax, Rcx, Rdi, Rdx, Rsi};
 use crate::scene::event::Event;
@@ -21,7 +22,7 @@ const RAISES_GP: Event = Event::new(Raised, HardwareException, 13).error_code(0)
 const IOPL: u64 = 3 << 12;
 /// A port that no device has.
 const PORT: u64 = 0x4d50;
-/// Basic exit reasons. SDM vol. 3D, appendix C, "VMX Basic Exit Reasons".
+/// Basic exit reasons. SDM vol. 3D, "VMX Basic Exit Reasons".
 const VMCLEAR: u16 = 19;
 const VMPTRLD: u16 = 21;
 const VMPTRST: u16 = 22;
@@ -34,7 +35,7 @@ const LDTR_TR: u16 = 47;
 const INVEPT: u16 = 50;
 const INVVPID: u16 = 53;
 const INVPCID: u16 = 58;
-const PRIORITY: &str = "vol. 3C, 25.1.1 (Relative Priority of Faults and VM Exits)";
+const PRIORITY: Citation = Section::FAULT_PRIORITY.says("");
 
 /// An instruction with a bad operand, which L1 intercepts.
 const fn exits(
@@ -47,7 +48,8 @@ const fn exits(
     Row::new(name, what, cpl, code, instruction).pages(OPERAND).section(PRIORITY)
 }
 
-/// The rows. The exit qualification is the operand's displacement, 27.2.1.
+/// The rows. The exit qualification is the operand's displacement, "Basic VM-Exit
+/// Information".
 pub const ROWS: &[Row] = &[
     exits("vmclear", "VMCLEAR exits always", Supervisor, &[0x66, 0x0f, 0xc7, 0x77, 0x10], "vmclear [rdi+10h]")
         .registers(&[(Rdi, DATA0)])
@@ -92,7 +94,7 @@ pub const ROWS: &[Row] = &[
         .pages(OPERAND)
         .fault(DATA0, Read)
         .intercepted(VMPTRLD, Some(0))
-        .section("vol. 3C, 30.3 (VMX Instructions), VMPTRLD"),
+        .section(Section::VMX_INSTRUCTIONS.says("VMPTRLD")),
     Row::new(
         "vmptrld-fetch",
         "VMPTRLD whose last byte cannot be fetched: the page fault comes first",

@@ -2,6 +2,7 @@
 
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Entry;
+use crate::manual::section::{Citation, Section};
 use crate::scene::builder::user;
 use crate::scene::end::Word::{Rax, Rdi, Rsp};
 use crate::scene::place::Kind;
@@ -18,7 +19,7 @@ const WRITABLE: Kind = Kind { with: Entry::US, ..Kind::GOOD };
 const CLEAN: Kind = Kind { without: Entry::RW.union(Entry::D), with: Entry::US, ..Kind::GOOD };
 const RSVD: Kind = Kind { reserved: true, ..GOOD };
 const SUPER: Kind = Kind::SHADOW_STACK;
-const RIGHTS: &str = "vol. 3A, 4.6.1 (Determination of Access Rights): shadow-stack accesses";
+const RIGHTS: Citation = Section::DETERMINING_RIGHTS.says("shadow-stack accesses");
 /// Behind an indirect call of two bytes: a direct one to the next instruction pushes to no shadow
 /// stack.
 const BEHIND: u64 = RIP + 2;

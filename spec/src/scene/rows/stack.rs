@@ -2,8 +2,10 @@
 //!
 //! ENTER has no locals where a push is bad, since a host may try the final stack pointer first.
 
+use super::CROSSING;
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
+use crate::manual::section::{Citation, Section};
 use crate::scene::builder::user;
 use crate::scene::end::Word::{Memory, Rax, Rbp, Rdi, Rsp};
 use crate::scene::place::Kind;
@@ -16,9 +18,7 @@ const CODE1: u64 = Code1.linear();
 /// The last eight bytes before the second data page.
 const END0: u64 = DATA1 - 8;
 const VALUE: u64 = 0x0102_0304_0506_0708;
-const STACK: &str = "vol. 1, 6.2 (Stacks)";
-const CROSSING: &str =
-    "vol. 3A, 6.15 (Exception and Interrupt Reference), Interrupt 14: CR2 has the linear address that generated it";
+const STACK: Citation = Section::STACKS.says("");
 
 /// An instruction whose operand on the stack has 64 bits.
 const fn on_stack(
@@ -120,7 +120,7 @@ pub const ROWS: &[Row] = &[
     .pages(&[(Data1, Kind::RO)])
     .fault(DATA1, Write)
     .only_64_bit()
-    .section("vol. 2B, POP: an address with RSP as base is computed behind the increment"),
+    .section(Section::POP.says("an address with RSP as base is computed after the increment")),
     on_stack("user-call-np", "a near call whose push is bad", User, &[0xff, 0xd0], "call rax")
         .rsp(DATA1)
         .pages(&[(Data0, Kind::RO)])
@@ -176,7 +176,7 @@ pub const ROWS: &[Row] = &[
     .pages(&[(Data1, Kind::NP)])
     .fault(DATA1 + 0x10, Read)
     .only_64_bit()
-    .section("vol. 2A, ENTER"),
+    .section(Section::ENTER.says("")),
     user(
         "user-enter-nested-retry",
         "ENTER of a nested procedure that L1 lets be tried again",
@@ -193,7 +193,7 @@ pub const ROWS: &[Row] = &[
     .open(Memory.bit())
     .at_end(&[(Rbp, DATA1 + 8), (Rsp, END0)])
     .only_64_bit()
-    .section("vol. 2A, ENTER"),
+    .section(Section::ENTER.says("")),
     user(
         "user-enter-final",
         "ENTER whose RSP at the end is on a page that cannot be written",
@@ -205,10 +205,10 @@ pub const ROWS: &[Row] = &[
     .fault(DATA1 + 0x18 - 64, Write)
     .in_parts()
     .only_64_bit()
-    .section("vol. 2A, ENTER: a page fault where a write with the final stack pointer would have one"),
+    .section(Section::ENTER.says("a page fault where a write with the final stack pointer would have one")),
     user("user-leave-np", "LEAVE: RSP and RBP are as before", &[0xc9], "leave")
         .registers(&[(Rbp, DATA0 + 0x40)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0 + 0x40, Read)
-        .section("vol. 2A, LEAVE"),
+        .section(Section::LEAVE.says("")),
 ];

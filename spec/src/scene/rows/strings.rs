@@ -1,6 +1,7 @@
 //! String instructions, stopped in mid-iteration: the registers name the next element, RCX what is
 //! left, RFLAGS are those before the instruction.
 
+use super::REP;
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Privilege::Supervisor;
 use crate::scene::builder::user;
@@ -21,7 +22,6 @@ const DF: u64 = 1 << 10;
 const ODD: u64 = 1 | 1 << 2 | 1 << 4 | 1 << 7 | 1 << 11;
 /// RFLAGS of equal elements, bit 1 included: ZF and PF.
 const EQUAL: u64 = 1 << 1 | 1 << 6 | 1 << 2;
-const REP: &str = "vol. 2B, REP/REPE/REPZ/REPNE/REPNZ: a repeated string instruction can be suspended by an exception";
 
 /// A repeated instruction.
 const fn rep(name: &'static str, what: &'static str, code: &'static [u8], instruction: &'static str) -> Row {

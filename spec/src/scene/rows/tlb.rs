@@ -1,8 +1,7 @@
 //! Translations that must be gone: L2 or L1 makes a good entry bad and invalidates what is cached
 //! of it, so that the next access faults. And ones that hold: PAE paging walks from the PDPTE
-//! registers, whatever memory has. SDM vol. 3A, section 4.10.4, "Invalidation of TLBs and
-//! Paging-Structure Caches", and section 4.4.1, "PDPTE Registers"; vol. 3C, section 28.3.3,
-//! "Invalidating Cached Translation Information".
+//! registers, whatever memory has. SDM vol. 3A, "Invalidation of TLBs and Paging-Structure Caches",
+//! and "PDPTE Registers"; vol. 3C, "Invalidating Cached Translation Information".
 
 use super::delivery::{GP, raised};
 use crate::manual::paging::Access::{Fetch, Read, Write};
@@ -199,8 +198,8 @@ const BY_L2: &[Row] = &[
         .fault_behind(BY_PDPTE, Read, RIP + 9)
         .answer(Answer::Resume),
     // There is no row with reserved bits in a PDPTE that is not present: whether the load of CR3
-    // looks at them, and raises #GP, is the processor's choice. SDM vol. 3A, section 4.4.1, "PDPTE
-    // Registers", in a footnote.
+    // looks at them, and raises #GP, is the processor's choice. SDM vol. 3A, "PDPTE Registers", in
+    // a footnote.
     loads_pdpte!("pdpte-present", "L2 sets P of a PDPTE and loads CR3; a read by way of it", 1, then read)
         .before(PDPTE_NP)
         .tested(of(PDPTE_GOOD, Formats::PAE))

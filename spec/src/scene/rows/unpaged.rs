@@ -1,6 +1,6 @@
-//! Real mode: no access raises a page fault, whatever the filter. SDM vol. 3C, section 26.3.1.1,
-//! "Checks on Guest Control Registers, Debug Registers, and MSRs": an unrestricted guest may have
-//! CR0.PE and CR0.PG clear.
+//! Real mode: no access raises a page fault, whatever the filter. SDM vol. 3C, "Checks on Guest
+//! Control Registers, Debug Registers, and MSRs": an unrestricted guest may have CR0.PE and CR0.PG
+//! clear.
 
 use crate::manual::paging::Access::{self, Fetch, Read, Write};
 use crate::manual::paging::Privilege::Supervisor;

@@ -1,6 +1,6 @@
 //! Which error codes a processor can deliver.
 //!
-//! SDM vol. 3A, section 4.7, "Page-Fault Exceptions", on each flag.
+//! SDM vol. 3A, "Page-Fault Exceptions", on each flag.
 
 use spec::manual::pfec::Pfec;
 

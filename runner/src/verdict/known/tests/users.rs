@@ -100,6 +100,8 @@ fn what_is_wrong_with_a_file_is_said_with_file_row_and_key() {
         (format!("{OWN}exclude = [\"host.*\"]"), &["row cr2-early", "key exclude"]),
         (format!("{OWN}exclude = [\"host.apic:*\"]"), &["row cr2-early", "key exclude", "host.apic"]),
         (format!("{OWN}option = \"turbo=yes\""), &["row cr2-early", "key option", "turbo=yes"]),
+        (format!("{OWN}section = \"RIP\""), &["row cr2-early", "key section", "'RIP'", "docs/sections.md"]),
+        (format!("{OWN}section = [\"saving-rip\", \"rip\"]"), &["row cr2-early", "key section", "'rip'"]),
         (OWN.split("cases").next().unwrap().to_string(), &["row cr2-early", "no cases"]),
     ] {
         let error = with(&text).expect_err(&text);
