@@ -92,7 +92,7 @@ pub fn vmread(field: Field) -> u64 {
 
 /// VMREAD of an encoding.
 pub fn read_encoding(encoding: u32) -> Result<u64, VmFail> {
-    processor().vmcs.get(&encoding).copied().ok_or(VmFail::Valid)
+    processor().vmcs.get(&encoding).copied().ok_or(VmFail { word: "vmread-failed", error: None })
 }
 
 /// VMWRITE.

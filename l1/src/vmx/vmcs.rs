@@ -15,7 +15,7 @@ pub struct VmFail {
     pub word: &'static str,
     /// After VMfailValid the VM-instruction error ("VM Instruction Error Numbers"); VMfailInvalid
     /// has none.
-    error: Option<u64>,
+    pub error: Option<u64>,
 }
 
 impl VmFail {
