@@ -25,14 +25,16 @@ use crate::verdict::known::{Tables, document, evidence};
 /// # Errors
 /// No group is selected, or standard output cannot be written.
 pub fn list(arguments: &ListArgs) -> Result<Exit, Stop> {
-    if arguments.catalogue {
-        output::text(&catalogue::text())?;
-        return Ok(Exit::Pass);
-    }
-    let documents: [(bool, fn(&Tables) -> String); 3] =
-        [(arguments.known, document::text), (arguments.evidence, evidence::text), (arguments.sections, sections::text)];
-    if let Some((_, text)) = documents.into_iter().find(|(wanted, _)| *wanted) {
-        output::text(&text(&Tables::built_in()))?;
+    let tables = Tables::built_in;
+    let document = match arguments {
+        ListArgs { catalogue: true, .. } => Some(catalogue::text()),
+        ListArgs { known: true, .. } => Some(document::text(&tables())),
+        ListArgs { evidence: true, .. } => Some(evidence::text(&tables())),
+        ListArgs { sections: true, .. } => Some(sections::text(&tables())),
+        _ => None,
+    };
+    if let Some(text) = document {
+        output::text(&text)?;
         return Ok(Exit::Pass);
     }
     let line = selection(&arguments.filter, &arguments.exclude, arguments.profile);

@@ -80,6 +80,7 @@ const WHOLE: Place = at("");
 
 impl Section {
     /// Its key in the tables of known deviations: its name, as in `saving-rip`.
+    #[must_use]
     pub fn key(&self) -> impl fmt::Display {
         struct Key(&'static str);
         impl fmt::Display for Key {

@@ -69,7 +69,7 @@ fn a_write_that_is_torn_without_the_emulator_fails_on_every_kvm() {
 #[test]
 fn rows_cover_a_difference_together_and_the_host_s_part_makes_it_the_host_s() {
     let tables = Tables::built_in();
-    let in_lab = tables.of(&subject("bochs 2.7 / kvm 6.1 ept=1 allow_smaller_maxphyaddr=0"));
+    let in_lab = tables.of(&subject("bochs 2.7 / kvm 6.1 ept=1 allow_smaller_maxphyaddr=0 vnmi=1"));
     for (group, difference, probe, blamed) in [
         ("event.long", "exit0:idt^600,len^1,rip^1,rflags^10000/delivered1", "int1-idt-np", &["rf0", "int1-db"][..]),
         // A word's bits may be of several.

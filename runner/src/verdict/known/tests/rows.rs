@@ -18,9 +18,10 @@ pub fn subjects() -> Vec<Subject> {
             texts.push(format!("kvm {version} ept={ept} allow_smaller_maxphyaddr={smaller} vnmi=1"));
         }
     }
-    let pairs = ["bochs,2.7/kvm,6.1,ept=1,vnmi=0", "bochs,3.0/kvm,6.1,ept=1,vnmi=0", "bochs,2.7/kvm,6.1,ept=1,vnmi=1"];
-    let pairs = pairs.into_iter().filter_map(Subject::from_word);
-    texts.iter().map(|text| subject(text)).chain(pairs).collect()
+    for (version, vnmi) in [("2.7", 0), ("3.0", 0), ("2.7", 1)] {
+        texts.push(format!("bochs {version} / kvm 6.1 ept=1 allow_smaller_maxphyaddr=0 vnmi={vnmi}"));
+    }
+    texts.iter().map(|text| subject(text)).collect()
 }
 
 /// One row and no other.
