@@ -329,7 +329,6 @@ sections! {
         EXIT_CONTROLS derived("7.1"), "VM-Exit Controls";
         ENTRY_CONTROLS derived("8.1"), "VM-Entry Controls";
         ENTRY_EVENTS at("8.3"), "VM-Entry Controls for Event Injection";
-        EXIT_FIELDS derived("9"), "VM-Exit Information Fields";
         FIELD_ENCODINGS derived("11.2"), "VMREAD, VMWRITE, and Encodings of VMCS Fields";
     }
     "3C" "VMX Non-Root Operation" Some("25"), Some("28") => {
