@@ -8,6 +8,7 @@ use spec::log::cost::{FAULTS, FILTERS, GROUP, WALKS, stimuli};
 use spec::log::{Cost, Counts};
 use spec::manual::filter::Filter;
 use spec::manual::pfec::Pfec;
+use spec::tally::Tally;
 use spec::walk::setting::BASE;
 use spec::walk::stimulus::Stimulus;
 
@@ -41,26 +42,34 @@ pub fn run(cpu: &Cpu, vmx: Vmx, guest: Guest) -> Result<(), Failed> {
     log().plan(1);
     let mut walker = Walker::new(vmx, guest)?;
     let mut counts = Counts::default();
+    let mut tally = Tally::new(&mut []);
     let started = tsc();
-    if let Err(failed) = measure_all(cpu, &mut walker, &mut counts) {
+    if let Err(failed) = measure_all(cpu, &mut walker, &mut counts, &mut tally) {
         failed.log(&GROUP, walker.filter());
         counts.cases += 1;
         counts.differing += 1;
+        tally.add_incomplete(failed.word(), 1);
     }
     counts.tsc = tsc().wrapping_sub(started);
+    log().differs(&GROUP, &mut tally);
     log().result(1, &GROUP, &counts);
     Ok(())
 }
 
-fn measure_all(cpu: &Cpu, walker: &mut Walker, counts: &mut Counts) -> Result<(), EntryFailed> {
+fn measure_all(
+    cpu: &Cpu,
+    walker: &mut Walker,
+    counts: &mut Counts,
+    tally: &mut Tally<'_, &'static str>,
+) -> Result<(), EntryFailed> {
     walker.start()?;
     for (at, filter) in FILTERS.into_iter().enumerate() {
         log().progress(&GROUP, at, FILTERS.len());
-        measure(walker, filter, None, counts)?;
+        measure(walker, filter, None, counts, tally)?;
         let offered = walker.vmx().offered();
         for stimulus in stimuli(cpu.maxphyaddr).filter(|one| one.is_same_on(offered, BASE, cpu.maxphyaddr)) {
             let Some(pfec) = stimulus.pfec(BASE, cpu.maxphyaddr) else { continue };
-            measure(walker, filter, Some((stimulus, pfec)), counts)?;
+            measure(walker, filter, Some((stimulus, pfec)), counts, tally)?;
         }
     }
     Ok(())
@@ -72,6 +81,7 @@ fn measure(
     filter: Filter,
     fault: Option<(Stimulus, Pfec)>,
     counts: &mut Counts,
+    tally: &mut Tally<'_, &'static str>,
 ) -> Result<(), EntryFailed> {
     let faults = if fault.is_some() { FAULTS } else { 0 };
     let slots =
@@ -92,6 +102,8 @@ fn measure(
         let got = Went { exits: walker.last().exits.len() as u64, delivered: deliveries(faults), broken };
         if got.broken.is_some() || (got.exits, got.delivered) != (want.exits, want.delivered) {
             counts.differing += 1;
+            // A walk that went elsewhere has no price, and is no known deviation of any host.
+            tally.add_incomplete(got.broken.map_or("went-elsewhere", Broken::word), 1);
             match &fault {
                 Some((stimulus, _)) => log().fail(&format_args!("{GROUP}:{stimulus}:{filter}"), &want, &got),
                 None => log().fail(&format_args!("{GROUP}:walk:{filter}"), &want, &got),

@@ -10,10 +10,12 @@
 //! | real Linux/KVM inside Bochs | [`lab`] |
 //! | what comes from Debian | [`debian`] |
 //! | Ctrl-C | [`interrupt`] |
+//! | text from elsewhere, made harmless | [`escape`] |
 
 mod cli;
 mod command;
 mod debian;
+mod escape;
 mod host;
 mod interrupt;
 mod lab;

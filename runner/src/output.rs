@@ -7,6 +7,7 @@ use std::path::Path;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
+use crate::escape::for_terminal;
 use crate::verdict::exit_code::{Exit, Stop};
 
 /// Writes through `body`, buffered. A closed pipe ends it early, which is no error.
@@ -26,18 +27,18 @@ pub fn print(body: impl FnOnce(&mut BufWriter<StdoutLock<'static>>) -> io::Resul
     }
 }
 
-/// Writes a whole text, see [`print()`].
+/// Writes a whole text, see [`print()`]. What a terminal would obey in it is shown.
 ///
 /// # Errors
 /// As [`print()`].
 pub fn text(text: &str) -> Result<(), Stop> {
-    print(|out| out.write_all(text.as_bytes()))
+    print(|out| out.write_all(for_terminal(text).as_bytes()))
 }
 
 /// Writes one line to stderr, apart from the result.
 pub fn remark(line: &str) {
     // A closed stderr does not change the result.
-    let _ = writeln!(io::stderr(), "maskmatch: {line}");
+    let _ = writeln!(io::stderr(), "maskmatch: {}", for_terminal(line));
 }
 
 /// A table without lines; columns from `numbers` on are aligned to the right.

@@ -1,6 +1,9 @@
 //! From the bytes of a log to the verdict, the report and the exit code.
 
 pub mod account;
+pub mod answer;
+pub mod capture;
+pub mod contradiction;
 pub mod difference;
 pub mod example;
 pub mod exit_code;
@@ -10,6 +13,7 @@ pub mod json;
 pub mod judge;
 pub mod known;
 pub mod matrix;
+pub mod names;
 pub mod progress;
 pub mod publish;
 pub mod report;

@@ -13,7 +13,7 @@ use super::kind::Host;
 use crate::output::remark;
 use crate::payload;
 use crate::request::{Request, cmdline_on, processors};
-use crate::verdict::intake::{Intake, Limits};
+use crate::verdict::intake::{Intake, SILENCE};
 use crate::verdict::judge::Source;
 use crate::verdict::result::{Measured, Origin, RunResult};
 use crate::verdict::subject::Subject;
@@ -53,24 +53,27 @@ impl<V: Vmm> OneBoot<V> {
         let create = |path| File::create(path).inspect_err(|error| incomplete(path, error)).ok();
         let mut log = request.log.as_deref().and_then(create);
         let log = log.as_mut().map(|log| log as &mut dyn Write);
-        let mut intake = Intake::new(Limits::RUN, log, request.progress(profile, self.subject.clone()));
+        let mut intake = Intake::new(SILENCE, log, request.progress(profile, self.subject.clone()));
         let start = Instant::now();
         let outcome = self.vmm.run(&boot, &mut intake);
         let seconds = Some(start.elapsed().as_secs_f64());
         if let (Some(error), Some(path)) = (&intake.log_error, &request.log) {
             incomplete(path, error);
         }
-        let read = intake.finish();
+        let boots = intake.finish();
         let outcome = outcome?;
         let origin = Origin {
             l0: self.vmm.describe(),
             subject: self.subject.clone(),
             options: format!("{}{}", self.options, request.memory_option()),
             tables: Arc::clone(&request.tables),
+            asked: Some(request.cmdline(profile)),
             column: None,
         };
         let measured = Measured { instructions: outcome.instructions, seconds };
-        Ok(RunResult::new(read, Source::Run(outcome.end), request.strict, origin, measured))
+        let source = Source::Run(outcome.end);
+        let judge = |read| RunResult::new(read, source.clone(), request.strict, origin.clone(), measured);
+        Ok(RunResult::of_boots(boots, judge))
     }
 }
 

@@ -12,10 +12,17 @@ use super::frame::{Decoder, Event};
 use super::kmsg;
 use super::message::Message;
 use crate::output::remark;
-use crate::verdict::findings::Findings;
-use crate::verdict::intake::{Intake, Limits};
+use crate::verdict::capture::Read;
+use crate::verdict::intake::{self, Intake};
 use crate::verdict::progress::Progress;
 use crate::vmm::{Flow, Sink};
+
+/// Complaints beyond these are counted.
+const COMPLAINTS: usize = 4;
+/// Lines of a kernel in trouble beyond these are counted.
+const SHOWN: usize = 20;
+/// A stream with more damage than this is not of the lab's init.
+const MAX_DAMAGE: u64 = 1000;
 
 /// What is kept of the kernel's console: an oops and the panic after it have some KiB.
 const MAX_CONSOLE: usize = 1 << 20;
@@ -48,14 +55,38 @@ impl fmt::Display for Trouble {
     }
 }
 
+/// What is wrong with the stream: the first few things, and how many there are.
+#[derive(Debug, Default)]
+pub struct Complaints {
+    first: Vec<String>,
+    all: u64,
+}
+
+impl Complaints {
+    fn add(&mut self, why: String) {
+        self.all += 1;
+        if self.first.len() < COMPLAINTS {
+            self.first.push(why);
+        }
+    }
+}
+
+impl fmt::Display for Complaints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.first.join("; "))?;
+        let more = self.all - self.first.len() as u64;
+        if more > 0 { write!(f, "; and {more} more of such complaints") } else { Ok(()) }
+    }
+}
+
 /// One set that was begun.
 pub struct Collected {
     /// The set as it prints.
     pub set: String,
     /// The parameters in force.
     pub effective: BTreeMap<String, String>,
-    /// What the log says, and why reading it stopped early.
-    pub read: (Findings, Option<String>),
+    /// What the log of each boot of the guest says.
+    pub boots: Vec<Read>,
     /// The raw serial log.
     pub raw: Vec<u8>,
     /// How it ended.
@@ -74,7 +105,7 @@ impl Collected {
         Self {
             set,
             effective: BTreeMap::new(),
-            read: (Findings::default(), None),
+            boots: vec![<_>::default()],
             raw: Vec::new(),
             end: SetEnd::Lost,
             trouble: Vec::new(),
@@ -100,7 +131,7 @@ pub struct Collector {
     /// The sets that are over, in order.
     pub sets: Vec<Collected>,
     /// Why init gave up, what was damaged, and a kernel's last words between sets.
-    pub complaints: Vec<String>,
+    pub complaints: Complaints,
     /// Init has spoken.
     is_up: bool,
     decoder: Decoder,
@@ -120,7 +151,7 @@ impl Collector {
     pub fn new(silence: Duration, progress: Box<ProgressOf>, verbose: bool) -> Self {
         Self {
             sets: Vec::new(),
-            complaints: Vec::new(),
+            complaints: Complaints::default(),
             is_up: false,
             decoder: Decoder::new(),
             current: None,
@@ -141,15 +172,22 @@ impl Collector {
                 self.now = frame.ticks;
                 match Message::decode(&frame) {
                     Ok(message) => self.message(message),
-                    Err(why) => self.complaints.push(why),
+                    Err(why) => self.damaged(why),
                 }
             }
             // Bochs' own words at its start and end, and the kernel's console.
             Event::Noise(_) => {}
-            Event::Damaged(why) => self.complaints.push(why),
+            Event::Damaged(why) => self.damaged(why),
             Event::Missing { from, until } => {
-                self.complaints.push(format!("frames {from} to {} were lost", until.saturating_sub(1)));
+                self.damaged(format!("frames {from} to {} were lost", until.saturating_sub(1)));
             }
+        }
+    }
+
+    fn damaged(&mut self, why: String) {
+        self.complaints.add(why);
+        if self.complaints.all > MAX_DAMAGE {
+            self.stopped = Some("what came was not from the lab".into());
         }
     }
 
@@ -165,16 +203,17 @@ impl Collector {
             }
             Message::Begin { set, effective } => {
                 remark(&format!("kvm_intel {set}"));
-                let intake = Intake::new(Limits::RUN, None, (self.progress)(&effective));
+                let intake = Intake::new(intake::SILENCE, None, (self.progress)(&effective));
                 let collected = Collected { effective, ..Collected::lost(set) };
                 self.current = Some(Current { collected, intake, began: self.now, started: Instant::now() });
             }
             Message::Serial(bytes) => {
                 if let Some(current) = &mut self.current {
-                    // The guest ends by itself. A flood is found by its set's limits when it is
-                    // judged.
-                    let _ = current.intake.bytes(&bytes);
-                    current.collected.raw.extend(bytes);
+                    // The guest ends by itself. What it writes after its log is not its log.
+                    if !current.intake.is_over() {
+                        let _ = current.intake.bytes(&bytes);
+                        current.collected.raw.extend(bytes);
+                    }
                 }
             }
             Message::Kmsg(line) => self.kernel_line(&line),
@@ -184,7 +223,7 @@ impl Collector {
                 self.end(set, SetEnd::Skipped(why));
             }
             Message::Done => {}
-            Message::Error(why) => self.complaints.push(format!("the lab's init: {why}")),
+            Message::Error(why) => self.complaints.add(format!("the lab's init: {why}")),
         }
     }
 
@@ -198,14 +237,17 @@ impl Collector {
             return;
         }
         let Some(current) = &mut self.current else {
-            self.complaints.push(format!("L0's kernel: {line}"));
+            self.complaints.add(format!("L0's kernel: {line}"));
             return;
         };
         let place = current.intake.findings().last_seen().unwrap_or_else(|| "before the log".into());
         let line = line.trim();
         let trouble = &mut current.collected.trouble;
-        match trouble.iter_mut().find(|known| known.line == line && known.place == place) {
-            Some(known) => known.times += 1,
+        let known = trouble.iter().position(|known| known.line == line && known.place == place);
+        match known {
+            Some(at) => trouble[at].times += 1,
+            None if trouble.len() > SHOWN => trouble[SHOWN].times += 1,
+            None if trouble.len() == SHOWN => trouble.push(Trouble { line: "other lines".into(), place, times: 1 }),
             None => trouble.push(Trouble { line: line.into(), place, times: 1 }),
         }
     }
@@ -214,7 +256,7 @@ impl Collector {
         let current = self.current.take().filter(|current| current.collected.set == set);
         self.sets.push(match current {
             Some(Current { collected, intake, began, started }) => Collected {
-                read: intake.finish(),
+                boots: intake.finish(),
                 end,
                 instructions: self.now.saturating_sub(began),
                 seconds: started.elapsed().as_secs_f64(),
@@ -269,7 +311,7 @@ impl Sink for Collector {
         for event in self.decoder.push(bytes) {
             self.event(event);
         }
-        if self.last_frame.elapsed() > self.silence {
+        if self.stopped.is_none() && self.last_frame.elapsed() > self.silence {
             self.stopped = Some(format!("L0's kernel said nothing for {} s", self.silence.as_secs()));
         }
         if let Some(current) = &mut self.current
@@ -327,7 +369,7 @@ mod tests {
         collector.finish();
         let [first, second] = &collector.sets[..] else { panic!("two sets") };
         assert_eq!((first.set.as_str(), &first.end), ("ept=1", &SetEnd::Ran(None)));
-        assert_eq!(first.read.0.last_line, "KTAP version 1");
+        assert_eq!(first.boots[0].0.last_line, "KTAP version 1");
         assert_eq!(first.trouble.len(), 1);
         assert_eq!(first.instructions, 30);
         assert_eq!(second.end, SetEnd::Skipped("unknown".into()));
@@ -339,7 +381,7 @@ mod tests {
         let _ = collector.bytes(&stream(&[begin("ept=1"), Message::Serial(b"KTAP version 1\n".to_vec())]));
         collector.finish();
         assert_eq!(collector.sets[0].end, SetEnd::Lost);
-        assert_eq!(collector.sets[0].read.0.last_line, "KTAP version 1");
+        assert_eq!(collector.sets[0].boots[0].0.last_line, "KTAP version 1");
     }
 
     #[test]
@@ -364,7 +406,17 @@ mod tests {
         let _ = collector.bytes(&one);
         let _ = collector.bytes(&all[last..]);
         collector.finish();
-        assert!(!collector.complaints.is_empty());
+        assert_eq!(collector.complaints.to_string(), "frames 1 to 1 were lost");
+    }
+
+    #[test]
+    fn damage_is_counted_and_ends_the_boot() {
+        let mut collector = collector();
+        let markers = b"\xf5MM\xfa".repeat(4000);
+        assert!((0..10).any(|_| collector.bytes(&markers) == Flow::Stop));
+        collector.finish();
+        let complaints = collector.complaints.to_string();
+        assert!(complaints.len() < 4000 && complaints.ends_with(" more of such complaints"), "{complaints}");
     }
 
     #[test]

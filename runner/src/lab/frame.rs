@@ -25,6 +25,9 @@ const CRC: usize = 4;
 /// The longest payload. A sender splits what is longer.
 pub const MAX_PAYLOAD: usize = 0x1_0000;
 
+/// Noise without a line feed is passed on in pieces of about this size.
+const MAX_NOISE: usize = 4096;
+
 /// One frame as it was received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
@@ -145,7 +148,7 @@ impl Decoder {
         let noise_end = self.buffer.len() - keep;
         self.noise.extend_from_slice(&self.buffer[at..noise_end]);
         self.buffer.drain(..noise_end);
-        if self.noise.contains(&b'\n') {
+        if self.noise.contains(&b'\n') || self.noise.len() > MAX_NOISE {
             self.flush_noise(&mut events);
         }
         events

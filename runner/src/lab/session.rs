@@ -169,9 +169,10 @@ fn why_it_ended(end: &End, collector: &Collector) -> String {
         (None, End::TimedOut(limit)) => format!("the time limit of {} s was reached", limit.as_secs_f64()),
         (None, End::Stopped) => "the lab was interrupted".into(),
     };
-    for complaint in &collector.complaints {
+    let complaints = collector.complaints.to_string();
+    if !complaints.is_empty() {
         why.push_str("; ");
-        why.push_str(complaint);
+        why.push_str(&complaints);
     }
     why
 }
@@ -180,7 +181,7 @@ fn why_it_ended(end: &End, collector: &Collector) -> String {
 fn conclude(collected: Collected, ready: &Ready, plan: &Plan<'_>, why: &str) -> RunResult {
     let strict = plan.request.strict;
     let origin = origin(&collected, ready, plan);
-    let Collected { read, raw, end, trouble, instructions, seconds, .. } = collected;
+    let Collected { boots, raw, end, trouble, instructions, seconds, .. } = collected;
     let end = match end {
         SetEnd::Ran(None) => Ok(End::PoweredOff),
         SetEnd::Ran(Some(failure)) => Ok(End::Crashed(failure)),
@@ -189,7 +190,10 @@ fn conclude(collected: Collected, ready: &Ready, plan: &Plan<'_>, why: &str) -> 
     };
     let measured = Measured { instructions: Some(instructions), seconds: Some(seconds) };
     let mut result = match end {
-        Ok(end) => RunResult::new(read, Source::Run(end), strict, origin, measured),
+        Ok(end) => {
+            let source = Source::Run(end);
+            RunResult::of_boots(boots, |read| RunResult::new(read, source.clone(), strict, origin.clone(), measured))
+        }
         Err(reason) => RunResult::skipped(reason, strict, origin),
     };
     result.raw = Some(raw);
@@ -205,9 +209,9 @@ fn conclude(collected: Collected, ready: &Ready, plan: &Plan<'_>, why: &str) -> 
 
 /// What a set ran on.
 fn origin(collected: &Collected, ready: &Ready, plan: &Plan<'_>) -> Origin {
-    let Plan { bochs, qemu, request, .. } = *plan;
+    let Plan { bochs, qemu, request, profile, .. } = *plan;
     let (release, options) = (&ready.kernel.release, &ready.options);
-    let Collected { set, effective, read, .. } = collected;
+    let Collected { set, effective, boots, .. } = collected;
     let (major, minor) = bochs.version();
     let (on, vmm) = match qemu {
         Some(qemu) => (format!("QEMU {} on ", qemu.version), " --vmm qemu"),
@@ -215,7 +219,8 @@ fn origin(collected: &Collected, ready: &Ready, plan: &Plan<'_>) -> Origin {
     };
     let shown = |name: &str| TOLD.contains(&name) || set.contains(name);
     let in_force = effective.iter().filter(|(name, _)| shown(name)).map(|(name, value)| format!("{name}={value}"));
-    let width = read.0.fact("maxphyaddr").map(|bits| format!("guest MAXPHYADDR={bits}"));
+    let width = boots.iter().find_map(|(findings, _)| findings.fact("maxphyaddr"));
+    let width = width.map(|bits| format!("guest MAXPHYADDR={bits}"));
     Origin {
         l0: format!("{on}KVM of Linux {release} with {set} in Bochs {major}.{minor}"),
         subject: Subject { processor: Some(bochs.product()), host: Some(Product::kvm(release, effective.clone())) },
@@ -225,6 +230,7 @@ fn origin(collected: &Collected, ready: &Ready, plan: &Plan<'_>) -> Origin {
             request.memory_option()
         ),
         tables: Arc::clone(&request.tables),
+        asked: Some(request.cmdline(profile)),
         column: Some(Column {
             l0: L0,
             host: "KVM of Linux",

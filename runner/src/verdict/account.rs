@@ -112,10 +112,10 @@ impl Knowledge {
             }
             accounts.groups.push(account);
         }
-        if findings.reader.sound().is_ok() {
+        if findings.sound().is_ok() {
             accounts.passes = unexpected_passes(&known, findings);
         }
-        let went_wrong = accounts.failed() > 0 || findings.reader.sound().is_err();
+        let went_wrong = accounts.failed() > 0 || findings.sound().is_err();
         accounts.asked = known.rows().flat_map(|row| asked(row, findings, went_wrong)).collect();
         accounts
     }

@@ -3,10 +3,21 @@
 //! Nothing here judges. [`Findings::reader`] does, and [`crate::verdict::judge`] joins it with how
 //! the run ended. What a cut or garbled log holds is kept all the same.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::Serialize;
-use spec::log::{Cost, Counts, Line, Reader, words};
+use spec::log::{Cost, Counts, Line, Reader, Verdict, words};
 use spec::manual::filter::Filter;
 use spec::tally::Difference;
+
+use crate::verdict::answer;
+use crate::verdict::contradiction::Contradictions;
+use crate::verdict::names;
+
+/// More failing cases, differences and reasons than the image writes for a group.
+const MOST_OF_GROUP: usize = 1000;
+/// More remarks, steps and prices are counted and not kept.
+const MOST_OF_LOG: usize = 1000;
 
 /// A failing case that the log has in full.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -120,12 +131,19 @@ pub struct Findings {
     pub skip: Option<String>,
     /// The groups in the order of their first mention.
     pub groups: Vec<Group>,
+    index: HashMap<String, usize>,
     /// What `bench` measured.
     pub prices: Vec<Price>,
     /// What is wrong in maskmatch itself.
     pub errors: Vec<String>,
-    /// Remarks.
+    /// Remarks. One that holds for each filter or group is kept once.
     pub notes: Vec<String>,
+    noted: HashSet<String>,
+    /// Remarks, steps and prices that are not kept, because there are too many.
+    pub left_out: u64,
+    contradictions: Contradictions,
+    /// Why the log is not the answer to what was asked.
+    mismatch: Option<String>,
     /// The steps of a single case.
     pub trace: Vec<String>,
     /// The newest heartbeat.
@@ -145,7 +163,7 @@ pub enum News {
     Begun,
     /// A heartbeat.
     Heartbeat,
-    /// A group has its result; this is its index in [`Findings::groups`].
+    /// A group has its first result; this is its index in [`Findings::groups`].
     Group(usize),
 }
 
@@ -166,6 +184,7 @@ impl Findings {
             self.last_line = text.trim_end().to_string();
         }
         let Some(line) = self.reader.line(text) else { return News::Nothing };
+        self.contradictions.line(&line);
         match line {
             Line::Version | Line::End(_) => return News::Nothing,
             Line::Maskmatch { version, facts, .. } => {
@@ -185,40 +204,84 @@ impl Findings {
             Line::Fail { id, want, got } => {
                 let group = id.split(':').next().unwrap_or_default();
                 let failure = Failure { id: id.to_string(), want: want.to_string(), got: got.to_string() };
-                self.group(group).1.failures.push(failure);
+                self.of_group(group, |group| &mut group.failures, failure);
             }
             Line::Cause { group, suspects } => {
-                self.group(group).1.suspects = suspects.split(',').map(ToString::to_string).collect();
+                if let Some((_, group)) = self.group(group) {
+                    group.suspects = suspects.split(',').map(ToString::to_string).collect();
+                }
             }
             Line::Differs { group, difference, cases, filter, probes } => {
                 let differing = Differing { difference, cases, filter, probes: probes.to_string() };
-                self.group(group).1.differing.push(differing);
+                self.of_group(group, |group| &mut group.differing, differing);
             }
             Line::Incomplete { group, word, cases } => {
-                self.group(group).1.incomplete.push(Incomplete { word: word.to_string(), cases });
+                let incomplete = Incomplete { word: word.to_string(), cases };
+                self.of_group(group, |group| &mut group.incomplete, incomplete);
             }
-            Line::Counts { group, counts } => self.group(group).1.counted = counts,
+            Line::Counts { group, counts } => {
+                if let Some((_, group)) = self.group(group) {
+                    group.counted = counts;
+                }
+            }
             Line::Cost { filter, stimulus, cost } => {
                 let (filter, stimulus) = (filter.to_string(), stimulus.map(ToString::to_string));
-                self.prices.push(Price { filter, stimulus, cost });
+                keep(&mut self.prices, &mut self.left_out, Price { filter, stimulus, cost });
             }
-            // A note that holds for each filter or group is kept once.
-            Line::Note(text) if self.notes.iter().any(|note| note == text) => {}
-            Line::Note(text) => self.notes.push(text.to_string()),
-            Line::Trace(step) => self.trace.push(step.to_string()),
-            Line::Error(text) => self.errors.push(text.to_string()),
+            Line::Note(text) if self.noted.contains(text) => {}
+            Line::Note(text) => {
+                if keep(&mut self.notes, &mut self.left_out, text.to_string()) {
+                    self.noted.insert(text.to_string());
+                }
+            }
+            Line::Trace(step) => {
+                keep(&mut self.trace, &mut self.left_out, step.to_string());
+            }
+            Line::Error(text) => {
+                keep(&mut self.errors, &mut self.left_out, text.to_string());
+            }
             Line::Group { group, .. } => {
-                let (at, found) = self.group(group);
+                let Some((at, found)) = self.group(group) else { return News::Nothing };
+                let is_first = found.fate == Fate::Unfinished;
                 found.fate = Fate::Ran(found.counted);
-                return News::Group(at);
+                return if is_first { News::Group(at) } else { News::Nothing };
             }
             Line::Skip { group, reason, .. } => {
-                let (at, found) = self.group(group);
+                let Some((at, found)) = self.group(group) else { return News::Nothing };
+                let is_first = found.fate == Fate::Unfinished;
                 found.fate = Fate::Skipped(reason.to_string());
-                return News::Group(at);
+                return if is_first { News::Group(at) } else { News::Nothing };
             }
         }
         News::Nothing
+    }
+
+    /// A line outside of every log.
+    pub fn saw(&mut self, text: &str) {
+        if !text.trim().is_empty() {
+            self.last_line = text.trim_end().to_string();
+        }
+    }
+
+    /// Whether the log is whole and can be believed.
+    ///
+    /// # Errors
+    /// Why not, in a sentence.
+    pub fn sound(&self) -> Result<(), String> {
+        self.reader.sound().map_err(|bad| bad.to_string())?;
+        let contradiction = self.contradictions.first().map(|why| format!("the log contradicts itself: {why}"));
+        contradiction.or_else(|| self.mismatch.clone()).map_or(Ok(()), Err)
+    }
+
+    /// The log, with whether it is the answer to what was asked: see [`answer::mismatch`].
+    pub fn answering(mut self, asked: Option<&str>) -> Self {
+        self.mismatch = answer::mismatch(&self, asked);
+        self
+    }
+
+    /// The verdict by the manual alone.
+    pub fn verdict(&self) -> Verdict {
+        if self.sound().is_ok() { self.reader.verdict() } else { Verdict::Crash }
     }
 
     /// The input ended within this line.
@@ -229,13 +292,30 @@ impl Findings {
         }
     }
 
-    /// The group of a name with its index, made at its first mention.
-    fn group(&mut self, name: &str) -> (usize, &mut Group) {
-        let at = self.groups.iter().position(|group| group.name == name).unwrap_or_else(|| {
-            self.groups.push(Group { name: name.to_string(), ..Group::default() });
-            self.groups.len() - 1
-        });
-        (at, &mut self.groups[at])
+    /// The group of a name with its index, made at its first mention. There are no more groups
+    /// than the image has; a log with more contradicts itself.
+    fn group(&mut self, name: &str) -> Option<(usize, &mut Group)> {
+        let at = match self.index.get(name) {
+            Some(at) => *at,
+            None if self.groups.len() > names::group_count() => return None,
+            None => {
+                self.index.insert(name.to_string(), self.groups.len());
+                self.groups.push(Group { name: name.to_string(), ..Group::default() });
+                self.groups.len() - 1
+            }
+        };
+        Some((at, &mut self.groups[at]))
+    }
+
+    /// Keeps a thing of a group, unless it has more of them than the image writes.
+    fn of_group<T>(&mut self, name: &str, things: fn(&mut Group) -> &mut Vec<T>, thing: T) {
+        let Some((_, group)) = self.group(name) else { return };
+        let things = things(group);
+        if things.len() < MOST_OF_GROUP {
+            things.push(thing);
+        } else {
+            self.contradictions.add(format!("group {name} has more than {MOST_OF_GROUP} lines of a kind"));
+        }
     }
 
     /// A fact's value.
@@ -269,6 +349,17 @@ impl Findings {
             _ => None,
         }
     }
+}
+
+/// Keeps one of the first things and counts the others. Returns whether it is kept.
+fn keep<T>(things: &mut Vec<T>, left_out: &mut u64, thing: T) -> bool {
+    let has_room = things.len() < MOST_OF_LOG;
+    if has_room {
+        things.push(thing);
+    } else {
+        *left_out += 1;
+    }
+    has_room
 }
 
 /// The start of a line, in printable characters.

@@ -4,7 +4,7 @@
 //! { "version": "0.1.0", "l0": "Bochs 2.7",
 //!   "processor": { "family": "bochs", "version": [2, 7], "parameters": {} }, "host": null,
 //!   "verdict": "pass", "exit_code": 0, "sentence": "12 groups, ...",
-//!   "log_sound": true, "why_not": null, "facts": { "boot": "pvh" },
+//!   "log_sound": true, "why_not": null, "boots": [], "facts": { "boot": "pvh" },
 //!   "groups": [ { "name": "filter.basic.long", "verdict": "known", "cases": 1, "differing": 1,
 //!     "failed": 0, "known": 1, "known_of_processor": 0, "exits": 1, "delivered": 0, "tsc": 99,
 //!     "digest": "0123abcd", "skip_reason": null, "suspects": [],
@@ -19,7 +19,8 @@
 //!   "errors": [], "notes": [], "end": "stopped", "instructions": 123, "seconds": 1.5 }
 //! ```
 //!
-//! `verdict` is pass, fail, skip, error or crash; a group's is pass, known (as the manual says,
+//! `boots` has verdict and sentence of each boot in a capture of several; all else is of the first
+//! with the worst verdict. `verdict` is pass, fail, skip, error or crash; a group's is pass, known (as the manual says,
 //! except for known deviations), fail, skip or unfinished. Its counts are null unless it ran.
 //! `differing` counts the cases that are not as the manual says. `failed` counts those of them that
 //! are not known, `known` those with known deviations of what is tested, and `known_of_processor`
@@ -47,10 +48,11 @@ use std::path::Path;
 use serde::Serialize;
 use spec::log::Cost;
 
+use crate::escape::in_json;
 use crate::verdict::account::{Total, Way};
 use crate::verdict::exit_code::{Exit, Stop};
 use crate::verdict::findings::{Failure, Fate, Incomplete, Price};
-use crate::verdict::judge::Source;
+use crate::verdict::judge::{Judgement, Source};
 use crate::verdict::known::Party;
 use crate::verdict::result::{RunResult, overall};
 use crate::verdict::subject::Product;
@@ -68,6 +70,7 @@ struct Document<'a> {
     sentence: &'a str,
     log_sound: bool,
     why_not: Option<String>,
+    boots: &'a [Judgement],
     facts: BTreeMap<&'a str, &'a str>,
     groups: Vec<GroupResult<'a>>,
     unexpected_passes: &'a [String],
@@ -152,7 +155,7 @@ fn text(results: &[RunResult]) -> String {
         several => serde_json::to_string_pretty(&list(several)),
     };
     // Strings, numbers and maps by string: nothing here can fail to be written.
-    json.unwrap_or_default() + "\n"
+    in_json(&json.unwrap_or_default()).into_owned() + "\n"
 }
 
 fn list(results: &[RunResult]) -> List<'_> {
@@ -177,7 +180,7 @@ fn list(results: &[RunResult]) -> List<'_> {
 
 fn document(result: &RunResult) -> Document<'_> {
     let RunResult { findings, judgement, source, origin, measured, .. } = result;
-    let bad = findings.reader.sound().err();
+    let bad = findings.sound().err();
     Document {
         version: findings.version.as_deref(),
         l0: &origin.l0,
@@ -187,7 +190,8 @@ fn document(result: &RunResult) -> Document<'_> {
         exit_code: Exit::from(judgement.verdict) as u8,
         sentence: &judgement.sentence,
         log_sound: bad.is_none(),
-        why_not: bad.map(|bad| bad.to_string()),
+        why_not: bad,
+        boots: &result.boots,
         facts: findings.facts.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
         groups: (0..findings.groups.len()).map(|at| group_result(result, at)).collect(),
         unexpected_passes: &result.accounts.passes,

@@ -6,6 +6,7 @@
 
 use std::fmt::Write;
 
+use serde::{Serialize, Serializer};
 use spec::log::{BadLog, Verdict};
 
 use crate::verdict::account::Accounts;
@@ -26,12 +27,19 @@ pub enum Source {
 }
 
 /// The verdict and what is to be said with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Judgement {
     /// The verdict.
+    #[serde(serialize_with = "name")]
     pub verdict: Verdict,
     /// What follows the verdict's word: counts, or a sentence.
     pub sentence: String,
+}
+
+/// Writes a verdict as its word.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn name<S: Serializer>(verdict: &Verdict, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(verdict.name())
 }
 
 /// Judges a run. What differs from the manual is no failure if it is known. With `strict` it is one
@@ -44,7 +52,8 @@ pub fn judge(
     strict: bool,
 ) -> Judgement {
     let fails = accounts.failed() > 0 || strict && accounts.is_strict_failure();
-    let verdict = match findings.reader.verdict() {
+    let verdict = match findings.verdict() {
+        _ if stopped.is_some() => Verdict::Crash,
         Verdict::Pass | Verdict::Fail if fails => Verdict::Fail,
         Verdict::Fail => Verdict::Pass,
         verdict => verdict,
@@ -131,8 +140,7 @@ fn crashed(findings: &Findings, stopped: Option<&str>, source: &Source) -> Strin
                 End::Stopped => format!("the run was stopped before {before}"),
             }
         }
-        (None, Some(bad), _) => bad.to_string(),
-        (None, None, _) => "the log cannot be judged".into(),
+        (None, ..) => findings.sound().err().unwrap_or_default(),
     };
     match findings.last_seen() {
         Some(seen) => format!("{what}; last seen {seen}"),
@@ -162,7 +170,7 @@ pub fn thousands(number: u64) -> String {
 mod tests {
     use super::{Judgement, Source, judge, thousands};
     use crate::verdict::account::Knowledge;
-    use crate::verdict::intake::{Intake, Limits};
+    use crate::verdict::intake::{Intake, SILENCE};
     use crate::verdict::known::Tables;
     use crate::verdict::progress::Progress;
     use crate::verdict::subject::Subject;
@@ -184,9 +192,9 @@ mod tests {
     }
 
     fn judged_of(text: &str, source: &Source, strict: bool, products: &[&str]) -> Judgement {
-        let mut intake = Intake::new(Limits::FILE, None, Progress::none());
+        let mut intake = Intake::new(SILENCE, None, Progress::none());
         let _ = intake.bytes(text.as_bytes());
-        let (findings, stopped) = intake.finish();
+        let (findings, stopped) = intake.finish().remove(0);
         let subject = Subject::of(products).unwrap();
         let knowledge = Knowledge { tables: Arc::new(Tables::built_in()), subject };
         let accounts = knowledge.accounts(&findings);

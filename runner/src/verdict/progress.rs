@@ -1,6 +1,7 @@
 //! Progress while a guest runs, on stderr: a live line on a terminal, otherwise one line for each
 //! finished group.
 
+use std::cell::Cell;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
@@ -10,9 +11,11 @@ use spec::catalogue::options::Options;
 use spec::catalogue::plan::Profile;
 use spec::manual::paging::Maxphyaddr;
 
+use crate::escape::for_terminal;
 use crate::verdict::account::{Account, Knowledge};
 use crate::verdict::findings::{Fate, Findings, News};
 use crate::verdict::judge::thousands;
+use crate::verdict::names;
 
 /// The address width for which cases are counted before the run. It is close enough for a bar.
 const USUAL_MAXPHYADDR: Maxphyaddr = 40;
@@ -31,6 +34,8 @@ pub enum Progress {
         profile: Profile,
         /// What is known of what differs.
         knowledge: Knowledge,
+        /// Cases of the groups that are over.
+        done: Cell<u64>,
     },
 }
 
@@ -56,7 +61,7 @@ impl Progress {
         // The spinner turns even if the guest is silent, which shows that maskmatch itself does not
         // hang.
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self::Bar { bar, profile, knowledge }
+        Self::Bar { bar, profile, knowledge, done: Cell::new(0) }
     }
 
     /// Shows what a line brought.
@@ -67,25 +72,26 @@ impl Progress {
                 if let News::Group(at) = news {
                     // A closed stderr does not change the result.
                     let account = knowledge.account(&findings.groups[at]);
-                    let _ = writeln!(std::io::stderr(), "{}", finished(findings, at, &account));
+                    let _ = writeln!(std::io::stderr(), "{}", for_terminal(&finished(findings, at, &account)));
                 }
             }
-            Self::Bar { bar, profile, knowledge } => match news {
+            Self::Bar { bar, profile, knowledge, done } => match news {
                 News::Nothing => {}
                 News::Begun => bar.set_message("starting"),
                 News::Heartbeat => {
                     if let Some(beat) = &findings.heartbeat {
-                        bar.set_message(beat.group.clone());
+                        bar.set_message(for_terminal(&beat.group).into_owned());
                         let current = known_cases(&beat.group, *profile);
                         let part = current.saturating_mul(beat.done).checked_div(beat.of).unwrap_or(0);
-                        bar.set_position(done(findings, *profile) + part);
+                        bar.set_position(done.get() + part);
                     }
                 }
                 News::Group(at) => {
-                    bar.set_position(done(findings, *profile));
+                    done.set(done.get() + known_cases(&findings.groups[at].name, *profile));
+                    bar.set_position(done.get());
                     let account = knowledge.account(&findings.groups[at]);
                     if account.failed > 0 {
-                        bar.println(finished(findings, at, &account));
+                        bar.println(for_terminal(&finished(findings, at, &account)));
                     }
                 }
             },
@@ -105,12 +111,7 @@ fn cases(group: Group, profile: Profile) -> u64 {
 }
 
 fn known_cases(name: &str, profile: Profile) -> u64 {
-    Group::from_name(name).map_or(0, |group| cases(group, profile))
-}
-
-fn done(findings: &Findings, profile: Profile) -> u64 {
-    let finished = findings.groups.iter().filter(|group| group.fate != Fate::Unfinished);
-    finished.map(|group| known_cases(&group.name, profile)).sum()
+    names::group(name).map_or(0, |group| cases(group, profile))
 }
 
 /// One line about a finished group.

@@ -59,12 +59,18 @@ fn details(text: &mut String, result: &RunResult) {
     for note in findings.notes.iter().chain(&result.accounts.asked) {
         let _ = writeln!(text, "note: {note}");
     }
+    if findings.left_out > 0 {
+        let _ = writeln!(text, "note: {} of the log are not shown", counted(findings.left_out, "more line"));
+    }
     for (group, account) in findings.groups.iter().zip(&result.accounts.groups) {
         failures(text, group, account, &origin.options);
     }
     known(text, result);
     for error in &findings.errors {
         let _ = writeln!(text, "error: {error}");
+    }
+    for (number, Judgement { verdict, sentence }) in (1..).zip(&result.boots) {
+        let _ = writeln!(text, "boot {number} of {}: {verdict}: {sentence}", result.boots.len());
     }
     let _ = match (verdict, origin.l0.as_str()) {
         (_, "") => writeln!(text, "maskmatch: {verdict}: {sentence}"),
@@ -189,7 +195,7 @@ fn cause(suspect: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::text;
-    use crate::verdict::intake::{Intake, Limits};
+    use crate::verdict::intake::{Intake, SILENCE};
     use crate::verdict::judge::Source;
     use crate::verdict::known::Tables;
     use crate::verdict::progress::Progress;
@@ -213,7 +219,7 @@ mod tests {
         if end {
             log.end();
         }
-        let mut intake = Intake::new(Limits::FILE, None, Progress::none());
+        let mut intake = Intake::new(SILENCE, None, Progress::none());
         let _ = intake.bytes(log_text.as_bytes());
         let origin = Origin {
             l0: "Bochs 2.7".into(),
@@ -222,7 +228,7 @@ mod tests {
             tables: Arc::new(Tables::built_in()),
             ..Origin::default()
         };
-        text(&[RunResult::new(intake.finish(), Source::File, strict, origin, Measured::default())])
+        text(&[RunResult::new(intake.finish().remove(0), Source::File, strict, origin, Measured::default())])
     }
 
     /// The filter of the case in full.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use spec::log::Verdict;
 
 use crate::verdict::account::{Accounts, Knowledge};
+use crate::verdict::capture::Read;
 use crate::verdict::findings::Findings;
 use crate::verdict::judge::{Judgement, Source, judge};
 use crate::verdict::known::Tables;
@@ -22,6 +23,9 @@ pub struct Origin {
     pub options: String,
     /// What is known of hosts.
     pub tables: Arc<Tables>,
+    /// The image's command line, without what the host adds to it. `None` if the log was made
+    /// elsewhere.
+    pub asked: Option<String>,
     /// The result's place among others, if the host gives several.
     pub column: Option<Column>,
 }
@@ -58,6 +62,9 @@ pub struct RunResult {
     pub accounts: Accounts,
     /// The verdict.
     pub judgement: Judgement,
+    /// The judgement on each boot, if the log has several. All else is of the first with the worst
+    /// verdict.
+    pub boots: Vec<Judgement>,
     /// Why the log ends where it ends.
     pub source: Source,
     /// Whether known deviations are failures.
@@ -74,17 +81,33 @@ pub struct RunResult {
 
 impl RunResult {
     /// Judges what was read.
-    pub fn new(
-        (findings, stopped): (Findings, Option<String>),
-        source: Source,
-        strict: bool,
-        origin: Origin,
-        measured: Measured,
-    ) -> Self {
+    pub fn new((findings, stopped): Read, source: Source, strict: bool, origin: Origin, measured: Measured) -> Self {
+        let findings = findings.answering(origin.asked.as_deref());
         let knowledge = Knowledge { tables: Arc::clone(&origin.tables), subject: origin.subject.clone() };
         let accounts = knowledge.accounts(&findings);
         let judgement = judge(&findings, &accounts, stopped.as_deref(), &source, strict);
-        Self { findings, accounts, judgement, source, strict, origin, measured, trouble: Vec::new(), raw: None }
+        let (boots, trouble, raw) = (Vec::new(), Vec::new(), None);
+        Self { findings, accounts, judgement, boots, source, strict, origin, measured, trouble, raw }
+    }
+
+    /// Judges what was read of each boot, at least of one, by `judge`. The worst counts.
+    pub fn of_boots(boots: Vec<Read>, mut judge: impl FnMut(Read) -> Self) -> Self {
+        let total = boots.len();
+        let mut results = boots.into_iter().map(&mut judge);
+        // There is one: a capture without any log is judged too.
+        let mut worst = results.next().unwrap_or_else(|| Self::skipped(String::new(), false, Origin::default()));
+        if total < 2 {
+            return worst;
+        }
+        let (mut at, mut judgements) = (1, vec![worst.judgement.clone()]);
+        for (number, result) in (2..).zip(results) {
+            judgements.push(result.judgement.clone());
+            if result.judgement.verdict > worst.judgement.verdict {
+                (at, worst) = (number, result);
+            }
+        }
+        let sentence = format!("boot {at} of {total}: {}", worst.judgement.sentence);
+        Self { judgement: Judgement { sentence, ..worst.judgement }, boots: judgements, ..worst }
     }
 
     /// A skip: the host lacks what this run needs, so nothing was booted.

@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 /// How often to look at the child's state while it says nothing.
 const TICK: Duration = Duration::from_millis(20);
+/// How long what a program wrote before its limit is read after it.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// More than any program answers here.
 const MAX_ANSWER: usize = 4 << 20;
 
@@ -104,7 +106,8 @@ pub fn run(
         // The child's state comes first: what it wrote before it died is then certainly in the
         // pipes.
         let exited = group.0.try_wait()?;
-        let mut flow = drain(&mut sources, handler)?;
+        let late = if exited.is_some() { limit + LAST_WORDS } else { limit };
+        let mut flow = drain(&mut sources, handler, &|| start.elapsed() >= late)?;
         if flow == Flow::Continue {
             flow = handler(Source::Nothing, &[]);
         }
@@ -118,7 +121,7 @@ pub fn run(
         let left = limit.saturating_sub(start.elapsed());
         if left.is_zero() {
             group.kill();
-            drain(&mut sources, handler)?;
+            drain(&mut sources, handler, &|| start.elapsed() >= limit + LAST_WORDS)?;
             return Ok(Ended::TimedOut);
         }
         wait(&sources, left.min(TICK))?;
@@ -185,12 +188,20 @@ fn wait(sources: &[(Source, OwnedFd)], time: Duration) -> io::Result<()> {
     }
 }
 
-/// Reads what is there, at most about 1 MiB of each source, so that a flood cannot stop the clock.
-fn drain(sources: &mut Vec<(Source, OwnedFd)>, handler: &mut dyn FnMut(Source, &[u8]) -> Flow) -> io::Result<Flow> {
+/// Reads what is there, at most about 1 MiB of each source, until it is late: neither a flood nor a
+/// handler that takes its time can stop the clock.
+fn drain(
+    sources: &mut Vec<(Source, OwnedFd)>,
+    handler: &mut dyn FnMut(Source, &[u8]) -> Flow,
+    is_late: &dyn Fn() -> bool,
+) -> io::Result<Flow> {
     let mut buffer = [0; 16384];
     let mut closed = Vec::new();
     for (index, (source, fd)) in sources.iter().enumerate() {
         for _ in 0..64 {
+            if is_late() {
+                break;
+            }
             match rustix::io::read(fd, &mut buffer) {
                 Ok(0) => {
                     closed.push(index);

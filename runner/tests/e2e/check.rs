@@ -72,7 +72,7 @@ fn the_host_is_that_of_the_header_or_the_one_that_is_named() {
     assert!(some_bochs.err.contains("does not say which"), "{some_bochs:#?}");
     assert!(some_bochs.verdict().ends_with(" on Bochs"), "{some_bochs:#?}");
     assert_eq!(call(["check", &recognised, "--host", "bochs 2.7"]).expect(0).err, "");
-    let told = "boot=pvh hypervisor=none maxphyaddr=40 options=profile=quick+on=bochs,2.7,cpu=corei7";
+    let told = "boot=pvh hypervisor=none maxphyaddr=40 options=filter=filter.basic.long+on=bochs,2.7,cpu=corei7";
     let told = folder.write("told", without_rf(told));
     call(["check", &told]).expect(0);
     call(["check", &told, "--host", "bochs 3.0"]).expect(1);
@@ -128,6 +128,75 @@ fn a_failure_is_shown_with_all_that_one_needs() {
     assert_eq!(json["exit_code"], 1);
     assert_eq!(json["groups"][0]["suspects"][0], "none-exits");
     assert_eq!(json["end"], serde_json::Value::Null);
+}
+
+#[test]
+fn every_boot_of_a_capture_is_judged_and_the_worst_counts() {
+    let folder = Folder::new();
+    let (right, wrong) = (right("boot=pvh"), failing());
+    let boots = format!("{right}{wrong}reboot: Restarting system\r\n{}{right}", &right[..right.len() / 2]);
+    let json = folder.path("json");
+    let checked = call(["check", &folder.write("log", boots), "--json", &json]).expect(4);
+    for part in [
+        "boot 1 of 4: pass: 1 group, 9 cases\n",
+        "boot 2 of 4: fail: 1 of 1 group failed, 1 of 9 cases\n",
+        "boot 3 of 4: crash: the guest restarted before the log's end record",
+        "boot 4 of 4: pass: ",
+        "maskmatch: crash: boot 3 of 4: the guest restarted",
+    ] {
+        assert!(checked.out.contains(part), "{part}: {checked:#?}");
+    }
+    let boots = &folder.json("json")["boots"];
+    assert_eq!((boots.as_array().map(Vec::len), &boots[1]["verdict"]), (Some(4), &"fail".into()));
+    let two = folder.write("two", right + &wrong);
+    assert!(call(["check", &two]).expect(1).verdict().starts_with("maskmatch: fail: boot 2 of 2: "));
+}
+
+#[test]
+fn a_plan_that_is_not_that_of_the_options_is_no_answer() {
+    let folder = Folder::new();
+    let of = |options: &str| {
+        let log = folder.write("log", right(&format!("boot=pvh maxphyaddr=40 options={options}")));
+        call(["check", &log])
+    };
+    for (options, why) in [
+        ("profile=quick", "its options select"),
+        ("filter=filter.high.long", "group filter.basic.long is where its options want filter.high.long"),
+        ("filter=filter.basic.long", "has 9 cases, and the plan has"),
+        ("bench=yes", "want bench"),
+    ] {
+        let checked = of(options).expect(4);
+        assert!(checked.verdict().contains(why), "{checked:#?}");
+    }
+    of("case=filter.basic.long:user-read-user:1,0,0").expect(0);
+    of("filter=filter.basic.long+exclude=filter.*:super-*").expect(0);
+}
+
+#[test]
+fn what_a_log_brings_is_shown_and_not_obeyed() {
+    let folder = Folder::new();
+    let mut text = String::new();
+    let mut log = Writer::begin(&mut text, "0.1.0", &"boot=pvh hypervisor=\u{1b}[2J\u{202e}FAKE");
+    log.plan(1);
+    log.note(&"\rmaskmatch: pass: all is well\u{1b}[8m \u{9b}2J");
+    log.result(1, &GROUP, &Counts { cases: 9, ..Counts::default() });
+    log.end();
+    let checked = call(["check", &folder.write("log", text), "--json", &folder.path("json")]).expect(0);
+    for (file, text) in [("report", checked.out.into_bytes()), ("json", folder.read("json"))] {
+        let text = String::from_utf8(text).expect("UTF-8");
+        let obeyed = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+        assert!(!text.contains(obeyed) && text.contains("all is well"), "{file}: {text}");
+    }
+}
+
+#[test]
+fn a_packed_capture_with_a_stamp_on_each_line_is_read() {
+    let folder = Folder::new();
+    let stamp = |(at, line)| format!("[{at:5}.000] {line}\r\n");
+    let stamped: String = failing().lines().enumerate().map(stamp).collect();
+    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
+    encoder.write_all(stamped.as_bytes()).expect("memory can be written");
+    call(["check", &folder.write("log.xz", encoder.finish().expect("it ends"))]).expect(1);
 }
 
 #[test]

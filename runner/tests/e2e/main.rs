@@ -13,5 +13,6 @@ mod known;
 mod lab;
 mod listing;
 mod missing;
+mod player;
 mod suites;
 mod usage;
