@@ -19,7 +19,7 @@ mod walk;
 
 use core::panic::PanicInfo;
 
-use spec::catalogue::options::Options;
+use spec::catalogue::options::{Options, unknown};
 
 /// The story: each step either gives what the next one needs or ends the log with the reason.
 #[expect(unsafe_code, reason = "the symbol is called by boot's assembly")]
@@ -37,6 +37,9 @@ extern "sysv64" fn l1_main(loader_magic: u32, loader_info: u32) -> ! {
         Ok(options) => options,
         Err(bad) => machine::log::end_with_error(&bad),
     };
+    for word in unknown(boot.command_line()) {
+        machine::log::log().note(&format_args!("not an option of the image: {word}"));
+    }
     let capabilities = match vmx::Capabilities::of(&cpu) {
         Ok(capabilities) => capabilities,
         Err(missing) => machine::log::end_with_skip(&missing),

@@ -1,7 +1,7 @@
 //! The command line: every command and option, with the help that users read.
 
-use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use spec::catalogue::plan::Profile;
 use spec::manual::filter::Filter;
 
 use crate::command::merge::wording::parse as parse_filter;
+use crate::files;
 use crate::host::{self, Choice, Takes};
 use crate::lab::kernel::Which;
 use crate::lab::params::ParamSet;
-use crate::output;
 use crate::request::{BochsRequest, DEFAULT_MEMORY_MIB, LabRequest, LabVmm, Request, selected};
 use crate::verdict::exit_code::Stop;
 use crate::verdict::known::Tables;
@@ -135,7 +135,7 @@ pub struct OnArgs {
     #[arg(long)]
     pub refresh: bool,
     /// Memory of the guest, in MiB.
-    #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MEMORY_MIB, value_parser = clap::value_parser!(u32).range(2..=3072))]
+    #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MEMORY_MIB, value_parser = clap::value_parser!(u32).range(i64::from(DEFAULT_MEMORY_MIB)..=2048))]
     pub memory: u32,
     /// Time limit of the boot; a generous one by default.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
@@ -157,6 +157,9 @@ pub struct OnArgs {
     pub verbose: bool,
 }
 
+/// No table of known deviations is larger.
+const MAX_TABLE: u64 = 1 << 20;
+
 /// What is known of hosts.
 #[derive(Clone, Debug, Default, Args)]
 pub struct KnownArgs {
@@ -176,7 +179,9 @@ impl KnownArgs {
     pub fn tables(&self) -> Result<Arc<Tables>, Stop> {
         let mut tables = if self.no_known { Tables::none() } else { Tables::built_in() };
         for path in &self.known {
-            let text = fs::read_to_string(path).map_err(|error| Stop::file("read", path, &error))?;
+            let text = files::read(path, MAX_TABLE)
+                .and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other))
+                .map_err(|error| Stop::file("read", path, &error))?;
             tables.add_file(&path.display().to_string(), &text).map_err(Stop::usage)?;
         }
         Ok(Arc::new(tables))
@@ -204,9 +209,8 @@ impl OnArgs {
         let choice = self.choice()?;
         let tables = self.known.tables()?;
         // A result that cannot be written ends the run before it begins.
-        for path in [&self.log, &self.json].into_iter().flatten() {
-            output::check_writable(path)?;
-        }
+        let results: Vec<&Path> = [&self.log, &self.json].into_iter().flatten().map(PathBuf::as_path).collect();
+        files::check_results(&results)?;
         let What { filters, exclude, case } = what;
         selected(&filters, &exclude, Profile::Standard)?;
         let Self { profile, accel, lab, refresh, limit, strict, verbose, log, json, .. } = self;

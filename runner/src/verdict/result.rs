@@ -72,6 +72,8 @@ pub struct RunResult {
     pub trouble: Vec<String>,
     /// The raw serial log, or `None` if it was written to its file as it came.
     pub raw: Option<Vec<u8>>,
+    /// Why that file lacks some of the log, if it does.
+    pub log_error: Option<String>,
 }
 
 impl RunResult {
@@ -86,7 +88,18 @@ impl RunResult {
         let knowledge = Knowledge { tables: Arc::clone(&origin.tables), subject: origin.subject.clone() };
         let accounts = knowledge.accounts(&findings, &origin.played);
         let judgement = judge(&findings, &accounts, stopped.as_deref(), &source, strict);
-        Self { findings, accounts, judgement, source, strict, origin, measured, trouble: Vec::new(), raw: None }
+        Self {
+            findings,
+            accounts,
+            judgement,
+            source,
+            strict,
+            origin,
+            measured,
+            trouble: Vec::new(),
+            raw: None,
+            log_error: None,
+        }
     }
 
     /// A skip: the host lacks what this run needs, so nothing was booted.

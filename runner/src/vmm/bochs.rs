@@ -15,6 +15,7 @@ use crate::vmm::{Boot, Outcome, Sink, Unavailable, Vmm, multiboot2_info};
 use std::time::Duration;
 
 mod config;
+pub mod display;
 mod execute;
 pub mod machine;
 mod pages;
@@ -90,10 +91,8 @@ impl Bochs {
         }
         let cpu_model = cpu_model.unwrap_or(or.of(version));
         if !models.lines().any(|line| line.trim() == cpu_model) {
-            return Err(Unavailable::new(
-                format!("Bochs {}.{} has no CPU model {cpu_model}", version.0, version.1),
-                "bochs --help cpu",
-            ));
+            let why = format!("Bochs {}.{} has no CPU model {cpu_model}", version.0, version.1);
+            return Err(Unavailable::usage(why, "give --cpu one of those that `bochs --help cpu` lists"));
         }
         Ok(Self { program, version, cpu_model: cpu_model.into(), rom: rom::rom_image(payload::ROM_ELF)? })
     }
