@@ -30,9 +30,13 @@ extern "sysv64" fn l1_main(loader_magic: u32, loader_info: u32) -> ! {
     machine::exception::catch_all(0, machine::log::end_with_error);
     machine::pic::mask_all();
     let serial = machine::serial::Serial::com1();
+    let has_com1 = serial.is_present();
     let boot = machine::loader::read(loader_magic, loader_info);
     let cpu = machine::cpu::Cpu::identify();
     machine::log::begin(serial, &boot, &cpu, vmx::basic(&cpu));
+    if !has_com1 {
+        machine::log::log().note(&"the machine has no COM1: this log is on port 0xe9 and on the screen");
+    }
     let options = match Options::parse(boot.command_line()) {
         Ok(options) => options,
         Err(bad) => machine::log::end_with_error(&bad),

@@ -10,6 +10,7 @@
 //! | real Linux/KVM inside Bochs | [`lab`] |
 //! | what comes from Debian | [`debian`] |
 //! | files that the user names | [`files`] |
+//! | the end of memory | [`memory`] |
 //! | Ctrl-C | [`interrupt`] |
 
 mod cli;
@@ -19,6 +20,7 @@ mod files;
 mod host;
 mod interrupt;
 mod lab;
+mod memory;
 mod output;
 mod payload;
 mod request;

@@ -65,7 +65,10 @@ pub fn fetch(wanted: &Wanted, kernels: &Path, progress: &mut dyn FnMut(&str)) ->
             None => Ok(None),
         });
         let reason = match folder {
-            Ok(Some(folder)) => return Ok(folder),
+            Ok(Some(folder)) => {
+                reasons.iter().for_each(|reason| progress(&format!("the kernel may be older than it could be: {reason}")));
+                return Ok(folder);
+            }
             Ok(None) => format!("Debian {suite} has no such kernel"),
             Err(error) => {
                 is_wrong_name &= error.is_usage;
@@ -73,8 +76,6 @@ pub fn fetch(wanted: &Wanted, kernels: &Path, progress: &mut dyn FnMut(&str)) ->
             }
         };
         if !reasons.contains(&reason) {
-            // What is found elsewhere may be older.
-            progress(&reason);
             reasons.push(reason);
         }
     }

@@ -80,9 +80,10 @@ impl Bochs {
         let mend = "apt-get install --no-install-recommends bochs bochs-term, or --bochs sid";
         let models = ask(&program, &["--help", "cpu"]).map_err(|why| Unavailable::new(why, mend))?;
         let usage = ask(&program, &["--help"]).map_err(|why| Unavailable::new(why, mend))?;
-        let version = parse_version(&models)
-            .or_else(|| parse_version(&usage))
-            .ok_or_else(|| Unavailable::new("bochs does not say which version it is", mend))?;
+        let version = parse_version(&models).or_else(|| parse_version(&usage)).ok_or_else(|| {
+            let said = usage.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("nothing");
+            Unavailable::new(format!("bochs does not say which version it is, but '{said}'"), mend)
+        })?;
         if !usage.lines().any(|line| line.trim_start().starts_with("-rc ")) {
             return Err(Unavailable::new(
                 "this Bochs was built without its debugger, which maskmatch needs to start it",
@@ -167,6 +168,7 @@ impl Vmm for Bochs {
 fn ask(program: &Program, arguments: &[&str]) -> Result<String, String> {
     match process::ask(&mut program.command(arguments), Duration::from_secs(20)) {
         Ok(Said { ended: Ended::Exited(_), out, err }) => Ok(out + &err.text()),
+        Ok(Said { ended: Ended::Stopped, .. }) => Err("interrupted before Bochs ran".into()),
         Ok(_) => Err("bochs does not answer".into()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(program.missing()),
         Err(error) => Err(format!("cannot start bochs: {error}")),

@@ -16,6 +16,8 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+/// What Bochs says if it gets no memory.
+const NO_MEMORY: &str = "std::bad_alloc";
 /// What marks a panic in Bochs' log.
 const PANIC: &str = ">>PANIC<<";
 /// What Bochs' panic says when the guest asked for power-off through port 0x8900.
@@ -85,6 +87,10 @@ pub fn execute(
         if stdout.reset || stdout.damaged { Flow::Stop } else { flow }
     })
     .map_err(|error| Unavailable::failed("run bochs", error))?;
+    if messages.text().contains(NO_MEMORY) {
+        let why = format!("Bochs got no memory for a machine of {} MiB", machine.memory_mib);
+        return Err(Unavailable::new(why, "free some memory, or raise the limit (ulimit -v)"));
+    }
     let rest = stdout.rest();
     if machine.serial == Serial::PortE9 && !rest.is_empty() {
         sink.bytes(&rest);
