@@ -4,6 +4,7 @@
 //! three hundred instructions after reset, and Bochs itself puts the image into the guest's RAM.
 //! [`machine::Machine`] says what to boot, for maskmatch's image and for the lab's Linux alike.
 
+use crate::interrupt;
 use crate::payload;
 use crate::verdict::subject::{Family, Product};
 use crate::vmm::bochs::machine::{Machine, Serial};
@@ -78,8 +79,9 @@ impl Bochs {
     /// Debian's has).
     pub fn find(program: Program, cpu_model: Option<&str>, or: DefaultModel) -> Result<Self, Unavailable> {
         let mend = "apt-get install --no-install-recommends bochs bochs-term, or --bochs sid";
-        let models = ask(&program, &["--help", "cpu"]).map_err(|why| Unavailable::new(why, mend))?;
-        let usage = ask(&program, &["--help"]).map_err(|why| Unavailable::new(why, mend))?;
+        let unasked = |why| Unavailable::new(why, if interrupt::pending() { "" } else { mend });
+        let models = ask(&program, &["--help", "cpu"]).map_err(unasked)?;
+        let usage = ask(&program, &["--help"]).map_err(unasked)?;
         let version = parse_version(&models).or_else(|| parse_version(&usage)).ok_or_else(|| {
             let said = usage.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("nothing");
             Unavailable::new(format!("bochs does not say which version it is, but '{said}'"), mend)
