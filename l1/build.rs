@@ -3,8 +3,16 @@
 use std::path::PathBuf;
 use std::{env, fs};
 
+use spec::log::Writer;
+
 include!("../linker/freestanding.rs");
 include!("../linker/nested_cargo.rs");
+
+/// Whole logs for machines that L1 cannot run on, which can be written before it runs.
+const EARLY: [(&str, &str); 2] = [
+    ("no-long-mode.log", "the CPU has no 64-bit mode"),
+    ("no-memory.log", "the machine has too little memory for the image, which needs 4 MiB"),
+];
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
@@ -18,6 +26,15 @@ fn main() {
         flatten(&fs::read(built.join("l2")).expect("cargo built L2")).to_vec()
     });
     fs::write(out.join("l2.bin"), l2).expect("OUT_DIR is writable");
+
+    let version = env::var("CARGO_PKG_VERSION").expect("cargo sets CARGO_PKG_VERSION");
+    for (name, reason) in EARLY {
+        let mut text = String::new();
+        let mut log = Writer::begin(&mut text, &version, &"boot=unknown");
+        log.skip_all(&reason);
+        log.end();
+        fs::write(out.join(name), text).expect("OUT_DIR is writable");
+    }
 
     for input in ["l2", "spec/src", "spec/Cargo.toml", "linker", "Cargo.toml"] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());

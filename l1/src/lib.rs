@@ -24,7 +24,7 @@ mod walk;
 
 use core::panic::PanicInfo;
 
-use spec::catalogue::options::Options;
+use spec::catalogue::options::{Options, unknown};
 
 /// The story: each step either gives what the next one needs or ends the log with the reason.
 #[expect(unsafe_code, reason = "the symbol is called by boot's assembly")]
@@ -35,13 +35,20 @@ extern "sysv64" fn l1_main(loader_magic: u32, loader_info: u32) -> ! {
     machine::exception::catch_all(0, machine::log::end_with_error);
     machine::pic::mask_all();
     let serial = machine::serial::Serial::com1();
+    let has_com1 = serial.is_present();
     let boot = machine::loader::read(loader_magic, loader_info);
     let cpu = machine::cpu::Cpu::identify();
     machine::log::begin(serial, &boot, &cpu, vmx::basic(&cpu));
+    if !has_com1 {
+        machine::log::log().note(&"the machine has no COM1: this log is on port 0xe9 and on the screen");
+    }
     let options = match Options::parse(boot.command_line()) {
         Ok(options) => options,
         Err(bad) => machine::log::end_with_error(&bad),
     };
+    for word in unknown(boot.command_line()) {
+        machine::log::log().note(&format_args!("not an option of the image: {word}"));
+    }
     let capabilities = match vmx::Capabilities::of(&cpu) {
         Ok(capabilities) => capabilities,
         Err(missing) => machine::log::end_with_skip(&missing),

@@ -9,6 +9,8 @@
 //! | how an image is booted | [`vmm`] |
 //! | real Linux/KVM inside Bochs | [`lab`] |
 //! | what comes from Debian | [`debian`] |
+//! | files that the user names | [`files`] |
+//! | the end of memory | [`memory`] |
 //! | Ctrl-C | [`interrupt`] |
 //! | text from elsewhere, made harmless | [`escape`] |
 
@@ -16,9 +18,11 @@ mod cli;
 mod command;
 mod debian;
 mod escape;
+mod files;
 mod host;
 mod interrupt;
 mod lab;
+mod memory;
 mod output;
 mod payload;
 mod request;
@@ -37,6 +41,9 @@ fn main() -> ExitCode {
     if lab::init::is_init() {
         lab::init::run();
     }
+    if let Err(error) = interrupt::outlive_file_size_limit() {
+        output::remark(&format!("a file that grows too large ends maskmatch: {error}"));
+    }
     let exit = dispatch(Cli::parse()).unwrap_or_else(|stop| {
         output::remark(&stop.to_string());
         stop.exit
@@ -49,6 +56,13 @@ fn dispatch(cli: Cli) -> Result<Exit, Stop> {
     match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => run(args),
         Command::Lab(args) => {
+            if let Choice::This(kind) = args.on.l0
+                && *kind != host::lab::KIND
+            {
+                let why =
+                    format!("lab runs in the lab: leave out --l0 {0}, or use `maskmatch run --l0 {0}`", kind.name);
+                return Err(Stop::usage(why));
+            }
             let on = OnArgs { l0: Choice::This(&host::lab::KIND), ..args.on };
             run(RunArgs { on, ..args })
         }

@@ -1,9 +1,6 @@
-//! Text to standard output, where a reader that goes away (`maskmatch list | head`) is no error;
-//! and whether files can be written.
+//! Text to standard output, where a reader that goes away (`maskmatch list | head`) is no error.
 
-use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, StdoutLock, Write};
-use std::path::Path;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
@@ -50,40 +47,4 @@ pub fn table(header: Vec<String>, rows: impl IntoIterator<Item = Vec<String>>, n
         column.set_cell_alignment(CellAlignment::Right);
     }
     table.lines().map(|line| line.trim_end().to_string() + "\n").collect()
-}
-
-/// Checks that a file can be written. Its content stays. If it is new, it is removed again.
-///
-/// # Errors
-/// It cannot.
-pub fn check_writable(path: &Path) -> Result<(), Stop> {
-    let is_new = match path.metadata() {
-        // The reader of a pipe would take this for the end.
-        Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => return Ok(()),
-        found => found.is_err(),
-    };
-    File::options().append(true).create(true).open(path).map_err(|error| Stop::file("write", path, &error))?;
-    if is_new {
-        // One that stays is empty, and is written later.
-        let _ = fs::remove_file(path);
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::check_writable;
-
-    #[test]
-    fn files_are_tried_before_anything_runs_and_kept_as_they_are() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        assert!(check_writable(&path).is_ok() && !path.exists());
-        std::fs::write(&path, "kept").unwrap();
-        assert!(check_writable(&path).is_ok());
-        assert_eq!(std::fs::read(&path).unwrap(), b"kept");
-        assert!(check_writable(folder.path()).is_err());
-        assert!(check_writable(&path.join("below")).is_err());
-        assert!(check_writable("/dev/null".as_ref()).is_ok());
-    }
 }

@@ -193,7 +193,7 @@ pub fn cmdline_on(cmdline: &str, asks: &[Asks], subject: &Subject) -> Result<Str
     let line = std::iter::once(cmdline.to_string()).chain(asked).chain(on).collect::<Vec<_>>().join(" ");
     if line.len() > MAX_COMMAND_LINE {
         let why = format!("the image's command line would have {} bytes; it takes {MAX_COMMAND_LINE}", line.len());
-        return Err(Unavailable::new(why, "give fewer --filter and --exclude options"));
+        return Err(Unavailable::usage(why, "give fewer --filter and --exclude options, or some with `*`"));
     }
     Ok(line)
 }

@@ -7,6 +7,9 @@
 //! On entry at `l1_second32`, of a second processor: 32-bit protected mode with the boot GDT,
 //! paging and interrupts off, DS and SS flat.
 //!
+//! A machine without 64-bit mode, or without the memory that L1 needs, goes to
+//! [`crate::machine::early`].
+//!
 //! On exit: 64-bit mode, the low 4 GiB mapped one to one, SSE on, interrupts off, a stack. The
 //! first processor goes on at the symbol `l1_main` with the loader's EAX and EBX as arguments, a
 //! second one at `l1_second_main`. Neither returns.
@@ -40,6 +43,11 @@ const CR0: u64 = Cr0Flags::PROTECTED_MODE_ENABLE
 const CR4: u64 = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION.union(Cr4Flags::OSFXSR).union(Cr4Flags::OSXMMEXCPT_ENABLE).bits();
 const IA32_EFER: u32 = 0xc000_0080;
 const EFER: u64 = EferFlags::LONG_MODE_ENABLE.bits();
+
+/// CPUID leaves: the highest extended one, and the one whose EDX says whether there is 64-bit mode.
+const EXTENDED_MAX: u32 = 0x8000_0000;
+const EXTENDED: u32 = EXTENDED_MAX + 1;
+const LONG_MODE: u8 = 29;
 
 const PAGE: u32 = 4096;
 /// Bytes of an entry, and entries of a table.
@@ -118,10 +126,25 @@ global_asm!(
     l1_start32:
         cli
         cld
-        mov esp, offset l1_boot_stack_top
         # The loader's EAX and EBX become the first two arguments of l1_main.
         mov edi, eax
         mov esi, ebx
+
+        # The image's last bytes are there only if the machine has the memory.
+        mov eax, [l1_end - 4]
+        not eax
+        mov [l1_end - 4], eax
+        cmp [l1_end - 4], eax
+        jne l1_no_memory
+        mov eax, {extended_max}
+        cpuid
+        cmp eax, {extended}
+        jb l1_no_long_mode
+        mov eax, {extended}
+        cpuid
+        bt edx, {long_mode}
+        jnc l1_no_long_mode
+        mov esp, offset l1_boot_stack_top
 
         # Map the low 4 GiB one to one: the local APIC's page is there, and all that a loader
         # hands over.
@@ -210,6 +233,9 @@ global_asm!(
     large_page = const LARGE_PAGE,
     large_page_shift = const LARGE_PAGE_SHIFT,
     gib = const GIB_MAPPED,
+    extended_max = const EXTENDED_MAX,
+    extended = const EXTENDED,
+    long_mode = const LONG_MODE,
     cr0 = const CR0,
     cr4 = const CR4,
     ia32_efer = const IA32_EFER,

@@ -3,7 +3,7 @@
 
 use core::ffi::CStr;
 
-use multiboot2::{BootInformation, BootInformationHeader, MemoryAreaType};
+use multiboot2::{BootInformation, BootInformationHeader, MaybeDynSized, MemoryAreaType};
 use spec::catalogue::options::MAX_COMMAND_LINE;
 
 use crate::machine::page::mapped;
@@ -14,6 +14,11 @@ const IMAGE_START: u64 = 2 << 20;
 const PVH_MAGIC: u32 = 0x336e_c578;
 /// Type of usable memory in PVH's memory map, as in E820.
 const PVH_RAM: u32 = 1;
+
+/// A byte more than an option may end at, so that a line that is too long shows.
+const ROOM: usize = MAX_COMMAND_LINE + 1;
+/// Stands for what is not ASCII. No option has it.
+const NOT_ASCII: u8 = 0x7f;
 
 /// `struct hvm_start_info`, version 1.
 #[repr(C)]
@@ -44,7 +49,7 @@ pub struct Boot {
     protocol: &'static str,
     memory_bytes: u64,
     free_end: u64,
-    command_line: [u8; MAX_COMMAND_LINE],
+    command_line: [u8; ROOM],
     command_line_len: usize,
 }
 
@@ -72,31 +77,23 @@ impl Boot {
         }
     }
 
-    /// The command line, what is not UTF-8 cut off.
+    /// The command line, as ASCII.
     pub fn command_line(&self) -> &str {
-        let bytes = &self.command_line[..self.command_line_len];
-        match core::str::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(bad) => core::str::from_utf8(&bytes[..bad.valid_up_to()]).unwrap_or_default(),
-        }
+        core::str::from_utf8(&self.command_line[..self.command_line_len]).unwrap_or_default()
     }
 
     fn copy_command_line(&mut self, text: &[u8]) {
-        let len = text.len().min(MAX_COMMAND_LINE);
-        self.command_line[..len].copy_from_slice(&text[..len]);
-        self.command_line_len = len;
+        for (kept, &byte) in self.command_line.iter_mut().zip(text) {
+            *kept = if byte.is_ascii() { byte } else { NOT_ASCII };
+            self.command_line_len += 1;
+        }
     }
 }
 
 /// Reads what the loader left at `info`.
 pub fn read(magic: u32, info: u32) -> Boot {
-    let mut boot = Boot {
-        protocol: "unknown",
-        memory_bytes: 0,
-        free_end: 0,
-        command_line: [0; MAX_COMMAND_LINE],
-        command_line_len: 0,
-    };
+    let mut boot =
+        Boot { protocol: "unknown", memory_bytes: 0, free_end: 0, command_line: [0; ROOM], command_line_len: 0 };
     if magic == multiboot2::MAGIC {
         boot.protocol = "multiboot2";
         read_multiboot2(&mut boot, info);
@@ -112,8 +109,9 @@ fn read_multiboot2(boot: &mut Boot, info: u32) {
     let Ok(info) = (unsafe { BootInformation::load(mapped::<BootInformationHeader>(info.into())) }) else {
         return;
     };
-    if let Some(Ok(text)) = info.command_line_tag().map(multiboot2::CommandLineTag::cmdline) {
-        boot.copy_command_line(text.as_bytes());
+    if let Some(tag) = info.command_line_tag() {
+        let text = CStr::from_bytes_until_nul(tag.payload()).unwrap_or_default();
+        boot.copy_command_line(text.to_bytes());
     }
     if let Some(map) = info.memory_map_tag() {
         for area in map.memory_areas().iter().filter(|area| area.typ() == MemoryAreaType::Available) {

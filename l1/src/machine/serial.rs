@@ -16,14 +16,17 @@ use x86_64::instructions::port::Port;
 
 use crate::machine::channel;
 use crate::machine::global::Global;
+use crate::machine::screen::Screen;
 
-const COM1: u16 = 0x3f8;
+/// The first port of COM1.
+pub const COM1: u16 = 0x3f8;
 
-/// The log's sink. Where the machine has no COM1, what is written is lost.
+/// The log's sink. Where the machine has no COM1, the log goes to the screen.
 pub struct Serial {
     uart: Option<Uart16550<PioBackend>>,
     /// Whether the VMM takes lines.
     takes_lines: bool,
+    screen: Screen,
     gathered: &'static mut Gathered,
 }
 
@@ -48,7 +51,12 @@ impl Serial {
         // SAFETY: only this function refers to the static, and the log, which has the serial port,
         // drops an old one before it uses a new one.
         let gathered = unsafe { &mut *GATHERED.get() };
-        Self { uart, takes_lines: channel::present(), gathered }
+        Self { uart, takes_lines: channel::present(), screen: Screen::new(), gathered }
+    }
+
+    /// Whether what is written leaves the machine by COM1, or by the VMM's own way.
+    pub fn is_present(&self) -> bool {
+        self.takes_lines || self.uart.is_some()
     }
 
     /// Sends what was gathered.
@@ -63,6 +71,8 @@ impl Serial {
             // A VMM may hold back what is written until the guest reads; a line must be out before
             // anything can hang.
             uart.lsr();
+        } else {
+            self.screen.write(&bytes[..*length as usize]);
         }
         self.gathered.length = 0;
     }

@@ -1,13 +1,17 @@
 //! Options about known deviations, of `run` and `check`.
 
-use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 
+use crate::files;
 use crate::verdict::exit_code::Stop;
 use crate::verdict::known::Tables;
+
+/// No table of known deviations is larger.
+const MAX_TABLE: u64 = 1 << 20;
 
 /// What is known of hosts.
 #[derive(Clone, Debug, Default, Args)]
@@ -28,7 +32,9 @@ impl KnownArgs {
     pub fn tables(&self) -> Result<Arc<Tables>, Stop> {
         let mut tables = if self.no_known { Tables::none() } else { Tables::built_in() };
         for path in &self.known {
-            let text = fs::read_to_string(path).map_err(|error| Stop::file("read", path, &error))?;
+            let text = files::read(path, MAX_TABLE)
+                .and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other))
+                .map_err(|error| Stop::file("read", path, &error))?;
             tables.add_file(&path.display().to_string(), &text).map_err(Stop::usage)?;
         }
         Ok(Arc::new(tables))

@@ -1,6 +1,6 @@
 //! Where and how to run, which `run`, `lab`, `replay` and `bench` share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -11,9 +11,9 @@ use spec::catalogue::plan::Profile;
 use super::known::KnownArgs;
 use super::lab::LabArgs;
 use super::value::{one_of, profile, seconds};
+use crate::files;
 use crate::host::{self, Choice, Takes};
 use crate::lab::kernel::Which;
-use crate::output;
 use crate::request::{BochsRequest, DEFAULT_MEMORY_MIB, LabRequest, Request, selected, selection};
 use crate::verdict::exit_code::Stop;
 use crate::vmm::qemu::Accel;
@@ -45,7 +45,7 @@ pub struct OnArgs {
     #[arg(long)]
     pub refresh: bool,
     /// Memory of the guest, in MiB.
-    #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MEMORY_MIB, value_parser = clap::value_parser!(u32).range(2..=3072))]
+    #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MEMORY_MIB, value_parser = clap::value_parser!(u32).range(i64::from(DEFAULT_MEMORY_MIB)..=2048))]
     pub memory: u32,
     /// Time limit of the boot; a generous one by default.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
@@ -88,9 +88,8 @@ impl OnArgs {
         let choice = self.choice()?;
         let tables = self.known.tables()?;
         // A result that cannot be written ends the run before it begins.
-        for path in [&self.log, &self.json].into_iter().flatten() {
-            output::check_writable(path)?;
-        }
+        let results: Vec<&Path> = [&self.log, &self.json].into_iter().flatten().map(PathBuf::as_path).collect();
+        files::check_results(&results)?;
         let What { filters, exclude, case } = what;
         selected(&selection(&filters, &exclude, Profile::Standard))?;
         let Self { profile, accel, lab, refresh, limit, strict, verbose, log, json, .. } = self;

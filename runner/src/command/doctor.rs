@@ -35,8 +35,8 @@ pub fn doctor() -> Result<Exit, Stop> {
 fn line(text: &mut String, name: &str, command: &str, found: Result<String, Unavailable>) {
     let _ = match found {
         Ok(what) => writeln!(text, "yes  {name:9} {what}\n               {command}"),
-        Err(Unavailable { why, mend }) if mend.is_empty() => writeln!(text, "no   {name:9} {why}"),
-        Err(Unavailable { why, mend }) => writeln!(text, "no   {name:9} {why}\n               to fix it: {mend}"),
+        Err(Unavailable { why, mend, .. }) if mend.is_empty() => writeln!(text, "no   {name:9} {why}"),
+        Err(Unavailable { why, mend, .. }) => writeln!(text, "no   {name:9} {why}\n               to fix it: {mend}"),
     };
 }
 

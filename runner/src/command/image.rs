@@ -1,19 +1,23 @@
 //! `image`: the test image as a file, for any VMM and for bare metal.
 
-use spec::catalogue::options::Options;
+use spec::catalogue::options::{Options, unknown};
 
 use crate::cli::ImageArgs;
+use crate::interrupt;
 use crate::output::remark;
 use crate::payload;
 use crate::request::check_exclusions;
 use crate::verdict::exit_code::{Exit, Stop};
-use crate::vmm::iso;
+use crate::vmm::{Unavailable, iso};
 
 /// Writes the image.
 ///
 /// # Errors
 /// The image does not take the command line, the file cannot be written, or a tool is missing.
 pub fn image(arguments: &ImageArgs) -> Result<Exit, Stop> {
+    if let Some(word) = unknown(&arguments.cmdline).next() {
+        return Err(Stop::usage(format!("the image has no option '{word}': docs/usage.md lists its options")));
+    }
     let options = Options::parse(&arguments.cmdline).map_err(|bad| Stop::usage(bad.to_string()))?;
     check_exclusions(options.exclude)?;
     let path = if let Some(path) = &arguments.form.elf {
@@ -22,6 +26,7 @@ pub fn image(arguments: &ImageArgs) -> Result<Exit, Stop> {
     } else if let Some(path) = &arguments.form.iso {
         // Reports an error of the file itself before it looks for tools.
         std::fs::File::create(path).map_err(|error| Stop::file("write", path, &error))?;
+        interrupt::watch().map_err(|error| Stop::from(Unavailable::failed("watch for signals", error)))?;
         iso::write_iso(payload::L1_ELF, &arguments.cmdline, path)?;
         path
     } else {

@@ -9,8 +9,8 @@ use crate::verdict::report;
 /// Runs and reports. A host that cannot be used is a verdict: skip.
 ///
 /// # Errors
-/// A file or standard output cannot be written.
+/// The command line is wrong, or a file or standard output cannot be written.
 pub fn run(choice: Choice, request: &Request) -> Result<Exit, Stop> {
-    let results = host::run(choice, request);
+    let results = host::run(choice, request)?;
     publish(&report::text(&results), &results, request.log.as_deref(), request.json.as_deref())
 }

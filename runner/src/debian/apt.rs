@@ -3,7 +3,7 @@
 //!
 //! The mirror, proxies and keys are the machine's: `apt-get --print-uris update` says where the
 //! machine gets its own suite from (it needs neither root nor the network), and other suites are
-//! taken from the same place. Nothing outside of the folder changes, so this works without root. On
+//! taken from the same place, by the same keys: see [`trust`]. Nothing outside of the folder changes, so this works without root. On
 //! success of [`Apt::open`] the index is there.
 
 use std::ffi::OsString;
@@ -14,15 +14,15 @@ use std::time::Duration;
 
 use super::external::run;
 use super::not_put;
+use super::trust;
 use crate::vmm::Unavailable;
 
 /// How long apt may take for an index, for a package, and for a question.
 const UPDATE_LIMIT: Duration = Duration::from_mins(3);
 const DOWNLOAD_LIMIT: Duration = Duration::from_mins(10);
 const QUERY_LIMIT: Duration = Duration::from_mins(1);
-/// Debian's keys, those of older and newer suites included; from the package
-/// debian-archive-keyring.
-const ARCHIVE_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/// The file of the entries.
+const ENTRIES: &str = "archive.sources";
 /// Names of Debian's suites other than their code names.
 const MOVING_NAMES: &[&str] = &["oldstable", "stable", "testing", "unstable", "sid"];
 /// Hooks and indexes that the machine may have configured and that a private root has no use for.
@@ -51,6 +51,16 @@ pub struct Apt {
 struct Source {
     uri: String,
     release: String,
+    /// Fields of the machine's entry that hold for it, as for whose signatures it is trusted.
+    fields: String,
+}
+
+impl Source {
+    /// Its entry in a file of sources.
+    fn entry(&self) -> String {
+        let Self { uri, release, fields } = self;
+        format!("Types: deb\nURIs: {uri}\nSuites: {release}\nComponents: main\nArchitectures: amd64\n{fields}\n")
+    }
 }
 
 impl Apt {
@@ -63,11 +73,16 @@ impl Apt {
     pub fn open(folder: &Path, suite: &str, own: &str, updates: bool) -> Result<Self, Unavailable> {
         let mut query = Command::new("apt-get");
         query.args(["--print-uris", "update"]);
-        let sources = sources(&run(query, QUERY_LIMIT)?);
+        let mut sources = sources(&run(query, QUERY_LIMIT)?);
+        for source in &mut sources {
+            source.fields = trust::fields(&source.uri, &source.release);
+        }
         let known = |source: &&Source| source.release == own || MOVING_NAMES.contains(&source.release.as_str());
-        let main = sources.iter().find(known).ok_or_else(|| Unavailable {
-            why: format!("this machine's apt has no source for Debian {own}"),
-            mend: "add a source of Debian's archive to apt's configuration".into(),
+        let main = sources.iter().find(known).ok_or_else(|| {
+            Unavailable::new(
+                format!("this machine's apt has no source for Debian {own}"),
+                "add a source of Debian's archive to apt's configuration",
+            )
         })?;
         let mut wanted = vec![Source { release: suite.into(), ..main.clone() }];
         if updates && !matches!(suite, "sid" | "unstable") {
@@ -82,15 +97,27 @@ impl Apt {
     }
 
     fn update(&self, wanted: &[Source]) -> Result<(), Unavailable> {
-        let written = self.lay_out(wanted).map_err(|error| Unavailable {
-            why: format!("{} cannot be written: {error}", self.folder.display()),
-            mend: "set XDG_CACHE_HOME to a folder that can be written to".into(),
+        let written = self.lay_out(wanted).map_err(|error| {
+            Unavailable::new(
+                format!("{} cannot be written: {error}", self.folder.display()),
+                "set XDG_CACHE_HOME to a folder that can be written to",
+            )
         });
         written?;
         let mut command = self.command("apt-get");
         // Without this, a missing index is only a warning.
         command.args(["--error-on=any", "update"]);
-        run(command, UPDATE_LIMIT).map(drop)
+        run(command, UPDATE_LIMIT).map(drop).map_err(|error| {
+            // Only for what the archive itself says that it does not have.
+            let lacks =
+                |Source { release, .. }: &Source| error.why.contains(&format!("{release} Release' does not have"));
+            match wanted.first().filter(|main| lacks(main)) {
+                Some(Source { uri, release, .. }) => {
+                    Unavailable::usage(format!("{uri} has no suite {release}"), "name a suite like bookworm or sid")
+                }
+                None => error,
+            }
+        })
     }
 
     fn lay_out(&self, wanted: &[Source]) -> std::io::Result<()> {
@@ -99,12 +126,7 @@ impl Apt {
         }
         fs::write(self.folder.join("status"), "")?;
         fs::write(self.folder.join("apt.conf"), CONFIGURATION)?;
-        let lines = wanted.iter().map(|Source { uri, release }| {
-            let keys = keyrings(uri).join(",");
-            let signed = if keys.is_empty() { String::new() } else { format!(" signed-by={keys}") };
-            format!("deb [arch=amd64{signed}] {uri} {release} main\n")
-        });
-        fs::write(self.folder.join("sources.list"), lines.collect::<String>())
+        fs::write(self.folder.join("etc").join(ENTRIES), wanted.iter().map(Source::entry).collect::<String>())
     }
 
     /// Names of the packages that start with `prefix`.
@@ -178,7 +200,7 @@ impl Apt {
             ("Dir::State::lists", "state/lists"),
             ("Dir::State::status", "status"),
             ("Dir::Cache", "cache"),
-            ("Dir::Etc::sourcelist", "sources.list"),
+            ("Dir::Etc::sourcelist", "no-sources.list"),
             ("Dir::Etc::sourceparts", "etc"),
             ("Dir::Etc::preferences", "etc/preferences"),
             ("Dir::Etc::preferencesparts", "etc"),
@@ -198,34 +220,12 @@ fn sources(listing: &str) -> Vec<Source> {
         let Some(uri) = line.strip_prefix('\'').and_then(|rest| rest.split('\'').next()) else { continue };
         let Some((base, rest)) = uri.split_once("/dists/") else { continue };
         let Some((release, _)) = rest.split_once("/main/binary-") else { continue };
-        let source = Source { uri: format!("{base}/"), release: release.into() };
+        let source = Source { uri: format!("{base}/"), release: release.into(), fields: String::new() };
         if !sources.contains(&source) {
             sources.push(source);
         }
     }
     sources
-}
-
-/// The key files for a source: Debian's own, and those that the machine names beside this URI.
-fn keyrings(uri: &str) -> Vec<String> {
-    let listed = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|entry| entry.path());
-    let files = listed.chain([PathBuf::from("/etc/apt/sources.list")]);
-    let texts = files.filter_map(|file| fs::read_to_string(file).ok());
-    let with_uri = texts.filter(|text| text.contains(uri.trim_end_matches('/')));
-    let mut keys: Vec<String> =
-        with_uri.flat_map(|text| signed_by(&text)).chain([ARCHIVE_KEYRING.to_string()]).collect();
-    keys.retain(|key| Path::new(key).is_file());
-    keys.sort();
-    keys.dedup();
-    keys
-}
-
-/// The key files in a sources file of either format.
-fn signed_by(text: &str) -> Vec<String> {
-    let lower = text.to_ascii_lowercase();
-    let places = lower.match_indices("signed-by").map(|(at, word)| &text[at + word.len()..]);
-    let values = places.filter_map(|rest| rest.trim_start_matches([':', '=', ' ']).split([' ', '\n', ']', ',']).next());
-    values.filter(|value| value.starts_with('/')).map(str::to_string).collect()
 }
 
 #[cfg(test)]
@@ -238,14 +238,12 @@ mod tests {
              'http://mirror.test/debian/dists/bookworm/main/binary-amd64/Packages.xz' x 0\n\
              'http://mirror.test/debian/dists/bookworm/main/binary-all/Packages.xz' x 0\n\
              'https://other.test/dists/bookworm/stable/binary-amd64/Packages.xz' x 0\n";
-        let want = Source { uri: "http://mirror.test/debian/".into(), release: "bookworm".into() };
-        assert_eq!(sources(listing), [want]);
-    }
-
-    #[test]
-    fn key_files_are_found_in_both_formats() {
-        assert_eq!(signed_by("Signed-By: /a/k.gpg\n"), ["/a/k.gpg"]);
-        assert_eq!(signed_by("deb [arch=amd64 signed-by=/b/k.gpg] http://x y main"), ["/b/k.gpg"]);
-        assert!(signed_by("Signed-By:\n -----BEGIN PGP").is_empty());
+        let [source] = &sources(listing)[..] else { panic!("one place") };
+        let source = Source { fields: "Signed-By: /k.gpg\n".into(), ..source.clone() };
+        assert_eq!(
+            source.entry(),
+            "Types: deb\nURIs: http://mirror.test/debian/\nSuites: bookworm\nComponents: main\nArchitectures: amd64\n\
+             Signed-By: /k.gpg\n\n"
+        );
     }
 }

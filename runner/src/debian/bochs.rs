@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::apt::Apt;
-use super::{Scratch, is_name, lock, not_put, own_suite, put, unpack};
+use super::{Scratch, is_name, lock, not_put, own_suite, put, sums, unpack};
 use crate::vmm::Unavailable;
 
 /// The packages; what they depend on comes with them. `bochs-term` keeps the graphical display
@@ -27,20 +27,23 @@ pub fn obtain(
     progress: &mut dyn FnMut(&str),
 ) -> Result<PathBuf, Unavailable> {
     if !is_name(suite) {
-        return Err(Unavailable::new(
+        return Err(Unavailable::usage(
             format!("'{suite}' names no Debian suite"),
             "give --bochs a suite like sid, or the path of a program",
         ));
     }
     let folders = cache.join("bochs");
     let root = folders.join(suite);
-    if root.join(PROGRAM).is_file() && !refresh {
-        return Ok(root);
+    let whole = sums::check(&root);
+    match &whole {
+        Ok(()) if !refresh => return Ok(root),
+        Err(why) if root.is_dir() => progress(&format!("Bochs in {} is fetched again: {why}", root.display())),
+        _ => {}
     }
     let io = |error: io::Error| not_put(&folders, &error);
     // Held until it is dropped: another run may do the same.
     let _lock = lock(&folders).map_err(io)?;
-    if root.join(PROGRAM).is_file() && !refresh {
+    if whole.is_err() && !refresh && sums::check(&root).is_ok() {
         return Ok(root);
     }
     progress(&format!("fetching the package index of Debian {suite}"));
@@ -60,7 +63,7 @@ pub fn obtain(
             "give --bochs another suite, or the path of a program",
         ));
     }
-    put(&done, &root).map_err(io)?;
+    sums::write(&done).and_then(|()| put(&done, &root)).map_err(io)?;
     Ok(root)
 }
 
@@ -78,6 +81,7 @@ mod tests {
         let root = cache.path().join("bochs/sid");
         fs::create_dir_all(root.join("usr/bin")).unwrap();
         fs::write(root.join(PROGRAM), "").unwrap();
+        sums::write(&root).unwrap();
         let found = obtain("sid", false, cache.path(), &mut |_| panic!("nothing takes time"));
         assert_eq!(found.unwrap(), root);
     }

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::vmm::Unavailable;
-use crate::vmm::process::{Ended, ask};
+use crate::vmm::process::{Ended, Said, ask};
 
 /// How much of a failed program's complaint is passed on.
 const COMPLAINT: usize = 300;
@@ -15,23 +15,30 @@ const COMPLAINT: usize = 300;
 /// The program does not exist, fails, or takes longer than `limit` (it is then killed).
 pub fn run(mut command: Command, limit: Duration) -> Result<String, Unavailable> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let said = ask(&mut command, limit).map_err(|error| Unavailable {
-        why: format!("{name} cannot be started: {error}"),
-        mend: format!("install the Debian package that has {name}"),
+    let said = ask(&mut command, limit).map_err(|error| {
+        Unavailable::new(
+            format!("{name} cannot be started: {error}"),
+            format!("install the Debian package that has {name}"),
+        )
     })?;
     let why = match said.ended {
         Ended::Exited(status) if status.success() => return Ok(said.out),
         Ended::Exited(status) => {
-            let complaint = said.err.text();
-            let all = complaint.lines().chain(said.out.lines());
-            let errors: Vec<&str> = all.filter(|line| line.starts_with("E:")).collect();
-            let said = if errors.is_empty() { complaint.trim().to_string() } else { errors.join(" ") };
-            format!("{name} failed ({status}): {}", said.chars().take(COMPLAINT).collect::<String>())
+            format!("{name} failed ({status}): {}", complaint(&said))
         }
         Ended::TimedOut => format!("{name} took longer than {} seconds and was stopped", limit.as_secs()),
         Ended::Stopped => format!("{name} was interrupted"),
     };
-    Err(Unavailable { why, mend: "check the network and apt's configuration, and try again".into() })
+    Err(Unavailable::new(why, "check the network and apt's configuration, and try again"))
+}
+
+/// Why a program of Debian's failed: its errors, or else all that it says.
+pub fn complaint(said: &Said) -> String {
+    let text = said.err.text();
+    let all = text.lines().chain(said.out.lines());
+    let errors: Vec<&str> = all.filter(|line| line.starts_with("E:")).collect();
+    let said = if errors.is_empty() { text.trim().to_string() } else { errors.join(" ") };
+    said.chars().take(COMPLAINT).collect()
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::apt::Apt;
-use super::{NEWEST, Scratch, lock, not_put, own_suite, put};
-use crate::lab::modules;
+use super::{NEWEST, Scratch, lock, not_put, own_suite, put, sums};
+use crate::lab::{modules, vmlinux};
 use crate::vmm::Unavailable;
 
 /// How the kernels' names end.
@@ -53,7 +53,7 @@ pub fn fetch(wanted: &Wanted, kernels: &Path, progress: &mut dyn FnMut(&str)) ->
     let own = own_suite()?;
     // Held until it is dropped: another run may do the same.
     let _lock = lock(kernels).map_err(|error| not_put(kernels, &error))?;
-    let mut reasons: Vec<String> = Vec::new();
+    let (mut reasons, mut is_wrong_name) = (Vec::new(), true);
     // An old suite's security archive may be gone, or list packages that are gone: the suite itself
     // stays.
     for (suite, updates) in wanted.suites.iter().flat_map(|suite| [(suite, true), (suite, false)]) {
@@ -64,19 +64,25 @@ pub fn fetch(wanted: &Wanted, kernels: &Path, progress: &mut dyn FnMut(&str)) ->
             None => Ok(None),
         });
         let reason = match folder {
-            Ok(Some(folder)) => return Ok(folder),
+            Ok(Some(folder)) => {
+                reasons
+                    .iter()
+                    .for_each(|reason| progress(&format!("the kernel may be older than it could be: {reason}")));
+                return Ok(folder);
+            }
             Ok(None) => format!("Debian {suite} has no such kernel"),
-            Err(error) => format!("Debian {suite}: {}", error.why),
+            Err(error) => {
+                is_wrong_name &= error.is_usage;
+                error.why
+            }
         };
         if !reasons.contains(&reason) {
             reasons.push(reason);
         }
     }
-    Err(Unavailable {
-        why: format!("the kernel cannot be had: {}", reasons.join("; ")),
-        mend: "give --kernel a Debian suite like bookworm or a version like 6.1, or --kernel-image and --modules"
-            .into(),
-    })
+    let why = format!("the kernel cannot be had: {}", reasons.join("; "));
+    let mend = "give --kernel a Debian suite like bookworm or a version like 6.1, or --kernel-image and --modules";
+    Err(if is_wrong_name { Unavailable::usage(why, mend) } else { Unavailable::new(why, mend) })
 }
 
 /// The packages' kernel in its folder, which may already exist under another name.
@@ -88,7 +94,7 @@ fn install(
 ) -> Result<PathBuf, Unavailable> {
     let there = packages.first().and_then(|image| {
         let version = apt.field(image, "Version")?.replace(':', "%3a");
-        Some(kernels.join(format!("{image}_{version}"))).filter(|folder| folder.join("bzImage").is_file())
+        Some(kernels.join(format!("{image}_{version}"))).filter(|folder| sums::check(folder).is_ok())
     });
     if let Some(folder) = there {
         return Ok(folder);
@@ -162,13 +168,18 @@ fn unpack(apt: &Apt, packages: &[String], kernels: &Path) -> Result<PathBuf, Una
     }
     let image = find_image(&root);
     let (Some(name), Some(image)) = (name, image) else {
-        return Err(Unavailable {
-            why: format!("{} hold no kernel image", packages.join(" and ")),
-            mend: "name a kernel of your own with --kernel-image and --modules".into(),
-        });
+        return Err(Unavailable::new(
+            format!("{} hold no kernel image", packages.join(" and ")),
+            "name a kernel of your own with --kernel-image and --modules",
+        ));
     };
     fs::rename(&image, done.join("bzImage")).map_err(io)?;
+    let vmlinux = vmlinux::unpack(&done.join("bzImage"));
+    let vmlinux =
+        vmlinux.map_err(|why| Unavailable::new(format!("the kernel of {name} cannot be booted: {why}"), ""))?;
+    fs::write(done.join("vmlinux"), vmlinux).map_err(io)?;
     modules::copy_needed(&root, &done.join("modules"))?;
+    sums::write(&done).map_err(io)?;
     let folder = kernels.join(name);
     put(&done, &folder).map_err(io)?;
     Ok(folder)

@@ -9,6 +9,8 @@ pub mod bochs;
 mod external;
 pub mod kernel;
 pub mod setup;
+pub mod sums;
+mod trust;
 
 use std::env;
 use std::fs::{self, File, TryLockError};
@@ -35,9 +37,11 @@ const NEWEST: &str = "sid";
 pub fn cache_folder() -> Result<PathBuf, Unavailable> {
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
-    base.map(|base| base.join("maskmatch")).ok_or_else(|| Unavailable {
-        why: "there is no folder to keep Debian's packages in: neither XDG_CACHE_HOME nor HOME is set".into(),
-        mend: "set XDG_CACHE_HOME to a folder that can be written to".into(),
+    base.map(|base| base.join("maskmatch")).ok_or_else(|| {
+        Unavailable::new(
+            "there is no folder to keep Debian's packages in: neither XDG_CACHE_HOME nor HOME is set",
+            "set XDG_CACHE_HOME to a folder that can be written to",
+        )
     })
 }
 
@@ -53,9 +57,11 @@ pub fn own_suite() -> Result<String, Unavailable> {
     };
     // Unstable and testing have no code name of their own before they are released.
     let codename = || value("VERSION_CODENAME").unwrap_or_else(|| NEWEST.into());
-    value("ID").filter(|id| id == "debian").map(|_| codename()).ok_or_else(|| Unavailable {
-        why: "packages are taken from Debian's archive, and this machine is not a Debian".into(),
-        mend: "name files of your own: --kernel-image and --modules, or --bochs FILE".into(),
+    value("ID").filter(|id| id == "debian").map(|_| codename()).ok_or_else(|| {
+        Unavailable::new(
+            "packages are taken from Debian's archive, and this machine is not a Debian",
+            "name files of your own: --kernel-image and --modules, or --bochs FILE",
+        )
     })
 }
 
@@ -115,8 +121,8 @@ fn put(done: &Path, folder: &Path) -> io::Result<()> {
 
 /// Why something is not put below a folder.
 fn not_put(folder: &Path, error: &io::Error) -> Unavailable {
-    Unavailable {
-        why: format!("nothing can be put below {}: {error}", folder.display()),
-        mend: "check the folder's free space and permissions, or set XDG_CACHE_HOME".into(),
-    }
+    Unavailable::new(
+        format!("nothing can be put below {}: {error}", folder.display()),
+        "check the folder's free space and permissions, or set XDG_CACHE_HOME",
+    )
 }

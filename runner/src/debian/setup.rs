@@ -4,6 +4,7 @@
 //! `sudo` that asks for no password. `MASKMATCH_NO_INSTALL=1` forbids it. Where it is not possible
 //! the error holds the command to paste.
 
+use super::external::complaint;
 use crate::vmm::Unavailable;
 use crate::vmm::process::{Ended, ask};
 use std::fs;
@@ -181,9 +182,9 @@ fn apt_get(prefix: &[&str], arguments: &[&str]) -> Result<(), String> {
     if said.is_success() {
         return Ok(());
     }
-    (said.out + &said.err.text()).lines().for_each(|line| eprintln!("maskmatch: apt-get: {line}"));
+    (said.out.clone() + &said.err.text()).lines().for_each(|line| eprintln!("maskmatch: apt-get: {line}"));
     Err(match said.ended {
-        Ended::Exited(_) => format!("apt-get {what} failed: {}", said.err.last_line()),
+        Ended::Exited(_) => format!("apt-get {what} failed: {}", complaint(&said)),
         _ => format!("apt-get {what} took longer than {} minutes", LIMIT.as_secs() / 60),
     })
 }

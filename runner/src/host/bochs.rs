@@ -28,7 +28,7 @@ fn find(request: &Request) -> Result<Box<dyn Host>, Unavailable> {
     let subject = Subject::processor(vmm.product());
     let options = format!(" --l0 bochs{}", request.bochs.options());
     // It runs nothing but emulated code.
-    Ok(Box::new(OneBoot { vmm, subject, options, slowness: 2 }))
+    Ok(Box::new(OneBoot::new(vmm, subject, options, 2, request)?))
 }
 
 /// What this machine has of it.
@@ -41,7 +41,10 @@ pub fn chosen(request: &Request, or: DefaultModel) -> Result<Bochs, Unavailable>
     let find = |program| Bochs::find(program, request.bochs.cpu.as_deref(), or);
     match request.bochs.program.as_deref() {
         None => found_or_installed(|| find(Program::installed()), BOCHS),
-        Some(path) if path.contains('/') => find(Program::in_file(Path::new(path))),
+        Some(path) if path.contains('/') => {
+            let mend = "give --bochs the path of a Bochs with its debugger, or a suite like sid";
+            find(Program::in_file(Path::new(path))).map_err(|error| Unavailable::usage(error.why, mend))
+        }
         Some(suite) => {
             let cache = debian::cache_folder()?;
             let root = debian::bochs::obtain(suite, request.bochs.refresh, &cache, &mut |stage| remark(stage))?;

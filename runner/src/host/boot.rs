@@ -2,15 +2,16 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use spec::catalogue::options::Options;
 use spec::catalogue::plan::Profile;
 
 use super::kind::Host;
-use crate::output::remark;
 use crate::payload;
 use crate::request::{Request, cmdline_on, processors};
 use crate::verdict::intake::{Intake, SILENCE};
@@ -22,13 +23,15 @@ use crate::vmm::{Boot, Unavailable, Vmm};
 /// A host that boots the image once.
 pub struct OneBoot<V> {
     /// What boots it.
-    pub vmm: V,
+    vmm: V,
     /// What is under test.
-    pub subject: Subject,
+    subject: Subject,
     /// Options that choose the host again, each with a space before it.
-    pub options: String,
+    options: String,
     /// How much slower than hardware it is.
-    pub slowness: u32,
+    slowness: u32,
+    /// The image's command line.
+    cmdline: String,
 }
 
 impl<V: Vmm> Host for OneBoot<V> {
@@ -38,28 +41,43 @@ impl<V: Vmm> Host for OneBoot<V> {
 }
 
 impl<V: Vmm> OneBoot<V> {
+    /// Takes what is to boot the image, and how it is chosen again.
+    ///
+    /// # Errors
+    /// The image's command line would be too long.
+    pub fn new(
+        vmm: V,
+        subject: Subject,
+        options: String,
+        slowness: u32,
+        request: &Request,
+    ) -> Result<Self, Unavailable> {
+        let cmdline = cmdline_on(&request.cmdline(profile(request)), &request.tables.asks(), &subject)?;
+        Ok(Self { vmm, subject, options, slowness, cmdline })
+    }
+
     /// Boots the image and reads its log to the end.
     fn boot(&self, request: &Request) -> Result<RunResult, Unavailable> {
-        let profile = request.profile.unwrap_or(Profile::Standard);
-        let cmdline = cmdline_on(&request.cmdline(profile), &request.tables.asks(), &self.subject)?;
+        let (profile, cmdline) = (profile(request), &self.cmdline);
         let boot = Boot {
             elf: payload::L1_ELF,
-            cmdline: &cmdline,
+            cmdline,
             memory_mib: request.memory_mib,
-            processors: Options::parse(&cmdline).map_or(1, |options| processors(&options)),
+            processors: Options::parse(cmdline).map_or(1, |options| processors(&options)),
             limit: request.limit(profile, self.slowness),
             verbose: request.verbose,
         };
-        let create = |path| File::create(path).inspect_err(|error| incomplete(path, error)).ok();
-        let mut log = request.log.as_deref().and_then(create);
+        let (mut log, mut log_error) = (None, None);
+        match request.log.as_deref().map(create).transpose() {
+            Ok(file) => log = file,
+            Err(error) => log_error = Some(error),
+        }
         let log = log.as_mut().map(|log| log as &mut dyn Write);
         let mut intake = Intake::new(SILENCE, log, request.progress(profile, self.subject.clone()));
         let start = Instant::now();
         let outcome = self.vmm.run(&boot, &mut intake);
         let seconds = Some(start.elapsed().as_secs_f64());
-        if let (Some(error), Some(path)) = (&intake.log_error, &request.log) {
-            incomplete(path, error);
-        }
+        log_error = log_error.or(intake.log_error.take());
         let boots = intake.finish();
         let outcome = outcome?;
         let origin = Origin {
@@ -71,12 +89,23 @@ impl<V: Vmm> OneBoot<V> {
             column: None,
         };
         let measured = Measured { instructions: outcome.instructions, seconds };
+        let path = request.log.as_deref().unwrap_or(Path::new("--log"));
+        let log_error = log_error.map(|error| format!("the log in {} is incomplete: {error}", path.display()));
         let source = Source::Run(outcome.end);
         let judge = |read| RunResult::new(read, source.clone(), request.strict, origin.clone(), measured);
-        Ok(RunResult::of_boots(boots, judge))
+        Ok(RunResult { log_error, ..RunResult::of_boots(boots, judge) })
     }
 }
 
-fn incomplete(log: &Path, error: &io::Error) {
-    remark(&format!("the log in {} is incomplete: {error}", log.display()));
+fn profile(request: &Request) -> Profile {
+    request.profile.unwrap_or(Profile::Standard)
+}
+
+/// Opens the file of the raw log. A pipe without a reader is an error, and does not wait for one.
+fn create(path: &Path) -> io::Result<File> {
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().write(true).create(true).truncate(true).custom_flags(nonblocking).open(path)?;
+    // A reader that is slow is waited for.
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
 }

@@ -18,8 +18,8 @@ pub const KIND: Kind = Kind {
     look: || open().map(|kvm| kvm.describe()),
 };
 
-fn find(_: &Request) -> Result<Box<dyn Host>, Unavailable> {
-    Ok(Box::new(OneBoot { vmm: open()?, subject: subject(), options: " --l0 kvm".into(), slowness: 1 }))
+fn find(request: &Request) -> Result<Box<dyn Host>, Unavailable> {
+    Ok(Box::new(OneBoot::new(open()?, subject(), " --l0 kvm".into(), 1, request)?))
 }
 
 /// KVM, checked to be fit.

@@ -6,9 +6,10 @@ use super::kind::{Host, Kind, Takes};
 use super::{bochs, qemu};
 use crate::debian;
 use crate::interrupt;
-use crate::lab::params;
+use crate::lab::params::{self, ParamSet};
 use crate::lab::qemu::{Packed, pack};
-use crate::lab::session::{self, Plan};
+use crate::lab::session::{self, Plan, Ready};
+use crate::output::remark;
 use crate::request::{LabVmm, Request};
 use crate::verdict::result::RunResult;
 use crate::vmm::Unavailable;
@@ -33,6 +34,10 @@ struct Lab {
     bochs: Bochs,
     /// What boots the image inside, if not the built-in VMM.
     qemu: Option<Packed>,
+    /// Parameter sets, in order.
+    sets: Vec<ParamSet>,
+    /// The kernels. One that cannot be had leaves the others.
+    kernels: Vec<Result<Ready, Unavailable>>,
 }
 
 fn find(request: &Request) -> Result<Box<dyn Host>, Unavailable> {
@@ -42,25 +47,44 @@ fn find(request: &Request) -> Result<Box<dyn Host>, Unavailable> {
         // Here it only has to start: the KVM is inside.
         LabVmm::Qemu => Some(pack(&qemu::installed(Accel::Tcg)?)?),
     };
-    Ok(Box::new(Lab { bochs, qemu }))
+    let mut sets = request.lab.sets.clone();
+    if sets.is_empty() {
+        sets = params::matrix(profile(request) == Profile::Exhaustive);
+    }
+    let mut kernels = Vec::new();
+    for which in request.lab.kernels.iter().take_while(|_| !interrupt::pending()) {
+        match session::prepare(request, &bochs, which, &sets) {
+            Err(error) if error.is_usage => return Err(error),
+            kernel => kernels.push(kernel),
+        }
+    }
+    Ok(Box::new(Lab { bochs, qemu, sets, kernels }))
+}
+
+fn profile(request: &Request) -> Profile {
+    request.profile.unwrap_or(Profile::Quick)
 }
 
 impl Host for Lab {
     fn run(&self, request: &Request) -> Vec<RunResult> {
-        let profile = request.profile.unwrap_or(Profile::Quick);
-        let mut sets = request.lab.sets.clone();
-        if sets.is_empty() {
-            sets = params::matrix(profile == Profile::Exhaustive);
-        }
+        let (profile, sets) = (profile(request), self.sets.clone());
         // A boot runs all sets one after the other.
         let slowness = SLOWNESS.saturating_mul(u32::try_from(sets.len()).unwrap_or(u32::MAX));
         let limit = request.limit(profile, slowness);
         let plan = Plan { bochs: &self.bochs, qemu: self.qemu.as_ref(), request, profile, sets, limit };
-        let kernels = request.lab.kernels.iter().take_while(|_| !interrupt::pending());
-        let mut results: Vec<RunResult> = kernels.flat_map(|which| session::run(&plan, which)).collect();
+        let is_single = self.kernels.len() == 1;
+        let kernels = self.kernels.iter().take_while(|_| !interrupt::pending());
+        let results = kernels.flat_map(|kernel| match kernel {
+            Ok(ready) => session::run(&plan, ready),
+            Err(unavailable) => vec![RunResult::unavailable(unavailable, request.strict)],
+        });
+        let mut results: Vec<RunResult> = results.collect();
         if !results.iter().any(RunResult::is_available) {
             // Where nothing ran, one reason is enough.
             results.truncate(1);
+        } else if !is_single {
+            // The table does not say why.
+            results.iter().filter(|result| !result.is_available()).for_each(|r| remark(&r.judgement.sentence));
         }
         results
     }

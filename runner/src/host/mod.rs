@@ -20,6 +20,7 @@ pub use kind::{Kind, Takes};
 use crate::interrupt;
 use crate::output::remark;
 use crate::request::Request;
+use crate::verdict::exit_code::Stop;
 use crate::verdict::result::RunResult;
 use crate::vmm::Unavailable;
 
@@ -40,42 +41,51 @@ pub enum Choice {
 }
 
 /// Finds the host and runs what is asked for. A host that cannot be used is also a result.
-pub fn run(choice: Choice, request: &Request) -> Vec<RunResult> {
+///
+/// # Errors
+/// The command line, or a file that it names, cannot be used. Then nothing was booted.
+pub fn run(choice: Choice, request: &Request) -> Result<Vec<RunResult>, Stop> {
     if let Err(error) = interrupt::watch() {
         remark(&format!("a run that is interrupted may leave files: {error}"));
     }
     let mut results = match choice {
-        Choice::This(kind) => run_on(kind, request, || {}),
-        Choice::Best => best(request),
+        Choice::This(kind) => run_on(kind, request, || {})?,
+        Choice::Best => best(request)?,
     };
     if results.is_empty() {
         results.push(RunResult::unavailable(&Unavailable::new("interrupted before anything ran", ""), request.strict));
     }
-    results
+    Ok(results)
 }
 
 /// Runs on the best host; one on which nothing could be run gives way to the next.
-fn best(request: &Request) -> Vec<RunResult> {
-    let mut results = Vec::new();
+fn best(request: &Request) -> Result<Vec<RunResult>, Stop> {
+    let mut results: Vec<RunResult> = Vec::new();
     for kind in BEST {
-        results = run_on(kind, request, || remark(&format!("the host is {}", kind.title)));
+        // The last one's reason is the verdict.
+        for result in &results {
+            remark(&result.judgement.sentence);
+        }
+        results = run_on(kind, request, || remark(&format!("the host is {}", kind.title)))?;
         if interrupt::pending() || results.iter().any(RunResult::is_available) {
             break;
         }
-        for result in &results {
-            remark(&format!("{} cannot be used: {}", kind.title, result.judgement.sentence));
+        for result in &mut results {
+            let sentence = &mut result.judgement.sentence;
+            *sentence = format!("{} cannot be used: {sentence}", kind.title);
         }
     }
-    results
+    Ok(results)
 }
 
 /// Runs on a host of a kind; `found` is called when there is one.
-fn run_on(kind: &Kind, request: &Request, found: impl FnOnce()) -> Vec<RunResult> {
+fn run_on(kind: &Kind, request: &Request, found: impl FnOnce()) -> Result<Vec<RunResult>, Stop> {
     match (kind.find)(request) {
         Ok(host) => {
             found();
-            host.run(request)
+            Ok(host.run(request))
         }
-        Err(unavailable) => vec![RunResult::unavailable(&unavailable, request.strict)],
+        Err(unavailable) if unavailable.is_usage => Err(unavailable.into()),
+        Err(unavailable) => Ok(vec![RunResult::unavailable(&unavailable, request.strict)]),
     }
 }

@@ -30,7 +30,7 @@ fn find(request: &Request) -> Result<Box<dyn Host>, Unavailable> {
         Accel::Tcg => Subject::processor(Product::new(Family::Qemu, version(vmm.version()))),
     };
     let options = format!(" --l0 qemu --accel {}", request.accel.name());
-    Ok(Box::new(OneBoot { vmm, subject, options, slowness: 1 }))
+    Ok(Box::new(OneBoot::new(vmm, subject, options, 1, request)?))
 }
 
 /// QEMU, installed if it is missing.

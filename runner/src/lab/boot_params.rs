@@ -71,19 +71,19 @@ pub fn lay_out(
     let ramdisk_len = initramfs.len() as u64;
     let ramdisk = kernel.end.next_multiple_of(RAMDISK_ALIGN);
     if ramdisk + ramdisk_len + WORKING_MEMORY > memory || memory > MEMORY_MAX {
-        return Err(Unavailable {
-            why: format!(
+        return Err(Unavailable::new(
+            format!(
                 "{memory_mib} MiB cannot hold a kernel that ends at {:#x} and an initramfs of {ramdisk_len} bytes",
                 kernel.end
             ),
-            mend: "give the lab's machine between 256 and 2048 MiB".into(),
-        });
+            "give the lab's machine between 256 and 2048 MiB",
+        ));
     }
     if cmdline.len() > COMMAND_LINE_MAX || cmdline.contains('\0') {
-        return Err(Unavailable {
-            why: format!("the kernel's command line has {} bytes, the most is {COMMAND_LINE_MAX}", cmdline.len()),
-            mend: "leave out what you have added to it".into(),
-        });
+        return Err(Unavailable::new(
+            format!("the kernel's command line has {} bytes, the most is {COMMAND_LINE_MAX}", cmdline.len()),
+            "leave out what you have added to it",
+        ));
     }
     let mut page = zero_page(kernel.setup_header, memory, ramdisk as u32, ramdisk_len as u32).as_slice().to_vec();
     page.extend(cmdline.bytes());

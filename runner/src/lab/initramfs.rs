@@ -58,7 +58,7 @@ pub fn build(
             .map(|module| format!("/{}", path(module)))
             .collect(),
         kvm_intel: format!("/{}", path(subject)),
-        known_params: subject.parameters.clone(),
+        known_params: subject.parameters.iter().map(|(name, _)| name.clone()).collect(),
         always,
         sets: sets.to_vec(),
         guest,

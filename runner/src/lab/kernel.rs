@@ -3,14 +3,15 @@
 //! A kernel is named by a Debian suite (`bookworm`), by a version (`6.1`, or exactly `6.1.0-50`),
 //! or by the user's own files. Debian's are kept in the cache folder: `kernels/PACKAGE_VERSION/`
 //! has `bzImage`, `vmlinux` (unpacked) and `modules/`; `kernels/names/NAME` says which of them a
-//! name stood for when it was first asked for. As long as both exist, neither network nor apt is
-//! used. [`Which::refresh`] looks a name up again, as does deleting its file in `names`.
+//! name stood for when it was first asked for. As long as both are whole, neither network nor apt
+//! is used. A kernel that is damaged is fetched again. [`Which::refresh`] looks a name up again, as
+//! does deleting its file in `names`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::vmlinux;
-use crate::debian;
+use crate::debian::{self, sums};
 use crate::vmm::Unavailable;
 
 /// What the user asked for. If all fields are empty, the machine's own suite.
@@ -39,7 +40,7 @@ pub struct Kernel {
     pub image: PathBuf,
     /// The folder with its modules.
     pub modules: PathBuf,
-    /// Where [`vmlinux::open`] may keep the unpacked kernel.
+    /// Where the unpacked kernel is, if it is kept.
     pub unpacked: Option<PathBuf>,
 }
 
@@ -47,22 +48,27 @@ pub struct Kernel {
 ///
 /// # Errors
 /// The request contradicts itself, a file is missing, or Debian's package cannot be had.
-pub fn obtain(which: &Which, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Kernel, Unavailable> {
+pub fn obtain(which: &Which, progress: &mut dyn FnMut(&str)) -> Result<Kernel, Unavailable> {
     match (&which.image, &which.modules, &which.kernel) {
         (Some(image), Some(modules), None) => own(image, modules),
-        (None, None, name) => fetched(name.as_deref(), which.refresh, cache, progress),
-        _ => Err(Unavailable {
-            why: "the kernel is named in two ways or by halves".into(),
-            mend: "give either --kernel, or both --kernel-image and --modules".into(),
-        }),
+        (None, None, name) => fetched(name.as_deref(), which.refresh, &debian::cache_folder()?, progress),
+        _ => Err(Unavailable::usage(
+            "the kernel is named in two ways or by halves",
+            "give either --kernel, or both --kernel-image and --modules",
+        )),
     }
 }
 
 /// The user's own files.
 fn own(image: &Path, modules: &Path) -> Result<Kernel, Unavailable> {
+    // At the latest here it shows whether the file is a whole kernel.
+    let release = vmlinux::unpack(image).and_then(|_| vmlinux::release(image)).map_err(|why| {
+        let why = format!("{} cannot be booted: {why}", image.display());
+        Unavailable::usage(why, "name a Linux x86-64 bzImage with --kernel-image")
+    })?;
     Ok(Kernel {
         label: image.file_name().unwrap_or(image.as_os_str()).to_string_lossy().into_owned(),
-        release: release(image)?,
+        release,
         image: image.to_path_buf(),
         modules: modules.to_path_buf(),
         unpacked: None,
@@ -81,15 +87,22 @@ fn fetched(
         None => debian::own_suite()?,
     };
     if !debian::is_name(&name) {
-        return Err(Unavailable {
-            why: format!("'{name}' names no kernel"),
-            mend: "give --kernel a Debian suite like bookworm or a version like 6.1".into(),
-        });
+        return Err(Unavailable::usage(
+            format!("'{name}' names no kernel"),
+            "give --kernel a Debian suite like bookworm or a version like 6.1",
+        ));
     }
     let kernels = cache.join("kernels");
     let pointer = kernels.join("names").join(&name);
-    let known = fs::read_to_string(&pointer).ok().filter(|_| !refresh).map(|folder| kernels.join(folder.trim()));
-    let folder = if let Some(folder) = known.filter(|folder| folder.join("bzImage").is_file()) {
+    let known = fs::read_to_string(&pointer).ok().filter(|_| !refresh);
+    let known = known.map(|folder| kernels.join(folder.trim())).filter(|folder| {
+        let whole = sums::check(folder);
+        if let Err(why) = &whole {
+            progress(&format!("the kernel in {} is fetched again: {why}", folder.display()));
+        }
+        whole.is_ok()
+    });
+    let folder = if let Some(folder) = known {
         folder
     } else {
         let folder = debian::kernel::fetch(&debian::kernel::Wanted::parse(&name), &kernels, progress)?;
@@ -99,7 +112,8 @@ fn fetched(
     let image = folder.join("bzImage");
     Ok(Kernel {
         label: name,
-        release: release(&image)?,
+        release: vmlinux::release(&image)
+            .map_err(|why| Unavailable::new(format!("{} cannot be booted: {why}", image.display()), "add --refresh"))?,
         image,
         modules: folder.join("modules"),
         unpacked: Some(folder.join("vmlinux")),
@@ -109,17 +123,11 @@ fn fetched(
 fn remember(pointer: &Path, folder: &Path) -> Result<(), Unavailable> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let parent = pointer.parent().unwrap_or(pointer);
-    fs::create_dir_all(parent).and_then(|()| fs::write(pointer, format!("{name}\n"))).map_err(|error| Unavailable {
-        why: format!("{} cannot be written: {error}", pointer.display()),
-        mend: "set XDG_CACHE_HOME to a folder that can be written to".into(),
-    })
-}
-
-fn release(image: &Path) -> Result<String, Unavailable> {
-    let header = fs::read(image).map_err(|error| error.to_string());
-    header.and_then(|bytes| vmlinux::release(&bytes)).map_err(|why| Unavailable {
-        why: format!("{} cannot be booted: {why}", image.display()),
-        mend: "name a Linux x86-64 bzImage with --kernel-image".into(),
+    fs::create_dir_all(parent).and_then(|()| fs::write(pointer, format!("{name}\n"))).map_err(|error| {
+        Unavailable::new(
+            format!("{} cannot be written: {error}", pointer.display()),
+            "set XDG_CACHE_HOME to a folder that can be written to",
+        )
     })
 }
 
@@ -131,10 +139,10 @@ mod tests {
     fn contradictions_and_odd_names_are_sentences() {
         let quiet = &mut |_: &str| {};
         let half = Which { image: Some("/boot/vmlinuz".into()), ..Which::default() };
-        assert!(obtain(&half, Path::new("/nonexistent"), quiet).unwrap_err().mend.contains("--modules"));
+        assert!(obtain(&half, quiet).unwrap_err().mend.contains("--modules"));
         for name in ["", "../x", "a b", ".x"] {
             let odd = Which { kernel: Some(name.into()), ..Which::default() };
-            assert!(obtain(&odd, Path::new("/nonexistent"), quiet).unwrap_err().why.contains("names no kernel"));
+            assert!(obtain(&odd, quiet).unwrap_err().why.contains("names no kernel"));
         }
     }
 }

@@ -16,7 +16,7 @@ use object::{LittleEndian, pod};
 use super::decompress::{self, Format};
 
 /// More than any module unpacks to.
-const LIMIT: usize = 64 << 20;
+pub const LIMIT: usize = 64 << 20;
 /// Sections that only debuggers, BPF, ftrace and the unwinder read. Without `__mcount_loc`, ftrace
 /// does not know the module's functions. Their entry stays as compiled: a call that returns at
 /// once, or a no-op.
@@ -68,11 +68,16 @@ pub fn dependencies(info: &[(String, String)]) -> Vec<String> {
     lists.filter(|name| !name.is_empty()).map(str::to_string).collect()
 }
 
-/// The parameters that the module knows.
-pub fn parameters(info: &[(String, String)]) -> Vec<String> {
+/// The parameters that the module knows, each with its type.
+pub fn parameters(info: &[(String, String)]) -> Vec<(String, String)> {
     // `parm` is the description and optional, `parmtype` comes with every parameter.
-    let names = info.iter().filter(|(key, _)| key == "parmtype").filter_map(|(_, value)| value.split(':').next());
-    names.map(str::to_string).collect()
+    let types = info.iter().filter(|(key, _)| key == "parmtype").filter_map(|(_, value)| value.split_once(':'));
+    types.map(|(name, kind)| (name.into(), kind.into())).collect()
+}
+
+/// The one value of a key, or nothing.
+pub fn value<'a>(info: &'a [(String, String)], key: &str) -> &'a str {
+    info.iter().find(|(known, _)| known == key).map_or("", |(_, value)| value)
 }
 
 /// A copy that loads faster.
@@ -129,7 +134,8 @@ mod tests {
                 .map(|(key, value)| (key.into(), value.into()))
                 .into();
         assert_eq!(dependencies(&info), ["kvm", "irqbypass"]);
-        assert_eq!(parameters(&info), ["ept"]);
+        assert_eq!(parameters(&info), [("ept".into(), "bool".into())]);
+        assert_eq!((value(&info, "parm"), value(&info, "vermagic")), ("ept:x", ""));
     }
 
     #[test]

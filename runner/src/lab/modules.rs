@@ -4,10 +4,12 @@
 //! package has no `modules.dep`, and a folder that has one says the same.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::kmod;
+use crate::files;
 use crate::vmm::Unavailable;
 
 /// The module under test.
@@ -24,8 +26,10 @@ pub struct Module {
     pub file: PathBuf,
     /// The ELF, unpacked and lean.
     pub elf: Vec<u8>,
-    /// The parameters it has.
-    pub parameters: Vec<String>,
+    /// The parameters it has, with their types.
+    pub parameters: Vec<(String, String)>,
+    /// The kernel that it was built for: the release, then what must be the same in it.
+    vermagic: String,
 }
 
 /// Finds `kvm_intel` below `folder` and everything that it needs. The last one is `kvm_intel`
@@ -44,6 +48,26 @@ pub fn gather(folder: &Path, instead: Option<&Path>) -> Result<Vec<Module>, Unav
     Ok(loaded)
 }
 
+/// Checks that all modules were built for the kernel of this release, and in the same way.
+///
+/// # Errors
+/// One was not.
+pub fn check(modules: &[Module], release: &str) -> Result<(), Unavailable> {
+    let Some(first) = modules.first() else { return Ok(()) };
+    for Module { vermagic, file, .. } in modules {
+        let built_for = vermagic.split(' ').next().unwrap_or_default();
+        let why = if built_for != release {
+            format!("it was built for Linux {built_for}, and the kernel is {release}")
+        } else if *vermagic != first.vermagic {
+            format!("its vermagic is '{vermagic}', that of the kernel's modules '{}'", first.vermagic)
+        } else {
+            continue;
+        };
+        return Err(wrong(file, why));
+    }
+    Ok(())
+}
+
 /// Copies the files that [`gather`] would read from `from` to `to`, as they are.
 ///
 /// # Errors
@@ -51,9 +75,11 @@ pub fn gather(folder: &Path, instead: Option<&Path>) -> Result<Vec<Module>, Unav
 pub fn copy_needed(from: &Path, to: &Path) -> Result<(), Unavailable> {
     for module in gather(from, None)? {
         let name = module.file.file_name().unwrap_or_default();
-        fs::create_dir_all(to).and_then(|()| fs::copy(&module.file, to.join(name))).map_err(|error| Unavailable {
-            why: format!("{} cannot be copied to {}: {error}", module.file.display(), to.display()),
-            mend: "check the folder's free space and permissions".into(),
+        fs::create_dir_all(to).and_then(|()| fs::copy(&module.file, to.join(name))).map_err(|error| {
+            Unavailable::new(
+                format!("{} cannot be copied to {}: {error}", module.file.display(), to.display()),
+                "check the folder's free space and permissions",
+            )
         })?;
     }
     Ok(())
@@ -95,27 +121,38 @@ fn visit(
     if loaded.iter().any(|module| module.name == name) || above.contains(&name) {
         return Ok(());
     }
-    let file = index.get(&name).ok_or_else(|| Unavailable {
-        why: format!("{} has no module {name}", folder.display()),
-        mend: "name the folder of the kernel's own modules (lib/modules/RELEASE) with --modules".into(),
+    let file = index.get(&name).ok_or_else(|| {
+        Unavailable::new(
+            format!("{} has no module {name}", folder.display()),
+            "name the folder of the kernel's own modules (lib/modules/RELEASE) with --modules",
+        )
     })?;
-    let wrong = |why: String| Unavailable {
-        why: format!("{} cannot be used: {why}", file.display()),
-        mend: "name a module that was built for this kernel".into(),
-    };
-    let bytes = fs::read(file).map_err(|error| wrong(error.to_string()))?;
+    let wrong = |why: String| wrong(file, why);
+    let bytes = files::read(file, kmod::LIMIT as u64).map_err(|error| wrong(error.to_string()))?;
     let elf = kmod::unpack(bytes).map_err(wrong)?;
     let info = kmod::info(&elf).map_err(wrong)?;
+    let own_name = kmod::value(&info, "name");
+    if !own_name.is_empty() && own_name != name {
+        return Err(wrong(format!("it is the module {own_name}, not {name}")));
+    }
     above.push(name.clone());
     for needed in kmod::dependencies(&info) {
         visit(&needed, folder, index, above, loaded)?;
     }
     above.pop();
-    let parameters = kmod::parameters(&info);
+    let (parameters, vermagic) = (kmod::parameters(&info), kmod::value(&info, "vermagic").to_string());
     // A module that cannot be made leaner still loads, only slower.
     let elf = kmod::lean(&elf).unwrap_or(elf);
-    loaded.push(Module { name, file: file.clone(), elf, parameters });
+    loaded.push(Module { name, file: file.clone(), elf, parameters, vermagic });
     Ok(())
+}
+
+/// Why a module's file is not taken.
+fn wrong(file: &Path, why: impl fmt::Display) -> Unavailable {
+    Unavailable::new(
+        format!("{} cannot be used: {why}", file.display()),
+        "name a module that was built for this kernel",
+    )
 }
 
 #[cfg(test)]
@@ -128,6 +165,22 @@ mod tests {
         assert_eq!(name("a/kvm-intel.ko.xz"), Some("kvm_intel".into()));
         assert_eq!(name("irqbypass.ko"), Some("irqbypass".into()));
         assert_eq!(name("modules.dep"), None);
+    }
+
+    #[test]
+    fn modules_are_of_one_kernel() {
+        let module = |vermagic: &str| Module {
+            name: "kvm".into(),
+            file: "kvm.ko".into(),
+            elf: Vec::new(),
+            parameters: Vec::new(),
+            vermagic: vermagic.into(),
+        };
+        let why = |first: &str, second: &str| check(&[module(first), module(second)], "6.1.0-57").map_err(|e| e.why);
+        assert_eq!(why("6.1.0-57 SMP ", "6.1.0-57 SMP "), Ok(()));
+        assert!(why("6.1.0-57 SMP ", "6.1.0-5 SMP ").unwrap_err().contains("built for Linux 6.1.0-5, and"));
+        assert!(why("6.1.0-57 SMP ", "6.1.0-57 SMP preempt ").unwrap_err().contains("its vermagic is"));
+        assert!(why("6.1.0-57 SMP ", "").is_err());
     }
 
     #[test]

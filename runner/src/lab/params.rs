@@ -61,6 +61,24 @@ impl ParamSet {
         (!unknown.is_empty()).then(|| format!("this kernel's kvm_intel has no parameter {}", unknown.join(", ")))
     }
 
+    /// If a value is none that the parameter can have, a sentence that says which. `known` are the
+    /// module's parameters with their types.
+    #[must_use]
+    pub fn misfit(&self, known: &[(String, String)]) -> Option<String> {
+        self.values.iter().find_map(|(name, value)| {
+            let (_, kind) = known.iter().find(|(known, _)| known == name)?;
+            let number = value.strip_prefix('-').unwrap_or(value);
+            let number = number.strip_prefix("0x").map_or_else(|| number.parse(), |hex| u64::from_str_radix(hex, 16));
+            match kind.as_str() {
+                "bool" if !is_on(value) && !is_off(value) => Some(format!("{name}={value}: {name} is 0 or 1")),
+                "int" | "uint" | "long" | "ulong" | "short" | "ushort" if number.is_err() => {
+                    Some(format!("{name}={value}: {name} is a number"))
+                }
+                _ => None,
+            }
+        })
+    }
+
     /// If the loaded module has another value in force than this set asks for (`effective` is what
     /// it says), a sentence that says which. The kernel turns off what the CPU, or another
     /// parameter, does not allow.
@@ -148,10 +166,13 @@ fn is_word(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
+fn is_off(value: &str) -> bool {
+    matches!(value, "0" | "n" | "N" | "off")
+}
+
 /// Whether a parameter's value is the one asked for. The kernel prints booleans as Y and N, numbers
 /// in decimal.
 fn is_same(wanted: &str, got: &str) -> bool {
-    let is_off = |value: &str| matches!(value, "0" | "n" | "N" | "off");
     match got {
         "Y" => is_on(wanted),
         "N" => is_off(wanted),
@@ -193,6 +214,18 @@ mod tests {
         let set: ParamSet = "ept=0,warp=9".parse().unwrap();
         assert!(set.unknown_to(&["ept".into()]).unwrap().contains("warp"));
         assert_eq!(set.unknown_to(&["ept".into(), "warp".into()]), None);
+    }
+
+    #[test]
+    fn values_that_a_parameter_cannot_have_are_found() {
+        let known = [("ept", "bool"), ("ple_gap", "uint"), ("odd", "charp")].map(|(n, k)| (n.into(), k.into()));
+        let misfit = |text: &str| text.parse::<ParamSet>().unwrap().misfit(&known);
+        for fine in ["ept=0", "ept=Y", "ple_gap=0x80", "ple_gap=128", "odd=banana", "unknown=banana"] {
+            assert_eq!(misfit(fine), None, "{fine}");
+        }
+        for wrong in ["ept=banana", "ept=2", "ple_gap=many"] {
+            assert!(misfit(&format!("unknown=1,{wrong}")).unwrap().starts_with(wrong), "{wrong}");
+        }
     }
 
     #[test]

@@ -19,10 +19,9 @@ use super::modules::{self, Module};
 use super::params::{self, ParamSet};
 use super::qemu::Packed;
 use super::vmlinux;
-use crate::debian;
 use crate::interrupt;
 use crate::output::remark;
-use crate::request::Request;
+use crate::request::{Request, cmdline_on};
 use crate::verdict::judge::Source;
 use crate::verdict::result::{Column, Measured, Origin, RunResult};
 use crate::verdict::subject::{Product, Subject, TOLD};
@@ -59,7 +58,7 @@ pub struct Plan<'a> {
 }
 
 /// One kernel, ready to boot.
-struct Ready {
+pub struct Ready {
     kernel: Kernel,
     /// Options that choose this kernel again, each with a space before it.
     options: String,
@@ -68,20 +67,18 @@ struct Ready {
 }
 
 /// Runs all sets on one kernel. After a boot that ends early, another runs the sets that are left.
-pub fn run(plan: &Plan<'_>, which: &Which) -> Vec<RunResult> {
+pub fn run(plan: &Plan<'_>, ready: &Ready) -> Vec<RunResult> {
     let mut results = Vec::new();
-    if let Err(unavailable) = boots(plan, which, &mut results) {
-        remark(&unavailable.to_string());
+    if let Err(unavailable) = boots(plan, ready, &mut results) {
         results.push(RunResult::unavailable(&unavailable, plan.request.strict));
     }
     results
 }
 
-fn boots(plan: &Plan<'_>, which: &Which, results: &mut Vec<RunResult>) -> Result<(), Unavailable> {
-    let ready = prepare(which)?;
+fn boots(plan: &Plan<'_>, ready: &Ready, results: &mut Vec<RunResult>) -> Result<(), Unavailable> {
     let mut left = &plan.sets[..];
     while !left.is_empty() && !interrupt::pending() {
-        let done = boot(&ready, plan, left)?;
+        let done = boot(ready, plan, left)?;
         left = &left[done.len().min(left.len())..];
         results.extend(done);
         if !left.is_empty() && !interrupt::pending() {
@@ -91,9 +88,28 @@ fn boots(plan: &Plan<'_>, which: &Which, results: &mut Vec<RunResult>) -> Result
     Ok(())
 }
 
-fn prepare(which: &Which) -> Result<Ready, Unavailable> {
-    let kernel = kernel::obtain(which, &debian::cache_folder()?, &mut |stage| remark(stage))?;
-    let modules = modules::gather(&kernel.modules, which.kvm_intel.as_deref())?;
+/// Finds or fetches all that a kernel needs to boot and run these sets.
+///
+/// # Errors
+/// The kernel cannot be had, what the user named does not fit, a value is none that a parameter can
+/// have, or the image's command line would be too long.
+pub fn prepare(request: &Request, bochs: &Bochs, which: &Which, sets: &[ParamSet]) -> Result<Ready, Unavailable> {
+    let kernel = kernel::obtain(which, &mut |stage| remark(stage))?;
+    let of_user = which.modules.is_some() || which.kvm_intel.is_some();
+    let modules = modules::gather(&kernel.modules, which.kvm_intel.as_deref())
+        .and_then(|modules| modules::check(&modules, &kernel.release).map(|()| modules))
+        .map_err(|error| Unavailable { is_usage: of_user, ..error })?;
+    let parameters = modules.last().map_or(&[][..], |kvm_intel| &kvm_intel.parameters);
+    if let Some(why) = sets.iter().find_map(|set| set.misfit(parameters)) {
+        return Err(Unavailable::usage(why, "give --param such a value"));
+    }
+    for set in sets {
+        // What will be in force, unless the kernel wills otherwise.
+        let usual = [("ept".into(), "1".into())].into_iter().chain(params::always(bochs.version().0));
+        let host = Product::kvm(&kernel.release, usual.chain(set.values().iter().cloned()).collect());
+        let subject = Subject { processor: Some(bochs.product()), host: Some(host) };
+        cmdline_on(&request.cmdline(Profile::Exhaustive), &request.tables.asks(), &subject)?;
+    }
     let init = std::env::current_exe()
         .and_then(std::fs::read)
         .map_err(|error| Unavailable::failed("read maskmatch's own executable", error))?;

@@ -15,6 +15,7 @@ use linux_loader::loader::bootparam::{boot_params, setup_header};
 use vm_memory::ByteValued;
 
 use super::decompress;
+use crate::files;
 use crate::vmm::Unavailable;
 use crate::vmm::elf::Image;
 
@@ -45,27 +46,24 @@ pub struct Vmlinux {
     pub end: u64,
 }
 
-/// Reads a bzImage. `unpacked` is where its vmlinux is kept for the next time.
+/// Reads a bzImage. `unpacked` is where its vmlinux is, if it is kept.
 ///
 /// # Errors
 /// The file cannot be read or is not an x86-64 bzImage that this understands.
 pub fn open(image: &Path, unpacked: Option<&Path>) -> Result<Vmlinux, Unavailable> {
-    let wrong = |why: String| Unavailable {
-        why: format!("{} cannot be booted: {why}", image.display()),
-        mend: "name a Linux x86-64 bzImage with --kernel-image, or a Debian kernel with --kernel".into(),
+    let wrong = |why: String| {
+        Unavailable::new(
+            format!("{} cannot be booted: {why}", image.display()),
+            "name a Linux x86-64 bzImage with --kernel-image, or a Debian kernel with --kernel",
+        )
     };
-    let bytes = fs::read(image).map_err(|error| wrong(error.to_string()))?;
+    let bytes = read(image).map_err(wrong)?;
     let header = Header::parse(&bytes).map_err(wrong)?;
-    let kept = unpacked.and_then(|path| fs::read(path).ok()).filter(|elf| elf.len() == header.unpacked_size);
-    let elf = if let Some(elf) = kept {
-        elf
-    } else {
-        let elf = header.unpack().map_err(wrong)?;
-        if let Some(path) = unpacked {
-            keep(path, &elf);
-        }
-        elf
+    let elf = match unpacked {
+        Some(path) => fs::read(path).map_err(|error| error.to_string()),
+        None => header.unpack(),
     };
+    let elf = elf.map_err(wrong)?;
     let (segments, entry, end) = segments(&elf).map_err(wrong)?;
     Ok(Vmlinux { setup_header: header.setup, segments, entry, end })
 }
@@ -73,17 +71,22 @@ pub fn open(image: &Path, unpacked: Option<&Path>) -> Result<Vmlinux, Unavailabl
 /// The release in a bzImage's header.
 ///
 /// # Errors
-/// A clause that says why `bzimage` is none.
-pub fn release(bzimage: &[u8]) -> Result<String, String> {
-    Header::parse(bzimage).map(|header| header.release)
+/// A clause that says why the file is none.
+pub fn release(image: &Path) -> Result<String, String> {
+    Header::parse(&read(image)?).map(|header| header.release)
 }
 
-/// Keeping is a convenience: a folder that cannot be written to only costs time.
-fn keep(path: &Path, elf: &[u8]) {
-    let part = path.with_extension(format!("part{}", std::process::id()));
-    if fs::write(&part, elf).and_then(|()| fs::rename(&part, path)).is_err() {
-        let _ = fs::remove_file(&part);
-    }
+/// The vmlinux in a bzImage.
+///
+/// # Errors
+/// A clause that says why it cannot be booted.
+pub fn unpack(image: &Path) -> Result<Vec<u8>, String> {
+    let elf = Header::parse(&read(image)?)?.unpack()?;
+    segments(&elf).map(|_| elf)
+}
+
+fn read(image: &Path) -> Result<Vec<u8>, String> {
+    files::read(image, LIMIT as u64).map_err(|error| error.to_string())
 }
 
 /// What a bzImage's first sectors say.

@@ -65,7 +65,8 @@ impl Stop {
 
 impl From<Unavailable> for Stop {
     fn from(unavailable: Unavailable) -> Self {
-        Self { exit: Exit::Nothing, why: unavailable.to_string() }
+        let exit = if unavailable.is_usage { Exit::Usage } else { Exit::Nothing };
+        Self { exit, why: unavailable.to_string() }
     }
 }
 

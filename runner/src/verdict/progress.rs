@@ -48,7 +48,7 @@ impl Progress {
     /// Shows a run of these groups as stderr permits.
     pub fn of_run(options: Options<'_>, knowledge: Knowledge) -> Self {
         let profile = options.profile;
-        if !std::io::stderr().is_terminal() {
+        if !takes_escapes() {
             return Self::Lines(knowledge);
         }
         let cases = Group::selected(options).map(|group| cases(group, profile)).sum();
@@ -104,6 +104,12 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Whether stderr is a terminal on which a line can be drawn anew.
+fn takes_escapes() -> bool {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    std::io::stderr().is_terminal() && set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }
 
 fn cases(group: Group, profile: Profile) -> u64 {

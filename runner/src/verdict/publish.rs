@@ -10,16 +10,16 @@ use crate::verdict::result::{RunResult, overall};
 /// Prints the text and writes the files that were asked for.
 ///
 /// # Errors
-/// A file or standard output cannot be written; what came before it is written all the same.
+/// A file or standard output cannot be written. All that can be written is.
 pub fn publish(text: &str, results: &[RunResult], log: Option<&Path>, json: Option<&Path>) -> Result<Exit, Stop> {
-    output::text(text)?;
-    if let Some(path) = log {
-        write_logs(path, results)?;
-    }
-    if let Some(path) = json {
-        json::write(path, results)?;
-    }
-    Ok(overall(results).into())
+    let mut wrong: Vec<String> = results.iter().filter_map(|result| result.log_error.clone()).collect();
+    let written = [
+        output::text(text),
+        log.map_or(Ok(()), |path| write_logs(path, results)),
+        json.map_or(Ok(()), |path| json::write(path, results)),
+    ];
+    wrong.extend(written.into_iter().filter_map(|written| Some(written.err()?.why)));
+    if wrong.is_empty() { Ok(overall(results).into()) } else { Err(Stop::usage(wrong.join("; "))) }
 }
 
 /// A single raw log is FILE. Of several, each is FILE.N, counted from 1 in the order of the

@@ -77,6 +77,8 @@ pub struct RunResult {
     pub trouble: Vec<String>,
     /// The raw serial log, or `None` if it was written to its file as it came.
     pub raw: Option<Vec<u8>>,
+    /// Why that file lacks some of the log, if it does.
+    pub log_error: Option<String>,
 }
 
 impl RunResult {
@@ -86,8 +88,8 @@ impl RunResult {
         let knowledge = Knowledge { tables: Arc::clone(&origin.tables), subject: origin.subject.clone() };
         let accounts = knowledge.accounts(&findings);
         let judgement = judge(&findings, &accounts, stopped.as_deref(), &source, strict);
-        let (boots, trouble, raw) = (Vec::new(), Vec::new(), None);
-        Self { findings, accounts, judgement, boots, source, strict, origin, measured, trouble, raw }
+        let (boots, trouble, raw, log_error) = (Vec::new(), Vec::new(), None, None);
+        Self { findings, accounts, judgement, boots, source, strict, origin, measured, trouble, raw, log_error }
     }
 
     /// Judges what was read of each boot, at least of one, by `judge`. The worst counts.

@@ -4,6 +4,7 @@
 //! three hundred instructions after reset, and Bochs itself puts the image into the guest's RAM.
 //! [`machine::Machine`] says what to boot, for maskmatch's image and for the lab's Linux alike.
 
+use crate::interrupt;
 use crate::payload;
 use crate::verdict::subject::{Family, Product};
 use crate::vmm::bochs::machine::{Machine, Serial};
@@ -15,6 +16,7 @@ use crate::vmm::{Boot, Outcome, Sink, Unavailable, Vmm, multiboot2_info};
 use std::time::Duration;
 
 mod config;
+pub mod display;
 mod execute;
 pub mod machine;
 mod pages;
@@ -77,11 +79,13 @@ impl Bochs {
     /// Debian's has).
     pub fn find(program: Program, cpu_model: Option<&str>, or: DefaultModel) -> Result<Self, Unavailable> {
         let mend = "apt-get install --no-install-recommends bochs bochs-term, or --bochs sid";
-        let models = ask(&program, &["--help", "cpu"]).map_err(|why| Unavailable::new(why, mend))?;
-        let usage = ask(&program, &["--help"]).map_err(|why| Unavailable::new(why, mend))?;
-        let version = parse_version(&models)
-            .or_else(|| parse_version(&usage))
-            .ok_or_else(|| Unavailable::new("bochs does not say which version it is", mend))?;
+        let unasked = |why| Unavailable::new(why, if interrupt::pending() { "" } else { mend });
+        let models = ask(&program, &["--help", "cpu"]).map_err(unasked)?;
+        let usage = ask(&program, &["--help"]).map_err(unasked)?;
+        let version = parse_version(&models).or_else(|| parse_version(&usage)).ok_or_else(|| {
+            let said = usage.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("nothing");
+            Unavailable::new(format!("bochs does not say which version it is, but '{said}'"), mend)
+        })?;
         if !usage.lines().any(|line| line.trim_start().starts_with("-rc ")) {
             return Err(Unavailable::new(
                 "this Bochs was built without its debugger, which maskmatch needs to start it",
@@ -90,10 +94,8 @@ impl Bochs {
         }
         let cpu_model = cpu_model.unwrap_or(or.of(version));
         if !models.lines().any(|line| line.trim() == cpu_model) {
-            return Err(Unavailable::new(
-                format!("Bochs {}.{} has no CPU model {cpu_model}", version.0, version.1),
-                "bochs --help cpu",
-            ));
+            let why = format!("Bochs {}.{} has no CPU model {cpu_model}", version.0, version.1);
+            return Err(Unavailable::usage(why, "give --cpu one of those that `bochs --help cpu` lists"));
         }
         Ok(Self { program, version, cpu_model: cpu_model.into(), rom: rom::rom_image(payload::ROM_ELF)? })
     }
@@ -164,6 +166,7 @@ impl Vmm for Bochs {
 fn ask(program: &Program, arguments: &[&str]) -> Result<String, String> {
     match process::ask(&mut program.command(arguments), Duration::from_secs(20)) {
         Ok(Said { ended: Ended::Exited(_), out, err }) => Ok(out + &err.text()),
+        Ok(Said { ended: Ended::Stopped, .. }) => Err("interrupted before Bochs ran".into()),
         Ok(_) => Err("bochs does not answer".into()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(program.missing()),
         Err(error) => Err(format!("cannot start bochs: {error}")),

@@ -96,19 +96,27 @@ pub trait Vmm {
     fn run(&self, boot: &Boot, sink: &mut dyn Sink) -> Result<Outcome, Unavailable>;
 }
 
-/// Why something cannot be used on this machine, and how to fix that.
+/// Why something cannot be used, and how to fix that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unavailable {
     /// One sentence.
     pub why: String,
     /// What to do: a command to paste, or a sentence. Empty if nothing helps.
     pub mend: String,
+    /// Whether the command line, or a file that it names, is wrong. Otherwise this machine lacks
+    /// something.
+    pub is_usage: bool,
 }
 
 impl Unavailable {
     /// Puts the two together.
     pub fn new(why: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { why: why.into(), mend: mend.into() }
+        Self { why: why.into(), mend: mend.into(), is_usage: false }
+    }
+
+    /// The same, where the command line is wrong.
+    pub fn usage(why: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { is_usage: true, ..Self::new(why, mend) }
     }
 
     /// An operation of this machine failed that should succeed.

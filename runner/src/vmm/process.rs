@@ -1,9 +1,10 @@
 //! Runs a program under watch: its output comes live, its time is limited, and it never outlives
 //! the watcher.
 //!
-//! The program gets no stdin and a process group of its own. It is killed when the limit is
-//! reached, when the watcher says stop, when a signal asks maskmatch to end, and when the watcher's
-//! function returns for whatever reason. The kernel kills it when the thread that started it dies.
+//! The program gets no stdin and a process group of its own. The group is killed when the program
+//! exits, when the limit is reached, when the watcher says stop, when a signal asks maskmatch to
+//! end, and when the watcher's function returns for whatever reason. The kernel kills the program
+//! when the thread that started it dies.
 
 #![allow(unsafe_code, reason = "a child's own system calls belong between fork and exec")]
 
@@ -12,8 +13,9 @@ use crate::vmm::Flow;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, mknodat, open};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal};
-use rustix::thread::{UnshareFlags, unshare_unsafe};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process_group, set_parent_process_death_signal, waitid,
+};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
@@ -54,23 +56,33 @@ pub enum Source {
 }
 
 /// The child's process group, killed when this goes out of scope.
-struct Group(Child);
+struct Group {
+    child: Child,
+    pid: Pid,
+    /// Its end was collected: its id may be another's.
+    is_reaped: bool,
+}
 
 impl Group {
-    fn kill(&mut self) {
-        // Only a child that is not reaped yet certainly owns its id.
-        if let Ok(None) = self.0.try_wait()
-            && let Some(pid) = Pid::from_raw(self.0.id().cast_signed())
-        {
-            let _ = kill_process_group(pid, Signal::KILL);
-            let _ = self.0.wait();
+    /// Whether the child is dead. Its id stays its own until it is reaped.
+    fn is_over(&self) -> io::Result<bool> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        Ok(waitid(WaitId::Pid(self.pid), options)?.is_some())
+    }
+
+    /// Kills all of the group, and returns how the child ended.
+    fn kill(&mut self) -> io::Result<ExitStatus> {
+        if !self.is_reaped {
+            let _ = kill_process_group(self.pid, Signal::KILL);
+            self.is_reaped = true;
         }
+        self.child.wait()
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.kill();
+        let _ = self.kill();
     }
 }
 
@@ -92,11 +104,13 @@ pub fn run(
     unsafe {
         command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
     }
-    let mut group = Group(command.spawn()?);
+    let child = command.spawn()?;
+    let pid = Pid::from_child(&child);
+    let mut group = Group { child, pid, is_reaped: false };
 
     let mut sources: Vec<(Source, OwnedFd)> = Vec::new();
-    sources.extend(group.0.stdout.take().map(|pipe| (Source::Stdout, pipe.into())));
-    sources.extend(group.0.stderr.take().map(|pipe| (Source::Stderr, pipe.into())));
+    sources.extend(group.child.stdout.take().map(|pipe| (Source::Stdout, pipe.into())));
+    sources.extend(group.child.stderr.take().map(|pipe| (Source::Stderr, pipe.into())));
     sources.extend(extra.into_iter().enumerate().map(|(at, fd)| (Source::Extra(at), fd)));
     for (_, fd) in &sources {
         fcntl_setfl(fd, fcntl_getfl(fd)? | OFlags::NONBLOCK)?;
@@ -105,22 +119,22 @@ pub fn run(
     loop {
         // The child's state comes first: what it wrote before it died is then certainly in the
         // pipes.
-        let exited = group.0.try_wait()?;
-        let late = if exited.is_some() { limit + LAST_WORDS } else { limit };
+        let is_over = group.is_over()?;
+        let late = if is_over { limit + LAST_WORDS } else { limit };
         let mut flow = drain(&mut sources, handler, &|| start.elapsed() >= late)?;
         if flow == Flow::Continue {
             flow = handler(Source::Nothing, &[]);
         }
         if flow == Flow::Stop || interrupt::pending() {
-            group.kill();
+            group.kill()?;
             return Ok(Ended::Stopped);
         }
-        if let Some(status) = exited {
-            return Ok(Ended::Exited(status));
+        if is_over {
+            return Ok(Ended::Exited(group.kill()?));
         }
         let left = limit.saturating_sub(start.elapsed());
         if left.is_zero() {
-            group.kill();
+            group.kill()?;
             drain(&mut sources, handler, &|| start.elapsed() >= limit + LAST_WORDS)?;
             return Ok(Ended::TimedOut);
         }
@@ -160,22 +174,6 @@ pub fn ask(command: &mut Command, limit: Duration) -> io::Result<Said> {
         if out.len() > MAX_ANSWER { Flow::Stop } else { Flow::Continue }
     })?;
     Ok(Said { ended, out: String::from_utf8_lossy(&out).into_owned(), err })
-}
-
-/// Gives the program a network of its own, which reaches nothing, if the system permits it. Nobody
-/// can connect to it, and its ports disturb no other program.
-pub fn leave_network(command: &mut Command) {
-    // SAFETY: the closure makes two system calls (unshare), which concern only the child; it
-    // allocates nothing and takes no lock.
-    unsafe {
-        command.pre_exec(|| {
-            // A user namespace permits this to users other than root.
-            if unshare_unsafe(UnshareFlags::NEWNET).is_err() {
-                let _ = unshare_unsafe(UnshareFlags::NEWUSER | UnshareFlags::NEWNET);
-            }
-            Ok(())
-        });
-    }
 }
 
 /// Waits until a source has something to read, or for `time`.
@@ -313,6 +311,20 @@ mod tests {
         assert_eq!(ended, Ended::TimedOut);
         assert_eq!(out, b"before\n");
         assert!(start.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn what_the_program_left_running_ends_with_it() {
+        // Its output goes elsewhere, so it does not keep the program's pipes open.
+        let (ended, out, _) = shell("sleep 60 >/dev/null 2>&1 & echo $!", Duration::from_mins(1), None);
+        assert!(matches!(ended, Ended::Exited(status) if status.success()));
+        let left = String::from_utf8(out).unwrap();
+        let state = || std::fs::read_to_string(format!("/proc/{}/stat", left.trim())).unwrap_or_default();
+        let is_alive = || !state().is_empty() && !state().contains(") Z ");
+        let start = Instant::now();
+        while is_alive() {
+            assert!(start.elapsed() < Duration::from_secs(20), "{left}");
+        }
     }
 
     #[test]

@@ -60,3 +60,17 @@ pub fn own_network() -> Option<&'static [&'static str]> {
     let works = |way: &&&[&str]| Command::new("unshare").args(**way).arg("true").status().is_ok_and(|s| s.success());
     WAYS.iter().find(works).copied()
 }
+
+/// How many processes work in a folder below this one.
+pub fn works_below(folder: &str) -> usize {
+    programs_below(folder).len()
+}
+
+/// The ids of the processes that work in a folder below this one.
+pub fn programs_below(folder: &str) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").expect("/proc is mounted").flatten();
+    processes
+        .filter(|process| std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder)))
+        .map(|process| process.file_name().to_string_lossy().into_owned())
+        .collect()
+}

@@ -1,55 +1,41 @@
-//! The server of Bochs' display, which nobody uses, must disturb nobody.
+//! The server of Bochs' display, which nobody uses, must be open to nobody.
 
-use std::fs::read_link;
-use std::process::Command;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
-use crate::command::{Called, call, line, own_network};
+use crate::command::{maskmatch, programs_below};
 use crate::files::Folder;
 
-const GROUP: &str = "filter.each.long-ac";
-/// This process' network.
-const NETWORK: &str = "/proc/self/ns/net";
-
-/// Runs a group in Bochs. Each start of a machine first does what `first` says.
-fn run_behind(files: &Folder, first: &str) -> Called {
-    // So that Bochs is installed.
-    line(&format!("run --l0 bochs --filter {GROUP}")).expect(0);
-    let script = format!("#!/bin/sh\nif [ \"$1\" = -q ]; then\n{first}\nfi\nexec bochs \"$@\"\n");
-    let (script, program) = (files.write("script", script), files.path("bochs"));
-    // Written by another process: children of other tests that hold the file open would make it
-    // busy.
-    let installed = Command::new("install").args(["-m", "755", &script, &program]).status();
-    assert!(installed.is_ok_and(|status| status.success()));
-    call(["run", "--verbose", "--l0", "bochs", "--bochs", &program, "--filter", GROUP])
-}
-
-/// The same, but the first `times` machines end as if they had found no port.
-fn run_without_a_port(times: usize) -> Called {
-    let files = Folder::new();
-    let counter = files.path("starts");
-    let panic = "00000000000p[RFB   ] >>PANIC<< RFB could not bind any port between 5900 and 5949";
-    run_behind(
-        &files,
-        &format!(
-            "echo >> {counter}; if [ $(wc -l < {counter}) -le {times} ]; then echo '{panic}' > bochs.log; exit 1; fi"
-        ),
-    )
-}
+/// The state of a socket that listens, in /proc/net/tcp.
+const LISTENS: &str = "0A";
 
 #[test]
-fn bochs_that_finds_no_port_is_started_again_but_not_for_ever() {
-    let met = run_without_a_port(2).expect(0);
-    assert_eq!(met.err.matches("is started again").count(), 2, "{met:#?}");
-    let taken = run_without_a_port(99).expect(3);
-    assert!(taken.verdict().contains("no free TCP port from 5900 to 5949"), "{taken:#?}");
+fn bochs_listens_on_no_port() {
+    let files = Folder::new();
+    let mut command = maskmatch();
+    command.args(["run", "--l0", "bochs", "--profile", "exhaustive", "--filter", "filter.*"]);
+    command.env("TMPDIR", files.path("")).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let mut told = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+    // The display is older than the first group's end.
+    assert!(told.any(|line| line.starts_with("[1/")), "a group ends");
+    let bochs = programs_below(&files.path("")).pop().expect("Bochs runs");
+    let listening: Vec<String> =
+        ["tcp", "tcp6"].iter().flat_map(|kind| sockets(&format!("/proc/{bochs}/net/{kind}"))).collect();
+    let descriptors = fs::read_dir(format!("/proc/{bochs}/fd")).expect("its descriptors").flatten();
+    let open: Vec<String> = descriptors
+        .filter_map(|entry| Some(fs::read_link(entry.path()).ok()?.to_string_lossy().into_owned()))
+        .filter(|name| listening.contains(name))
+        .collect();
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    assert!(open.is_empty(), "{open:?}");
 }
 
-#[test]
-fn bochs_has_a_network_of_its_own_where_it_may() {
-    let files = Folder::new();
-    let network = files.path("network");
-    run_behind(&files, &format!("readlink {NETWORK} > {network}")).expect(0);
-    let seen = String::from_utf8(files.read("network")).expect("a link");
-    let own = read_link(NETWORK).expect("Linux");
-    assert_eq!(seen.trim() != own.to_string_lossy(), own_network().is_some(), "{seen}");
+/// The sockets of a table that listen, as a descriptor's link names them.
+fn sockets(table: &str) -> Vec<String> {
+    let text = fs::read_to_string(table).unwrap_or_default();
+    let rows = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    rows.filter(|row| row.get(3) == Some(&LISTENS)).map(|row| format!("socket:[{}]", row[9])).collect()
 }

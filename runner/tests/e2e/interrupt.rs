@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
-use crate::command::maskmatch;
+use crate::command::{maskmatch, works_below};
 use crate::files::Folder;
 
 #[test]
@@ -33,18 +33,10 @@ fn nothing_of_an_interrupted_run_stays_behind() {
             "{words}: what was seen is told: {out}"
         );
         assert_eq!(folders(&temporary), 0, "{words}");
-        assert_eq!(processes_with(&temporary.path("")), 0, "{words}");
+        assert_eq!(works_below(&temporary.path("")), 0, "{words}");
     }
 }
 
 fn folders(temporary: &Folder) -> usize {
     fs::read_dir(temporary.path("")).expect("the folder is there").count()
-}
-
-/// How many processes work in a folder below this one.
-fn processes_with(folder: &str) -> usize {
-    let processes = fs::read_dir("/proc").expect("/proc is mounted").flatten();
-    processes
-        .filter(|process| fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder)))
-        .count()
 }

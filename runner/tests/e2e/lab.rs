@@ -70,14 +70,6 @@ fn a_time_limit_ends_the_lab_as_a_crash() {
 }
 
 #[test]
-fn wrong_parameters_and_files_are_told() {
-    line("lab --param ept").expect(2);
-    line("lab --kernel-image /nowhere").expect(2);
-    line("lab --kernel-image /nowhere --modules /nowhere").expect(3);
-    line("run --l0 bochs --kernel sid").expect(2);
-}
-
-#[test]
 fn the_bug_that_began_this_shows_on_a_stock_kernel() {
     let case = "action.cpuid-narrow-restored:super-write-rsvd-ro-pte:1,8,8";
     let called =

@@ -3,6 +3,7 @@
 
 mod boot;
 mod broken;
+mod cache;
 mod check;
 mod command;
 mod display;
@@ -12,7 +13,9 @@ mod iso;
 mod known;
 mod lab;
 mod listing;
+mod machines;
 mod missing;
 mod player;
+mod robust;
 mod suites;
 mod usage;

@@ -22,6 +22,22 @@ fn wrong_use_ends_with_2_and_says_what_to_do() {
         ("run --l0 kvm --bochs sid", "--l0 bochs"),
         ("run --l0 bochs --refresh", "--bochs"),
         ("run --limit -3", "seconds"),
+        ("lab --l0 bochs", "leave out --l0 bochs"),
+        ("run --l0 bochs --cpu no_such_model", "no_such_model"),
+        ("run --l0 bochs --memory 3", "4..=2048"),
+        ("run --l0 bochs --log /tmp", "/tmp"),
+        ("run --l0 bochs --log /tmp/unused --json /tmp/../tmp/unused", "named twice"),
+        ("run --known /dev/zero", "not a file"),
+        ("image --iso /tmp/unused.iso --cmdline quiet=yes", "quiet=yes"),
+        ("lab --param ept", "name=value"),
+        ("lab --param ept=banana", "ept is 0 or 1"),
+        ("lab --kernel ../x", "names no kernel"),
+        ("lab --kernel-image /nowhere", "--modules"),
+        ("lab --kernel-image /nowhere --modules /nowhere", "/nowhere cannot be booted"),
+        ("lab --kernel-image /dev/zero --modules /nowhere", "not a file"),
+        ("lab --kvm-intel /dev/zero", "not a file"),
+        ("lab --kvm-intel /etc/hostname", "/etc/hostname cannot be used"),
+        ("run --l0 bochs --kernel sid", "maskmatch lab"),
         ("bench --l0 qemu --profile quick", "--l0 bochs"),
         ("run --log /nonexistent/folder/log", "/nonexistent/folder/log"),
         ("image --elf /nonexistent/folder/image", "/nonexistent/folder/image"),
@@ -31,6 +47,18 @@ fn wrong_use_ends_with_2_and_says_what_to_do() {
         let called = line(words).expect(2);
         assert!(called.err.contains(part), "{words}: {called:#?}");
         assert_eq!(called.out, "", "{words}");
+    }
+}
+
+#[test]
+fn a_command_line_that_the_image_cannot_take_is_refused_before_the_run() {
+    let words = |length: usize| format!("--exclude {}", "x".repeat(length));
+    let called = line(&format!("run --l0 bochs --profile quick --filter filter.each.long {}", words(1900)));
+    assert_eq!(called.code, 0, "{called:#?}");
+    for command in ["run --l0 bochs", "lab --param ept=1"] {
+        let called = line(&format!("{command} --profile quick --filter filter.each.long {}", words(2000))).expect(2);
+        assert!(called.err.contains("2048"), "{called:#?}");
+        assert_eq!(called.out, "");
     }
 }
 

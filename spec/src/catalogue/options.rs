@@ -13,6 +13,9 @@ use crate::manual::paging::Maxphyaddr;
 /// The longest command line that the image takes, in bytes.
 pub const MAX_COMMAND_LINE: usize = 2048;
 
+/// The keys of all options.
+const KEYS: [&str; 7] = ["filter", "exclude", "profile", "case", "bench", "invvpid", "on"];
+
 /// What the command line asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Options<'a> {
@@ -90,6 +93,15 @@ impl<'a> Patterns<'a> {
     }
 }
 
+/// The words of a command line that are no options. A first word without `=` is the image's own
+/// name, which some loaders put there.
+pub fn unknown(line: &str) -> impl Iterator<Item = &str> + Clone {
+    line.split_ascii_whitespace().enumerate().filter_map(|(at, word)| match word.split_once('=') {
+        Some((key, _)) => (!KEYS.contains(&key)).then_some(word),
+        None => (at > 0).then_some(word),
+    })
+}
+
 /// The KEY=VALUE words of a command line.
 fn words(line: &str) -> impl Iterator<Item = (&str, &str)> + Clone {
     line.split_ascii_whitespace().filter_map(|word| word.split_once('='))
@@ -112,33 +124,30 @@ impl fmt::Display for BadOption<'_> {
 
 impl<'a> Options<'a> {
     /// Reads a command line: words between spaces, each `KEY=VALUE`. `filter` and `exclude` may be
-    /// repeated. Of any other key the last one counts.
-    ///
-    /// A first word without `=` is the image's own name, which some loaders put there.
+    /// repeated. Of any other key the last one counts. Words that are no options are left to
+    /// [`unknown`], since loaders add some of their own.
     ///
     /// # Errors
-    /// The first word that is no option.
+    /// The first option with a value that it cannot have, or the word at which the line is too long.
     pub fn parse(command_line: &'a str) -> Result<Self, BadOption<'a>> {
         let mut options = Self {
             filter: Patterns { line: command_line, key: "filter" },
             exclude: Patterns { line: command_line, key: "exclude" },
             ..Self::default()
         };
-        for (at, option) in command_line.split_ascii_whitespace().enumerate() {
+        for option in command_line.split_ascii_whitespace() {
             let bad = |wanted| Err(BadOption { option, wanted });
-            let Some((key, value)) = option.split_once('=') else {
-                if at == 0 {
-                    continue;
-                }
-                return bad("options have the form key=value");
-            };
+            let end = option.as_ptr().addr() - command_line.as_ptr().addr() + option.len();
+            if end > MAX_COMMAND_LINE {
+                return bad("the command line is too long: it may have 2048 bytes");
+            }
+            let Some((key, value)) = option.split_once('=') else { continue };
             let yes = match value {
                 "yes" => Some(true),
                 "no" => Some(false),
                 _ => None,
             };
             match (key, yes) {
-                ("filter" | "exclude", _) => {}
                 ("profile", _) => match Profile::from_name(value) {
                     Some(profile) => options.profile = profile,
                     None => return bad("profile is quick, standard or exhaustive"),
@@ -151,9 +160,7 @@ impl<'a> Options<'a> {
                 ("invvpid", Some(yes)) => options.invvpid = yes,
                 ("bench" | "invvpid", None) => return bad("it is yes or no"),
                 ("on", _) => options.on = value,
-                _ => {
-                    return bad("the options are filter=, exclude=, profile=, case=, bench=, invvpid= and on=");
-                }
+                _ => {}
             }
         }
         Ok(options)
@@ -179,7 +186,7 @@ impl<'a> Options<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::Options;
+    use super::{MAX_COMMAND_LINE, Options};
     use crate::catalogue::case::Case;
     use crate::catalogue::group::Group;
     use crate::catalogue::plan::Profile;
@@ -211,10 +218,27 @@ mod tests {
 
     #[test]
     fn wrong_words_are_pointed_at() {
-        for line in ["profile=fast", "x known=rf0", "case=filter.basic.long", "bench=1", "invvpid=", "x quiet", "a b"] {
+        for line in ["profile=fast", "quiet case=filter.basic.long", "bench=1", "invvpid="] {
             let bad = Options::parse(line).unwrap_err();
             assert!(line.ends_with(bad.option), "{line}");
         }
+    }
+
+    #[test]
+    fn words_of_loaders_are_left_alone() {
+        let unknown = |line| super::unknown(line).collect::<Vec<_>>();
+        let line = "maskmatch.elf profile=quick pci=off console=ttyS0 quiet filter=x on=y";
+        assert_eq!(unknown(line), ["pci=off", "console=ttyS0", "quiet"]);
+        assert_eq!(Options::parse(line).unwrap().profile, Profile::Quick);
+        assert!(unknown("exclude=a case=b bench=no invvpid=no").is_empty());
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_refused_and_not_cut() {
+        let fits = std::format!("filter={} on=x", "y".repeat(MAX_COMMAND_LINE - "filter= on=x".len()));
+        assert!(Options::parse(&fits).is_ok());
+        assert_eq!(Options::parse(&std::format!("{fits}y")).unwrap_err().option, "on=xy");
+        assert!(Options::parse(&std::format!("{fits}   ")).is_ok());
     }
 
     #[test]

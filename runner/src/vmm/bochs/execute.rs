@@ -7,25 +7,23 @@
 use crate::vmm::bochs::config::{bochsrc, names};
 use crate::vmm::bochs::machine::{Machine, Serial};
 use crate::vmm::bochs::rom::{DAMAGED, STARTED};
-use crate::vmm::bochs::{Bochs, loads_by_page, pages};
-use crate::vmm::process::{Ended, Source, Tail, command_line, fifo, leave_network, run};
+use crate::vmm::bochs::{Bochs, display, loads_by_page, pages};
+use crate::vmm::process::{Ended, Source, Tail, command_line, fifo, run};
 use crate::vmm::{End, Flow, Outcome, Sink, Unavailable};
+use std::env;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+/// What Bochs says if it gets no memory.
+const NO_MEMORY: &str = "std::bad_alloc";
 /// What marks a panic in Bochs' log.
 const PANIC: &str = ">>PANIC<<";
 /// What Bochs' panic says when the guest asked for power-off through port 0x8900.
 const SHUTDOWN_REQUESTED: &str = "shutdown requested";
 /// What it says at a triple fault: "3rd (13) exception with no resolution".
 const TRIPLE_FAULT: &str = "exception with no resolution";
-/// What it says when the server of its display has no port to listen on. Nobody uses that server.
-const NO_PORT: &str = "RFB could not bind any port";
-/// How often Bochs is started before that is believed. Two that start in one network at the same
-/// moment may both bind a port; then one can neither listen on it nor bind another.
-const STARTS: usize = 10;
 /// No log of a good run comes near this. The tick count is in its last lines.
 const MAX_LOG: usize = 1 << 20;
 
@@ -37,35 +35,18 @@ pub fn execute(
     verbose: bool,
     sink: &mut dyn Sink,
 ) -> Result<Outcome, Unavailable> {
-    for _ in 0..STARTS {
-        if let Some(outcome) = start(bochs, machine, limit, verbose, sink)? {
-            return Ok(outcome);
-        }
-        if verbose {
-            eprintln!("maskmatch: Bochs found no port for its display and is started again");
-        }
-    }
-    Err(Unavailable::new(
-        "Bochs found no free TCP port from 5900 to 5949 for its display",
-        "ss -ltnp 'sport >= 5900 and sport <= 5949', and end what listens there",
-    ))
-}
-
-/// Starts Bochs once. `None` means that it had no port before the guest said anything.
-fn start(
-    bochs: &Bochs,
-    machine: &Machine,
-    limit: Duration,
-    verbose: bool,
-    sink: &mut dyn Sink,
-) -> Result<Option<Outcome>, Unavailable> {
-    let failed = |error: io::Error| Unavailable::failed("prepare a directory for Bochs", error);
+    let failed = |error: io::Error| {
+        let folder = env::temp_dir();
+        let why = format!("cannot prepare Bochs' files below {}: {error}", folder.display());
+        Unavailable::new(why, "free some space there, or set TMPDIR to a folder that can be written to")
+    };
     let directory = tempfile::Builder::new().prefix("maskmatch-bochs-").tempdir().map_err(failed)?;
     let path = directory.path();
     let config = bochsrc(machine, &bochs.cpu_model, !loads_by_page(bochs.version));
     fs::write(path.join(names::CONFIG), &config).map_err(failed)?;
     fs::write(path.join(names::ROM), &bochs.rom).map_err(failed)?;
-    machine.write_ram(&File::create(path.join(names::RAM)).map_err(failed)?)?;
+    let ram = File::create(path.join(names::RAM)).map_err(failed)?;
+    machine.write_ram(&ram)?.map_err(failed)?;
     let mut arguments = vec!["-q", "-f", names::CONFIG, "-rc", names::DEBUGGER];
     let mut commands = String::new();
     if loads_by_page(bochs.version) {
@@ -81,8 +62,7 @@ fn start(
     command.current_dir(path);
     // Bochs probes sound cards although none is configured. Without one, ALSA would fill stderr.
     command.env("ALSA_CONFIG_PATH", "/dev/null");
-    // The display has a server without a password.
-    leave_network(&mut command);
+    display::keep_shut(&mut command);
     if verbose {
         eprintln!("maskmatch: in {}: {} </dev/null", path.display(), command_line(&command));
         config.lines().for_each(|line| eprintln!("maskmatch: bochsrc: {line}"));
@@ -90,14 +70,12 @@ fn start(
 
     let mut stdout = PortE9::default();
     let mut messages = Tail::default();
-    let mut silent = true;
     let ended = run(&mut command, vec![com1], limit, &mut |source, bytes| {
         if source == Source::Stderr {
             messages.add(bytes);
             return Flow::Continue;
         }
         let guest = if source == Source::Stdout { &stdout.feed(bytes) } else { bytes };
-        silent &= guest.is_empty();
         let flow = match (source, machine.serial) {
             (Source::Extra(_), Serial::PortE9) => {
                 sink.console(guest);
@@ -109,16 +87,17 @@ fn start(
         if stdout.reset || stdout.damaged { Flow::Stop } else { flow }
     })
     .map_err(|error| Unavailable::failed("run bochs", error))?;
+    if messages.text().contains(NO_MEMORY) {
+        let why = format!("Bochs got no memory for a machine of {} MiB", machine.memory_mib);
+        return Err(Unavailable::new(why, "free some memory, or raise the limit (ulimit -v)"));
+    }
     let rest = stdout.rest();
     if machine.serial == Serial::PortE9 && !rest.is_empty() {
         sink.bytes(&rest);
     }
     let log = read_log(&path.join(names::LOG));
     let said = last_words(&log);
-    if silent && said.is_some_and(|line| line.contains(NO_PORT)) {
-        return Ok(None);
-    }
-    Ok(Some(Outcome { end: meaning(ended, limit, &stdout, said, &messages), instructions: said.and_then(ticks) }))
+    Ok(Outcome { end: meaning(ended, limit, &stdout, said, &messages), instructions: said.and_then(ticks) })
 }
 
 /// The end of Bochs' own log.

@@ -44,8 +44,9 @@ impl Machine {
     /// blobs, since Bochs loads only one piece correctly.
     ///
     /// # Errors
-    /// The blobs do not fit the memory or each other, or the file cannot be written.
-    pub(super) fn write_ram(&self, file: &File) -> Result<(), Unavailable> {
+    /// The blobs do not fit the memory or each other; or, in the inner result, the file cannot be
+    /// written.
+    pub(super) fn write_ram(&self, file: &File) -> Result<io::Result<()>, Unavailable> {
         let end = self.end()?;
         let write = || -> io::Result<()> {
             file.write_all_at(&parameters(self.entry, end as u32), 0)?;
@@ -55,7 +56,7 @@ impl Machine {
             let mark = end_mark();
             file.write_all_at(&mark, end - BLOB_ADDRESS - mark.len() as u64)
         };
-        write().map_err(|error| Unavailable::failed("write the guest's memory for Bochs", error))
+        Ok(write())
     }
 
     /// Checks the blobs. Returns the first address after all of them and the end mark,
@@ -104,7 +105,7 @@ mod tests {
     #[test]
     fn the_ram_file_has_each_blob_at_its_place_and_the_mark_at_the_end() {
         let mut file = tempfile::tempfile().unwrap();
-        machine(&[(0x20_0000, b"code"), (0x10_1000, b"info")]).write_ram(&file).unwrap();
+        machine(&[(0x20_0000, b"code"), (0x10_1000, b"info")]).write_ram(&file).unwrap().unwrap();
         let mut ram = Vec::new();
         std::io::Seek::rewind(&mut file).unwrap();
         file.read_to_end(&mut ram).unwrap();
