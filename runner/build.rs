@@ -16,6 +16,18 @@ fn main() {
     }
     let built = build_images(root, &["-p=l1", "--features=l1/image", "-p=rom"], &out.join("image-target"));
     for part in ["l1", "rom"] {
-        fs::copy(built.join(part), out.join(part)).expect("cargo built the part");
+        let elf = fs::read(built.join(part)).expect("cargo built the part");
+        fs::write(out.join(part), without_section_headers(elf)).expect("OUT_DIR is writable");
     }
+}
+
+/// An ELF64 of program headers only, which is what loaders read. The section headers are its end.
+fn without_section_headers(mut elf: Vec<u8>) -> Vec<u8> {
+    const E_SHOFF: std::ops::Range<usize> = 0x28..0x30;
+    const E_SHNUM_AND_SHSTRNDX: std::ops::Range<usize> = 0x3c..0x40;
+    let end = u64::from_le_bytes(elf[E_SHOFF].try_into().expect("it has 8 bytes"));
+    elf.truncate(usize::try_from(end).expect("it is within the file"));
+    elf[E_SHOFF].fill(0);
+    elf[E_SHNUM_AND_SHSTRNDX].fill(0);
+    elf
 }

@@ -24,7 +24,7 @@ mod walk;
 
 use core::panic::PanicInfo;
 
-use spec::catalogue::options::{Options, unknown};
+use spec::catalogue::options::Options;
 
 /// The story: each step either gives what the next one needs or ends the log with the reason.
 #[expect(unsafe_code, reason = "the symbol is called by boot's assembly")]
@@ -42,13 +42,11 @@ extern "sysv64" fn l1_main(loader_magic: u32, loader_info: u32) -> ! {
     if !has_com1 {
         machine::log::log().note(&"the machine has no COM1: this log is on port 0xe9 and on the screen");
     }
-    let options = match Options::parse(boot.command_line()) {
+    let mut unknown = |word: &str| machine::log::log().note(&format_args!("not an option of the image: {word}"));
+    let options = match Options::read(boot.command_line(), &mut unknown) {
         Ok(options) => options,
         Err(bad) => machine::log::end_with_error(&bad),
     };
-    for word in unknown(boot.command_line()) {
-        machine::log::log().note(&format_args!("not an option of the image: {word}"));
-    }
     let capabilities = match vmx::Capabilities::of(&cpu) {
         Ok(capabilities) => capabilities,
         Err(missing) => machine::log::end_with_skip(&missing),

@@ -29,6 +29,8 @@ impl Screen {
     }
 
     /// Shows bytes.
+    #[cold]
+    #[inline(never)]
     pub fn write(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             // SAFETY: a write to this port is recorded, or where no device has it does nothing.

@@ -1,6 +1,6 @@
 //! `image`: the test image as a file, for any VMM and for bare metal.
 
-use spec::catalogue::options::{Options, unknown};
+use spec::catalogue::options::Options;
 
 use crate::cli::ImageArgs;
 use crate::interrupt;
@@ -15,9 +15,6 @@ use crate::vmm::{Unavailable, iso};
 /// # Errors
 /// The image does not take the command line, the file cannot be written, or a tool is missing.
 pub fn image(arguments: &ImageArgs) -> Result<Exit, Stop> {
-    if let Some(word) = unknown(&arguments.cmdline).next() {
-        return Err(Stop::usage(format!("the image has no option '{word}': docs/usage.md lists its options")));
-    }
     let options = Options::parse(&arguments.cmdline).map_err(|bad| Stop::usage(bad.to_string()))?;
     check_exclusions(options.exclude)?;
     let path = if let Some(path) = &arguments.form.elf {

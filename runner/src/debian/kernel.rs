@@ -65,9 +65,9 @@ pub fn fetch(wanted: &Wanted, kernels: &Path, progress: &mut dyn FnMut(&str)) ->
         });
         let reason = match folder {
             Ok(Some(folder)) => {
-                reasons
-                    .iter()
-                    .for_each(|reason| progress(&format!("the kernel may be older than it could be: {reason}")));
+                for reason in &reasons {
+                    progress(&format!("the kernel may be older than it could be: {reason}"));
+                }
                 return Ok(folder);
             }
             Ok(None) => format!("Debian {suite} has no such kernel"),

@@ -50,7 +50,7 @@ fn of_plan(findings: &Findings) -> Option<String> {
     findings.fact("options")?;
     // The image ends with an error if it cannot read its options. But a loader may put a name
     // before them that only looks like options here.
-    let options = Options::parse(&line).ok()?;
+    let options = Options::read(&line, &mut |_| {}).ok()?;
     if findings.version.as_deref() != Some(VERSION) || findings.reader.summary().errors > 0 {
         return None;
     }

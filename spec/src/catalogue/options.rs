@@ -13,9 +13,6 @@ use crate::manual::paging::Maxphyaddr;
 /// The longest command line that the image takes, in bytes.
 pub const MAX_COMMAND_LINE: usize = 2048;
 
-/// The keys of all options.
-const KEYS: [&str; 7] = ["filter", "exclude", "profile", "case", "bench", "invvpid", "on"];
-
 /// What the command line asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Options<'a> {
@@ -93,15 +90,6 @@ impl<'a> Patterns<'a> {
     }
 }
 
-/// The words of a command line that are no options. A first word without `=` is the image's own
-/// name, which some loaders put there.
-pub fn unknown(line: &str) -> impl Iterator<Item = &str> + Clone {
-    line.split_ascii_whitespace().enumerate().filter_map(|(at, word)| match word.split_once('=') {
-        Some((key, _)) => (!KEYS.contains(&key)).then_some(word),
-        None => (at > 0).then_some(word),
-    })
-}
-
 /// The KEY=VALUE words of a command line.
 fn words(line: &str) -> impl Iterator<Item = (&str, &str)> + Clone {
     line.split_ascii_whitespace().filter_map(|word| word.split_once('='))
@@ -123,31 +111,51 @@ impl fmt::Display for BadOption<'_> {
 }
 
 impl<'a> Options<'a> {
+    /// As [`Options::read`], of a line to which no loader has added anything.
+    ///
+    /// # Errors
+    /// Also the first word that is no option.
+    pub fn parse(command_line: &'a str) -> Result<Self, BadOption<'a>> {
+        let mut unknown = None;
+        let options = Self::read(command_line, &mut |word| unknown = unknown.or(Some(word)))?;
+        match unknown {
+            Some(option) => Err(BadOption { option, wanted: "the image has no such option" }),
+            None => Ok(options),
+        }
+    }
+
     /// Reads a command line: words between spaces, each `KEY=VALUE`. `filter` and `exclude` may be
-    /// repeated. Of any other key the last one counts. Words that are no options are left to
-    /// [`unknown`], since loaders add some of their own.
+    /// repeated. Of any other key the last one counts. Words that are no options go to `unknown`,
+    /// since loaders add some of their own. A first word without `=` is the image's own name, which
+    /// some loaders put there.
     ///
     /// # Errors
     /// The first option with a value that it cannot have, or the word at which the line is too long.
-    pub fn parse(command_line: &'a str) -> Result<Self, BadOption<'a>> {
+    pub fn read(command_line: &'a str, unknown: &mut dyn FnMut(&'a str)) -> Result<Self, BadOption<'a>> {
         let mut options = Self {
             filter: Patterns { line: command_line, key: "filter" },
             exclude: Patterns { line: command_line, key: "exclude" },
             ..Self::default()
         };
-        for option in command_line.split_ascii_whitespace() {
+        for (at, option) in command_line.split_ascii_whitespace().enumerate() {
             let bad = |wanted| Err(BadOption { option, wanted });
             let end = option.as_ptr().addr() - command_line.as_ptr().addr() + option.len();
             if end > MAX_COMMAND_LINE {
                 return bad("the command line is too long: it may have 2048 bytes");
             }
-            let Some((key, value)) = option.split_once('=') else { continue };
+            let Some((key, value)) = option.split_once('=') else {
+                if at > 0 {
+                    unknown(option);
+                }
+                continue;
+            };
             let yes = match value {
                 "yes" => Some(true),
                 "no" => Some(false),
                 _ => None,
             };
             match (key, yes) {
+                ("filter" | "exclude", _) => {}
                 ("profile", _) => match Profile::from_name(value) {
                     Some(profile) => options.profile = profile,
                     None => return bad("profile is quick, standard or exhaustive"),
@@ -160,7 +168,7 @@ impl<'a> Options<'a> {
                 ("invvpid", Some(yes)) => options.invvpid = yes,
                 ("bench" | "invvpid", None) => return bad("it is yes or no"),
                 ("on", _) => options.on = value,
-                _ => {}
+                _ => unknown(option),
             }
         }
         Ok(options)
@@ -226,11 +234,12 @@ mod tests {
 
     #[test]
     fn words_of_loaders_are_left_alone() {
-        let unknown = |line| super::unknown(line).collect::<Vec<_>>();
         let line = "maskmatch.elf profile=quick pci=off console=ttyS0 quiet filter=x on=y";
-        assert_eq!(unknown(line), ["pci=off", "console=ttyS0", "quiet"]);
-        assert_eq!(Options::parse(line).unwrap().profile, Profile::Quick);
-        assert!(unknown("exclude=a case=b bench=no invvpid=no").is_empty());
+        let mut unknown = Vec::new();
+        assert_eq!(Options::read(line, &mut |word| unknown.push(word)).unwrap().profile, Profile::Quick);
+        assert_eq!(unknown, ["pci=off", "console=ttyS0", "quiet"]);
+        assert_eq!(Options::parse(line).unwrap_err().option, "pci=off");
+        assert!(Options::parse("maskmatch.elf exclude=a bench=no invvpid=no").is_ok());
     }
 
     #[test]

@@ -135,7 +135,7 @@ impl Truth {
         let text = String::from_utf8_lossy(&plain);
         let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || "-. ".contains(c));
         let has = |line: &&str| text.match_indices(*line).any(|(at, _)| ends(&text[at + line.len()..]));
-        self.failures.iter().any(|line| has(&line))
+        self.failures.iter().any(has)
     }
 }
 
