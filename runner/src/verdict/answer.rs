@@ -35,6 +35,10 @@ fn of_header(findings: &Findings, asked: &str) -> Option<String> {
     if version != VERSION {
         return Some(format!("it is from maskmatch {version}, and the image was of {VERSION}"));
     }
+    // The image says that it cannot run here before it reads its options.
+    if findings.fact("options").is_none() && findings.skip.is_some() {
+        return None;
+    }
     let line = findings.image_options();
     let mut words = line.split_ascii_whitespace().peekable();
     // The image's own name, which some loaders put there.

@@ -8,6 +8,8 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use crate::command::{Called, finish, works_below};
 use crate::files::Folder;
@@ -121,7 +123,12 @@ impl Trial {
         let said = format!("{}{}", called.out, called.err);
         assert!(said.contains(part), "{what}: {called:#?}");
         assert_eq!(fs::read_dir(&temporary).expect("the folder").count(), 0, "{what}: {called:#?}");
-        assert_eq!(works_below(&temporary), 0, "{what}: a program is left");
+        // A program that was killed needs a moment to be gone.
+        let end = Instant::now() + Duration::from_secs(20);
+        while works_below(&temporary) > 0 {
+            assert!(Instant::now() < end, "{what}: a program is left");
+            sleep(Duration::from_millis(10));
+        }
         if let Some((_, sentence)) = called.verdict().split_once("skip: ") {
             assert!(!called.err.contains(sentence), "{what}: it is said twice: {called:#?}");
         }
