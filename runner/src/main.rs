@@ -29,8 +29,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{BenchArgs, Cli, Command, OnArgs, ReplayArgs, RunArgs, What};
-use host::Choice;
+use cli::{BenchArgs, Cli, Command, HostedArgs, OnArgs, ReplayArgs, RunArgs, What};
 use verdict::exit_code::{Exit, Stop};
 
 fn main() -> ExitCode {
@@ -48,8 +47,8 @@ fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<Exit, Stop> {
     match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => run(args),
-        Command::Lab(args) => {
-            let on = OnArgs { l0: Choice::This(&host::lab::KIND), ..args.on };
+        Command::Lab(HostedArgs { host, run: args }) => {
+            let on = OnArgs { l0: host, ..args.on };
             run(RunArgs { on, ..args })
         }
         Command::Replay(ReplayArgs { case, on }) => {

@@ -14,6 +14,7 @@ mod kind;
 mod kvm;
 pub mod lab;
 mod qemu;
+pub mod xen;
 
 pub use kind::{Kind, Takes};
 
@@ -24,7 +25,7 @@ use crate::verdict::result::RunResult;
 use crate::vmm::Unavailable;
 
 /// All kinds of hosts.
-pub const TABLE: [&Kind; 4] = [&kvm::KIND, &qemu::KIND, &lab::KIND, &bochs::KIND];
+pub const TABLE: [&Kind; 5] = [&kvm::KIND, &qemu::KIND, &lab::KIND, &xen::KIND, &bochs::KIND];
 
 /// The kinds to try if none is asked for, the best first.
 const BEST: [&Kind; 3] = [&kvm::KIND, &lab::KIND, &bochs::KIND];

@@ -292,6 +292,17 @@ impl Findings {
         }
     }
 
+    /// Takes in what a later log of the same run says, which has other groups.
+    pub fn join(&mut self, later: Self) {
+        self.reader.join(&later.reader);
+        self.planned = self.planned.zip(later.planned).map(|(one, other)| one + other);
+        self.skip = self.skip.take().or(later.skip);
+        self.groups.extend(later.groups);
+        self.errors.extend(later.errors);
+        self.notes.extend(later.notes);
+        self.heartbeat = later.heartbeat;
+    }
+
     /// The group of a name with its index, made at its first mention. There are no more groups
     /// than the image has; a log with more contradicts itself.
     fn group(&mut self, name: &str) -> Option<(usize, &mut Group)> {
