@@ -58,6 +58,8 @@ pub struct Guest {
     pub domain: DomainId,
     /// Its memory.
     pub memory: Memory,
+    /// Whether Xen logs writes to it.
+    pub logs_writes: bool,
 }
 
 impl Guest {
@@ -67,7 +69,7 @@ impl Guest {
         let bytes = u64::from(job.memory_mib) << 20;
         let domain = create(control).map_err(at("make a domain"))?;
         // From here on it is torn down when something fails.
-        let mut guest = Self { control, domain, memory: Memory::of(domain, bytes) };
+        let mut guest = Self { control, domain, memory: Memory::of(domain, bytes), logs_writes: false };
         let limit = MaxMem { max_memkb: (bytes >> 10) + (MORE_MIB << 10) };
         control.domctl(domain, SetPagingMempool { size: PAGING }).map_err(at("give memory for page tables"))?;
         control.domctl(domain, limit).map_err(at("set the most memory"))?;

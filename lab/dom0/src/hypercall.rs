@@ -220,4 +220,8 @@ impl Plain for domctl::UnpauseDomain {}
 impl Plain for domctl::DomainInfo {}
 impl Plain for domctl::MaxMem {}
 impl Plain for domctl::MaxVcpus {}
+impl Plain for domctl::SetDebugging {}
+impl Plain for domctl::SendTrigger {}
 impl Plain for domctl::SetPagingMempool {}
+// Its address stays zero.
+impl Plain for domctl::ShadowOp {}

@@ -12,9 +12,8 @@ use dom0::abi::domctl::{DYING, DomainInfo, REASON_CRASH, REASON_MASK, REASON_REB
 use dom0::abi::event::{BIND_INTERDOMAIN, BIND_VIRQ, BindInterdomain, BindVirq, CLOSE, SEND, SharedInfo, VIRQ_DOM_EXC};
 use dom0::abi::memory::{IOREQ_SERVER_PFN, NR_IOREQ_SERVER_PAGES};
 use dom0::ports::{Devices, Effect, SHUTDOWN_PORT};
-use spec::channel::{DEVICE_PAGE, LINE, MOVE_PORT, PORT, Status};
+use spec::channel::{DEVICE_PAGE, LINE, MOVE_PORT, PORT};
 
-use crate::action;
 use crate::guest::{Failed, Guest, VCPUS};
 use crate::hypercall::{dm, event, poll, populate, set_param};
 use crate::memory::{IOREQS, PAGE, SHARED};
@@ -149,7 +148,7 @@ impl Server {
             Effect::None => {}
             Effect::PowerOff => return Ok(true),
             Effect::Line(address) => self.log(address.into())?,
-            Effect::Ask(code) => self.devices.status = action::act(&mut self.guest, code).map_or_else(|it| it, |()| Status::Done),
+            Effect::Ask(code) => self.devices.status = self.guest.act(code),
         }
         Ok(false)
     }

@@ -107,6 +107,53 @@ impl DmOp for SetIoreqServerState {
     const OP: u32 = 5;
 }
 
+/// `struct xen_dm_op_inject_event`.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct InjectEvent {
+    /// The vCPU that gets it.
+    pub vcpuid: u32,
+    /// The vector.
+    pub vector: u8,
+    /// [`InjectEvent::EXCEPTION`].
+    pub r#type: u8,
+    /// Zero.
+    pub insn_len: u8,
+    /// Zero.
+    pub pad0: u8,
+    /// The error code.
+    pub error_code: u32,
+    /// Zero.
+    pub pad1: u32,
+    /// The address of a page fault.
+    pub cr2: u64,
+}
+
+impl InjectEvent {
+    /// XEN_DMOP_EVENT_hw_exc.
+    pub const EXCEPTION: u8 = 3;
+}
+
+impl DmOp for InjectEvent {
+    const OP: u32 = 13;
+}
+
+/// `struct xen_dm_op_inject_msi`.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct InjectMsi {
+    /// The message.
+    pub data: u32,
+    /// Zero.
+    pub pad: u32,
+    /// Where it goes.
+    pub addr: u64,
+}
+
+impl DmOp for InjectMsi {
+    const OP: u32 = 14;
+}
+
 /// `struct ioreq`: an access of a vCPU to a device.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]

@@ -166,6 +166,70 @@ impl Domctl for MaxVcpus {
     const COMMAND: u32 = 15;
 }
 
+/// `struct xen_domctl_shadow_op`, by which Xen logs writes to memory.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct ShadowOp {
+    /// One of the operations below.
+    pub op: u32,
+    /// Zero.
+    pub mode: u32,
+    /// Zero.
+    pub mb: u32,
+    /// Zero: the log itself is of no use here.
+    pub dirty_bitmap: Handle,
+    /// Zero.
+    pub pages: u64,
+    /// What Xen counted.
+    pub stats: [u32; 2],
+}
+
+impl ShadowOp {
+    /// XEN_DOMCTL_SHADOW_OP_OFF.
+    pub const OFF: u32 = 0;
+    /// XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY.
+    pub const ENABLE_LOGDIRTY: u32 = 2;
+    /// XEN_DOMCTL_SHADOW_OP_CLEAN: writes so far are forgotten.
+    pub const CLEAN: u32 = 11;
+}
+
+impl Domctl for ShadowOp {
+    const COMMAND: u32 = 10;
+}
+
+/// `struct xen_domctl_setdebugging`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct SetDebugging {
+    /// 1 for on.
+    pub enable: u8,
+}
+
+impl Domctl for SetDebugging {
+    const COMMAND: u32 = 18;
+}
+
+/// `struct xen_domctl_sendtrigger`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct SendTrigger {
+    /// [`SendTrigger::NMI`] or [`SendTrigger::INIT`].
+    pub trigger: u32,
+    /// The vCPU that gets it.
+    pub vcpu: u32,
+}
+
+impl SendTrigger {
+    /// XEN_DOMCTL_SENDTRIGGER_NMI.
+    pub const NMI: u32 = 0;
+    /// XEN_DOMCTL_SENDTRIGGER_INIT.
+    pub const INIT: u32 = 2;
+}
+
+impl Domctl for SendTrigger {
+    const COMMAND: u32 = 28;
+}
+
 /// `struct xen_domctl_hvmcontext` for XEN_DOMCTL_sethvmcontext: records as in [`super::hvm`].
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]

@@ -38,6 +38,15 @@ fn of_domctl(facts: &mut Facts) {
     layout!(facts, "struct xen_domctl_getdomaininfo", domctl::DomainInfo, part, [domain, flags]);
     layout!(facts, "struct xen_domctl_max_mem", domctl::MaxMem, whole, [max_memkb]);
     layout!(facts, "struct xen_domctl_max_vcpus", domctl::MaxVcpus, whole, [max]);
+    layout!(
+        facts,
+        "struct xen_domctl_shadow_op",
+        domctl::ShadowOp,
+        whole,
+        [op, mode, mb, dirty_bitmap, pages, stats]
+    );
+    layout!(facts, "struct xen_domctl_setdebugging", domctl::SetDebugging, whole, [enable]);
+    layout!(facts, "struct xen_domctl_sendtrigger", domctl::SendTrigger, whole, [trigger, vcpu]);
     layout!(facts, "struct xen_domctl_hvmcontext", domctl::SetHvmContext, whole, [size, buffer]);
     layout!(
         facts,
@@ -71,6 +80,14 @@ fn of_domctl(facts: &mut Facts) {
         ("XEN_DOMCTL_pausedomain", domctl::PauseDomain::COMMAND),
         ("XEN_DOMCTL_unpausedomain", domctl::UnpauseDomain::COMMAND),
         ("XEN_DOMCTL_getdomaininfo", domctl::DomainInfo::COMMAND),
+        ("XEN_DOMCTL_shadow_op", domctl::ShadowOp::COMMAND),
+        ("XEN_DOMCTL_SHADOW_OP_OFF", domctl::ShadowOp::OFF),
+        ("XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY", domctl::ShadowOp::ENABLE_LOGDIRTY),
+        ("XEN_DOMCTL_SHADOW_OP_CLEAN", domctl::ShadowOp::CLEAN),
+        ("XEN_DOMCTL_setdebugging", domctl::SetDebugging::COMMAND),
+        ("XEN_DOMCTL_sendtrigger", domctl::SendTrigger::COMMAND),
+        ("XEN_DOMCTL_SENDTRIGGER_NMI", domctl::SendTrigger::NMI),
+        ("XEN_DOMCTL_SENDTRIGGER_INIT", domctl::SendTrigger::INIT),
         ("XEN_DOMCTL_max_mem", domctl::MaxMem::COMMAND),
         ("XEN_DOMCTL_max_vcpus", domctl::MaxVcpus::COMMAND),
         ("XEN_DOMCTL_sethvmcontext", domctl::SetHvmContext::COMMAND),
@@ -132,6 +149,14 @@ fn of_devices(facts: &mut Facts) {
     );
     layout!(facts, "struct xen_dm_op_ioreq_server_range", dm::MapIoRange, whole, [id, r#type, start, end]);
     layout!(facts, "struct xen_dm_op_set_ioreq_server_state", dm::SetIoreqServerState, whole, [id, enabled]);
+    layout!(
+        facts,
+        "struct xen_dm_op_inject_event",
+        dm::InjectEvent,
+        whole,
+        [vcpuid, vector, r#type, insn_len, error_code, cr2]
+    );
+    layout!(facts, "struct xen_dm_op_inject_msi", dm::InjectMsi, whole, [data, addr]);
     layout!(facts, "struct ioreq", dm::Ioreq, whole, [addr, data, count, size, vp_eport, r#type]);
     layout!(facts, "struct evtchn_bind_interdomain", event::BindInterdomain, whole, [remote_dom, remote_port, local_port]);
     layout!(facts, "struct evtchn_bind_virq", event::BindVirq, whole, [virq, vcpu, port]);
@@ -150,6 +175,9 @@ fn of_devices(facts: &mut Facts) {
         ("XEN_DMOP_get_ioreq_server_info", dm::GetIoreqServerInfo::OP.into()),
         ("XEN_DMOP_map_io_range_to_ioreq_server", dm::MapIoRange::OP.into()),
         ("XEN_DMOP_set_ioreq_server_state", dm::SetIoreqServerState::OP.into()),
+        ("XEN_DMOP_inject_event", dm::InjectEvent::OP.into()),
+        ("XEN_DMOP_EVENT_hw_exc", dm::InjectEvent::EXCEPTION.into()),
+        ("XEN_DMOP_inject_msi", dm::InjectMsi::OP.into()),
         ("XEN_DMOP_IO_RANGE_PORT", dm::PORTS.into()),
         ("XEN_DMOP_IO_RANGE_MEMORY", dm::MEMORY.into()),
         ("STATE_IOREQ_READY", dm::Ioreq::READY.into()),
