@@ -52,12 +52,12 @@ fn dispatch(cli: Cli) -> Result<Exit, Stop> {
             run(RunArgs { on, ..args })
         }
         Command::Replay(ReplayArgs { case, on }) => {
-            let (choice, request) = on.request(What { case: Some(case), ..What::default() })?;
-            command::run::run(choice, &request)
+            let (choices, request) = on.request(What { case: Some(case), ..What::default() })?;
+            command::run::run(&choices, &request)
         }
         Command::Bench(BenchArgs { on }) => {
-            let (choice, request) = on.request(What::default())?;
-            command::bench::bench(choice, &request)
+            let (choices, request) = on.request(What::default())?;
+            command::bench::bench(&choices, &request)
         }
         Command::Check(args) => command::check::check(&args),
         Command::List(args) => command::list::list(&args),
@@ -69,6 +69,6 @@ fn dispatch(cli: Cli) -> Result<Exit, Stop> {
 }
 
 fn run(RunArgs { filter: filters, exclude, case, on }: RunArgs) -> Result<Exit, Stop> {
-    let (choice, request) = on.request(What { filters, exclude, case })?;
-    command::run::run(choice, &request)
+    let (choices, request) = on.request(What { filters, exclude, case })?;
+    command::run::run(&choices, &request)
 }

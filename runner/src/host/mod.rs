@@ -40,15 +40,18 @@ pub enum Choice {
     This(&'static Kind),
 }
 
-/// Finds the host and runs what is asked for. A host that cannot be used is also a result.
-pub fn run(choice: Choice, request: &Request) -> Vec<RunResult> {
+/// Finds the hosts and runs what is asked for, one after the other. A host that cannot be used is also
+/// a result.
+pub fn run(choices: &[Choice], request: &Request) -> Vec<RunResult> {
     if let Err(error) = interrupt::watch() {
         remark(&format!("a run that is interrupted may leave files: {error}"));
     }
-    let mut results = match choice {
+    let run_one = |choice: &Choice| match choice {
         Choice::This(kind) => run_on(kind, request, || {}),
         Choice::Best => best(request),
     };
+    let choices = choices.iter().take_while(|_| !interrupt::pending());
+    let mut results: Vec<RunResult> = choices.flat_map(run_one).collect();
     if results.is_empty() {
         results.push(RunResult::unavailable(&Unavailable::new("interrupted before anything ran", ""), request.strict));
     }
