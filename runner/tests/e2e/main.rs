@@ -16,3 +16,4 @@ mod missing;
 mod player;
 mod suites;
 mod usage;
+mod xen;
