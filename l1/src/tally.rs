@@ -7,6 +7,7 @@ use core::slice;
 use crc::Digest;
 use spec::catalogue::case::Case;
 use spec::catalogue::group::Group;
+use spec::channel::Status;
 use spec::log::{CRC32, Counts};
 use spec::manual::filter::Filter;
 use spec::scene::case::SceneCase;

@@ -198,8 +198,7 @@ impl Control {
             leaves,
             msrs,
         };
-        let mut get =
-            domctl::Sysctl { cmd: domctl::GET_CPU_POLICY, interface_version: SYSCTL, u: Room::with(policy) };
+        let mut get = domctl::Sysctl { cmd: domctl::GET_CPU_POLICY, interface_version: SYSCTL, u: Room::with(policy) };
         // SAFETY: Xen writes at most as many leaves and MSRs as it is told there is room for.
         unsafe { call(Hypercall::Sysctl, [address(&mut get), 0, 0, 0, 0]) }?;
         // SAFETY: Xen wrote no more than this command's part.

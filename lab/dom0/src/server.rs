@@ -8,7 +8,9 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
 
 use dom0::abi::Errno;
 use dom0::abi::dm::{CreateIoreqServer, GetIoreqServerInfo, Ioreq, MEMORY, MapIoRange, PORTS, SetIoreqServerState};
-use dom0::abi::domctl::{DYING, DomainInfo, REASON_CRASH, REASON_MASK, REASON_REBOOT, REASON_SHIFT, SHUTDOWN, UnpauseDomain};
+use dom0::abi::domctl::{
+    DYING, DomainInfo, REASON_CRASH, REASON_MASK, REASON_REBOOT, REASON_SHIFT, SHUTDOWN, UnpauseDomain,
+};
 use dom0::abi::event::{BIND_INTERDOMAIN, BIND_VIRQ, BindInterdomain, BindVirq, CLOSE, SEND, SharedInfo, VIRQ_DOM_EXC};
 use dom0::abi::memory::{IOREQ_SERVER_PFN, NR_IOREQ_SERVER_PAGES};
 use dom0::ports::{Devices, Effect, SHUTDOWN_PORT};
@@ -221,7 +223,10 @@ fn acknowledge() {
     // SAFETY: Xen's shared information is shown there since the start; Xen writes it as atomic words.
     let (pending, selector) = unsafe {
         let info = &raw mut (*shared).vcpu_info[0];
-        (AtomicU8::from_ptr(&raw mut (*info).evtchn_upcall_pending), AtomicU64::from_ptr(&raw mut (*info).evtchn_pending_sel))
+        (
+            AtomicU8::from_ptr(&raw mut (*info).evtchn_upcall_pending),
+            AtomicU64::from_ptr(&raw mut (*info).evtchn_pending_sel),
+        )
     };
     pending.store(0, Ordering::SeqCst);
     selector.store(0, Ordering::SeqCst);

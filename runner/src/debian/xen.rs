@@ -19,12 +19,7 @@ const SERIES: &[(&str, &str)] = &[("4.17", "bookworm"), ("4.20", "trixie")];
 ///
 /// # Errors
 /// There is no such suite or version, or its package cannot be had or unpacked.
-pub fn obtain(
-    name: &str,
-    refresh: bool,
-    cache: &Path,
-    progress: &mut dyn FnMut(&str),
-) -> Result<PathBuf, Unavailable> {
+pub fn obtain(name: &str, refresh: bool, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, Unavailable> {
     let mend = "give --kernel a Debian suite like bookworm or a version of Xen like 4.17, or --xen-image FILE";
     if !is_name(name) {
         return Err(Unavailable::new(format!("'{name}' names no Xen"), mend));
@@ -98,7 +93,8 @@ mod tests {
 
     #[test]
     fn the_newest_package_of_a_version_is_taken() {
-        let names = ["xen-hypervisor-common", "xen-hypervisor-4.9-amd64", "xen-hypervisor-4.20-amd64"].map(String::from);
+        let names =
+            ["xen-hypervisor-common", "xen-hypervisor-4.9-amd64", "xen-hypervisor-4.20-amd64"].map(String::from);
         assert_eq!(newest(&names, ""), Some("xen-hypervisor-4.20-amd64"));
         assert_eq!(newest(&names, "4.9"), Some("xen-hypervisor-4.9-amd64"));
         assert_eq!((newest(&names, "4.2"), newest(&names[..1], "")), (None, None));

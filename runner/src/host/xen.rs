@@ -64,7 +64,8 @@ fn obtain(request: &Request, name: Option<&str>) -> Result<(PathBuf, String), Un
 /// It needs Bochs, and a hypervisor: kept from an earlier run, or fetched by Debian's tools.
 fn look() -> Result<String, Unavailable> {
     let bochs = bochs::look()?;
-    if debian::cache_folder()?.join("xen").is_dir() || ["apt-get", "dpkg-deb"].iter().all(|tool| in_path(tool).is_some())
+    if debian::cache_folder()?.join("xen").is_dir()
+        || ["apt-get", "dpkg-deb"].iter().all(|tool| in_path(tool).is_some())
     {
         return Ok(format!("real Xen in {bochs}"));
     }

@@ -5,8 +5,8 @@
 //! sizes, offsets and numbers with the headers that are installed. The interfaces of domctl and
 //! sysctl change with Xen's version; see [`Version`].
 
-pub mod domctl;
 pub mod dm;
+pub mod domctl;
 pub mod event;
 pub mod hvm;
 pub mod memory;

@@ -38,13 +38,7 @@ fn of_domctl(facts: &mut Facts) {
     layout!(facts, "struct xen_domctl_getdomaininfo", domctl::DomainInfo, part, [domain, flags]);
     layout!(facts, "struct xen_domctl_max_mem", domctl::MaxMem, whole, [max_memkb]);
     layout!(facts, "struct xen_domctl_max_vcpus", domctl::MaxVcpus, whole, [max]);
-    layout!(
-        facts,
-        "struct xen_domctl_shadow_op",
-        domctl::ShadowOp,
-        whole,
-        [op, mode, mb, dirty_bitmap, pages, stats]
-    );
+    layout!(facts, "struct xen_domctl_shadow_op", domctl::ShadowOp, whole, [op, mode, mb, dirty_bitmap, pages, stats]);
     layout!(facts, "struct xen_domctl_setdebugging", domctl::SetDebugging, whole, [enable]);
     layout!(facts, "struct xen_domctl_sendtrigger", domctl::SendTrigger, whole, [trigger, vcpu]);
     layout!(facts, "struct xen_domctl_hvmcontext", domctl::SetHvmContext, whole, [size, buffer]);
@@ -158,7 +152,13 @@ fn of_devices(facts: &mut Facts) {
     );
     layout!(facts, "struct xen_dm_op_inject_msi", dm::InjectMsi, whole, [data, addr]);
     layout!(facts, "struct ioreq", dm::Ioreq, whole, [addr, data, count, size, vp_eport, r#type]);
-    layout!(facts, "struct evtchn_bind_interdomain", event::BindInterdomain, whole, [remote_dom, remote_port, local_port]);
+    layout!(
+        facts,
+        "struct evtchn_bind_interdomain",
+        event::BindInterdomain,
+        whole,
+        [remote_dom, remote_port, local_port]
+    );
     layout!(facts, "struct evtchn_bind_virq", event::BindVirq, whole, [virq, vcpu, port]);
     layout!(facts, "struct sched_poll", event::Poll, whole, [ports, nr_ports, timeout]);
     layout!(
@@ -228,8 +228,24 @@ fn of_guests(facts: &mut Facts) {
         hvm::Cpu,
         whole,
         [
-            fpu_regs, rax, rip, rflags, cr0, cr2, dr0, dr6, dr7, cs_sel, cs_limit, cs_base, cs_arbytes, sysenter_cs,
-            tsc, pending_event, error_code, flags
+            fpu_regs,
+            rax,
+            rip,
+            rflags,
+            cr0,
+            cr2,
+            dr0,
+            dr6,
+            dr7,
+            cs_sel,
+            cs_limit,
+            cs_base,
+            cs_arbytes,
+            sysenter_cs,
+            tsc,
+            pending_event,
+            error_code,
+            flags
         ]
     );
     layout!(facts, "struct hvm_hw_lapic_regs", hvm::LapicRegs, whole, [data]);
@@ -264,15 +280,31 @@ fn of_guests(facts: &mut Facts) {
 fn in_c(headers: &str, expressions: &[&str]) -> Vec<u64> {
     let folder = tempfile::tempdir().unwrap();
     let (source, program) = (folder.path().join("abi.c"), folder.path().join("abi"));
-    let mut text = String::from("#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n#define __XEN_TOOLS__ 1\n");
+    let mut text =
+        String::from("#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n#define __XEN_TOOLS__ 1\n");
     for header in [
-        "xen", "memory", "sched", "event_channel", "physdev", "domctl", "sysctl", "version", "elfnote", "hvm/dm_op",
-        "hvm/hvm_op", "hvm/params", "hvm/ioreq", "hvm/save", "arch-x86/hvm/start_info",
+        "xen",
+        "memory",
+        "sched",
+        "event_channel",
+        "physdev",
+        "domctl",
+        "sysctl",
+        "version",
+        "elfnote",
+        "hvm/dm_op",
+        "hvm/hvm_op",
+        "hvm/params",
+        "hvm/ioreq",
+        "hvm/save",
+        "arch-x86/hvm/start_info",
     ] {
         text += &format!("#include <xen/{header}.h>\n");
     }
     text += "int main(void) {\n";
-    text.extend(expressions.iter().map(|expression| format!("printf(\"%llu\\n\", (unsigned long long)({expression}));\n")));
+    text.extend(
+        expressions.iter().map(|expression| format!("printf(\"%llu\\n\", (unsigned long long)({expression}));\n")),
+    );
     text += "return 0; }\n";
     fs::write(&source, text).unwrap();
     let compiled = Command::new("cc").arg("-I").arg(headers).arg(&source).arg("-o").arg(&program).status().unwrap();

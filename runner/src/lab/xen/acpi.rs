@@ -67,7 +67,9 @@ mod tests {
     #[test]
     fn each_points_at_the_next_and_adds_up_to_zero() {
         let tables = tables(0xf_8000);
-        let sum = |at: u64, bytes: usize| tables[at as usize..][..bytes].iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+        let sum = |at: u64, bytes: usize| {
+            tables[at as usize..][..bytes].iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte))
+        };
         let word = |at: u64| u32::from_le_bytes(tables[at as usize..][..4].try_into().unwrap());
         assert_eq!((&tables[..8], sum(0, 20), sum(0, 36)), (&b"RSD PTR "[..], 0, 0));
         assert_eq!(word(24), 0xf_8040);

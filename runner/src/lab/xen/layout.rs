@@ -50,7 +50,10 @@ pub struct Job<'a> {
 /// Reads Xen's file, which may be packed.
 pub fn read(path: &Path) -> Result<Vec<u8>, Unavailable> {
     let wrong = |why: String| {
-        Unavailable::new(format!("{} cannot be booted: {why}", path.display()), "give --xen-image Xen's own xen or xen.gz")
+        Unavailable::new(
+            format!("{} cannot be booted: {why}", path.display()),
+            "give --xen-image Xen's own xen or xen.gz",
+        )
     };
     let mut file = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
     if file.starts_with(&GZIP) {
@@ -78,12 +81,7 @@ pub fn machine(xen: &[u8], options: &str, job: &Job<'_>) -> Result<Machine, Unav
         memory_mib: MEMORY_MIB,
         processors: 1,
         ips: IPS,
-        blobs: vec![
-            (LOWEST_BLOB, info),
-            (start, file.to_vec()),
-            (kernel, payload::DOM0_ELF.to_vec()),
-            (work, module),
-        ],
+        blobs: vec![(LOWEST_BLOB, info), (start, file.to_vec()), (kernel, payload::DOM0_ELF.to_vec()), (work, module)],
         entry: Entry::Multiboot2 { entry: xen.entry, info: LOWEST_BLOB },
         serial: Serial::PortE9,
         tables: acpi::tables(TABLES),
@@ -98,9 +96,8 @@ fn module(Job { line, isolate, memory_mib }: &Job<'_>) -> Result<Vec<u8>, Unavai
     // Memory that Xen gives is zero.
     bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
     let entry = image.entry;
-    let text = format!(
-        "image={line}\nisolate={isolate}\nmemory_mib={memory_mib}\naddress={address}\nentry={entry}\n\0"
-    );
+    let text =
+        format!("image={line}\nisolate={isolate}\nmemory_mib={memory_mib}\naddress={address}\nentry={entry}\n\0");
     Ok([text.into_bytes(), bytes].concat())
 }
 

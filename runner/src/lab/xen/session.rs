@@ -86,7 +86,6 @@ fn boot(plan: &Plan<'_>, (image, name): (&[u8], &str), line: &str, options: &str
             request.memory_option()
         ),
         tables: Arc::clone(&request.tables),
-        played: request.played(profile),
         column: Some(Column {
             l0: L0,
             host: "Xen",

@@ -84,7 +84,6 @@ pub fn parameters(entry: Entry, end: u32) -> Vec<u8> {
 }
 
 /// The image with ACPI tables in it, which it has room for.
-#[must_use]
 pub fn with_tables(rom: &[u8], tables: &[u8]) -> Vec<u8> {
     let (mut image, at) = (rom.to_vec(), (TABLES - ROM_ADDRESS) as usize);
     image[at..at + tables.len()].copy_from_slice(tables);
