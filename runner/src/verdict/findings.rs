@@ -295,6 +295,8 @@ impl Findings {
     /// Takes in what a later log of the same run says, which has other groups.
     pub fn join(&mut self, later: Self) {
         self.reader.join(&later.reader);
+        // Each has its own.
+        self.facts.retain(|(key, _)| key != "options");
         self.planned = self.planned.zip(later.planned).map(|(one, other)| one + other);
         self.skip = self.skip.take().or(later.skip);
         self.groups.extend(later.groups);

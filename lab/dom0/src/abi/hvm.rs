@@ -186,7 +186,7 @@ impl Record for LapicRegs {
 }
 
 impl LapicRegs {
-    /// The same with another APIC ID. SDM vol. 3A, section 10.4.6, "Local APIC ID".
+    /// The same with another APIC ID.
     #[must_use]
     pub fn with_id(mut self, id: u8) -> Self {
         self.data[0x20 / 4] = u32::from(id) << 24;

@@ -86,6 +86,8 @@ fn boot(plan: &Plan<'_>, (image, name): (&[u8], &str), line: &str, options: &str
             request.memory_option()
         ),
         tables: Arc::clone(&request.tables),
+        // Each of several domains is asked for a part.
+        asked: (collector.sets.len() == 1).then(|| request.cmdline(profile)),
         column: Some(Column {
             l0: L0,
             host: "Xen",
@@ -99,9 +101,9 @@ fn boot(plan: &Plan<'_>, (image, name): (&[u8], &str), line: &str, options: &str
         seconds: Some(collector.sets.iter().map(|set| set.seconds).sum()),
     };
     let stopped = collector.stopped().map(String::from);
-    let complaints = std::mem::take(&mut collector.complaints);
+    let complaints = collector.complaints.to_string();
     let mut result = join(collector.sets, &outcome.end, stopped, request.strict, &origin, measured);
-    result.trouble = complaints;
+    result.trouble.extend(Some(complaints).filter(|complaints| !complaints.is_empty()));
     Ok(result)
 }
 
@@ -116,20 +118,22 @@ fn join(
 ) -> RunResult {
     let judged = |read, end| RunResult::new(read, Source::Run(end), strict, origin.clone(), measured);
     let (mut all, mut raw, mut crash) = (None::<Findings>, Vec::new(), None);
-    for Collected { read: (findings, excess), raw: bytes, end, .. } in domains {
+    for Collected { boots, raw: bytes, end, .. } in domains {
         let end = match end {
             SetEnd::Ran(None) => End::PoweredOff,
             SetEnd::Ran(Some(how)) => End::Crashed(how),
             SetEnd::Skipped(_) | SetEnd::Lost => boot.clone(),
         };
-        let one = judged((findings.clone(), excess.or_else(|| stopped.clone())), end);
-        if one.judgement.verdict == Verdict::Crash && crash.is_none() {
-            crash = Some(one.judgement);
-        }
         raw.extend(bytes);
-        match &mut all {
-            Some(all) => all.join(findings),
-            none => *none = Some(findings),
+        for (findings, excess) in boots {
+            let one = judged((findings.clone(), excess.or_else(|| stopped.clone())), end.clone());
+            if one.judgement.verdict == Verdict::Crash && crash.is_none() {
+                crash = Some(one.judgement);
+            }
+            match &mut all {
+                Some(all) => all.join(findings),
+                none => *none = Some(findings),
+            }
         }
     }
     let mut result = judged((all.unwrap_or_default(), None), boot.clone());
