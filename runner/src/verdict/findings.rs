@@ -294,6 +294,12 @@ impl Findings {
 
     /// Takes in what a later log of the same run says, which has other groups.
     pub fn join(&mut self, later: Self) {
+        // The group in which this one was cut off.
+        if let Some(beat) = self.heartbeat.take()
+            && self.reader.sound().is_err()
+        {
+            self.group(&beat.group);
+        }
         self.reader.join(&later.reader);
         // Each has its own.
         self.facts.retain(|(key, _)| key != "options");

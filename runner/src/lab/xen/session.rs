@@ -101,7 +101,8 @@ fn boot(plan: &Plan<'_>, (image, name): (&[u8], &str), line: &str, options: &str
         seconds: Some(collector.sets.iter().map(|set| set.seconds).sum()),
     };
     let stopped = collector.stopped().map(String::from);
-    let complaints = collector.complaints.to_string();
+    // The report says whose they are.
+    let complaints = collector.complaints.to_string().replace("L0's kernel: ", "");
     let mut result = join(collector.sets, &outcome.end, stopped, request.strict, &origin, measured);
     result.trouble.extend(Some(complaints).filter(|complaints| !complaints.is_empty()));
     Ok(result)
