@@ -9,6 +9,7 @@ mod merge;
 mod on;
 mod run;
 mod value;
+mod xen;
 
 use clap::{Parser, Subcommand};
 
@@ -17,7 +18,7 @@ pub use image::ImageArgs;
 pub use list::{ExplainArgs, ListArgs};
 pub use merge::MergeArgs;
 pub use on::{OnArgs, What};
-pub use run::{BenchArgs, ReplayArgs, RunArgs};
+pub use run::{BenchArgs, HostedArgs, ReplayArgs, RunArgs};
 
 /// Checks how a hypervisor handles page faults of a nested guest.
 ///
@@ -42,8 +43,9 @@ pub struct Cli {
 pub enum Command {
     /// Boot the test image and give the verdict.
     Run(RunArgs),
-    /// Run on real Linux/KVM inside Bochs: `run --l0 lab`, on any machine.
-    Lab(RunArgs),
+    /// Run on real Linux/KVM or real Xen inside Bochs, on any machine: `run --l0 lab`, or `run --l0
+    /// xen`.
+    Lab(HostedArgs),
     /// Run one case again, on its own.
     Replay(ReplayArgs),
     /// Give the verdict on a serial log that was made anywhere.
@@ -94,7 +96,7 @@ mod tests {
     #[test]
     fn the_lab_boots_by_the_vmm_that_is_named() {
         let vmm = |line: &str| match Cli::try_parse_from(line.split(' ')).unwrap().command {
-            Some(Command::Lab(run)) => run.on.lab.vmm,
+            Some(Command::Lab(args)) => args.run.on.lab.vmm,
             _ => panic!("the lab"),
         };
         assert_eq!(vmm("maskmatch lab"), LabVmm::Kvm);
@@ -102,7 +104,7 @@ mod tests {
         assert!(Cli::try_parse_from(["maskmatch", "lab", "--vmm", "bochs"]).is_err());
     }
 
-    fn resolved(line: &str) -> Result<(Choice, Request), Stop> {
+    fn resolved(line: &str) -> Result<(Vec<Choice>, Request), Stop> {
         let cli = Cli::try_parse_from(std::iter::once("maskmatch").chain(line.split_ascii_whitespace())).unwrap();
         let RunArgs { filter: filters, exclude, case, on } = cli.run;
         on.request(What { filters, exclude, case })
@@ -117,12 +119,21 @@ mod tests {
             ("--bochs sid --refresh", Some("bochs")),
             ("--l0 lab --cpu tigerlake --param ept=0 --refresh", Some("lab")),
             ("--l0 qemu --accel tcg", Some("qemu")),
+            ("--l0 xen --kernel 4.17 --xen-options vpid=0 --isolate", Some("xen")),
         ] {
-            let (choice, _) = resolved(line).unwrap();
-            assert_eq!(choice, name.map_or(Choice::Best, named), "{line}");
+            let (choices, _) = resolved(line).unwrap();
+            assert_eq!(choices, [name.map_or(Choice::Best, named)], "{line}");
         }
-        for line in ["--param ept=0", "--accel tcg", "--l0 kvm --cpu x", "--l0 bochs --refresh", "--l0 qemu --vmm qemu"]
-        {
+        assert_eq!(resolved("--l0 lab --l0 xen --param ept=0 --isolate").unwrap().0, ["lab", "xen"].map(named));
+        for line in [
+            "--param ept=0",
+            "--accel tcg",
+            "--l0 kvm --cpu x",
+            "--l0 bochs --refresh",
+            "--l0 qemu --vmm qemu",
+            "--l0 xen --param ept=0",
+            "--l0 lab --isolate",
+        ] {
             assert!(resolved(line).is_err(), "{line}");
         }
     }

@@ -33,7 +33,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{BenchArgs, Cli, Command, OnArgs, ReplayArgs, RunArgs, What};
+use cli::{BenchArgs, Cli, Command, HostedArgs, OnArgs, ReplayArgs, RunArgs, What};
 use host::Choice;
 use verdict::exit_code::{Exit, Stop};
 
@@ -55,24 +55,23 @@ fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<Exit, Stop> {
     match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => run(args),
-        Command::Lab(args) => {
-            if let Choice::This(kind) = args.on.l0
-                && *kind != host::lab::KIND
-            {
-                let why =
-                    format!("lab runs in the lab: leave out --l0 {0}, or use `maskmatch run --l0 {0}`", kind.name);
+        Command::Lab(HostedArgs { host, run: args }) => {
+            let in_lab = |choice: &Choice| *choice == Choice::Best || *choice == Choice::This(&host::lab::KIND);
+            if let Some(Choice::This(kind)) = args.on.l0.iter().find(|choice| !in_lab(choice)) {
+                let name = kind.name;
+                let why = format!("lab runs in the lab: leave out --l0 {name}, or use `maskmatch run --l0 {name}`");
                 return Err(Stop::usage(why));
             }
-            let on = OnArgs { l0: Choice::This(&host::lab::KIND), ..args.on };
+            let on = OnArgs { l0: host, ..args.on };
             run(RunArgs { on, ..args })
         }
         Command::Replay(ReplayArgs { case, on }) => {
-            let (choice, request) = on.request(What { case: Some(case), ..What::default() })?;
-            command::run::run(choice, &request)
+            let (choices, request) = on.request(What { case: Some(case), ..What::default() })?;
+            command::run::run(&choices, &request)
         }
         Command::Bench(BenchArgs { on }) => {
-            let (choice, request) = on.request(What::default())?;
-            command::bench::bench(choice, &request)
+            let (choices, request) = on.request(What::default())?;
+            command::bench::bench(&choices, &request)
         }
         Command::Check(args) => command::check::check(&args),
         Command::List(args) => command::list::list(&args),
@@ -84,6 +83,6 @@ fn dispatch(cli: Cli) -> Result<Exit, Stop> {
 }
 
 fn run(RunArgs { filter: filters, exclude, case, on }: RunArgs) -> Result<Exit, Stop> {
-    let (choice, request) = on.request(What { filters, exclude, case })?;
-    command::run::run(choice, &request)
+    let (choices, request) = on.request(What { filters, exclude, case })?;
+    command::run::run(&choices, &request)
 }

@@ -3,6 +3,9 @@
 /// The L1 image, an ELF64 for multiboot2 and PVH loaders.
 pub const L1_ELF: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/l1"));
 
+/// Xen's first domain in the lab, an ELF64 that Xen loads.
+pub const DOM0_ELF: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dom0"));
+
 /// The boot ROM for Bochs, an ELF from which `vmm::bochs` makes the 64 KiB.
 pub const ROM_ELF: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rom"));
 

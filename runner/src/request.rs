@@ -60,6 +60,8 @@ pub struct Request {
     pub bochs: BochsRequest,
     /// What the lab runs.
     pub lab: LabRequest,
+    /// How Xen runs, if it is the lab's host.
+    pub xen: XenRequest,
 }
 
 /// Which Bochs, and as which processor.
@@ -82,6 +84,17 @@ pub struct LabRequest {
     pub sets: Vec<ParamSet>,
     /// What boots the image on the lab's KVM.
     pub vmm: LabVmm,
+}
+
+/// How Xen runs. Which versions, [`LabRequest::kernels`] names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct XenRequest {
+    /// A hypervisor of the user's own.
+    pub image: Option<PathBuf>,
+    /// Command lines for it. If there are none, the usual ones.
+    pub options: Vec<String>,
+    /// Whether each group has a domain of its own.
+    pub isolate: bool,
 }
 
 /// What boots the image on the lab's KVM.

@@ -268,6 +268,8 @@ crate::listed! {
         LatePages = 24 => "use userfaultfd",
         /// To see a write to read-only memory.
         SeeWrite = 25 => "see a write to read-only memory",
+        /// To find it in L0's interface.
+        Offer = 26 => "have L0 do this",
         /// To make a second vCPU and its thread.
         SecondProcessor = 64 => "make a second vCPU",
         /// To move a guest that has a second vCPU.
@@ -324,7 +326,7 @@ impl Status {
     /// Whether what was asked for does not exist here, which is no fault of L0.
     #[must_use]
     pub fn is_unknown_here(self) -> bool {
-        matches!(self, Self::Refused { step: Step::Know, .. })
+        matches!(self, Self::Refused { step: Step::Know | Step::Offer, .. })
     }
 
     /// Whether L0 itself refused a change of CPUID, as its documentation allows.

@@ -17,6 +17,7 @@
 //! | what a wrong host seems to do | [`suspects`] |
 //! | the log's grammar | [`log`] |
 //! | the port that reaches the VMM | [`channel`] |
+//! | how the lab's bytes reach the runner | [`frame`] |
 #![no_std]
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ extern crate std;
 
 pub mod catalogue;
 pub mod channel;
+pub mod frame;
 mod listed;
 pub mod log;
 pub mod manual;

@@ -116,4 +116,5 @@ unsafe extern "sysv64" fn strlen(text: *const u8) -> usize {
 }
 
 #[cfg(test)]
+#[path = "builtins/tests.rs"]
 mod tests;

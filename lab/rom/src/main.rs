@@ -12,7 +12,8 @@
 //!    pages (tables at 0x1000 to 0x6fff), CS = 0x10, data segments = 0x18, interrupts off, RSI =
 //!    the block's argument (`boot_params`).
 //!
-//! In both cases the MTRRs are on with write-back as the default type, as firmware would set them.
+//! In both cases the MTRRs are on with write-back as the default type, and the BIOS data area says
+//! how much memory is below 1 MiB, as firmware would set them.
 //!
 //! Bochs allocates guest RAM in blocks, in the order in which the guest touches them, but loads a
 //! file into host memory in one piece. So the first duty is to touch the blob's pages in ascending
@@ -87,6 +88,11 @@ const MSR_MTRR_DEF_TYPE: u32 = 0x2ff;
 const MTRR_ON_WRITE_BACK: u32 = 6 | 1 << 11;
 const MSR_EFER: u32 = 0xc000_0080;
 const EFER_LME: u32 = 1 << 8;
+
+/// Where a BIOS says how many KiB of memory there are below 1 MiB, and how many there are: those that
+/// the runner's memory map has.
+const BASE_MEMORY: u32 = 0x413;
+const BASE_MEMORY_KIB: u32 = 0x9_f000 >> 10;
 
 const PAGE: u32 = 4096;
 const LARGE_PAGE: u32 = 2 << 20;
@@ -180,6 +186,9 @@ global_asm!(
         mov ecx, {text_length}
         mov edx, {text_port}
         rep outsb
+
+        # Xen puts code below 1 MiB, at the end of that memory.
+        mov word ptr [{base_memory}], {base_memory_kib}
 
         # Firmware would have turned the MTRRs on.
         mov ecx, {mtrr_def_type}
@@ -296,6 +305,8 @@ global_asm!(
     text_length = const TEXT_LENGTH,
     shutdown_port = const SHUTDOWN_PORT,
     shutdown_length = const SHUTDOWN_LENGTH,
+    base_memory = const BASE_MEMORY,
+    base_memory_kib = const BASE_MEMORY_KIB,
     page = const PAGE,
     large_page = const LARGE_PAGE,
     entry = const ENTRY,

@@ -12,8 +12,8 @@ use crate::request::LabVmm;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Options of the lab")]
 pub struct LabArgs {
-    /// Debian's kernel of a suite (bullseye, bookworm, trixie, sid) or of a version (6.1); may be
-    /// repeated. By default that of this machine's suite.
+    /// Debian's Linux, or for Xen Debian's Xen, of a suite (bullseye, bookworm, trixie, sid) or of a
+    /// version (6.1, 4.17); may be repeated. By default that of this machine's suite.
     #[arg(long, value_name = "SUITE|VERSION")]
     pub kernel: Vec<String>,
     /// A kernel of your own, with --modules.

@@ -11,19 +11,20 @@ use spec::catalogue::plan::Profile;
 use super::known::KnownArgs;
 use super::lab::LabArgs;
 use super::value::{one_of, profile, seconds};
+use super::xen::XenArgs;
 use crate::files;
 use crate::host::{self, Choice, Takes};
 use crate::lab::kernel::Which;
-use crate::request::{BochsRequest, DEFAULT_MEMORY_MIB, LabRequest, Request, selected, selection};
+use crate::request::{BochsRequest, DEFAULT_MEMORY_MIB, LabRequest, Request, XenRequest, selected, selection};
 use crate::verdict::exit_code::Stop;
 use crate::vmm::qemu::Accel;
 
 /// Where and how to run, and what to do with the result.
 #[derive(Clone, Debug, Args)]
 pub struct OnArgs {
-    /// The host under test.
+    /// The host under test; may be repeated.
     #[arg(long, value_parser = hosts(), default_value = "auto")]
-    pub l0: Choice,
+    pub l0: Vec<Choice>,
     /// How much is tried; quick by default in the lab, standard elsewhere.
     #[arg(long, value_parser = profile, value_name = "quick|standard|exhaustive")]
     pub profile: Option<Profile>,
@@ -32,6 +33,8 @@ pub struct OnArgs {
     pub accel: Accel,
     #[command(flatten)]
     pub lab: LabArgs,
+    #[command(flatten)]
+    pub xen: XenArgs,
     /// With `--l0 bochs` or the lab: the processor that Bochs presents, as `bochs -help cpu` lists
     /// them.
     #[arg(long, value_name = "BOCHS_MODEL")]
@@ -79,22 +82,23 @@ pub struct What {
 }
 
 impl OnArgs {
-    /// Resolves all options: which host is asked for, and what is to run on it.
+    /// Resolves all options: which hosts are asked for, and what is to run on them.
     ///
     /// # Errors
     /// Options that contradict each other, a file that cannot be written, or a pattern that no
     /// group matches.
-    pub fn request(self, what: What) -> Result<(Choice, Request), Stop> {
-        let choice = self.choice()?;
+    pub fn request(self, what: What) -> Result<(Vec<Choice>, Request), Stop> {
+        let choices = self.choices()?;
         let tables = self.known.tables()?;
         // A result that cannot be written ends the run before it begins.
         let results: Vec<&Path> = [&self.log, &self.json].into_iter().flatten().map(PathBuf::as_path).collect();
         files::check_results(&results)?;
         let What { filters, exclude, case } = what;
         selected(&selection(&filters, &exclude, Profile::Standard))?;
-        let Self { profile, accel, lab, refresh, limit, strict, verbose, log, json, .. } = self;
-        let LabArgs { kernel, kernel_image: image, modules, kvm_intel, params: sets, vmm } = lab;
-        let usual = Which { kernel: None, image, modules, kvm_intel, refresh };
+        let Self { profile, accel, lab, xen, refresh, limit, strict, verbose, log, json, .. } = self;
+        let LabArgs { kernel, kernel_image, modules, kvm_intel, params: sets, vmm } = lab;
+        let XenArgs { xen_image: image, xen_options: options, isolate } = xen;
+        let usual = Which { kernel: None, image: kernel_image, modules, kvm_intel, refresh };
         let mut kernels: Vec<Which> =
             kernel.into_iter().map(|kernel| Which { kernel: Some(kernel), ..usual.clone() }).collect();
         if kernels.is_empty() {
@@ -116,20 +120,24 @@ impl OnArgs {
             accel,
             bochs: BochsRequest { program: self.bochs, refresh, cpu: self.cpu },
             lab: LabRequest { kernels, sets, vmm },
+            xen: XenRequest { image, options, isolate },
         };
-        Ok((choice, request))
+        Ok((choices, request))
     }
 
-    /// The host. An option that says which Bochs also asks for Bochs.
-    fn choice(&self) -> Result<Choice, Stop> {
-        let choice = match self.l0 {
-            Choice::Best if self.cpu.is_some() || self.bochs.is_some() => Choice::This(&host::bochs::KIND),
-            choice => choice,
+    /// The hosts. An option that says which Bochs also asks for Bochs.
+    fn choices(&self) -> Result<Vec<Choice>, Stop> {
+        let asks_for_bochs = self.cpu.is_some() || self.bochs.is_some();
+        let chosen = |choice: &Choice| match choice {
+            Choice::Best if asks_for_bochs => Choice::This(&host::bochs::KIND),
+            choice => *choice,
         };
-        let takes = match choice {
+        let choices: Vec<Choice> = self.l0.iter().map(chosen).collect();
+        let takes = |choice: &Choice| match choice {
             Choice::Best => &[Takes::Refresh][..],
             Choice::This(kind) => kind.takes,
         };
+        let takes: Vec<Takes> = choices.iter().flat_map(takes).copied().collect();
         for (is_given, of, why) in [
             (self.accel != Accel::default(), Takes::Accel, "--accel chooses what QEMU runs on: add --l0 qemu"),
             (self.cpu.is_some(), Takes::Bochs, "--cpu names a processor of Bochs: add --l0 bochs"),
@@ -140,16 +148,22 @@ impl OnArgs {
                 "--refresh is for the lab's kernel and for --bochs: add one of them",
             ),
             (
-                self.lab != LabArgs::default(),
+                LabArgs { kernel: Vec::new(), ..self.lab.clone() } != LabArgs::default(),
                 Takes::Lab,
-                "--kernel, --param, --vmm and their like are the lab's: use `maskmatch lab`",
+                "--param, --vmm and their like are for the lab's KVM: use `maskmatch lab`",
+            ),
+            (!self.lab.kernel.is_empty(), Takes::Kernel, "--kernel is the lab's: use `maskmatch lab`"),
+            (
+                self.xen != XenArgs::default(),
+                Takes::Xen,
+                "--xen-image, --xen-options and --isolate are for Xen: use `maskmatch lab --host xen`",
             ),
         ] {
             if is_given && !takes.contains(&of) {
                 return Err(Stop::usage(why));
             }
         }
-        Ok(choice)
+        Ok(choices)
     }
 }
 

@@ -4,7 +4,8 @@ use clap::Args;
 use spec::catalogue::case::Case;
 
 use super::on::OnArgs;
-use super::value::{case, glob};
+use super::value::{case, glob, one_of};
+use crate::host::{self, Choice};
 
 /// Options of `run`.
 #[derive(Clone, Debug, Args)]
@@ -24,6 +25,22 @@ pub struct RunArgs {
     #[command(flatten)]
     pub on: OnArgs,
 }
+
+/// Options of `lab`.
+#[derive(Clone, Debug, Args)]
+pub struct HostedArgs {
+    /// The hypervisor under test; may be repeated.
+    #[arg(long, value_parser = one_of(&LAB_HOSTS), default_value = "kvm")]
+    pub host: Vec<Choice>,
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What can be under test in the lab.
+const LAB_HOSTS: [(&str, &str, Choice); 2] = [
+    ("kvm", "KVM of Linux", Choice::This(&host::lab::KIND)),
+    ("xen", "Xen, with a first domain of maskmatch's own", Choice::This(&host::xen::KIND)),
+];
 
 /// Options of `bench`.
 #[derive(Clone, Debug, Args)]

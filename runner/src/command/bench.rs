@@ -24,18 +24,19 @@ use crate::verdict::result::RunResult;
 ///
 /// # Errors
 /// The options contradict each other, or a file or standard output cannot be written.
-pub fn bench(choice: Choice, request: &Request) -> Result<Exit, Stop> {
-    if request.profile.is_some() && choice != Choice::This(&host::bochs::KIND) {
+pub fn bench(choices: &[Choice], request: &Request) -> Result<Exit, Stop> {
+    let bochs = [Choice::This(&host::bochs::KIND)];
+    if request.profile.is_some() && choices != bochs {
         return Err(Stop::usage("bench runs a profile only on Bochs: leave out --profile, or add --l0 bochs"));
     }
     let json = request.json.as_deref();
-    let prices = host::run(choice, &Request { bench: true, ..request.clone() })?;
+    let prices = host::run(choices, &Request { bench: true, ..request.clone() })?;
     let mut text = String::new();
     if let [one] = &prices[..]
         && one.origin.subject.host.is_none()
         && one.origin.subject.counts_instructions()
     {
-        let groups = host::run(Choice::This(&host::bochs::KIND), &Request { log: None, ..request.clone() })?;
+        let groups = host::run(&bochs, &Request { log: None, ..request.clone() })?;
         if let [groups] = &groups[..]
             && is_passed(groups)
         {

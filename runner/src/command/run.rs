@@ -1,4 +1,4 @@
-//! `run`, `lab` and `replay`: find the host, boot, judge, report.
+//! `run`, `lab` and `replay`: find the hosts, boot, judge, report.
 
 use crate::host::{self, Choice};
 use crate::request::Request;
@@ -10,7 +10,7 @@ use crate::verdict::report;
 ///
 /// # Errors
 /// The command line is wrong, or a file or standard output cannot be written.
-pub fn run(choice: Choice, request: &Request) -> Result<Exit, Stop> {
-    let results = host::run(choice, request)?;
+pub fn run(choices: &[Choice], request: &Request) -> Result<Exit, Stop> {
+    let results = host::run(choices, request)?;
     publish(&report::text(&results), &results, request.log.as_deref(), request.json.as_deref())
 }

@@ -135,13 +135,13 @@ fn abi(package: &str) -> Option<String> {
 }
 
 /// Whether `version` is `wanted` or a version of it: 6.1.0-50 is of 6.1, 6.12 is not.
-fn is_version(version: &str, wanted: &str) -> bool {
+pub(super) fn is_version(version: &str, wanted: &str) -> bool {
     let rest = version.strip_prefix(wanted);
     rest.is_some_and(|rest| wanted.is_empty() || !rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// Compares the numbers in two versions, in order.
-fn by_version(a: &str, b: &str) -> Ordering {
+pub(super) fn by_version(a: &str, b: &str) -> Ordering {
     let numbers = |text: &str| -> Vec<u64> {
         text.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
     };

@@ -36,10 +36,14 @@ pub enum Takes {
     Accel,
     /// `--bochs` and `--cpu`.
     Bochs,
-    /// `--kernel`, `--param` and their like.
+    /// `--kernel`.
+    Kernel,
+    /// `--param` and its like.
     Lab,
     /// `--refresh`.
     Refresh,
+    /// `--xen-image`, `--xen-options` and `--isolate`.
+    Xen,
 }
 
 impl PartialEq for Kind {

@@ -22,13 +22,13 @@ pub const KIND: Kind = Kind {
     name: session::L0,
     title: "the lab",
     help: "Real Linux/KVM inside Bochs",
-    takes: &[Takes::Bochs, Takes::Lab, Takes::Refresh],
+    takes: &[Takes::Bochs, Takes::Kernel, Takes::Lab, Takes::Refresh],
     find,
     look,
 };
 
 /// Bochs runs nothing but emulated code.
-const SLOWNESS: u32 = 2;
+pub(super) const SLOWNESS: u32 = 2;
 
 struct Lab {
     bochs: Bochs,

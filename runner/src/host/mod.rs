@@ -14,6 +14,7 @@ mod kind;
 mod kvm;
 pub mod lab;
 mod qemu;
+pub mod xen;
 
 pub use kind::{Kind, Takes};
 
@@ -25,7 +26,7 @@ use crate::verdict::result::RunResult;
 use crate::vmm::Unavailable;
 
 /// All kinds of hosts.
-pub const TABLE: [&Kind; 4] = [&kvm::KIND, &qemu::KIND, &lab::KIND, &bochs::KIND];
+pub const TABLE: [&Kind; 5] = [&kvm::KIND, &qemu::KIND, &lab::KIND, &xen::KIND, &bochs::KIND];
 
 /// The kinds to try if none is asked for, the best first.
 const BEST: [&Kind; 3] = [&kvm::KIND, &lab::KIND, &bochs::KIND];
@@ -40,18 +41,22 @@ pub enum Choice {
     This(&'static Kind),
 }
 
-/// Finds the host and runs what is asked for. A host that cannot be used is also a result.
+/// Finds the hosts and runs what is asked for, one after the other. A host that cannot be used is also
+/// a result.
 ///
 /// # Errors
 /// The command line, or a file that it names, cannot be used. Then nothing was booted.
-pub fn run(choice: Choice, request: &Request) -> Result<Vec<RunResult>, Stop> {
+pub fn run(choices: &[Choice], request: &Request) -> Result<Vec<RunResult>, Stop> {
     if let Err(error) = interrupt::watch() {
         remark(&format!("a run that is interrupted may leave files: {error}"));
     }
-    let mut results = match choice {
-        Choice::This(kind) => run_on(kind, request, || {})?,
-        Choice::Best => best(request)?,
-    };
+    let mut results = Vec::new();
+    for choice in choices.iter().take_while(|_| !interrupt::pending()) {
+        results.extend(match choice {
+            Choice::This(kind) => run_on(kind, request, || {})?,
+            Choice::Best => best(request)?,
+        });
+    }
     if results.is_empty() {
         results.push(RunResult::unavailable(&Unavailable::new("interrupted before anything ran", ""), request.strict));
     }

@@ -195,14 +195,16 @@ impl Collector {
         match message {
             Message::Stage(stage) => {
                 if !std::mem::replace(&mut self.is_up, true) {
-                    remark(&format!("the lab's kernel is up after {} million instructions", self.now / 1_000_000));
+                    remark(&format!("the lab is up after {} million instructions", self.now / 1_000_000));
                 }
                 if stage == "modules" {
                     remark("KVM is loaded");
                 }
             }
             Message::Begin { set, effective } => {
-                remark(&format!("kvm_intel {set}"));
+                if !set.is_empty() {
+                    remark(&format!("kvm_intel {set}"));
+                }
                 let intake = Intake::new(intake::SILENCE, None, (self.progress)(&effective));
                 let collected = Collected { effective, ..Collected::lost(set) };
                 self.current = Some(Current { collected, intake, began: self.now, started: Instant::now() });

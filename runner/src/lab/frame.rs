@@ -1,29 +1,12 @@
-//! Frames: how bytes survive a stream that others write to as well.
+//! Frames, as [`spec::frame`] has them, and how they are found in the stream again.
 //!
-//! Port 0xe9 ends up on Bochs' standard output, between lines that Bochs prints itself. So a frame
-//! starts with a marker that no text contains, and carries its length, a sequence number and a
-//! CRC32. Where the decoder loses its place, it looks for the next marker. It *reports* what it
-//! could not read: a frame that was damaged or never arrived is an event of its own. So a log with
-//! a hole in it is never taken for a whole one.
-//!
-//! ```text
-//! marker  F5 4D 4D FA
-//! kind    u8
-//! seq     u32   counts from 0, little endian like all that follows
-//! ticks   u64   the sender's time-stamp counter: in Bochs, instructions since power-on
-//! length  u32   of the payload, at most MAX_PAYLOAD
-//! payload
-//! crc     u32   CRC32 of everything from kind to the payload's end
-//! ```
+//! Port 0xe9 ends up on Bochs' standard output, between lines that Bochs prints itself. Where the
+//! decoder loses its place, it looks for the next marker. It *reports* what it could not read: a
+//! frame that was damaged or never arrived is an event of its own. So a log with a hole in it is
+//! never taken for a whole one.
 
-/// The four bytes a frame starts with; the first and the last occur in no UTF-8 text.
-const MARKER: [u8; 4] = [0xf5, b'M', b'M', 0xfa];
-/// Bytes from the marker up to the payload.
-const HEADER: usize = 4 + 1 + 4 + 8 + 4;
-/// Bytes of the checksum after the payload.
-const CRC: usize = 4;
-/// The longest payload. A sender splits what is longer.
-pub const MAX_PAYLOAD: usize = 0x1_0000;
+pub use spec::frame::MAX_PAYLOAD;
+use spec::frame::{CRC, HEADER, MARKER, around};
 
 /// Noise without a line feed is passed on in pieces of about this size.
 const MAX_NOISE: usize = 4096;
@@ -46,16 +29,8 @@ impl Frame {
     /// first.
     pub fn encode(&self) -> Vec<u8> {
         let payload = &self.payload[..self.payload.len().min(MAX_PAYLOAD)];
-        let mut bytes = Vec::with_capacity(HEADER + payload.len() + CRC);
-        bytes.extend(MARKER);
-        bytes.push(self.kind);
-        bytes.extend(self.seq.to_le_bytes());
-        bytes.extend(self.ticks.to_le_bytes());
-        bytes.extend((payload.len() as u32).to_le_bytes());
-        bytes.extend(payload);
-        let crc = crc32fast::hash(&bytes[MARKER.len()..]);
-        bytes.extend(crc.to_le_bytes());
-        bytes
+        let (header, crc) = around(self.kind, self.seq, self.ticks, payload);
+        [&header[..], payload, &crc].concat()
     }
 }
 
@@ -189,8 +164,8 @@ fn head(bytes: &[u8]) -> Head {
         return Head::Bad(format!("a frame claims {length} bytes, the most is {MAX_PAYLOAD}"));
     }
     let Some((payload, rest)) = rest.split_at_checked(length) else { return Head::NeedMore };
-    let Some(crc) = word(rest, 0) else { return Head::NeedMore };
-    if crc32fast::hash(&bytes[MARKER.len()..HEADER + length]) != crc {
+    let Some(crc) = rest.get(..CRC) else { return Head::NeedMore };
+    if around(header[4], seq, ticks, payload).1 != crc {
         return Head::Bad(format!("a frame that says it is number {seq} has a bad checksum"));
     }
     let frame = Frame { kind: header[4], seq, ticks, payload: payload.to_vec() };

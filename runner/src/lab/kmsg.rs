@@ -17,10 +17,11 @@ const RECORD: usize = 8192;
 const WARNING: u32 = 4;
 /// Level, in the number before the first comma.
 const LEVEL_MASK: u32 = 7;
-/// What a kernel says when it is in trouble, whatever the level.
+/// What a kernel, or Xen, says when it is in trouble, whatever the level.
 const GRAVE: &[&str] = &[
     "WARNING:",
     "BUG",
+    "domain_crash called",
     "Oops",
     "unchecked MSR access",
     "Call Trace",

@@ -8,12 +8,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::frame::Frame;
+use spec::frame::{JSON, SERIAL};
 
-/// The kind of a frame with serial bytes.
-const SERIAL: u8 = 0;
-/// The kind of any other.
-const JSON: u8 = 1;
+use super::frame::Frame;
 
 /// One thing that init reports to the runner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! The lab: real Linux/KVM inside Bochs.
+//! The lab: real Linux/KVM inside Bochs; [`xen`] is real Xen inside Bochs.
 //!
 //! A stock Debian kernel boots from memory. Its initramfs holds this very executable as `/init`. As
 //! process 1 it loads `kvm_intel` once for each [`params::ParamSet`], has the built-in KVM VMM run
@@ -28,3 +28,4 @@ pub mod port;
 pub mod qemu;
 pub mod session;
 pub mod vmlinux;
+pub mod xen;

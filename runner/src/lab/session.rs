@@ -153,6 +153,7 @@ fn boot(ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Result<Vec<RunResu
         blobs: image.blobs,
         entry: Entry::Linux64 { entry: image.entry, boot_params: image.boot_params },
         serial: Serial::PortE9,
+        tables: Vec::new(),
     };
     remark(&format!("Linux {} boots in Bochs {major}.{minor}", ready.kernel.release));
     if let Some(why) = bochs.kills_linux() {

@@ -292,6 +292,25 @@ impl Findings {
         }
     }
 
+    /// Takes in what a later log of the same run says, which has other groups.
+    pub fn join(&mut self, later: Self) {
+        // The group in which this one was cut off.
+        if let Some(beat) = self.heartbeat.take()
+            && self.reader.sound().is_err()
+        {
+            self.group(&beat.group);
+        }
+        self.reader.join(&later.reader);
+        // Each has its own.
+        self.facts.retain(|(key, _)| key != "options");
+        self.planned = self.planned.zip(later.planned).map(|(one, other)| one + other);
+        self.skip = self.skip.take().or(later.skip);
+        self.groups.extend(later.groups);
+        self.errors.extend(later.errors);
+        self.notes.extend(later.notes);
+        self.heartbeat = later.heartbeat;
+    }
+
     /// The group of a name with its index, made at its first mention. There are no more groups
     /// than the image has; a log with more contradicts itself.
     fn group(&mut self, name: &str) -> Option<(usize, &mut Group)> {

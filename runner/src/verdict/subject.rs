@@ -46,6 +46,8 @@ pub enum Family {
     Kvm,
     /// QEMU's own emulation.
     Qemu,
+    /// Xen; its parameters are options of its command line.
+    Xen,
 }
 
 impl Subject {
@@ -65,6 +67,7 @@ impl Subject {
         let vmx_basic = fact("vmx_basic").and_then(|text| u64::from_str_radix(text, 16).ok());
         match fact("hypervisor") {
             Some("KVMKVMKVM") => Self::host(Product::new(Family::Kvm, None)),
+            Some("XenVMMXenVMM") => Self::host(Product::new(Family::Xen, None)),
             Some("none") if vmx_basic.is_some_and(is_of_bochs) => Self::processor(Product::new(Family::Bochs, None)),
             _ => Self::default(),
         }
@@ -128,7 +131,7 @@ impl Subject {
             let product: Product = text.as_ref().parse()?;
             let place = match product.family {
                 Family::Bochs | Family::Qemu => &mut subject.processor,
-                Family::Kvm => &mut subject.host,
+                Family::Kvm | Family::Xen => &mut subject.host,
             };
             if place.replace(product).is_some() {
                 return Err(format!("'{}' is one too many: there is one processor and one host", text.as_ref()));
@@ -183,6 +186,7 @@ impl Family {
             Self::Bochs => ("Bochs", "bochs 2.7"),
             Self::Kvm => ("KVM", "kvm 6.1 ept=0"),
             Self::Qemu => ("QEMU", "qemu 10.0"),
+            Self::Xen => ("Xen", "xen 4.17 vpid=0"),
         }
     }
 }

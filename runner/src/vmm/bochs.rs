@@ -152,11 +152,12 @@ impl Vmm for Bochs {
             processors: boot.processors,
             ips: IPS,
             blobs: vec![
-                (INFO_ADDRESS, multiboot2_info::build(boot.cmdline, boot.memory_mib)),
+                (INFO_ADDRESS, multiboot2_info::build(boot.cmdline, boot.memory_mib, &[])),
                 (start, image.flatten(0)),
             ],
             entry: Entry::Multiboot2 { entry: image.entry, info: INFO_ADDRESS },
             serial: Serial::Com1,
+            tables: Vec::new(),
         };
         self.execute(&machine, boot.limit, boot.verbose, sink)
     }

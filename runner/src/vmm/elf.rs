@@ -1,9 +1,9 @@
-//! What a loader needs of an ELF64 file: its segments at their physical addresses, and its entry.
+//! What a loader needs of an ELF file: its segments at their physical addresses, and its entry.
 //!
 //! The file is not trusted. What does not fit together is an error, never a panic.
 
 use crate::vmm::Unavailable;
-use object::elf::{FileHeader64, PT_LOAD};
+use object::elf::{FileHeader32, FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{LittleEndian, elf};
 
@@ -36,14 +36,23 @@ impl<'a> Image<'a> {
     /// # Errors
     /// The file is no sound static ELF64 for x86-64.
     pub fn parse(file: &'a [u8]) -> Result<Self, Unavailable> {
-        Self::read(file).map_err(|error| Unavailable::failed("read the ELF image", error))
+        let read = Self::read::<FileHeader64<LittleEndian>>(file, elf::EM_X86_64);
+        read.map_err(|error| Unavailable::failed("read the ELF image", error))
     }
 
-    fn read(file: &'a [u8]) -> Result<Self, String> {
-        let header = FileHeader64::<LittleEndian>::parse(file).map_err(|error| error.to_string())?;
+    /// Reads the headers of a 32-bit file.
+    ///
+    /// # Errors
+    /// The file is no sound static ELF32 for x86.
+    pub fn parse_32(file: &'a [u8]) -> Result<Self, String> {
+        Self::read::<FileHeader32<LittleEndian>>(file, elf::EM_386)
+    }
+
+    fn read<H: FileHeader<Endian = LittleEndian>>(file: &'a [u8], machine: elf::Machine) -> Result<Self, String> {
+        let header = H::parse(file).map_err(|error| error.to_string())?;
         let endian = header.endian().map_err(|error| error.to_string())?;
-        if header.e_machine(endian) != elf::EM_X86_64 {
-            return Err("it is not for x86-64".into());
+        if header.e_machine(endian) != machine {
+            return Err("it is for another processor".into());
         }
         let mut segments = Vec::new();
         for segment in header.program_headers(endian, file).map_err(|error| error.to_string())? {
@@ -51,7 +60,7 @@ impl<'a> Image<'a> {
                 continue;
             }
             let bytes = segment.data(endian, file).map_err(|()| "a segment lies outside the file")?;
-            let (address, size) = (segment.p_paddr(endian), segment.p_memsz(endian));
+            let (address, size): (u64, u64) = (segment.p_paddr(endian).into(), segment.p_memsz(endian).into());
             if size < bytes.len() as u64 || address.checked_add(size).is_none() {
                 return Err("a segment's sizes do not fit together".into());
             }
@@ -60,7 +69,7 @@ impl<'a> Image<'a> {
             }
         }
         segments.sort_by_key(|segment| segment.address);
-        let image = Self { entry: header.e_entry(endian), segments };
+        let image = Self { entry: header.e_entry(endian).into(), segments };
         match image.span() {
             Some((start, end)) if end - start <= MAX_SPAN => Ok(image),
             Some(_) => Err("its segments lie more than 1 GiB apart".into()),

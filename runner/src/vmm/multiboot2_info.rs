@@ -1,13 +1,16 @@
 //! The multiboot2 information that a loader hands to an image, made on the host.
 //!
-//! It holds only what maskmatch's image reads: the command line, the loader's name, the size of the
-//! memory and its map (Multiboot2 Specification 2.0, section 3.6 "Boot information format"). It is
+//! It holds only what maskmatch's image and Xen read: the command line, the loader's name, the size of
+//! the memory and its map, modules (Multiboot2 Specification 2.0, section 3.6 "Boot information format"). It is
 //! written by hand, because the crate that reads it needs UEFI's types and a procedural macro to
 //! write it.
+
+use std::ops::Range;
 
 const TAG_END: u32 = 0;
 const TAG_CMDLINE: u32 = 1;
 const TAG_LOADER_NAME: u32 = 2;
+const TAG_MODULE: u32 = 3;
 const TAG_BASIC_MEMORY: u32 = 4;
 const TAG_MEMORY_MAP: u32 = 6;
 
@@ -28,9 +31,9 @@ pub fn usable_ram(memory_mib: u32) -> [(u64, u64); 2] {
     [(0, LOW_MEMORY_END), (HIGH_MEMORY, high)]
 }
 
-/// The information for memory at an address that is a multiple of 8. A NUL ends the command line,
-/// since a reader would stop there anyway.
-pub fn build(cmdline: &str, memory_mib: u32) -> Vec<u8> {
+/// The information for memory at an address that is a multiple of 8, with modules at these physical
+/// addresses. A NUL ends the command line, since a reader would stop there anyway.
+pub fn build(cmdline: &str, memory_mib: u32, modules: &[Range<u64>]) -> Vec<u8> {
     let ram = usable_ram(memory_mib);
     let [(_, low), (_, high)] = ram;
     let mut map = words(&[MAP_ENTRY_SIZE, 0]);
@@ -45,6 +48,10 @@ pub fn build(cmdline: &str, memory_mib: u32) -> Vec<u8> {
     add(&mut info, TAG_LOADER_NAME, &text("maskmatch"));
     add(&mut info, TAG_BASIC_MEMORY, &words(&[(low >> 10) as u32, (high >> 10) as u32]));
     add(&mut info, TAG_MEMORY_MAP, &map);
+    for module in modules {
+        // Its command line is empty.
+        add(&mut info, TAG_MODULE, &[words(&[module.start as u32, module.end as u32]), text("")].concat());
+    }
     add(&mut info, TAG_END, &[]);
     let size = (info.len() as u32).to_le_bytes();
     info[..4].copy_from_slice(&size);
@@ -92,11 +99,12 @@ mod tests {
 
     #[test]
     fn an_image_reads_back_what_was_put_in() {
-        let tags = tags(&build("filter=page.* quiet", 64));
+        let tags = tags(&build("filter=page.* quiet", 64, &[0x40_0000..0x40_0123]));
         let of = |kind| &tags.iter().find(|tag| tag.0 == kind).unwrap().1;
         assert_eq!(of(1), b"filter=page.* quiet\0");
         assert_eq!(of(2), b"maskmatch\0");
         assert_eq!((word(of(4), 0), word(of(4), 4)), (636, 63 * 1024));
+        assert_eq!((word(of(3), 0), word(of(3), 4), of(3).len()), (0x40_0000, 0x40_0123, 9));
         let map = of(6);
         assert_eq!(word(map, 0), 24, "size of an entry");
         assert_eq!(map.len(), 8 + 2 * 24);
@@ -106,7 +114,7 @@ mod tests {
 
     #[test]
     fn an_empty_command_line_is_there_nevertheless() {
-        assert!(tags(&build("", 64)).contains(&(1, vec![0])));
-        assert!(tags(&build("a\0b", 64)).contains(&(1, b"a\0".to_vec())));
+        assert!(tags(&build("", 64, &[])).contains(&(1, vec![0])));
+        assert!(tags(&build("a\0b", 64, &[])).contains(&(1, b"a\0".to_vec())));
     }
 }

@@ -19,3 +19,4 @@ mod player;
 mod robust;
 mod suites;
 mod usage;
+mod xen;

@@ -218,6 +218,23 @@ impl Reader {
         self.place = Place::Ended;
     }
 
+    /// Takes in what another log of the same run says. Both must be sound.
+    pub fn join(&mut self, other: &Self) {
+        self.bad = self.sound().and(other.sound()).err();
+        self.place = Place::Ended;
+        let Summary { passed, failed, skipped, errors, cases, .. } = other.counted;
+        let counted = &mut self.counted;
+        for (sum, more) in [
+            (&mut counted.passed, passed),
+            (&mut counted.failed, failed),
+            (&mut counted.skipped, skipped),
+            (&mut counted.errors, errors),
+            (&mut counted.cases, cases),
+        ] {
+            *sum += more;
+        }
+    }
+
     fn note(&mut self, bad: BadLog) {
         self.bad.get_or_insert(bad);
     }

@@ -6,7 +6,7 @@
 
 use crate::vmm::bochs::config::{bochsrc, names};
 use crate::vmm::bochs::machine::{Machine, Serial};
-use crate::vmm::bochs::rom::{DAMAGED, STARTED};
+use crate::vmm::bochs::rom::{DAMAGED, STARTED, with_tables};
 use crate::vmm::bochs::{Bochs, display, loads_by_page, pages};
 use crate::vmm::process::{Ended, Source, Tail, command_line, fifo, run};
 use crate::vmm::{End, Flow, Outcome, Sink, Unavailable};
@@ -44,7 +44,7 @@ pub fn execute(
     let path = directory.path();
     let config = bochsrc(machine, &bochs.cpu_model, !loads_by_page(bochs.version));
     fs::write(path.join(names::CONFIG), &config).map_err(failed)?;
-    fs::write(path.join(names::ROM), &bochs.rom).map_err(failed)?;
+    fs::write(path.join(names::ROM), with_tables(&bochs.rom, &machine.tables)).map_err(failed)?;
     let ram = File::create(path.join(names::RAM)).map_err(failed)?;
     machine.write_ram(&ram)?.map_err(failed)?;
     let mut arguments = vec!["-q", "-f", names::CONFIG, "-rc", names::DEBUGGER];

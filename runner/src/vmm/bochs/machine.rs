@@ -37,6 +37,8 @@ pub struct Machine {
     pub entry: Entry,
     /// What the sink gets.
     pub serial: Serial,
+    /// ACPI tables, if it has any, as they are from [`TABLES`](super::rom::TABLES) on.
+    pub tables: Vec<u8>,
 }
 
 impl Machine {
@@ -99,6 +101,7 @@ mod tests {
             blobs: blobs.iter().map(|(address, bytes)| (*address, bytes.to_vec())).collect(),
             entry: Entry::Multiboot2 { entry: 0x20_0000, info: 0x10_1000 },
             serial: Serial::Com1,
+            tables: Vec::new(),
         }
     }
 

@@ -17,6 +17,8 @@ pub const STARTED: &[u8] = b"maskmatch-rom: started\n";
 pub const DAMAGED: &[u8] = b"maskmatch-rom: damaged\n";
 
 const ROM_ADDRESS: u64 = 0xf_0000;
+/// Where ACPI tables begin, in the part of memory where their root is looked for.
+pub const TABLES: u64 = 0xf_8000;
 const HEADER: usize = 0xffe0;
 const RESET_VECTOR: usize = 0xfff0;
 const MAGIC: [u8; 4] = *b"MMRP";
@@ -79,6 +81,13 @@ pub fn parameters(entry: Entry, end: u32) -> Vec<u8> {
         block.extend(word.to_le_bytes());
     }
     block
+}
+
+/// The image with ACPI tables in it, which it has room for.
+pub fn with_tables(rom: &[u8], tables: &[u8]) -> Vec<u8> {
+    let (mut image, at) = (rom.to_vec(), (TABLES - ROM_ADDRESS) as usize);
+    image[at..at + tables.len()].copy_from_slice(tables);
+    image
 }
 
 /// What the blob's last bytes must be.

@@ -14,8 +14,8 @@ spec::listed! {
         Draft => "draft",
         /// The draft without its mistake, and with EB.PF = 0 taken as a filter like any other.
         DraftRepaired => "draft-repaired",
-        /// L1's MASK and MATCH, and EB.PF if either party has it.
-        L1Copied => "l1-copied",
+        /// What Xen does: L1's MASK and MATCH, and EB.PF if either party has it.
+        Xen => "xen",
         /// MASK = MATCH = 0 on every VM entry, and EB.PF if either party has it.
         Cleared => "cleared",
         /// The filter with the least excess, see [`exact()`].
@@ -38,7 +38,7 @@ impl Policy {
             Self::Draft if eb_pf => draft(parties, l0_needs),
             Self::Draft => Filter { eb_pf, ..before },
             Self::DraftRepaired => draft_repaired(parties, l0_needs),
-            Self::L1Copied => Filter { eb_pf, ..l1 },
+            Self::Xen => Filter { eb_pf, ..l1 },
             Self::Cleared => Filter::new(eb_pf, 0, 0),
             Self::Exact => exact(parties),
         }

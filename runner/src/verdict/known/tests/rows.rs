@@ -21,6 +21,7 @@ pub fn subjects() -> Vec<Subject> {
     for (version, vnmi) in [("2.7", 0), ("3.0", 0), ("2.7", 1)] {
         texts.push(format!("bochs {version} / kvm 6.1 ept=1 allow_smaller_maxphyaddr=0 vnmi={vnmi}"));
     }
+    texts.extend(["xen 4.17 ept=1", "xen 4.20 ept=0"].map(String::from));
     texts.iter().map(|text| subject(text)).collect()
 }
 

@@ -25,7 +25,7 @@ fn judged(policy: Policy, l0: &[Filter], l1: Filter) -> Judgement {
 #[test]
 fn without_a_need_of_l0_each_policy_but_two_takes_l1s_filter() {
     for l1 in filters(5) {
-        for policy in [Policy::Kvm, Policy::DraftRepaired, Policy::L1Copied] {
+        for policy in [Policy::Kvm, Policy::DraftRepaired, Policy::Xen] {
             assert_eq!(vmcs02(policy, &[], l1), l1);
             assert_eq!(vmcs02(policy, &[Filter::NEVER, Filter::new(false, 0, 0)], l1), l1);
         }
@@ -83,8 +83,8 @@ fn needs_that_are_no_single_pair_are_everything_to_the_draft() {
 #[test]
 fn a_copied_inverse_filter_is_turned_round() {
     let (l0, l1) = ([SMALLER_MAXPHYADDR], Filter::new(false, 1, 1));
-    assert_eq!(vmcs02(Policy::L1Copied, &l0, l1), Filter::new(true, 1, 1));
-    assert!(!judged(Policy::L1Copied, &l0, l1).is_sound());
+    assert_eq!(vmcs02(Policy::Xen, &l0, l1), Filter::new(true, 1, 1));
+    assert!(!judged(Policy::Xen, &l0, l1).is_sound());
 }
 
 #[test]

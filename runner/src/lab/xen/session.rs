@@ -1,0 +1,152 @@
+//! Runs one Xen with each of its command lines: a boot each. What the domains of a boot log is one
+//! result.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use spec::catalogue::plan::Profile;
+use spec::log::Verdict;
+
+use super::layout::{Job, machine, read};
+use crate::interrupt;
+use crate::lab::collect::{Collected, Collector, SetEnd};
+use crate::output::remark;
+use crate::request::{Request, cmdline_on};
+use crate::verdict::findings::Findings;
+use crate::verdict::judge::Source;
+use crate::verdict::result::{Column, Measured, Origin, RunResult};
+use crate::verdict::subject::{Family, Product, Subject, version};
+use crate::vmm::bochs::Bochs;
+use crate::vmm::process::quote;
+use crate::vmm::{End, Unavailable};
+
+/// Xen's name on the command line.
+pub const L0: &str = "xen";
+/// Xen's options if none are given: each is a run of its own.
+const MATRIX: [&str; 4] = ["", "ept=no-ad", "vpid=0", "hap_1gb=0 hap_2mb=0"];
+/// A first domain that says nothing for this long hangs.
+const SILENCE: Duration = Duration::from_mins(3);
+
+/// What is to be done with a Xen.
+pub struct Plan<'a> {
+    /// The Bochs that Xen boots in.
+    pub bochs: &'a Bochs,
+    /// What is to run, and how.
+    pub request: &'a Request,
+    /// How much of each group.
+    pub profile: Profile,
+    /// Time limit of each boot.
+    pub limit: Duration,
+}
+
+/// Runs a Xen with each command line; `options` choose this Xen again, with a space before each.
+pub fn run(plan: &Plan<'_>, xen: &Path, options: &str) -> Result<Vec<RunResult>, Unavailable> {
+    let image = read(xen)?;
+    let given = &plan.request.xen.options;
+    let matrix: Vec<&str> = if given.is_empty() { MATRIX.into() } else { given.iter().map(String::as_str).collect() };
+    let lines = matrix.into_iter().take_while(|_| !interrupt::pending());
+    // Only Xen itself is sure to know; the image's log gets what the file's name says.
+    let name = xen.file_name().and_then(|name| name.to_str()?.strip_prefix("xen-")).unwrap_or_default();
+    lines.map(|line| boot(plan, (&image, name), line, options)).collect()
+}
+
+/// One boot.
+fn boot(plan: &Plan<'_>, (image, name): (&[u8], &str), line: &str, options: &str) -> Result<RunResult, Unavailable> {
+    let Plan { bochs, request, profile, limit } = *plan;
+    let subject = |release: &str| Subject {
+        processor: Some(bochs.product()),
+        host: Some(Product { family: Family::Xen, version: version(release), parameters: parameters(line) }),
+    };
+    let cmdline = cmdline_on(&request.cmdline(profile), &request.tables.asks(), &subject(name))?;
+    let job = Job { line: &cmdline, isolate: request.xen.isolate, memory_mib: request.memory_mib };
+    let machine = machine(image, line, &job)?;
+    let (major, minor) = bochs.version();
+    let shown = if line.is_empty() { "default" } else { line };
+    remark(&format!("Xen boots in Bochs {major}.{minor}, options: {shown}"));
+    let of_progress = (request.clone(), subject(name));
+    let progress = Box::new(move |_: &BTreeMap<String, String>| of_progress.0.progress(profile, of_progress.1.clone()));
+    let mut collector = Collector::new(SILENCE, progress, request.verbose);
+    let outcome = bochs.execute(&machine, limit, request.verbose, &mut collector)?;
+    collector.finish();
+    if collector.sets.is_empty() {
+        collector.sets.push(Collected::lost(String::new()));
+    }
+    let effective = &collector.sets[0].effective;
+    let release = effective.get("release").map_or(name, String::as_str).to_string();
+    let origin = Origin {
+        l0: format!("Xen {release} with options {shown} in Bochs {major}.{minor}"),
+        subject: subject(&release),
+        options: format!(
+            " --l0 {L0}{options} --xen-options {}{}{}{}",
+            quote(line),
+            if request.xen.isolate { " --isolate" } else { "" },
+            request.bochs.options(),
+            request.memory_option()
+        ),
+        tables: Arc::clone(&request.tables),
+        // Each of several domains is asked for a part.
+        asked: (collector.sets.len() == 1).then(|| request.cmdline(profile)),
+        column: Some(Column {
+            l0: L0,
+            host: "Xen",
+            release,
+            set: shown.into(),
+            in_force: format!("{} of the guest", crate::verdict::judge::counted(collector.sets.len() as u64, "domain")),
+        }),
+    };
+    let measured = Measured {
+        instructions: outcome.instructions,
+        seconds: Some(collector.sets.iter().map(|set| set.seconds).sum()),
+    };
+    let stopped = collector.stopped().map(String::from);
+    // The report says whose they are.
+    let complaints = collector.complaints.to_string().replace("L0's kernel: ", "");
+    let mut result = join(collector.sets, &outcome.end, stopped, request.strict, &origin, measured);
+    result.trouble.extend(Some(complaints).filter(|complaints| !complaints.is_empty()));
+    Ok(result)
+}
+
+/// Judges the domains of a boot as one.
+fn join(
+    domains: Vec<Collected>,
+    boot: &End,
+    stopped: Option<String>,
+    strict: bool,
+    origin: &Origin,
+    measured: Measured,
+) -> RunResult {
+    let judged = |read, end| RunResult::new(read, Source::Run(end), strict, origin.clone(), measured);
+    let (mut all, mut raw, mut crash) = (None::<Findings>, Vec::new(), None);
+    for Collected { boots, raw: bytes, end, .. } in domains {
+        let end = match end {
+            SetEnd::Ran(None) => End::PoweredOff,
+            SetEnd::Ran(Some(how)) => End::Crashed(how),
+            SetEnd::Skipped(_) | SetEnd::Lost => boot.clone(),
+        };
+        raw.extend(bytes);
+        for (findings, excess) in boots {
+            let one = judged((findings.clone(), excess.or_else(|| stopped.clone())), end.clone());
+            if one.judgement.verdict == Verdict::Crash && crash.is_none() {
+                crash = Some(one.judgement);
+            }
+            match &mut all {
+                Some(all) => all.join(findings),
+                none => *none = Some(findings),
+            }
+        }
+    }
+    let mut result = judged((all.unwrap_or_default(), None), boot.clone());
+    result.raw = Some(raw);
+    if let Some(crash) = crash {
+        result.judgement = crash;
+    }
+    result
+}
+
+/// Xen's options as parameters: `vpid=0 hap_1gb=0` has two.
+fn parameters(line: &str) -> BTreeMap<String, String> {
+    let pairs = line.split_ascii_whitespace().filter_map(|word| word.split_once('='));
+    pairs.map(|(name, value)| (name.into(), value.into())).collect()
+}
