@@ -22,18 +22,18 @@ const MSRS: usize = 64;
 /// Addresses among the arguments must be of what the hypercall reads, or of what it writes and
 /// nothing else refers to.
 unsafe fn call(number: Hypercall, arguments: [u64; 5]) -> Result<u64, Errno> {
-    let [a, b, c, d, e] = arguments;
+    let [rdi, rsi, rdx, r10, r8] = arguments;
     let result: i64;
     // SAFETY: the registers are those of the convention; the rest is the caller's.
     unsafe {
         asm!(
             "syscall",
             inlateout("rax") number as u64 => result,
-            inlateout("rdi") a => _,
-            inlateout("rsi") b => _,
-            inlateout("rdx") c => _,
-            inlateout("r10") d => _,
-            inlateout("r8") e => _,
+            inlateout("rdi") rdi => _,
+            inlateout("rsi") rsi => _,
+            inlateout("rdx") rdx => _,
+            inlateout("r10") r10 => _,
+            inlateout("r8") r8 => _,
             lateout("rcx") _,
             lateout("r11") _,
             options(nostack),
@@ -194,7 +194,7 @@ impl Control {
             index: domctl::HVM_MAX,
             nr_leaves: LEAVES as u32,
             nr_msrs: MSRS as u32,
-            _rsvd: 0,
+            rsvd: 0,
             leaves,
             msrs,
         };

@@ -51,7 +51,7 @@ impl Place {
     /// Puts a page of another domain there.
     pub fn show_foreign(&self, of: DomainId, page: u64) -> Result<(), Errno> {
         // SAFETY: as in `show`.
-        unsafe { map_foreign(self.0.get() as u64, page * PAGE | FLAGS, of) }
+        unsafe { map_foreign(self.0.get() as u64, (page * PAGE) | FLAGS, of) }
     }
 
     /// Takes away what is there. Until another page is shown, it must not be accessed.

@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn an_image_reads_back_what_was_put_in() {
-        let tags = tags(&build("filter=page.* quiet", 64, &[0x40_0000..0x40_0123]));
+        let module = 0x40_0000..0x40_0123;
+        let tags = tags(&build("filter=page.* quiet", 64, std::slice::from_ref(&module)));
         let of = |kind| &tags.iter().find(|tag| tag.0 == kind).unwrap().1;
         assert_eq!(of(1), b"filter=page.* quiet\0");
         assert_eq!(of(2), b"maskmatch\0");

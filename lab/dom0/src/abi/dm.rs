@@ -169,7 +169,7 @@ pub struct Ioreq {
     /// The guest's end of the event channel.
     pub vp_eport: u32,
     /// Zero.
-    pub _pad0: u16,
+    pub pad0: u16,
     /// `state` in bits 3:0, then the flags below.
     pub bits: u8,
     /// One of the types below.

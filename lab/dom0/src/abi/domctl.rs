@@ -356,7 +356,7 @@ pub struct GetCpuPolicy {
     /// The same of MSRs.
     pub nr_msrs: u32,
     /// Zero.
-    pub _rsvd: u32,
+    pub rsvd: u32,
     /// Where the leaves go.
     pub leaves: Handle,
     /// Where the MSRs go.

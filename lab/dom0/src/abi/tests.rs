@@ -299,7 +299,7 @@ fn in_c(headers: &str, expressions: &[&str]) -> Vec<u64> {
         "hvm/save",
         "arch-x86/hvm/start_info",
     ] {
-        text += &format!("#include <xen/{header}.h>\n");
+        text.extend(["#include <xen/", header, ".h>\n"]);
     }
     text += "int main(void) {\n";
     text.extend(

@@ -24,7 +24,9 @@ const PC_COMPATIBLE: u32 = 1;
 pub fn tables(address: u64) -> Vec<u8> {
     let table = |signature, parts: &[&[u8]]| {
         let mut table = Sdt::new(signature, HEADER, 1, MAKER, MACHINE, REVISION);
-        parts.iter().for_each(|part| table.append_slice(part));
+        for part in parts {
+            table.append_slice(part);
+        }
         table.as_slice().to_vec()
     };
     let list = table(*b"XSDT", &[&(address + TABLE).to_le_bytes()]);

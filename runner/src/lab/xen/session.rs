@@ -103,7 +103,7 @@ fn boot(plan: &Plan<'_>, (image, name): (&[u8], &str), line: &str, options: &str
     let stopped = collector.stopped().map(String::from);
     // The report says whose they are.
     let complaints = collector.complaints.to_string().replace("L0's kernel: ", "");
-    let mut result = join(collector.sets, &outcome.end, stopped, request.strict, &origin, measured);
+    let mut result = join(collector.sets, &outcome.end, stopped.as_deref(), request.strict, &origin, measured);
     result.trouble.extend(Some(complaints).filter(|complaints| !complaints.is_empty()));
     Ok(result)
 }
@@ -112,7 +112,7 @@ fn boot(plan: &Plan<'_>, (image, name): (&[u8], &str), line: &str, options: &str
 fn join(
     domains: Vec<Collected>,
     boot: &End,
-    stopped: Option<String>,
+    stopped: Option<&str>,
     strict: bool,
     origin: &Origin,
     measured: Measured,
@@ -127,7 +127,7 @@ fn join(
         };
         raw.extend(bytes);
         for (findings, excess) in boots {
-            let one = judged((findings.clone(), excess.or_else(|| stopped.clone())), end.clone());
+            let one = judged((findings.clone(), excess.or_else(|| stopped.map(String::from))), end.clone());
             if one.judgement.verdict == Verdict::Crash && crash.is_none() {
                 crash = Some(one.judgement);
             }
