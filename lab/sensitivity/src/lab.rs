@@ -1,5 +1,6 @@
 //! Runs maskmatch's lab on built modules, and reads what it reports.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
@@ -17,6 +18,8 @@ use crate::tree::{KERNEL, Modules};
 const SMALLEST: &str = "host.touch";
 /// What a report says where it knows no cause.
 const NO_CAUSE: [&str; 2] = ["unknown", "filter-honoured"];
+/// What stands before the group that was cut off.
+const LAST_SEEN: &str = "last seen in group ";
 
 /// How much of maskmatch a change runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -197,14 +200,18 @@ impl Report {
         let wrong = self.results.into_iter().find(|set| !matches!(set.verdict.as_str(), "pass" | "skip"))?;
         let is_wrong = |group: &&GroupResult| matches!(group.verdict.as_str(), "fail" | "unfinished");
         let groups: Vec<&GroupResult> = wrong.groups.iter().filter(is_wrong).collect();
+        // The cause that explains the most groups; of equal ones the first.
+        let explained = |suspect: &String| groups.iter().filter(|group| group.suspects.contains(suspect)).count();
         let suspects = groups.iter().flat_map(|group| &group.suspects);
-        let named = suspects.into_iter().find(|suspect| !NO_CAUSE.contains(&suspect.as_str()));
-        let cause = named.or(wrong.kernel_trouble.first()).cloned();
+        let named = suspects.filter(|suspect| !NO_CAUSE.contains(&suspect.as_str()));
+        let cause = named.min_by_key(|suspect| Reverse(explained(suspect))).or(wrong.kernel_trouble.first()).cloned();
         let ended = if wrong.verdict == "fail" { String::new() } else { wrong.sentence.clone() };
+        // A group that was cut off has no result.
+        let cut_off = || wrong.sentence.split_once(LAST_SEEN)?.1.split_whitespace().next();
         Some(Seen {
             set: wrong.params.unwrap_or_default(),
             verdict: wrong.verdict,
-            group: groups.first().map(|group| group.name.clone()),
+            group: groups.first().map(|group| group.name.as_str()).or_else(cut_off).map(String::from),
             groups: groups.len(),
             cause: cause.unwrap_or(ended),
         })
@@ -223,19 +230,28 @@ mod tests {
     use super::{Report, last_words};
 
     #[test]
-    fn the_first_wrong_group_and_the_first_named_cause_count() {
+    fn the_first_wrong_group_and_the_cause_of_most_groups_count() {
         let text = r#"{ "results": [
             { "params": "ept=1", "verdict": "pass", "sentence": "", "kernel_trouble": [], "groups": [] },
             { "params": "ept=0", "verdict": "fail", "sentence": "x", "kernel_trouble": ["WARNING"], "groups": [
                 { "name": "a", "verdict": "known", "suspects": ["swapped-mask-match"] },
-                { "name": "b", "verdict": "fail", "suspects": ["unknown"] },
+                { "name": "b", "verdict": "fail", "suspects": ["stale-eb", "all-exit"] },
                 { "name": "c", "verdict": "fail", "suspects": ["all-exit"] } ] } ] }"#;
         let seen = serde_json::from_str::<Report>(text).unwrap().first().unwrap();
         assert_eq!((seen.set.as_str(), seen.group.as_deref(), seen.groups), ("ept=0", Some("b"), 2));
         assert_eq!(seen.to_string(), "fail, first b of 2, ept=0: all-exit");
-        let trouble = serde_json::from_str::<Report>(&text.replace("all-exit", "unknown")).unwrap();
-        assert_eq!(trouble.first().unwrap().cause, "WARNING");
-        assert!(serde_json::from_str::<Report>(&text.replace("\"fail\", \"sen", "\"pass\", \"sen")).unwrap().first().is_none());
+        let trouble = text.replace("all-exit", "unknown").replace("stale-eb", "unknown");
+        assert_eq!(serde_json::from_str::<Report>(&trouble).unwrap().first().unwrap().cause, "WARNING");
+        let crash = r#"{ "results": [ { "params": "ept=0", "verdict": "crash", "kernel_trouble": [], "groups": [],
+            "sentence": "silent; last seen in group event.long at 0 of 37" } ] }"#;
+        let crash = serde_json::from_str::<Report>(crash).unwrap().first().unwrap();
+        assert_eq!(crash.group.as_deref(), Some("event.long"));
+        assert!(
+            serde_json::from_str::<Report>(&text.replace("\"fail\", \"sen", "\"pass\", \"sen"))
+                .unwrap()
+                .first()
+                .is_none()
+        );
     }
 
     #[test]

@@ -63,7 +63,9 @@ fn run(options: &Options) -> Result<bool, Stop> {
     let changes = change::all();
     let chosen = choose(options, &changes)?;
     if options.list {
-        chosen.iter().for_each(|change| println!("{:16} {:32} {}", change.kind, change.name, change.why));
+        for change in chosen {
+            println!("{:16} {:32} {}", change.kind, change.name, change.why);
+        }
         return Ok(true);
     }
     let lab = Lab::open()?;
@@ -153,9 +155,7 @@ fn examine(
 fn judge(change: &Change, record: &Record) -> Result<String, String> {
     match (record.noticed(), &change.survives) {
         (Some((profile, seen)), None) => Ok(format!("noticed by {}: {seen}", profile.name())),
-        (Some((profile, seen)), Some(_)) => {
-            Err(format!("said to survive, but noticed by {}: {seen}", profile.name()))
-        }
+        (Some((profile, seen)), Some(_)) => Err(format!("said to survive, but noticed by {}: {seen}", profile.name())),
         (None, Some(reason)) => Ok(format!("survives: {reason}")),
         (None, None) => Err("NOT NOTICED".into()),
     }

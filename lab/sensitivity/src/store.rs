@@ -24,8 +24,10 @@ pub struct Record {
     key: u32,
     /// The quick profile.
     pub quick: Option<Outcome>,
-    /// The standard profile of the groups concerned.
+    /// The standard profile of `groups`.
     pub standard: Option<Outcome>,
+    /// The groups concerned.
+    groups: Vec<String>,
 }
 
 impl Record {
@@ -66,7 +68,12 @@ impl Store {
         let key = self.key(change);
         let text = fs::read(self.path(change, "json")).unwrap_or_default();
         let known = serde_json::from_slice(&text).ok().filter(|record: &Record| record.key == key);
-        known.unwrap_or(Record { key, ..Record::default() })
+        let mut record = known.unwrap_or(Record { key, ..Record::default() });
+        if record.groups != change.groups {
+            record.standard = None;
+            record.groups.clone_from(&change.groups);
+        }
+        record
     }
 
     /// Keeps what is known of a change.
@@ -79,9 +86,9 @@ impl Store {
         fs::write(&path, text + "\n").map_err(|error| Stop::file(&path, error))
     }
 
-    /// A digest of all that an outcome rests on.
+    /// A digest of all that an outcome of the quick profile rests on.
     fn key(&self, change: &Change) -> u32 {
-        let Change { file, within, find, put, groups, sets, .. } = change;
-        crc32fast::hash(format!("{:?}", (&self.common, file, within, find, put, groups, sets)).as_bytes())
+        let Change { file, within, find, put, sets, .. } = change;
+        crc32fast::hash(format!("{:?}", (&self.common, file, within, find, put, sets)).as_bytes())
     }
 }

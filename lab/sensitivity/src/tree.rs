@@ -109,7 +109,10 @@ impl Tree {
                 folder: kernels.join(&package.folder).join("modules"),
             },
             folder: cache.join(&package.version),
-            headers: cache.join(&package.version).join("root/usr/src").join(format!("linux-headers-{}{FLAVOUR}", package.abi)),
+            headers: cache
+                .join(&package.version)
+                .join("root/usr/src")
+                .join(format!("linux-headers-{}{FLAVOUR}", package.abi)),
         };
         if let Some(tree) = named().map(|package| at(&package)).filter(|tree| tree.folder.join(WHOLE).is_file()) {
             return Ok(tree);
@@ -179,7 +182,13 @@ impl Tree {
         make.arg("-C").arg(&self.headers).arg(format!("M={}", work.display()));
         make.arg(format!("-j{}", available_parallelism().map_or(1, usize::from)));
         // Neither debug information nor AMD's module is needed.
-        make.args(["CONFIG_KVM_AMD=", "CONFIG_KVM_WERROR=", "CONFIG_DEBUG_INFO_BTF_MODULES=", "KCFLAGS=-g0", "modules"]);
+        make.args([
+            "CONFIG_KVM_AMD=",
+            "CONFIG_KVM_WERROR=",
+            "CONFIG_DEBUG_INFO_BTF_MODULES=",
+            "KCFLAGS=-g0",
+            "modules",
+        ]);
         if let Err(stop) = run(&mut make) {
             return Ok(Build::Failed(stop.why));
         }
@@ -207,7 +216,8 @@ fn check_tools() -> Result<(), Stop> {
     if missing.is_empty() {
         return Ok(());
     }
-    let list = |of: fn(&(&'static str, &'static str)) -> &'static str| missing.iter().map(of).collect::<Vec<_>>().join(" ");
+    let list =
+        |of: fn(&(&'static str, &'static str)) -> &'static str| missing.iter().map(of).collect::<Vec<_>>().join(" ");
     let (tools, packages) = (list(|(tool, _)| tool), list(|(_, package)| package));
     Err(Stop::missing(format!("KVM cannot be built without {tools}; to fix it: apt-get install {packages}")))
 }
@@ -220,7 +230,13 @@ fn fetch(package: &Package, kernels: &Path, folder: &Path) -> Result<(), Stop> {
         fs::create_dir_all(folder).map_err(|error| Stop::file(folder, error))?;
     }
     let index = kernels.join("apt").join(SUITE).join("apt.conf");
-    run(Command::new("apt-get").arg("-qq").arg("-c").arg(index).arg("download").args(package.needed()).current_dir(&debs))?;
+    run(Command::new("apt-get")
+        .arg("-qq")
+        .arg("-c")
+        .arg(index)
+        .arg("download")
+        .args(package.needed())
+        .current_dir(&debs))?;
     let files = fs::read_dir(&debs).map_err(|error| Stop::file(&debs, error))?;
     for deb in files.flatten().map(|entry| entry.path()) {
         run(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&root))?;
@@ -232,8 +248,10 @@ fn fetch(package: &Package, kernels: &Path, folder: &Path) -> Result<(), Stop> {
 /// Runs a program to its end.
 fn run(command: &mut Command) -> Result<(), Stop> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output =
-        command.env("LC_ALL", "C.UTF-8").output().map_err(|error| Stop::missing(format!("{name} cannot be started: {error}")))?;
+    let output = command
+        .env("LC_ALL", "C.UTF-8")
+        .output()
+        .map_err(|error| Stop::missing(format!("{name} cannot be started: {error}")))?;
     if output.status.success() {
         return Ok(());
     }
