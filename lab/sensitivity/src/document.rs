@@ -50,9 +50,14 @@ fn text(known: &[(&Change, Record)], kernel: &str) -> String {
         }
     }
     text.push_str("\n## Survivors\n\n");
-    for (change, _) in known.iter().filter(|(_, record)| record.noticed().is_none()) {
-        let reason = change.survives.as_deref().unwrap_or("No reason is known: a hole.");
-        let _ = writeln!(text, "- **{}** ({}). {} {reason}", change.name, change.kind, change.why);
+    for (change, record) in known.iter().filter(|(_, record)| record.noticed().is_none()) {
+        let reason = change.survives.as_deref().unwrap_or("No reason is known.");
+        let ran = match (&record.quick, &record.standard) {
+            (None, _) => "not run",
+            (_, None) => "quick only",
+            _ => "quick and standard",
+        };
+        let _ = writeln!(text, "- **{}** ({}; {ran}). {} {reason}", change.name, change.kind, change.why);
     }
     text
 }
