@@ -13,6 +13,8 @@ use crate::store::{Record, Store};
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/sensitivity.md");
 /// What stands before the tables.
 const HEAD: &str = include_str!("head.md");
+/// The longest line of its prose.
+const WIDTH: usize = 100;
 /// The longest cause that a table shows: a kernel's line is longer.
 const MAX_CAUSE: usize = 90;
 
@@ -50,6 +52,7 @@ fn text(known: &[(&Change, Record)], kernel: &str) -> String {
         }
     }
     text.push_str("\n## Survivors\n\n");
+    text.push_str("The reasons are inferred from KVM's source and from the catalogue.\n\n");
     for (change, record) in known.iter().filter(|(_, record)| record.noticed().is_none()) {
         let reason = change.survives.as_deref().unwrap_or("No reason is known.");
         let ran = match (&record.quick, &record.standard) {
@@ -57,7 +60,7 @@ fn text(known: &[(&Change, Record)], kernel: &str) -> String {
             (_, None) => "quick only",
             _ => "quick and standard",
         };
-        let _ = writeln!(text, "- **{}** ({}; {ran}). {} {reason}", change.name, change.kind, change.why);
+        text.push_str(&wrapped(&format!("- **{}** ({}; {ran}). {} {reason}", change.name, change.kind, change.why)));
     }
     text
 }
@@ -70,5 +73,29 @@ fn noticed_by(record: &Record) -> (String, String) {
         (Some(group), verdict) => format!("{}, {}: `{group}`, {verdict}", profile.name(), seen.set),
         (None, verdict) => format!("{}, {}: {verdict}", profile.name(), seen.set),
     };
-    (by, seen.cause.chars().take(MAX_CAUSE).map(|c| if c == '|' { '/' } else { c }).collect())
+    (by, without_folders(&seen.cause).chars().take(MAX_CAUSE).map(|c| if c == '|' { '/' } else { c }).collect())
+}
+
+/// A kernel's complaint names the file with the folders of the machine that built it.
+fn without_folders(cause: &str) -> String {
+    let place = cause.split_once(" at /").and_then(|(what, place)| Some((what, &place[place.find("arch/x86/")?..])));
+    place.map_or_else(|| cause.to_string(), |(what, place)| format!("{what} at {place}"))
+}
+
+/// An item of a list in lines of the document's width.
+fn wrapped(item: &str) -> String {
+    let (mut text, mut column) = (String::new(), 0);
+    for word in item.split(' ') {
+        if column > 0 && column + 1 + word.len() > WIDTH {
+            text.push_str("\n ");
+            column = 1;
+        }
+        if column > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += word.len();
+    }
+    text + "\n"
 }

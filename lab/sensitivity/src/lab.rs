@@ -133,10 +133,12 @@ impl Lab {
         }
         let own = std::env::current_exe().map_err(|error| Stop::missing(error.to_string()))?;
         let mut lab = Self { program: own.with_file_name("maskmatch"), digest: 0 };
-        let image = own.with_file_name("sensitivity-image.elf");
+        let image = own.with_file_name(format!("image.{}", std::process::id()));
         lab.ask(lab.command().arg("image").arg("--elf").arg(&image))?;
+        let bytes = fs::read(&image).map_err(|error| Stop::file(&image, error))?;
+        fs::remove_file(&image).map_err(|error| Stop::file(&image, error))?;
         let mut digest = crc32fast::Hasher::new();
-        digest.update(&fs::read(&image).map_err(|error| Stop::file(&image, error))?);
+        digest.update(&bytes);
         digest.update(&lab.ask(lab.command().args(["list", "--known"]))?);
         lab.digest = digest.finalize();
         Ok(lab)
