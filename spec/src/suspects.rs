@@ -21,6 +21,8 @@ crate::listed! {
     pub enum Hypothesis {
         /// MASK and MATCH are taken as 0, EB.PF is L1's.
         ClearedMaskMatch => "cleared-mask-match", "behaves as MASK = MATCH = 0 with L1's EB.PF",
+        /// MATCH is taken as 0, MASK and EB.PF are L1's.
+        ClearedMatch => "cleared-match", "behaves as MATCH = 0 with L1's MASK and EB.PF",
         /// MASK and MATCH are exchanged.
         Swapped => "swapped-mask-match", "behaves as with MASK and MATCH exchanged",
         /// EB.PF = 0 is taken as "no page fault exits", whatever MASK and MATCH say.
@@ -34,6 +36,11 @@ crate::listed! {
         /// that L0 asked for.
         L0FilterLeaked => "l0-filter-leaked",
             "gives L1 the faults that L0's own filter asks for, in place of L1's own or in addition",
+        /// vmcs02 holds L0's own MASK and MATCH, with L1's EB.PF.
+        L0MaskMatch => "l0-mask-match", "runs L2 on L0's own MASK and MATCH with L1's EB.PF",
+        /// L1 gets every fault that the processor raises. Those that L0 makes go where they belong.
+        RawFaults => "raw-faults",
+            "gives L1 every fault that the processor raises, before L0 corrects its error code",
         /// The error code from before L0 sets RSVD in it decides about exits, or is reported to L1.
         CodeBeforeFixup => "code-before-fixup",
             "uses the error code from before L0 sets RSVD, to decide about the exit or in what it reports to L1",
@@ -45,6 +52,11 @@ crate::listed! {
         StaleFilter => "stale-filter", "behaves as with the whole filter of the previous VM entry",
         /// MASK and MATCH of the previous entry are still in force, EB.PF is L1's.
         StaleMaskMatch => "stale-mask-match", "behaves as with MASK and MATCH of the previous VM entry",
+        /// EB.PF of the previous entry is still in force, MASK and MATCH are L1's.
+        StaleEb => "stale-eb", "behaves as with EB.PF of the previous VM entry",
+        /// MASK and MATCH are those of the last entry with EB.PF = 1, EB.PF is L1's.
+        MaskMatchWithEb => "mask-match-with-eb",
+            "behaves as with MASK and MATCH of the last VM entry with EB.PF = 1",
         /// MATCH is cut to the bits in MASK, so that it can always be met.
         MatchWithinMask => "match-within-mask", "behaves as if MATCH had no bits outside MASK",
         /// Only the low 5 bits of MASK and MATCH count.
@@ -71,12 +83,22 @@ impl Hypothesis {
         Self::ALL.into_iter().find(|hypothesis| hypothesis.name() == name)
     }
 
-    /// The faults that exit on such a host, where this VM entry's filter is `now` and that of the
-    /// previous entry was `before`. `None` if this depends on L0's own filter.
+    /// The faults that exit on such a host, where this VM entry's filter is `now`. `None` if this
+    /// depends on L0's own filter, or on an earlier entry that is not known.
     #[must_use]
-    pub const fn exits(self, now: Filter, before: Filter) -> Option<Codes> {
+    pub const fn exits(self, now: Filter, earlier: Earlier) -> Option<Codes> {
+        let before = earlier.before;
         let seen = match self {
-            Self::L0FilterLeaked => return None,
+            Self::L0FilterLeaked | Self::L0MaskMatch => return None,
+            Self::RawFaults => {
+                let wanted = Codes::by_seen(now.basic_exits());
+                return Some(Codes { as_seen: u32::MAX, uncorrected: u32::MAX, ..wanted });
+            }
+            Self::MaskMatchWithEb => match (now.eb_pf, earlier.with_eb) {
+                (true, _) => now.basic_exits(),
+                (false, Some(with_eb)) => Filter::new(false, with_eb.mask, with_eb.matching).basic_exits(),
+                (false, None) => return None,
+            },
             Self::CodeBeforeFixup => return Some(Fixup::exits(now)),
             Self::L0NeedDropped => {
                 // The processor compares what it raises with vmcs02. Then L0 compares what must be
@@ -90,6 +112,7 @@ impl Hypothesis {
                 });
             }
             Self::ClearedMaskMatch => Filter::new(now.eb_pf, 0, 0).basic_exits(),
+            Self::ClearedMatch => Filter::new(now.eb_pf, now.mask, 0).basic_exits(),
             Self::Swapped => Filter::new(now.eb_pf, now.matching, now.mask).basic_exits(),
             Self::InverseIgnored => {
                 if now.eb_pf {
@@ -102,6 +125,7 @@ impl Hypothesis {
             Self::EbAlwaysClear => Filter::new(false, now.mask, now.matching).basic_exits(),
             Self::StaleFilter => before.basic_exits(),
             Self::StaleMaskMatch => Filter::new(now.eb_pf, before.mask, before.matching).basic_exits(),
+            Self::StaleEb => Filter::new(before.eb_pf, now.mask, now.matching).basic_exits(),
             Self::MatchWithinMask => Filter::new(now.eb_pf, now.mask, now.matching & now.mask).basic_exits(),
             Self::Low16 => low_bits(now, 0xffff),
             Self::Low8 => low_bits(now, 0xff),
@@ -117,9 +141,9 @@ impl Hypothesis {
     #[must_use]
     pub fn shows(self, filter: Filter, code: Pfec, raised: Raised) -> bool {
         let right = filter.exits(code);
-        match self.exits(filter, filter) {
-            // L0's filter may ask for any fault that L1's does not.
-            None => !right,
+        match self.exits(filter, Earlier { before: filter, with_eb: Some(filter) }) {
+            // L0's filter may ask for any fault that L1's does not, or leave out any in its place.
+            None => !right || self == Self::L0MaskMatch,
             Some(exits) => {
                 exits.contains(code, raised) != right
                     || self == Self::CodeBeforeFixup && right && matches!(raised, Raised::Uncorrected(_))
@@ -130,6 +154,15 @@ impl Hypothesis {
 
 const fn low_bits(filter: Filter, bits: u32) -> u32 {
     Filter::new(filter.eb_pf, filter.mask & bits, filter.matching & bits).basic_exits()
+}
+
+/// The filters of earlier VM entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Earlier {
+    /// That of the previous entry.
+    pub before: Filter,
+    /// That of the last one with EB.PF = 1, if it is known.
+    pub with_eb: Option<Filter>,
 }
 
 /// The word in logs where each fault went to the right party, but something else is wrong.
@@ -146,6 +179,8 @@ pub struct Suspects {
     filter_wrong: bool,
     /// L2 did not get through a walk, or its start.
     stuck: bool,
+    /// The last filter with EB.PF = 1.
+    with_eb: Option<Filter>,
     leak: Leak,
     fixup: Fixup,
 }
@@ -164,6 +199,7 @@ impl Suspects {
             possible: (1 << Hypothesis::ALL.len()) - 1,
             filter_wrong: false,
             stuck: false,
+            with_eb: None,
             leak: Leak::default(),
             fixup: Fixup::default(),
         }
@@ -174,13 +210,17 @@ impl Suspects {
         self.filter_wrong |= evidence.contradicts(Codes::by_seen(now.basic_exits()));
         self.leak.observe(now, evidence);
         self.fixup.observe(now, evidence);
+        let earlier = Earlier { before, with_eb: self.with_eb };
         let mut left = self.possible;
         while left != 0 {
             let at = left.trailing_zeros() as usize;
             left &= left - 1;
-            if Hypothesis::ALL[at].exits(now, before).is_some_and(|exits| evidence.contradicts(exits)) {
+            if Hypothesis::ALL[at].exits(now, earlier).is_some_and(|exits| evidence.contradicts(exits)) {
                 self.possible &= !(1 << at);
             }
+        }
+        if now.eb_pf {
+            self.with_eb = Some(now);
         }
     }
 
@@ -203,6 +243,7 @@ impl Suspects {
             .enumerate()
             .filter(move |&(at, hypothesis)| match hypothesis {
                 Hypothesis::L0FilterLeaked => self.filter_wrong && self.leak.explains(),
+                Hypothesis::L0MaskMatch => self.filter_wrong && self.leak.explains_mask_match(),
                 Hypothesis::CodeBeforeFixup => self.fixup.explains(),
                 _ => self.filter_wrong && self.possible >> at & 1 == 1,
             })

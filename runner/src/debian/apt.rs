@@ -3,10 +3,9 @@
 //!
 //! The mirror, proxies and keys are the machine's: `apt-get --print-uris update` says where the
 //! machine gets its own suite from (it needs neither root nor the network), and other suites are
-//! taken from the same place, by the same keys: see [`trust`]. Nothing outside of the folder changes, so this works without root. On
-//! success of [`Apt::open`] the index is there.
+//! taken from the same place, by the same keys: see [`trust`]. Nothing outside of the folder
+//! changes, so this works without root. On success of [`Apt::open`] the index is there.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,7 +37,20 @@ Acquire::Languages "none";
 Acquire::Retries "2";
 APT::Architecture "amd64";
 APT::Architectures { "amd64"; };
+// As root, apt would drop to a user that cannot write to a private folder.
+APT::Sandbox::User "root";
 "#;
+/// Where apt finds what is its own, below the private root.
+const FOLDERS: [(&str, &str); 8] = [
+    ("Dir::State", "state"),
+    ("Dir::State::lists", "state/lists"),
+    ("Dir::State::status", "status"),
+    ("Dir::Cache", "cache"),
+    ("Dir::Etc::sourcelist", "no-sources.list"),
+    ("Dir::Etc::sourceparts", "etc"),
+    ("Dir::Etc::preferences", "etc/preferences"),
+    ("Dir::Etc::preferencesparts", "etc"),
+];
 
 /// Apt with one suite.
 #[derive(Debug)]
@@ -125,7 +137,7 @@ impl Apt {
             fs::create_dir_all(self.folder.join(folder))?;
         }
         fs::write(self.folder.join("status"), "")?;
-        fs::write(self.folder.join("apt.conf"), CONFIGURATION)?;
+        fs::write(self.folder.join("apt.conf"), self.configuration())?;
         fs::write(self.folder.join("etc").join(ENTRIES), wanted.iter().map(Source::entry).collect::<String>())
     }
 
@@ -188,28 +200,14 @@ impl Apt {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        let option = |name: &str, path: &str| {
-            let mut text = OsString::from(name);
-            text.push("=");
-            text.push(self.folder.join(path));
-            text
-        };
         command.env("LC_ALL", "C.UTF-8").arg("-qq").arg("-c").arg(self.folder.join("apt.conf"));
-        for (name, path) in [
-            ("Dir::State", "state"),
-            ("Dir::State::lists", "state/lists"),
-            ("Dir::State::status", "status"),
-            ("Dir::Cache", "cache"),
-            ("Dir::Etc::sourcelist", "no-sources.list"),
-            ("Dir::Etc::sourceparts", "etc"),
-            ("Dir::Etc::preferences", "etc/preferences"),
-            ("Dir::Etc::preferencesparts", "etc"),
-        ] {
-            command.arg("-o").arg(option(name, path));
-        }
-        // As root, apt would drop to a user that cannot write to a private folder.
-        command.args(["-o", "APT::Sandbox::User=root"]);
         command
+    }
+
+    /// All of the configuration, so that `apt-get -c FILE` works here for others as well.
+    fn configuration(&self) -> String {
+        let folder = |(name, path): (&str, &str)| format!("{name} \"{}\";\n", self.folder.join(path).display());
+        FOLDERS.into_iter().map(folder).chain([CONFIGURATION.to_string()]).collect()
     }
 }
 

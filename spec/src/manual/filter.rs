@@ -47,6 +47,14 @@ impl Filter {
         ((pfec.bits() & self.mask) == self.matching) == self.eb_pf
     }
 
+    /// The filter with the same EB.PF and with a MASK and MATCH that decide the other way about
+    /// faults with this code: MASK = 0 with MATCH = 0 is met by each code, with MATCH = 1 by none.
+    #[must_use]
+    pub const fn inverse_for(self, pfec: Pfec) -> Self {
+        let met = self.exits(pfec) == self.eb_pf;
+        Self::new(self.eb_pf, 0, met as u32)
+    }
+
     /// The set of [`Pfec::BASIC`] codes that exit: bit `n` stands for error code `n`.
     ///
     /// This is [`Filter::exits`] for 32 codes at once. A test compares the two.
@@ -141,6 +149,16 @@ mod tests {
         for bits in (0..=0xffff).chain([u32::MAX]) {
             assert!(Filter::ALWAYS.exits(pfec(bits)));
             assert!(!Filter::NEVER.exits(pfec(bits)));
+        }
+    }
+
+    #[test]
+    fn an_inverse_filter_differs_in_mask_and_match_only() {
+        for (eb_pf, code) in [(false, 4), (false, 7), (true, 4), (true, 7)] {
+            for filter in [Filter::new(eb_pf, 4, 4), Filter::new(eb_pf, 7, 7), Filter::new(eb_pf, 0, 0)] {
+                let inverse = filter.inverse_for(pfec(code));
+                assert_eq!((inverse.eb_pf, inverse.exits(pfec(code))), (eb_pf, !filter.exits(pfec(code))));
+            }
         }
     }
 

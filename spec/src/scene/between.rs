@@ -33,7 +33,7 @@ pub enum Between {
         /// Whether the second play has it.
         set: bool,
     },
-    /// The scene plays on another VMCS, under the inverse filter.
+    /// The scene plays on another VMCS, whose MASK and MATCH decide the other way.
     OtherVmcs,
     /// VMCLEAR, VMPTRLD, and VMLAUNCH in place of VMRESUME.
     Clear,
@@ -64,7 +64,7 @@ impl Between {
             Self::Upper { field: FilterField::Mask, .. } => "L1 clears one bit of MASK's upper half, and resumes L2",
             Self::Upper { set: true, .. } => "L1 sets one bit of MATCH's upper half, which MASK has, and resumes L2",
             Self::Upper { .. } => "L1 clears one bit of MATCH's upper half, which MASK has, and resumes L2",
-            Self::OtherVmcs => "L1 does the same on another VMCS with the inverse filter, and comes back",
+            Self::OtherVmcs => "L1 does the same on another VMCS whose MASK and MATCH decide otherwise, and comes back",
             Self::Clear => "L1 does VMCLEAR, VMPTRLD and VMLAUNCH",
             Self::OtherExit => "L1 enters L2 for a VMCALL, and then for the scene again",
             Self::VectoredExit => {

@@ -1,5 +1,5 @@
-//! L0's own filter in vmcs02, whose faults L1 gets. L0's need is not known, so it is fitted to what
-//! was seen.
+//! L0's own filter in vmcs02, whose faults L1 gets, or its own MASK and MATCH with L1's EB.PF. L0's
+//! need is not known, so it is fitted to what was seen.
 
 use super::evidence::{Codes, Evidence, fixed_up};
 use crate::manual::filter::Filter;
@@ -20,6 +20,16 @@ impl Fit {
     const fn in_place(&mut self, exited: u32, stayed: u32) {
         self.inside |= exited;
         self.outside |= stayed;
+    }
+
+    /// Takes in codes that L0's MASK and MATCH decide about: with EB.PF = 0, those that they do not
+    /// match exit.
+    const fn turned(&mut self, eb_pf: bool, exited: u32, stayed: u32) {
+        if eb_pf {
+            self.in_place(exited, stayed);
+        } else {
+            self.in_place(stayed, exited);
+        }
     }
 
     /// Takes in codes of which L1's filter makes those exit that are in `wanted`, and L0's others.
@@ -53,6 +63,8 @@ pub(super) struct Leak {
     in_place_narrow: Fit,
     beside: Fit,
     beside_narrow: Fit,
+    mask_match: Fit,
+    mask_match_narrow: Fit,
 }
 
 impl Leak {
@@ -64,13 +76,21 @@ impl Leak {
         let (all_exited, all_stayed) = (seen(exited), seen(stayed));
         self.in_place.in_place(all_exited, all_stayed);
         self.beside.beside(all_exited, all_stayed, wanted);
+        self.mask_match.turned(now.eb_pf, all_exited, all_stayed);
         // The filter meets what the processor raises. What L0 makes goes to L1 as L1's filter says.
         let (met_exited, met_stayed) = (exited.as_seen | exited.uncorrected, stayed.as_seen | stayed.uncorrected);
         self.in_place_narrow.in_place(met_exited, met_stayed);
         self.beside_narrow.beside(met_exited, met_stayed, wanted);
+        self.mask_match_narrow.turned(now.eb_pf, met_exited, met_stayed);
         let wrongly_made = exited.made & !wanted | stayed.made & wanted != 0;
         self.in_place_narrow.refuted |= wrongly_made;
         self.beside_narrow.refuted |= wrongly_made;
+        self.mask_match_narrow.refuted |= wrongly_made;
+    }
+
+    /// Whether L0's MASK and MATCH with L1's EB.PF explain everything that was seen.
+    pub(super) fn explains_mask_match(&self) -> bool {
+        self.mask_match.exists() || self.mask_match_narrow.exists()
     }
 
     /// Whether a leak explains everything that was seen.

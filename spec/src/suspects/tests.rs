@@ -1,4 +1,4 @@
-use super::{Codes, Evidence, FILTER_HONOURED, Hypothesis, L2_STUCK, Raised, Suspects};
+use super::{Codes, Earlier, Evidence, FILTER_HONOURED, Hypothesis, L2_STUCK, Raised, Suspects};
 use crate::catalogue::plan::Profile;
 use crate::manual::filter::Filter;
 use crate::manual::paging::Maxphyaddr;
@@ -13,7 +13,7 @@ use std::vec::Vec;
 /// One fault and everything that a host knows when it decides.
 struct Fault {
     now: Filter,
-    before: Filter,
+    earlier: Earlier,
     /// What must be seen.
     code: Pfec,
     /// What the processor made of it: never anything else, unless the guest's MAXPHYADDR is below
@@ -55,6 +55,7 @@ fn faults(family: Family, profile: Profile) -> Vec<(Stimulus, Pfec, Raised)> {
 /// Runs a synthetic host through families of filters, and gathers evidence as L1 does.
 fn suspects(families: &[Family], profile: Profile, width: Width, host: impl Fn(&Fault) -> Does) -> Suspects {
     let mut suspects = Suspects::all();
+    let mut with_eb = None;
     for family in families {
         let faults = faults(*family, profile);
         let mut before = Filter::NEVER;
@@ -62,11 +63,13 @@ fn suspects(families: &[Family], profile: Profile, width: Width, host: impl Fn(&
             let mut evidence = Evidence::default();
             for (stimulus, code, counted) in &faults {
                 let raised = if width == Width::Narrow { *counted } else { Raised::AsSeen };
-                let does = host(&Fault { now: filter, before, code: *code, raised });
+                let earlier = Earlier { before, with_eb };
+                let does = host(&Fault { now: filter, earlier, code: *code, raised });
                 evidence.add(*code, *counted, &observed(stimulus, does));
             }
             suspects.observe(filter, before, &evidence);
             before = filter;
+            with_eb = if filter.eb_pf { Some(filter) } else { with_eb };
         }
     }
     suspects
@@ -110,12 +113,44 @@ fn met(fault: &Fault) -> Option<Pfec> {
 #[test]
 fn each_wrong_host_is_named_and_no_other() {
     for hypothesis in Hypothesis::ALL {
-        if matches!(hypothesis, Hypothesis::L0FilterLeaked | Hypothesis::CodeBeforeFixup | Hypothesis::L0NeedDropped) {
+        if BY_WHAT_IS_RAISED.contains(&hypothesis) {
             continue;
         }
-        assert_named(hypothesis.name(), &WIDTHS, &[hypothesis], |fault| {
-            let exits = hypothesis.exits(fault.now, fault.before).unwrap();
-            decide(exits.contains(fault.code, Raised::AsSeen), fault.code)
+        assert_named(hypothesis.name(), &WIDTHS, &[hypothesis], |fault| does_as(hypothesis, fault));
+    }
+}
+
+/// Hypotheses that depend on L0's filter, or on what the processor makes of an access.
+const BY_WHAT_IS_RAISED: [Hypothesis; 5] = [
+    Hypothesis::L0FilterLeaked,
+    Hypothesis::L0MaskMatch,
+    Hypothesis::RawFaults,
+    Hypothesis::CodeBeforeFixup,
+    Hypothesis::L0NeedDropped,
+];
+
+/// The host of a hypothesis. Before the first entry with EB.PF = 1 it has another filter.
+fn does_as(hypothesis: Hypothesis, fault: &Fault) -> Does {
+    let other = Filter::new(true, 0x3, 0x1);
+    let earlier = Earlier { with_eb: fault.earlier.with_eb.or(Some(other)), ..fault.earlier };
+    let exits = hypothesis.exits(fault.now, earlier).unwrap();
+    decide(exits.contains(fault.code, Raised::AsSeen), fault.code)
+}
+
+#[test]
+fn a_host_that_gives_raw_faults_to_l1_is_named() {
+    let raw = |fault: &Fault| met(fault).map_or_else(|| decide(is_right(fault), fault.code), Does::Exits);
+    assert_named("raw", &[Width::Narrow], &[Hypothesis::RawFaults], raw);
+    // Where L0 makes no fault, all exit.
+    assert_named("raw", &[Width::Whole], &[Hypothesis::AllExit], raw);
+}
+
+#[test]
+fn l0s_mask_and_match_with_l1s_eb_are_named() {
+    for l0 in L0_FILTERS {
+        assert_named("L0's MASK and MATCH", &WIDTHS, &[Hypothesis::L0MaskMatch], |fault| {
+            let vmcs02 = Filter::new(fault.now.eb_pf, l0.mask, l0.matching);
+            decide(met(fault).map_or(is_right(fault), |met| vmcs02.exits(met)), fault.code)
         });
     }
 }
@@ -246,16 +281,13 @@ fn a_family_alone_names_the_new_ones_on_no_other_host() {
     for family in Family::ALL {
         for profile in PROFILES {
             for hypothesis in Hypothesis::ALL {
-                let Some(_) = hypothesis.exits(Filter::ALWAYS, Filter::ALWAYS) else { continue };
-                if hypothesis == Hypothesis::CodeBeforeFixup {
+                if BY_WHAT_IS_RAISED.contains(&hypothesis) && hypothesis != Hypothesis::L0NeedDropped {
                     continue;
                 }
-                let names = named(&[family], profile, Width::Whole, |fault| {
-                    let exits = hypothesis.exits(fault.now, fault.before).unwrap();
-                    decide(exits.contains(fault.code, Raised::AsSeen), fault.code)
-                });
+                let names = named(&[family], profile, Width::Whole, |fault| does_as(hypothesis, fault));
                 let where_ = std::format!("{} {} {names:?}", family.name(), hypothesis.name());
                 assert!(!names.contains(&Hypothesis::L0FilterLeaked), "{where_}");
+                assert!(!names.contains(&Hypothesis::L0MaskMatch), "{where_}");
                 assert!(!names.contains(&Hypothesis::CodeBeforeFixup), "{where_}");
             }
         }

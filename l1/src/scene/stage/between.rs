@@ -89,10 +89,11 @@ impl Stage {
         Ok(right)
     }
 
-    /// Plays the scene on the other VMCS under the inverse filter, and makes the first current
-    /// again.
+    /// Plays the scene on the other VMCS under a filter that decides the other way, and makes the
+    /// first current again.
     fn on_other_vmcs(&mut self, scene: &Scene, filter: Filter, around: Around<'_>) -> Result<bool, VmFail> {
-        let inverse = Filter { eb_pf: !filter.eb_pf, ..filter };
+        let code = scene.pfec(self.environment, around.maxphyaddr);
+        let inverse = code.map_or(filter, |code| filter.inverse_for(code));
         if self.other.environment.is_none() {
             self.other.set_up(around.vmx, self.environment, around.maxphyaddr)?;
         } else {

@@ -182,7 +182,7 @@ fn catches(text: &mut String, filter: Filter, pfec: Pfec, raised: Raised) {
     if pfec.basic_index().is_none() {
         return;
     }
-    let stale = [Hypothesis::StaleFilter, Hypothesis::StaleMaskMatch];
+    let stale = [Hypothesis::StaleFilter, Hypothesis::StaleMaskMatch, Hypothesis::StaleEb, Hypothesis::MaskMatchWithEb];
     let caught: Vec<Hypothesis> = Hypothesis::ALL
         .into_iter()
         .filter(|hypothesis| !stale.contains(hypothesis))

@@ -1,0 +1,162 @@
+//! Who tests the tests: builds KVM wrong on purpose, runs maskmatch's lab on it, and writes down
+//! what noticed it.
+//!
+//! Each wrong host is one small change of Debian's KVM 6.1, a row of `changes/*.toml`. All is kept
+//! in `~/.cache/maskmatch/sensitivity`: sources, build tree and results. What was run is not run
+//! again unless the change, the image or the known deviations changed.
+
+mod change;
+mod document;
+mod lab;
+mod stop;
+mod store;
+mod tree;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::change::Change;
+use crate::lab::{Lab, Outcome, Profile};
+use crate::stop::Stop;
+use crate::store::{Record, Store};
+use crate::tree::{Build, Tree};
+
+/// Runs maskmatch on builds of KVM that are wrong on purpose, and says which of them it notices.
+///
+/// Each change runs in the quick profile; those that it misses run in the standard profile of the
+/// groups concerned. A run of all changes writes docs/sensitivity.md.
+///
+/// Exit codes: 0, all is as the changes say; 1, a change passed that should be noticed, is noticed
+/// though it is said to survive, or no longer applies; 2, the command line is wrong; 3, a tool, a
+/// package or the lab is missing.
+#[derive(Parser)]
+#[command(name = "sensitivity", version, verbatim_doc_comment)]
+struct Options {
+    /// Only this change or kind of changes; may be repeated.
+    #[arg(long, value_name = "NAME|KIND")]
+    only: Vec<String>,
+    /// `quick` leaves out the standard profile; `standard` runs it for all changes.
+    #[arg(long)]
+    profile: Option<Profile>,
+    /// Only the six changes for CI, in the quick profile.
+    #[arg(long, conflicts_with_all = ["only", "profile"])]
+    small: bool,
+    /// List the changes, and build nothing.
+    #[arg(long)]
+    list: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(stop) => {
+            eprintln!("sensitivity: {}", stop.why);
+            ExitCode::from(stop.code)
+        }
+    }
+}
+
+/// Does what the command line asks for; whether all is as the changes say.
+fn run(options: &Options) -> Result<bool, Stop> {
+    let changes = change::all();
+    let chosen = choose(options, &changes)?;
+    if options.list {
+        for change in chosen {
+            println!("{:16} {:32} {}", change.kind, change.name, change.why);
+        }
+        return Ok(true);
+    }
+    let lab = Lab::open()?;
+    let tree = Tree::open(&lab)?;
+    let store = Store::open(&tree, &lab)?;
+    unchanged_passes(&tree, &lab, &store)?;
+    let mut as_told = true;
+    for (at, change) in chosen.iter().enumerate() {
+        let verdict = match examine(change, options, &tree, &lab, &store)? {
+            Ok(record) => judge(change, &record),
+            Err(why) => Err(why),
+        };
+        let (Ok(text) | Err(text)) = &verdict;
+        println!("[{}/{}] {} ({}): {text}", at + 1, chosen.len(), change.name, change.kind);
+        as_told &= verdict.is_ok();
+    }
+    if chosen.len() == changes.len() {
+        document::write(&changes, &store, &tree.kernel)?;
+    }
+    Ok(as_told)
+}
+
+/// The changes that the command line names.
+fn choose<'a>(options: &Options, changes: &'a [Change]) -> Result<Vec<&'a Change>, Stop> {
+    let known = |word: &String| changes.iter().any(|change| change.is(word));
+    if let Some(odd) = options.only.iter().find(|word| !known(word)) {
+        return Err(Stop::usage(format!("no change or kind is named '{odd}': --list shows them all")));
+    }
+    let named = |change: &&Change| options.only.is_empty() || options.only.iter().any(|word| change.is(word));
+    Ok(changes.iter().filter(|change| change.small || !options.small).filter(named).collect())
+}
+
+/// A rebuild without a change must pass, or nothing follows from a build that fails.
+fn unchanged_passes(tree: &Tree, lab: &Lab, store: &Store) -> Result<(), Stop> {
+    let unchanged = Change::none();
+    let mut record = store.load(&unchanged);
+    if record.quick.is_none() {
+        println!("building KVM of {} without a change", tree.kernel);
+        match tree.build(&unchanged)? {
+            Build::Done(modules) => record.quick = Some(lab.run(&unchanged, Profile::Quick, &modules, store)?),
+            Build::Failed(why) => return Err(Stop::missing(format!("KVM cannot be built: {why}"))),
+        }
+        store.keep(&unchanged, &record)?;
+    }
+    match record.quick {
+        Some(Outcome::Noticed(seen)) => {
+            Err(Stop::failed(format!("KVM rebuilt without a change does not pass: {seen}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Runs what is not known yet of a change. The inner `Err`: it cannot be built.
+fn examine(
+    change: &Change,
+    options: &Options,
+    tree: &Tree,
+    lab: &Lab,
+    store: &Store,
+) -> Result<Result<Record, String>, Stop> {
+    let mut record = store.load(change);
+    let mut built = None;
+    for profile in [Profile::Quick, Profile::Standard] {
+        let wanted = match (profile, options.profile) {
+            (Profile::Quick, _) | (_, Some(Profile::Standard)) => true,
+            (_, Some(Profile::Quick)) => false,
+            (_, None) => !options.small && record.noticed().is_none(),
+        };
+        if !wanted || record.of(profile).is_some() {
+            continue;
+        }
+        if built.is_none() {
+            match tree.build(change)? {
+                Build::Done(modules) => built = Some(modules),
+                Build::Failed(why) => return Ok(Err(why)),
+            }
+        }
+        if let Some(modules) = &built {
+            *record.of(profile) = Some(lab.run(change, profile, modules, store)?);
+            store.keep(change, &record)?;
+        }
+    }
+    Ok(Ok(record))
+}
+
+/// What came of a change, in a sentence; `Err` if that is not what its row says.
+fn judge(change: &Change, record: &Record) -> Result<String, String> {
+    match (record.noticed(), &change.survives) {
+        (Some((profile, seen)), None) => Ok(format!("noticed by {}: {seen}", profile.name())),
+        (Some((profile, seen)), Some(_)) => Err(format!("said to survive, but noticed by {}: {seen}", profile.name())),
+        (None, Some(reason)) => Ok(format!("survives: {reason}")),
+        (None, None) => Err("NOT NOTICED".into()),
+    }
+}

@@ -1,0 +1,94 @@
+//! What is known of each change: a file for each in the results folder.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::change::Change;
+use crate::lab::{Lab, Outcome, Profile, Seen};
+use crate::stop::Stop;
+use crate::tree::Tree;
+
+/// The results folder.
+pub struct Store {
+    folder: PathBuf,
+    /// What holds for all changes: the kernel, the image and the known deviations.
+    common: String,
+}
+
+/// What is known of a change: the outcome of each profile that ran.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Record {
+    /// What the outcomes rest on.
+    key: u32,
+    /// The quick profile.
+    pub quick: Option<Outcome>,
+    /// The standard profile of `groups`.
+    pub standard: Option<Outcome>,
+    /// The groups concerned.
+    groups: Vec<String>,
+}
+
+impl Record {
+    /// What noticed it first.
+    pub fn noticed(&self) -> Option<(Profile, &Seen)> {
+        let quick = self.quick.as_ref().and_then(Outcome::seen).map(|seen| (Profile::Quick, seen));
+        let standard = || self.standard.as_ref().and_then(Outcome::seen).map(|seen| (Profile::Standard, seen));
+        quick.or_else(standard)
+    }
+
+    /// Where the outcome of a profile is.
+    pub fn of(&mut self, profile: Profile) -> &mut Option<Outcome> {
+        match profile {
+            Profile::Quick => &mut self.quick,
+            Profile::Standard => &mut self.standard,
+        }
+    }
+}
+
+impl Store {
+    /// Opens the results of this tree, image and table of known deviations.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn open(tree: &Tree, lab: &Lab) -> Result<Self, Stop> {
+        let folder = tree.cache.join("results");
+        fs::create_dir_all(&folder).map_err(|error| Stop::file(&folder, error))?;
+        Ok(Self { folder, common: format!("{} {:08x}", tree.kernel, lab.digest) })
+    }
+
+    /// A file of a change.
+    pub fn path(&self, change: &Change, suffix: &str) -> PathBuf {
+        self.folder.join(format!("{}.{suffix}", change.name))
+    }
+
+    /// What is known of a change as it is now.
+    pub fn load(&self, change: &Change) -> Record {
+        let key = self.key(change);
+        let text = fs::read(self.path(change, "json")).unwrap_or_default();
+        let known = serde_json::from_slice(&text).ok().filter(|record: &Record| record.key == key);
+        let mut record = known.unwrap_or(Record { key, ..Record::default() });
+        if record.groups != change.groups {
+            record.standard = None;
+            record.groups.clone_from(&change.groups);
+        }
+        record
+    }
+
+    /// Keeps what is known of a change.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn keep(&self, change: &Change, record: &Record) -> Result<(), Stop> {
+        let path = self.path(change, "json");
+        let text = serde_json::to_string_pretty(record).map_err(|error| Stop::file(&path, error))?;
+        fs::write(&path, text + "\n").map_err(|error| Stop::file(&path, error))
+    }
+
+    /// A digest of all that an outcome of the quick profile rests on.
+    fn key(&self, change: &Change) -> u32 {
+        let Change { file, within, find, put, sets, .. } = change;
+        crc32fast::hash(format!("{:?}", (&self.common, file, within, find, put, sets)).as_bytes())
+    }
+}
