@@ -13,8 +13,19 @@ fn build_images(root: &std::path::Path, selected: &[&str], target_dir: &std::pat
     for var in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS", "RUSTFLAGS", "CARGO_BUILD_TARGET"] {
         cargo.env_remove(var);
     }
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", "-Crelocation-model=static");
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags().join("\x1f"));
     let status = cargo.status().expect("cargo starts");
     assert!(status.success(), "{} does not build", selected.join(" "));
     target_dir.join("x86_64-unknown-linux-gnu/image")
+}
+
+/// Options of rustc for images. Where the sources of other crates are is not for the image, which
+/// has the file names of its panics and is to be the same in any home.
+fn flags() -> Vec<String> {
+    let home = std::env::var_os("CARGO_HOME").map(std::path::PathBuf::from);
+    let home = home.or_else(|| Some(std::path::PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let sources = home.and_then(|home| std::fs::read_dir(home.join("registry/src")).ok());
+    let folders = sources.into_iter().flatten().flatten().map(|folder| folder.path());
+    let remap = |folder: std::path::PathBuf| format!("--remap-path-prefix={}=", folder.display());
+    std::iter::once("-Crelocation-model=static".into()).chain(folders.map(remap)).collect()
 }

@@ -22,12 +22,21 @@ fn main() {
     }
 }
 
-/// An ELF64 of program headers only, which is what loaders read. The section headers are its end.
+/// An ELF64 of program headers only, which is what loaders read: what follows the last segment is
+/// cut off.
 fn without_section_headers(mut elf: Vec<u8>) -> Vec<u8> {
+    const E_PHOFF: usize = 0x20;
     const E_SHOFF: std::ops::Range<usize> = 0x28..0x30;
+    const E_PHNUM: usize = 0x38;
     const E_SHNUM_AND_SHSTRNDX: std::ops::Range<usize> = 0x3c..0x40;
-    let end = u64::from_le_bytes(elf[E_SHOFF].try_into().expect("it has 8 bytes"));
-    elf.truncate(usize::try_from(end).expect("it is within the file"));
+    // Size of a program header, and where it has offset and size of its segment in the file.
+    const PHDR: usize = 56;
+    const P_OFFSET: usize = 8;
+    const P_FILESZ: usize = 32;
+    let word = |at: usize| u64::from_le_bytes(elf[at..at + 8].try_into().expect("it has 8 bytes")) as usize;
+    let headers = (0..usize::from(elf[E_PHNUM])).map(|number| word(E_PHOFF) + PHDR * number);
+    let end = headers.map(|at| word(at + P_OFFSET) + word(at + P_FILESZ)).max().expect("it has segments");
+    elf.truncate(end);
     elf[E_SHOFF].fill(0);
     elf[E_SHNUM_AND_SHSTRNDX].fill(0);
     elf

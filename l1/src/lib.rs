@@ -40,7 +40,7 @@ extern "sysv64" fn l1_main(loader_magic: u32, loader_info: u32) -> ! {
     let cpu = machine::cpu::Cpu::identify();
     machine::log::begin(serial, &boot, &cpu, vmx::basic(&cpu));
     if !has_com1 {
-        machine::log::log().note(&"the machine has no COM1: this log is on port 0xe9 and on the screen");
+        machine::log::log().note(&"no COM1: this log is on port 0xe9 and on the screen");
     }
     let mut unknown = |word: &str| machine::log::log().note(&format_args!("not an option of the image: {word}"));
     let options = match Options::read(boot.command_line(), &mut unknown) {

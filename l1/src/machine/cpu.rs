@@ -112,7 +112,7 @@ impl Cpu {
             | Feature::Invept
             | Feature::AnyInvvpid
             | Feature::Invvpid(_) => (true, ""),
-            Feature::Channel => (channel::present(), "it needs maskmatch's built-in VMM"),
+            Feature::Channel => (channel::present(), "needs maskmatch's built-in VMM"),
         };
         (!has).then_some(reason)
     }

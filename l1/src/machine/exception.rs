@@ -161,7 +161,7 @@ pub fn catch_all(processor: usize, on_failure: OnFailure) {
         tables.write(Tables::new(on_failure));
         &mut *tables
     };
-    tables.tss.interrupt_stack_table[0] = VirtAddr::from_ptr(STACKS[processor].get().wrapping_add(1));
+    tables.tss.interrupt_stack_table[0] = VirtAddr::new_truncate(STACKS[processor].get().wrapping_add(1) as u64);
 
     // The order of `boot`'s selectors.
     tables.gdt.append(Descriptor::kernel_code_segment());
@@ -175,10 +175,10 @@ pub fn catch_all(processor: usize, on_failure: OnFailure) {
         load_tss(tss);
         for (vector, gate) in tables.idt.iter_mut().enumerate() {
             let stub = l1_exception_stubs as *const () as u64 + (STUB * vector) as u64;
-            gate.set_handler_addr(VirtAddr::new(stub)).set_stack_index(0);
+            gate.set_handler_addr(VirtAddr::new_truncate(stub)).set_stack_index(0);
         }
         let limit = (size_of_val(&tables.idt) - 1) as u16;
-        let base = VirtAddr::from_ptr(tables.idt.as_ptr());
+        let base = VirtAddr::new_truncate(tables.idt.as_ptr() as u64);
         x86_64::instructions::tables::lidt(&DescriptorTablePointer { limit, base });
     }
 }

@@ -157,7 +157,7 @@ impl Stage {
                 (!vmx.has_execute_only()).then_some("the CPU lacks execute-only EPT entries (IA32_VMX_EPT_VPID_CAP[0])")
             }
             Feature::Cr3WithoutExits => invalidation::cr3_exits(vmx, self.environment)
-                .then_some("VMX offers no accesses to CR3 without exits (CR3-load exiting, CR3-store exiting)"),
+                .then_some("VMX offers no CR3 accesses without exits (CR3-load, CR3-store exiting)"),
             Feature::Invept => {
                 (!Capabilities::has_invept()).then_some("the CPU lacks INVEPT (IA32_VMX_EPT_VPID_CAP[20])")
             }
@@ -167,9 +167,8 @@ impl Stage {
             Feature::Invvpid(how) => {
                 (!invalidation::has(how)).then_some("VMX lacks this type of INVVPID (IA32_VMX_EPT_VPID_CAP[43:40])")
             }
-            Feature::LocalApic => (!self.interrupts_itself(around)).then_some(
-                "the local APIC does not bring its processor the NMIs and interrupts that this one sends itself",
-            ),
+            Feature::LocalApic => (!self.interrupts_itself(around))
+                .then_some("the local APIC does not deliver what its processor sends itself"),
             _ => None,
         })
     }

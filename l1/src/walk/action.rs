@@ -45,7 +45,7 @@ impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Channel => f.write_str("needs maskmatch's built-in VMM"),
-            Self::Moves => f.write_str("needs a QEMU that maskmatch runs, as in `maskmatch lab --vmm qemu`"),
+            Self::Moves => f.write_str("needs QEMU: `maskmatch lab --vmm qemu`"),
             Self::Apic => f.write_str("there is no local APIC in xAPIC mode"),
             Self::AsyncFaults => {
                 f.write_str("L0 has no asynchronous page faults that exit (KVM_FEATURE_ASYNC_PF_VMEXIT)")

@@ -116,7 +116,7 @@ fn qemu_moves_a_guest_whose_l2_is_active_to_a_file_and_back() {
     assert_eq!(group["name"], "action.migrate");
     assert!(group["cases"].as_u64().is_some_and(|cases| cases > 0), "{group}");
     let called = line("lab --param ept=1 --filter action.migrate").expect(3);
-    assert!(called.out.contains("needs a QEMU that maskmatch runs"), "{called:#?}");
+    assert!(called.out.contains("needs QEMU: `maskmatch lab --vmm qemu`"), "{called:#?}");
 }
 
 #[test]

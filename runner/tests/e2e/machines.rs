@@ -25,7 +25,7 @@ fn whatever_a_machine_lacks_is_said_and_it_is_powered_off() {
     for (options, cmdline, verdict, note) in [
         ("-m 16 -serial stdio -cpu pentium3", "", "skip: the CPU has no 64-bit mode", ""),
         ("-m 3 -serial stdio", "", "skip: the machine has too little memory", ""),
-        ("-m 16 -serial none -debugcon stdio", "", "skip: the CPU offers no VMX", "note: the machine has no COM1"),
+        ("-m 16 -serial none -debugcon stdio", "", "skip: the CPU offers no VMX", "note: no COM1"),
         ("-m 16 -serial stdio", "x pci=off quiet", "skip: the CPU offers no VMX", "image: pci=off\nnote: "),
         ("-m 16 -serial stdio", "profile=fast", "error: ", "profile=fast"),
         ("-m 16 -serial stdio", &format!("filter={}", "x".repeat(2100)), "error: ", "too long"),

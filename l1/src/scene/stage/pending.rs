@@ -96,7 +96,7 @@ fn prepare(apic: Apic) {
     // What other groups left: an interrupt whose end was not signalled, NMIs that are blocked.
     apic.end_of_interrupt();
     unblock_nmis();
-    let handler = VirtAddr::new(stage_interrupt as *const () as u64);
+    let handler = VirtAddr::new_truncate(stage_interrupt as *const () as u64);
     // SAFETY: only the first processor has a stage; `comes_by` uses the table by its address, after
     // this loop.
     let idt = unsafe { (*IDT.get()).write([Entry::missing(); VECTORS]) };
@@ -125,7 +125,7 @@ fn comes_by(run: impl FnOnce()) -> bool {
     let old = sidt();
     let own = DescriptorTablePointer {
         limit: (size_of::<[Entry<()>; VECTORS]>() - 1) as u16,
-        base: VirtAddr::from_ptr(IDT.get()),
+        base: VirtAddr::new_truncate(IDT.get() as u64),
     };
     // SAFETY: both tables are static; in this one no exception has a handler, and none is raised.
     // Only the handler writes the flag.
