@@ -21,13 +21,8 @@ use crate::walk::walker::Walker;
 
 /// Runs what the options select.
 pub fn run(options: &Options<'_>, boot: &Boot, cpu: &Cpu, vmx: Vmx, guest: Guest) -> Result<(), Failed> {
-    let mut machine = Machine {
-        options,
-        cpu,
-        walker: Walker::new(vmx, guest)?,
-        memory: FreshMemory::behind_image(boot),
-        stage: None,
-    };
+    let mut machine =
+        Machine { options, cpu, walker: Walker::new(vmx, guest)?, memory: FreshMemory::after_image(boot), stage: None };
     let mut room = Room::of_run();
     let offered = machine.walker.vmx().offered();
     if BASE.mode.on(offered) != BASE.mode {

@@ -193,7 +193,7 @@ impl<'a> Tried<'a> {
                     self.differs(&case(ActionProbe::Event), &want, &got);
                 }
             }
-            let walked = walker.last().behind_event(cr2);
+            let walked = walker.last().after_event(cr2);
             self.judged(filter, &walked, acting.judge(), &walked_case);
         } else {
             // An INIT signal has ended the walk that asked: `act` saw to that.

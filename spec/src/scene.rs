@@ -3,8 +3,8 @@
 //!
 //! A scene begins with a VM entry to the instruction (or with an event injected there) and ends at
 //! the first VM exit: a #PF that L1's filter wants, a VMCALL in the handler to which L2's IDT
-//! leads, or the VMCALL behind the instruction. So every register, the interruptibility state and
-//! the rest are L1's to choose before, and to hold against the manual behind.
+//! leads, or the VMCALL after the instruction. So every register, the interruptibility state and
+//! the rest are L1's to choose before, and to compare with the manual afterwards.
 //!
 //! | to find | look in |
 //! |---|---|

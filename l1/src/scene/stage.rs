@@ -242,7 +242,7 @@ impl Stage {
             return Ok(());
         }
         let Some(second) = &want.second else {
-            self.main.kept = self.main.before_entry.behind(scene, self.environment, &want.first);
+            self.main.kept = self.main.before_entry.after(scene, self.environment, &want.first);
             return Ok(());
         };
         match scene.answer {

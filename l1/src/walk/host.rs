@@ -44,7 +44,7 @@ unsafe extern "C" {
 
 impl FreshMemory {
     /// All from the image to the end of the memory that the loader reports.
-    pub fn behind_image(boot: &Boot) -> Self {
+    pub fn after_image(boot: &Boot) -> Self {
         Self { next: (&raw const l1_end) as u64, end: boot.free_end() }
     }
 

@@ -438,7 +438,7 @@ pub fn observed_event(walker: &Walker, event: Event) -> Observed {
 impl Walked<'_> {
     /// The walk's own part: without the exit of an event that came while L2 asked for it, and with
     /// the CR2 that the event left.
-    pub fn behind_event(self, cr2: u64) -> Self {
+    pub fn after_event(self, cr2: u64) -> Self {
         let event = slot_address(EVENT_SLOT, Privilege::Supervisor);
         let exits = match self.exits {
             [first, rest @ ..] if first.slot == event => rest,

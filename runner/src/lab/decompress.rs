@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn each_format_unpacks_and_ignores_the_length_behind_it() {
+    fn each_format_unpacks_and_ignores_the_length_after_it() {
         for format in [Format::Gzip, Format::Xz, Format::Zstd, Format::Lz4] {
             let mut bytes = packed(format);
             assert_eq!(Format::of(&bytes), Some(format));

@@ -10,7 +10,7 @@ const CASE: &str = "ept.long-ept:read-clean-pt:1,0,0";
 
 const ROW: &str = r#"
 [[row]]
-name = "flag-behind-ept"
+name = "flag-through-ept"
 hosts = ["bochs"]
 reason = "It writes a flag where EPT allows none."
 cases = ["ept.*:read-clean-*"]
@@ -31,9 +31,9 @@ fn a_row_of_the_user_s_turns_a_failure_of_a_host_into_known_and_back() {
     }
     let table = folder.write("own.toml", ROW);
     let known = case(&["--known", &table]).expect(0);
-    assert!(known.out.contains("known deviation flag-behind-ept in 1 case: It writes a flag"), "{known:#?}");
+    assert!(known.out.contains("known deviation flag-through-ept in 1 case: It writes a flag"), "{known:#?}");
     let strict = case(&["--known", &table, "--strict"]).expect(1);
-    assert!(strict.verdict().contains("flag-behind-ept in 1 case of 1, a failure by --strict"), "{strict:#?}");
+    assert!(strict.verdict().contains("flag-through-ept in 1 case of 1, a failure by --strict"), "{strict:#?}");
     // Each of these is a row for something else.
     for (changed, to) in
         [("\"bochs\"", "\"kvm\""), ("ept.*:read-clean-*", "ept.*:read-page"), ("exit48>done", "exit48:rip")]

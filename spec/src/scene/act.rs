@@ -46,8 +46,8 @@ crate::listed! {
         Device => "device", "instructions that L0 emulates for a device",
         /// String I/O that L0 emulates.
         Ports => "ports", "string I/O that L0 emulates",
-        /// Instructions behind KVM's forced-emulation prefix.
-        Forced => "forced", "instructions behind KVM's forced-emulation prefix",
+        /// Instructions after KVM's forced-emulation prefix.
+        Forced => "forced", "instructions after KVM's forced-emulation prefix",
         /// Protection keys.
         Pkey => "pkey", "protection keys",
         /// Shadow stacks.

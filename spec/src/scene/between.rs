@@ -1,4 +1,4 @@
-//! What L1 does between two plays of a scene, behind which the filter must be in force as it was,
+//! What L1 does between two plays of a scene, after which the filter must be in force as it was,
 //! or as it was changed: a host that keeps a copy of the filter must bring it up to date, and must
 //! not lose it.
 

@@ -189,7 +189,7 @@ impl Row {
 
     /// With a fault of the scene's privilege, at which RIP is elsewhere than at the start.
     #[must_use]
-    pub const fn fault_behind(self, address: u64, access: Access, rip: u64) -> Self {
+    pub const fn fault_after(self, address: u64, access: Access, rip: u64) -> Self {
         self.faults(Fault { address, access, privilege: self.scene.cpl, rip: Some(rip) })
     }
 
@@ -202,7 +202,7 @@ impl Row {
     /// With a fault of an implicit supervisor-mode access, at which RIP is elsewhere than at the
     /// start.
     #[must_use]
-    pub const fn implicit_fault_behind(self, address: u64, access: Access, rip: u64) -> Self {
+    pub const fn implicit_fault_after(self, address: u64, access: Access, rip: u64) -> Self {
         self.faults(Fault { address, access, privilege: Privilege::Supervisor, rip: Some(rip) })
     }
 

@@ -133,7 +133,7 @@ pub enum How {
     Exit(u16),
     /// Delivered to L2's handler of this vector.
     Delivered(u8),
-    /// The instruction completed, and the one behind it was reached.
+    /// The instruction completed, and the next one was reached.
     Done,
 }
 

@@ -104,7 +104,7 @@ impl Event {
         1 << 31 | (self.error_code.is_some() as u64) << 11 | (self.kind as u64) << 8 | self.vector as u64
     }
 
-    /// Whether it is made by an instruction, behind which its handler returns.
+    /// Whether it is made by an instruction, after which its handler returns.
     #[must_use]
     pub const fn is_software(&self) -> bool {
         matches!(

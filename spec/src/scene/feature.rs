@@ -35,7 +35,7 @@ pub enum Feature {
     GbytePages,
     /// EPT entries that allow execution alone: IA32_VMX_EPT_VPID_CAP\[0\].
     ExecuteOnly,
-    /// An L0 that emulates the instruction behind UD2 and the letters "kvm": KVM's parameter
+    /// An L0 that emulates the instruction after UD2 and the letters "kvm": KVM's parameter
     /// `force_emulation_prefix`.
     ForcedEmulation,
     /// The secondary control "descriptor-table exiting".

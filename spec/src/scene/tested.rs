@@ -1,7 +1,7 @@
 //! Pages under test: one entry of the walk differs, at any level of any paging mode.
 //!
 //! The linear address of one differs from a good page's in the index at the level of its entry
-//! alone, so all tables behind that entry are the good page's. All of them lead to one frame, or to
+//! alone, so all tables below that entry are the good page's. All of them lead to one frame, or to
 //! a large page around it.
 
 use super::environment::{Environment, Width};

@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ends_of_a_scene_count_and_the_second_only_behind_a_right_place() {
+    fn both_ends_of_a_scene_count_and_the_second_only_after_a_right_place() {
         let want = ends();
         assert_eq!(Difference::of_ends(&want, &want), None);
         let text = |got: &Ends| Difference::of_ends(&want, got).unwrap().to_string();

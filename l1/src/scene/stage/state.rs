@@ -94,7 +94,7 @@ const MOVING_FIELDS: usize = 4;
 
 impl Kept {
     /// What L2 leaves as it was, if a scene ends as it must.
-    pub fn behind(mut self, scene: &Scene, environment: &Environment, want: &End) -> Self {
+    pub fn after(mut self, scene: &Scene, environment: &Environment, want: &End) -> Self {
         let (cs, ss) = selectors(scene.cpl);
         // The instruction may have loaded segment registers before the fault.
         let started_with = want.word(Word::Cs) == cs && want.word(Word::Ss) == ss;

@@ -41,7 +41,7 @@ fn a_slot_is_where_l2_has_it_in_either_mapping() {
 fn the_exit_of_an_event_is_none_of_the_walk_s() {
     let exit = |at| ExitRecord { slot: slot_address(at, Privilege::Supervisor), ..ExitRecord::EMPTY };
     let slots_after = |exits: &[ExitRecord]| -> std::vec::Vec<u64> {
-        let walked = Walked { number: 1, cr2: CR2_AT_START, exits }.behind_event(0x55);
+        let walked = Walked { number: 1, cr2: CR2_AT_START, exits }.after_event(0x55);
         assert_eq!((walked.number, walked.cr2), (1, 0x55));
         walked.exits.iter().map(|record| record.slot).collect()
     };

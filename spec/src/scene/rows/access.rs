@@ -109,14 +109,14 @@ pub const ROWS: &[Row] = &[
         .rip(CODE1)
         .pages(&[(Code1, Kind::NX)])
         .fault(CODE1, Fetch),
-    user("user-fetch-next", "the instruction behind, on the next page", &[0x90], "nop")
+    user("user-fetch-next", "the next instruction, on the next page", &[0x90], "nop")
         .rip(CODE1 - 1)
         .pages(&[(Code1, Kind::NP)])
-        .fault_behind(CODE1, Fetch, CODE1),
+        .fault_after(CODE1, Fetch, CODE1),
     user("user-fetch-jump", "the target of a jump", &[0xff, 0xe0], "jmp rax")
         .registers(&[(Rax, CODE1 + 5)])
         .pages(&[(Code1, Kind::NX)])
-        .fault_behind(CODE1 + 5, Fetch, CODE1 + 5)
+        .fault_after(CODE1 + 5, Fetch, CODE1 + 5)
         .only_64_bit(),
     user("user-fetch-call", "the target of a call, whose return address is pushed already", &[0xff, 0xd0], "call rax")
         .registers(&[(Rax, CODE1)])
@@ -124,14 +124,14 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Code1, Kind::NP)])
         .watch(END0)
         .only_64_bit()
-        .fault_behind(CODE1, Fetch, CODE1)
+        .fault_after(CODE1, Fetch, CODE1)
         .at_fault(&[(Rsp, END0), (Memory, Code0.linear() + 0x102)]),
     user("user-fetch-ret", "the target of a return, whose address is popped already", &[0xc3], "ret")
         .rsp(END0)
         .memory(&[(END0, CODE1)])
         .pages(&[(Code1, Kind::NX)])
         .only_64_bit()
-        .fault_behind(CODE1, Fetch, CODE1)
+        .fault_after(CODE1, Fetch, CODE1)
         .at_fault(&[(Rsp, DATA1)]),
     // Across the end of a page. Where both pages are bad, they are so in the same way: either can
     // be the one that faults.

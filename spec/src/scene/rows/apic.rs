@@ -35,7 +35,7 @@ const fn interrupt(name: &'static str, what: &'static str, cpl: Privilege) -> Ro
     Row::new(name, what, cpl, &[], "").rflags(RFLAGS_IF).arrives(INTERRUPT, Hypervisor)
 }
 
-/// An interrupt or NMI that L2 sends itself, and takes behind the instruction.
+/// An interrupt or NMI that L2 sends itself, and takes after the instruction.
 const fn sent(name: &'static str, what: &'static str, cpl: Privilege, event: Event) -> Row {
     let nmi = matches!(event.kind, EventType::Nmi);
     Row::new(name, what, cpl, &[0x89, 0x07], "mov [rdi],eax")
@@ -72,7 +72,7 @@ const fn blocked(name: &'static str, what: &'static str) -> Row {
 /// RSP at POPF.
 const AT_POPF: u64 = stack_of(Supervisor);
 
-/// POPF that sets IF: the interrupt comes behind it.
+/// POPF that sets IF: the interrupt comes after it.
 const fn popf(name: &'static str, what: &'static str) -> Row {
     Row::new(name, what, Supervisor, &[0x9d], "popfq")
         .memory(&[(AT_POPF, RFLAGS_IF | 2)])
@@ -130,7 +130,7 @@ const LONG: &[Row] = deliveries![
 
 /// Rows in which L2 opens for the interrupt, or never does.
 const OPENED: &[Row] = &[
-    popf("apic-extint-popf", "an interrupt of the local APIC behind POPF, which sets IF"),
+    popf("apic-extint-popf", "an interrupt of the local APIC after POPF, which sets IF"),
     popf("apic-extint-popf-stack-np", "the same, stack not present")
         .event_stack(1 << FAR)
         .pages(&[(EventStack, Kind::NP)])

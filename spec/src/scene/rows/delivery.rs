@@ -8,7 +8,7 @@ use crate::scene::place::{PAGE, Place};
 
 /// The vector of `int 9` and of external interrupts with a gate before #PF's: nothing else uses it.
 pub const VECTOR: u8 = 9;
-/// Vectors behind #PF's gate.
+/// Vectors after #PF's gate.
 pub const FAR: u8 = 0x30;
 pub const FARTHER: u8 = 0x80;
 

@@ -10,7 +10,7 @@ use crate::scene::stack_of;
 
 /// Where the descriptor of the handlers' code segment is.
 pub const HANDLER_CS: u64 = Place::Gdt.linear() + 0x28;
-/// Where the TSS has ESP0; SS0 is behind it. SDM vol. 3A, "Task-State Segment (TSS)".
+/// Where the TSS has ESP0; SS0 follows it. SDM vol. 3A, "Task-State Segment (TSS)".
 pub const ESP0: u64 = Place::Tss.linear() + 0x04;
 const P: u64 = 1 << 47;
 

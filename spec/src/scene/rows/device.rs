@@ -48,7 +48,7 @@ pub const ROWS: &[Row] = &[
         .registers(&[(Rdi, DEVICE)])
         .pages(&[(Device, Kind::RO)])
         .fault(DEVICE, Write),
-    write("device-write-rsvd", "a write to the device behind a reserved bit")
+    write("device-write-rsvd", "a write to the device through an entry with a reserved bit")
         .registers(&[(Rdi, DEVICE)])
         .pages(&[(Device, Kind::RSVD)])
         .fault(DEVICE, Write),

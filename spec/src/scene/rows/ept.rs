@@ -1,7 +1,7 @@
 //! Accesses through EPT: each frame on the way spoiled, alone and together with each guest entry.
 //!
 //! After an EPT-induced exit L1 mends EPT, after a #PF that exits it mends the guest entry, and
-//! enters again: so both are seen in their order, and the #PF behind an EPT-induced exit obeys the
+//! enters again: so both are seen in their order, and the #PF after an EPT-induced exit obeys the
 //! filter too.
 
 use crate::manual::paging::Access::{self, Fetch, Read, Write};
@@ -255,7 +255,7 @@ pub const ROWS: &[Row] = &[
         Page,
         NX
     ),
-    // Rights that a guest entry lacks: looked at behind the walk, and before the page.
+    // Rights that a guest entry lacks: looked at after the walk, and before the page.
     both!("write-ro-pml4e-pdpt", "a read-only PML4 entry, the next table not there", Write, Pml4e, RO, Pdpt, NP),
     both!("write-ro-pml4e-pt", "a read-only PML4 entry, the last table not there", Write, Pml4e, RO, Pt, NP),
     both!("write-ro-pml4e-page", "a read-only PML4 entry, the page not there", Write, Pml4e, RO, Page, NP),

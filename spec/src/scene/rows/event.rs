@@ -20,7 +20,7 @@ use crate::walk::outcome::{RFLAGS_IF, RFLAGS_TF};
 
 const DATA0: u64 = Data0.linear();
 const SEGMENT_P: u64 = 1 << 47;
-/// A selector behind the last descriptor, for either CPL.
+/// A selector beyond the last descriptor, for either CPL.
 const OUTSIDE: u32 = 0xf8;
 const FRESH: u64 = Gdt.linear() + FRESH_DATA_SELECTOR as u64;
 

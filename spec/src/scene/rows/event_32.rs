@@ -22,7 +22,7 @@ const DATA0: u64 = Data0.linear();
 /// RFLAGS.OF: INTO raises #OF if it is set.
 const RFLAGS_OF: u64 = 1 << 11;
 const SEGMENT_P: u64 = 1 << 47;
-/// A selector behind the last descriptor, for either CPL.
+/// A selector beyond the last descriptor, for either CPL.
 const OUTSIDE: u32 = 0xf8;
 const FRESH: u64 = Gdt.linear() + FRESH_DATA_SELECTOR as u64;
 /// So near to the start of a page that the third push of four bytes is the first one below it, or

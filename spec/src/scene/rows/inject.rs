@@ -42,7 +42,7 @@ const LONG: &[Row] = deliveries![
     "np": "#NP injected", NP, one(User, injected(EventType::HardwareException, NP).error_code(CODE));
     "gp": "#GP injected", GP, one(User, injected(EventType::HardwareException, GP).error_code(CODE));
     ..
-    user("extint-far", "an external interrupt behind #PF's vector", &[], "")
+    user("extint-far", "an external interrupt with a vector above that of #PF", &[], "")
         .rflags(RFLAGS_IF)
         .event(injected(EventType::ExternalInterrupt, FAR)),
     user("extint-far-stack-np", "the same, stack not present", &[], "")
@@ -64,7 +64,7 @@ const LONG: &[Row] = deliveries![
         .activity(HLT)
         .pages(&[(Idt0, Kind::NP)])
         .implicit_fault(gate_address(VECTOR), Read),
-    user("swint-mov-ss-idt-np", "INT n injected behind MOV SS, IDT not present", &[], "")
+    user("swint-mov-ss-idt-np", "INT n injected after MOV SS, IDT not present", &[], "")
         .event(injected(EventType::SoftwareInterrupt, VECTOR).length(2))
         .interruptibility(BLOCKING_BY_MOV_SS)
         .pages(&[(Idt0, Kind::NP)])

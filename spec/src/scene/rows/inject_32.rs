@@ -59,7 +59,7 @@ const PROTECTED: &[Row] = deliveries_32![
     "super-extint": "an external interrupt injected at CPL 0", VECTOR, Supervisor,
         one(Supervisor, injected(EventType::ExternalInterrupt, VECTOR)).rflags(RFLAGS_IF);
     ..
-    named("extint-far", "an external interrupt behind #PF's vector", User, injected(EventType::ExternalInterrupt, FAR))
+    named("extint-far", "an external interrupt with a vector above that of #PF", User, injected(EventType::ExternalInterrupt, FAR))
         .rflags(RFLAGS_IF),
     named("swint-pf-vector", "INT 14 injected, which is no #PF", User, injected(EventType::SoftwareInterrupt, PF).length(2)),
     named("extint-hlt-idt-np", "an external interrupt that ends HLT, IDT not present", Supervisor,

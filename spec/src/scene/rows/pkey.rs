@@ -84,7 +84,7 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Data0, NP1)])
         .keys(AD1)
         .fault(DATA0, Read),
-    read("ad-read-rsvd", "a read behind a reserved bit: no key", User)
+    read("ad-read-rsvd", "a read through an entry with a reserved bit: no key", User)
         .pages(&[(Data0, RSVD1)])
         .keys(AD1)
         .fault(DATA0, Read),

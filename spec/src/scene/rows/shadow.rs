@@ -22,7 +22,7 @@ const SUPER: Kind = Kind::SHADOW_STACK;
 const RIGHTS: Citation = Section::DETERMINING_RIGHTS.says("shadow-stack accesses");
 /// Behind an indirect call of two bytes: a direct one to the next instruction pushes to no shadow
 /// stack.
-const BEHIND: u64 = RIP + 2;
+const NEXT: u64 = RIP + 2;
 const SSP: u64 = SHADOW + 0x800;
 /// Where the return address of the stack is looked up.
 const RETURN: u64 = RIP + 1;
@@ -35,7 +35,7 @@ const fn shadow(name: &'static str, what: &'static str, code: &'static [u8], ins
 
 /// A call, which pushes to both stacks.
 const fn call(name: &'static str, what: &'static str) -> Row {
-    shadow(name, what, &[0xff, 0xd0], "call rax").registers(&[(Rax, BEHIND)]).rsp(DATA1)
+    shadow(name, what, &[0xff, 0xd0], "call rax").registers(&[(Rax, NEXT)]).rsp(DATA1)
 }
 
 /// The rows.
@@ -53,7 +53,7 @@ pub const ROWS: &[Row] = &[
     call("call-super", "a call whose shadow stack is a supervisor's")
         .pages(&[(ShadowStack, SUPER)])
         .shadow_fault(SSP - 8, Write),
-    call("call-rsvd", "a call whose shadow stack is behind a reserved bit")
+    call("call-rsvd", "a call whose shadow stack has a reserved bit in its PTE")
         .pages(&[(ShadowStack, RSVD)])
         .shadow_fault(SSP - 8, Write),
     shadow("ret-good", "a return that finds its address on a good shadow stack", &[0xc3], "ret")

@@ -112,7 +112,7 @@ pub const ROWS: &[Row] = &[
     .fault(END0, Read),
     user(
         "user-pop-rsp-dest",
-        "a pop whose destination is found by the RSP behind it",
+        "a pop whose destination is found by the RSP after it",
         &[0x8f, 0x04, 0x24],
         "pop qword ptr [rsp]",
     )

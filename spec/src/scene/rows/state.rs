@@ -108,15 +108,15 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
     // Interruptibility.
-    read("sti", "the instruction behind STI").rflags(RFLAGS_IF).interruptibility(BLOCKING_BY_STI),
-    read("mov-ss", "the instruction behind MOV SS").interruptibility(BLOCKING_BY_MOV_SS),
+    read("sti", "the instruction after STI").rflags(RFLAGS_IF).interruptibility(BLOCKING_BY_STI),
+    read("mov-ss", "the instruction after MOV SS").interruptibility(BLOCKING_BY_MOV_SS),
     Row::new("mov-ss-faults", "MOV SS that faults blocks nothing", Supervisor, &[0x8e, 0x17], "mov ss,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
     // Debug exceptions.
     read("tf", "TF is set, and the instruction does not complete").rflags(RFLAGS_TF),
-    read("tf-mov-ss", "TF is set, and a single step is pending behind MOV SS")
+    read("tf-mov-ss", "TF is set, and a single step is pending after MOV SS")
         .rflags(RFLAGS_TF)
         .interruptibility(BLOCKING_BY_MOV_SS)
         .pending_debug(PENDING_BS),
@@ -128,7 +128,7 @@ pub const ROWS: &[Row] = &[
     iret("iret", "IRET, NMIs not blocked"),
     iret("iret-virtual", "IRET, virtual NMIs not blocked").pins(NMI_EXITING | VIRTUAL_NMIS),
     iret("iret-unblocks", "IRET unblocks NMIs").interruptibility(BLOCKING_BY_NMI).nmi_unblocked(),
-    iret("iret-unblocks-again", "IRET unblocks NMIs, behind an exit that came in the delivery of an exception")
+    iret("iret-unblocks-again", "IRET unblocks NMIs, after an exit during the delivery of an exception")
         .interruptibility(BLOCKING_BY_NMI)
         .nmi_unblocked()
         .answer(Answer::Again(Between::VectoredExit)),

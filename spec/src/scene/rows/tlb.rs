@@ -136,7 +136,7 @@ const CR3_NP: Row = code(
     &[0x8b, 0x07, 0xc6, 0x06, 0x62, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9, 0x8b, 0x07],
     "",
 )
-.fault_behind(BY_PTE, Read, RIP + 11)
+.fault_after(BY_PTE, Read, RIP + 11)
 .at_fault(&[(Rax, VALUE)]);
 
 const CR3_RO: Row = code(
@@ -146,7 +146,7 @@ const CR3_RO: Row = code(
     "",
 )
 .tested(of(SUPER_RO, Formats::WIDE))
-.fault_behind(BY_PTE, Write, RIP + 11);
+.fault_after(BY_PTE, Write, RIP + 11);
 
 /// Rows in which L2 changes the entry.
 const BY_L2: &[Row] = &[
@@ -156,7 +156,7 @@ const BY_L2: &[Row] = &[
         &[0x8b, 0x07, 0xc6, 0x06, 0x62, 0x0f, 0x01, 0x3f, 0x8b, 0x07],
         "mov eax,[rdi]; mov byte ptr [rsi],62h; invlpg [rdi]; mov eax,[rdi]",
     )
-    .fault_behind(BY_PTE, Read, RIP + 8)
+    .fault_after(BY_PTE, Read, RIP + 8)
     .at_fault(&[(Rax, VALUE)]),
     code(
         "invlpg-ro",
@@ -165,7 +165,7 @@ const BY_L2: &[Row] = &[
         "mov [rdi],eax; mov byte ptr [rsi],61h; invlpg [rdi]; mov [rdi],eax",
     )
     .tested(of(SUPER_RO, Formats::WIDE))
-    .fault_behind(BY_PTE, Write, RIP + 8),
+    .fault_after(BY_PTE, Write, RIP + 8),
     code(
         "invlpg-nx",
         "a call; L2 sets XD and does INVLPG; the call again",
@@ -176,7 +176,7 @@ const BY_L2: &[Row] = &[
     // RET.
     .memory(&[(BY_PTE, 0xc3)])
     .tested(of(SUPER_NX, Formats::WIDE))
-    .fault_behind(BY_PTE, Fetch, BY_PTE)
+    .fault_after(BY_PTE, Fetch, BY_PTE)
     .at_fault(&[(Rsp, stack_of(Supervisor) - 8)]),
     code(
         "made-present",
@@ -195,7 +195,7 @@ const BY_L2: &[Row] = &[
         .fits(Fits::Narrow),
     // The PDPTE registers.
     loads_pdpte!("pdpte-np", "L2 clears P of a PDPTE and loads CR3; a read by way of it", 0, then read)
-        .fault_behind(BY_PDPTE, Read, RIP + 9)
+        .fault_after(BY_PDPTE, Read, RIP + 9)
         .answer(Answer::Resume),
     // There is no row with reserved bits in a PDPTE that is not present: whether the load of CR3
     // looks at them, and raises #GP, is the processor's choice. SDM vol. 3A, "PDPTE Registers", in
@@ -232,7 +232,7 @@ const BY_L2: &[Row] = &[
         "mov byte ptr [rsi],1; invlpg [rdi]; mov eax,[rdi]",
     )
     .before(PDPTE_NP)
-    .fault_behind(BY_PDPTE, Read, RIP + 6),
+    .fault_after(BY_PDPTE, Read, RIP + 6),
 ];
 
 /// The rows.

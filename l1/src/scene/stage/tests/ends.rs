@@ -60,7 +60,7 @@ fn what_is_known_of_vmcs12_is_what_it_holds() {
             assert_eq!(with_what_was_known, processor().vmcs, "{} {}", environment.name, scene.name);
             skipped += processor().vmwrites - before - 2 * written;
             let want = scene.expect(environment, filter, MAXPHYADDR).first;
-            kept = kept.behind(&scene, environment, &want);
+            kept = kept.after(&scene, environment, &want);
             leave(&scene, environment, &want);
         }
     }
