@@ -17,7 +17,8 @@ const EARLY: [(&str, &str); 2] = [
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     // Asked at run time: a target folder that was copied has build scripts of another checkout.
-    let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
+    let manifest =
+        PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
     let root = manifest.parent().expect("the workspace is the parent");
 
     // Tests and lints need no L2.
@@ -44,7 +45,8 @@ fn main() {
 
 /// The bytes of the one loadable segment.
 fn flatten(elf: &[u8]) -> &[u8] {
-    let u64_at = |at: usize| u64::from_le_bytes(elf[at..at + 8].try_into().expect("eight bytes")) as usize;
+    let u64_at =
+        |at: usize| u64::from_le_bytes(elf[at..at + 8].try_into().expect("eight bytes")) as usize;
     // Elf64_Ehdr.e_phoff, then Elf64_Phdr.p_offset and p_filesz of the first entry.
     let segment = u64_at(32);
     let (offset, size) = (u64_at(segment + 8), u64_at(segment + 32));

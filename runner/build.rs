@@ -9,9 +9,12 @@ include!("../linker/nested_cargo.rs");
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     // Asked at run time, because a copied target folder has another checkout's build scripts.
-    let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
+    let manifest =
+        PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
     let root = manifest.parent().expect("the workspace is the parent");
-    for input in ["l1", "l2", "lab", "spec/src", "spec/Cargo.toml", "linker", "Cargo.toml", "Cargo.lock"] {
+    for input in
+        ["l1", "l2", "lab", "spec/src", "spec/Cargo.toml", "linker", "Cargo.toml", "Cargo.lock"]
+    {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
     let packages = ["-p=l1", "-p=rom", "-p=dom0", "--features=l1/image,dom0/image"];
@@ -33,9 +36,12 @@ fn without_section_headers(mut elf: Vec<u8>) -> Vec<u8> {
     const PHDR: usize = 56;
     const P_OFFSET: usize = 8;
     const P_FILESZ: usize = 32;
-    let word = |at: usize| u64::from_le_bytes(elf[at..at + 8].try_into().expect("it has 8 bytes")) as usize;
+    let word = |at: usize| {
+        u64::from_le_bytes(elf[at..at + 8].try_into().expect("it has 8 bytes")) as usize
+    };
     let headers = (0..usize::from(elf[E_PHNUM])).map(|number| word(E_PHOFF) + PHDR * number);
-    let end = headers.map(|at| word(at + P_OFFSET) + word(at + P_FILESZ)).max().expect("it has segments");
+    let end =
+        headers.map(|at| word(at + P_OFFSET) + word(at + P_FILESZ)).max().expect("it has segments");
     elf.truncate(end);
     elf[E_SHOFF].fill(0);
     elf[E_SHNUM_AND_SHSTRNDX].fill(0);

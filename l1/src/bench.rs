@@ -67,7 +67,9 @@ fn measure_all(
         log().progress(&GROUP, at, FILTERS.len());
         measure(walker, filter, None, counts, tally)?;
         let offered = walker.vmx().offered();
-        for stimulus in stimuli(cpu.maxphyaddr).filter(|one| one.is_same_on(offered, BASE, cpu.maxphyaddr)) {
+        for stimulus in
+            stimuli(cpu.maxphyaddr).filter(|one| one.is_same_on(offered, BASE, cpu.maxphyaddr))
+        {
             let Some(pfec) = stimulus.pfec(BASE, cpu.maxphyaddr) else { continue };
             measure(walker, filter, Some((stimulus, pfec)), counts, tally)?;
         }
@@ -84,8 +86,9 @@ fn measure(
     tally: &mut Tally<'_, &'static str>,
 ) -> Result<(), EntryFailed> {
     let faults = if fault.is_some() { FAULTS } else { 0 };
-    let slots =
-        fault.iter().flat_map(|(stimulus, _)| iter::repeat_n((stimulus.loop_number(), stimulus.address()), faults));
+    let slots = fault.iter().flat_map(|(stimulus, _)| {
+        iter::repeat_n((stimulus.loop_number(), stimulus.address()), faults)
+    });
     walker.prepare(BASE.mode, slots);
     let exits = if fault.is_some_and(|(_, pfec)| filter.exits(pfec)) { faults as u64 } else { 0 };
     let want = Went { exits, delivered: faults as u64 - exits, broken: None };
@@ -98,14 +101,19 @@ fn measure(
         let before = tsc();
         let broken = walker.go()?;
         let tsc = tsc().wrapping_sub(before);
-        let l0_exits = channel::exits_of_l0().zip(exits_before).map(|(now, then)| now.wrapping_sub(then).into());
-        let got = Went { exits: walker.last().exits.len() as u64, delivered: deliveries(faults), broken };
+        let l0_exits = channel::exits_of_l0()
+            .zip(exits_before)
+            .map(|(now, then)| now.wrapping_sub(then).into());
+        let got =
+            Went { exits: walker.last().exits.len() as u64, delivered: deliveries(faults), broken };
         if got.broken.is_some() || (got.exits, got.delivered) != (want.exits, want.delivered) {
             counts.differing += 1;
             // A walk that went elsewhere has no price, and is no known deviation of any host.
             tally.add_incomplete(got.broken.map_or("went-elsewhere", Broken::word), 1);
             match &fault {
-                Some((stimulus, _)) => log().fail(&format_args!("{GROUP}:{stimulus}:{filter}"), &want, &got),
+                Some((stimulus, _)) => {
+                    log().fail(&format_args!("{GROUP}:{stimulus}:{filter}"), &want, &got);
+                }
                 None => log().fail(&format_args!("{GROUP}:walk:{filter}"), &want, &got),
             }
             return if got.broken.is_some() { walker.restart() } else { Ok(()) };
@@ -127,7 +135,9 @@ fn measure(
 /// Faults that L2's handler got.
 fn deliveries(slots: usize) -> u64 {
     // SAFETY: L2 does not run; the slots are fewer than there are.
-    (0..slots).map(|at| unsafe { (&raw const (*walker::slots().add(at)).faults).read_volatile() }).sum()
+    (0..slots)
+        .map(|at| unsafe { (&raw const (*walker::slots().add(at)).faults).read_volatile() })
+        .sum()
 }
 
 fn forget_deliveries(slots: usize) {

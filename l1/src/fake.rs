@@ -36,8 +36,13 @@ pub struct Processor {
 }
 
 impl Processor {
-    const NEW: Self =
-        Self { cpuid: BTreeMap::new(), msrs: BTreeMap::new(), vmcs: BTreeMap::new(), vmwrites: 0, invepts: Vec::new() };
+    const NEW: Self = Self {
+        cpuid: BTreeMap::new(),
+        msrs: BTreeMap::new(),
+        vmcs: BTreeMap::new(),
+        vmwrites: 0,
+        invepts: Vec::new(),
+    };
 }
 
 /// A new processor. While the result lives, L1's statics are its test's.
@@ -124,7 +129,9 @@ pub fn physical<T>(at: *const T) -> u64 {
 pub fn mapped<T>(physical: u64) -> *mut T {
     match physical & !(PAGE - 1) {
         FRAME => (FRAME_MEMORY.get() as u64 + physical % PAGE) as *mut T,
-        _ if (L1_BASE..2 * L1_BASE).contains(&physical) => (physical - L1_BASE + statics()) as *mut T,
+        _ if (L1_BASE..2 * L1_BASE).contains(&physical) => {
+            (physical - L1_BASE + statics()) as *mut T
+        }
         _ => panic!("{physical:x} is not in L1's memory"),
     }
 }

@@ -42,7 +42,8 @@ extern "sysv64" fn l1_main(loader_magic: u32, loader_info: u32) -> ! {
     if !has_com1 {
         machine::log::log().note(&"no COM1: this log is on port 0xe9 and on the screen");
     }
-    let mut unknown = |word: &str| machine::log::log().note(&format_args!("not an option of the image: {word}"));
+    let mut unknown =
+        |word: &str| machine::log::log().note(&format_args!("not an option of the image: {word}"));
     let options = match Options::read(boot.command_line(), &mut unknown) {
         Ok(options) => options,
         Err(bad) => machine::log::end_with_error(&bad),
@@ -57,7 +58,11 @@ extern "sysv64" fn l1_main(loader_magic: u32, loader_info: u32) -> ! {
         Err(failed) => machine::log::end_with_error(&failed),
     };
     let guest = walk::guest::Guest::build(&cpu);
-    let ran = if options.bench { bench::run(&cpu, vmx, guest) } else { run::run(&options, &boot, &cpu, vmx, guest) };
+    let ran = if options.bench {
+        bench::run(&cpu, vmx, guest)
+    } else {
+        run::run(&options, &boot, &cpu, vmx, guest)
+    };
     match ran {
         Ok(()) => machine::log::end(),
         Err(failed) => machine::log::end_with_error(&failed),

@@ -19,12 +19,17 @@ impl Probe {
 
     /// A number that distinguishes most accesses or scenes of a group.
     pub fn number(&self) -> usize {
-        let of_stimulus =
-            |stimulus: &Stimulus| 6 * stimulus.page + 3 * stimulus.privilege as usize + stimulus.access as usize;
+        let of_stimulus = |stimulus: &Stimulus| {
+            6 * stimulus.page + 3 * stimulus.privilege as usize + stimulus.access as usize
+        };
         match &self.0 {
             Case::Walk(case) => of_stimulus(&case.stimulus),
-            Case::Action(ActionCase { probe: ActionProbe::Stimulus(stimulus), .. }) => of_stimulus(stimulus),
-            Case::Action(ActionCase { probe: ActionProbe::Own(stimulus), .. }) => of_stimulus(stimulus) + 1,
+            Case::Action(ActionCase { probe: ActionProbe::Stimulus(stimulus), .. }) => {
+                of_stimulus(stimulus)
+            }
+            Case::Action(ActionCase { probe: ActionProbe::Own(stimulus), .. }) => {
+                of_stimulus(stimulus) + 1
+            }
             Case::Scene(case) => case.id.number(),
             Case::Action(_) | Case::Host(_) | Case::Smp(_) => 0,
         }

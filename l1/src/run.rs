@@ -20,13 +20,25 @@ use crate::walk::host::FreshMemory;
 use crate::walk::walker::Walker;
 
 /// Runs what the options select.
-pub fn run(options: &Options<'_>, boot: &Boot, cpu: &Cpu, vmx: Vmx, guest: Guest) -> Result<(), Failed> {
-    let mut machine =
-        Machine { options, cpu, walker: Walker::new(vmx, guest)?, memory: FreshMemory::after_image(boot), stage: None };
+pub fn run(
+    options: &Options<'_>,
+    boot: &Boot,
+    cpu: &Cpu,
+    vmx: Vmx,
+    guest: Guest,
+) -> Result<(), Failed> {
+    let mut machine = Machine {
+        options,
+        cpu,
+        walker: Walker::new(vmx, guest)?,
+        memory: FreshMemory::after_image(boot),
+        stage: None,
+    };
     let mut room = Room::of_run();
     let offered = machine.walker.vmx().offered();
     if BASE.mode.on(offered) != BASE.mode {
-        log().note(&format_args!("{UNPROTECTED}: cases whose outcome depends on them are left out"));
+        log()
+            .note(&format_args!("{UNPROTECTED}: cases whose outcome depends on them are left out"));
     }
     if let Some(case) = options.case {
         log().plan(1);
@@ -55,19 +67,32 @@ struct Machine<'a> {
 
 impl Machine<'_> {
     /// Runs a group, or one case of it, and logs its result.
-    fn run_group(&mut self, number: usize, group: Group, only: Option<Case>, room: &mut Room) -> Result<(), Failed> {
+    fn run_group(
+        &mut self,
+        number: usize,
+        group: Group,
+        only: Option<Case>,
+        room: &mut Room,
+    ) -> Result<(), Failed> {
         let tally = Tried::new(group, room);
-        let mut turn = Turn { number, options: self.options, cpu: self.cpu, walker: &mut self.walker, tally };
+        let mut turn =
+            Turn { number, options: self.options, cpu: self.cpu, walker: &mut self.walker, tally };
         let ran = match (only, group) {
             (None, Group::Walk(group)) => filter::run(group, None, &mut turn),
             (None, Group::Host(need)) => host::run(need, None, &mut self.memory, &mut turn),
             (None, Group::Action(action)) => action::run(action, None, &mut turn),
-            (None, Group::Scene(group)) => scene::group::run(group, None, &mut self.stage, &mut turn),
+            (None, Group::Scene(group)) => {
+                scene::group::run(group, None, &mut self.stage, &mut turn)
+            }
             (None, Group::Smp(smp)) => smp::group::run(smp, None, &mut turn),
             (Some(Case::Walk(case)), _) => filter::run(case.group, Some(case), &mut turn),
-            (Some(Case::Host(case)), _) => host::run(case.access.need, Some(case), &mut self.memory, &mut turn),
+            (Some(Case::Host(case)), _) => {
+                host::run(case.access.need, Some(case), &mut self.memory, &mut turn)
+            }
             (Some(Case::Action(case)), _) => action::run(case.action, Some(case), &mut turn),
-            (Some(Case::Scene(case)), _) => scene::group::run(case.group, Some(case), &mut self.stage, &mut turn),
+            (Some(Case::Scene(case)), _) => {
+                scene::group::run(case.group, Some(case), &mut self.stage, &mut turn)
+            }
             (Some(Case::Smp(case)), _) => smp::group::run(case.group(), Some(case), &mut turn),
         };
         match ran {

@@ -22,5 +22,7 @@ static VMCS_REGIONS: [Region; 2] = [const { Region::new() }; 2];
 
 const _: () = {
     use spec::manual::paging::Access;
-    assert!(Access::Read as usize == 0 && Access::Write as usize == 1 && Access::Fetch as usize == 2);
+    assert!(
+        Access::Read as usize == 0 && Access::Write as usize == 1 && Access::Fetch as usize == 2
+    );
 };

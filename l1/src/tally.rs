@@ -56,7 +56,8 @@ const ROOM: usize = 768;
 /// How many kinds of difference a run logs in full.
 const KINDS: usize = 128;
 
-static ENTRIES: Global<MaybeUninit<[Option<Entry<Probe>>; ROOM]>> = Global::new(MaybeUninit::uninit());
+static ENTRIES: Global<MaybeUninit<[Option<Entry<Probe>>; ROOM]>> =
+    Global::new(MaybeUninit::uninit());
 static SEEN: Global<MaybeUninit<[Option<Difference>; KINDS]>> = Global::new(MaybeUninit::uninit());
 
 /// Where groups keep what they see, and what the run has seen: too much for the stack.
@@ -75,7 +76,9 @@ impl Room {
 
 /// The elements of a static, all `None`. To be called once for each.
 #[expect(clippy::mut_from_ref, reason = "`Global` hands out its contents by pointer")]
-fn empty<T, const N: usize>(room: &'static Global<MaybeUninit<[Option<T>; N]>>) -> &'static mut [Option<T>] {
+fn empty<T, const N: usize>(
+    room: &'static Global<MaybeUninit<[Option<T>; N]>>,
+) -> &'static mut [Option<T>] {
     let elements = room.get().cast::<Option<T>>();
     #[expect(unsafe_code, reason = "fills a static that is too large for the stack")]
     // SAFETY: all elements are written before the reference is made; `Room::of_run` calls this once
@@ -137,10 +140,18 @@ impl<'a> Tried<'a> {
     }
 
     /// Judges a complete walk, in which each stimulus is a case.
-    fn judged(&mut self, filter: Filter, walked: &Walked<'_>, judge: &mut Judge, case: &dyn Fn(Stimulus) -> Case) {
-        let sums = judge.walk(filter, walked, |stimulus, want, got| self.differs(&case(*stimulus), want, got));
+    fn judged(
+        &mut self,
+        filter: Filter,
+        walked: &Walked<'_>,
+        judge: &mut Judge,
+        case: &dyn Fn(Stimulus) -> Case,
+    ) {
+        let sums = judge
+            .walk(filter, walked, |stimulus, want, got| self.differs(&case(*stimulus), want, got));
         if judge.has_learned() {
-            self.counts.differing += judge.adapt(&mut self.tally, |stimulus| Probe::of(&case(stimulus)));
+            self.counts.differing +=
+                judge.adapt(&mut self.tally, |stimulus| Probe::of(&case(stimulus)));
         }
         self.counts.exits += sums.exits;
         self.counts.delivered += sums.delivered;
@@ -171,7 +182,8 @@ impl<'a> Tried<'a> {
         }
         let made = acting.act(filter, walker)?;
         if let Some(refusal) = made.refusal {
-            log().note(&format_args!("{}: L0 refuses the change, as it may: {refusal}", self.group));
+            log()
+                .note(&format_args!("{}: L0 refuses the change, as it may: {refusal}", self.group));
         }
         if let Some(Broken::Refused(status)) = made.broken
             && is_first
@@ -209,12 +221,17 @@ impl<'a> Tried<'a> {
         let probe = |stimulus| Probe::of(&walked_case(stimulus));
         self.counts.differing += acting.judge().count_habit(&mut self.tally, probe);
         if !l2_alone {
-            l1_faults::check(acting.maxphyaddr(), &walker.guest().header, own, |stimulus, want, got| {
-                self.counts.cases += 1;
-                if got != want {
-                    self.differs(&case(ActionProbe::Own(*stimulus)), want, got);
-                }
-            });
+            l1_faults::check(
+                acting.maxphyaddr(),
+                &walker.guest().header,
+                own,
+                |stimulus, want, got| {
+                    self.counts.cases += 1;
+                    if got != want {
+                        self.differs(&case(ActionProbe::Own(*stimulus)), want, got);
+                    }
+                },
+            );
         }
         if let Err(status) = acting.undo() {
             self.broken(filter, Broken::Refused(status), acting.len());
@@ -278,7 +295,8 @@ impl<'a> Tried<'a> {
                 if !wants.contains(got) {
                     // Where another end is right too, that at which it came is the one to compare
                     // with.
-                    let same_end = wants.iter().find(|want| Ending::from(*want) == Ending::from(got));
+                    let same_end =
+                        wants.iter().find(|want| Ending::from(*want) == Ending::from(got));
                     self.differs(&case, same_end.unwrap_or(&wants[0]), got);
                 }
             }
@@ -301,7 +319,13 @@ impl<'a> Tried<'a> {
     }
 
     /// Counts a case that differs, and logs the first of each kind in full.
-    fn count(&mut self, case: &Case, difference: &Difference, want: &dyn fmt::Display, got: &dyn fmt::Display) {
+    fn count(
+        &mut self,
+        case: &Case,
+        difference: &Difference,
+        want: &dyn fmt::Display,
+        got: &dyn fmt::Display,
+    ) {
         self.counts.differing += 1;
         self.ended_elsewhere |= difference.ends_elsewhere();
         let probe = Probe::of(case);
@@ -354,7 +378,8 @@ impl<'a> Tried<'a> {
 
     /// The last walk of the group is over.
     pub fn end_walks(&mut self, group: WalkGroup, judge: &mut Judge) {
-        let probe = |stimulus| Probe::of(&Case::Walk(WalkCase { group, stimulus, filter: Filter::NEVER }));
+        let probe =
+            |stimulus| Probe::of(&Case::Walk(WalkCase { group, stimulus, filter: Filter::NEVER }));
         self.counts.differing += judge.count_habit(&mut self.tally, probe);
     }
 

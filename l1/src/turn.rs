@@ -30,8 +30,12 @@ pub enum Failed {
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoSuchGroup => f.write_str("the option filter= selects no group; `maskmatch list` shows them"),
-            Self::NoSuchStimulus => f.write_str("the option case= names an access that this CPU cannot make"),
+            Self::NoSuchGroup => {
+                f.write_str("the option filter= selects no group; `maskmatch list` shows them")
+            }
+            Self::NoSuchStimulus => {
+                f.write_str("the option case= names an access that this CPU cannot make")
+            }
             Self::Entry(failed) => failed.fmt(f),
             Self::Refused(status) => status.fmt(f),
             Self::Ask(status) => write!(f, "the guest does not get its first state back: {status}"),
@@ -81,7 +85,11 @@ pub struct Turn<'a> {
 
 impl Turn<'_> {
     /// The filters of the group, or only one, with a heartbeat now and then.
-    pub fn filters(&self, only: Option<Filter>, heartbeat: usize) -> impl Iterator<Item = Filter> + use<> {
+    pub fn filters(
+        &self,
+        only: Option<Filter>,
+        heartbeat: usize,
+    ) -> impl Iterator<Item = Filter> + use<> {
         let group = self.tally.group;
         let planned = group.filters(self.options.profile);
         let count = if only.is_some() { 1 } else { planned.len() };

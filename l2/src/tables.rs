@@ -1,5 +1,8 @@
 //! L2's descriptor tables.
-#![allow(unsafe_code, reason = "loads descriptor tables and hands out addresses of handlers in assembly")]
+#![allow(
+    unsafe_code,
+    reason = "loads descriptor tables and hands out addresses of handlers in assembly"
+)]
 
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
@@ -64,7 +67,8 @@ extern "C" fn l2_load_tables() {
     tables.gdt.append(Descriptor::user_data_segment());
     tables.gdt.append(Descriptor::user_code_segment());
     // SAFETY: the TSS is in a static.
-    let tss = tables.gdt.append(unsafe { Descriptor::tss_segment_unchecked(&raw const tables.tss) });
+    let tss =
+        tables.gdt.append(unsafe { Descriptor::tss_segment_unchecked(&raw const tables.tss) });
     // SAFETY: the GDT and the IDT are in a static; CS and SS hold selectors that mean the same in
     // the new GDT; each handler is code that ends in IRETQ or VMCALL and uses a stack of its own.
     unsafe {
@@ -74,7 +78,13 @@ extern "C" fn l2_load_tables() {
             let handler = VirtAddr::new(walk::unexpected_handler(vector));
             set_gate(&mut tables.idt, vector, handler, Ist::Unexpected, PrivilegeLevel::Ring0);
         }
-        set_gate(&mut tables.idt, NMI, VirtAddr::new(walk::nmi_handler()), Ist::Nmi, PrivilegeLevel::Ring0);
+        set_gate(
+            &mut tables.idt,
+            NMI,
+            VirtAddr::new(walk::nmi_handler()),
+            Ist::Nmi,
+            PrivilegeLevel::Ring0,
+        );
         set_gate(
             &mut tables.idt,
             PAGE_FAULT,
@@ -83,8 +93,20 @@ extern "C" fn l2_load_tables() {
             PrivilegeLevel::Ring0,
         );
         let interrupt = VirtAddr::new(walk::interrupt_handler());
-        set_gate(&mut tables.idt, INTERRUPT_VECTOR, interrupt, Ist::Interrupt, PrivilegeLevel::Ring0);
-        set_gate(&mut tables.idt, BACK_VECTOR, VirtAddr::new(walk::back_handler()), Ist::Back, PrivilegeLevel::Ring3);
+        set_gate(
+            &mut tables.idt,
+            INTERRUPT_VECTOR,
+            interrupt,
+            Ist::Interrupt,
+            PrivilegeLevel::Ring0,
+        );
+        set_gate(
+            &mut tables.idt,
+            BACK_VECTOR,
+            VirtAddr::new(walk::back_handler()),
+            Ist::Back,
+            PrivilegeLevel::Ring3,
+        );
         tables.idt.load_unsafe();
     }
 }
@@ -93,7 +115,13 @@ extern "C" fn l2_load_tables() {
 ///
 /// # Safety
 /// `handler` is the address of code that can be entered by this vector.
-unsafe fn set_gate(idt: &mut InterruptDescriptorTable, vector: u8, handler: VirtAddr, ist: Ist, from: PrivilegeLevel) {
+unsafe fn set_gate(
+    idt: &mut InterruptDescriptorTable,
+    vector: u8,
+    handler: VirtAddr,
+    ist: Ist,
+    from: PrivilegeLevel,
+) {
     // The crate's table has a type of its own for each vector; a gate's bytes are the same for all.
     let mut gate = Entry::<()>::missing();
     // SAFETY: as the caller says; the stack of the index was set in the TSS.

@@ -24,8 +24,8 @@ use core::mem::offset_of;
 use spec::channel::{DEVICE_READ, DEVICE_WRITE, ECHO_PORT, MOVE_PORT, PORT, STATUS_PORT};
 use spec::manual::vector::EXCEPTIONS;
 use spec::walk::layout::{
-    Control, DEVICE_LINEAR, EVENT_SLOT, EXCHANGE_SLOT, Exchange, Header, SHARED_SUPERVISOR, SHARED_SUPERVISOR_BIT,
-    SHARED_USER, Slot, TOKEN,
+    Control, DEVICE_LINEAR, EVENT_SLOT, EXCHANGE_SLOT, Exchange, Header, SHARED_SUPERVISOR,
+    SHARED_SUPERVISOR_BIT, SHARED_USER, Slot, TOKEN,
 };
 
 /// The software interrupt by which user mode comes back.

@@ -29,7 +29,12 @@ pub use run::{BenchArgs, HostedArgs, ReplayArgs, RunArgs};
 /// Exit codes: 0 pass, 1 fail (the host is wrong), 2 usage, 3 nothing could be run, 4 crash, time
 /// limit or damaged log, 5 error in maskmatch itself.
 #[derive(Debug, Parser)]
-#[command(name = "maskmatch", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+#[command(
+    name = "maskmatch",
+    version,
+    args_conflicts_with_subcommands = true,
+    max_term_width = 100
+)]
 pub struct Cli {
     /// What to do; `run` if left out.
     #[command(subcommand)]
@@ -88,7 +93,8 @@ mod tests {
 
     #[test]
     fn run_is_the_command_if_none_is_given() {
-        let cli = Cli::try_parse_from(["maskmatch", "--profile", "quick", "--limit", "0.5"]).unwrap();
+        let cli =
+            Cli::try_parse_from(["maskmatch", "--profile", "quick", "--limit", "0.5"]).unwrap();
         assert!(cli.command.is_none());
         assert_eq!(cli.run.on.limit.unwrap().as_millis(), 500);
     }
@@ -105,7 +111,9 @@ mod tests {
     }
 
     fn resolved(line: &str) -> Result<(Vec<Choice>, Request), Stop> {
-        let cli = Cli::try_parse_from(std::iter::once("maskmatch").chain(line.split_ascii_whitespace())).unwrap();
+        let cli =
+            Cli::try_parse_from(std::iter::once("maskmatch").chain(line.split_ascii_whitespace()))
+                .unwrap();
         let RunArgs { filter: filters, exclude, case, on } = cli.run;
         on.request(What { filters, exclude, case })
     }
@@ -124,7 +132,10 @@ mod tests {
             let (choices, _) = resolved(line).unwrap();
             assert_eq!(choices, [name.map_or(Choice::Best, named)], "{line}");
         }
-        assert_eq!(resolved("--l0 lab --l0 xen --param ept=0 --isolate").unwrap().0, ["lab", "xen"].map(named));
+        assert_eq!(
+            resolved("--l0 lab --l0 xen --param ept=0 --isolate").unwrap().0,
+            ["lab", "xen"].map(named)
+        );
         for line in [
             "--param ept=0",
             "--accel tcg",
@@ -145,7 +156,8 @@ mod tests {
     #[test]
     fn each_kernel_is_asked_for_with_what_holds_for_all() {
         let kernels = |line| resolved(line).unwrap().1.lab.kernels;
-        let named: Vec<_> = kernels("--l0 lab --kernel sid --kernel 6.1 --kvm-intel x.ko --refresh");
+        let named: Vec<_> =
+            kernels("--l0 lab --kernel sid --kernel 6.1 --kvm-intel x.ko --refresh");
         let which = |kernel: &str| Which {
             kernel: Some(kernel.into()),
             kvm_intel: Some("x.ko".into()),
@@ -172,7 +184,10 @@ mod tests {
             "frobnicate",
             "--filter x --case filter.basic.long:user-read-user:1,0,0",
         ] {
-            assert!(Cli::try_parse_from(std::iter::once("maskmatch").chain(line.split(' '))).is_err(), "{line}");
+            assert!(
+                Cli::try_parse_from(std::iter::once("maskmatch").chain(line.split(' '))).is_err(),
+                "{line}"
+            );
         }
         let id = "filter.basic.long:user-read-user:1,0,0";
         assert!(matches!(

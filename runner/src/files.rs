@@ -53,7 +53,11 @@ fn check_writable(path: &Path) -> Result<bool, Stop> {
         Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => return Ok(false),
         found => found.is_err(),
     };
-    File::options().append(true).create(true).open(path).map_err(|error| Stop::file("write", path, &error))?;
+    File::options()
+        .append(true)
+        .create(true)
+        .open(path)
+        .map_err(|error| Stop::file("write", path, &error))?;
     if is_new {
         // One that stays is empty, and is written later.
         let _ = fs::remove_file(path);
@@ -64,7 +68,8 @@ fn check_writable(path: &Path) -> Result<bool, Stop> {
 /// Where a file is or will be, by whichever way it is named.
 fn place(path: &Path) -> PathBuf {
     let new = || {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder =
+            path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Some(folder.canonicalize().ok()?.join(path.file_name()?))
     };
     path.canonicalize().ok().or_else(new).unwrap_or_else(|| path.into())

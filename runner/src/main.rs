@@ -56,10 +56,14 @@ fn dispatch(cli: Cli) -> Result<Exit, Stop> {
     match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => run(args),
         Command::Lab(HostedArgs { host, run: args }) => {
-            let in_lab = |choice: &Choice| *choice == Choice::Best || *choice == Choice::This(&host::lab::KIND);
+            let in_lab = |choice: &Choice| {
+                *choice == Choice::Best || *choice == Choice::This(&host::lab::KIND)
+            };
             if let Some(Choice::This(kind)) = args.on.l0.iter().find(|choice| !in_lab(choice)) {
                 let name = kind.name;
-                let why = format!("lab runs in the lab: leave out --l0 {name}, or use `maskmatch run --l0 {name}`");
+                let why = format!(
+                    "lab runs in the lab: leave out --l0 {name}, or use `maskmatch run --l0 {name}`"
+                );
                 return Err(Stop::usage(why));
             }
             let on = OnArgs { l0: host, ..args.on };

@@ -39,7 +39,8 @@ unsafe impl GlobalAlloc for OrEnd {
 /// Allocates nothing itself. The kernel ends programs that maskmatch started.
 fn or_end(block: *mut u8) -> *mut u8 {
     if block.is_null() {
-        let why = b"maskmatch: there is not enough memory: free some, or raise the limit (ulimit -v)\n";
+        let why =
+            b"maskmatch: there is not enough memory: free some, or raise the limit (ulimit -v)\n";
         let _ = rustix::io::write(rustix::stdio::stderr(), why);
         // SAFETY: it takes a number and does not return.
         unsafe { libc::_exit(Exit::Nothing as i32) }

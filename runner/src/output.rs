@@ -11,15 +11,18 @@ use crate::verdict::exit_code::{Exit, Stop};
 ///
 /// # Errors
 /// Standard output cannot be written for another reason, such as a full disk.
-pub fn print(body: impl FnOnce(&mut BufWriter<StdoutLock<'static>>) -> io::Result<()>) -> Result<(), Stop> {
+pub fn print(
+    body: impl FnOnce(&mut BufWriter<StdoutLock<'static>>) -> io::Result<()>,
+) -> Result<(), Stop> {
     let mut out = BufWriter::new(io::stdout().lock());
     let written = body(&mut out).and_then(|()| out.flush());
     // What is left in the buffer has no reader: dropping it would try once more.
     let (_, _) = out.into_parts();
     match written {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Stop { exit: Exit::Usage, why: format!("cannot write to standard output: {error}") })
-        }
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Stop {
+            exit: Exit::Usage,
+            why: format!("cannot write to standard output: {error}"),
+        }),
         Ok(()) | Err(_) => Ok(()),
     }
 }
@@ -39,7 +42,11 @@ pub fn remark(line: &str) {
 }
 
 /// A table without lines; columns from `numbers` on are aligned to the right.
-pub fn table(header: Vec<String>, rows: impl IntoIterator<Item = Vec<String>>, numbers: usize) -> String {
+pub fn table(
+    header: Vec<String>,
+    rows: impl IntoIterator<Item = Vec<String>>,
+    numbers: usize,
+) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header).add_rows(rows);

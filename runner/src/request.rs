@@ -120,7 +120,9 @@ impl Request {
         let knowledge = Knowledge { tables: Arc::clone(&self.tables), subject };
         let line = self.cmdline(profile);
         match Options::parse(&line) {
-            Ok(options) if self.case.is_none() && !self.bench => Progress::of_run(options, knowledge),
+            Ok(options) if self.case.is_none() && !self.bench => {
+                Progress::of_run(options, knowledge)
+            }
             _ => Progress::none(),
         }
     }
@@ -139,7 +141,11 @@ impl Request {
     /// The option that gives the guest the same memory again, with a space before it. Empty for the
     /// usual memory.
     pub fn memory_option(&self) -> String {
-        if self.memory_mib == DEFAULT_MEMORY_MIB { String::new() } else { format!(" --memory {}", self.memory_mib) }
+        if self.memory_mib == DEFAULT_MEMORY_MIB {
+            String::new()
+        } else {
+            format!(" --memory {}", self.memory_mib)
+        }
     }
 }
 
@@ -183,7 +189,9 @@ pub fn selected(line: &str) -> Result<(Options<'_>, Vec<Group>), Stop> {
         let (filter, exclude) = (listed(options.filter), listed(options.exclude));
         let patterns = if filter.is_empty() { "*".into() } else { filter };
         let but = if exclude.is_empty() { String::new() } else { format!(" but not '{exclude}'") };
-        return Err(Stop::usage(format!("no group matches '{patterns}'{but}: `maskmatch list` shows them all")));
+        return Err(Stop::usage(format!(
+            "no group matches '{patterns}'{but}: `maskmatch list` shows them all"
+        )));
     }
     Ok((options, groups))
 }
@@ -203,10 +211,17 @@ pub fn processors(options: &Options<'_>) -> u32 {
 pub fn cmdline_on(cmdline: &str, asks: &[Asks], subject: &Subject) -> Result<String, Unavailable> {
     let asked = Asks::options(asks, subject);
     let on = Some(format!("on={}", subject.to_word())).filter(|_| *subject != Subject::default());
-    let line = std::iter::once(cmdline.to_string()).chain(asked).chain(on).collect::<Vec<_>>().join(" ");
+    let line =
+        std::iter::once(cmdline.to_string()).chain(asked).chain(on).collect::<Vec<_>>().join(" ");
     if line.len() > MAX_COMMAND_LINE {
-        let why = format!("the image's command line would have {} bytes; it takes {MAX_COMMAND_LINE}", line.len());
-        return Err(Unavailable::usage(why, "give fewer --filter and --exclude options, or some with `*`"));
+        let why = format!(
+            "the image's command line would have {} bytes; it takes {MAX_COMMAND_LINE}",
+            line.len()
+        );
+        return Err(Unavailable::usage(
+            why,
+            "give fewer --filter and --exclude options, or some with `*`",
+        ));
     }
     Ok(line)
 }
@@ -228,10 +243,14 @@ mod tests {
         };
         assert_eq!(count(&["host.*"], &[]), Ok(4));
         assert_eq!(count(&["host.*", "smp.*"], &["host.apic", "event.long:int-*"]), Ok(5));
-        assert!(count(&["host.*"], &["event.long", "host.touch:*"]).unwrap_err().contains("host.touch"));
+        assert!(
+            count(&["host.*"], &["event.long", "host.touch:*"]).unwrap_err().contains("host.touch")
+        );
         assert!(count(&[], &["*"]).unwrap_err().contains("'*' but not '*'"));
         assert!(
-            count(&["host.*", "nothing"], &["host.*"]).unwrap_err().contains("'host.*', 'nothing' but not 'host.*'")
+            count(&["host.*", "nothing"], &["host.*"])
+                .unwrap_err()
+                .contains("'host.*', 'nothing' but not 'host.*'")
         );
         assert!(count(&["two words"], &[]).unwrap_err().contains("'words'"));
     }
@@ -239,15 +258,21 @@ mod tests {
     #[test]
     fn what_a_subject_asks_for_is_in_the_image_s_command_line() {
         let tables = Tables::built_in();
-        let line = |products: &[&str]| cmdline_on("profile=quick", &tables.asks(), &Subject::of(products).unwrap());
+        let line = |products: &[&str]| {
+            cmdline_on("profile=quick", &tables.asks(), &Subject::of(products).unwrap())
+        };
         let shadowing = line(&["bochs 2.7", "kvm 5.10 ept=N allow_smaller_maxphyaddr=N"]).unwrap();
         let options = Options::parse(&shadowing).unwrap();
-        assert!(options.invvpid && options.exclude.iter().any(|pattern| pattern == "tlb.pae*:invlpg-*"));
+        assert!(
+            options.invvpid && options.exclude.iter().any(|pattern| pattern == "tlb.pae*:invlpg-*")
+        );
         assert_eq!(options.on, "bochs,2.7/kvm,5.10,allow_smaller_maxphyaddr=N,ept=N");
         assert_eq!(line(&["bochs 3.0"]).unwrap(), "profile=quick on=bochs,3.0");
         assert_eq!(cmdline_on("profile=quick", &[], &Subject::default()).unwrap(), "profile=quick");
         let long = "x".repeat(MAX_COMMAND_LINE);
         assert!(cmdline_on(&long, &[], &Subject::default()).is_ok());
-        assert!(cmdline_on(&(long + "x"), &[], &Subject::default()).unwrap_err().why.contains("2049"));
+        assert!(
+            cmdline_on(&(long + "x"), &[], &Subject::default()).unwrap_err().why.contains("2049")
+        );
     }
 }

@@ -318,7 +318,9 @@ impl Status {
         let step = Step::ALL.into_iter().find(|step| *step as u32 == word >> 8 & 0xff);
         match (word, step) {
             (0, _) => Self::Done,
-            (word, Some(step)) if word & REFUSED_MASK == REFUSED => Self::Refused { step, errno: word as u8 },
+            (word, Some(step)) if word & REFUSED_MASK == REFUSED => {
+                Self::Refused { step, errno: word as u8 }
+            }
             _ => Self::Unknown(word),
         }
     }
@@ -386,7 +388,11 @@ mod tests {
     fn every_failure_has_a_sentence() {
         for step in Step::ALL {
             let sentence = Status::Refused { step, errno: 4 }.to_string();
-            let ends = if step == Step::SmallerMaxphyaddr { "allow_smaller_maxphyaddr=1" } else { ": errno 4" };
+            let ends = if step == Step::SmallerMaxphyaddr {
+                "allow_smaller_maxphyaddr=1"
+            } else {
+                ": errno 4"
+            };
             assert!(sentence.ends_with(ends), "{sentence}");
         }
         let refused = Status::Refused { step: Step::SetCpuid, errno: EINVAL };

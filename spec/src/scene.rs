@@ -182,7 +182,12 @@ impl Scene {
     /// Whether it must end on a processor with only the SMEP and SMAP of `offered` as it must on
     /// one with both.
     #[must_use]
-    pub fn is_same_on(&self, offered: Mode, environment: &Environment, maxphyaddr: Maxphyaddr) -> bool {
+    pub fn is_same_on(
+        &self,
+        offered: Mode,
+        environment: &Environment,
+        maxphyaddr: Maxphyaddr,
+    ) -> bool {
         let there = environment.mode(environment.mode.on(offered));
         let ends = |environment, filter| self.expect(environment, filter, maxphyaddr);
         let same = |filter| ends(&there, filter) == ends(environment, filter);

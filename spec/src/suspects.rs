@@ -96,7 +96,9 @@ impl Hypothesis {
             }
             Self::MaskMatchWithEb => match (now.eb_pf, earlier.with_eb) {
                 (true, _) => now.basic_exits(),
-                (false, Some(with_eb)) => Filter::new(false, with_eb.mask, with_eb.matching).basic_exits(),
+                (false, Some(with_eb)) => {
+                    Filter::new(false, with_eb.mask, with_eb.matching).basic_exits()
+                }
                 (false, None) => return None,
             },
             Self::CodeBeforeFixup => return Some(Fixup::exits(now)),
@@ -124,9 +126,13 @@ impl Hypothesis {
             Self::EbAlwaysSet => Filter::new(true, now.mask, now.matching).basic_exits(),
             Self::EbAlwaysClear => Filter::new(false, now.mask, now.matching).basic_exits(),
             Self::StaleFilter => before.basic_exits(),
-            Self::StaleMaskMatch => Filter::new(now.eb_pf, before.mask, before.matching).basic_exits(),
+            Self::StaleMaskMatch => {
+                Filter::new(now.eb_pf, before.mask, before.matching).basic_exits()
+            }
             Self::StaleEb => Filter::new(before.eb_pf, now.mask, now.matching).basic_exits(),
-            Self::MatchWithinMask => Filter::new(now.eb_pf, now.mask, now.matching & now.mask).basic_exits(),
+            Self::MatchWithinMask => {
+                Filter::new(now.eb_pf, now.mask, now.matching & now.mask).basic_exits()
+            }
             Self::Low16 => low_bits(now, 0xffff),
             Self::Low8 => low_bits(now, 0xff),
             Self::Low5 => low_bits(now, 0x1f),
@@ -146,7 +152,9 @@ impl Hypothesis {
             None => !right || self == Self::L0MaskMatch,
             Some(exits) => {
                 exits.contains(code, raised) != right
-                    || self == Self::CodeBeforeFixup && right && matches!(raised, Raised::Uncorrected(_))
+                    || self == Self::CodeBeforeFixup
+                        && right
+                        && matches!(raised, Raised::Uncorrected(_))
             }
         }
     }
@@ -215,7 +223,10 @@ impl Suspects {
         while left != 0 {
             let at = left.trailing_zeros() as usize;
             left &= left - 1;
-            if Hypothesis::ALL[at].exits(now, earlier).is_some_and(|exits| evidence.contradicts(exits)) {
+            if Hypothesis::ALL[at]
+                .exits(now, earlier)
+                .is_some_and(|exits| evidence.contradicts(exits))
+            {
                 self.possible &= !(1 << at);
             }
         }
@@ -258,7 +269,8 @@ impl fmt::Display for Suspects {
             (None, false) if !self.stuck => Some(FILTER_HONOURED),
             _ => None,
         };
-        let words = self.iter().map(Hypothesis::name).chain(fallback).chain(self.stuck.then_some(L2_STUCK));
+        let words =
+            self.iter().map(Hypothesis::name).chain(fallback).chain(self.stuck.then_some(L2_STUCK));
         for (at, word) in words.enumerate() {
             write!(f, "{}{word}", if at == 0 { "" } else { "," })?;
         }

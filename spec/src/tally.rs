@@ -104,10 +104,18 @@ impl<'a, P: Copy + PartialEq> Tally<'a, P> {
     /// Takes in cases of an access or scene that differ; `filter` is that of the first one.
     /// `number` is any number that is the same for the same access or scene, and as a rule another
     /// for another one.
-    pub fn add(&mut self, probe: P, number: usize, filter: Filter, difference: &Difference, cases: u64) {
+    pub fn add(
+        &mut self,
+        probe: P,
+        number: usize,
+        filter: Filter,
+        difference: &Difference,
+        cases: u64,
+    ) {
         let bucket = number % BUCKETS;
         let mut at = self.buckets[bucket];
-        while let Some(entry) = usize::from(at).checked_sub(1).and_then(|at| self.room[at].as_mut()) {
+        while let Some(entry) = usize::from(at).checked_sub(1).and_then(|at| self.room[at].as_mut())
+        {
             if entry.probe == probe && entry.difference.is_like(difference) {
                 entry.difference.widen(difference);
                 entry.cases += cases;
@@ -129,7 +137,8 @@ impl<'a, P: Copy + PartialEq> Tally<'a, P> {
     /// Takes in cases that came to no end, so that nothing of them can be compared. The word says
     /// why.
     pub fn add_incomplete(&mut self, word: &'static str, cases: u64) {
-        let slot = self.incomplete.iter_mut().find(|slot| slot.is_none_or(|(known, _)| known == word));
+        let slot =
+            self.incomplete.iter_mut().find(|slot| slot.is_none_or(|(known, _)| known == word));
         match slot {
             Some(slot) => slot.get_or_insert((word, 0)).1 += cases,
             None => self.others += cases,
@@ -152,7 +161,8 @@ impl<'a, P: Copy + PartialEq> Tally<'a, P> {
     pub fn lines(&mut self) -> impl Iterator<Item = Line<'_, P>> {
         self.gather();
         let entries = &self.room[..self.len];
-        let firsts = (0..self.len).filter(|at| entries[*at].as_ref().is_some_and(|entry| entry.is_first(*at)));
+        let firsts = (0..self.len)
+            .filter(|at| entries[*at].as_ref().is_some_and(|entry| entry.is_first(*at)));
         firsts.flat_map(move |first| {
             let mut rest = Some(first);
             core::iter::from_fn(move || {
@@ -169,7 +179,8 @@ impl<'a, P: Copy + PartialEq> Tally<'a, P> {
         for at in 0..self.len {
             let (before, rest) = self.room.split_at_mut(at);
             let Some(entry) = &mut rest[0] else { continue };
-            let mut firsts = before.iter().flatten().enumerate().filter(|(at, other)| other.is_first(*at));
+            let mut firsts =
+                before.iter().flatten().enumerate().filter(|(at, other)| other.is_first(*at));
             let same = firsts.find(|(_, other)| other.difference == entry.difference);
             entry.first = same.map_or(at, |(first, _)| first) as u16;
         }
@@ -234,7 +245,10 @@ mod tests {
     }
 
     fn lines(tally: &mut Tally<'_, usize>) -> Vec<(String, u64, Vec<usize>)> {
-        tally.lines().map(|line| (line.difference.to_string(), line.cases, line.probes().collect())).collect()
+        tally
+            .lines()
+            .map(|line| (line.difference.to_string(), line.cases, line.probes().collect()))
+            .collect()
     }
 
     #[test]
@@ -246,9 +260,13 @@ mod tests {
         tally.add(4, 4, Filter::NEVER, &rf, 1);
         tally.add(3, 3, Filter::NEVER, &code, 1);
         tally.add(3, 3, Filter::NEVER, &rf, 5);
-        let counted = [("exit0:rflags^10000".into(), 8, [3, 4].into()), ("exit0:ec^8".into(), 1, [3].into())];
+        let counted =
+            [("exit0:rflags^10000".into(), 8, [3, 4].into()), ("exit0:ec^8".into(), 1, [3].into())];
         assert_eq!(lines(&mut tally), counted);
-        assert_eq!(tally.lines().map(|line| line.filter).collect::<Vec<_>>(), [FILTER, Filter::NEVER]);
+        assert_eq!(
+            tally.lines().map(|line| line.filter).collect::<Vec<_>>(),
+            [FILTER, Filter::NEVER]
+        );
         tally.add_incomplete("unexpected-exit", 3);
         tally.add_incomplete("unexpected-exit", 4);
         assert_eq!(tally.incomplete().collect::<Vec<_>>(), [("unexpected-exit", 7)]);
@@ -263,7 +281,10 @@ mod tests {
         tally.add(1, 1, FILTER, &difference("exit0:rflags^10000"), 1);
         tally.add(2, 2, FILTER, &difference("exit0:rflags^10044"), 1);
         tally.add(2, 2, FILTER, &difference("exit0:rflags^40"), 1);
-        let expected = [("exit0:rflags^10000".into(), 1, [1].into()), ("exit0:rflags^10044".into(), 2, [2].into())];
+        let expected = [
+            ("exit0:rflags^10000".into(), 1, [1].into()),
+            ("exit0:rflags^10044".into(), 2, [2].into()),
+        ];
         assert_eq!(lines(&mut tally), expected);
     }
 

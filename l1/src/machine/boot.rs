@@ -40,7 +40,10 @@ const CR0: u64 = Cr0Flags::PROTECTED_MODE_ENABLE
     .union(Cr0Flags::PAGING)
     .bits();
 /// Precompiled `core` uses SSE2.
-const CR4: u64 = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION.union(Cr4Flags::OSFXSR).union(Cr4Flags::OSXMMEXCPT_ENABLE).bits();
+const CR4: u64 = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION
+    .union(Cr4Flags::OSFXSR)
+    .union(Cr4Flags::OSXMMEXCPT_ENABLE)
+    .bits();
 const IA32_EFER: u32 = 0xc000_0080;
 const EFER: u64 = EferFlags::LONG_MODE_ENABLE.bits();
 

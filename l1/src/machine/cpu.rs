@@ -48,12 +48,18 @@ impl Cpu {
     pub fn identify() -> Self {
         let root = __cpuid(0);
         let basic = __cpuid(1);
-        let structured =
-            if root.eax >= 7 { __cpuid_count(7, 0) } else { CpuidResult { eax: 0, ebx: 0, ecx: 0, edx: 0 } };
+        let structured = if root.eax >= 7 {
+            __cpuid_count(7, 0)
+        } else {
+            CpuidResult { eax: 0, ebx: 0, ecx: 0, edx: 0 }
+        };
         let extended_max = __cpuid(0x8000_0000).eax;
         let extended = if extended_max >= 0x8000_0001 { __cpuid(0x8000_0001).edx } else { 0 };
-        let maxphyaddr =
-            if extended_max >= 0x8000_0008 { __cpuid(0x8000_0008).eax as Maxphyaddr } else { DEFAULT_MAXPHYADDR };
+        let maxphyaddr = if extended_max >= 0x8000_0008 {
+            __cpuid(0x8000_0008).eax as Maxphyaddr
+        } else {
+            DEFAULT_MAXPHYADDR
+        };
         let hypervisor = (basic.ecx >> 31 & 1 == 1).then(|| {
             let leaf = __cpuid(0x4000_0000);
             text([leaf.ebx, leaf.ecx, leaf.edx])
@@ -94,16 +100,26 @@ impl Cpu {
     pub fn lacks_feature(&self, feature: Feature) -> Option<&'static str> {
         let (ebx, ecx) = self.structured;
         let (has, reason) = match feature {
-            Feature::Cmpxchg16b => (self.basic_ecx >> 13 & 1 == 1, "the CPU lacks CMPXCHG16B (CPUID.1:ECX[13])"),
-            Feature::Xsave => (self.basic_ecx >> 26 & 1 == 1, "the CPU lacks XSAVE (CPUID.1:ECX[26])"),
+            Feature::Cmpxchg16b => {
+                (self.basic_ecx >> 13 & 1 == 1, "the CPU lacks CMPXCHG16B (CPUID.1:ECX[13])")
+            }
+            Feature::Xsave => {
+                (self.basic_ecx >> 26 & 1 == 1, "the CPU lacks XSAVE (CPUID.1:ECX[26])")
+            }
             Feature::Invpcid | Feature::InvpcidExiting => {
                 (ebx >> 10 & 1 == 1, "the CPU lacks INVPCID (CPUID.(7,0):EBX[10])")
             }
             Feature::Pku => (ecx >> 3 & 1 == 1, "the CPU lacks PKU (CPUID.(7,0):ECX[3])"),
             Feature::Pks => (ecx >> 31 & 1 == 1, "the CPU lacks PKS (CPUID.(7,0):ECX[31])"),
-            Feature::ShadowStack => (ecx >> 7 & 1 == 1, "the CPU lacks shadow stacks (CPUID.(7,0):ECX[7])"),
-            Feature::GbytePages => (self.gbyte_pages, "the CPU lacks 1-GByte pages (CPUID.80000001H:EDX[26])"),
-            Feature::LocalApic => (self.local_apic().is_some(), "there is no local APIC in xAPIC mode"),
+            Feature::ShadowStack => {
+                (ecx >> 7 & 1 == 1, "the CPU lacks shadow stacks (CPUID.(7,0):ECX[7])")
+            }
+            Feature::GbytePages => {
+                (self.gbyte_pages, "the CPU lacks 1-GByte pages (CPUID.80000001H:EDX[26])")
+            }
+            Feature::LocalApic => {
+                (self.local_apic().is_some(), "there is no local APIC in xAPIC mode")
+            }
             // VMX and L0 have them, or not.
             Feature::ForcedEmulation
             | Feature::DescriptorTableExiting
@@ -197,7 +213,13 @@ impl fmt::Display for Word<'_> {
 
 impl fmt::Display for Cpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cpu={} signature={:x} maxphyaddr={}", Word(&self.vendor), self.signature, self.maxphyaddr)?;
+        write!(
+            f,
+            "cpu={} signature={:x} maxphyaddr={}",
+            Word(&self.vendor),
+            self.signature,
+            self.maxphyaddr
+        )?;
         match &self.hypervisor {
             Some(name) => write!(f, " hypervisor={}", Word(name)),
             None => f.write_str(" hypervisor=none"),

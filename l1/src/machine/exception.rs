@@ -161,7 +161,8 @@ pub fn catch_all(processor: usize, on_failure: OnFailure) {
         tables.write(Tables::new(on_failure));
         &mut *tables
     };
-    tables.tss.interrupt_stack_table[0] = VirtAddr::new_truncate(STACKS[processor].get().wrapping_add(1) as u64);
+    tables.tss.interrupt_stack_table[0] =
+        VirtAddr::new_truncate(STACKS[processor].get().wrapping_add(1) as u64);
 
     // The order of `boot`'s selectors.
     tables.gdt.append(Descriptor::kernel_code_segment());

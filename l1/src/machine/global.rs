@@ -3,7 +3,10 @@
 //!
 //! A second processor, if it runs, touches no [`Global`] but its own element of those that are
 //! arrays of one for each processor, and what the first one passes to it by atomics.
-#![allow(unsafe_code, reason = "shares statics without a lock, which nothing here could contend for")]
+#![allow(
+    unsafe_code,
+    reason = "shares statics without a lock, which nothing here could contend for"
+)]
 
 use core::cell::UnsafeCell;
 

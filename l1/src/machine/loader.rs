@@ -92,8 +92,13 @@ impl Boot {
 
 /// Reads what the loader left at `info`.
 pub fn read(magic: u32, info: u32) -> Boot {
-    let mut boot =
-        Boot { protocol: "unknown", memory_bytes: 0, free_end: 0, command_line: [0; ROOM], command_line_len: 0 };
+    let mut boot = Boot {
+        protocol: "unknown",
+        memory_bytes: 0,
+        free_end: 0,
+        command_line: [0; ROOM],
+        command_line_len: 0,
+    };
     if magic == multiboot2::MAGIC {
         boot.protocol = "multiboot2";
         read_multiboot2(&mut boot, info);
@@ -106,7 +111,8 @@ pub fn read(magic: u32, info: u32) -> Boot {
 fn read_multiboot2(boot: &mut Boot, info: u32) {
     // SAFETY: the loader's magic says that EBX points at multiboot2 information, which nothing has
     // written since; the low 4 GiB are mapped.
-    let Ok(info) = (unsafe { BootInformation::load(mapped::<BootInformationHeader>(info.into())) }) else {
+    let Ok(info) = (unsafe { BootInformation::load(mapped::<BootInformationHeader>(info.into())) })
+    else {
         return;
     };
     if let Some(tag) = info.command_line_tag() {
@@ -114,7 +120,8 @@ fn read_multiboot2(boot: &mut Boot, info: u32) {
         boot.copy_command_line(text.to_bytes());
     }
     if let Some(map) = info.memory_map_tag() {
-        for area in map.memory_areas().iter().filter(|area| area.typ() == MemoryAreaType::Available) {
+        for area in map.memory_areas().iter().filter(|area| area.typ() == MemoryAreaType::Available)
+        {
             boot.usable(area.start_address(), area.size());
         }
     }
@@ -140,7 +147,10 @@ fn read_pvh(boot: &mut Boot, info: u32) {
         // SAFETY: with PVH's magic and version 1 the two fields are the physical address and the
         // number of entries (`start_info.h`), below 4 GiB; nothing has written there since.
         let map = unsafe {
-            core::slice::from_raw_parts(mapped::<PvhMemory>(info.memory_map), info.memory_map_entries as usize)
+            core::slice::from_raw_parts(
+                mapped::<PvhMemory>(info.memory_map),
+                info.memory_map_entries as usize,
+            )
         };
         for area in map.iter().filter(|area| area.kind == PVH_RAM) {
             boot.usable(area.address, area.size);

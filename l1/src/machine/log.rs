@@ -85,7 +85,8 @@ pub fn begin(serial: Serial, boot: &Boot, cpu: &Cpu, vmx_basic: Option<u64>) {
     // no references yet.
     unsafe {
         *SERIAL.get() = Some(serial);
-        *LOG.get() = Some(Writer::begin(Sink, VERSION, &Facts { boot, cpu, vmx_basic }).flushed_by(flush));
+        *LOG.get() =
+            Some(Writer::begin(Sink, VERSION, &Facts { boot, cpu, vmx_basic }).flushed_by(flush));
     }
 }
 

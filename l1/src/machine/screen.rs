@@ -40,7 +40,9 @@ impl Screen {
             }
             if byte != b'\n' {
                 // SAFETY: `cell` is within the screen.
-                unsafe { cell(self.row, self.column).write_volatile(u16::from_le_bytes([byte, COLOUR])) };
+                unsafe {
+                    cell(self.row, self.column).write_volatile(u16::from_le_bytes([byte, COLOUR]));
+                };
                 self.column += 1;
             }
         }

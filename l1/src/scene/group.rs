@@ -55,7 +55,12 @@ pub fn run(
 }
 
 /// Plays the scenes of a group, or one case, which may be any, the profile's or not.
-fn play(group: SceneGroup, only: Option<SceneCase>, stage: &mut Stage, turn: &mut Turn<'_>) -> Result<LeftOut, VmFail> {
+fn play(
+    group: SceneGroup,
+    only: Option<SceneCase>,
+    stage: &mut Stage,
+    turn: &mut Turn<'_>,
+) -> Result<LeftOut, VmFail> {
     let Turn { cpu, walker, tally, options, .. } = turn;
     let (vmx, header) = (walker.vmx(), &walker.guest().header);
     let around = Around { vmx, header, maxphyaddr: cpu.maxphyaddr, apic: Apic::of(cpu) };
@@ -96,10 +101,16 @@ fn play(group: SceneGroup, only: Option<SceneCase>, stage: &mut Stage, turn: &mu
 }
 
 /// What is lacking for a scene, if anything.
-fn lacks(scene: &Scene, cpu: &Cpu, stage: &mut Stage, around: Around<'_>) -> Result<Option<&'static str>, VmFail> {
+fn lacks(
+    scene: &Scene,
+    cpu: &Cpu,
+    stage: &mut Stage,
+    around: Around<'_>,
+) -> Result<Option<&'static str>, VmFail> {
     if let Some(feature) = scene.needs {
         let lacking = cpu.lacks_feature(feature);
-        let lacking = lacking.map_or_else(|| stage.lacks_feature(feature, around), |reason| Ok(Some(reason)))?;
+        let lacking = lacking
+            .map_or_else(|| stage.lacks_feature(feature, around), |reason| Ok(Some(reason)))?;
         if lacking.is_some() {
             return Ok(lacking);
         }
@@ -107,7 +118,10 @@ fn lacks(scene: &Scene, cpu: &Cpu, stage: &mut Stage, around: Around<'_>) -> Res
     let vmx = around.vmx;
     let lacking = [
         (!vmx.allows_pins(scene.pins), "VMX offers no \"NMI exiting\" or \"virtual NMIs\""),
-        (!vmx.allows_activity(scene.activity), "VMX offers no activity state HLT (IA32_VMX_MISC[6])"),
+        (
+            !vmx.allows_activity(scene.activity),
+            "VMX offers no activity state HLT (IA32_VMX_MISC[6])",
+        ),
     ];
     Ok(lacking.into_iter().find_map(|(lacks, reason)| lacks.then_some(reason)))
 }

@@ -23,8 +23,8 @@ use spec::manual::filter::Filter;
 use spec::manual::paging::Maxphyaddr;
 use spec::scene::descriptor::HANDLER;
 use spec::scene::end::{
-    EVERY_REGISTER, EVERY_WORD, EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, EXIT_EXCEPTION, End, Ends, How, Word,
-    words_of,
+    EVERY_REGISTER, EVERY_WORD, EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, EXIT_EXCEPTION, End,
+    Ends, How, Word, words_of,
 };
 use spec::scene::environment::{ENVIRONMENTS, Environment, Width};
 use spec::scene::event::{EventType, Source};
@@ -44,7 +44,9 @@ use crate::machine::trace;
 use crate::vmx::enter::{self, Registers};
 use crate::vmx::exit::REASON_VMCALL;
 use crate::vmx::invalidate::invvpid;
-use crate::vmx::{Capabilities, Field, FilterFields, Region, VmFail, Vmcs, Vmx, changes, vmcs12, vmread, vmwrite};
+use crate::vmx::{
+    Capabilities, Field, FilterFields, Region, VmFail, Vmcs, Vmx, changes, vmcs12, vmread, vmwrite,
+};
 
 /// Of the two VMCSs.
 static VMCS_REGIONS: [Region; 2] = [const { Region::new() }; 2];
@@ -111,7 +113,8 @@ impl Stage {
     /// it makes an L0 read changed page tables that it would not read again.
     pub fn new(vmx: &Vmx, invvpid: bool) -> Result<Self, VmFail> {
         let invalidates = invvpid && Capabilities::has_invvpid();
-        let (other, main) = (SceneVcpu::new(vmx, 1, invalidates)?, SceneVcpu::new(vmx, 0, invalidates)?);
+        let (other, main) =
+            (SceneVcpu::new(vmx, 1, invalidates)?, SceneVcpu::new(vmx, 0, invalidates)?);
         Ok(Self {
             main,
             other,
@@ -140,7 +143,11 @@ impl Stage {
 
     /// What is lacking for a scene that needs a feature, as far as VMX and L0 are concerned. An
     /// environment is set up.
-    pub fn lacks_feature(&mut self, feature: Feature, around: Around<'_>) -> Result<Option<&'static str>, VmFail> {
+    pub fn lacks_feature(
+        &mut self,
+        feature: Feature,
+        around: Around<'_>,
+    ) -> Result<Option<&'static str>, VmFail> {
         let vmx = around.vmx;
         Ok(match feature {
             Feature::DescriptorTableExiting => (!exiting::is_offered(vmx, Exiting::DescriptorTables))
@@ -183,7 +190,12 @@ impl Stage {
             return Ok(known);
         }
         let done = End::new(How::Done);
-        let ends = self.play(&forced::NOP.scene, Filter::NEVER, &mut Ends { first: done, second: None }, around)?;
+        let ends = self.play(
+            &forced::NOP.scene,
+            Filter::NEVER,
+            &mut Ends { first: done, second: None },
+            around,
+        )?;
         let forces_emulation = ends.first.how == How::Done;
         Ok(*self.forces_emulation.insert(forces_emulation))
     }
@@ -295,7 +307,12 @@ impl SceneVcpu {
     }
 
     /// Makes the VMCS current and writes what all scenes of the environment share.
-    fn set_up(&mut self, vmx: &Vmx, environment: &'static Environment, maxphyaddr: Maxphyaddr) -> Result<(), VmFail> {
+    fn set_up(
+        &mut self,
+        vmx: &Vmx,
+        environment: &'static Environment,
+        maxphyaddr: Maxphyaddr,
+    ) -> Result<(), VmFail> {
         self.vmcs.make_current()?;
         self.environment = Some(environment);
         self.feature = None;
@@ -393,7 +410,9 @@ impl SceneVcpu {
 fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> Result<(), VmFail> {
     let reason = vmread(Field::ExitReason) as u16;
     match scene.answer {
-        Answer::Retry | Answer::Reinject if matches!(reason, EXIT_EPT_VIOLATION | EXIT_EPT_MISCONFIGURATION) => {
+        Answer::Retry | Answer::Reinject
+            if matches!(reason, EXIT_EPT_VIOLATION | EXIT_EPT_MISCONFIGURATION) =>
+        {
             ept::spoil(None, maxphyaddr)?;
         }
         Answer::Retry | Answer::Reinject => {
@@ -402,7 +421,11 @@ fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> R
                 memory::mend(scene, environment, place, maxphyaddr);
             }
         }
-        Answer::Nothing | Answer::Reflect | Answer::Again(_) | Answer::Resume | Answer::Spoil(_) => {}
+        Answer::Nothing
+        | Answer::Reflect
+        | Answer::Again(_)
+        | Answer::Resume
+        | Answer::Spoil(_) => {}
     }
     match scene.answer {
         Answer::Nothing | Answer::Again(_) | Answer::Resume | Answer::Spoil(_) => {}
@@ -411,7 +434,10 @@ fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> R
         Answer::Retry => {
             let idt_vectoring = vmread(Field::IdtVectoringInfo) & IDT_VECTORING_VALID != 0;
             let by_exception = reason == EXIT_EXCEPTION;
-            if by_exception && !idt_vectoring && vmread(Field::ExitInterruptionInfo) & NMI_UNBLOCKED != 0 {
+            if by_exception
+                && !idt_vectoring
+                && vmread(Field::ExitInterruptionInfo) & NMI_UNBLOCKED != 0
+            {
                 vmwrite(Field::GuestInterruptibility, BLOCKING_BY_NMI);
             }
         }
@@ -423,7 +449,11 @@ fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> R
                 if info >> 8 & 7 == EventType::Nmi as u64 {
                     vmwrite(Field::GuestInterruptibility, 0);
                 }
-                inject(info, vmread(Field::IdtVectoringErrorCode), vmread(Field::ExitInstructionLength));
+                inject(
+                    info,
+                    vmread(Field::IdtVectoringErrorCode),
+                    vmread(Field::ExitInstructionLength),
+                );
             }
         }
         Answer::Reflect => {
@@ -446,8 +476,9 @@ fn end(scene: &Scene, environment: &Environment, registers: &Registers, want: &E
     let wanted = if how == want.how { want.fixed } else { EVERY_WORD };
     *end = End { fixed: wanted, ..End::new(how) };
     let frame = memory::StackFrame::at(vmread(Field::GuestRsp), environment.width);
-    let is_software =
-        |vector| scene.event.is_some_and(|event| event.vector == vector && !event.kind.may_have_error_code());
+    let is_software = |vector| {
+        scene.event.is_some_and(|event| event.vector == vector && !event.kind.may_have_error_code())
+    };
     // The upper halves of registers are undefined outside 64-bit mode. SDM vol. 1, "General-Purpose
     // Registers in 64-Bit Mode".
     let defined = if environment.width == Width::Bits64 { u64::MAX } else { u32::MAX.into() };

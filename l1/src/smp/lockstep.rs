@@ -20,7 +20,10 @@ pub fn play_all(
     vcpu.set_filter(filter);
     let count = stimuli(maxphyaddr).count();
     let from = processor * count / 2;
-    let order = stimuli(maxphyaddr).enumerate().skip(from).chain(stimuli(maxphyaddr).enumerate().take(from));
+    let order = stimuli(maxphyaddr)
+        .enumerate()
+        .skip(from)
+        .chain(stimuli(maxphyaddr).enumerate().take(from));
     for (at, stimulus) in order {
         if !mailbox::meet(processor) {
             return;

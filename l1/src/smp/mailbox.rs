@@ -153,7 +153,8 @@ pub fn post(job: Job) {
 
 /// First processor: whether the second one has done its job, or died of it.
 pub fn is_over() -> bool {
-    DONE.load(Ordering::Acquire) == POSTED.load(Ordering::Relaxed) || second_state() == SecondState::Dead
+    DONE.load(Ordering::Acquire) == POSTED.load(Ordering::Relaxed)
+        || second_state() == SecondState::Dead
 }
 
 /// First processor: waits for the job's results; none if the second one does not answer any more.
@@ -186,7 +187,9 @@ pub fn done(write: impl FnOnce(&mut Results)) {
 /// Either processor in a walk: waits until the other is as far; whether it is.
 pub fn meet(processor: usize) -> bool {
     let step = STEPS[processor].fetch_add(1, Ordering::AcqRel) + 1;
-    wait(POLLS, || STEPS[1 - processor].load(Ordering::Acquire) >= step || second_state() == SecondState::Dead)
+    wait(POLLS, || {
+        STEPS[1 - processor].load(Ordering::Acquire) >= step || second_state() == SecondState::Dead
+    })
 }
 
 /// Second processor: dies, and says why.

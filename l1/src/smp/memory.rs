@@ -15,7 +15,9 @@ use spec::manual::descriptor::{
 use spec::manual::paging::format::Format;
 use spec::manual::paging::{Access, Entry, Level, Maxphyaddr, Privilege};
 use spec::manual::vector::EXCEPTIONS;
-use spec::smp::shootdown::{Change, SHOT_AFTER, SHOT_BEFORE, SHOT_FIRST, SHOT_PAGE, State, shot_contents};
+use spec::smp::shootdown::{
+    Change, SHOT_AFTER, SHOT_BEFORE, SHOT_FIRST, SHOT_PAGE, State, shot_contents,
+};
 use spec::walk::layout::{FETCHED_CODE, FRAME_CODE, FRAME_DATA, FRAME_PART, Header, TOKEN};
 use spec::walk::page::good;
 use spec::walk::stimulus::{LOOPS, loop_number};
@@ -108,7 +110,8 @@ const USER: (u64, u64) = (0x1b, 0x23);
 /// See [`SUPERVISOR`].
 pub const TSS_SELECTOR: u64 = 0x28;
 /// The GDT up to the TSS, in the order of the selectors.
-const SEGMENTS: [u64; 5] = [0, CODE_64, DATA, with_dpl(CODE_64, Privilege::User), with_dpl(DATA, Privilege::User)];
+const SEGMENTS: [u64; 5] =
+    [0, CODE_64, DATA, with_dpl(CODE_64, Privilege::User), with_dpl(DATA, Privilege::User)];
 /// Offsets in [`SmpPage::Descriptors`], and limits.
 const TSS: u64 = 0x80;
 const IDT: u64 = 0x400;
@@ -209,11 +212,16 @@ fn fill_descriptors(page: &mut Page, processor: usize) {
     let at = TSS_SELECTOR as usize / 8;
     page.0[at..at + 2].copy_from_slice(&system_segment(tss, TSS_LIMIT, System::AvailableTss));
     copy(page, TSS + TSS_RSP0 as u64, &stack_top(processor).to_le_bytes());
-    copy(page, TSS + tss_ist(EXCEPTION_IST) as u64, &(stack_top(processor) + PAGE / 2).to_le_bytes());
+    copy(
+        page,
+        TSS + tss_ist(EXCEPTION_IST) as u64,
+        &(stack_top(processor) + PAGE / 2).to_le_bytes(),
+    );
     for vector in 0..=SOFTWARE_VECTOR {
         let handler = SmpPage::Handlers.linear(processor) + u64::from(vector) * HANDLER;
         let ist = if vector < EXCEPTIONS { EXCEPTION_IST } else { 0 };
-        let caller = if vector == SOFTWARE_VECTOR { Privilege::User } else { Privilege::Supervisor };
+        let caller =
+            if vector == SOFTWARE_VECTOR { Privilege::User } else { Privilege::Supervisor };
         let [low, high] = interrupt_gate(SUPERVISOR.0 as u16, handler, ist);
         let at = (IDT as usize + 16 * usize::from(vector)) / 8;
         page.0[at..at + 2].copy_from_slice(&[with_dpl(low, caller), high]);
@@ -238,19 +246,23 @@ pub fn root(processor: usize) -> u64 {
 /// Where an access to a page under test lands, for a processor.
 pub fn frame_at(processor: usize, address: u64) -> *mut u64 {
     // SAFETY: computes an address within the frame, reads nothing.
-    unsafe { (&raw mut (*OWN[processor].get()).frame).cast::<u8>().add((address % PAGE) as usize).cast() }
+    unsafe {
+        (&raw mut (*OWN[processor].get()).frame).cast::<u8>().add((address % PAGE) as usize).cast()
+    }
 }
 
 /// Words of a processor's L2 stack from a linear address on, which must be in its stack.
 pub fn stack_words<const N: usize>(processor: usize, linear: u64) -> Option<[u64; N]> {
-    let offset = linear.checked_sub(SmpPage::Stack.linear(processor)).filter(|offset| offset % 8 == 0)?;
+    let offset =
+        linear.checked_sub(SmpPage::Stack.linear(processor)).filter(|offset| offset % 8 == 0)?;
     if offset + 8 * N as u64 > PAGE {
         return None;
     }
     // SAFETY: the words are in the stack's page, as was just checked; the processor that asks is in
     // its L1, so its L2 does not run, and no other L2 uses the stack.
     Some(unsafe {
-        let stack = (&raw const (*OWN[processor].get()).stack).cast::<u64>().add(offset as usize / 8);
+        let stack =
+            (&raw const (*OWN[processor].get()).stack).cast::<u64>().add(offset as usize / 8);
         core::array::from_fn(|at| stack.add(at).read_volatile())
     })
 }
@@ -271,7 +283,9 @@ pub fn header(processor: usize) -> Header {
         supervisor_cs: SUPERVISOR.0,
     };
     for privilege in [Privilege::Supervisor, Privilege::User] {
-        for (access, single) in [Access::Read, Access::Write, Access::Fetch].into_iter().zip(code::singles()) {
+        for (access, single) in
+            [Access::Read, Access::Write, Access::Fetch].into_iter().zip(code::singles())
+        {
             let number = loop_number(privilege, access, false);
             header.access[number] = code_at(processor, privilege, single.access);
             header.resume[number] = code_at(processor, privilege, single.done);
@@ -366,7 +380,8 @@ impl Board {
     }
 }
 
-const _: () = assert!(Board::Used.offset() == 0 && Board::Invalidated.offset() == code::BOARD_INVALIDATED);
+const _: () =
+    assert!(Board::Used.offset() == 0 && Board::Invalidated.offset() == code::BOARD_INVALIDATED);
 
 #[cfg(test)]
 mod tests;

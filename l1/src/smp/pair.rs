@@ -106,8 +106,9 @@ impl Pair {
     pub fn end(self) -> Result<(), Gone> {
         self.vcpu.end();
         mailbox::post(Job::Halt);
-        let halted =
-            mailbox::wait(POLLS, || matches!(mailbox::second_state(), SecondState::Halted | SecondState::Dead));
+        let halted = mailbox::wait(POLLS, || {
+            matches!(mailbox::second_state(), SecondState::Halted | SecondState::Dead)
+        });
         if halted { Ok(()) } else { Err(Gone::Silent) }
     }
 
@@ -130,7 +131,9 @@ impl Pair {
         match smp {
             Smp::Filters => {
                 for partner in Partner::ALL {
-                    if only.is_none_or(|only| matches!(only, SmpProbe::Together(one) if one.partner == partner)) {
+                    if only.is_none_or(
+                        |only| matches!(only, SmpProbe::Together(one) if one.partner == partner),
+                    ) {
                         self.walk(partner, filter, &mut judged)?;
                     }
                 }
@@ -138,9 +141,12 @@ impl Pair {
             Smp::Shootdown => {
                 for change in changes(self.maxphyaddr) {
                     for interrupt in [false, true] {
-                        let is_wanted =
-                            |shot: Shot| shot.change == change && (shot.moment == Moment::Interrupt) == interrupt;
-                        if only.is_none_or(|only| matches!(only, SmpProbe::Shot(shot) if is_wanted(shot))) {
+                        let is_wanted = |shot: Shot| {
+                            shot.change == change && (shot.moment == Moment::Interrupt) == interrupt
+                        };
+                        if only.is_none_or(
+                            |only| matches!(only, SmpProbe::Shot(shot) if is_wanted(shot)),
+                        ) {
                             self.shoot(change, interrupt, filter, &mut judged)?;
                         }
                     }
@@ -151,7 +157,12 @@ impl Pair {
     }
 
     /// Both L2s make all accesses, each under its filter, in step; the second begins in the middle.
-    fn walk(&mut self, partner: Partner, filter: Filter, mut judged: impl FnMut(Judged)) -> Result<(), Gone> {
+    fn walk(
+        &mut self,
+        partner: Partner,
+        filter: Filter,
+        mut judged: impl FnMut(Judged),
+    ) -> Result<(), Gone> {
         self.number += 2;
         let number = self.number;
         mailbox::post(Job::Walk { filter: partner.filter(filter), number: number + 1 });
@@ -162,7 +173,13 @@ impl Pair {
             let header = memory::header(processor as usize);
             for (at, stimulus) in stimuli(self.maxphyaddr).enumerate() {
                 let access = Together { partner, processor, stimulus };
-                let outcome = together(&stimulus, access.filter(filter), &header, CR2_AT_START, self.maxphyaddr);
+                let outcome = together(
+                    &stimulus,
+                    access.filter(filter),
+                    &header,
+                    CR2_AT_START,
+                    self.maxphyaddr,
+                );
                 judged(Judged {
                     case: SmpCase { probe: SmpProbe::Together(access), filter },
                     wants: [Observed::exactly(outcome); 2],
@@ -193,15 +210,20 @@ impl Pair {
         }
         let results = mailbox::results().ok_or(Gone::Silent)?;
         let code = code::around_change()[change.access as usize];
-        let moments =
-            if interrupt { [None, Some(Moment::Interrupt)] } else { [Some(Moment::Before), Some(Moment::After)] };
-        for ((moment, rip), seen) in moments.into_iter().zip([code.before_access, code.after_access]).zip(results.shot)
+        let moments = if interrupt {
+            [None, Some(Moment::Interrupt)]
+        } else {
+            [Some(Moment::Before), Some(Moment::After)]
+        };
+        for ((moment, rip), seen) in
+            moments.into_iter().zip([code.before_access, code.after_access]).zip(results.shot)
         {
             let Some(moment) = moment else { continue };
             let shot = Shot { change, moment };
             let rip = memory::code_at(1, change.privilege, rip);
             let (cs, _) = memory::selectors(change.privilege);
-            let outcomes: [Outcome; 2] = shot.outcomes(filter, rip, cs, CR2_AT_START, self.maxphyaddr);
+            let outcomes: [Outcome; 2] =
+                shot.outcomes(filter, rip, cs, CR2_AT_START, self.maxphyaddr);
             let got = match changed {
                 Ok(()) => seen.unwrap_or(Err(Trouble::Late)),
                 Err(trouble) => Err(trouble),

@@ -45,7 +45,9 @@ extern "sysv64" fn l1_second_main() -> ! {
         match mailbox::take() {
             Job::Walk { filter, number } => {
                 let maxphyaddr = cpu.maxphyaddr;
-                mailbox::done(|results| play_all(&mut vcpu, 1, maxphyaddr, filter, number, &mut results.walk));
+                mailbox::done(|results| {
+                    play_all(&mut vcpu, 1, maxphyaddr, filter, number, &mut results.walk);
+                });
             }
             Job::Shoot { filter, change, interrupt, number } => {
                 vcpu.set_filter(filter);

@@ -13,7 +13,9 @@ use spec::manual::vector::PAGE_FAULT;
 use spec::scene::end::EXIT_EXCEPTION;
 use spec::smp::shootdown::{Change, SHOT_AFTER, SHOT_BEFORE, SHOT_PAGE, SHOT_RFLAGS, State};
 use spec::walk::layout::{Header, TOKEN};
-use spec::walk::outcome::{CR2_AT_START, Delivery, Exit, INTERRUPTION_INFO_PF, Observed, WALK_RFLAGS};
+use spec::walk::outcome::{
+    CR2_AT_START, Delivery, Exit, INTERRUPTION_INFO_PF, Observed, WALK_RFLAGS,
+};
 use spec::walk::setting::BASE;
 use spec::walk::stimulus::Stimulus;
 use x86_64::registers::control::Cr2;
@@ -130,7 +132,8 @@ impl SmpVcpu {
         let at = stimulus.loop_number();
         let (access, done) = (self.header.access[at], self.header.resume[at]);
         let written = memory::frame_at(self.processor, stimulus.address());
-        let mut registers = Registers { rax: number, rbx: TOKEN, rdi: stimulus.address(), ..Registers::ZERO };
+        let mut registers =
+            Registers { rax: number, rbx: TOKEN, rdi: stimulus.address(), ..Registers::ZERO };
         registers.r15 = done;
         self.start(access, stimulus.privilege, WALK_RFLAGS);
         let (left, registers) = self.stay(&registers)?;
@@ -155,9 +158,17 @@ impl SmpVcpu {
             rsi: SmpPage::Board.linear(self.processor) + Board::Changed.offset(),
             ..Registers::ZERO
         };
-        self.start(memory::code_at(self.processor, Privilege::Supervisor, code.access), Privilege::Supervisor, 2);
+        self.start(
+            memory::code_at(self.processor, Privilege::Supervisor, code.access),
+            Privilege::Supervisor,
+            2,
+        );
         match self.stay(&registers)?.0 {
-            Left::Call(rip) if rip == memory::code_at(self.processor, Privilege::Supervisor, code.done) => Ok(()),
+            Left::Call(rip)
+                if rip == memory::code_at(self.processor, Privilege::Supervisor, code.done) =>
+            {
+                Ok(())
+            }
             Left::Call(rip) => Err(Trouble::Elsewhere(rip)),
             Left::Exit(exit) => Err(Trouble::Elsewhere(exit.rip)),
             Left::Delivered(delivery) => Err(Trouble::Elsewhere(delivery.rip)),
@@ -166,7 +177,13 @@ impl SmpVcpu {
 
     /// Processor 1: uses the page if it may, waits for the word, invalidates, and accesses the page
     /// before that (unless an interrupt announces the change) and after it.
-    pub fn shoot(&mut self, change: &Change, interrupt: bool, first_allowed: bool, number: u64) -> [Option<Seen>; 2] {
+    pub fn shoot(
+        &mut self,
+        change: &Change,
+        interrupt: bool,
+        first_allowed: bool,
+        number: u64,
+    ) -> [Option<Seen>; 2] {
         let code = code::around_change()[change.access as usize];
         let processor = self.processor;
         let at = |offset| memory::code_at(processor, change.privilege, offset);
@@ -178,13 +195,21 @@ impl SmpVcpu {
             rdi: SHOT_PAGE,
             ..Registers::ZERO
         };
-        let (word, next) = if interrupt { (Board::Invalidated, code.after) } else { (Board::Changed, code.before) };
+        let (word, next) = if interrupt {
+            (Board::Invalidated, code.after)
+        } else {
+            (Board::Changed, code.before)
+        };
         registers.r9 = board + word.offset();
         registers.r10 = at(next);
         registers.r13 = number;
         registers.r14 = POLLS_OF_L2;
         let (late, told, done) = (at(code.late), at(code.told), at(code.done));
-        self.start(at(if first_allowed { code.use_first } else { code.wait }), change.privilege, SHOT_RFLAGS);
+        self.start(
+            at(if first_allowed { code.use_first } else { code.wait }),
+            change.privilege,
+            SHOT_RFLAGS,
+        );
         let mut seen = [None; 2];
         loop {
             let (left, mut after) = match self.stay(&registers) {
@@ -194,13 +219,27 @@ impl SmpVcpu {
             let completed = interrupt || after.r8 != 0 || seen[0].is_some();
             if !interrupt && seen[0].is_none() && completed {
                 let executed = executed(change.access, SHOT_BEFORE, after.r8, number);
-                seen[0] = Some(Ok(Observed { exits: 0, exit: None, deliveries: 0, delivery: None, executed }));
+                seen[0] = Some(Ok(Observed {
+                    exits: 0,
+                    exit: None,
+                    deliveries: 0,
+                    delivery: None,
+                    executed,
+                }));
             }
             match left {
-                Left::Call(rip) if rip == late => return or_trouble(seen, interrupt, Trouble::Late),
-                Left::Call(rip) if rip != done => return or_trouble(seen, interrupt, Trouble::Elsewhere(rip)),
+                Left::Call(rip) if rip == late => {
+                    return or_trouble(seen, interrupt, Trouble::Late);
+                }
+                Left::Call(rip) if rip != done => {
+                    return or_trouble(seen, interrupt, Trouble::Elsewhere(rip));
+                }
                 _ if Board::Used.at().load(core::sync::atomic::Ordering::Relaxed) == 0 => {
-                    return or_trouble(seen, interrupt, Trouble::Elsewhere(vmread(Field::GuestRip)));
+                    return or_trouble(
+                        seen,
+                        interrupt,
+                        Trouble::Elsewhere(vmread(Field::GuestRip)),
+                    );
                 }
                 left if completed => {
                     let executed = executed(change.access, SHOT_AFTER, after.rax, number);
@@ -254,7 +293,10 @@ impl SmpVcpu {
         let rsp = vmread(Field::GuestRsp);
         let frame = memory::stack_words::<4>(self.processor, rsp).ok_or(Trouble::Elsewhere(rip))?;
         let [error_code, rip, cs, rflags] = frame;
-        Ok((Left::Delivered(Delivery { error_code, cr2: Cr2::read_raw(), rip, cs, rflags }), registers))
+        Ok((
+            Left::Delivered(Delivery { error_code, cr2: Cr2::read_raw(), rip, cs, rflags }),
+            registers,
+        ))
     }
 }
 
@@ -263,7 +305,9 @@ fn observed(left: &Left, executed: bool) -> Observed {
     let nothing = Observed { exits: 0, exit: None, deliveries: 0, delivery: None, executed };
     match left {
         Left::Exit(exit) => Observed { exits: 1, exit: Some(*exit), ..nothing },
-        Left::Delivered(delivery) => Observed { deliveries: 1, delivery: Some(*delivery), ..nothing },
+        Left::Delivered(delivery) => {
+            Observed { deliveries: 1, delivery: Some(*delivery), ..nothing }
+        }
         Left::Call(_) => nothing,
     }
 }

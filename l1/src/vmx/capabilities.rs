@@ -11,7 +11,9 @@ use x86_64::registers::model_specific::Msr;
 #[cfg(test)]
 use crate::fake::Msr;
 use crate::machine::cpu::Cpu;
-use crate::vmx::controls::{Controls, EntryControls, ExitControls, PinBased, ProcessorBased, Secondary};
+use crate::vmx::controls::{
+    Controls, EntryControls, ExitControls, PinBased, ProcessorBased, Secondary,
+};
 
 const IA32_FEATURE_CONTROL: u32 = 0x3a;
 /// Lock bit, and VMXON outside SMX operation. SDM vol. 3C, "Enabling and Entering VMX Operation".
@@ -64,11 +66,18 @@ pub enum Missing {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Vmx => f.write_str("the CPU offers no VMX (CPUID.1:ECX[5] is 0): turn on nested virtualization"),
+            Self::Vmx => f.write_str(
+                "the CPU offers no VMX (CPUID.1:ECX[5] is 0): turn on nested virtualization",
+            ),
             Self::FeatureControl(value) => {
-                write!(f, "VMX is locked off (IA32_FEATURE_CONTROL is {value:x}): let the firmware or VMM turn it on")
+                write!(
+                    f,
+                    "VMX is locked off (IA32_FEATURE_CONTROL is {value:x}): let the firmware or VMM turn it on"
+                )
             }
-            Self::Region(basic) => write!(f, "a VMCS of an unknown kind is wanted (IA32_VMX_BASIC is {basic:x})"),
+            Self::Region(basic) => {
+                write!(f, "a VMCS of an unknown kind is wanted (IA32_VMX_BASIC is {basic:x})")
+            }
             Self::Control(name) => write!(f, "VMX does not offer {name}"),
         }
     }
@@ -174,9 +183,17 @@ impl Capabilities {
 
     /// The two processor-based control fields with these bits and what must be 1, if the processor
     /// allows them. The secondary one counts only if the primary one activates it.
-    pub fn processor_based(&self, primary: ProcessorBased, secondary: Secondary) -> Option<(u32, u32)> {
-        let activate = if secondary.is_empty() { ProcessorBased::empty() } else { ProcessorBased::SECONDARY };
-        Some((self.primary.value((primary | activate).bits(), 0)?, self.secondary.value(secondary.bits(), 0)?))
+    pub fn processor_based(
+        &self,
+        primary: ProcessorBased,
+        secondary: Secondary,
+    ) -> Option<(u32, u32)> {
+        let activate =
+            if secondary.is_empty() { ProcessorBased::empty() } else { ProcessorBased::SECONDARY };
+        Some((
+            self.primary.value((primary | activate).bits(), 0)?,
+            self.secondary.value(secondary.bits(), 0)?,
+        ))
     }
 
     /// The VM-entry controls with "load CET state", if the processor allows that.
@@ -204,12 +221,18 @@ impl Capabilities {
             secondary.set(control, wanted);
         }
         let ia32e = environment.width.is_long();
-        let controls = Self::allowed_controls(self.has_true && !environment.default_controls, secondary, ia32e)?;
+        let controls = Self::allowed_controls(
+            self.has_true && !environment.default_controls,
+            secondary,
+            ia32e,
+        )?;
         if let Some(ept) = environment.ept {
             lacks_ept(ept).map_or(Ok(()), |name| Err(Missing::Control(name)))?;
         }
         if environment.vpid && !Self::has_invvpid_of(SINGLE_CONTEXT) {
-            return Err(Missing::Control("INVVPID of a single context (IA32_VMX_EPT_VPID_CAP[41,32])"));
+            return Err(Missing::Control(
+                "INVVPID of a single context (IA32_VMX_EPT_VPID_CAP[41,32])",
+            ));
         }
         Ok(controls)
     }
@@ -252,25 +275,34 @@ impl Capabilities {
     }
 
     /// Controls as the MSRs, TRUE or not, allow them.
-    fn allowed_controls(of_true: bool, secondary: Secondary, ia32e: bool) -> Result<Controls, Missing> {
+    fn allowed_controls(
+        of_true: bool,
+        secondary: Secondary,
+        ia32e: bool,
+    ) -> Result<Controls, Missing> {
         let step = if of_true { TO_TRUE } else { 0 };
         let allowed = |msr: u32| Allowed(rdmsr(msr + step));
         let exit_wanted = ExitControls::HOST_64_BIT | ExitControls::LOAD_EFER;
-        let entry_wanted =
-            EntryControls::LOAD_EFER | if ia32e { EntryControls::GUEST_IA32E } else { EntryControls::empty() };
+        let entry_wanted = EntryControls::LOAD_EFER
+            | if ia32e { EntryControls::GUEST_IA32E } else { EntryControls::empty() };
         let unwanted = ProcessorBased::UNCONDITIONAL_IO_EXITING.bits();
         let processor_based = allowed(IA32_VMX_PROCBASED_CTLS);
-        let primary = processor_based.value(0, unwanted).ok_or(Missing::Control("L2's I/O without exits"))?;
+        let primary =
+            processor_based.value(0, unwanted).ok_or(Missing::Control("L2's I/O without exits"))?;
         let (primary, secondary) = if secondary.is_empty() {
             (primary, None)
         } else {
-            let primary = processor_based
-                .value(ProcessorBased::SECONDARY.bits(), unwanted)
-                .ok_or(Missing::Control("secondary processor-based controls (IA32_VMX_PROCBASED_CTLS[63])"))?;
+            let primary = processor_based.value(ProcessorBased::SECONDARY.bits(), unwanted).ok_or(
+                Missing::Control(
+                    "secondary processor-based controls (IA32_VMX_PROCBASED_CTLS[63])",
+                ),
+            )?;
             (primary, Some(allowed_secondary(secondary)?))
         };
         Ok(Controls {
-            pin_based: allowed(IA32_VMX_PINBASED_CTLS).value(0, 0).ok_or(Missing::Control("pin-based controls"))?,
+            pin_based: allowed(IA32_VMX_PINBASED_CTLS)
+                .value(0, 0)
+                .ok_or(Missing::Control("pin-based controls"))?,
             processor_based: primary,
             secondary,
             exit: allowed(IA32_VMX_EXIT_CTLS)
@@ -337,7 +369,11 @@ fn lacks_ept(ept: Ept) -> Option<&'static str> {
         (true, EPT_WRITE_BACK, "EPT in write-back memory (IA32_VMX_EPT_VPID_CAP[14])"),
         (ept.large, EPT_2M, "EPT pages of 2 MiB (IA32_VMX_EPT_VPID_CAP[16])"),
         (ept.ad, EPT_AD, "accessed and dirty flags for EPT (IA32_VMX_EPT_VPID_CAP[21])"),
-        (true, INVEPT | INVEPT_SINGLE_CONTEXT, "INVEPT of a single context (IA32_VMX_EPT_VPID_CAP[25,20])"),
+        (
+            true,
+            INVEPT | INVEPT_SINGLE_CONTEXT,
+            "INVEPT of a single context (IA32_VMX_EPT_VPID_CAP[25,20])",
+        ),
     ]
     .into_iter()
     .find_map(|(wanted, bits, name)| (wanted && !has_all(bits)).then_some(name))

@@ -23,7 +23,9 @@ const fn encoding(number: u32) -> u32 {
 }
 
 fn fields() -> impl Iterator<Item = (usize, u32)> {
-    (0..FIELDS).map(|number| (number as usize, encoding(number))).filter(|(_, field)| field >> 10 & 3 != READ_ONLY_TYPE)
+    (0..FIELDS)
+        .map(|number| (number as usize, encoding(number)))
+        .filter(|(_, field)| field >> 10 & 3 != READ_ONLY_TYPE)
 }
 
 #[expect(unsafe_code, reason = "a static that only this module uses")]
@@ -47,7 +49,9 @@ pub fn entry() {
     if !trace::is_on() {
         return;
     }
-    trace::step(&"VM entry; fields of vmcs12 that are not as at the entry before, at first as in the base state:");
+    trace::step(
+        &"VM entry; fields of vmcs12 that are not as at the entry before, at first as in the base state:",
+    );
     for (number, field) in fields() {
         let now = read_encoding(field).ok();
         let before = core::mem::replace(&mut before()[number], now);

@@ -44,7 +44,8 @@ impl Registers {
 
     /// The registers in the order of their encoding.
     pub const fn values(&self) -> [u64; 15] {
-        let Self { rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15 } = *self;
+        let Self { rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15 } =
+            *self;
         [rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15]
     }
 }
@@ -57,7 +58,8 @@ struct Area {
     rsp: u64,
 }
 
-static AREAS: [Global<Area>; 2] = [const { Global::new(Area { registers: Registers::ZERO, rsp: 0 }) }; 2];
+static AREAS: [Global<Area>; 2] =
+    [const { Global::new(Area { registers: Registers::ZERO, rsp: 0 }) }; 2];
 
 global_asm!(
     r#"

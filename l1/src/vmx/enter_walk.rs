@@ -147,7 +147,8 @@ pub fn note(vmcs: &Vmcs) -> bool {
         if (*room).next == end_of_records() {
             return false;
         }
-        ((*room).next as *mut ExitRecord).write(ExitRecord { exit: current_exit(), slot: registers.rsi });
+        ((*room).next as *mut ExitRecord)
+            .write(ExitRecord { exit: current_exit(), slot: registers.rsi });
         (*room).next += size_of::<ExitRecord>() as u64;
         (*room).end = (*room).next;
     }

@@ -36,7 +36,9 @@ pub enum EnterFailed {
 impl fmt::Display for EnterFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ControlRegister => f.write_str("CR0 or CR4 of L1 has a bit that VMX operation does not allow"),
+            Self::ControlRegister => {
+                f.write_str("CR0 or CR4 of L1 has a bit that VMX operation does not allow")
+            }
             Self::Vmxon(fail) => write!(f, "VMX operation cannot be entered: {fail}"),
         }
     }
@@ -100,7 +102,11 @@ impl Vmx {
     }
 
     /// See [`Capabilities::processor_based`].
-    pub fn processor_based(&self, primary: ProcessorBased, secondary: Secondary) -> Option<(u32, u32)> {
+    pub fn processor_based(
+        &self,
+        primary: ProcessorBased,
+        secondary: Secondary,
+    ) -> Option<(u32, u32)> {
         self.capabilities.processor_based(primary, secondary)
     }
 

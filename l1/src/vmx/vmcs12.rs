@@ -1,7 +1,9 @@
 //! What L1 writes to vmcs12: controls, its own state as VM exits load it, and state that its guests
 //! share.
 
-use spec::manual::descriptor::{DATA, System, TSS_LIMIT, UNUSABLE, access_rights, system_access_rights, with_dpl};
+use spec::manual::descriptor::{
+    DATA, System, TSS_LIMIT, UNUSABLE, access_rights, system_access_rights, with_dpl,
+};
 use spec::manual::paging::format::Format;
 use spec::manual::paging::{Mode, Privilege};
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr3, Cr4, Cr4Flags};
@@ -62,9 +64,13 @@ pub fn write_host_state() {
     vmwrite(Field::HostCr3, Cr3::read_raw().0.start_address().as_u64());
     vmwrite(Field::HostCr4, Cr4::read_raw());
     vmwrite(Field::HostEfer, Efer::read_raw());
-    for field in
-        [Field::HostFsBase, Field::HostGsBase, Field::HostSysenterCs, Field::HostSysenterEsp, Field::HostSysenterEip]
-    {
+    for field in [
+        Field::HostFsBase,
+        Field::HostGsBase,
+        Field::HostSysenterCs,
+        Field::HostSysenterEsp,
+        Field::HostSysenterEip,
+    ] {
         vmwrite(field, 0);
     }
     vmwrite(Field::HostTrBase, exception::tss_base());
@@ -156,7 +162,12 @@ impl Segment {
 
     /// The task-state segment that TR holds, without an I/O permission bitmap.
     pub const fn busy_tss(selector: u64, base: u64) -> Self {
-        Self { selector, limit: TSS_LIMIT as u64, access: system_access_rights(System::BusyTss), base }
+        Self {
+            selector,
+            limit: TSS_LIMIT as u64,
+            access: system_access_rights(System::BusyTss),
+            base,
+        }
     }
 
     /// A segment that cannot be used.

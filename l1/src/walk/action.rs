@@ -47,12 +47,12 @@ impl fmt::Display for Unavailable {
             Self::Channel => f.write_str("needs maskmatch's built-in VMM"),
             Self::Moves => f.write_str("needs QEMU: `maskmatch lab --vmm qemu`"),
             Self::Apic => f.write_str("there is no local APIC in xAPIC mode"),
-            Self::AsyncFaults => {
-                f.write_str("L0 has no asynchronous page faults that exit (KVM_FEATURE_ASYNC_PF_VMEXIT)")
-            }
-            Self::InterruptExiting => {
-                f.write_str("VMX offers no \"external-interrupt exiting\" or \"acknowledge interrupt on exit\"")
-            }
+            Self::AsyncFaults => f.write_str(
+                "L0 has no asynchronous page faults that exit (KVM_FEATURE_ASYNC_PF_VMEXIT)",
+            ),
+            Self::InterruptExiting => f.write_str(
+                "VMX offers no \"external-interrupt exiting\" or \"acknowledge interrupt on exit\"",
+            ),
             Self::Guest(status) => status.fmt(f),
         }
     }
@@ -82,7 +82,9 @@ impl Acting {
         cpu: &Cpu,
     ) -> Result<Self, Unavailable> {
         match action.ask {
-            Ask::Migrate | Ask::MigrateMeanwhile if channel::moves().is_none() => return Err(Unavailable::Moves),
+            Ask::Migrate | Ask::MigrateMeanwhile if channel::moves().is_none() => {
+                return Err(Unavailable::Moves);
+            }
             Ask::Migrate | Ask::MigrateMeanwhile => {}
             _ if !channel::present() => return Err(Unavailable::Channel),
             _ => {}
@@ -155,7 +157,9 @@ impl Acting {
         if !self.refused {
             let broken = walker.walk_asking(filter, Some(self.action.ask))?;
             match broken {
-                Some(Broken::Refused(status)) if self.action.may_be_refused() && status.is_cpuid_refused() => {
+                Some(Broken::Refused(status))
+                    if self.action.may_be_refused() && status.is_cpuid_refused() =>
+                {
                     self.refused = true;
                     self.judge_with(self.before, walker);
                     refusal = Some(status);
@@ -167,12 +171,20 @@ impl Acting {
                 None if self.has_init() => {
                     return Ok(Made { broken: Some(Broken::NoInit), refusal, walked: false });
                 }
-                broken => return Ok(Made { broken, refusal, walked: self.action.then == Then::SameWalk }),
+                broken => {
+                    return Ok(Made {
+                        broken,
+                        refusal,
+                        walked: self.action.then == Then::SameWalk,
+                    });
+                }
             }
         }
         // L2 asks all the same: a refusal of L0 must not change anything.
         let broken = walker.walk_asking(filter, Some(self.action.ask))?;
-        let broken = broken.filter(|broken| !matches!(broken, Broken::Refused(status) if status.is_cpuid_refused()));
+        let broken = broken.filter(
+            |broken| !matches!(broken, Broken::Refused(status) if status.is_cpuid_refused()),
+        );
         Ok(Made { broken, refusal, walked: false })
     }
 
@@ -190,7 +202,8 @@ impl Acting {
     pub fn event(&self, filter: Filter, walker: &Walker) -> Option<(Observed, Observed)> {
         let event = self.action.event.filter(|event| *event != Event::Init)?;
         let (l2, interrupts_on) = (&walker.guest().header, self.action.interrupts_on());
-        let outcome = event.outcome(filter, l2.asked, l2.supervisor_cs, CR2_AT_START, interrupts_on);
+        let outcome =
+            event.outcome(filter, l2.asked, l2.supervisor_cs, CR2_AT_START, interrupts_on);
         Some((Observed::exactly(outcome), walker::observed_event(walker, event)))
     }
 
@@ -263,8 +276,9 @@ fn maxphyaddr(width: AddressWidth) -> Result<Maxphyaddr, Unavailable> {
 /// Lays pages and slots for a MAXPHYADDR.
 fn lay(walker: &mut Walker, maxphyaddr: Maxphyaddr, only: Option<Stimulus>) -> Judge {
     let offered = walker.vmx().offered();
-    let stimuli = Action::stimuli(maxphyaddr)
-        .filter(|stimulus| only.is_none_or(|only| only == *stimulus) && stimulus.is_same_on(offered, BASE, maxphyaddr));
+    let stimuli = Action::stimuli(maxphyaddr).filter(|stimulus| {
+        only.is_none_or(|only| only == *stimulus) && stimulus.is_same_on(offered, BASE, maxphyaddr)
+    });
     guest::relay_pages(maxphyaddr);
     let judge = Judge::new(BASE, stimuli, &walker.guest().header, maxphyaddr);
     walker.prepare(BASE.mode, judge.stimuli().map(|s| (s.loop_number(), s.address())));

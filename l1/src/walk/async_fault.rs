@@ -93,7 +93,8 @@ impl AsyncFaults {
         }
         // SAFETY: as above.
         unsafe { flags.write_volatile(0) };
-        let (error_code, token) = (vmread(Field::ExitInterruptionErrorCode), vmread(Field::ExitQualification));
+        let (error_code, token) =
+            (vmread(Field::ExitInterruptionErrorCode), vmread(Field::ExitQualification));
         if error_code != 0 || token & TOKEN_CPU != 0 {
             self.taken_for_one = Some(current_exit());
             return false;

@@ -3,7 +3,8 @@
 #![expect(clippy::inline_always, reason = "the image is built for size, and this is its hot loop")]
 
 use core::arch::x86_64::{
-    __m128i, _mm_cmpeq_epi8, _mm_load_si128, _mm_movemask_epi8, _mm_or_si128, _mm_setzero_si128, _mm_xor_si128,
+    __m128i, _mm_cmpeq_epi8, _mm_load_si128, _mm_movemask_epi8, _mm_or_si128, _mm_setzero_si128,
+    _mm_xor_si128,
 };
 use core::mem::{align_of, offset_of};
 use core::ptr;
@@ -19,7 +20,8 @@ pub struct Difference {
 
 const FAULTS: usize = offset_of!(Slot, faults);
 const _: () = assert!(align_of::<Slot>().is_multiple_of(16));
-const _: () = assert!(size_of::<ExitRecord>() == 4 * 16 && align_of::<ExitRecord>().is_multiple_of(16));
+const _: () =
+    assert!(size_of::<ExitRecord>() == 4 * 16 && align_of::<ExitRecord>().is_multiple_of(16));
 
 impl Difference {
     /// Nothing was compared yet.

@@ -8,7 +8,8 @@ use spec::manual::descriptor::{CODE_64, DATA};
 use spec::manual::paging::Maxphyaddr;
 use spec::manual::paging::format::Format;
 use spec::walk::layout::{
-    Control, FETCHED_CODE, FRAME_CODE, FRAME_DATA, FRAME_PART, Header, L2_BASE, L2_SIZE, MAX_SLOTS, Shared, Slot, TOKEN,
+    Control, FETCHED_CODE, FRAME_CODE, FRAME_DATA, FRAME_PART, Header, L2_BASE, L2_SIZE, MAX_SLOTS,
+    Shared, Slot, TOKEN,
 };
 use spec::walk::setting::BASE;
 use spec::walk::stimulus::LOOPS;
@@ -65,7 +66,11 @@ impl Guest {
         // SAFETY: at most `L2_SIZE` bytes are copied to a static of that size, which nothing else
         // uses yet; any bytes are a header, and the static is aligned to a page.
         let header = unsafe {
-            ptr::copy_nonoverlapping(IMAGE.as_ptr(), IMAGE_MEMORY.get().cast(), IMAGE.len().min(L2_SIZE));
+            ptr::copy_nonoverlapping(
+                IMAGE.as_ptr(),
+                IMAGE_MEMORY.get().cast(),
+                IMAGE.len().min(L2_SIZE),
+            );
             IMAGE_MEMORY.get().cast::<Header>().read()
         };
         assert!(
@@ -114,7 +119,11 @@ fn fill_frame() {
         // SAFETY: parts are `FRAME_PART` bytes within the static, and what is written at the
         // offsets ends before `FRAME_PART`, as a test of `spec` shows; L2 does not run.
         unsafe {
-            ptr::copy_nonoverlapping(FETCHED_CODE.as_ptr(), frame.add(part + FRAME_CODE as usize), FETCHED_CODE.len());
+            ptr::copy_nonoverlapping(
+                FETCHED_CODE.as_ptr(),
+                frame.add(part + FRAME_CODE as usize),
+                FETCHED_CODE.len(),
+            );
             frame.add(part + FRAME_DATA as usize).cast::<u64>().write_unaligned(TOKEN);
         }
     }

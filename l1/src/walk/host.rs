@@ -73,7 +73,9 @@ pub enum Unavailable {
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Memory(kib) => write!(f, "the guest needs {kib} KiB more memory that was never accessed"),
+            Self::Memory(kib) => {
+                write!(f, "the guest needs {kib} KiB more memory that was never accessed")
+            }
             Self::Apic => f.write_str("there is no local APIC in xAPIC mode"),
             Self::Channel => f.write_str("needs maskmatch's built-in VMM"),
         }
@@ -100,7 +102,12 @@ pub struct Pages {
 
 impl Pages {
     /// The pages of a need for this many walks, or why it cannot be tried.
-    pub fn new(need: Need, walks: usize, memory: &FreshMemory, cpu: &Cpu) -> Result<Self, Unavailable> {
+    pub fn new(
+        need: Need,
+        walks: usize,
+        memory: &FreshMemory,
+        cpu: &Cpu,
+    ) -> Result<Self, Unavailable> {
         // A page for each privilege and kind of access.
         let wanted = match need {
             Need::Touch => 6 * walks as u64,
@@ -120,13 +127,25 @@ impl Pages {
             Need::Apic => cpu.local_apic().ok_or(Unavailable::Apic)?,
             Need::Device => DEVICE_PAGE,
         };
-        Ok(Self { need, page, zeroed: cpu.has_hypervisor() || channel::present(), laid: [None; MAX_ACCESSES] })
+        Ok(Self {
+            need,
+            page,
+            zeroed: cpu.has_hypervisor() || channel::present(),
+            laid: [None; MAX_ACCESSES],
+        })
     }
 
     /// Lays out the accesses of the next walk, or one of them with those to its page before it;
     /// returns how many there are.
-    pub fn map(&mut self, walker: &mut Walker, memory: &mut FreshMemory, only: Option<HostAccess>) -> usize {
-        let setting = SETTINGS.iter().find(|setting| !setting.mode.smap && !setting.mode.smep && !setting.mode.wp);
+    pub fn map(
+        &mut self,
+        walker: &mut Walker,
+        memory: &mut FreshMemory,
+        only: Option<HostAccess>,
+    ) -> usize {
+        let setting = SETTINGS
+            .iter()
+            .find(|setting| !setting.mode.smap && !setting.mode.smep && !setting.mode.wp);
         let mode = setting.map_or(spec::walk::setting::BASE.mode, |setting| setting.mode);
         let mut len = 0;
         let mut page = self.page;
@@ -136,7 +155,9 @@ impl Pages {
             if access.access == Access::Fetch && !self.zeroed {
                 continue;
             }
-            if only.is_some_and(|only| (only.privilege, only.access) != (access.privilege, access.access)) {
+            if only.is_some_and(|only| {
+                (only.privilege, only.access) != (access.privilege, access.access)
+            }) {
                 continue;
             }
             if self.need == Need::Touch && access.round == Round::First {
@@ -175,7 +196,10 @@ impl Pages {
     }
 
     /// What was seen of each access of the walk.
-    pub fn observed<'a>(&'a self, walked: &'a Walked<'_>) -> impl Iterator<Item = (HostAccess, Observed)> + 'a {
+    pub fn observed<'a>(
+        &'a self,
+        walked: &'a Walked<'_>,
+    ) -> impl Iterator<Item = (HostAccess, Observed)> + 'a {
         self.laid.iter().flatten().enumerate().map(|(at, laid)| {
             // SAFETY: `laid` has at most `MAX_ACCESSES` entries, fewer than there are slots; L2
             // does not run.

@@ -84,8 +84,9 @@ const fn changed(exit: Exit, bits: &[u64; FIELDS]) -> Exit {
 
 /// The bits in which two exits differ; `None` if CR2 is among them.
 fn bits_between(one: &Exit, other: &Exit) -> Option<[u64; FIELDS]> {
-    let fields =
-        |exit: &Exit| [exit.info, exit.error_code, exit.qualification, exit.rip, exit.rflags, exit.idt_vectoring];
+    let fields = |exit: &Exit| {
+        [exit.info, exit.error_code, exit.qualification, exit.rip, exit.rflags, exit.idt_vectoring]
+    };
     let (one_fields, other_fields) = (fields(one), fields(other));
     (one.cr2 == other.cr2).then(|| core::array::from_fn(|at| one_fields[at] ^ other_fields[at]))
 }
@@ -127,7 +128,11 @@ impl Judge {
                     slot: walker::slot_address(len, stimulus.privilege),
                 },
                 slot: Slot { faults: 1, delivery: expectation.delivery(), ..Slot::new(0) },
-                effect: if writes { guest::frame_at(stimulus.address()) } else { walker::result_at(len) },
+                effect: if writes {
+                    guest::frame_at(stimulus.address())
+                } else {
+                    walker::result_at(len)
+                },
                 // RAX holds the walk's number before the access: a write leaves it in the frame,
                 // and a read or fetch that does not execute leaves it in RAX.
                 effect_is_walk: if silent == writes { u64::MAX } else { 0 },
@@ -162,9 +167,9 @@ impl Judge {
 
     /// Whether a write is among the stimuli that must be silent.
     pub fn writes(&self) -> bool {
-        self.prepared
-            .iter()
-            .any(|prepared| prepared.stimulus.access == Access::Write && prepared.expectation.pfec.is_none())
+        self.prepared.iter().any(|prepared| {
+            prepared.stimulus.access == Access::Write && prepared.expectation.pfec.is_none()
+        })
     }
 
     /// How many stimuli there are.
@@ -194,7 +199,11 @@ impl Judge {
 
     /// Adds to the tally what every exit had wrong, of walks of which nobody got the single cases.
     /// Returns how many there were.
-    pub fn count_habit(&mut self, tally: &mut Tally<'_, Probe>, probe: impl Fn(Stimulus) -> Probe) -> u64 {
+    pub fn count_habit(
+        &mut self,
+        tally: &mut Tally<'_, Probe>,
+        probe: impl Fn(Stimulus) -> Probe,
+    ) -> u64 {
         let mut total = 0;
         for prepared in &*self.prepared {
             let cases = match prepared.code {
@@ -223,7 +232,11 @@ impl Judge {
     /// From now on exits are compared with such as have the bits wrong that those of the last walk
     /// had, if these are new: what was counted of the old ones goes to the tally. To be called
     /// after each walk for which [`Judge::has_learned`]; how many cases went there.
-    pub fn adapt(&mut self, tally: &mut Tally<'_, Probe>, probe: impl Fn(Stimulus) -> Probe) -> u64 {
+    pub fn adapt(
+        &mut self,
+        tally: &mut Tally<'_, Probe>,
+        probe: impl Fn(Stimulus) -> Probe,
+    ) -> u64 {
         let Some(bits) = self.habit.learned.take() else { return 0 };
         let counted = self.count_habit(tally, probe);
         self.expect(bits);
@@ -254,7 +267,8 @@ impl Judge {
             // static.
             let (seen, effect) = unsafe { (&*slot, prepared.effect.read_volatile()) };
             slot = slot.wrapping_add(1);
-            difference.word |= effect ^ prepared.effect_constant ^ (walked.number & prepared.effect_is_walk);
+            difference.word |=
+                effect ^ prepared.effect_constant ^ (walked.number & prepared.effect_is_walk);
             if prepared.code & wanted != 0 {
                 prepared.record.exit.cr2 = cr2;
                 difference.word |= seen.faults;
@@ -340,7 +354,8 @@ struct Common {
 
 impl Common {
     fn take(&mut self, want: &Observed, got: &Observed) {
-        let exits = want.exit.zip(got.exit).filter(|_| Observed { exit: want.exit, ..*got } == *want);
+        let exits =
+            want.exit.zip(got.exit).filter(|_| Observed { exit: want.exit, ..*got } == *want);
         match exits.and_then(|(want, got)| bits_between(&want, &got)) {
             Some(bits) => self.broken |= *self.bits.get_or_insert(bits) != bits,
             None => self.broken |= want != got,

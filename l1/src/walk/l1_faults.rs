@@ -94,12 +94,15 @@ pub fn check(
     map();
     let mut header = *l2;
     header.supervisor_cs = CODE_SELECTOR.into();
-    for stimulus in Action::own_stimuli(maxphyaddr).filter(|stimulus| only.is_none_or(|only| only == *stimulus)) {
+    for stimulus in
+        Action::own_stimuli(maxphyaddr).filter(|stimulus| only.is_none_or(|only| only == *stimulus))
+    {
         header.access[stimulus.loop_number()] = match stimulus.access {
             Access::Read => l1_own_read_access as *const () as u64,
             Access::Write | Access::Fetch => l1_own_write_access as *const () as u64,
         };
-        let expectation = Expectation::new(&stimulus, own_pfec(&stimulus, maxphyaddr), false, &header);
+        let expectation =
+            Expectation::new(&stimulus, own_pfec(&stimulus, maxphyaddr), false, &header);
         // No filter takes L1's own faults.
         let want = Observed::exactly(expectation.outcome(Filter::NEVER, 0));
         let got = access(&stimulus);
@@ -128,9 +131,19 @@ fn access(stimulus: &Stimulus) -> Observed {
         };
         // The handler wrote what Rust does not see.
         asm!("", options(nostack, preserves_flags));
-        ((&raw const (*faults).count).read_volatile(), (&raw const (*faults).last).read_volatile(), effect)
+        (
+            (&raw const (*faults).count).read_volatile(),
+            (&raw const (*faults).last).read_volatile(),
+            effect,
+        )
     };
-    Observed { exits: 0, exit: None, deliveries: count, delivery: (count != 0).then_some(last), executed }
+    Observed {
+        exits: 0,
+        exit: None,
+        deliveries: count,
+        delivery: (count != 0).then_some(last),
+        executed,
+    }
 }
 
 const _: () = assert!(WALK_RFLAGS & RFLAGS_RF == 0);

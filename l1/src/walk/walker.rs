@@ -15,8 +15,8 @@ use spec::manual::paging::{Mode, Privilege};
 use spec::scene::end::EXIT_EXCEPTION;
 use spec::walk::action::{Event, Then};
 use spec::walk::layout::{
-    Control, EVENT_SLOT, EXCHANGE_SLOT, Exchange, ExitRecord, SCRATCH, SCRATCH_SIZE, SHARED_SUPERVISOR, SHARED_USER,
-    Slot,
+    Control, EVENT_SLOT, EXCHANGE_SLOT, Exchange, ExitRecord, SCRATCH, SCRATCH_SIZE,
+    SHARED_SUPERVISOR, SHARED_USER, Slot,
 };
 pub use spec::walk::outcome::CR2_AT_START;
 use spec::walk::outcome::{Observed, RFLAGS_AC, RFLAGS_IF, WALK_RFLAGS};
@@ -28,7 +28,9 @@ use crate::machine::log::log;
 use crate::machine::trace;
 use crate::vmx::exit::{REASON_INIT, REASON_VMCALL};
 use crate::vmx::filter::bitmap;
-use crate::vmx::{Field, FilterFields, Region, VmFail, Vmcs, Vmx, changes, enter_walk, vmcs12, vmread, vmwrite};
+use crate::vmx::{
+    Field, FilterFields, Region, VmFail, Vmcs, Vmx, changes, enter_walk, vmcs12, vmread, vmwrite,
+};
 use crate::walk::async_fault::AsyncFaults;
 use crate::walk::guest::{self, Guest, shared};
 use crate::walk::interrupt::Interrupts;
@@ -256,7 +258,11 @@ impl Walker {
     }
 
     /// Lets L2 ask the VMM for something and then walk, as [`Walker::walk`] does.
-    pub fn walk_asking(&mut self, filter: Filter, ask: Option<Ask>) -> Result<Option<Broken>, EntryFailed> {
+    pub fn walk_asking(
+        &mut self,
+        filter: Filter,
+        ask: Option<Ask>,
+    ) -> Result<Option<Broken>, EntryFailed> {
         self.ready(filter, ask);
         self.go()
     }
@@ -269,7 +275,8 @@ impl Walker {
         vmwrite(Field::GuestRip, self.guest.header.walk);
         let rflags = WALK_RFLAGS | if self.mode.ac { RFLAGS_AC } else { 0 };
         self.async_faults = self.async_faults.map(|_| AsyncFaults::default());
-        let interrupts_on = self.interrupts.as_mut().is_some_and(Interrupts::begin) && ask.is_some();
+        let interrupts_on =
+            self.interrupts.as_mut().is_some_and(Interrupts::begin) && ask.is_some();
         vmwrite(Field::GuestRflags, rflags | if interrupts_on { RFLAGS_IF } else { 0 });
         // SAFETY: computes an address, reads nothing.
         let control = unsafe { &raw mut (*shared()).control };
@@ -289,7 +296,11 @@ impl Walker {
     pub fn go(&mut self) -> Result<Option<Broken>, EntryFailed> {
         changes::entry();
         self.is_ready = false;
-        let first = if self.async_faults.is_some() { enter_walk::enter_walk_once } else { enter_walk::enter_walk };
+        let first = if self.async_faults.is_some() {
+            enter_walk::enter_walk_once
+        } else {
+            enter_walk::enter_walk
+        };
         first(&mut self.vmcs)?;
         while self.goes_on() {
             enter_walk::resume_walk(&mut self.vmcs)?;
@@ -368,12 +379,18 @@ fn trace_walk(exits: &[ExitRecord]) {
         // while the reference lives.
         let slot = unsafe { &*self::slots().add(at) };
         if slot.faults == 0 {
-            trace::step(&format_args!("slot {at}: nothing delivered, RAX = {:x} after the access", slot.result));
+            trace::step(&format_args!(
+                "slot {at}: nothing delivered, RAX = {:x} after the access",
+                slot.result
+            ));
         } else {
             trace::step(&format_args!("slot {at}: {}", slot.delivery));
         }
     }
-    trace::step(&format_args!("VM exit, reason {:x}: the end of the walk is a VMCALL, 12", vmread(Field::ExitReason)));
+    trace::step(&format_args!(
+        "VM exit, reason {:x}: the end of the walk is a VMCALL, 12",
+        vmread(Field::ExitReason)
+    ));
 }
 
 /// The slots. L2 fills them while L1 waits in [`enter_walk`].
@@ -401,7 +418,8 @@ fn exchange() -> *mut Exchange {
 
 /// What was seen of an event that came while L2 asked the VMM for something, in the last walk.
 pub fn observed_event(walker: &Walker, event: Event) -> Observed {
-    let interrupted = matches!(event, Event::Interrupt | Event::InterruptAndFault) && walker.interrupted_once();
+    let interrupted =
+        matches!(event, Event::Interrupt | Event::InterruptAndFault) && walker.interrupted_once();
     // SAFETY: `EVENT_SLOT` and the counter are in the shared area, and L2 does not run; the low 4
     // GiB are mapped, and the byte at `SMI_HANDLED` is memory on every PC.
     let (slot, nmis, smi) = unsafe {

@@ -16,7 +16,9 @@ const MSI_TO_APIC_0: u64 = 0xfee0_0000;
 impl Guest {
     /// Does what a code asks for.
     pub fn act(&mut self, code: u32) -> Status {
-        let Some(ask) = Ask::from_code(code) else { return Status::Refused { step: Step::Know, errno: 0 } };
+        let Some(ask) = Ask::from_code(code) else {
+            return Status::Refused { step: Step::Know, errno: 0 };
+        };
         match self.does(ask) {
             Some(Ok(())) => Status::Done,
             Some(Err(Errno(errno))) => Status::Refused { step: Step::Offer, errno },
@@ -41,9 +43,12 @@ impl Guest {
             Ask::DebugOn => debug(1),
             Ask::DebugOff => debug(0),
             // Xen says why: it takes a CPU policy only for a domain that has not run yet.
-            Ask::Narrow | Ask::Widen | Ask::MoveNarrow | Ask::MoveWide | Ask::MoveThenNarrow | Ask::MoveThenWiden => {
-                control.give_all_features(domain)
-            }
+            Ask::Narrow
+            | Ask::Widen
+            | Ask::MoveNarrow
+            | Ask::MoveWide
+            | Ask::MoveThenNarrow
+            | Ask::MoveThenWiden => control.give_all_features(domain),
             // Exits are served as they come, and the second vCPU is there from the start.
             Ask::PlainExits | Ask::SecondProcessor => Ok(()),
             _ => return None,
@@ -77,7 +82,11 @@ impl Guest {
 
     /// Sends an interrupt to the first vCPU.
     fn interrupt(&self) -> Result<(), Errno> {
-        let message = InjectMsi { data: INTERRUPT_VECTOR.into(), addr: MSI_TO_APIC_0, ..InjectMsi::default() };
+        let message = InjectMsi {
+            data: INTERRUPT_VECTOR.into(),
+            addr: MSI_TO_APIC_0,
+            ..InjectMsi::default()
+        };
         dm(self.domain, message).map(drop)
     }
 }

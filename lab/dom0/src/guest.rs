@@ -7,8 +7,8 @@
 use core::arch::x86_64::__cpuid;
 
 use dom0::abi::domctl::{
-    CreateDomain, DestroyDomain, EMULATE_LAPIC, GRANT_VERSION, HAP, HVM, MaxMem, MaxVcpus, NESTED_VIRT, PauseDomain,
-    SetPagingMempool, Tail17, Tail20,
+    CreateDomain, DestroyDomain, EMULATE_LAPIC, GRANT_VERSION, HAP, HVM, MaxMem, MaxVcpus,
+    NESTED_VIRT, PauseDomain, SetPagingMempool, Tail17, Tail20,
 };
 use dom0::abi::hvm::{Cpu, LapicRegs, MemmapEntry, RAM, START_MAGIC, StartInfo, State};
 use dom0::abi::{DomainId, Errno, Version};
@@ -69,14 +69,18 @@ impl Guest {
         let bytes = u64::from(job.memory_mib) << 20;
         let domain = create(control).map_err(at("make a domain"))?;
         // From here on it is torn down when something fails.
-        let mut guest = Self { control, domain, memory: Memory::of(domain, bytes), logs_writes: false };
+        let mut guest =
+            Self { control, domain, memory: Memory::of(domain, bytes), logs_writes: false };
         let limit = MaxMem { max_memkb: (bytes >> 10) + (MORE_MIB << 10) };
-        control.domctl(domain, SetPagingMempool { size: PAGING }).map_err(at("give memory for page tables"))?;
+        control
+            .domctl(domain, SetPagingMempool { size: PAGING })
+            .map_err(at("give memory for page tables"))?;
         control.domctl(domain, limit).map_err(at("set the most memory"))?;
         control.domctl(domain, MaxVcpus { max: VCPUS }).map_err(at("make vCPUs"))?;
         control.give_all_features(domain).map_err(at("set the CPU policy"))?;
         let count = bytes.div_ceil(LARGE_PAGE_PAGES * PAGE) as usize;
-        let mut pages = core::array::from_fn::<u64, LARGE_PAGES, _>(|index| index as u64 * LARGE_PAGE_PAGES);
+        let mut pages =
+            core::array::from_fn::<u64, LARGE_PAGES, _>(|index| index as u64 * LARGE_PAGE_PAGES);
         let pages = pages.get_mut(..count).ok_or(Failed("give so much memory", Errno::ENOMEM))?;
         populate(domain, pages, LARGE_PAGE_ORDER).map_err(at("give memory"))?;
         // What the image has no bytes for is zero, as all memory that Xen gives.
@@ -139,7 +143,9 @@ fn create(control: Control) -> Result<DomainId, Errno> {
     let tail = Tail17 { emulation_flags: EMULATE_LAPIC, ..Tail17::default() };
     match control.version {
         Version::V4_17 => control.domctl(0, domain(tail)).map(|(domain, _)| domain),
-        Version::V4_20 => control.domctl(0, domain(Tail20 { altp2m_opts: 0, tail })).map(|(domain, _)| domain),
+        Version::V4_20 => {
+            control.domctl(0, domain(Tail20 { altp2m_opts: 0, tail })).map(|(domain, _)| domain)
+        }
     }
 }
 

@@ -8,7 +8,9 @@
 use core::arch::asm;
 
 use dom0::abi::dm::{self, DmOp};
-use dom0::abi::domctl::{self, CpuidLeaf, Domctl, GetCpuPolicy, GetHvmContextPartial, MsrEntry, SetCpuPolicy};
+use dom0::abi::domctl::{
+    self, CpuidLeaf, Domctl, GetCpuPolicy, GetHvmContextPartial, MsrEntry, SetCpuPolicy,
+};
 use dom0::abi::event::Poll;
 use dom0::abi::hvm::{Record, State};
 use dom0::abi::memory::{HvmParam, INVLPG, POPULATE_PHYSMAP, Reservation};
@@ -50,13 +52,17 @@ fn address<T: ?Sized>(of: &mut T) -> Handle {
 pub fn allow_ports() -> Result<(), Errno> {
     let mut iopl = 3u32;
     // SAFETY: `struct physdev_set_iopl` is one word, which Xen reads.
-    unsafe { call(Hypercall::PhysdevOp, [command::PHYSDEVOP_SET_IOPL, address(&mut iopl), 0, 0, 0]) }.map(drop)
+    unsafe {
+        call(Hypercall::PhysdevOp, [command::PHYSDEVOP_SET_IOPL, address(&mut iopl), 0, 0, 0])
+    }
+    .map(drop)
 }
 
 /// Xen's major and minor version.
 pub fn xen_version() -> Result<(u32, u32), Errno> {
     // SAFETY: this command takes no address.
-    let version = unsafe { call(Hypercall::XenVersion, [command::XENVER_VERSION, 0, 0, 0, 0]) }? as u32;
+    let version =
+        unsafe { call(Hypercall::XenVersion, [command::XENVER_VERSION, 0, 0, 0, 0]) }? as u32;
     Ok((version >> 16, version & 0xffff))
 }
 
@@ -64,7 +70,9 @@ pub fn xen_version() -> Result<(u32, u32), Errno> {
 pub fn xen_extra_version() -> Result<[u8; 16], Errno> {
     let mut text = [0; 16];
     // SAFETY: `xen_extraversion_t` has 16 bytes, which Xen writes.
-    unsafe { call(Hypercall::XenVersion, [command::XENVER_EXTRAVERSION, address(&mut text), 0, 0, 0]) }?;
+    unsafe {
+        call(Hypercall::XenVersion, [command::XENVER_EXTRAVERSION, address(&mut text), 0, 0, 0])
+    }?;
     Ok(text)
 }
 
@@ -91,7 +99,8 @@ pub unsafe fn map_foreign(page: u64, entry: u64, of: DomainId) -> Result<(), Err
 pub fn poll(ports: &mut [u32]) -> Result<(), Errno> {
     let mut poll = Poll { ports: address(ports), nr_ports: ports.len() as u32, timeout: 0 };
     // SAFETY: Xen reads the structure and the ports.
-    unsafe { call(Hypercall::SchedOp, [command::SCHEDOP_POLL, address(&mut poll), 0, 0, 0]) }.map(drop)
+    unsafe { call(Hypercall::SchedOp, [command::SCHEDOP_POLL, address(&mut poll), 0, 0, 0]) }
+        .map(drop)
 }
 
 /// An operation on event channels. `T` is its structure, which has no addresses in it.
@@ -111,7 +120,9 @@ pub fn populate(domain: DomainId, first_pages: &mut [u64], order: u32) -> Result
         domid: domain,
     };
     // SAFETY: Xen reads the structure and reads and writes the numbers of the pages.
-    let given = unsafe { call(Hypercall::MemoryOp, [POPULATE_PHYSMAP, address(&mut reservation), 0, 0, 0]) }?;
+    let given = unsafe {
+        call(Hypercall::MemoryOp, [POPULATE_PHYSMAP, address(&mut reservation), 0, 0, 0])
+    }?;
     if given == wanted { Ok(()) } else { Err(Errno::ENOMEM) }
 }
 
@@ -119,7 +130,8 @@ pub fn populate(domain: DomainId, first_pages: &mut [u64], order: u32) -> Result
 pub fn set_param(domain: DomainId, index: u32, value: u64) -> Result<(), Errno> {
     let mut param = HvmParam { domid: domain, pad: 0, index, value };
     // SAFETY: Xen reads the structure.
-    unsafe { call(Hypercall::HvmOp, [command::HVMOP_SET_PARAM, address(&mut param), 0, 0, 0]) }.map(drop)
+    unsafe { call(Hypercall::HvmOp, [command::HVMOP_SET_PARAM, address(&mut param), 0, 0, 0]) }
+        .map(drop)
 }
 
 /// A command of a guest's device model. Returns its part as Xen left it.
@@ -161,7 +173,11 @@ impl Control {
     }
 
     /// A command whose part has no addresses in it.
-    pub fn domctl<T: Domctl + Plain>(self, domain: DomainId, part: T) -> Result<(DomainId, T), Errno> {
+    pub fn domctl<T: Domctl + Plain>(
+        self,
+        domain: DomainId,
+        part: T,
+    ) -> Result<(DomainId, T), Errno> {
         // SAFETY: there are no addresses in it.
         unsafe { self.command(domain, part) }
     }
@@ -181,7 +197,8 @@ impl Control {
 
     /// Sets a part of a guest's state.
     pub fn restore<T: Record>(self, domain: DomainId, mut state: State<T>) -> Result<(), Errno> {
-        let set = domctl::SetHvmContext { size: size_of_val(&state) as u32, buffer: address(&mut state) };
+        let set =
+            domctl::SetHvmContext { size: size_of_val(&state) as u32, buffer: address(&mut state) };
         // SAFETY: Xen reads `size` bytes.
         unsafe { self.command(domain, set) }.map(drop)
     }
@@ -198,7 +215,11 @@ impl Control {
             leaves,
             msrs,
         };
-        let mut get = domctl::Sysctl { cmd: domctl::GET_CPU_POLICY, interface_version: SYSCTL, u: Room::with(policy) };
+        let mut get = domctl::Sysctl {
+            cmd: domctl::GET_CPU_POLICY,
+            interface_version: SYSCTL,
+            u: Room::with(policy),
+        };
         // SAFETY: Xen writes at most as many leaves and MSRs as it is told there is room for.
         unsafe { call(Hypercall::Sysctl, [address(&mut get), 0, 0, 0, 0]) }?;
         // SAFETY: Xen wrote no more than this command's part.

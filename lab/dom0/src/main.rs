@@ -47,7 +47,8 @@ unsafe extern "C" fn dom0_main(start: *const StartInfo) -> ! {
     // SAFETY: the caller's; nobody writes it.
     let start = unsafe { &*start };
     // SAFETY: Xen says where it mapped the module, which nobody writes.
-    let module = unsafe { slice::from_raw_parts(start.mod_start as *const u8, start.mod_len as usize) };
+    let module =
+        unsafe { slice::from_raw_parts(start.mod_start as *const u8, start.mod_len as usize) };
     match work(start, module) {
         Ok(()) => report::message(format_args!("\"Done\"")),
         Err(why) => give_up(format_args!("cannot {}: Xen's error {}", why.0, why.1.0)),
@@ -63,14 +64,20 @@ fn work(start: &StartInfo, module: &[u8]) -> Result<(), Failed> {
     let (major, minor) = hypercall::xen_version().map_err(Failed::at("ask for Xen's version"))?;
     let extra = hypercall::xen_extra_version().map_err(Failed::at("ask for Xen's version"))?;
     let Some(version) = Version::of(major, minor) else {
-        give_up(format_args!("Xen {major}.{minor} has interfaces that are not known here: 4.17 and 4.20 are"));
+        give_up(format_args!(
+            "Xen {major}.{minor} has interfaces that are not known here: 4.17 and 4.20 are"
+        ));
         return Ok(());
     };
     let Some(job) = Job::read(module) else {
         give_up(format_args!("the module is not the runner's"));
         return Ok(());
     };
-    let extra = extra.split(|byte| *byte == 0).next().and_then(|text| str::from_utf8(text).ok()).unwrap_or_default();
+    let extra = extra
+        .split(|byte| *byte == 0)
+        .next()
+        .and_then(|text| str::from_utf8(text).ok())
+        .unwrap_or_default();
     let mut from = 0;
     while let Some(part) = job.plan.part(from) {
         report::message(format_args!(
@@ -101,7 +108,8 @@ fn give_up(why: core::fmt::Arguments<'_>) {
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    let (file, line) = info.location().map_or(("", 0), |location| (location.file(), location.line()));
+    let (file, line) =
+        info.location().map_or(("", 0), |location| (location.file(), location.line()));
     give_up(format_args!("dom0 panicked at {file}:{line}"));
     report::power_off()
 }

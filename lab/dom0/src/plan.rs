@@ -103,7 +103,9 @@ mod tests {
     #[test]
     fn what_a_command_line_cannot_hold_is_left_to_the_next() {
         let all = parts("profile=standard", false, 1);
-        assert!(all.len() > 1 && all.iter().all(|(line, groups)| line.len() <= 2048 && *groups > 20));
+        assert!(
+            all.len() > 1 && all.iter().all(|(line, groups)| line.len() <= 2048 && *groups > 20)
+        );
     }
 
     #[test]

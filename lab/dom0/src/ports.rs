@@ -88,7 +88,9 @@ impl Devices {
     /// The eight bytes at a physical address; ones where there is no device.
     #[must_use]
     pub fn load(&self, address: u64) -> u64 {
-        let byte = |at| offset(at).map_or(u8::MAX, |offset| (self.page[offset / 8] >> (offset % 8 * 8)) as u8);
+        let byte = |at| {
+            offset(at).map_or(u8::MAX, |offset| (self.page[offset / 8] >> (offset % 8 * 8)) as u8)
+        };
         u64::from_le_bytes(core::array::from_fn(|index| byte(address + index as u64)))
     }
 
@@ -112,15 +114,24 @@ fn offset(address: u64) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::{Devices, Effect, SHUTDOWN_PORT};
-    use spec::channel::{DEVICE_KNOWN, DEVICE_PAGE, DEVICE_READ, ECHO_PORT, LINE_PORT, PORT, SIGNATURE};
+    use spec::channel::{
+        DEVICE_KNOWN, DEVICE_PAGE, DEVICE_READ, ECHO_PORT, LINE_PORT, PORT, SIGNATURE,
+    };
 
     #[test]
     fn the_letters_in_order_power_off() {
         let mut devices = Devices::default();
-        let said: std::vec::Vec<Effect> =
-            b"ShutShutdown".iter().map(|letter| devices.output(SHUTDOWN_PORT, (*letter).into())).collect();
-        assert_eq!(said.iter().filter(|effect| **effect == Effect::PowerOff).count(), 0, "S after t is no letter");
-        let last = b"Shutdown".iter().map(|letter| devices.output(SHUTDOWN_PORT, (*letter).into())).last();
+        let said: std::vec::Vec<Effect> = b"ShutShutdown"
+            .iter()
+            .map(|letter| devices.output(SHUTDOWN_PORT, (*letter).into()))
+            .collect();
+        assert_eq!(
+            said.iter().filter(|effect| **effect == Effect::PowerOff).count(),
+            0,
+            "S after t is no letter"
+        );
+        let last =
+            b"Shutdown".iter().map(|letter| devices.output(SHUTDOWN_PORT, (*letter).into())).last();
         assert_eq!(last, Some(Effect::PowerOff));
     }
 
@@ -129,7 +140,10 @@ mod tests {
         let mut devices = Devices::default();
         assert_eq!(devices.input(PORT), SIGNATURE.into());
         assert_eq!(devices.input(0x3f8), u64::MAX);
-        assert_eq!((devices.output(PORT, 9), devices.output(LINE_PORT, 7)), (Effect::Ask(9), Effect::Line(7)));
+        assert_eq!(
+            (devices.output(PORT, 9), devices.output(LINE_PORT, 7)),
+            (Effect::Ask(9), Effect::Line(7))
+        );
         for word in [1, 2] {
             assert_eq!(devices.output(ECHO_PORT, word), Effect::None);
         }
@@ -141,7 +155,10 @@ mod tests {
         let mut devices = Devices::default();
         assert_eq!(devices.load(DEVICE_PAGE + DEVICE_READ) as u32, DEVICE_KNOWN);
         devices.store(DEVICE_PAGE + 0xffe, u64::from_le_bytes(*b"abcdefgh"), 4);
-        assert_eq!(devices.load(DEVICE_PAGE + 0xffc).to_le_bytes(), [0x4f, 0x49, b'a', b'b', 255, 255, 255, 255]);
+        assert_eq!(
+            devices.load(DEVICE_PAGE + 0xffc).to_le_bytes(),
+            [0x4f, 0x49, b'a', b'b', 255, 255, 255, 255]
+        );
         assert_eq!(devices.load(DEVICE_PAGE - 2).to_le_bytes(), [255, 255, 0, 0, 0, 0, 0x4f, 0x49]);
     }
 }

@@ -7,11 +7,16 @@ use core::ptr;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
 
 use dom0::abi::Errno;
-use dom0::abi::dm::{CreateIoreqServer, GetIoreqServerInfo, Ioreq, MEMORY, MapIoRange, PORTS, SetIoreqServerState};
-use dom0::abi::domctl::{
-    DYING, DomainInfo, REASON_CRASH, REASON_MASK, REASON_REBOOT, REASON_SHIFT, SHUTDOWN, UnpauseDomain,
+use dom0::abi::dm::{
+    CreateIoreqServer, GetIoreqServerInfo, Ioreq, MEMORY, MapIoRange, PORTS, SetIoreqServerState,
 };
-use dom0::abi::event::{BIND_INTERDOMAIN, BIND_VIRQ, BindInterdomain, BindVirq, CLOSE, SEND, SharedInfo, VIRQ_DOM_EXC};
+use dom0::abi::domctl::{
+    DYING, DomainInfo, REASON_CRASH, REASON_MASK, REASON_REBOOT, REASON_SHIFT, SHUTDOWN,
+    UnpauseDomain,
+};
+use dom0::abi::event::{
+    BIND_INTERDOMAIN, BIND_VIRQ, BindInterdomain, BindVirq, CLOSE, SEND, SharedInfo, VIRQ_DOM_EXC,
+};
 use dom0::abi::memory::{IOREQ_SERVER_PFN, NR_IOREQ_SERVER_PAGES};
 use dom0::ports::{Devices, Effect, SHUTDOWN_PORT};
 use spec::channel::{DEVICE_PAGE, LINE, MOVE_PORT, PORT};
@@ -54,7 +59,8 @@ impl Server {
         let domain = guest.domain;
         populate(domain, &mut [IOREQ_PAGE], 0).map_err(at("give a page for ioreqs"))?;
         set_param(domain, IOREQ_SERVER_PFN, IOREQ_PAGE).map_err(at("set the page for ioreqs"))?;
-        set_param(domain, NR_IOREQ_SERVER_PAGES, 1).map_err(at("set the number of pages for ioreqs"))?;
+        set_param(domain, NR_IOREQ_SERVER_PAGES, 1)
+            .map_err(at("set the number of pages for ioreqs"))?;
         let id = dm(domain, CreateIoreqServer::default()).map_err(at("make an ioreq server"))?.id;
         for (kind, start, end) in [
             (PORTS, CHANNEL.0, CHANNEL.1),
@@ -64,7 +70,8 @@ impl Server {
             let range = MapIoRange { id, pad: 0, r#type: kind, start, end };
             dm(domain, range).map_err(at("serve ports and the device page"))?;
         }
-        let info = dm(domain, GetIoreqServerInfo { id, ..<_>::default() }).map_err(at("find the page of ioreqs"))?;
+        let info = dm(domain, GetIoreqServerInfo { id, ..<_>::default() })
+            .map_err(at("find the page of ioreqs"))?;
         IOREQS.show_foreign(domain, info.ioreq_gfn).map_err(at("map the page of ioreqs"))?;
         let on = SetIoreqServerState { id, enabled: 1, pad: 0 };
         dm(domain, on).map_err(at("turn the ioreq server on"))?;
@@ -93,7 +100,9 @@ impl Server {
                 }
             }
             if take(self.channels[VCPUS as usize]) {
-                let (_, info) = control.domctl(domain, DomainInfo::default()).map_err(at("look at the guest"))?;
+                let (_, info) = control
+                    .domctl(domain, DomainInfo::default())
+                    .map_err(at("look at the guest"))?;
                 if info.flags & (SHUTDOWN | DYING) != 0 {
                     return Ok(End::Died(reason(info.flags)));
                 }
@@ -122,14 +131,22 @@ impl Server {
         let size = request.size.min(8) as usize;
         let step = index * size as u64;
         let moved = |base: u64| {
-            if request.bits & Ioreq::DOWN == 0 { base.wrapping_add(step) } else { base.wrapping_sub(step) }
+            if request.bits & Ioreq::DOWN == 0 {
+                base.wrapping_add(step)
+            } else {
+                base.wrapping_sub(step)
+            }
         };
         let is_pointer = request.bits & Ioreq::DATA_IS_PTR != 0;
         // Repeated I/O stays at its port.
         let is_port = request.r#type == Ioreq::PORT;
         let address = if is_port { request.addr } else { moved(request.addr) };
         if request.bits & Ioreq::READ != 0 {
-            let value = if is_port { self.devices.input(address as u16) } else { self.devices.load(address) };
+            let value = if is_port {
+                self.devices.input(address as u16)
+            } else {
+                self.devices.load(address)
+            };
             if is_pointer {
                 self.guest.memory.write(moved(request.data), &value.to_le_bytes()[..size])?;
             } else {
@@ -236,6 +253,7 @@ fn acknowledge() {
 fn take(channel: u32) -> bool {
     let (word, bit) = (channel as usize / 64, 1 << (channel % 64));
     // SAFETY: as in `acknowledge`; a channel's number is below 64 * 64.
-    let pending = unsafe { AtomicU64::from_ptr(&raw mut (*SHARED.at::<SharedInfo>()).evtchn_pending[word]) };
+    let pending =
+        unsafe { AtomicU64::from_ptr(&raw mut (*SHARED.at::<SharedInfo>()).evtchn_pending[word]) };
     pending.fetch_and(!bit, Ordering::SeqCst) & bit != 0
 }

@@ -89,11 +89,17 @@ impl Change {
     /// # Errors
     /// A clause that says why the change does not apply.
     pub fn apply(&self, text: &str) -> Result<String, String> {
-        let (begin, end) =
-            function(text, &self.within).ok_or_else(|| format!("{} has no function {}", self.file, self.within))?;
-        let found: Vec<usize> = text[begin..end].match_indices(&self.find).map(|(at, _)| begin + at).collect();
+        let (begin, end) = function(text, &self.within)
+            .ok_or_else(|| format!("{} has no function {}", self.file, self.within))?;
+        let found: Vec<usize> =
+            text[begin..end].match_indices(&self.find).map(|(at, _)| begin + at).collect();
         let [at] = found[..] else {
-            return Err(format!("{} of {} has the anchor {} times", self.within, self.file, found.len()));
+            return Err(format!(
+                "{} of {} has the anchor {} times",
+                self.within,
+                self.file,
+                found.len()
+            ));
         };
         Ok([&text[..at], &self.put, &text[at + self.find.len()..]].concat())
     }
@@ -137,8 +143,15 @@ mod tests {
         assert_eq!(names.len(), changes.len());
         assert_eq!(changes.iter().filter(|change| change.small).count(), 6);
         for change in &changes {
-            assert!(change.find != change.put && change.why.ends_with('.') && !change.sets.is_empty(), "{change:?}");
-            assert!(change.survives.as_ref().is_none_or(|reason| reason.ends_with('.')), "{}", change.name);
+            assert!(
+                change.find != change.put && change.why.ends_with('.') && !change.sets.is_empty(),
+                "{change:?}"
+            );
+            assert!(
+                change.survives.as_ref().is_none_or(|reason| reason.ends_with('.')),
+                "{}",
+                change.name
+            );
             assert!(kinds().all(|kind| kind != change.name));
         }
     }
@@ -157,8 +170,7 @@ mod tests {
 
     #[test]
     fn an_anchor_matches_once_and_in_its_function_only() {
-        let text =
-            "int f(void);\nint f(void)\n{\n\tx = 1;\n}\n\nint g(void)\n{\n\tf();\n\tx = 1;\n\ty(1);\n\ty(1);\n}\n";
+        let text = "int f(void);\nint f(void)\n{\n\tx = 1;\n}\n\nint g(void)\n{\n\tf();\n\tx = 1;\n\ty(1);\n\ty(1);\n}\n";
         assert_eq!(function(text, "f").map(|(begin, _)| begin), Some(13));
         let change = |within: &str, find: &str| Change {
             within: within.into(),

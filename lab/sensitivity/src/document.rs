@@ -23,14 +23,16 @@ const MAX_CAUSE: usize = 90;
 /// # Errors
 /// The file cannot be written.
 pub fn write(changes: &[Change], store: &Store, kernel: &str) -> Result<(), Stop> {
-    let known: Vec<(&Change, Record)> = changes.iter().map(|change| (change, store.load(change))).collect();
+    let known: Vec<(&Change, Record)> =
+        changes.iter().map(|change| (change, store.load(change))).collect();
     let path = Path::new(PATH);
     fs::write(path, text(&known, kernel)).map_err(|error| Stop::file(path, error))
 }
 
 fn text(known: &[(&Change, Record)], kernel: &str) -> String {
     let mut text = HEAD.replace("KERNEL", kernel);
-    let count = |of: &dyn Fn(&Record) -> bool| known.iter().filter(|(_, record)| of(record)).count();
+    let count =
+        |of: &dyn Fn(&Record) -> bool| known.iter().filter(|(_, record)| of(record)).count();
     let quick = count(&|record| matches!(record.noticed(), Some((Profile::Quick, _))));
     let all = count(&|record| record.noticed().is_some());
     let percent = |part: usize| 100 * part / known.len().max(1);
@@ -45,7 +47,9 @@ fn text(known: &[(&Change, Record)], kernel: &str) -> String {
         let of_kind = || known.iter().filter(|(change, _)| change.kind == kind);
         let noticed = of_kind().filter(|(_, record)| record.noticed().is_some()).count();
         let _ = write!(text, "\n## {kind}: {noticed} of {}\n\n", of_kind().count());
-        text.push_str("| change | what goes wrong | noticed first by | cause named |\n|---|---|---|---|\n");
+        text.push_str(
+            "| change | what goes wrong | noticed first by | cause named |\n|---|---|---|---|\n",
+        );
         for (change, record) in of_kind() {
             let (by, cause) = noticed_by(record);
             let _ = writeln!(text, "| {} | {} | {by} | {cause} |", change.name, change.why);
@@ -60,7 +64,10 @@ fn text(known: &[(&Change, Record)], kernel: &str) -> String {
             (_, None) => "quick only",
             _ => "quick and standard",
         };
-        text.push_str(&wrapped(&format!("- **{}** ({}; {ran}). {} {reason}", change.name, change.kind, change.why)));
+        text.push_str(&wrapped(&format!(
+            "- **{}** ({}; {ran}). {} {reason}",
+            change.name, change.kind, change.why
+        )));
     }
     text
 }
@@ -73,12 +80,21 @@ fn noticed_by(record: &Record) -> (String, String) {
         (Some(group), verdict) => format!("{}, {}: `{group}`, {verdict}", profile.name(), seen.set),
         (None, verdict) => format!("{}, {}: {verdict}", profile.name(), seen.set),
     };
-    (by, without_folders(&seen.cause).chars().take(MAX_CAUSE).map(|c| if c == '|' { '/' } else { c }).collect())
+    (
+        by,
+        without_folders(&seen.cause)
+            .chars()
+            .take(MAX_CAUSE)
+            .map(|c| if c == '|' { '/' } else { c })
+            .collect(),
+    )
 }
 
 /// A kernel's complaint names the file with the folders of the machine that built it.
 fn without_folders(cause: &str) -> String {
-    let place = cause.split_once(" at /").and_then(|(what, place)| Some((what, &place[place.find("arch/x86/")?..])));
+    let place = cause
+        .split_once(" at /")
+        .and_then(|(what, place)| Some((what, &place[place.find("arch/x86/")?..])));
     place.map_or_else(|| cause.to_string(), |(what, place)| format!("{what} at {place}"))
 }
 

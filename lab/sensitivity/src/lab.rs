@@ -129,7 +129,9 @@ impl Lab {
         let mut build = Command::new(cargo);
         build.args(["build", "--release", "-q", "-p", "runner", "--manifest-path", manifest]);
         if !build.status().is_ok_and(|status| status.success()) {
-            return Err(Stop::missing("maskmatch cannot be built: `cargo build --release -p runner` says why"));
+            return Err(Stop::missing(
+                "maskmatch cannot be built: `cargo build --release -p runner` says why",
+            ));
         }
         let own = std::env::current_exe().map_err(|error| Stop::missing(error.to_string()))?;
         let mut lab = Self { program: own.with_file_name("maskmatch"), digest: 0 };
@@ -151,7 +153,11 @@ impl Lab {
     /// What maskmatch prints if it succeeds.
     fn ask(&self, command: &mut Command) -> Result<Vec<u8>, Stop> {
         let output = command.output().map_err(|error| Stop::file(&self.program, error))?;
-        if output.status.success() { Ok(output.stdout) } else { Err(Stop::missing(last_words(&output.stderr))) }
+        if output.status.success() {
+            Ok(output.stdout)
+        } else {
+            Err(Stop::missing(last_words(&output.stderr)))
+        }
     }
 
     /// Has the lab fetch the newest kernel and its package index.
@@ -160,7 +166,8 @@ impl Lab {
     /// The archive cannot be reached, or Bochs is missing.
     pub fn refresh_kernel(&self) -> Result<(), Stop> {
         println!("asking Debian's archive for the newest kernel {KERNEL}");
-        let options = ["lab", "--kernel", KERNEL, "--refresh", "--param", "ept=1", "--filter", SMALLEST];
+        let options =
+            ["lab", "--kernel", KERNEL, "--refresh", "--param", "ept=1", "--filter", SMALLEST];
         self.ask(self.command().args(options)).map(drop)
     }
 
@@ -168,7 +175,13 @@ impl Lab {
     ///
     /// # Errors
     /// The lab could not run at all.
-    pub fn run(&self, change: &Change, profile: Profile, modules: &Modules, store: &Store) -> Result<Outcome, Stop> {
+    pub fn run(
+        &self,
+        change: &Change,
+        profile: Profile,
+        modules: &Modules,
+        store: &Store,
+    ) -> Result<Outcome, Stop> {
         let json = store.path(change, &format!("{}.report.json", profile.name()));
         // A report of an earlier run must not be taken for this one's.
         let _ = fs::remove_file(&json);
@@ -188,8 +201,12 @@ impl Lab {
             // Fail, crash, and an error, which a wrong host can cause too.
             Some(1 | 4 | 5) => {
                 let text = fs::read_to_string(&json).map_err(|error| Stop::file(&json, error))?;
-                let report: Report = serde_json::from_str(&text).map_err(|error| Stop::file(&json, error))?;
-                report.first().map(Outcome::Noticed).ok_or_else(|| Stop::missing(last_words(&output.stderr)))
+                let report: Report =
+                    serde_json::from_str(&text).map_err(|error| Stop::file(&json, error))?;
+                report
+                    .first()
+                    .map(Outcome::Noticed)
+                    .ok_or_else(|| Stop::missing(last_words(&output.stderr)))
             }
             _ => Err(Stop::missing(last_words(&output.stderr))),
         }
@@ -199,21 +216,34 @@ impl Lab {
 impl Report {
     /// What is wrong in the first set that is not right.
     fn first(self) -> Option<Seen> {
-        let wrong = self.results.into_iter().find(|set| !matches!(set.verdict.as_str(), "pass" | "skip"))?;
-        let is_wrong = |group: &&GroupResult| matches!(group.verdict.as_str(), "fail" | "unfinished");
+        let wrong = self
+            .results
+            .into_iter()
+            .find(|set| !matches!(set.verdict.as_str(), "pass" | "skip"))?;
+        let is_wrong =
+            |group: &&GroupResult| matches!(group.verdict.as_str(), "fail" | "unfinished");
         let groups: Vec<&GroupResult> = wrong.groups.iter().filter(is_wrong).collect();
         // The cause that explains the most groups; of equal ones the first.
-        let explained = |suspect: &String| groups.iter().filter(|group| group.suspects.contains(suspect)).count();
+        let explained = |suspect: &String| {
+            groups.iter().filter(|group| group.suspects.contains(suspect)).count()
+        };
         let suspects = groups.iter().flat_map(|group| &group.suspects);
         let named = suspects.filter(|suspect| !NO_CAUSE.contains(&suspect.as_str()));
-        let cause = named.min_by_key(|suspect| Reverse(explained(suspect))).or(wrong.kernel_trouble.first()).cloned();
+        let cause = named
+            .min_by_key(|suspect| Reverse(explained(suspect)))
+            .or(wrong.kernel_trouble.first())
+            .cloned();
         let ended = if wrong.verdict == "fail" { String::new() } else { wrong.sentence.clone() };
         // A group that was cut off has no result.
         let cut_off = || wrong.sentence.split_once(LAST_SEEN)?.1.split_whitespace().next();
         Some(Seen {
             set: wrong.params.unwrap_or_default(),
             verdict: wrong.verdict,
-            group: groups.first().map(|group| group.name.as_str()).or_else(cut_off).map(String::from),
+            group: groups
+                .first()
+                .map(|group| group.name.as_str())
+                .or_else(cut_off)
+                .map(String::from),
             groups: groups.len(),
             cause: cause.unwrap_or(ended),
         })
@@ -223,7 +253,8 @@ impl Report {
 /// The last line that a program said.
 fn last_words(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
-    let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("maskmatch said nothing");
+    let last =
+        text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("maskmatch said nothing");
     last.trim_start_matches("maskmatch: ").to_string()
 }
 
@@ -240,10 +271,16 @@ mod tests {
                 { "name": "b", "verdict": "fail", "suspects": ["stale-eb", "all-exit"] },
                 { "name": "c", "verdict": "fail", "suspects": ["all-exit"] } ] } ] }"#;
         let seen = serde_json::from_str::<Report>(text).unwrap().first().unwrap();
-        assert_eq!((seen.set.as_str(), seen.group.as_deref(), seen.groups), ("ept=0", Some("b"), 2));
+        assert_eq!(
+            (seen.set.as_str(), seen.group.as_deref(), seen.groups),
+            ("ept=0", Some("b"), 2)
+        );
         assert_eq!(seen.to_string(), "fail, first b of 2, ept=0: all-exit");
         let trouble = text.replace("all-exit", "unknown").replace("stale-eb", "unknown");
-        assert_eq!(serde_json::from_str::<Report>(&trouble).unwrap().first().unwrap().cause, "WARNING");
+        assert_eq!(
+            serde_json::from_str::<Report>(&trouble).unwrap().first().unwrap().cause,
+            "WARNING"
+        );
         let crash = r#"{ "results": [ { "params": "ept=0", "verdict": "crash", "kernel_trouble": [], "groups": [],
             "sentence": "silent; last seen in group event.long at 0 of 37" } ] }"#;
         let crash = serde_json::from_str::<Report>(crash).unwrap().first().unwrap();

@@ -92,9 +92,13 @@ fn run(options: &Options) -> Result<bool, Stop> {
 fn choose<'a>(options: &Options, changes: &'a [Change]) -> Result<Vec<&'a Change>, Stop> {
     let known = |word: &String| changes.iter().any(|change| change.is(word));
     if let Some(odd) = options.only.iter().find(|word| !known(word)) {
-        return Err(Stop::usage(format!("no change or kind is named '{odd}': --list shows them all")));
+        return Err(Stop::usage(format!(
+            "no change or kind is named '{odd}': --list shows them all"
+        )));
     }
-    let named = |change: &&Change| options.only.is_empty() || options.only.iter().any(|word| change.is(word));
+    let named = |change: &&Change| {
+        options.only.is_empty() || options.only.iter().any(|word| change.is(word))
+    };
     Ok(changes.iter().filter(|change| change.small || !options.small).filter(named).collect())
 }
 
@@ -105,7 +109,9 @@ fn unchanged_passes(tree: &Tree, lab: &Lab, store: &Store) -> Result<(), Stop> {
     if record.quick.is_none() {
         println!("building KVM of {} without a change", tree.kernel);
         match tree.build(&unchanged)? {
-            Build::Done(modules) => record.quick = Some(lab.run(&unchanged, Profile::Quick, &modules, store)?),
+            Build::Done(modules) => {
+                record.quick = Some(lab.run(&unchanged, Profile::Quick, &modules, store)?);
+            }
             Build::Failed(why) => return Err(Stop::missing(format!("KVM cannot be built: {why}"))),
         }
         store.keep(&unchanged, &record)?;
@@ -155,7 +161,9 @@ fn examine(
 fn judge(change: &Change, record: &Record) -> Result<String, String> {
     match (record.noticed(), &change.survives) {
         (Some((profile, seen)), None) => Ok(format!("noticed by {}: {seen}", profile.name())),
-        (Some((profile, seen)), Some(_)) => Err(format!("said to survive, but noticed by {}: {seen}", profile.name())),
+        (Some((profile, seen)), Some(_)) => {
+            Err(format!("said to survive, but noticed by {}: {seen}", profile.name()))
+        }
         (None, Some(reason)) => Ok(format!("survives: {reason}")),
         (None, None) => Err("NOT NOTICED".into()),
     }

@@ -29,6 +29,9 @@ impl Stop {
 
     /// A file cannot be read or written.
     pub fn file(path: &Path, error: impl Display) -> Self {
-        Self::missing(format!("{}: {error}; check its permissions and the free space", path.display()))
+        Self::missing(format!(
+            "{}: {error}; check its permissions and the free space",
+            path.display()
+        ))
     }
 }

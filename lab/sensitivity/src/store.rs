@@ -34,7 +34,8 @@ impl Record {
     /// What noticed it first.
     pub fn noticed(&self) -> Option<(Profile, &Seen)> {
         let quick = self.quick.as_ref().and_then(Outcome::seen).map(|seen| (Profile::Quick, seen));
-        let standard = || self.standard.as_ref().and_then(Outcome::seen).map(|seen| (Profile::Standard, seen));
+        let standard =
+            || self.standard.as_ref().and_then(Outcome::seen).map(|seen| (Profile::Standard, seen));
         quick.or_else(standard)
     }
 
@@ -82,7 +83,8 @@ impl Store {
     /// The file cannot be written.
     pub fn keep(&self, change: &Change, record: &Record) -> Result<(), Stop> {
         let path = self.path(change, "json");
-        let text = serde_json::to_string_pretty(record).map_err(|error| Stop::file(&path, error))?;
+        let text =
+            serde_json::to_string_pretty(record).map_err(|error| Stop::file(&path, error))?;
         fs::write(&path, text + "\n").map_err(|error| Stop::file(&path, error))
     }
 

@@ -76,15 +76,23 @@ impl Package {
     /// Reads `linux-image-ABI-cloud-amd64-unsigned_VERSION`.
     fn parse(folder: &str) -> Option<Self> {
         let (name, version) = folder.split_once('_')?;
-        let abi = name.strip_prefix("linux-image-")?.trim_end_matches("-unsigned").strip_suffix(FLAVOUR)?;
+        let abi = name
+            .strip_prefix("linux-image-")?
+            .trim_end_matches("-unsigned")
+            .strip_suffix(FLAVOUR)?;
         Some(Self { folder: folder.into(), abi: abi.into(), version: version.into() })
     }
 
     /// The packages with its sources and what builds them.
     fn needed(&self) -> [String; 4] {
         let Self { abi, version, .. } = self;
-        ["source-6.1".into(), "kbuild-6.1".into(), format!("headers-{abi}-common"), format!("headers-{abi}{FLAVOUR}")]
-            .map(|name| format!("linux-{name}={version}"))
+        [
+            "source-6.1".into(),
+            "kbuild-6.1".into(),
+            format!("headers-{abi}-common"),
+            format!("headers-{abi}{FLAVOUR}"),
+        ]
+        .map(|name| format!("linux-{name}={version}"))
     }
 }
 
@@ -99,7 +107,8 @@ impl Tree {
         let kernels = of_lab.join("kernels");
         let named = || {
             let name = fs::read_to_string(kernels.join("names").join(KERNEL)).ok()?;
-            Package::parse(name.trim()).filter(|package| kernels.join(&package.folder).join("bzImage").is_file())
+            Package::parse(name.trim())
+                .filter(|package| kernels.join(&package.folder).join("bzImage").is_file())
         };
         let at = |package: &Package| Self {
             kernel: package.folder.clone(),
@@ -114,13 +123,16 @@ impl Tree {
                 .join("root/usr/src")
                 .join(format!("linux-headers-{}{FLAVOUR}", package.abi)),
         };
-        if let Some(tree) = named().map(|package| at(&package)).filter(|tree| tree.folder.join(WHOLE).is_file()) {
+        if let Some(tree) =
+            named().map(|package| at(&package)).filter(|tree| tree.folder.join(WHOLE).is_file())
+        {
             return Ok(tree);
         }
         check_tools()?;
         // The index is of the day when the kernel was fetched: the archive may have gone on since.
         let fetched = || {
-            let package = named().ok_or_else(|| Stop::missing(format!("the lab keeps no kernel {KERNEL}")))?;
+            let package = named()
+                .ok_or_else(|| Stop::missing(format!("the lab keeps no kernel {KERNEL}")))?;
             fetch(&package, &kernels, &at(&package).folder).map(|()| package)
         };
         let package = fetched().or_else(|_| lab.refresh_kernel().and_then(|()| fetched()))?;
@@ -131,8 +143,11 @@ impl Tree {
 
     /// Unpacks sources beside the packages, and joins them to the headers.
     fn lay_out(&self, package: &Package) -> Result<(), Stop> {
-        let (root, source, work) = (self.folder.join("root"), self.folder.join("source"), self.folder.join("work"));
-        let put = |path: &Path, result: std::io::Result<()>| result.map_err(|error| Stop::file(path, error));
+        let (root, source, work) =
+            (self.folder.join("root"), self.folder.join("source"), self.folder.join("work"));
+        let put = |path: &Path, result: std::io::Result<()>| {
+            result.map_err(|error| Stop::file(path, error))
+        };
         for folder in [&source, &work] {
             put(folder, fs::create_dir_all(folder))?;
             let tarball = root.join("usr/src/linux-source-6.1.tar.xz");
@@ -161,11 +176,15 @@ impl Tree {
     /// # Errors
     /// A file cannot be read or written, or `make` cannot be started.
     pub fn build(&self, change: &Change) -> Result<Build, Stop> {
-        let (source, work) = (self.folder.join("source").join(KVM), self.folder.join("work").join(KVM));
+        let (source, work) =
+            (self.folder.join("source").join(KVM), self.folder.join("work").join(KVM));
         let read = |path: &Path| fs::read_to_string(path).map_err(|error| Stop::file(path, error));
-        let write = |path: &Path, text: &str| fs::write(path, text).map_err(|error| Stop::file(path, error));
+        let write = |path: &Path, text: &str| {
+            fs::write(path, text).map_err(|error| Stop::file(path, error))
+        };
         // What an earlier change left is taken back. A file that is right keeps its time.
-        let files = change::all().into_iter().map(|change| change.file).filter(|file| *file != change.file);
+        let files =
+            change::all().into_iter().map(|change| change.file).filter(|file| *file != change.file);
         for file in files {
             let right = read(&source.join(&file))?;
             if read(&work.join(&file))? != right {
@@ -175,7 +194,9 @@ impl Tree {
         if !change.file.is_empty() {
             match change.apply(&read(&source.join(&change.file))?) {
                 Ok(text) => write(&work.join(&change.file), &text)?,
-                Err(why) => return Ok(Build::Failed(format!("the change no longer applies: {why}"))),
+                Err(why) => {
+                    return Ok(Build::Failed(format!("the change no longer applies: {why}")));
+                }
             }
         }
         let mut make = Command::new("make");
@@ -194,8 +215,11 @@ impl Tree {
         }
         let folder = self.folder.join("modules");
         fs::create_dir_all(&folder).map_err(|error| Stop::file(&folder, error))?;
-        for (from, name) in [(&work, "kvm.ko"), (&work, "kvm-intel.ko"), (&self.stock.folder, "irqbypass.ko")] {
-            fs::copy(from.join(name), folder.join(name)).map_err(|error| Stop::file(&from.join(name), error))?;
+        for (from, name) in
+            [(&work, "kvm.ko"), (&work, "kvm-intel.ko"), (&self.stock.folder, "irqbypass.ko")]
+        {
+            fs::copy(from.join(name), folder.join(name))
+                .map_err(|error| Stop::file(&from.join(name), error))?;
         }
         Ok(Build::Done(Modules { image: self.stock.image.clone(), folder }))
     }
@@ -203,23 +227,29 @@ impl Tree {
 
 /// maskmatch's cache folder.
 fn cache_folder() -> Result<PathBuf, Stop> {
-    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    let absolute =
+        |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base =
+        absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
     base.map(|base| base.join("maskmatch"))
         .ok_or_else(|| Stop::missing("neither XDG_CACHE_HOME nor HOME is set: set one of them"))
 }
 
 fn check_tools() -> Result<(), Stop> {
-    let folders: Vec<PathBuf> = env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
+    let folders: Vec<PathBuf> =
+        env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
     let is_there = |tool: &str| folders.iter().any(|folder| folder.join(tool).is_file());
     let missing: Vec<_> = TOOLS.into_iter().filter(|(tool, _)| !is_there(tool)).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let list =
-        |of: fn(&(&'static str, &'static str)) -> &'static str| missing.iter().map(of).collect::<Vec<_>>().join(" ");
+    let list = |of: fn(&(&'static str, &'static str)) -> &'static str| {
+        missing.iter().map(of).collect::<Vec<_>>().join(" ")
+    };
     let (tools, packages) = (list(|(tool, _)| tool), list(|(_, package)| package));
-    Err(Stop::missing(format!("KVM cannot be built without {tools}; to fix it: apt-get install {packages}")))
+    Err(Stop::missing(format!(
+        "KVM cannot be built without {tools}; to fix it: apt-get install {packages}"
+    )))
 }
 
 /// Downloads and unpacks a kernel's sources and build tools below `folder`.
@@ -256,7 +286,8 @@ fn run(command: &mut Command) -> Result<(), Stop> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let errors: Vec<&str> = said.lines().filter(|line| line.contains("rror") || line.starts_with("E:")).collect();
+    let errors: Vec<&str> =
+        said.lines().filter(|line| line.contains("rror") || line.starts_with("E:")).collect();
     let errors = errors[..errors.len().min(COMPLAINT_LINES)].join(" | ");
     Err(Stop::missing(format!("{name} failed ({}): {errors}", output.status)))
 }
@@ -267,7 +298,8 @@ mod tests {
 
     #[test]
     fn a_kernel_s_folder_names_the_packages_of_its_sources() {
-        let package = Package::parse("linux-image-6.1.0-57-cloud-amd64-unsigned_6.1.192-3").unwrap();
+        let package =
+            Package::parse("linux-image-6.1.0-57-cloud-amd64-unsigned_6.1.192-3").unwrap();
         assert_eq!(package.needed()[3], "linux-headers-6.1.0-57-cloud-amd64=6.1.192-3");
         assert_eq!(package.needed()[2], "linux-headers-6.1.0-57-common=6.1.192-3");
         assert!(Package::parse("linux-image-6.1.0-57").is_none());

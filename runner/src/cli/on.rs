@@ -15,7 +15,9 @@ use super::xen::XenArgs;
 use crate::files;
 use crate::host::{self, Choice, Takes};
 use crate::lab::kernel::Which;
-use crate::request::{BochsRequest, DEFAULT_MEMORY_MIB, LabRequest, Request, XenRequest, selected, selection};
+use crate::request::{
+    BochsRequest, DEFAULT_MEMORY_MIB, LabRequest, Request, XenRequest, selected, selection,
+};
 use crate::verdict::exit_code::Stop;
 use crate::vmm::qemu::Accel;
 
@@ -91,16 +93,20 @@ impl OnArgs {
         let choices = self.choices()?;
         let tables = self.known.tables()?;
         // A result that cannot be written ends the run before it begins.
-        let results: Vec<&Path> = [&self.log, &self.json].into_iter().flatten().map(PathBuf::as_path).collect();
+        let results: Vec<&Path> =
+            [&self.log, &self.json].into_iter().flatten().map(PathBuf::as_path).collect();
         files::check_results(&results)?;
         let What { filters, exclude, case } = what;
         selected(&selection(&filters, &exclude, Profile::Standard))?;
-        let Self { profile, accel, lab, xen, refresh, limit, strict, verbose, log, json, .. } = self;
+        let Self { profile, accel, lab, xen, refresh, limit, strict, verbose, log, json, .. } =
+            self;
         let LabArgs { kernel, kernel_image, modules, kvm_intel, params: sets, vmm } = lab;
         let XenArgs { xen_image: image, xen_options: options, isolate } = xen;
         let usual = Which { kernel: None, image: kernel_image, modules, kvm_intel, refresh };
-        let mut kernels: Vec<Which> =
-            kernel.into_iter().map(|kernel| Which { kernel: Some(kernel), ..usual.clone() }).collect();
+        let mut kernels: Vec<Which> = kernel
+            .into_iter()
+            .map(|kernel| Which { kernel: Some(kernel), ..usual.clone() })
+            .collect();
         if kernels.is_empty() {
             kernels.push(usual);
         }
@@ -139,7 +145,11 @@ impl OnArgs {
         };
         let takes: Vec<Takes> = choices.iter().flat_map(takes).copied().collect();
         for (is_given, of, why) in [
-            (self.accel != Accel::default(), Takes::Accel, "--accel chooses what QEMU runs on: add --l0 qemu"),
+            (
+                self.accel != Accel::default(),
+                Takes::Accel,
+                "--accel chooses what QEMU runs on: add --l0 qemu",
+            ),
             (self.cpu.is_some(), Takes::Bochs, "--cpu names a processor of Bochs: add --l0 bochs"),
             (self.bochs.is_some(), Takes::Bochs, "--bochs names another Bochs: add --l0 bochs"),
             (
@@ -152,7 +162,11 @@ impl OnArgs {
                 Takes::Lab,
                 "--param, --vmm and their like are for the lab's KVM: use `maskmatch lab`",
             ),
-            (!self.lab.kernel.is_empty(), Takes::Kernel, "--kernel is the lab's: use `maskmatch lab`"),
+            (
+                !self.lab.kernel.is_empty(),
+                Takes::Kernel,
+                "--kernel is the lab's: use `maskmatch lab`",
+            ),
             (
                 self.xen != XenArgs::default(),
                 Takes::Xen,
@@ -175,7 +189,11 @@ const ACCELERATORS: [(&str, &str, Accel); 2] = [
 
 /// Takes the name of a host, or `auto`.
 fn hosts() -> impl TypedValueParser<Value = Choice> {
-    let auto = ("auto", "This machine's KVM if it offers nested VMX, else the lab, else Bochs", Choice::Best);
+    let auto = (
+        "auto",
+        "This machine's KVM if it offers nested VMX, else the lab, else Bochs",
+        Choice::Best,
+    );
     let kinds = host::TABLE.map(|kind| (kind.name, kind.help, Choice::This(kind)));
     one_of(&[&[auto], &kinds[..]].concat())
 }

@@ -42,5 +42,6 @@ pub(super) fn case(text: &str) -> Result<Case, String> {
 /// A time limit.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "a limit is a number of seconds".to_string())?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| "a limit is a number of seconds, not below 0".to_string())
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| "a limit is a number of seconds, not below 0".to_string())
 }

@@ -27,7 +27,9 @@ use crate::verdict::result::RunResult;
 pub fn bench(choices: &[Choice], request: &Request) -> Result<Exit, Stop> {
     let bochs = [Choice::This(&host::bochs::KIND)];
     if request.profile.is_some() && choices != bochs {
-        return Err(Stop::usage("bench runs a profile only on Bochs: leave out --profile, or add --l0 bochs"));
+        return Err(Stop::usage(
+            "bench runs a profile only on Bochs: leave out --profile, or add --l0 bochs",
+        ));
     }
     let json = request.json.as_deref();
     let prices = host::run(choices, &Request { bench: true, ..request.clone() })?;
@@ -58,7 +60,8 @@ fn is_passed(result: &RunResult) -> bool {
 /// What a profile costs on Bochs, whose time stamp counter counts instructions.
 fn profile(text: &mut String, result: &RunResult, memory_mib: u32) {
     let counts: Vec<_> = result.findings.groups.iter().filter_map(Group::counts).collect();
-    let (cases, instructions): (u64, u64) = (counts.iter().map(|c| c.cases).sum(), counts.iter().map(|c| c.tsc).sum());
+    let (cases, instructions): (u64, u64) =
+        (counts.iter().map(|c| c.cases).sum(), counts.iter().map(|c| c.tsc).sum());
     let line = result.findings.image_options();
     let profile = Options::parse(&line).unwrap_or_default().profile;
     let _ = writeln!(text, "{} profile on {}", profile.name(), result.origin.l0);
@@ -81,8 +84,11 @@ fn profile(text: &mut String, result: &RunResult, memory_mib: u32) {
 /// The prices with what they mean.
 fn prices_of(result: &RunResult) -> String {
     let l0 = &result.origin.l0;
-    let unit =
-        if result.origin.subject.counts_instructions() { "instructions" } else { "ticks of the time stamp counter" };
+    let unit = if result.origin.subject.counts_instructions() {
+        "instructions"
+    } else {
+        "ticks of the time stamp counter"
+    };
     format!(
         "page faults of L2 on {l0}\n{}\n\
          One fault of each kind: the 18 error codes without PK, SS, HLAT and SGX, those with RSVD by two bits. \

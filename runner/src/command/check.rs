@@ -23,7 +23,11 @@ use crate::verdict::subject::{Product, Subject};
 /// The file cannot be read, or an option is wrong.
 pub fn check(arguments: &CheckArgs) -> Result<Exit, Stop> {
     let boots = read(&arguments.log)?;
-    let given = if arguments.host.is_empty() { None } else { Some(Subject::of(&arguments.host).map_err(Stop::usage)?) };
+    let given = if arguments.host.is_empty() {
+        None
+    } else {
+        Some(Subject::of(&arguments.host).map_err(Stop::usage)?)
+    };
     let tables = arguments.known.tables()?;
     let mut some = None;
     let result = RunResult::of_boots(boots, |read| {

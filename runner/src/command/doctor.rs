@@ -20,13 +20,18 @@ pub fn doctor() -> Result<Exit, Stop> {
     for (name, found) in hosts {
         line(&mut text, name, &format!("maskmatch run --l0 {name}"), found);
     }
-    let boots = Qemu::find(Accel::Tcg).map(|qemu| format!("{}: boots the image, has no VMX", qemu.describe()));
+    let boots = Qemu::find(Accel::Tcg)
+        .map(|qemu| format!("{}: boots the image, has no VMX", qemu.describe()));
     line(&mut text, "qemu tcg", "maskmatch run --l0 qemu --accel tcg", boots);
     line(&mut text, "iso", "maskmatch image --iso FILE", tools(&setup::ISO));
     let _ = writeln!(
         text,
         "\n{}",
-        if usable { "this machine can run maskmatch" } else { "this machine can run nothing of maskmatch yet" }
+        if usable {
+            "this machine can run maskmatch"
+        } else {
+            "this machine can run nothing of maskmatch yet"
+        }
     );
     output::text(&text)?;
     Ok(if usable { Exit::Pass } else { Exit::Nothing })
@@ -35,8 +40,12 @@ pub fn doctor() -> Result<Exit, Stop> {
 fn line(text: &mut String, name: &str, command: &str, found: Result<String, Unavailable>) {
     let _ = match found {
         Ok(what) => writeln!(text, "yes  {name:9} {what}\n               {command}"),
-        Err(Unavailable { why, mend, .. }) if mend.is_empty() => writeln!(text, "no   {name:9} {why}"),
-        Err(Unavailable { why, mend, .. }) => writeln!(text, "no   {name:9} {why}\n               to fix it: {mend}"),
+        Err(Unavailable { why, mend, .. }) if mend.is_empty() => {
+            writeln!(text, "no   {name:9} {why}")
+        }
+        Err(Unavailable { why, mend, .. }) => {
+            writeln!(text, "no   {name:9} {why}\n               to fix it: {mend}")
+        }
     };
 }
 

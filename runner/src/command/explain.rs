@@ -32,7 +32,13 @@ pub fn text(case: &Case, maxphyaddr: Maxphyaddr) -> String {
     let mut text = format!("{case}\n\n");
     match case {
         Case::Walk(case) => {
-            sentences::stimulus(&mut text, &case.stimulus, case.group.setting, case.filter, maxphyaddr);
+            sentences::stimulus(
+                &mut text,
+                &case.stimulus,
+                case.group.setting,
+                case.filter,
+                maxphyaddr,
+            );
         }
         Case::Host(case) => host::explain(&mut text, case),
         Case::Action(case) => action::explain(&mut text, case, maxphyaddr),
@@ -72,8 +78,13 @@ mod tests {
         assert!(delivered.contains("EB.PF = 0 directly says no exit"), "{delivered}");
         assert!(delivered.contains("one #PF in L2's own handler"));
         let inverse = explained("filter.basic.long:user-write-np-pte:0,0,1");
-        assert!(inverse.contains("EB.PF = 0 inversely says exit") && inverse.contains("can never be equal"));
-        assert!(explained("filter.basic.long:user-read-user:1,0,0").contains("Must happen: silence"));
+        assert!(
+            inverse.contains("EB.PF = 0 inversely says exit")
+                && inverse.contains("can never be equal")
+        );
+        assert!(
+            explained("filter.basic.long:user-read-user:1,0,0").contains("Must happen: silence")
+        );
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub fn image(arguments: &ImageArgs) -> Result<Exit, Stop> {
     } else if let Some(path) = &arguments.form.iso {
         // Reports an error of the file itself before it looks for tools.
         std::fs::File::create(path).map_err(|error| Stop::file("write", path, &error))?;
-        interrupt::watch().map_err(|error| Stop::from(Unavailable::failed("watch for signals", error)))?;
+        interrupt::watch()
+            .map_err(|error| Stop::from(Unavailable::failed("watch for signals", error)))?;
         iso::write_iso(payload::L1_ELF, &arguments.cmdline, path)?;
         path
     } else {

@@ -63,14 +63,18 @@ impl Listed<'_> {
     /// The accesses or scenes of a group, each as a case whose filter means nothing.
     fn accesses(&self, group: Group, profile: Profile) -> impl Iterator<Item = Case> {
         let exclude = self.options.exclude.of_group(&group.to_string());
-        let is_left_out = move |case: &Case| exclude.is_some_and(|exclude| exclude.excludes_access(case));
-        group.cases_with(Filter::NEVER, profile, self.maxphyaddr).filter(move |case| !is_left_out(case))
+        let is_left_out =
+            move |case: &Case| exclude.is_some_and(|exclude| exclude.excludes_access(case));
+        group
+            .cases_with(Filter::NEVER, profile, self.maxphyaddr)
+            .filter(move |case| !is_left_out(case))
     }
 }
 
 /// Every case's id, one a line, in the order in which L1 tries them.
 fn cases(out: &mut dyn Write, listed: &Listed<'_>) -> io::Result<()> {
-    let mut all = listed.groups.iter().flat_map(|group| listed.options.cases(*group, listed.maxphyaddr));
+    let mut all =
+        listed.groups.iter().flat_map(|group| listed.options.cases(*group, listed.maxphyaddr));
     all.try_for_each(|case| writeln!(out, "{case}"))
 }
 
@@ -91,7 +95,9 @@ fn stimuli(out: &mut dyn Write, listed: &Listed<'_>) -> io::Result<()> {
         for case in listed.accesses(group, Profile::Exhaustive) {
             let access = case.access().to_string();
             match case.pfec(listed.maxphyaddr) {
-                Some(pfec) => writeln!(out, "{name:25} {access:32} {:#04x} {}", pfec.bits(), bits(pfec))?,
+                Some(pfec) => {
+                    writeln!(out, "{name:25} {access:32} {:#04x} {}", pfec.bits(), bits(pfec))?;
+                }
                 None => writeln!(out, "{name:25} {access:32} silent")?,
             }
         }
@@ -123,13 +129,18 @@ pub fn bits(pfec: Pfec) -> String {
         (Pfec::HLAT, "HLAT"),
         (Pfec::SGX, "SGX"),
     ];
-    let set: Vec<&str> = names.iter().filter(|(bit, _)| pfec.contains(*bit)).map(|&(_, name)| name).collect();
+    let set: Vec<&str> =
+        names.iter().filter(|(bit, _)| pfec.contains(*bit)).map(|&(_, name)| name).collect();
     if set.is_empty() { "no bit".into() } else { set.join(" ") }
 }
 
 fn overview(out: &mut dyn Write, listed: &Listed<'_>) -> io::Result<()> {
     let Listed { groups, options: Options { profile, .. }, maxphyaddr } = listed;
-    writeln!(out, "{:32} {:>8} {:>8} {:>11}  around them", "group", "filters", "accesses", "cases")?;
+    writeln!(
+        out,
+        "{:32} {:>8} {:>8} {:>11}  around them",
+        "group", "filters", "accesses", "cases"
+    )?;
     let mut total = 0;
     for group in groups {
         let filters = group.filters(*profile).len() as u64;
@@ -137,7 +148,12 @@ fn overview(out: &mut dyn Write, listed: &Listed<'_>) -> io::Result<()> {
         let cases = listed.options.case_count(*group, *maxphyaddr) as u64;
         total += cases;
         let (name, (_, what)) = (group.to_string(), around(*group));
-        writeln!(out, "{name:32} {:>8} {accesses:>8} {:>11}  {what}", thousands(filters), thousands(cases))?;
+        writeln!(
+            out,
+            "{name:32} {:>8} {accesses:>8} {:>11}  {what}",
+            thousands(filters),
+            thousands(cases)
+        )?;
     }
     let groups = counted(groups.len() as u64, "group");
     writeln!(out, "{groups}, {} in profile {}", counted(total, "case"), profile.name())

@@ -63,7 +63,8 @@ fn text(parties: Parties<'_>, before: Filter) -> String {
         thousands(parties.count())
     );
 
-    let judged = Policy::ALL.map(|policy| (policy, Judgement::of(policy.vmcs02(parties, before), parties)));
+    let judged =
+        Policy::ALL.map(|policy| (policy, Judgement::of(policy.vmcs02(parties, before), parties)));
     let _ = writeln!(
         text,
         "{:15} {:42} {:8} {:>14} {:>8}  exits on",
@@ -111,12 +112,19 @@ fn lost(text: &mut String, judged: &[(Policy, Judgement)], parties: Parties<'_>)
             Party::L0 => "L0",
             Party::L1 => "L1",
         };
-        let real = if codes::is_possible(missed.pfec) { fault(missed.pfec) } else { "no fault has it".into() };
+        let real = if codes::is_possible(missed.pfec) {
+            fault(missed.pfec)
+        } else {
+            "no fault has it".into()
+        };
         let (name, code) = (policy.name(), missed.pfec.bits());
         let _ = writeln!(text, "\n{name} loses {code:#04x}, which {party} needs ({real}).");
         let _ = match judgement.case(parties) {
             Some(case) => writeln!(text, "  A host that does so fails: maskmatch replay {case}"),
-            None => writeln!(text, "  No case shows it: no access of L2 reveals whether that fault exits."),
+            None => writeln!(
+                text,
+                "  No case shows it: no access of L2 reveals whether that fault exits."
+            ),
         };
     }
 }
@@ -142,10 +150,14 @@ fn needless_faults(text: &mut String, judged: &[(Policy, Judgement)], parties: P
             let _ = writeln!(text, "  {:#04x}  {}", pfec.bits(), fault(pfec));
         }
     }
-    let rare = |filter: Filter| codes::all().filter(|&pfec| filter.exits(pfec) && !parties.want(pfec)).count();
+    let rare = |filter: Filter| {
+        codes::all().filter(|&pfec| filter.exits(pfec) && !parties.want(pfec)).count()
+    };
     let more: Vec<String> = judged
         .iter()
-        .map(|(policy, judgement)| (policy, rare(judgement.vmcs02) - needless(judgement, parties).len()))
+        .map(|(policy, judgement)| {
+            (policy, rare(judgement.vmcs02) - needless(judgement, parties).len())
+        })
         .filter(|&(_, count)| count != 0)
         .map(|(policy, count)| format!("{} {count}", policy.name()))
         .collect();
@@ -170,7 +182,10 @@ mod tests {
     #[test]
     fn an_exact_merge_is_told() {
         let text = told(&["P,!RSVD"], "eb=0 mask=0x1 match=0x1");
-        assert!(text.contains("together   3,221,225,472 of 2^32 error codes; 12 of the 18"), "{text}");
+        assert!(
+            text.contains("together   3,221,225,472 of 2^32 error codes; 12 of the 18"),
+            "{text}"
+        );
         assert!(text.contains("An exact merge exists."), "{text}");
         let line = text.lines().find(|line| line.starts_with("exact ")).unwrap();
         assert!(line.contains("eb=0 mask=0x9 match=0x9") && line.ends_with("!(P,RSVD)"), "{line}");
@@ -181,7 +196,8 @@ mod tests {
     #[test]
     fn what_is_lost_can_be_replayed() {
         let text = told(&["P,!RSVD"], "!P");
-        let ids: Vec<&str> = text.lines().filter_map(|line| line.split("maskmatch replay ").nth(1)).collect();
+        let ids: Vec<&str> =
+            text.lines().filter_map(|line| line.split("maskmatch replay ").nth(1)).collect();
         assert!(!ids.is_empty());
         assert!(ids.iter().all(|id| Case::from_id(id).is_some()), "{text}");
     }

@@ -71,7 +71,9 @@ impl Source {
     /// Its entry in a file of sources.
     fn entry(&self) -> String {
         let Self { uri, release, fields } = self;
-        format!("Types: deb\nURIs: {uri}\nSuites: {release}\nComponents: main\nArchitectures: amd64\n{fields}\n")
+        format!(
+            "Types: deb\nURIs: {uri}\nSuites: {release}\nComponents: main\nArchitectures: amd64\n{fields}\n"
+        )
     }
 }
 
@@ -89,7 +91,9 @@ impl Apt {
         for source in &mut sources {
             source.fields = trust::fields(&source.uri, &source.release);
         }
-        let known = |source: &&Source| source.release == own || MOVING_NAMES.contains(&source.release.as_str());
+        let known = |source: &&Source| {
+            source.release == own || MOVING_NAMES.contains(&source.release.as_str())
+        };
         let main = sources.iter().find(known).ok_or_else(|| {
             Unavailable::new(
                 format!("this machine's apt has no source for Debian {own}"),
@@ -99,8 +103,15 @@ impl Apt {
         let mut wanted = vec![Source { release: suite.into(), ..main.clone() }];
         if updates && !matches!(suite, "sid" | "unstable") {
             for part in ["-security", "-updates"] {
-                let entry = sources.iter().find(|source| source.release == format!("{}{part}", main.release));
-                wanted.extend(entry.map(|source| Source { release: format!("{suite}{part}"), ..source.clone() }));
+                let entry = sources
+                    .iter()
+                    .find(|source| source.release == format!("{}{part}", main.release));
+                wanted.extend(
+                    entry.map(|source| Source {
+                        release: format!("{suite}{part}"),
+                        ..source.clone()
+                    }),
+                );
             }
         }
         let apt = Self { folder: folder.to_path_buf() };
@@ -121,12 +132,14 @@ impl Apt {
         command.args(["--error-on=any", "update"]);
         run(command, UPDATE_LIMIT).map(drop).map_err(|error| {
             // Only for what the archive itself says that it does not have.
-            let lacks =
-                |Source { release, .. }: &Source| error.why.contains(&format!("{release} Release' does not have"));
+            let lacks = |Source { release, .. }: &Source| {
+                error.why.contains(&format!("{release} Release' does not have"))
+            };
             match wanted.first().filter(|main| lacks(main)) {
-                Some(Source { uri, release, .. }) => {
-                    Unavailable::usage(format!("{uri} has no suite {release}"), "name a suite like bookworm or sid")
-                }
+                Some(Source { uri, release, .. }) => Unavailable::usage(
+                    format!("{uri} has no suite {release}"),
+                    "name a suite like bookworm or sid",
+                ),
                 None => error,
             }
         })
@@ -138,7 +151,10 @@ impl Apt {
         }
         fs::write(self.folder.join("status"), "")?;
         fs::write(self.folder.join("apt.conf"), self.configuration())?;
-        fs::write(self.folder.join("etc").join(ENTRIES), wanted.iter().map(Source::entry).collect::<String>())
+        fs::write(
+            self.folder.join("etc").join(ENTRIES),
+            wanted.iter().map(Source::entry).collect::<String>(),
+        )
     }
 
     /// Names of the packages that start with `prefix`.
@@ -154,7 +170,10 @@ impl Apt {
     /// The names in a package's `Depends`; empty if there is no such package.
     pub fn depends(&self, package: &str) -> Vec<String> {
         let list = self.field(package, "Depends").unwrap_or_default();
-        list.split([',', '|']).filter_map(|entry| entry.split_whitespace().next()).map(str::to_string).collect()
+        list.split([',', '|'])
+            .filter_map(|entry| entry.split_whitespace().next())
+            .map(str::to_string)
+            .collect()
     }
 
     /// One field of a package's entry in the index.
@@ -162,7 +181,9 @@ impl Apt {
         let mut command = self.command("apt-cache");
         command.args(["show", "--no-all-versions", package]);
         let text = run(command, QUERY_LIMIT).ok()?;
-        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).map(str::to_string)
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+            .map(str::to_string)
     }
 
     /// Downloads packages into `folder`.
@@ -180,11 +201,16 @@ impl Apt {
     ///
     /// # Errors
     /// One of them cannot be had.
-    pub fn download_with_dependencies(&self, packages: &[&str]) -> Result<Vec<PathBuf>, Unavailable> {
+    pub fn download_with_dependencies(
+        &self,
+        packages: &[&str],
+    ) -> Result<Vec<PathBuf>, Unavailable> {
         let archives = self.folder.join("cache/archives");
         let debs = || -> std::io::Result<Vec<PathBuf>> {
             let files = fs::read_dir(&archives)?.flatten().map(|entry| entry.path());
-            Ok(files.filter(|file| file.extension().is_some_and(|extension| extension == "deb")).collect())
+            Ok(files
+                .filter(|file| file.extension().is_some_and(|extension| extension == "deb"))
+                .collect())
         };
         // An interrupted run may have left others.
         debs()
@@ -192,7 +218,14 @@ impl Apt {
             .map_err(|error| not_put(&archives, &error))?;
         let mut command = self.command("apt-get");
         // Nothing counts as installed here, so everything is downloaded; the locks would need root.
-        command.args(["-o", "Debug::NoLocking=true", "-y", "--no-install-recommends", "--download-only", "install"]);
+        command.args([
+            "-o",
+            "Debug::NoLocking=true",
+            "-y",
+            "--no-install-recommends",
+            "--download-only",
+            "install",
+        ]);
         command.args(packages);
         run(command, DOWNLOAD_LIMIT)?;
         debs().map_err(|error| not_put(&archives, &error))
@@ -206,7 +239,9 @@ impl Apt {
 
     /// All of the configuration, so that `apt-get -c FILE` works here for others as well.
     fn configuration(&self) -> String {
-        let folder = |(name, path): (&str, &str)| format!("{name} \"{}\";\n", self.folder.join(path).display());
+        let folder = |(name, path): (&str, &str)| {
+            format!("{name} \"{}\";\n", self.folder.join(path).display())
+        };
         FOLDERS.into_iter().map(folder).chain([CONFIGURATION.to_string()]).collect()
     }
 }
@@ -215,10 +250,13 @@ impl Apt {
 fn sources(listing: &str) -> Vec<Source> {
     let mut sources = Vec::new();
     for line in listing.lines() {
-        let Some(uri) = line.strip_prefix('\'').and_then(|rest| rest.split('\'').next()) else { continue };
+        let Some(uri) = line.strip_prefix('\'').and_then(|rest| rest.split('\'').next()) else {
+            continue;
+        };
         let Some((base, rest)) = uri.split_once("/dists/") else { continue };
         let Some((release, _)) = rest.split_once("/main/binary-") else { continue };
-        let source = Source { uri: format!("{base}/"), release: release.into(), fields: String::new() };
+        let source =
+            Source { uri: format!("{base}/"), release: release.into(), fields: String::new() };
         if !sources.contains(&source) {
             sources.push(source);
         }

@@ -37,7 +37,9 @@ pub fn obtain(
     let whole = sums::check(&root);
     match &whole {
         Ok(()) if !refresh => return Ok(root),
-        Err(why) if root.is_dir() => progress(&format!("Bochs in {} is fetched again: {why}", root.display())),
+        Err(why) if root.is_dir() => {
+            progress(&format!("Bochs in {} is fetched again: {why}", root.display()));
+        }
         _ => {}
     }
     let io = |error: io::Error| not_put(&folders, &error);

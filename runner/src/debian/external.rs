@@ -26,7 +26,9 @@ pub fn run(mut command: Command, limit: Duration) -> Result<String, Unavailable>
         Ended::Exited(status) => {
             format!("{name} failed ({status}): {}", complaint(&said))
         }
-        Ended::TimedOut => format!("{name} took longer than {} seconds and was stopped", limit.as_secs()),
+        Ended::TimedOut => {
+            format!("{name} took longer than {} seconds and was stopped", limit.as_secs())
+        }
         Ended::Stopped => format!("{name} was interrupted"),
     };
     Err(Unavailable::new(why, "check the network and apt's configuration, and try again"))
@@ -54,8 +56,18 @@ mod tests {
     #[test]
     fn output_failure_and_limit() {
         assert_eq!(sh("echo yes", 5000).unwrap(), "yes\n");
-        assert!(sh("echo 'E: no such thing' >&2; exit 100", 5000).unwrap_err().why.contains("no such thing"));
+        assert!(
+            sh("echo 'E: no such thing' >&2; exit 100", 5000)
+                .unwrap_err()
+                .why
+                .contains("no such thing")
+        );
         assert!(sh("exec sleep 9", 100).unwrap_err().why.contains("stopped"));
-        assert!(run(Command::new("/nonexistent"), Duration::from_secs(1)).unwrap_err().why.contains("started"));
+        assert!(
+            run(Command::new("/nonexistent"), Duration::from_secs(1))
+                .unwrap_err()
+                .why
+                .contains("started")
+        );
     }
 }

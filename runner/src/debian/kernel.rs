@@ -37,7 +37,10 @@ impl Wanted {
             return Self { suites: vec![name.into()], version: String::new() };
         }
         let version = name.trim_end_matches(FLAVOUR);
-        let home = SERIES.iter().find(|(series, _)| is_version(version, series)).map_or(NEWEST, |(_, suite)| suite);
+        let home = SERIES
+            .iter()
+            .find(|(series, _)| is_version(version, series))
+            .map_or(NEWEST, |(_, suite)| suite);
         // A suite's security updates may have the kernel of the next one.
         let mut suites = vec![home.to_string()];
         suites.extend(own_suite().ok().filter(|own| own != home));
@@ -49,7 +52,11 @@ impl Wanted {
 ///
 /// # Errors
 /// No suite has such a kernel, or its packages cannot be had or unpacked.
-pub fn fetch(wanted: &Wanted, kernels: &Path, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, Unavailable> {
+pub fn fetch(
+    wanted: &Wanted,
+    kernels: &Path,
+    progress: &mut dyn FnMut(&str),
+) -> Result<PathBuf, Unavailable> {
     let own = own_suite()?;
     // Held until it is dropped: another run may do the same.
     let _lock = lock(kernels).map_err(|error| not_put(kernels, &error))?;
@@ -94,7 +101,8 @@ fn install(
 ) -> Result<PathBuf, Unavailable> {
     let there = packages.first().and_then(|image| {
         let version = apt.field(image, "Version")?.replace(':', "%3a");
-        Some(kernels.join(format!("{image}_{version}"))).filter(|folder| sums::check(folder).is_ok())
+        Some(kernels.join(format!("{image}_{version}")))
+            .filter(|folder| sums::check(folder).is_ok())
     });
     if let Some(folder) = there {
         return Ok(folder);
@@ -106,9 +114,16 @@ fn install(
 /// The packages to download, image first, or `None` if the suite has no such kernel.
 fn packages(apt: &Apt, wanted: &Wanted) -> Result<Option<Vec<String>>, Unavailable> {
     let names = apt.names("linux-")?;
-    let current = if wanted.version.is_empty() { apt.depends(META).iter().find_map(|name| abi(name)) } else { None };
-    let matching = names.iter().filter_map(|name| abi(name)).filter(|abi| is_version(abi, &wanted.version));
-    Ok(current.or_else(|| matching.max_by(|a, b| by_version(a, b))).and_then(|abi| choose(&names, &abi)))
+    let current = if wanted.version.is_empty() {
+        apt.depends(META).iter().find_map(|name| abi(name))
+    } else {
+        None
+    };
+    let matching =
+        names.iter().filter_map(|name| abi(name)).filter(|abi| is_version(abi, &wanted.version));
+    Ok(current
+        .or_else(|| matching.max_by(|a, b| by_version(a, b)))
+        .and_then(|abi| choose(&names, &abi)))
 }
 
 /// Which of the archive's packages have the image and the modules of the kernel named `abi`.
@@ -153,7 +168,8 @@ pub(super) fn by_version(a: &str, b: &str) -> Ordering {
 fn unpack(apt: &Apt, packages: &[String], kernels: &Path) -> Result<PathBuf, Unavailable> {
     let io = |error: std::io::Error| not_put(kernels, &error);
     let scratch = Scratch::below(kernels);
-    let (debs, root, done) = (scratch.0.join("debs"), scratch.0.join("root"), scratch.0.join("done"));
+    let (debs, root, done) =
+        (scratch.0.join("debs"), scratch.0.join("root"), scratch.0.join("done"));
     for folder in [&debs, &root, &done] {
         fs::create_dir_all(folder).map_err(io)?;
     }
@@ -164,7 +180,9 @@ fn unpack(apt: &Apt, packages: &[String], kernels: &Path) -> Result<PathBuf, Una
         // PACKAGE_VERSION_ARCHITECTURE.deb
         let file = entry.file_name().to_string_lossy().into_owned();
         let stem = file.rsplit_once('_').map_or(file.clone(), |(stem, _)| stem.to_string());
-        name = name.or_else(|| packages.first().filter(|image| stem.starts_with(&format!("{image}_"))).map(|_| stem));
+        name = name.or_else(|| {
+            packages.first().filter(|image| stem.starts_with(&format!("{image}_"))).map(|_| stem)
+        });
     }
     let image = find_image(&root);
     let (Some(name), Some(image)) = (name, image) else {
@@ -175,8 +193,9 @@ fn unpack(apt: &Apt, packages: &[String], kernels: &Path) -> Result<PathBuf, Una
     };
     fs::rename(&image, done.join("bzImage")).map_err(io)?;
     let vmlinux = vmlinux::unpack(&done.join("bzImage"));
-    let vmlinux =
-        vmlinux.map_err(|why| Unavailable::new(format!("the kernel of {name} cannot be booted: {why}"), ""))?;
+    let vmlinux = vmlinux.map_err(|why| {
+        Unavailable::new(format!("the kernel of {name} cannot be booted: {why}"), "")
+    })?;
     fs::write(done.join("vmlinux"), vmlinux).map_err(io)?;
     modules::copy_needed(&root, &done.join("modules"))?;
     sums::write(&done).map_err(io)?;
@@ -187,12 +206,18 @@ fn unpack(apt: &Apt, packages: &[String], kernels: &Path) -> Result<PathBuf, Una
 
 /// `boot/vmlinuz-*`, or in newer packages `vmlinuz*` in the modules' own folder.
 fn find_image(root: &Path) -> Option<PathBuf> {
-    let of_modules = ["usr/lib/modules", "lib/modules"].map(|folder| fs::read_dir(root.join(folder)));
+    let of_modules =
+        ["usr/lib/modules", "lib/modules"].map(|folder| fs::read_dir(root.join(folder)));
     let releases = of_modules.into_iter().flatten().flatten().flatten().map(|entry| entry.path());
     let folders = [root.join("boot")].into_iter().chain(releases);
-    let files = folders.filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten().map(|entry| entry.path());
+    let files = folders
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
     files.into_iter().find(|file| {
-        file.is_file() && file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz"))
+        file.is_file()
+            && file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz"))
     })
 }
 
@@ -203,7 +228,10 @@ mod tests {
     #[test]
     fn package_names_yield_abis_and_back() {
         assert_eq!(abi("linux-image-6.1.0-50-cloud-amd64-unsigned"), Some("6.1.0-50".into()));
-        assert_eq!(abi("linux-binary-unsigned-7.2.13+deb14-cloud-amd64"), Some("7.2.13+deb14".into()));
+        assert_eq!(
+            abi("linux-binary-unsigned-7.2.13+deb14-cloud-amd64"),
+            Some("7.2.13+deb14".into())
+        );
         assert_eq!(abi(META), None);
         assert_eq!(abi("linux-image-6.1.0-50-cloud-amd64-dbg"), None);
         let names = [
@@ -220,14 +248,21 @@ mod tests {
 
     #[test]
     fn versions_are_numbers() {
-        assert!(is_version("6.1.0-50", "6.1") && !is_version("6.12.1", "6.1") && is_version("6.1.0-50", "6.1.0-50"));
+        assert!(
+            is_version("6.1.0-50", "6.1")
+                && !is_version("6.12.1", "6.1")
+                && is_version("6.1.0-50", "6.1.0-50")
+        );
         assert_eq!(by_version("6.1.0-9", "6.1.0-10"), Ordering::Less);
         assert_eq!(by_version("6.12.107+deb13", "6.12.117+deb13"), Ordering::Less);
     }
 
     #[test]
     fn names_are_suites_or_versions() {
-        assert_eq!(Wanted::parse("sid"), Wanted { suites: vec!["sid".into()], version: String::new() });
+        assert_eq!(
+            Wanted::parse("sid"),
+            Wanted { suites: vec!["sid".into()], version: String::new() }
+        );
         let wanted = Wanted::parse("5.10.0-32-cloud-amd64");
         assert_eq!((wanted.suites[0].as_str(), wanted.version.as_str()), ("bullseye", "5.10.0-32"));
     }

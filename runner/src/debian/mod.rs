@@ -36,8 +36,10 @@ const NEWEST: &str = "sid";
 /// # Errors
 /// Neither variable is set.
 pub fn cache_folder() -> Result<PathBuf, Unavailable> {
-    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    let absolute =
+        |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base =
+        absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
     base.map(|base| base.join("maskmatch")).ok_or_else(|| {
         Unavailable::new(
             "there is no folder to keep Debian's packages in: neither XDG_CACHE_HOME nor HOME is set",
@@ -98,7 +100,9 @@ fn lock(folder: &Path) -> io::Result<File> {
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if interrupt::pending() => return Err(io::ErrorKind::Interrupted.into()),
+            Err(TryLockError::WouldBlock) if interrupt::pending() => {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             Err(TryLockError::WouldBlock) => thread::sleep(POLL),
             Err(TryLockError::Error(error)) => return Err(error),
         }

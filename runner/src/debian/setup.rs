@@ -38,14 +38,22 @@ pub const BOCHS: Package = Package {
 };
 
 /// QEMU.
-pub const QEMU: Package =
-    Package { purpose: "QEMU", debian: &["qemu-system-x86"], files: &["/usr/bin/qemu-system-x86_64"] };
+pub const QEMU: Package = Package {
+    purpose: "QEMU",
+    debian: &["qemu-system-x86"],
+    files: &["/usr/bin/qemu-system-x86_64"],
+};
 
 /// What makes bootable ISO images.
 pub const ISO: Package = Package {
     purpose: "an ISO image",
     debian: &["grub-pc-bin", "grub-common", "xorriso", "mtools"],
-    files: &["/usr/bin/grub-mkrescue", "/usr/bin/xorriso", "/usr/bin/mformat", "/usr/lib/grub/i386-pc/multiboot2.mod"],
+    files: &[
+        "/usr/bin/grub-mkrescue",
+        "/usr/bin/xorriso",
+        "/usr/bin/mformat",
+        "/usr/lib/grub/i386-pc/multiboot2.mod",
+    ],
 };
 
 impl Package {
@@ -60,13 +68,18 @@ impl Package {
 /// # Errors
 /// One is missing and could not be installed.
 pub fn ensure(packages: &[Package]) -> Result<(), Unavailable> {
-    let missing: Vec<Package> = packages.iter().copied().filter(|package| !package.present()).collect();
+    let missing: Vec<Package> =
+        packages.iter().copied().filter(|package| !package.present()).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let prefix = plan(&missing, Situation::find())?;
     let names = names(&missing);
-    eprintln!("maskmatch: installing Debian package(s) {} for {}", names.join(" "), purposes(&missing));
+    eprintln!(
+        "maskmatch: installing Debian package(s) {} for {}",
+        names.join(" "),
+        purposes(&missing)
+    );
     if lists_are_empty() {
         apt_get(prefix, &["update"]).map_err(|why| cannot(&missing, &why))?;
     }
@@ -80,7 +93,10 @@ pub fn ensure(packages: &[Package]) -> Result<(), Unavailable> {
     }
     match missing.iter().find(|package| !package.present()) {
         None => Ok(()),
-        Some(package) => Err(cannot(&[*package], "apt-get succeeded, but the files are not where Debian has them")),
+        Some(package) => Err(cannot(
+            &[*package],
+            "apt-get succeeded, but the files are not where Debian has them",
+        )),
     }
 }
 
@@ -88,7 +104,10 @@ pub fn ensure(packages: &[Package]) -> Result<(), Unavailable> {
 ///
 /// # Errors
 /// It cannot be used, or could not be installed.
-pub fn found_or_installed<T>(find: impl Fn() -> Result<T, Unavailable>, package: Package) -> Result<T, Unavailable> {
+pub fn found_or_installed<T>(
+    find: impl Fn() -> Result<T, Unavailable>,
+    package: Package,
+) -> Result<T, Unavailable> {
     match find() {
         Err(_) if !package.present() => {
             ensure(&[package])?;
@@ -117,7 +136,8 @@ enum Access {
 
 impl Situation {
     fn find() -> Self {
-        let forbidden = std::env::var_os(NO_INSTALL).is_some_and(|value| !value.is_empty() && value != "0");
+        let forbidden =
+            std::env::var_os(NO_INSTALL).is_some_and(|value| !value.is_empty() && value != "0");
         let apt = Path::new("/usr/bin/apt-get").exists();
         let access = if rustix::process::geteuid().is_root() {
             Access::Root
@@ -133,7 +153,9 @@ impl Situation {
 /// What has to stand before `apt-get`, if that can work at all.
 fn plan(missing: &[Package], situation: Situation) -> Result<&'static [&'static str], Unavailable> {
     match situation {
-        Situation { forbidden: true, .. } => Err(cannot(missing, &format!("{NO_INSTALL} forbids installing it"))),
+        Situation { forbidden: true, .. } => {
+            Err(cannot(missing, &format!("{NO_INSTALL} forbids installing it")))
+        }
         Situation { apt: false, .. } => Err(cannot(missing, "there is no apt-get here")),
         Situation { access: Access::Root, .. } => Ok(&[]),
         Situation { access: Access::Sudo, .. } => Ok(&["sudo", "-n"]),
@@ -164,7 +186,8 @@ fn lists_are_empty() -> bool {
 }
 
 fn sudo_without_password() -> bool {
-    ask(Command::new("sudo").args(["-n", "true"]), Duration::from_secs(20)).is_ok_and(|said| said.is_success())
+    ask(Command::new("sudo").args(["-n", "true"]), Duration::from_secs(20))
+        .is_ok_and(|said| said.is_success())
 }
 
 /// Runs apt-get; on failure says its last error.
@@ -173,7 +196,14 @@ fn apt_get(prefix: &[&str], arguments: &[&str]) -> Result<(), String> {
     let words: Vec<&str> = prefix
         .iter()
         .copied()
-        .chain(["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "apt-get", "-o", "DPkg::Lock::Timeout=300"])
+        .chain([
+            "env",
+            "DEBIAN_FRONTEND=noninteractive",
+            "LC_ALL=C",
+            "apt-get",
+            "-o",
+            "DPkg::Lock::Timeout=300",
+        ])
         .chain(arguments.iter().copied())
         .collect();
     let what = arguments.first().unwrap_or(&"");
@@ -182,7 +212,9 @@ fn apt_get(prefix: &[&str], arguments: &[&str]) -> Result<(), String> {
     if said.is_success() {
         return Ok(());
     }
-    (said.out.clone() + &said.err.text()).lines().for_each(|line| eprintln!("maskmatch: apt-get: {line}"));
+    (said.out.clone() + &said.err.text())
+        .lines()
+        .for_each(|line| eprintln!("maskmatch: apt-get: {line}"));
     Err(match said.ended {
         Ended::Exited(_) => format!("apt-get {what} failed: {}", complaint(&said)),
         _ => format!("apt-get {what} took longer than {} minutes", LIMIT.as_secs() / 60),
@@ -198,7 +230,10 @@ mod tests {
     #[test]
     fn root_needs_no_sudo_and_others_do() {
         assert_eq!(plan(&[BOCHS], ABLE).unwrap(), &[] as &[&str]);
-        assert_eq!(plan(&[BOCHS], Situation { access: Access::Sudo, ..ABLE }).unwrap(), &["sudo", "-n"]);
+        assert_eq!(
+            plan(&[BOCHS], Situation { access: Access::Sudo, ..ABLE }).unwrap(),
+            &["sudo", "-n"]
+        );
     }
 
     #[test]
@@ -216,6 +251,9 @@ mod tests {
 
     #[test]
     fn what_is_there_is_not_installed() {
-        assert!(ensure(&[Package { purpose: "nothing", debian: &["no-such-package"], files: &["/"] }]).is_ok());
+        assert!(
+            ensure(&[Package { purpose: "nothing", debian: &["no-such-package"], files: &["/"] }])
+                .is_ok()
+        );
     }
 }

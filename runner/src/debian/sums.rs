@@ -35,12 +35,14 @@ pub fn write(folder: &Path) -> io::Result<()> {
 /// # Errors
 /// A clause that says which is not.
 pub fn check(folder: &Path) -> Result<(), String> {
-    let text = fs::read_to_string(folder.join(NAME)).map_err(|error| format!("its {NAME} cannot be read: {error}"))?;
+    let text = fs::read_to_string(folder.join(NAME))
+        .map_err(|error| format!("its {NAME} cannot be read: {error}"))?;
     if text.is_empty() {
         return Err(format!("its {NAME} is empty"));
     }
     for line in text.lines() {
-        let (wanted, name) = line.split_once("  ").ok_or_else(|| format!("its {NAME} is damaged"))?;
+        let (wanted, name) =
+            line.split_once("  ").ok_or_else(|| format!("its {NAME} is damaged"))?;
         match sum(&folder.join(name)) {
             Ok(sum) if sum == wanted => {}
             Ok(_) => return Err(format!("its {name} is damaged")),
@@ -58,7 +60,12 @@ fn sum(file: &Path) -> io::Result<String> {
             length => hash.update(&buffer[..length]),
         }
     }
-    Ok(hash.finalize().iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(hex_digit).collect())
+    Ok(hash
+        .finalize()
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(hex_digit)
+        .collect())
 }
 
 fn hex_digit(value: u8) -> Option<char> {
@@ -88,7 +95,10 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         assert!(check(folder.path()).unwrap_err().contains(NAME));
         fs::create_dir(path("sub")).unwrap();
-        let whole = || [("one", "1"), ("sub/two", "22")].map(|(name, text)| fs::write(path(name), text).unwrap());
+        let whole = || {
+            [("one", "1"), ("sub/two", "22")]
+                .map(|(name, text)| fs::write(path(name), text).unwrap())
+        };
         whole();
         write(folder.path()).unwrap();
         assert_eq!(check(folder.path()), Ok(()));

@@ -8,14 +8,24 @@ use std::path::{Path, PathBuf};
 const FILE: &str = "/etc/apt/sources.list";
 const FOLDER: &str = "/etc/apt/sources.list.d";
 /// Fields that say where a place is, and what of it is wanted. They are said anew.
-const PLACE: [&str; 9] =
-    ["types", "uris", "suites", "components", "architectures", "arch", "enabled", "languages", "lang"];
+const PLACE: [&str; 9] = [
+    "types",
+    "uris",
+    "suites",
+    "components",
+    "architectures",
+    "arch",
+    "enabled",
+    "languages",
+    "lang",
+];
 
 /// The fields that hold for a suite at an address, in the form of a `.sources` file.
 pub fn fields(uri: &str, suite: &str) -> String {
     let listed = fs::read_dir(FOLDER).into_iter().flatten().flatten().map(|entry| entry.path());
     let files: Vec<PathBuf> = listed.chain([FILE.into()]).collect();
-    let of_file = |file: &PathBuf| of_text(&fs::read_to_string(file).ok()?, is_of_stanzas(file), uri, suite);
+    let of_file =
+        |file: &PathBuf| of_text(&fs::read_to_string(file).ok()?, is_of_stanzas(file), uri, suite);
     files.iter().find_map(of_file).unwrap_or_default()
 }
 
@@ -39,7 +49,8 @@ fn has_uri(words: &str, uri: &str) -> bool {
 
 /// Of an entry in several lines, each `Field: value` or a value's next line.
 fn stanza(text: &str, uri: &str, suite: &str) -> Option<String> {
-    let (mut has_place, mut has_suite, mut is_kept, mut kept) = (false, false, false, String::new());
+    let (mut has_place, mut has_suite, mut is_kept, mut kept) =
+        (false, false, false, String::new());
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         if !line.starts_with([' ', '\t']) {
             let (name, value) = line.split_once(':')?;
@@ -68,7 +79,8 @@ fn line(text: &str, uri: &str, suite: &str) -> Option<String> {
     }
     let options = options.split_whitespace().filter_map(|option| option.split_once('='));
     let kept = options.filter(|(name, _)| !PLACE.contains(name));
-    let fields: Vec<String> = kept.map(|(name, value)| format!("{name}: {}\n", value.replace(',', " "))).collect();
+    let fields: Vec<String> =
+        kept.map(|(name, value)| format!("{name}: {}\n", value.replace(',', " "))).collect();
     Some(fields.concat())
 }
 

@@ -19,7 +19,12 @@ const SERIES: &[(&str, &str)] = &[("4.17", "bookworm"), ("4.20", "trixie")];
 ///
 /// # Errors
 /// There is no such suite or version, or its package cannot be had or unpacked.
-pub fn obtain(name: &str, refresh: bool, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, Unavailable> {
+pub fn obtain(
+    name: &str,
+    refresh: bool,
+    cache: &Path,
+    progress: &mut dyn FnMut(&str),
+) -> Result<PathBuf, Unavailable> {
     let mend = "give --kernel a Debian suite like bookworm or a version of Xen like 4.17, or --xen-image FILE";
     if !is_name(name) {
         return Err(Unavailable::new(format!("'{name}' names no Xen"), mend));
@@ -36,7 +41,13 @@ pub fn obtain(name: &str, refresh: bool, cache: &Path, progress: &mut dyn FnMut(
     }
     let own = own_suite()?;
     let (suite, version) = if name.starts_with(|c: char| c.is_ascii_digit()) {
-        (SERIES.iter().find(|(series, _)| is_version(name, series)).map_or(NEWEST, |(_, suite)| suite), name)
+        (
+            SERIES
+                .iter()
+                .find(|(series, _)| is_version(name, series))
+                .map_or(NEWEST, |(_, suite)| suite),
+            name,
+        )
     } else {
         (name, "")
     };
@@ -79,8 +90,12 @@ fn fetch(apt: &Apt, package: &str, scratch: &Path, folder: &Path) -> Result<Path
         unpack(&deb.path(), &root)?;
     }
     let image = image_in(&root.join("boot"));
-    let Some((image, name)) = image.as_ref().and_then(|image| Some((image, image.file_name()?))) else {
-        return Err(Unavailable::new(format!("{package} holds no hypervisor"), "give --xen-image FILE"));
+    let Some((image, name)) = image.as_ref().and_then(|image| Some((image, image.file_name()?)))
+    else {
+        return Err(Unavailable::new(
+            format!("{package} holds no hypervisor"),
+            "give --xen-image FILE",
+        ));
     };
     fs::rename(image, done.join(name)).map_err(io)?;
     put(&done, folder).map_err(io)?;
@@ -94,7 +109,8 @@ mod tests {
     #[test]
     fn the_newest_package_of_a_version_is_taken() {
         let names =
-            ["xen-hypervisor-common", "xen-hypervisor-4.9-amd64", "xen-hypervisor-4.20-amd64"].map(String::from);
+            ["xen-hypervisor-common", "xen-hypervisor-4.9-amd64", "xen-hypervisor-4.20-amd64"]
+                .map(String::from);
         assert_eq!(newest(&names, ""), Some("xen-hypervisor-4.20-amd64"));
         assert_eq!(newest(&names, "4.9"), Some("xen-hypervisor-4.9-amd64"));
         assert_eq!((newest(&names, "4.2"), newest(&names[..1], "")), (None, None));

@@ -43,11 +43,14 @@ pub fn chosen(request: &Request, or: DefaultModel) -> Result<Bochs, Unavailable>
         None => found_or_installed(|| find(Program::installed()), BOCHS),
         Some(path) if path.contains('/') => {
             let mend = "give --bochs the path of a Bochs with its debugger, or a suite like sid";
-            find(Program::in_file(Path::new(path))).map_err(|error| Unavailable::usage(error.why, mend))
+            find(Program::in_file(Path::new(path)))
+                .map_err(|error| Unavailable::usage(error.why, mend))
         }
         Some(suite) => {
             let cache = debian::cache_folder()?;
-            let root = debian::bochs::obtain(suite, request.bochs.refresh, &cache, &mut |stage| remark(stage))?;
+            let root = debian::bochs::obtain(suite, request.bochs.refresh, &cache, &mut |stage| {
+                remark(stage);
+            })?;
             find(Program::below(&root))
         }
     }

@@ -52,7 +52,8 @@ impl<V: Vmm> OneBoot<V> {
         slowness: u32,
         request: &Request,
     ) -> Result<Self, Unavailable> {
-        let cmdline = cmdline_on(&request.cmdline(profile(request)), &request.tables.asks(), &subject)?;
+        let cmdline =
+            cmdline_on(&request.cmdline(profile(request)), &request.tables.asks(), &subject)?;
         Ok(Self { vmm, subject, options, slowness, cmdline })
     }
 
@@ -90,9 +91,11 @@ impl<V: Vmm> OneBoot<V> {
         };
         let measured = Measured { instructions: outcome.instructions, seconds };
         let path = request.log.as_deref().unwrap_or(Path::new("--log"));
-        let log_error = log_error.map(|error| format!("the log in {} is incomplete: {error}", path.display()));
+        let log_error =
+            log_error.map(|error| format!("the log in {} is incomplete: {error}", path.display()));
         let source = Source::Run(outcome.end);
-        let judge = |read| RunResult::new(read, source.clone(), request.strict, origin.clone(), measured);
+        let judge =
+            |read| RunResult::new(read, source.clone(), request.strict, origin.clone(), measured);
         Ok(RunResult { log_error, ..RunResult::of_boots(boots, judge) })
     }
 }
@@ -104,7 +107,12 @@ fn profile(request: &Request) -> Profile {
 /// Opens the file of the raw log. A pipe without a reader is an error, and does not wait for one.
 fn create(path: &Path) -> io::Result<File> {
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options().write(true).create(true).truncate(true).custom_flags(nonblocking).open(path)?;
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .custom_flags(nonblocking)
+        .open(path)?;
     // A reader that is slow is waited for.
     fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     Ok(file)

@@ -71,7 +71,8 @@ impl Host for Lab {
         // A boot runs all sets one after the other.
         let slowness = SLOWNESS.saturating_mul(u32::try_from(sets.len()).unwrap_or(u32::MAX));
         let limit = request.limit(profile, slowness);
-        let plan = Plan { bochs: &self.bochs, qemu: self.qemu.as_ref(), request, profile, sets, limit };
+        let plan =
+            Plan { bochs: &self.bochs, qemu: self.qemu.as_ref(), request, profile, sets, limit };
         let is_single = self.kernels.len() == 1;
         let kernels = self.kernels.iter().take_while(|_| !interrupt::pending());
         let results = kernels.flat_map(|kernel| match kernel {
@@ -84,7 +85,10 @@ impl Host for Lab {
             results.truncate(1);
         } else if !is_single {
             // The table does not say why.
-            results.iter().filter(|result| !result.is_available()).for_each(|r| remark(&r.judgement.sentence));
+            results
+                .iter()
+                .filter(|result| !result.is_available())
+                .for_each(|r| remark(&r.judgement.sentence));
         }
         results
     }

@@ -58,7 +58,10 @@ pub fn run(choices: &[Choice], request: &Request) -> Result<Vec<RunResult>, Stop
         });
     }
     if results.is_empty() {
-        results.push(RunResult::unavailable(&Unavailable::new("interrupted before anything ran", ""), request.strict));
+        results.push(RunResult::unavailable(
+            &Unavailable::new("interrupted before anything ran", ""),
+            request.strict,
+        ));
     }
     Ok(results)
 }

@@ -38,7 +38,8 @@ fn find(request: &Request) -> Result<Box<dyn Host>, Unavailable> {
 impl Host for Xen {
     fn run(&self, request: &Request) -> Vec<RunResult> {
         let profile = request.profile.unwrap_or(Profile::Quick);
-        let plan = Plan { bochs: &self.bochs, request, profile, limit: request.limit(profile, SLOWNESS) };
+        let plan =
+            Plan { bochs: &self.bochs, request, profile, limit: request.limit(profile, SLOWNESS) };
         let kernels = request.lab.kernels.iter().take_while(|_| !interrupt::pending());
         let results = kernels.map(|which| {
             let (image, options) = obtain(request, which.kernel.as_deref())?;
@@ -57,7 +58,8 @@ fn obtain(request: &Request, name: Option<&str>) -> Result<(PathBuf, String), Un
     let own = || debian::own_suite();
     let name = name.map_or_else(own, |name| Ok(name.into()))?;
     let cache = debian::cache_folder()?;
-    let image = debian::xen::obtain(&name, request.bochs.refresh, &cache, &mut |stage| remark(stage))?;
+    let image =
+        debian::xen::obtain(&name, request.bochs.refresh, &cache, &mut |stage| remark(stage))?;
     Ok((image, format!(" --kernel {name}")))
 }
 
@@ -69,5 +71,8 @@ fn look() -> Result<String, Unavailable> {
     {
         return Ok(format!("real Xen in {bochs}"));
     }
-    Err(Unavailable::new("there is no apt-get to fetch Xen with", "maskmatch lab --host xen --xen-image FILE"))
+    Err(Unavailable::new(
+        "there is no apt-get to fetch Xen with",
+        "maskmatch lab --host xen --xen-image FILE",
+    ))
 }

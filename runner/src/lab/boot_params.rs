@@ -81,11 +81,16 @@ pub fn lay_out(
     }
     if cmdline.len() > COMMAND_LINE_MAX || cmdline.contains('\0') {
         return Err(Unavailable::new(
-            format!("the kernel's command line has {} bytes, the most is {COMMAND_LINE_MAX}", cmdline.len()),
+            format!(
+                "the kernel's command line has {} bytes, the most is {COMMAND_LINE_MAX}",
+                cmdline.len()
+            ),
             "leave out what you have added to it",
         ));
     }
-    let mut page = zero_page(kernel.setup_header, memory, ramdisk as u32, ramdisk_len as u32).as_slice().to_vec();
+    let mut page = zero_page(kernel.setup_header, memory, ramdisk as u32, ramdisk_len as u32)
+        .as_slice()
+        .to_vec();
     page.extend(cmdline.bytes());
     page.push(0);
     let mut blobs = vec![(BOOT_PARAMS, page)];
@@ -94,7 +99,12 @@ pub fn lay_out(
     Ok(MemoryImage { blobs, entry: kernel.entry, boot_params: BOOT_PARAMS })
 }
 
-fn zero_page(kernel: setup_header, memory: u64, ramdisk_image: u32, ramdisk_size: u32) -> boot_params {
+fn zero_page(
+    kernel: setup_header,
+    memory: u64,
+    ramdisk_image: u32,
+    ramdisk_size: u32,
+) -> boot_params {
     let hdr = setup_header {
         vid_mode: NO_VID_MODE,
         type_of_loader: UNKNOWN_LOADER,
@@ -105,7 +115,11 @@ fn zero_page(kernel: setup_header, memory: u64, ramdisk_image: u32, ramdisk_size
         ..kernel
     };
     let range = |addr, end, kind| boot_e820_entry { addr, size: end - addr, r#type: kind };
-    let map = [range(0, LOW_END, USABLE), range(ROM, HIGH_START, RESERVED), range(HIGH_START, memory, USABLE)];
+    let map = [
+        range(0, LOW_END, USABLE),
+        range(ROM, HIGH_START, RESERVED),
+        range(HIGH_START, memory, USABLE),
+    ];
     let mut page = boot_params { hdr, e820_entries: map.len() as u8, ..boot_params::default() };
     page.e820_table[..map.len()].copy_from_slice(&map);
     page
@@ -117,7 +131,11 @@ mod tests {
 
     fn kernel() -> Vmlinux {
         Vmlinux {
-            setup_header: setup_header { version: 0x20f, loadflags: 0x80, ..setup_header::default() },
+            setup_header: setup_header {
+                version: 0x20f,
+                loadflags: 0x80,
+                ..setup_header::default()
+            },
             segments: vec![(0x100_0000, vec![1; 10])],
             entry: 0x100_0000,
             end: 0x3f0_0000,
@@ -127,17 +145,21 @@ mod tests {
     #[test]
     fn blobs_keep_apart_and_the_page_points_at_them() {
         let image = lay_out(kernel(), vec![7; 5000], "quiet", 256).unwrap();
-        let mut ranges: Vec<_> = image.blobs.iter().map(|(at, bytes)| (*at, *at + bytes.len() as u64)).collect();
+        let mut ranges: Vec<_> =
+            image.blobs.iter().map(|(at, bytes)| (*at, *at + bytes.len() as u64)).collect();
         ranges.sort_unstable();
         assert!(ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0));
         let (page, text) = image.blobs[0].1.split_at(size_of::<boot_params>());
         assert_eq!(text, b"quiet\0");
         let page: &boot_params = boot_params::from_slice(page).unwrap();
-        let setup_header { version, loadflags, ramdisk_image, ramdisk_size, cmd_line_ptr, .. } = page.hdr;
+        let setup_header { version, loadflags, ramdisk_image, ramdisk_size, cmd_line_ptr, .. } =
+            page.hdr;
         assert_eq!((version, loadflags), (0x20f, 0x81), "the kernel's own header is kept");
         assert_eq!((ramdisk_image, ramdisk_size, cmd_line_ptr), (0x400_0000, 5000, 0x20_1000));
-        let map: Vec<(u64, u64, u32)> =
-            page.e820_table[..3].iter().map(|range| (range.addr, range.size, range.r#type)).collect();
+        let map: Vec<(u64, u64, u32)> = page.e820_table[..3]
+            .iter()
+            .map(|range| (range.addr, range.size, range.r#type))
+            .collect();
         assert_eq!(map, [(0, 0x9_f000, 1), (0xf_0000, 0x1_0000, 2), (0x10_0000, 255 << 20, 1)]);
         assert_eq!(page.e820_entries, 3);
     }

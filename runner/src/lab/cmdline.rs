@@ -15,7 +15,10 @@ const COMMON: &[(&str, &str)] = &[
         "loglevel=1",
         "every character on the emulated UART costs thousands of instructions; an oops is printed all the same",
     ),
-    ("panic=-1 reboot=t", "a panic ends in a triple fault at once, on which Bochs stops, not in a silent loop"),
+    (
+        "panic=-1 reboot=t",
+        "a panic ends in a triple fault at once, on which Bochs stops, not in a silent loop",
+    ),
     (
         "watchdog_thresh=3 softlockup_panic=1",
         "a kernel that hangs panics after 300 million instructions, and says where",
@@ -28,7 +31,10 @@ const COMMON: &[(&str, &str)] = &[
     ("no_timer_check", "the timer's interrupt needs no test"),
     ("random.trust_cpu=1", "RDRAND ends the wait for entropy"),
     ("cryptomgr.notests", "saves the self-tests of every cipher"),
-    ("rcupdate.rcu_expedited=1", "unloading a module waits for grace periods; an expedited one costs less"),
+    (
+        "rcupdate.rcu_expedited=1",
+        "unloading a module waits for grace periods; an expedited one costs less",
+    ),
     // Not acpi=off: with it such kernels lose the local APIC (acpi_mps_check), and QEMU's guest
     // with it. There are no ACPI tables to interpret anyway.
     ("nosmp", "one CPU"),

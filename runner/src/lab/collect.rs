@@ -195,7 +195,10 @@ impl Collector {
         match message {
             Message::Stage(stage) => {
                 if !std::mem::replace(&mut self.is_up, true) {
-                    remark(&format!("the lab is up after {} million instructions", self.now / 1_000_000));
+                    remark(&format!(
+                        "the lab is up after {} million instructions",
+                        self.now / 1_000_000
+                    ));
                 }
                 if stage == "modules" {
                     remark("KVM is loaded");
@@ -207,7 +210,8 @@ impl Collector {
                 }
                 let intake = Intake::new(intake::SILENCE, None, (self.progress)(&effective));
                 let collected = Collected { effective, ..Collected::lost(set) };
-                self.current = Some(Current { collected, intake, began: self.now, started: Instant::now() });
+                self.current =
+                    Some(Current { collected, intake, began: self.now, started: Instant::now() });
             }
             Message::Serial(bytes) => {
                 if let Some(current) = &mut self.current {
@@ -242,14 +246,17 @@ impl Collector {
             self.complaints.add(format!("L0's kernel: {line}"));
             return;
         };
-        let place = current.intake.findings().last_seen().unwrap_or_else(|| "before the log".into());
+        let place =
+            current.intake.findings().last_seen().unwrap_or_else(|| "before the log".into());
         let line = line.trim();
         let trouble = &mut current.collected.trouble;
         let known = trouble.iter().position(|known| known.line == line && known.place == place);
         match known {
             Some(at) => trouble[at].times += 1,
             None if trouble.len() > SHOWN => trouble[SHOWN].times += 1,
-            None if trouble.len() == SHOWN => trouble.push(Trouble { line: "other lines".into(), place, times: 1 }),
+            None if trouble.len() == SHOWN => {
+                trouble.push(Trouble { line: "other lines".into(), place, times: 1 });
+            }
             None => trouble.push(Trouble { line: line.into(), place, times: 1 }),
         }
     }
@@ -285,7 +292,9 @@ impl Collector {
         let console = std::mem::take(&mut self.console);
         for line in String::from_utf8_lossy(&console).lines().map(without_time) {
             let trouble = self.current.iter().flat_map(|current| &current.collected.trouble);
-            if kmsg::is_grave(line) && !trouble.map(|trouble| &trouble.line).any(|known| known == line) {
+            if kmsg::is_grave(line)
+                && !trouble.map(|trouble| &trouble.line).any(|known| known == line)
+            {
                 self.kernel_line(line);
             }
         }
@@ -314,7 +323,8 @@ impl Sink for Collector {
             self.event(event);
         }
         if self.stopped.is_none() && self.last_frame.elapsed() > self.silence {
-            self.stopped = Some(format!("L0's kernel said nothing for {} s", self.silence.as_secs()));
+            self.stopped =
+                Some(format!("L0's kernel said nothing for {} s", self.silence.as_secs()));
         }
         if let Some(current) = &mut self.current
             && current.intake.flooded()
@@ -380,7 +390,8 @@ mod tests {
     #[test]
     fn a_set_in_whose_midst_the_lab_ends_is_lost_and_kept() {
         let mut collector = collector();
-        let _ = collector.bytes(&stream(&[begin("ept=1"), Message::Serial(b"KTAP version 1\n".to_vec())]));
+        let _ = collector
+            .bytes(&stream(&[begin("ept=1"), Message::Serial(b"KTAP version 1\n".to_vec())]));
         collector.finish();
         assert_eq!(collector.sets[0].end, SetEnd::Lost);
         assert_eq!(collector.sets[0].boots[0].0.last_line, "KTAP version 1");
@@ -394,8 +405,11 @@ mod tests {
             b"\r\n[    4.637548] BUG: known\r\n[    4.7] RIP: 0010:f+0x1/0x2 [kvm_intel]\r\n[    4.8] idle\r\n",
         );
         collector.finish();
-        let told: Vec<(&str, u64)> =
-            collector.sets[0].trouble.iter().map(|trouble| (trouble.line.as_str(), trouble.times)).collect();
+        let told: Vec<(&str, u64)> = collector.sets[0]
+            .trouble
+            .iter()
+            .map(|trouble| (trouble.line.as_str(), trouble.times))
+            .collect();
         assert_eq!(told, [("BUG: known", 1), ("RIP: 0010:f+0x1/0x2 [kvm_intel]", 1)]);
     }
 
@@ -418,7 +432,10 @@ mod tests {
         assert!((0..10).any(|_| collector.bytes(&markers) == Flow::Stop));
         collector.finish();
         let complaints = collector.complaints.to_string();
-        assert!(complaints.len() < 4000 && complaints.ends_with(" more of such complaints"), "{complaints}");
+        assert!(
+            complaints.len() < 4000 && complaints.ends_with(" more of such complaints"),
+            "{complaints}"
+        );
     }
 
     #[test]

@@ -45,12 +45,14 @@ impl Format {
 /// # Errors
 /// A clause that says what is wrong: an unknown format, damage, or more than `limit` bytes.
 pub fn unpack(packed: &[u8], limit: usize) -> Result<Vec<u8>, String> {
-    let format = Format::of(packed).ok_or("it is packed in a format that is neither gzip, xz, zstd nor lz4")?;
+    let format = Format::of(packed)
+        .ok_or("it is packed in a format that is neither gzip, xz, zstd nor lz4")?;
     match format {
         Format::Gzip => read(flate2::bufread::GzDecoder::new(packed), limit),
         Format::Xz => read(liblzma::bufread::XzDecoder::new(packed), limit),
         Format::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(damage)?.single_frame();
+            let mut decoder =
+                zstd::stream::read::Decoder::with_buffer(packed).map_err(damage)?.single_frame();
             decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(damage)?;
             read(decoder, limit)
         }
@@ -102,7 +104,8 @@ mod tests {
         let sample = sample();
         match format {
             Format::Gzip => {
-                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                let mut encoder =
+                    flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
                 encoder.write_all(&sample).unwrap();
                 encoder.finish().unwrap()
             }
@@ -111,8 +114,11 @@ mod tests {
                 let options = liblzma::stream::LzmaOptions::new_preset(1).unwrap();
                 let mut filters = liblzma::stream::Filters::new();
                 filters.x86().lzma2(&options);
-                let stream =
-                    liblzma::stream::Stream::new_stream_encoder(&filters, liblzma::stream::Check::Crc32).unwrap();
+                let stream = liblzma::stream::Stream::new_stream_encoder(
+                    &filters,
+                    liblzma::stream::Check::Crc32,
+                )
+                .unwrap();
                 let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
                 encoder.write_all(&sample).unwrap();
                 encoder.finish().unwrap()

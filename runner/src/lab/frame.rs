@@ -119,7 +119,10 @@ impl Decoder {
             }
         }
         // Keep what may be the start of a marker.
-        let keep = (1..MARKER.len()).rev().find(|&n| self.buffer[at..].ends_with(&MARKER[..n])).unwrap_or(0);
+        let keep = (1..MARKER.len())
+            .rev()
+            .find(|&n| self.buffer[at..].ends_with(&MARKER[..n]))
+            .unwrap_or(0);
         let noise_end = self.buffer.len() - keep;
         self.noise.extend_from_slice(&self.buffer[at..noise_end]);
         self.buffer.drain(..noise_end);
@@ -131,7 +134,10 @@ impl Decoder {
 
     fn sequence(&mut self, frame: Frame, events: &mut Vec<Event>) {
         if frame.seq < self.due {
-            events.push(Event::Damaged(format!("frame {} came when {} was due", frame.seq, self.due)));
+            events.push(Event::Damaged(format!(
+                "frame {} came when {} was due",
+                frame.seq, self.due
+            )));
             return;
         }
         if frame.seq > self.due {
@@ -156,7 +162,9 @@ fn find_marker(bytes: &[u8]) -> Option<usize> {
 /// Reads the frame whose marker `bytes` starts with.
 fn head(bytes: &[u8]) -> Head {
     let Some((header, rest)) = bytes.split_at_checked(HEADER) else { return Head::NeedMore };
-    let (Some(seq), Some(ticks), Some(length)) = (word(header, 5), double(header, 9), word(header, 17)) else {
+    let (Some(seq), Some(ticks), Some(length)) =
+        (word(header, 5), double(header, 9), word(header, 17))
+    else {
         return Head::NeedMore;
     };
     let length = length as usize;

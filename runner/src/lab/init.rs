@@ -27,7 +27,8 @@ use super::port::{self, Sender};
 use crate::vmm::kvm::host::parameters;
 
 /// The file systems that init mounts.
-const MOUNTS: &[(&str, &str)] = &[("devtmpfs", "/dev"), ("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", "/tmp")];
+const MOUNTS: &[(&str, &str)] =
+    &[("devtmpfs", "/dev"), ("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", "/tmp")];
 /// How often and how long to wait for a module that is still in use. A VM's memory is freed with a
 /// delay.
 const UNLOAD_TRIES: usize = 200;

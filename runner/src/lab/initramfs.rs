@@ -87,7 +87,13 @@ struct Archive {
 }
 
 impl Archive {
-    fn entry(&mut self, path: &str, mode: u32, (major, minor): (u32, u32), content: &[u8]) -> io::Result<()> {
+    fn entry(
+        &mut self,
+        path: &str,
+        mode: u32,
+        (major, minor): (u32, u32),
+        content: &[u8],
+    ) -> io::Result<()> {
         let size = u32::try_from(content.len()).map_err(io::Error::other)?;
         let header = Builder::new(path).mode(mode).rdev_major(major).rdev_minor(minor).nlink(1);
         let mut writer = header.write(&mut self.bytes, size);
@@ -121,18 +127,22 @@ impl Archive {
 /// information: a debug build would otherwise cost the lab more than the kernel itself.
 fn loadable(elf: &[u8]) -> io::Result<Vec<u8>> {
     let wrong = |why: &str| io::Error::other(format!("maskmatch cannot be the lab's init: {why}"));
-    let (header, _) = pod::from_bytes::<FileHeader64<LittleEndian>>(elf).map_err(|()| wrong("it is cut off"))?;
+    let (header, _) =
+        pod::from_bytes::<FileHeader64<LittleEndian>>(elf).map_err(|()| wrong("it is cut off"))?;
     if !header.is_supported() {
         return Err(wrong("it is not a 64-bit ELF"));
     }
-    let segments = header.program_headers(LittleEndian, elf).map_err(|_| wrong("its program headers are damaged"))?;
+    let segments = header
+        .program_headers(LittleEndian, elf)
+        .map_err(|_| wrong("its program headers are damaged"))?;
     if segments.iter().any(|segment| segment.p_type(LittleEndian) == object::elf::PT_INTERP) {
         return Err(wrong("it is linked dynamically; build it with target-feature=+crt-static"));
     }
-    let ends = segments.iter().filter(|segment| segment.p_type(LittleEndian) == PT_LOAD).map(|segment| {
-        let (start, length) = segment.file_range(LittleEndian);
-        start.saturating_add(length)
-    });
+    let ends =
+        segments.iter().filter(|segment| segment.p_type(LittleEndian) == PT_LOAD).map(|segment| {
+            let (start, length) = segment.file_range(LittleEndian);
+            start.saturating_add(length)
+        });
     let end = ends.max().ok_or_else(|| wrong("it has no segments"))?;
     let mut bytes = elf.get(..end as usize).ok_or_else(|| wrong("it is cut off"))?.to_vec();
     bytes.get_mut(E_SHOFF..E_SHOFF + 8).ok_or_else(|| wrong("it is cut off"))?.fill(0);
@@ -161,7 +171,13 @@ mod tests {
             names.push((reader.entry().name().to_string(), reader.entry().file_size()));
             rest = reader.finish().unwrap();
         }
-        let want = [("lib", 0), ("lib/modules", 0), ("lib/modules/a.ko", 1), ("lib/modules/b.ko", 2), ("init", 1)];
+        let want = [
+            ("lib", 0),
+            ("lib/modules", 0),
+            ("lib/modules/a.ko", 1),
+            ("lib/modules/b.ko", 2),
+            ("init", 1),
+        ];
         assert_eq!(names, want.map(|(name, size)| (name.to_string(), size)));
     }
 

@@ -33,9 +33,11 @@ pub fn boot(
     let Guest { cmdline, asks, memory_mib, processor, qemu } = guest;
     let host = Product::kvm(&kernel_release(), effective);
     let subject = Subject { processor: Some(processor.clone()), host: Some(host) };
-    let cmdline = cmdline_on(cmdline, asks, &subject).map_err(|unavailable| unavailable.to_string())?;
+    let cmdline =
+        cmdline_on(cmdline, asks, &subject).map_err(|unavailable| unavailable.to_string())?;
     let processors = Options::parse(&cmdline).map_or(1, |options| processors(&options));
-    let vmm = vmm(qemu.as_ref(), set.guest_maxphyaddr()).map_err(|unavailable| unavailable.to_string())?;
+    let vmm = vmm(qemu.as_ref(), set.guest_maxphyaddr())
+        .map_err(|unavailable| unavailable.to_string())?;
     let boot = Boot {
         elf: payload::L1_ELF,
         cmdline: &cmdline,

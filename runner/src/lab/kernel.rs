@@ -51,7 +51,9 @@ pub struct Kernel {
 pub fn obtain(which: &Which, progress: &mut dyn FnMut(&str)) -> Result<Kernel, Unavailable> {
     match (&which.image, &which.modules, &which.kernel) {
         (Some(image), Some(modules), None) => own(image, modules),
-        (None, None, name) => fetched(name.as_deref(), which.refresh, &debian::cache_folder()?, progress),
+        (None, None, name) => {
+            fetched(name.as_deref(), which.refresh, &debian::cache_folder()?, progress)
+        }
         _ => Err(Unavailable::usage(
             "the kernel is named in two ways or by halves",
             "give either --kernel, or both --kernel-image and --modules",
@@ -105,15 +107,20 @@ fn fetched(
     let folder = if let Some(folder) = known {
         folder
     } else {
-        let folder = debian::kernel::fetch(&debian::kernel::Wanted::parse(&name), &kernels, progress)?;
+        let folder =
+            debian::kernel::fetch(&debian::kernel::Wanted::parse(&name), &kernels, progress)?;
         remember(&pointer, &folder)?;
         folder
     };
     let image = folder.join("bzImage");
     Ok(Kernel {
         label: name,
-        release: vmlinux::release(&image)
-            .map_err(|why| Unavailable::new(format!("{} cannot be booted: {why}", image.display()), "add --refresh"))?,
+        release: vmlinux::release(&image).map_err(|why| {
+            Unavailable::new(
+                format!("{} cannot be booted: {why}", image.display()),
+                "add --refresh",
+            )
+        })?,
         image,
         modules: folder.join("modules"),
         unpacked: Some(folder.join("vmlinux")),
@@ -123,12 +130,14 @@ fn fetched(
 fn remember(pointer: &Path, folder: &Path) -> Result<(), Unavailable> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let parent = pointer.parent().unwrap_or(pointer);
-    fs::create_dir_all(parent).and_then(|()| fs::write(pointer, format!("{name}\n"))).map_err(|error| {
-        Unavailable::new(
-            format!("{} cannot be written: {error}", pointer.display()),
-            "set XDG_CACHE_HOME to a folder that can be written to",
-        )
-    })
+    fs::create_dir_all(parent).and_then(|()| fs::write(pointer, format!("{name}\n"))).map_err(
+        |error| {
+            Unavailable::new(
+                format!("{} cannot be written: {error}", pointer.display()),
+                "set XDG_CACHE_HOME to a folder that can be written to",
+            )
+        },
+    )
 }
 
 #[cfg(test)]

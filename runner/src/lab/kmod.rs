@@ -48,12 +48,14 @@ pub fn unpack(file: Vec<u8>) -> Result<Vec<u8>, String> {
 /// A clause that says why `elf` is not a module.
 pub fn info(elf: &[u8]) -> Result<Vec<(String, String)>, String> {
     let damaged = |_| "it is not a kernel module for x86-64".to_string();
-    let (header, _) = pod::from_bytes::<FileHeader64<LittleEndian>>(elf).map_err(|()| "it is cut off")?;
+    let (header, _) =
+        pod::from_bytes::<FileHeader64<LittleEndian>>(elf).map_err(|()| "it is cut off")?;
     if !header.is_supported() {
         return Err("it is not a 64-bit ELF".into());
     }
     let sections = header.sections(LittleEndian, elf).map_err(damaged)?;
-    let (_, section) = sections.section_by_name(LittleEndian, b".modinfo").ok_or("it has no .modinfo section")?;
+    let (_, section) =
+        sections.section_by_name(LittleEndian, b".modinfo").ok_or("it has no .modinfo section")?;
     let data = section.data(LittleEndian, elf).map_err(damaged)?;
     let entries = data.split(|byte| *byte == 0).filter_map(|entry| {
         let (key, value) = std::str::from_utf8(entry).ok()?.split_once('=')?;
@@ -64,14 +66,18 @@ pub fn info(elf: &[u8]) -> Result<Vec<(String, String)>, String> {
 
 /// The modules that this one needs, by the names that `.modinfo` gives them.
 pub fn dependencies(info: &[(String, String)]) -> Vec<String> {
-    let lists = info.iter().filter(|(key, _)| key == "depends").flat_map(|(_, value)| value.split(','));
+    let lists =
+        info.iter().filter(|(key, _)| key == "depends").flat_map(|(_, value)| value.split(','));
     lists.filter(|name| !name.is_empty()).map(str::to_string).collect()
 }
 
 /// The parameters that the module knows, each with its type.
 pub fn parameters(info: &[(String, String)]) -> Vec<(String, String)> {
     // `parm` is the description and optional, `parmtype` comes with every parameter.
-    let types = info.iter().filter(|(key, _)| key == "parmtype").filter_map(|(_, value)| value.split_once(':'));
+    let types = info
+        .iter()
+        .filter(|(key, _)| key == "parmtype")
+        .filter_map(|(_, value)| value.split_once(':'));
     types.map(|(name, kind)| (name.into(), kind.into())).collect()
 }
 
@@ -94,7 +100,8 @@ pub fn lean(elf: &[u8]) -> Result<Vec<u8>, String> {
         .map(|section| object::build::Id::index(&section.id()))
         .collect();
     for section in &mut builder.sections {
-        let target = section.sh_info_section.filter(|_| matches!(section.data, SectionData::Relocation(_)));
+        let target =
+            section.sh_info_section.filter(|_| matches!(section.data, SectionData::Relocation(_)));
         let of_spared = target.is_some_and(|id| spared.contains(&object::build::Id::index(&id)));
         section.delete |= of_spared || spared.contains(&object::build::Id::index(&section.id()));
     }
@@ -102,7 +109,9 @@ pub fn lean(elf: &[u8]) -> Result<Vec<u8>, String> {
         .sections
         .iter()
         .filter(|section| !section.delete)
-        .filter_map(|section| if let SectionData::Relocation(list) = &section.data { Some(list) } else { None })
+        .filter_map(|section| {
+            if let SectionData::Relocation(list) = &section.data { Some(list) } else { None }
+        })
         .flatten()
         .filter(|relocation| relocation.r_type != R_X86_64_NONE)
         .filter_map(|relocation| relocation.symbol)
@@ -129,10 +138,14 @@ mod tests {
 
     #[test]
     fn modinfo_says_dependencies_and_parameters() {
-        let info: Vec<(String, String)> =
-            [("depends", "kvm,irqbypass"), ("parmtype", "ept:bool"), ("parm", "ept:x"), ("depends", "")]
-                .map(|(key, value)| (key.into(), value.into()))
-                .into();
+        let info: Vec<(String, String)> = [
+            ("depends", "kvm,irqbypass"),
+            ("parmtype", "ept:bool"),
+            ("parm", "ept:x"),
+            ("depends", ""),
+        ]
+        .map(|(key, value)| (key.into(), value.into()))
+        .into();
         assert_eq!(dependencies(&info), ["kvm", "irqbypass"]);
         assert_eq!(parameters(&info), [("ept".into(), "bool".into())]);
         assert_eq!((value(&info, "parm"), value(&info, "vermagic")), ("ept:x", ""));

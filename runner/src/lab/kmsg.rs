@@ -66,7 +66,8 @@ impl Kmsg {
     /// # Errors
     /// /dev/kmsg is not there.
     pub fn open() -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg")?;
+        let mut file =
+            OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg")?;
         file.seek(SeekFrom::End(0))?;
         let waiting = file.try_clone()?;
         Ok(Self { file: Mutex::new(file), waiting })
@@ -121,7 +122,9 @@ mod tests {
     fn an_oops_is_told_from_a_warning() {
         assert!(is_oops("Oops: 0002 [#1] PREEMPT SMP NOPTI"));
         assert!(is_oops("invalid opcode: 0000 [#1] SMP"));
-        assert!(!is_oops("WARNING: CPU: 0 PID: 71 at arch/x86/kvm/mmu/mmu.c:1 mmu_free+0x1/0x2 [kvm]"));
+        assert!(!is_oops(
+            "WARNING: CPU: 0 PID: 71 at arch/x86/kvm/mmu/mmu.c:1 mmu_free+0x1/0x2 [kvm]"
+        ));
     }
 
     #[test]

@@ -99,8 +99,13 @@ mod tests {
 
     #[test]
     fn strange_frames_are_errors() {
-        for (kind, payload) in [(99, &b""[..]), (JSON, b"\xff"), (JSON, b"{\"Begin\":{}}"), (JSON, b"")] {
-            assert!(Message::decode(&Frame { kind, seq: 0, ticks: 0, payload: payload.to_vec() }).is_err());
+        for (kind, payload) in
+            [(99, &b""[..]), (JSON, b"\xff"), (JSON, b"{\"Begin\":{}}"), (JSON, b"")]
+        {
+            assert!(
+                Message::decode(&Frame { kind, seq: 0, ticks: 0, payload: payload.to_vec() })
+                    .is_err()
+            );
         }
     }
 }

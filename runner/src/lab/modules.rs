@@ -59,7 +59,10 @@ pub fn check(modules: &[Module], release: &str) -> Result<(), Unavailable> {
         let why = if built_for != release {
             format!("it was built for Linux {built_for}, and the kernel is {release}")
         } else if *vermagic != first.vermagic {
-            format!("its vermagic is '{vermagic}', that of the kernel's modules '{}'", first.vermagic)
+            format!(
+                "its vermagic is '{vermagic}', that of the kernel's modules '{}'",
+                first.vermagic
+            )
         } else {
             continue;
         };
@@ -75,12 +78,18 @@ pub fn check(modules: &[Module], release: &str) -> Result<(), Unavailable> {
 pub fn copy_needed(from: &Path, to: &Path) -> Result<(), Unavailable> {
     for module in gather(from, None)? {
         let name = module.file.file_name().unwrap_or_default();
-        fs::create_dir_all(to).and_then(|()| fs::copy(&module.file, to.join(name))).map_err(|error| {
-            Unavailable::new(
-                format!("{} cannot be copied to {}: {error}", module.file.display(), to.display()),
-                "check the folder's free space and permissions",
-            )
-        })?;
+        fs::create_dir_all(to).and_then(|()| fs::copy(&module.file, to.join(name))).map_err(
+            |error| {
+                Unavailable::new(
+                    format!(
+                        "{} cannot be copied to {}: {error}",
+                        module.file.display(),
+                        to.display()
+                    ),
+                    "check the folder's free space and permissions",
+                )
+            },
+        )?;
     }
     Ok(())
 }
@@ -140,7 +149,8 @@ fn visit(
         visit(&needed, folder, index, above, loaded)?;
     }
     above.pop();
-    let (parameters, vermagic) = (kmod::parameters(&info), kmod::value(&info, "vermagic").to_string());
+    let (parameters, vermagic) =
+        (kmod::parameters(&info), kmod::value(&info, "vermagic").to_string());
     // A module that cannot be made leaner still loads, only slower.
     let elf = kmod::lean(&elf).unwrap_or(elf);
     loaded.push(Module { name, file: file.clone(), elf, parameters, vermagic });
@@ -176,10 +186,18 @@ mod tests {
             parameters: Vec::new(),
             vermagic: vermagic.into(),
         };
-        let why = |first: &str, second: &str| check(&[module(first), module(second)], "6.1.0-57").map_err(|e| e.why);
+        let why = |first: &str, second: &str| {
+            check(&[module(first), module(second)], "6.1.0-57").map_err(|e| e.why)
+        };
         assert_eq!(why("6.1.0-57 SMP ", "6.1.0-57 SMP "), Ok(()));
-        assert!(why("6.1.0-57 SMP ", "6.1.0-5 SMP ").unwrap_err().contains("built for Linux 6.1.0-5, and"));
-        assert!(why("6.1.0-57 SMP ", "6.1.0-57 SMP preempt ").unwrap_err().contains("its vermagic is"));
+        assert!(
+            why("6.1.0-57 SMP ", "6.1.0-5 SMP ")
+                .unwrap_err()
+                .contains("built for Linux 6.1.0-5, and")
+        );
+        assert!(
+            why("6.1.0-57 SMP ", "6.1.0-57 SMP preempt ").unwrap_err().contains("its vermagic is")
+        );
         assert!(why("6.1.0-57 SMP ", "").is_err());
     }
 

@@ -50,15 +50,23 @@ impl ParamSet {
     pub fn module_line(&self, always: &[(String, String)]) -> String {
         let own = |name: &str| self.values.iter().any(|(known, _)| known == name);
         let kept = always.iter().filter(|(name, _)| !own(name));
-        kept.chain(&self.values).map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+        kept.chain(&self.values)
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// If the module lacks a parameter of this set, a sentence that says which. The kernel would
     /// only log it.
     pub fn unknown_to(&self, known: &[String]) -> Option<String> {
-        let unknown: Vec<&str> =
-            self.values.iter().map(|(name, _)| name.as_str()).filter(|name| !known.iter().any(|k| k == name)).collect();
-        (!unknown.is_empty()).then(|| format!("this kernel's kvm_intel has no parameter {}", unknown.join(", ")))
+        let unknown: Vec<&str> = self
+            .values
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .filter(|name| !known.iter().any(|k| k == name))
+            .collect();
+        (!unknown.is_empty())
+            .then(|| format!("this kernel's kvm_intel has no parameter {}", unknown.join(", ")))
     }
 
     /// If a value is none that the parameter can have, a sentence that says which. `known` are the
@@ -68,9 +76,13 @@ impl ParamSet {
         self.values.iter().find_map(|(name, value)| {
             let (_, kind) = known.iter().find(|(known, _)| known == name)?;
             let number = value.strip_prefix('-').unwrap_or(value);
-            let number = number.strip_prefix("0x").map_or_else(|| number.parse(), |hex| u64::from_str_radix(hex, 16));
+            let number = number
+                .strip_prefix("0x")
+                .map_or_else(|| number.parse(), |hex| u64::from_str_radix(hex, 16));
             match kind.as_str() {
-                "bool" if !is_on(value) && !is_off(value) => Some(format!("{name}={value}: {name} is 0 or 1")),
+                "bool" if !is_on(value) && !is_off(value) => {
+                    Some(format!("{name}={value}: {name} is 0 or 1"))
+                }
                 "int" | "uint" | "long" | "ulong" | "short" | "ushort" if number.is_err() => {
                     Some(format!("{name}={value}: {name} is a number"))
                 }
@@ -100,13 +112,17 @@ impl FromStr for ParamSet {
             let (name, value) = part
                 .split_once('=')
                 .filter(|(name, value)| {
-                    is_word(name) && !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic())
+                    is_word(name)
+                        && !value.is_empty()
+                        && value.bytes().all(|b| b.is_ascii_graphic())
                 })
                 .ok_or_else(|| format!("'{part}' is not of the form name=value, like ept=0"))?;
             let name = name.replace('-', "_");
             if name == GUEST_MAXPHYADDR {
                 let bits = value.parse().ok().filter(|bits| (32..=52).contains(bits));
-                set.guest_maxphyaddr = Some(bits.ok_or_else(|| format!("guest_maxphyaddr={value} is not in 32..=52"))?);
+                set.guest_maxphyaddr = Some(
+                    bits.ok_or_else(|| format!("guest_maxphyaddr={value} is not in 32..=52"))?,
+                );
             } else if name == NESTED.0 && !is_on(value) {
                 return Err(format!("nested={value} leaves nothing to test; leave it out"));
             } else if set.values.iter().any(|(known, _)| *known == name) {
@@ -118,7 +134,10 @@ impl FromStr for ParamSet {
         if set.values.is_empty() && set.guest_maxphyaddr.is_none() {
             return Err("a parameter set is empty; write it like ept=0 or ept=1,vpid=0".into());
         }
-        let smaller = set.values.iter().any(|(name, value)| name == "allow_smaller_maxphyaddr" && is_on(value));
+        let smaller = set
+            .values
+            .iter()
+            .any(|(name, value)| name == "allow_smaller_maxphyaddr" && is_on(value));
         if smaller && set.guest_maxphyaddr.is_none() {
             set.guest_maxphyaddr = Some(SMALLER_MAXPHYADDR);
         }
@@ -128,7 +147,8 @@ impl FromStr for ParamSet {
 
 impl fmt::Display for ParamSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts: Vec<String> = self.values.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut parts: Vec<String> =
+            self.values.iter().map(|(name, value)| format!("{name}={value}")).collect();
         parts.extend(self.guest_maxphyaddr.map(|bits| format!("{GUEST_MAXPHYADDR}={bits}")));
         f.write_str(&parts.join(","))
     }
@@ -152,7 +172,11 @@ impl From<ParamSet> for String {
 pub fn always(bochs_major: u32) -> Vec<(String, String)> {
     // With APIC virtualization, guests on Bochs 3.0 do not get going.
     let quirk = (bochs_major >= 3).then_some(("enable_apicv", "0"));
-    [NESTED, PML_OFF, SMALLER_OFF].into_iter().chain(quirk).map(|(name, value)| (name.into(), value.into())).collect()
+    [NESTED, PML_OFF, SMALLER_OFF]
+        .into_iter()
+        .chain(quirk)
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
 }
 
 /// The sets that are run when the user names none.
@@ -186,7 +210,12 @@ mod tests {
 
     #[test]
     fn sets_print_as_they_parse() {
-        for text in ["ept=0", "ept=1,vpid=0", "allow_smaller_maxphyaddr=1,guest_maxphyaddr=36", "guest_maxphyaddr=39"] {
+        for text in [
+            "ept=0",
+            "ept=1,vpid=0",
+            "allow_smaller_maxphyaddr=1,guest_maxphyaddr=36",
+            "guest_maxphyaddr=39",
+        ] {
             assert_eq!(text.parse::<ParamSet>().map(|set| set.to_string()), Ok(text.to_string()));
         }
         let set: ParamSet = "allow_smaller_maxphyaddr=Y".parse().unwrap();
@@ -195,7 +224,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["", "ept", "ept=", "=1", "ept=0,ept=1", "nested=0", "guest_maxphyaddr=99", "e\u{e9}=1"] {
+        for text in
+            ["", "ept", "ept=", "=1", "ept=0,ept=1", "nested=0", "guest_maxphyaddr=99", "e\u{e9}=1"]
+        {
             assert!(text.parse::<ParamSet>().is_err(), "{text}");
         }
     }
@@ -204,9 +235,15 @@ mod tests {
     fn the_module_line_nests_and_lets_the_set_override() {
         let set: ParamSet = "ept=0".parse().unwrap();
         assert_eq!(set.module_line(&always(2)), "nested=1 pml=0 allow_smaller_maxphyaddr=0 ept=0");
-        assert_eq!(set.module_line(&always(3)), "nested=1 pml=0 allow_smaller_maxphyaddr=0 enable_apicv=0 ept=0");
+        assert_eq!(
+            set.module_line(&always(3)),
+            "nested=1 pml=0 allow_smaller_maxphyaddr=0 enable_apicv=0 ept=0"
+        );
         let set: ParamSet = "enable_apicv=1".parse().unwrap();
-        assert_eq!(set.module_line(&always(3)), "nested=1 pml=0 allow_smaller_maxphyaddr=0 enable_apicv=1");
+        assert_eq!(
+            set.module_line(&always(3)),
+            "nested=1 pml=0 allow_smaller_maxphyaddr=0 enable_apicv=1"
+        );
     }
 
     #[test]
@@ -218,9 +255,12 @@ mod tests {
 
     #[test]
     fn values_that_a_parameter_cannot_have_are_found() {
-        let known = [("ept", "bool"), ("ple_gap", "uint"), ("odd", "charp")].map(|(n, k)| (n.into(), k.into()));
+        let known = [("ept", "bool"), ("ple_gap", "uint"), ("odd", "charp")]
+            .map(|(n, k)| (n.into(), k.into()));
         let misfit = |text: &str| text.parse::<ParamSet>().unwrap().misfit(&known);
-        for fine in ["ept=0", "ept=Y", "ple_gap=0x80", "ple_gap=128", "odd=banana", "unknown=banana"] {
+        for fine in
+            ["ept=0", "ept=Y", "ple_gap=0x80", "ple_gap=128", "odd=banana", "unknown=banana"]
+        {
             assert_eq!(misfit(fine), None, "{fine}");
         }
         for wrong in ["ept=banana", "ept=2", "ple_gap=many"] {
@@ -231,7 +271,9 @@ mod tests {
     #[test]
     fn what_is_not_in_force_is_refused() {
         let set: ParamSet = "ept=1,ple_gap=128".parse().unwrap();
-        let in_force = |ept: &str| [("ept".to_string(), ept.to_string()), ("ple_gap".into(), "128".into())].into();
+        let in_force = |ept: &str| {
+            [("ept".to_string(), ept.to_string()), ("ple_gap".into(), "128".into())].into()
+        };
         assert_eq!(set.refused_by(&in_force("Y")), None);
         assert!(set.refused_by(&in_force("N")).unwrap().contains("ept=N"));
     }

@@ -45,13 +45,18 @@ pub struct Packed {
 /// A file is missing or cannot be read, or QEMU or its loader does not say which.
 pub fn pack(qemu: &Qemu) -> Result<Packed, Unavailable> {
     // QEMU looks for its data from where it really is.
-    let program = &fs::canonicalize(qemu.program()).map_err(|error| Unavailable::failed("find QEMU", error))?;
+    let program = &fs::canonicalize(qemu.program())
+        .map_err(|error| Unavailable::failed("find QEMU", error))?;
     let elf = read(program)?;
     let mut libraries: BTreeSet<PathBuf> = BTreeSet::new();
     if let Some(loader) = interpreter(&elf) {
-        let listed = answer(Command::new(&loader).arg("--list").arg(program), "list QEMU's libraries")?;
+        let listed =
+            answer(Command::new(&loader).arg("--list").arg(program), "list QEMU's libraries")?;
         libraries.extend(parse_list(&listed).map_err(|missing| {
-            Unavailable::new(format!("QEMU lacks the library {missing}"), "apt-get install --reinstall qemu-system-x86")
+            Unavailable::new(
+                format!("QEMU lacks the library {missing}"),
+                "apt-get install --reinstall qemu-system-x86",
+            )
         })?);
         libraries.insert(loader);
     }
@@ -62,9 +67,13 @@ pub fn pack(qemu: &Qemu) -> Result<Packed, Unavailable> {
     if let Ok(cache) = fs::read(LOADER_CACHE) {
         files.push(extra(Path::new(LOADER_CACHE), false, cache));
     }
-    let folders = answer(Command::new(program).args(["-L", "help"]), "ask QEMU for its data folders")?;
+    let folders =
+        answer(Command::new(program).args(["-L", "help"]), "ask QEMU for its data folders")?;
     for name in FIRMWARE {
-        let found = folders.lines().map(|folder| Path::new(folder.trim()).join(name)).find(|path| path.is_file());
+        let found = folders
+            .lines()
+            .map(|folder| Path::new(folder.trim()).join(name))
+            .find(|path| path.is_file());
         let path = found.ok_or_else(|| {
             Unavailable::new(
                 format!("QEMU's {name} is missing"),
@@ -130,11 +139,14 @@ fn parse_list(list: &str) -> Result<Vec<PathBuf>, String> {
 
 /// What a program prints.
 fn answer(command: &mut Command, what: &str) -> Result<String, Unavailable> {
-    let said = ask(command.env("LC_ALL", "C"), LIMIT).map_err(|error| Unavailable::failed(what, error))?;
+    let said =
+        ask(command.env("LC_ALL", "C"), LIMIT).map_err(|error| Unavailable::failed(what, error))?;
     match said.ended {
         Ended::Exited(status) if status.success() => Ok(said.out),
         Ended::Exited(status) => Err(Unavailable::failed(what, status)),
-        Ended::TimedOut => Err(Unavailable::failed(what, format!("no end after {} s", LIMIT.as_secs()))),
+        Ended::TimedOut => {
+            Err(Unavailable::failed(what, format!("no end after {} s", LIMIT.as_secs())))
+        }
         Ended::Stopped => Err(Unavailable::failed(what, "it was stopped")),
     }
 }
@@ -152,7 +164,11 @@ mod tests {
                     \tlibodd.so => /opt/a (b)/libodd.so (0x1)\n\
                     \t/lib64/ld-linux-x86-64.so.2 (0x00007fea9998e000)\n\
                     \tstatically linked\n";
-        let want = ["/lib/x86_64-linux-gnu/libz.so.1", "/opt/a (b)/libodd.so", "/lib64/ld-linux-x86-64.so.2"];
+        let want = [
+            "/lib/x86_64-linux-gnu/libz.so.1",
+            "/opt/a (b)/libodd.so",
+            "/lib64/ld-linux-x86-64.so.2",
+        ];
         assert_eq!(parse_list(list), Ok(want.map(PathBuf::from).to_vec()));
         assert_eq!(parse_list("\tlibz.so.1 => not found\n"), Err("libz.so.1".into()));
     }
@@ -176,10 +192,19 @@ mod tests {
     fn what_qemu_needs_is_complete() {
         let Ok(qemu) = Qemu::find(Accel::Tcg) else { return };
         let packed = pack(&qemu).unwrap();
-        let has = |end: &str| packed.files.iter().any(|file| file.path.ends_with(end) && !file.bytes.is_empty());
-        for name in FIRMWARE.into_iter().chain(["qemu-system-x86_64", "libc.so.6", "ld-linux-x86-64.so.2"]) {
+        let has = |end: &str| {
+            packed.files.iter().any(|file| file.path.ends_with(end) && !file.bytes.is_empty())
+        };
+        for name in
+            FIRMWARE.into_iter().chain(["qemu-system-x86_64", "libc.so.6", "ld-linux-x86-64.so.2"])
+        {
             assert!(has(name), "{name}");
         }
-        assert!(packed.files.iter().all(|file| !file.path.starts_with('/') && !file.path.contains("..")));
+        assert!(
+            packed
+                .files
+                .iter()
+                .all(|file| !file.path.starts_with('/') && !file.path.contains(".."))
+        );
     }
 }

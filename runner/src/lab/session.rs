@@ -93,7 +93,12 @@ fn boots(plan: &Plan<'_>, ready: &Ready, results: &mut Vec<RunResult>) -> Result
 /// # Errors
 /// The kernel cannot be had, what the user named does not fit, a value is none that a parameter can
 /// have, or the image's command line would be too long.
-pub fn prepare(request: &Request, bochs: &Bochs, which: &Which, sets: &[ParamSet]) -> Result<Ready, Unavailable> {
+pub fn prepare(
+    request: &Request,
+    bochs: &Bochs,
+    which: &Which,
+    sets: &[ParamSet],
+) -> Result<Ready, Unavailable> {
     let kernel = kernel::obtain(which, &mut |stage| remark(stage))?;
     let of_user = which.modules.is_some() || which.kvm_intel.is_some();
     let modules = modules::gather(&kernel.modules, which.kvm_intel.as_deref())
@@ -105,8 +110,10 @@ pub fn prepare(request: &Request, bochs: &Bochs, which: &Which, sets: &[ParamSet
     }
     for set in sets {
         // What will be in force, unless the kernel wills otherwise.
-        let usual = [("ept".into(), "1".into())].into_iter().chain(params::always(bochs.version().0));
-        let host = Product::kvm(&kernel.release, usual.chain(set.values().iter().cloned()).collect());
+        let usual =
+            [("ept".into(), "1".into())].into_iter().chain(params::always(bochs.version().0));
+        let host =
+            Product::kvm(&kernel.release, usual.chain(set.values().iter().cloned()).collect());
         let subject = Subject { processor: Some(bochs.product()), host: Some(host) };
         cmdline_on(&request.cmdline(Profile::Exhaustive), &request.tables.asks(), &subject)?;
     }
@@ -118,9 +125,16 @@ pub fn prepare(request: &Request, bochs: &Bochs, which: &Which, sets: &[ParamSet
 
 /// Options that choose the same kernel and module again, each with a space before it.
 fn kernel_options(which: &Which, label: &str) -> String {
-    let own = [("--kernel-image", &which.image), ("--modules", &which.modules), ("--kvm-intel", &which.kvm_intel)];
-    let own = own.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?.to_string_lossy())));
-    let mut options = if which.image.is_some() { String::new() } else { format!(" --kernel {label}") };
+    let own = [
+        ("--kernel-image", &which.image),
+        ("--modules", &which.modules),
+        ("--kvm-intel", &which.kvm_intel),
+    ];
+    let own = own
+        .into_iter()
+        .filter_map(|(option, path)| Some((option, path.as_ref()?.to_string_lossy())));
+    let mut options =
+        if which.image.is_some() { String::new() } else { format!(" --kernel {label}") };
     for (option, path) in own {
         let _ = write!(options, " {option} {}", quote(&path));
     }
@@ -140,8 +154,9 @@ fn boot(ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Result<Vec<RunResu
         qemu: qemu.map(|qemu| qemu.program.clone()),
     };
     let extra = qemu.map_or(&[][..], |qemu| &qemu.files);
-    let initramfs = initramfs::build(&ready.init, &ready.modules, sets, params::always(major), guest, extra)
-        .map_err(|error| Unavailable::failed("build the lab's initramfs", error))?;
+    let initramfs =
+        initramfs::build(&ready.init, &ready.modules, sets, params::always(major), guest, extra)
+            .map_err(|error| Unavailable::failed("build the lab's initramfs", error))?;
     let memory_mib = if qemu.is_some() { MEMORY_WITH_QEMU_MIB } else { MEMORY_MIB };
     let vmlinux = vmlinux::open(&ready.kernel.image, ready.kernel.unpacked.as_deref())?;
     let cmdline = cmdline::command_line(bochs.has_sound_xsaves(), "");
@@ -157,12 +172,16 @@ fn boot(ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Result<Vec<RunResu
     };
     remark(&format!("Linux {} boots in Bochs {major}.{minor}", ready.kernel.release));
     if let Some(why) = bochs.kills_linux() {
-        remark(&format!("Linux is known to die in Bochs {major}.{minor}: {why}; `--bochs trixie` has a sound one"));
+        remark(&format!(
+            "Linux is known to die in Bochs {major}.{minor}: {why}; `--bochs trixie` has a sound one"
+        ));
     }
-    let (of_progress, processor, release) = (request.clone(), bochs.product(), ready.kernel.release.clone());
+    let (of_progress, processor, release) =
+        (request.clone(), bochs.product(), ready.kernel.release.clone());
     let progress = Box::new(move |effective: &BTreeMap<String, String>| {
         let host = Product::kvm(&release, effective.clone());
-        of_progress.progress(profile, Subject { processor: Some(processor.clone()), host: Some(host) })
+        of_progress
+            .progress(profile, Subject { processor: Some(processor.clone()), host: Some(host) })
     });
     let mut collector = Collector::new(SILENCE, progress, request.verbose);
     let outcome = bochs.execute(&machine, plan.limit, request.verbose, &mut collector)?;
@@ -183,7 +202,9 @@ fn why_it_ended(end: &End, collector: &Collector) -> String {
         (Some(stopped), _) => stopped.to_string(),
         (None, End::PoweredOff) => "the lab powered off".into(),
         (None, End::Crashed(how)) => format!("the lab's machine crashed: {how}"),
-        (None, End::TimedOut(limit)) => format!("the time limit of {} s was reached", limit.as_secs_f64()),
+        (None, End::TimedOut(limit)) => {
+            format!("the time limit of {} s was reached", limit.as_secs_f64())
+        }
         (None, End::Stopped) => "the lab was interrupted".into(),
     };
     let complaints = collector.complaints.to_string();
@@ -209,7 +230,9 @@ fn conclude(collected: Collected, ready: &Ready, plan: &Plan<'_>, why: &str) -> 
     let mut result = match end {
         Ok(end) => {
             let source = Source::Run(end);
-            RunResult::of_boots(boots, |read| RunResult::new(read, source.clone(), strict, origin.clone(), measured))
+            RunResult::of_boots(boots, |read| {
+                RunResult::new(read, source.clone(), strict, origin.clone(), measured)
+            })
         }
         Err(reason) => RunResult::skipped(reason, strict, origin),
     };
@@ -235,12 +258,18 @@ fn origin(collected: &Collected, ready: &Ready, plan: &Plan<'_>) -> Origin {
         None => (String::new(), ""),
     };
     let shown = |name: &str| TOLD.contains(&name) || set.contains(name);
-    let in_force = effective.iter().filter(|(name, _)| shown(name)).map(|(name, value)| format!("{name}={value}"));
+    let in_force = effective
+        .iter()
+        .filter(|(name, _)| shown(name))
+        .map(|(name, value)| format!("{name}={value}"));
     let width = boots.iter().find_map(|(findings, _)| findings.fact("maxphyaddr"));
     let width = width.map(|bits| format!("guest MAXPHYADDR={bits}"));
     Origin {
         l0: format!("{on}KVM of Linux {release} with {set} in Bochs {major}.{minor}"),
-        subject: Subject { processor: Some(bochs.product()), host: Some(Product::kvm(release, effective.clone())) },
+        subject: Subject {
+            processor: Some(bochs.product()),
+            host: Some(Product::kvm(release, effective.clone())),
+        },
         options: format!(
             " --l0 {L0}{options} --param '{set}'{vmm}{}{}",
             request.bochs.options(),
@@ -268,7 +297,11 @@ mod tests {
         assert_eq!(kernel_options(&which, "bookworm"), " --kernel bookworm");
         let swapped = Which { kvm_intel: Some("/x/kvm intel.ko".into()), ..Which::default() };
         assert_eq!(kernel_options(&swapped, "6.1"), " --kernel 6.1 --kvm-intel '/x/kvm intel.ko'");
-        let own = Which { image: Some("/b/bzImage".into()), modules: Some("/b/m".into()), ..Which::default() };
+        let own = Which {
+            image: Some("/b/bzImage".into()),
+            modules: Some("/b/m".into()),
+            ..Which::default()
+        };
         assert_eq!(kernel_options(&own, "bzImage"), " --kernel-image /b/bzImage --modules /b/m");
     }
 }

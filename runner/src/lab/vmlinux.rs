@@ -100,7 +100,8 @@ struct Header<'a> {
 impl<'a> Header<'a> {
     fn parse(image: &'a [u8]) -> Result<Self, String> {
         let cut = || String::from("it ends inside its own header");
-        let whole = image.get(SETUP_HEADER..SETUP_HEADER + size_of::<setup_header>()).ok_or_else(cut)?;
+        let whole =
+            image.get(SETUP_HEADER..SETUP_HEADER + size_of::<setup_header>()).ok_or_else(cut)?;
         let [_, jump] = image[offset_of!(boot_params, hdr.jump)..][..2] else { return Err(cut()) };
         // What is beyond the header's end is code.
         let length = (JUMP_BASE + usize::from(jump) - SETUP_HEADER).min(whole.len());
@@ -114,14 +115,20 @@ impl<'a> Header<'a> {
             return Err(format!("its boot protocol {version:#x} is older than 2.08"));
         }
         let text = image.get(RELEASE_BASE + usize::from(setup.kernel_version)..).ok_or_else(cut)?;
-        let release: Vec<u8> = text.iter().copied().take(256).take_while(u8::is_ascii_graphic).collect();
+        let release: Vec<u8> =
+            text.iter().copied().take(256).take_while(u8::is_ascii_graphic).collect();
         // Zero setup sectors mean four, for historical reasons.
         let sectors = if setup.setup_sects == 0 { 4 } else { usize::from(setup.setup_sects) };
         let start = (sectors + 1) * SECTOR + setup.payload_offset as usize;
         let payload = image.get(start..start + setup.payload_length as usize).ok_or_else(cut)?;
         let size = payload.last_chunk().ok_or_else(cut)?;
         let unpacked_size = u32::from_le_bytes(*size) as usize;
-        Ok(Self { setup, release: String::from_utf8_lossy(&release).into(), payload, unpacked_size })
+        Ok(Self {
+            setup,
+            release: String::from_utf8_lossy(&release).into(),
+            payload,
+            unpacked_size,
+        })
     }
 
     fn unpack(&self) -> Result<Vec<u8>, String> {
@@ -143,7 +150,11 @@ fn segments(elf: &[u8]) -> Result<Layout, String> {
     let end = end.ok_or("a segment of its vmlinux lies beyond 4 GiB")?;
     let entry = image.entry;
     // A vmlinux names its entry by its physical address; a virtual one would be 0xffffffff8....
-    if !image.segments.iter().any(|part| (part.address..part.address + part.bytes.len() as u64).contains(&entry)) {
+    if !image
+        .segments
+        .iter()
+        .any(|part| (part.address..part.address + part.bytes.len() as u64).contains(&entry))
+    {
         return Err(format!("its entry point {entry:#x} lies in none of its segments"));
     }
     let filled = image.segments.iter().filter(|part| !part.bytes.is_empty());
@@ -181,7 +192,10 @@ mod tests {
     fn a_header_is_read() {
         let image = bzimage(b"abc", 99);
         let header = Header::parse(&image).unwrap();
-        assert_eq!((header.release.as_str(), header.payload.len(), header.unpacked_size), ("6.1.0-x", 7, 99));
+        assert_eq!(
+            (header.release.as_str(), header.payload.len(), header.unpacked_size),
+            ("6.1.0-x", 7, 99)
+        );
         let (version, beyond) = (header.setup.version, header.setup.kernel_info_offset);
         assert_eq!((version, beyond), (0x20f, 0), "code after the header is none of it");
     }

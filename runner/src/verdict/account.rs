@@ -107,7 +107,9 @@ impl Knowledge {
         let mut accounts = Accounts { tested: Some(known.tested()), ..Accounts::default() };
         for (at, group) in findings.groups.iter().enumerate() {
             let (account, judged) = Account::of(group, &known);
-            for (way, judged) in account.ways.iter().zip(&judged).filter(|(way, _)| !way.is_failure()) {
+            for (way, judged) in
+                account.ways.iter().zip(&judged).filter(|(way, _)| !way.is_failure())
+            {
                 judged.rows.iter().for_each(|row| accounts.count(row, known.party(row), at, way));
             }
             accounts.groups.push(account);
@@ -135,14 +137,24 @@ impl Account {
             };
             *of += cases;
             let names = |rows: &[&Row]| rows.iter().map(|row| row.name.clone()).collect();
-            let probe = judged.unknown.first().map_or_else(|| probes.split(',').next(), |name| Some(name.as_str()));
+            let probe = judged
+                .unknown
+                .first()
+                .map_or_else(|| probes.split(',').next(), |name| Some(name.as_str()));
             account.ways.push(Way {
-                id: filter.zip(probe).map(|(filter, probe)| format!("{}:{probe}:{filter}", group.name)),
-                difference: difference.map_or_else(|| spec::log::OTHERS.into(), |difference| difference.to_string()),
+                id: filter
+                    .zip(probe)
+                    .map(|(filter, probe)| format!("{}:{probe}:{filter}", group.name)),
+                difference: difference
+                    .map_or_else(|| spec::log::OTHERS.into(), |difference| difference.to_string()),
                 cases: *cases,
                 known: if judged.is_known() { names(&judged.rows) } else { Vec::new() },
                 unknown: judged.unknown.clone(),
-                example: group.failures.iter().find(|failure| is_example(failure, differing, &judged)).cloned(),
+                example: group
+                    .failures
+                    .iter()
+                    .find(|failure| is_example(failure, differing, &judged))
+                    .cloned(),
             });
             all.push(judged);
         }
@@ -152,7 +164,8 @@ impl Account {
 
     /// The cases that the log has in full and that are no example of a known deviation.
     pub fn failures<'a>(&self, group: &'a Group) -> Vec<&'a Failure> {
-        let known = self.ways.iter().filter(|way| !way.is_failure()).filter_map(|way| way.example.as_ref());
+        let known =
+            self.ways.iter().filter(|way| !way.is_failure()).filter_map(|way| way.example.as_ref());
         let known: Vec<&Failure> = known.collect();
         group.failures.iter().filter(|failure| !known.contains(failure)).collect()
     }
@@ -208,7 +221,9 @@ impl Accounts {
         match (&group.fate, self.groups.get(at)) {
             (Fate::Unfinished, _) => "unfinished",
             (Fate::Skipped(_), _) => "skip",
-            (Fate::Ran(_), Some(account)) if account.failed > 0 || strict && account.known > 0 => "fail",
+            (Fate::Ran(_), Some(account)) if account.failed > 0 || strict && account.known > 0 => {
+                "fail"
+            }
             (Fate::Ran(_), Some(account)) if account.known + account.below > 0 => "known",
             (Fate::Ran(_), _) => "pass",
         }
@@ -230,8 +245,13 @@ fn is_example(failure: &Failure, differing: &Differing, judged: &Judged<'_>) -> 
 
 /// The names of the rows that had to show and did not.
 fn unexpected_passes(known: &Known<'_>, findings: &Findings) -> Vec<String> {
-    let Some(maxphyaddr) = findings.fact("maxphyaddr").and_then(|bits| bits.parse().ok()) else { return Vec::new() };
-    let ran = findings.groups.iter().filter_map(|group| Some(Ran { group: &group.name, counts: group.counts()? }));
+    let Some(maxphyaddr) = findings.fact("maxphyaddr").and_then(|bits| bits.parse().ok()) else {
+        return Vec::new();
+    };
+    let ran = findings
+        .groups
+        .iter()
+        .filter_map(|group| Some(Ran { group: &group.name, counts: group.counts()? }));
     let seen = findings.groups.iter().flat_map(|group| {
         group.differing.iter().map(|differing| Seen {
             group: &group.name,
@@ -242,7 +262,11 @@ fn unexpected_passes(known: &Known<'_>, findings: &Findings) -> Vec<String> {
     let (ran, seen): (Vec<_>, Vec<_>) = (ran.collect(), seen.collect());
     let line = findings.image_options();
     let options = Options::read(&line, &mut |_| {}).unwrap_or_default();
-    known.unexpected_passes(options, maxphyaddr, &ran, &seen).iter().map(|row| row.name.clone()).collect()
+    known
+        .unexpected_passes(options, maxphyaddr, &ran, &seen)
+        .iter()
+        .map(|row| row.name.clone())
+        .collect()
 }
 
 /// What a row asks of the image, so far as that is about groups of the run: what it was given, and,
@@ -250,18 +274,32 @@ fn unexpected_passes(known: &Known<'_>, findings: &Findings) -> Vec<String> {
 fn asked(row: &Row, findings: &Findings, went_wrong: bool) -> Vec<String> {
     let line = findings.image_options();
     let was_given = |option: &str| line.split(' ').any(|word| word == option);
-    let of_run = |cases: &&Cases| findings.groups.iter().any(|group| cases.pattern().matches_group(&group.name));
+    let of_run = |cases: &&Cases| {
+        findings.groups.iter().any(|group| cases.pattern().matches_group(&group.name))
+    };
     let cases = row.exclude.iter().filter(of_run).map(ToString::to_string);
-    let (left_out, tried): (Vec<_>, Vec<_>) = cases.partition(|cases| was_given(&format!("exclude={cases}")));
+    let (left_out, tried): (Vec<_>, Vec<_>) =
+        cases.partition(|cases| was_given(&format!("exclude={cases}")));
     let option = row.option.as_deref().filter(|_| !findings.groups.is_empty());
-    let (given, missing) = (option.filter(|option| was_given(option)), option.filter(|option| !was_given(option)));
+    let (given, missing) =
+        (option.filter(|option| was_given(option)), option.filter(|option| !was_given(option)));
     let list = |cases: Vec<String>| (!cases.is_empty()).then(|| cases.join(" "));
     let mut notes = Vec::new();
-    notes.extend(list(left_out).map(|cases| format!("left out, since the host would not survive it: {cases}")));
+    notes.extend(
+        list(left_out)
+            .map(|cases| format!("left out, since the host would not survive it: {cases}")),
+    );
     notes.extend(given.map(|option| format!("the image ran with {option}")));
     if went_wrong {
-        notes.extend(list(tried).map(|cases| format!("such a host may not survive what was not left out: {cases}")));
-        notes.extend(missing.map(|option| format!("on such a host the image needs {option}, and ran without it")));
+        notes
+            .extend(list(tried).map(|cases| {
+                format!("such a host may not survive what was not left out: {cases}")
+            }));
+        notes.extend(
+            missing.map(|option| {
+                format!("on such a host the image needs {option}, and ran without it")
+            }),
+        );
     }
     notes.into_iter().map(|note| format!("{}: {note}", row.name)).collect()
 }
@@ -276,7 +314,8 @@ mod tests {
     /// What a row's notes are for a run of one group with these options.
     fn notes(name: &str, group: &str, options: &str, went_wrong: bool) -> Vec<String> {
         let mut text = String::new();
-        let mut log = Writer::begin(&mut text, "0.1.0", &format_args!("boot=pvh options={options}"));
+        let mut log =
+            Writer::begin(&mut text, "0.1.0", &format_args!("boot=pvh options={options}"));
         log.plan(1);
         log.result(1, &group, &Counts { cases: 9, ..Counts::default() });
         let findings = Findings::of_text(&text);
@@ -297,14 +336,18 @@ mod tests {
     #[test]
     fn an_option_that_the_image_ran_with_is_noted() {
         let of = |options| notes("pgd-unsynced", "host.apic", options, false);
-        assert_eq!(of("profile=quick+invvpid=yes"), ["pgd-unsynced: the image ran with invvpid=yes"]);
+        assert_eq!(
+            of("profile=quick+invvpid=yes"),
+            ["pgd-unsynced: the image ran with invvpid=yes"]
+        );
         assert_eq!(of("profile=quick+invvpid=no"), Vec::<String>::new());
     }
 
     #[test]
     fn what_the_image_was_not_given_is_noted_where_something_went_wrong() {
         assert_eq!(notes("rsvd-hang", "event.long", "", false), Vec::<String>::new());
-        let note = "rsvd-hang: such a host may not survive what was not left out: event.*:int-idt-rsvd";
+        let note =
+            "rsvd-hang: such a host may not survive what was not left out: event.*:int-idt-rsvd";
         assert_eq!(notes("rsvd-hang", "event.long", "", true), [note]);
         let note = "pgd-unsynced: on such a host the image needs invvpid=yes, and ran without it";
         assert_eq!(notes("pgd-unsynced", "host.apic", "", true), [note]);

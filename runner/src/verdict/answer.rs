@@ -25,8 +25,11 @@ pub fn mismatch(findings: &Findings, asked: Option<&str>) -> Option<String> {
         return None;
     }
     let of_header = asked.and_then(|asked| of_header(findings, asked));
-    let of_header = of_header.map(|why| format!("the log is not the answer to what was asked: {why}"));
-    of_header.or_else(|| of_plan(findings).map(|why| format!("the log does not have the plan of its options: {why}")))
+    let of_header =
+        of_header.map(|why| format!("the log is not the answer to what was asked: {why}"));
+    of_header.or_else(|| {
+        of_plan(findings).map(|why| format!("the log does not have the plan of its options: {why}"))
+    })
 }
 
 /// What the header says that was not asked for.
@@ -45,7 +48,8 @@ fn of_header(findings: &Findings, asked: &str) -> Option<String> {
     words.next_if(|word| !word.contains('='));
     let all_asked = asked.split_ascii_whitespace().all(|word| words.next() == Some(word));
     let of_host = |word: &str| word.split_once('=').is_some_and(|(key, _)| OF_HOST.contains(&key));
-    (!all_asked || !words.all(of_host)).then(|| format!("its options are '{line}', and '{asked}' was asked for"))
+    (!all_asked || !words.all(of_host))
+        .then(|| format!("its options are '{line}', and '{asked}' was asked for"))
 }
 
 /// What the results are that do not follow from the options. Another version has other groups.
@@ -82,12 +86,19 @@ fn of_plan(findings: &Findings) -> Option<String> {
 
 /// Whether a group has as many cases as the plan. Fewer are right where a host lacks something, or
 /// memory does.
-fn of_counts(findings: &Findings, group: Group, options: &Options<'_>, counts: &Counts) -> Option<String> {
-    let maxphyaddr = findings.fact("maxphyaddr")?.parse().ok().filter(|bits| (36..=52).contains(bits))?;
+fn of_counts(
+    findings: &Findings,
+    group: Group,
+    options: &Options<'_>,
+    counts: &Counts,
+) -> Option<String> {
+    let maxphyaddr =
+        findings.fact("maxphyaddr")?.parse().ok().filter(|bits| (36..=52).contains(bits))?;
     let planned = group.case_count(options.profile, maxphyaddr) as u64;
     let name = group.to_string();
-    let is_whole =
-        counts.differing == 0 && matches!(group, Group::Walk(_)) && options.exclude.of_group(&name).is_none();
+    let is_whole = counts.differing == 0
+        && matches!(group, Group::Walk(_))
+        && options.exclude.of_group(&name).is_none();
     let more = if counts.differing > 0 { AT_TROUBLE } else { 0 };
     let Counts { cases, .. } = *counts;
     (cases > planned + more || is_whole && cases != planned)

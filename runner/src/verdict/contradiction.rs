@@ -43,19 +43,25 @@ impl Contradictions {
             Line::Progress { group, .. } => self.named(group),
             Line::Cause { group, suspects } => {
                 self.of(group);
-                if let Some(name) = suspects.split(',').find(|name| self.is_own && !names::is_suspect(name)) {
+                if let Some(name) =
+                    suspects.split(',').find(|name| self.is_own && !names::is_suspect(name))
+                {
                     self.add(format!("the suspect '{name}' of group {group} is unknown"));
                 }
             }
             Line::Differs { group, probes, .. } => {
                 self.of(group);
                 // Cases of more kinds than can be told apart have no names.
-                probes.split(',').filter(|probe| !probe.is_empty()).for_each(|probe| self.probe(group, probe));
+                probes
+                    .split(',')
+                    .filter(|probe| !probe.is_empty())
+                    .for_each(|probe| self.probe(group, probe));
             }
             Line::Incomplete { group, .. } | Line::Counts { group, .. } => self.of(group),
             Line::Fail { id, .. } => {
                 let mut parts = id.split(':');
-                let (group, probe) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+                let (group, probe) =
+                    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
                 self.of(group);
                 self.probe(group, probe);
             }
@@ -76,7 +82,12 @@ impl Contradictions {
                     self.add(format!("group {due} has no result"));
                 }
             }
-            Line::Version | Line::Plan(_) | Line::SkipAll(_) | Line::Cost { .. } | Line::Note(_) | Line::Trace(_) => {}
+            Line::Version
+            | Line::Plan(_)
+            | Line::SkipAll(_)
+            | Line::Cost { .. }
+            | Line::Note(_)
+            | Line::Trace(_) => {}
         }
         if let Line::Counts { group, counts } = line
             && counts.cases == 0
@@ -88,7 +99,9 @@ impl Contradictions {
     /// A line of a group that only its result may follow.
     fn of(&mut self, group: &str) {
         match &self.due {
-            Some(due) if due != group => self.add(format!("a line of group {group} is among those of {due}")),
+            Some(due) if due != group => {
+                self.add(format!("a line of group {group} is among those of {due}"));
+            }
             Some(_) => {}
             None => {
                 self.named(group);
@@ -134,14 +147,18 @@ mod tests {
         contradictions.first().map(str::to_string)
     }
 
-    const COUNTS: &str = "# counts host.apic cases=9 differing=0 exits=0 delivered=0 tsc=9 digest=00000000";
+    const COUNTS: &str =
+        "# counts host.apic cases=9 differing=0 exits=0 delivered=0 tsc=9 digest=00000000";
     const END: &str = "# end passed=1 failed=0 skipped=0 errors=0 cases=9 crc32=00000000";
 
     #[test]
     fn what_the_image_writes_is_none() {
         let fail = "# fail id=host.apic:user-read-first:1,0,0 want=silent got=nothing";
         let differs = "# differs host.apic done>nothing cases=1 first=1,0,0 in=user-read-first";
-        assert_eq!(first(&["1..1", "# progress host.apic 0/9", COUNTS, "ok 1 host.apic", END]), None);
+        assert_eq!(
+            first(&["1..1", "# progress host.apic 0/9", COUNTS, "ok 1 host.apic", END]),
+            None
+        );
         assert_eq!(first(&["1..1", fail, differs, COUNTS, "not ok 1 host.apic", END]), None);
         assert_eq!(first(&["1..1", "ok 1 host.apic # SKIP no memory", END]), None);
         assert_eq!(first(&["1..1", fail, "# error vector=13", END]), None);
@@ -160,7 +177,12 @@ mod tests {
             (&[fail, "ok 1 host.apic # SKIP no"], "was skipped"),
             (&[fail, END], "has no result"),
             (&[COUNTS, "ok 1 host.apic", "ok 2 host.apic # SKIP no"], "two results"),
-            (&["# counts host.apic cases=0 differing=0 exits=0 delivered=0 tsc=0 digest=00000000"], "without any case"),
+            (
+                &[
+                    "# counts host.apic cases=0 differing=0 exits=0 delivered=0 tsc=0 digest=00000000",
+                ],
+                "without any case",
+            ),
         ] {
             let found = first(lines).unwrap_or_default();
             assert!(found.contains(why), "{why}: {found}");

@@ -35,7 +35,8 @@ pub fn differences(want: &str, got: &str) -> Vec<String> {
             }
             // Where no event came, the field still has the value of an earlier exit.
             let code = part.fields.iter().find(|(name, _)| *name == "ec" && part.kind != "done");
-            let code = code.map(|(_, code)| format!(" with error code 0x{code}")).unwrap_or_default();
+            let code =
+                code.map(|(_, code)| format!(" with error code 0x{code}")).unwrap_or_default();
             lines.push(format!("{}{code} happened, and must not", what(part.kind)));
         }
     }
@@ -55,25 +56,33 @@ fn parts(text: &str) -> Vec<Part<'_>> {
             let mut words = part.split(',');
             let kind = words.next().unwrap_or_default();
             let count = std::iter::once(("count", count));
-            Part { kind, fields: count.chain(words.filter_map(|word| word.split_once('='))).collect() }
+            Part {
+                kind,
+                fields: count.chain(words.filter_map(|word| word.split_once('='))).collect(),
+            }
         })
         .collect()
 }
 
 /// Why L2 did not go on, if this part says so.
 fn stuck(part: &Part) -> Option<String> {
-    let field = |name| part.fields.iter().find(|(known, _)| *known == name).map_or("nothing", |(_, value)| value);
+    let field = |name| {
+        part.fields.iter().find(|(known, _)| *known == name).map_or("nothing", |(_, value)| value)
+    };
     match part.kind {
         "unexpected-exit" => {
             let reason = u64::from_str_radix(field("reason"), 16).ok()?;
             let name = exit_reason(reason);
             let (failed, basic) = (reason >> 31 & 1 == 1, reason & 0xffff);
             let failed = if failed { ", a failed VM entry" } else { "" };
-            Some(format!("L2 had a VM exit that nothing in it causes: reason {basic}{name}{failed}"))
+            Some(format!(
+                "L2 had a VM exit that nothing in it causes: reason {basic}{name}{failed}"
+            ))
         }
-        "unexpected-vector" => {
-            Some(format!("L2 got an exception that nothing in it causes: vector 0x{}", field("vector")))
-        }
+        "unexpected-vector" => Some(format!(
+            "L2 got an exception that nothing in it causes: vector 0x{}",
+            field("vector")
+        )),
         failed => {
             let instruction = match failed.strip_suffix("-failed")? {
                 "entry" => "the VM entry".into(),
@@ -120,7 +129,9 @@ fn what(kind: &str) -> &str {
 fn fields(want: &Part, got: &Part) -> Vec<String> {
     let value = |part: &Part, name: &str| {
         let found = part.fields.iter().find(|(known, _)| *known == name);
-        found.map(|(_, value)| if name == "count" { (*value).to_string() } else { format!("0x{value}") })
+        found.map(
+            |(_, value)| if name == "count" { (*value).to_string() } else { format!("0x{value}") },
+        )
     };
     let mut names: Vec<&str> = Vec::new();
     for (name, _) in want.fields.iter().chain(&got.fields) {
@@ -132,7 +143,8 @@ fn fields(want: &Part, got: &Part) -> Vec<String> {
         .into_iter()
         .filter(|name| value(want, name) != value(got, name))
         .map(|name| {
-            let full = FIELDS.iter().find(|(short, _)| *short == name).map_or(name, |(_, full)| full);
+            let full =
+                FIELDS.iter().find(|(short, _)| *short == name).map_or(name, |(_, full)| full);
             let shown = |part| value(part, name).unwrap_or_else(|| "nothing".into());
             let bits = bits(name, &shown(want), &shown(got));
             format!("{full}: want {}, got {}{bits}", shown(want), shown(got))
@@ -146,7 +158,16 @@ fn bits(field: &str, want: &str, got: &str) -> String {
     let (Some(want), Some(got)) = (number(want), number(got)) else { return String::new() };
     let differing = want ^ got;
     let names: &[(u32, &str)] = match field {
-        "ec" => &[(0, "P"), (1, "W/R"), (2, "U/S"), (3, "RSVD"), (4, "I/D"), (5, "PK"), (6, "SS"), (15, "SGX")],
+        "ec" => &[
+            (0, "P"),
+            (1, "W/R"),
+            (2, "U/S"),
+            (3, "RSVD"),
+            (4, "I/D"),
+            (5, "PK"),
+            (6, "SS"),
+            (15, "SGX"),
+        ],
         "rflags" => &[
             (0, "CF"),
             (2, "PF"),
@@ -162,7 +183,8 @@ fn bits(field: &str, want: &str, got: &str) -> String {
         ],
         _ => &[],
     };
-    let named: Vec<&str> = names.iter().filter(|(bit, _)| differing >> bit & 1 == 1).map(|&(_, name)| name).collect();
+    let named: Vec<&str> =
+        names.iter().filter(|(bit, _)| differing >> bit & 1 == 1).map(|&(_, name)| name).collect();
     if named.is_empty() { String::new() } else { format!(" ({})", named.join(", ")) }
 }
 
@@ -195,7 +217,10 @@ mod tests {
         );
         assert_eq!(
             differences(EXIT, "delivered,ec=6,cr2=1000,rip=40,cs=8,rflags=10cd7"),
-            ["a VM exit to L1 did not happen", "a #PF in L2 with error code 0x6 happened, and must not"]
+            [
+                "a VM exit to L1 did not happen",
+                "a #PF in L2 with error code 0x6 happened, and must not"
+            ]
         );
         assert_eq!(
             differences("silent", "silent+without-effect"),
@@ -213,10 +238,18 @@ mod tests {
             ]
         );
         let entry = differences("complete-start", "unexpected-exit,reason=80000021,qual=0");
-        assert!(entry[1].ends_with("reason 33 (invalid guest state), a failed VM entry"), "{entry:?}");
-        assert!(differences("complete-walk", "unexpected-vector,vector=d")[1].ends_with("vector 0xd"));
+        assert!(
+            entry[1].ends_with("reason 33 (invalid guest state), a failed VM entry"),
+            "{entry:?}"
+        );
+        assert!(
+            differences("complete-walk", "unexpected-vector,vector=d")[1].ends_with("vector 0xd")
+        );
         let failed = |got| differences("complete-walk", got)[1].clone();
-        assert_eq!(failed("entry-failed,error=7"), "the VM entry failed with VM-instruction error 0x7");
+        assert_eq!(
+            failed("entry-failed,error=7"),
+            "the VM entry failed with VM-instruction error 0x7"
+        );
         assert_eq!(failed("invvpid-failed"), "INVVPID failed without an error number");
     }
 

@@ -24,7 +24,8 @@ fn is_of_part(part: &Part, want: Option<&str>, got: Option<&str>) -> bool {
         return false;
     }
     // Where a fault went to the other party, its words have other names.
-    part.want != part.got || words_of(part.words).map(|word: Word| word.to_string()).eq(differing(want, got))
+    part.want != part.got
+        || words_of(part.words).map(|word: Word| word.to_string()).eq(differing(want, got))
 }
 
 /// The ends of a case: one, or two.
@@ -38,11 +39,14 @@ fn ending(end: Option<&str>) -> String {
     let mut done = false;
     for part in end.into_iter().flat_map(|end| end.split('+')) {
         let (count, part) = part.split_once('*').unwrap_or(("1", part));
-        let number = |name| field(part, name).and_then(|digits| u16::from_str_radix(digits, 16).ok());
+        let number =
+            |name| field(part, name).and_then(|digits| u16::from_str_radix(digits, 16).ok());
         let repeated = if count == "1" { "" } else { "repeated-" };
         match part.split(',').next() {
             Some("exit") => parts.push(format!("{repeated}exit{}", number("reason").unwrap_or(0))),
-            Some("delivered") => parts.push(format!("{repeated}delivered{}", number("vector").unwrap_or(14))),
+            Some("delivered") => {
+                parts.push(format!("{repeated}delivered{}", number("vector").unwrap_or(14)));
+            }
             Some("done" | "silent" | "executed") => done = true,
             Some("without-effect") => done = false,
             // A case that came to no end has no ending.
@@ -54,14 +58,19 @@ fn ending(end: Option<&str>) -> String {
 }
 
 fn field<'a>(part: &'a str, name: &str) -> Option<&'a str> {
-    part.split(',').filter_map(|word| word.split_once('=')).find(|(known, _)| *known == name).map(|(_, value)| value)
+    part.split(',')
+        .filter_map(|word| word.split_once('='))
+        .find(|(known, _)| *known == name)
+        .map(|(_, value)| value)
 }
 
 /// The words whose values differ, in their order.
 fn differing(want: Option<&str>, got: Option<&str>) -> impl Iterator<Item = String> {
     let (want, got) = (want.unwrap_or_default().to_string(), got.unwrap_or_default().to_string());
     let names = words_of(u64::MAX).map(|word: Word| word.to_string());
-    names.filter(move |name| field(&want, name).is_some_and(|value| field(&got, name) != Some(value)))
+    names.filter(move |name| {
+        field(&want, name).is_some_and(|value| field(&got, name) != Some(value))
+    })
 }
 
 #[cfg(test)]
@@ -86,8 +95,10 @@ mod tests {
 
     /// All of these differ in ways of their own.
     fn of_walks() -> Vec<(Difference, String, String)> {
-        let (exit, delivery) =
-            (Observed::exactly(Outcome::Exit(EXIT)), Observed::exactly(Outcome::Delivered(DELIVERY)));
+        let (exit, delivery) = (
+            Observed::exactly(Outcome::Exit(EXIT)),
+            Observed::exactly(Outcome::Delivered(DELIVERY)),
+        );
         let silent = Observed::exactly(Outcome::Silent);
         let pairs = [
             (exit, Observed::exactly(Outcome::Exit(Exit { rflags: 2, ..EXIT }))),
@@ -121,7 +132,9 @@ mod tests {
             Ends { first: End { how: How::Delivered(6), ..want.first }, second: None },
             Ends { first: second, second: None },
         ];
-        let difference = |got: Ends| (Difference::of_ends(&want, &got).unwrap(), want.to_string(), got.to_string());
+        let difference = |got: Ends| {
+            (Difference::of_ends(&want, &got).unwrap(), want.to_string(), got.to_string())
+        };
         pairs.map(difference).into()
     }
 
@@ -130,7 +143,11 @@ mod tests {
         for all in [of_walks(), of_scenes()] {
             for (at, (difference, ..)) in all.iter().enumerate() {
                 for (of, (_, want, got)) in all.iter().enumerate() {
-                    assert_eq!(is_of(difference, want, got), at == of, "{difference}: {want} {got}");
+                    assert_eq!(
+                        is_of(difference, want, got),
+                        at == of,
+                        "{difference}: {want} {got}"
+                    );
                 }
             }
         }

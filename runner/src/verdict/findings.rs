@@ -189,7 +189,8 @@ impl Findings {
             Line::Version | Line::End(_) => return News::Nothing,
             Line::Maskmatch { version, facts, .. } => {
                 self.version = Some(version.to_string());
-                self.facts = words(facts).map(|(key, value)| (key.to_string(), value.to_string())).collect();
+                self.facts =
+                    words(facts).map(|(key, value)| (key.to_string(), value.to_string())).collect();
                 return News::Begun;
             }
             Line::Plan(groups) => {
@@ -203,7 +204,8 @@ impl Findings {
             }
             Line::Fail { id, want, got } => {
                 let group = id.split(':').next().unwrap_or_default();
-                let failure = Failure { id: id.to_string(), want: want.to_string(), got: got.to_string() };
+                let failure =
+                    Failure { id: id.to_string(), want: want.to_string(), got: got.to_string() };
                 self.of_group(group, |group| &mut group.failures, failure);
             }
             Line::Cause { group, suspects } => {
@@ -269,7 +271,8 @@ impl Findings {
     /// Why not, in a sentence.
     pub fn sound(&self) -> Result<(), String> {
         self.reader.sound().map_err(|bad| bad.to_string())?;
-        let contradiction = self.contradictions.first().map(|why| format!("the log contradicts itself: {why}"));
+        let contradiction =
+            self.contradictions.first().map(|why| format!("the log contradicts itself: {why}"));
         contradiction.or_else(|| self.mismatch.clone()).map_or(Ok(()), Err)
     }
 
@@ -333,7 +336,8 @@ impl Findings {
         if things.len() < MOST_OF_GROUP {
             things.push(thing);
         } else {
-            self.contradictions.add(format!("group {name} has more than {MOST_OF_GROUP} lines of a kind"));
+            self.contradictions
+                .add(format!("group {name} has more than {MOST_OF_GROUP} lines of a kind"));
         }
     }
 
@@ -351,9 +355,14 @@ impl Findings {
     pub fn last_seen(&self) -> Option<String> {
         let finished = self.groups.iter().rfind(|group| group.fate != Fate::Unfinished);
         let place = self.place(finished);
-        if self.broken_off && !place.as_deref().is_some_and(|place| place.starts_with("at the line")) {
+        if self.broken_off
+            && !place.as_deref().is_some_and(|place| place.starts_with("at the line"))
+        {
             let line = shortened(&self.last_line);
-            return Some(format!("{}, within the line '{line}'", place.unwrap_or_else(|| "at the start".into())));
+            return Some(format!(
+                "{}, within the line '{line}'",
+                place.unwrap_or_else(|| "at the start".into())
+            ));
         }
         place
     }
@@ -364,7 +373,9 @@ impl Findings {
                 Some(format!("in group {} at {} of {} filters", beat.group, beat.done, beat.of))
             }
             (_, Some(group)) => Some(format!("after group {}", group.name)),
-            _ if !self.last_line.is_empty() => Some(format!("at the line '{}'", shortened(&self.last_line))),
+            _ if !self.last_line.is_empty() => {
+                Some(format!("at the line '{}'", shortened(&self.last_line)))
+            }
             _ => None,
         }
     }
@@ -418,8 +429,14 @@ mod tests {
         assert_eq!(findings.trace, ["field 4006 value=2"]);
         let group = &findings.groups[0];
         assert_eq!(group.counts(), Some(&counts));
-        assert_eq!((group.differing[0].cases, group.differing[0].probes.as_str()), (2, "user-read"));
-        assert_eq!((group.incomplete[0].word.as_str(), group.incomplete[0].cases), ("unexpected-exit", 1));
+        assert_eq!(
+            (group.differing[0].cases, group.differing[0].probes.as_str()),
+            (2, "user-read")
+        );
+        assert_eq!(
+            (group.incomplete[0].word.as_str(), group.incomplete[0].cases),
+            ("unexpected-exit", 1)
+        );
     }
 
     #[test]

@@ -171,7 +171,10 @@ fn list(results: &[RunResult]) -> List<'_> {
         }
     });
     List {
-        l0: results.iter().find_map(|result| result.origin.column.as_ref()).map_or("", |column| column.l0),
+        l0: results
+            .iter()
+            .find_map(|result| result.origin.column.as_ref())
+            .map_or("", |column| column.l0),
         verdict: verdict.name(),
         exit_code: Exit::from(verdict) as u8,
         results: listed.collect(),
@@ -212,16 +215,30 @@ fn document(result: &RunResult) -> Document<'_> {
 
 fn price(price: &Price) -> PriceResult<'_> {
     let Cost { exits, delivered, tsc, l0_exits } = price.cost;
-    PriceResult { filter: &price.filter, stimulus: price.stimulus.as_deref(), exits, delivered, tsc, l0_exits }
+    PriceResult {
+        filter: &price.filter,
+        stimulus: price.stimulus.as_deref(),
+        exits,
+        delivered,
+        tsc,
+        l0_exits,
+    }
 }
 
 fn group_result(result: &RunResult, at: usize) -> GroupResult<'_> {
     let RunResult { findings, accounts, strict, .. } = result;
     let (group, account) = (&findings.groups[at], &accounts.groups[at]);
     let counts = group.counts();
-    let of_group = |total: &'_ Total| total.cases.iter().find(|(group, _)| *group == at).map(|(_, cases)| *cases);
+    let of_group = |total: &'_ Total| {
+        total.cases.iter().find(|(group, _)| *group == at).map(|(_, cases)| *cases)
+    };
     let known = accounts.totals.iter().filter_map(|total| {
-        Some(KnownResult { name: &total.name, of: total.of, cases: of_group(total)?, reason: &total.reason })
+        Some(KnownResult {
+            name: &total.name,
+            of: total.of,
+            cases: of_group(total)?,
+            reason: &total.reason,
+        })
     });
     GroupResult {
         name: &group.name,
@@ -268,8 +285,10 @@ mod tests {
         log.fail(&"filter.high.long:user-read-user:1,0,0", &"silent", &"silent+without-effect");
         let findings = Findings::of_text(&serial);
         let source = Source::Run(End::TimedOut(Duration::from_secs(9)));
-        let origin =
-            Origin { subject: Subject::processor("bochs 2.7 cpu=tigerlake".parse().unwrap()), ..Origin::default() };
+        let origin = Origin {
+            subject: Subject::processor("bochs 2.7 cpu=tigerlake".parse().unwrap()),
+            ..Origin::default()
+        };
         let measured = Measured { instructions: Some(5), seconds: Some(1.5) };
         let result = RunResult::new((findings, None), source, false, origin, measured);
         let value: serde_json::Value = serde_json::from_str(&text(&[result])).unwrap();
@@ -290,12 +309,16 @@ mod tests {
     #[test]
     fn a_host_with_sets_has_a_list_even_of_one() {
         let (release, set) = ("6.1".into(), "ept=0".into());
-        let column = Column { l0: "lab", host: "KVM of Linux", release, set, in_force: String::new() };
+        let column =
+            Column { l0: "lab", host: "KVM of Linux", release, set, in_force: String::new() };
         let subject = Subject::host("kvm 6.1 ept=N".parse().unwrap());
         let origin = Origin { column: Some(column), subject, ..Origin::default() };
         let result = RunResult::skipped("why".into(), false, origin);
         let value: serde_json::Value = serde_json::from_str(&text(&[result])).unwrap();
-        assert_eq!((&value["l0"], &value["verdict"], &value["exit_code"]), (&"lab".into(), &"skip".into(), &3.into()));
+        assert_eq!(
+            (&value["l0"], &value["verdict"], &value["exit_code"]),
+            (&"lab".into(), &"skip".into(), &3.into())
+        );
         let [only] = &value["results"].as_array().unwrap()[..] else { panic!("one result") };
         assert_eq!((&only["kernel"], &only["params"]), (&"6.1".into(), &"ept=0".into()));
         assert_eq!(only["in_force"]["ept"], "N");

@@ -96,10 +96,15 @@ fn failed(findings: &Findings, accounts: &Accounts, strict: bool) -> String {
         parts.push(format!("{failing} of {} failed, {cases} of {all}", counted(groups, "group")));
     }
     if strict && accounts.known() > 0 {
-        let mut names: Vec<&str> = accounts.totals_of(true).map(|total| total.name.as_str()).collect();
+        let mut names: Vec<&str> =
+            accounts.totals_of(true).map(|total| total.name.as_str()).collect();
         names.sort_unstable();
         let shown = counted(accounts.known(), "case");
-        parts.push(format!("{} in {shown} of {}, a failure by --strict", names.join(", "), thousands(summary.cases)));
+        parts.push(format!(
+            "{} in {shown} of {}, a failure by --strict",
+            names.join(", "),
+            thousands(summary.cases)
+        ));
     }
     if strict && !accounts.passes.is_empty() {
         parts.push(format!("{} did not show, a failure by --strict", accounts.passes.join(", ")));
@@ -130,12 +135,16 @@ fn crashed(findings: &Findings, stopped: Option<&str>, source: &Source) -> Strin
         // The guest ended, or was ended, before the log was complete. How it ended says more than
         // the gap.
         (None, Some(BadLog::Cut | BadLog::NoLog), Source::Run(end)) => {
-            let before = if bad == Some(BadLog::NoLog) { "its log began" } else { "the log's end record" };
+            let before =
+                if bad == Some(BadLog::NoLog) { "its log began" } else { "the log's end record" };
             match end {
                 End::PoweredOff => format!("the guest powered off before {before}"),
                 End::Crashed(how) => format!("{} before {before}", how.trim_end_matches('.')),
                 End::TimedOut(limit) => {
-                    format!("the time limit of {} s was reached before {before}", limit.as_secs_f64())
+                    format!(
+                        "the time limit of {} s was reached before {before}",
+                        limit.as_secs_f64()
+                    )
                 }
                 End::Stopped => format!("the run was stopped before {before}"),
             }
@@ -181,7 +190,8 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    const COUNTS: Counts = Counts { cases: 1000, differing: 0, exits: 4, delivered: 3, tsc: 99, digest: 1 };
+    const COUNTS: Counts =
+        Counts { cases: 1000, differing: 0, exits: 4, delivered: 3, tsc: 99, digest: 1 };
 
     fn log(body: impl FnOnce(&mut Writer<&mut String>)) -> String {
         let mut text = String::new();
@@ -216,7 +226,12 @@ mod tests {
 
     #[test]
     fn a_sound_log_counts_however_the_vmm_ended() {
-        for end in [End::PoweredOff, End::Stopped, End::TimedOut(Duration::from_secs(1)), End::Crashed("x".into())] {
+        for end in [
+            End::PoweredOff,
+            End::Stopped,
+            End::TimedOut(Duration::from_secs(1)),
+            End::Crashed("x".into()),
+        ] {
             let Judgement { verdict, sentence } = judged(&passing(), &Source::Run(end), false);
             assert_eq!(verdict, Verdict::Pass);
             assert_eq!(sentence, "1 group, 1,000 cases, 1 group skipped");
@@ -236,8 +251,12 @@ mod tests {
              last seen in group filter.basic.long at 1 of 2 filters"
         );
         let cut = text.split_once("ok 2").unwrap().0;
-        let sentence = judged(cut, &Source::Run(End::Crashed("triple fault".into())), false).sentence;
-        assert_eq!(sentence, "triple fault before the log's end record; last seen after group filter.basic.long");
+        let sentence =
+            judged(cut, &Source::Run(End::Crashed("triple fault".into())), false).sentence;
+        assert_eq!(
+            sentence,
+            "triple fault before the log's end record; last seen after group filter.basic.long"
+        );
         assert!(judged(cut, &Source::File, false).sentence.contains("no end record"));
     }
 
@@ -245,15 +264,23 @@ mod tests {
     fn silence_and_noise_are_told_apart() {
         let silent = judged("", &Source::Run(End::PoweredOff), false);
         assert_eq!(silent.verdict, Verdict::Crash);
-        assert_eq!(silent.sentence, "the guest powered off before its log began; nothing was written");
+        assert_eq!(
+            silent.sentence,
+            "the guest powered off before its log began; nothing was written"
+        );
         let noisy = judged("SeaBIOS\nno bootable device", &Source::Run(End::Stopped), false);
-        assert!(noisy.sentence.ends_with("last seen at the line 'no bootable device'"), "{}", noisy.sentence);
+        assert!(
+            noisy.sentence.ends_with("last seen at the line 'no bootable device'"),
+            "{}",
+            noisy.sentence
+        );
     }
 
     #[test]
     fn damage_is_named() {
         let garbled = passing().replace("# progress", "[  0.1] clocksource\n# progress");
-        let Judgement { verdict, sentence } = judged(&garbled, &Source::Run(End::PoweredOff), false);
+        let Judgement { verdict, sentence } =
+            judged(&garbled, &Source::Run(End::PoweredOff), false);
         assert_eq!(verdict, Verdict::Crash);
         assert!(sentence.starts_with("line 4 of the log is not maskmatch's"), "{sentence}");
         let changed = passing().replace("exits=4", "exits=5");
@@ -284,7 +311,10 @@ mod tests {
         let only = "1 group, 1,000 cases, 4 with known deviations, only of the processor in 4";
         assert_eq!(on(false, &lab), (Verdict::Pass, only.into()));
         assert_eq!(on(true, &lab), (Verdict::Pass, only.into()));
-        assert_eq!(on(false, &["bochs 2.7"]), (Verdict::Pass, "1 group, 1,000 cases, 4 with known deviations".into()));
+        assert_eq!(
+            on(false, &["bochs 2.7"]),
+            (Verdict::Pass, "1 group, 1,000 cases, 4 with known deviations".into())
+        );
         let failure = "rf0 in 4 cases of 1,000, a failure by --strict";
         assert_eq!(on(true, &["bochs 2.7"]), (Verdict::Fail, failure.into()));
         let unknown = "1 of 1 group failed, 4 of 1,000 cases";
@@ -302,8 +332,12 @@ mod tests {
             log.differs(&"filter.basic.long", &mut tally);
             log.result(1, &"filter.basic.long", &Counts { differing: 2, ..COUNTS });
         });
-        let Judgement { verdict, sentence } = judged_of(&text, &Source::File, false, &["bochs 2.7"]);
-        assert_eq!((verdict, sentence.as_str()), (Verdict::Fail, "1 of 1 group failed, 2 of 1,000 cases"));
+        let Judgement { verdict, sentence } =
+            judged_of(&text, &Source::File, false, &["bochs 2.7"]);
+        assert_eq!(
+            (verdict, sentence.as_str()),
+            (Verdict::Fail, "1 of 1 group failed, 2 of 1,000 cases")
+        );
     }
 
     #[test]

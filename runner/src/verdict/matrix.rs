@@ -14,13 +14,19 @@ const COLUMNS: usize = 8;
 
 /// The tables, one after the other.
 pub fn tables(text: &mut String, results: &[RunResult]) {
-    let placed: Vec<(&Column, &RunResult)> =
-        results.iter().filter_map(|result| Some((result.origin.column.as_ref()?, result))).collect();
+    let placed: Vec<(&Column, &RunResult)> = results
+        .iter()
+        .filter_map(|result| Some((result.origin.column.as_ref()?, result)))
+        .collect();
     let is_same = |a: &Column, b: &Column| (a.host, &a.release) == (b.host, &b.release);
     for version in placed.chunk_by(|(a, _), (b, _)| is_same(a, b)) {
         for part in version.chunks(COLUMNS) {
             let Column { host, release, .. } = part[0].0;
-            let _ = writeln!(text, "{host} {release} (verdict and million instructions)\n{}", table(part));
+            let _ = writeln!(
+                text,
+                "{host} {release} (verdict and million instructions)\n{}",
+                table(part)
+            );
         }
     }
 }
@@ -28,7 +34,9 @@ pub fn tables(text: &mut String, results: &[RunResult]) {
 /// Rows are groups, columns are parameter sets.
 fn table(columns: &[(&Column, &RunResult)]) -> String {
     let row = |name: &str, cells: &dyn Fn(&Column, &RunResult) -> String| -> Vec<String> {
-        std::iter::once(name.to_string()).chain(columns.iter().map(|(column, result)| cells(column, result))).collect()
+        std::iter::once(name.to_string())
+            .chain(columns.iter().map(|(column, result)| cells(column, result)))
+            .collect()
     };
     let mut names: Vec<&str> = Vec::new();
     for group in columns.iter().flat_map(|(_, result)| &result.findings.groups) {
@@ -70,12 +78,14 @@ fn millions(instructions: u64) -> String {
 /// The verdict over all, and the results that it comes from.
 pub fn verdict_line(text: &mut String, results: &[RunResult]) {
     let ran: Vec<&RunResult> = results.iter().filter(|result| result.is_available()).collect();
-    let of = |wanted: Verdict| ran.iter().filter(|result| result.judgement.verdict == wanted).count();
-    let parts: Vec<String> = [Verdict::Pass, Verdict::Fail, Verdict::Error, Verdict::Crash, Verdict::Skip]
-        .into_iter()
-        .filter(|verdict| of(*verdict) > 0)
-        .map(|verdict| format!("{} {verdict}", of(verdict)))
-        .collect();
+    let of =
+        |wanted: Verdict| ran.iter().filter(|result| result.judgement.verdict == wanted).count();
+    let parts: Vec<String> =
+        [Verdict::Pass, Verdict::Fail, Verdict::Error, Verdict::Crash, Verdict::Skip]
+            .into_iter()
+            .filter(|verdict| of(*verdict) > 0)
+            .map(|verdict| format!("{} {verdict}", of(verdict)))
+            .collect();
     let cases = ran.iter().map(|result| result.findings.reader.summary().cases).sum();
     let mut hosts: Vec<String> = ran
         .iter()
@@ -109,7 +119,8 @@ mod tests {
 
     fn origin(release: &str, set: &str) -> Origin {
         let (release, set) = (release.to_string(), set.to_string());
-        let column = Column { l0: "lab", host: "KVM of Linux", release, set, in_force: "ept=N".into() };
+        let column =
+            Column { l0: "lab", host: "KVM of Linux", release, set, in_force: "ept=N".into() };
         Origin { l0: "KVM".into(), column: Some(column), ..Origin::default() }
     }
 
@@ -121,7 +132,13 @@ mod tests {
         if failed > 0 {
             let mut room = [None; 1];
             let mut tally = Tally::new(&mut room);
-            tally.add("user-read-np-pte", 0, Filter::ALWAYS, &"exit0:ec^8".parse().unwrap(), failed);
+            tally.add(
+                "user-read-np-pte",
+                0,
+                Filter::ALWAYS,
+                &"exit0:ec^8".parse().unwrap(),
+                failed,
+            );
             log.fail(&"filter.basic.long:user-read-np-pte:1,0,0", &"exit,ec=4", &"exit,ec=c");
             log.differs(&"filter.basic.long", &mut tally);
         }
@@ -129,7 +146,13 @@ mod tests {
         log.end();
         let findings = Findings::of_text(&text);
         let measured = Measured { instructions: Some(7_499_999), seconds: None };
-        RunResult::new((findings, None), Source::Run(End::PoweredOff), false, origin(release, set), measured)
+        RunResult::new(
+            (findings, None),
+            Source::Run(End::PoweredOff),
+            false,
+            origin(release, set),
+            measured,
+        )
     }
 
     fn skipped(set: &str) -> RunResult {
@@ -141,7 +164,9 @@ mod tests {
     }
 
     fn words(text: &str, first: &str) -> Vec<Vec<String>> {
-        let rows = text.lines().map(|line| line.split_ascii_whitespace().map(String::from).collect::<Vec<_>>());
+        let rows = text
+            .lines()
+            .map(|line| line.split_ascii_whitespace().map(String::from).collect::<Vec<_>>());
         rows.filter(|row| row.first().is_some_and(|word| word == first)).collect()
     }
 
@@ -150,11 +175,25 @@ mod tests {
         let mut trouble = ran("6.1", "ept=0", 3);
         trouble.trouble.push("BUG: x".into());
         let text = report::text(&[ran("6.1", "ept=1", 0), trouble, ran("7.2", "ept=1", 0)]);
-        assert_eq!(words(&text, "group"), [vec!["group", "ept=1", "ept=0"], vec!["group", "ept=1"]]);
-        let rows = [vec!["filter.basic.long", "pass", "3", "fail", "3"], vec!["filter.basic.long", "pass", "3"]];
+        assert_eq!(
+            words(&text, "group"),
+            [vec!["group", "ept=1", "ept=0"], vec!["group", "ept=1"]]
+        );
+        let rows = [
+            vec!["filter.basic.long", "pass", "3", "fail", "3"],
+            vec!["filter.basic.long", "pass", "3"],
+        ];
         assert_eq!(words(&text, "filter.basic.long"), rows);
-        assert_eq!(words(&text, "all"), [vec!["all", "pass", "7", "fail", "7"], vec!["all", "pass", "7"]]);
-        for part in ["KVM of Linux 6.1 (", "KVM of Linux 7.2 (", "ept=0: in force ept=N", "  L0's kernel: BUG: x"] {
+        assert_eq!(
+            words(&text, "all"),
+            [vec!["all", "pass", "7", "fail", "7"], vec!["all", "pass", "7"]]
+        );
+        for part in [
+            "KVM of Linux 6.1 (",
+            "KVM of Linux 7.2 (",
+            "ept=0: in force ept=N",
+            "  L0's kernel: BUG: x",
+        ] {
             assert!(text.contains(part), "{part}\n{text}");
         }
         let last = "maskmatch: fail: 3 parameter sets (2 pass, 1 fail), 3,000 cases on KVM of Linux 6.1, \
@@ -165,7 +204,8 @@ mod tests {
     #[test]
     fn many_sets_make_several_tables() {
         let results: Vec<RunResult> = (0..9).map(|_| ran("6.1", "ept=1", 0)).collect();
-        let columns: Vec<usize> = words(&report::text(&results), "group").iter().map(Vec::len).collect();
+        let columns: Vec<usize> =
+            words(&report::text(&results), "group").iter().map(Vec::len).collect();
         assert_eq!(columns, [9, 2]);
     }
 

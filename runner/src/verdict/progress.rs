@@ -72,7 +72,11 @@ impl Progress {
                 if let News::Group(at) = news {
                     // A closed stderr does not change the result.
                     let account = knowledge.account(&findings.groups[at]);
-                    let _ = writeln!(std::io::stderr(), "{}", for_terminal(&finished(findings, at, &account)));
+                    let _ = writeln!(
+                        std::io::stderr(),
+                        "{}",
+                        for_terminal(&finished(findings, at, &account))
+                    );
                 }
             }
             Self::Bar { bar, profile, knowledge, done } => match news {
@@ -82,7 +86,8 @@ impl Progress {
                     if let Some(beat) = &findings.heartbeat {
                         bar.set_message(for_terminal(&beat.group).into_owned());
                         let current = known_cases(&beat.group, *profile);
-                        let part = current.saturating_mul(beat.done).checked_div(beat.of).unwrap_or(0);
+                        let part =
+                            current.saturating_mul(beat.done).checked_div(beat.of).unwrap_or(0);
                         bar.set_position(done.get() + part);
                     }
                 }
@@ -109,7 +114,9 @@ impl Progress {
 /// Whether stderr is a terminal on which a line can be drawn anew.
 fn takes_escapes() -> bool {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    std::io::stderr().is_terminal() && set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
+    std::io::stderr().is_terminal()
+        && set("NO_COLOR").is_none()
+        && set("TERM").is_none_or(|term| term != "dumb")
 }
 
 fn cases(group: Group, profile: Profile) -> u64 {
@@ -135,7 +142,11 @@ fn finished(findings: &Findings, at: usize, account: &Account) -> String {
                     format!("{place} {}: fail: {} of {cases} cases", group.name, thousands(failed))
                 }
                 Account { known, below, .. } if known + below > 0 => {
-                    format!("{place} {}: known: {} of {cases} cases", group.name, thousands(known + below))
+                    format!(
+                        "{place} {}: known: {} of {cases} cases",
+                        group.name,
+                        thousands(known + below)
+                    )
                 }
                 _ => format!("{place} {}: pass: {cases} cases", group.name),
             }

@@ -11,8 +11,14 @@ use crate::verdict::result::{RunResult, overall};
 ///
 /// # Errors
 /// A file or standard output cannot be written. All that can be written is.
-pub fn publish(text: &str, results: &[RunResult], log: Option<&Path>, json: Option<&Path>) -> Result<Exit, Stop> {
-    let mut wrong: Vec<String> = results.iter().filter_map(|result| result.log_error.clone()).collect();
+pub fn publish(
+    text: &str,
+    results: &[RunResult],
+    log: Option<&Path>,
+    json: Option<&Path>,
+) -> Result<Exit, Stop> {
+    let mut wrong: Vec<String> =
+        results.iter().filter_map(|result| result.log_error.clone()).collect();
     let written = [
         output::text(text),
         log.map_or(Ok(()), |path| write_logs(path, results)),

@@ -45,7 +45,8 @@ pub fn text(results: &[RunResult]) -> String {
 
 /// Everything about a result that a table does not say. The last line is its verdict.
 fn details(text: &mut String, result: &RunResult) {
-    let RunResult { findings, judgement: Judgement { verdict, sentence }, origin, trouble, .. } = result;
+    let RunResult { findings, judgement: Judgement { verdict, sentence }, origin, trouble, .. } =
+        result;
     if let Some(column) = &origin.column {
         let in_force = if column.in_force.is_empty() { "nothing" } else { &column.in_force };
         let _ = writeln!(text, "{}: in force {in_force}", column.set);
@@ -60,7 +61,11 @@ fn details(text: &mut String, result: &RunResult) {
         let _ = writeln!(text, "note: {note}");
     }
     if findings.left_out > 0 {
-        let _ = writeln!(text, "note: {} of the log are not shown", counted(findings.left_out, "more line"));
+        let _ = writeln!(
+            text,
+            "note: {} of the log are not shown",
+            counted(findings.left_out, "more line")
+        );
     }
     for (group, account) in findings.groups.iter().zip(&result.accounts.groups) {
         failures(text, group, account, &origin.options);
@@ -74,7 +79,9 @@ fn details(text: &mut String, result: &RunResult) {
     }
     let _ = match (verdict, origin.l0.as_str()) {
         (_, "") => writeln!(text, "maskmatch: {verdict}: {sentence}"),
-        (Verdict::Pass | Verdict::Fail, l0) => writeln!(text, "maskmatch: {verdict}: {sentence} on {l0}"),
+        (Verdict::Pass | Verdict::Fail, l0) => {
+            writeln!(text, "maskmatch: {verdict}: {sentence} on {l0}")
+        }
         // The sentence comes first, so that it reads as one. The host after it is a remark.
         (_, l0) => writeln!(text, "maskmatch: {verdict}: {sentence} ({l0})"),
     };
@@ -82,18 +89,29 @@ fn details(text: &mut String, result: &RunResult) {
 
 /// The table of groups.
 fn groups(result: &RunResult) -> String {
-    let cost = if result.origin.subject.counts_instructions() { "instructions/case" } else { "TSC ticks/case" };
-    let header = ["group", "verdict", "cases", "failed", "known", "processor", "exits", "delivered", cost];
-    let rows = result.findings.groups.iter().zip(&result.accounts.groups).enumerate().map(|(at, (group, account))| {
-        let mut row = vec![group.name.clone(), result.accounts.verdict(at, group, result.strict).to_string()];
-        if let Some(counts) = group.counts() {
-            let Account { failed, known, below, .. } = account;
-            let numbers = [counts.cases, *failed, *known, *below, counts.exits, counts.delivered];
-            row.extend(numbers.map(thousands));
-            row.push(counts.tsc.checked_div(counts.cases).map(thousands).unwrap_or_default());
-        }
-        row
-    });
+    let cost = if result.origin.subject.counts_instructions() {
+        "instructions/case"
+    } else {
+        "TSC ticks/case"
+    };
+    let header =
+        ["group", "verdict", "cases", "failed", "known", "processor", "exits", "delivered", cost];
+    let rows = result.findings.groups.iter().zip(&result.accounts.groups).enumerate().map(
+        |(at, (group, account))| {
+            let mut row = vec![
+                group.name.clone(),
+                result.accounts.verdict(at, group, result.strict).to_string(),
+            ];
+            if let Some(counts) = group.counts() {
+                let Account { failed, known, below, .. } = account;
+                let numbers =
+                    [counts.cases, *failed, *known, *below, counts.exits, counts.delivered];
+                row.extend(numbers.map(thousands));
+                row.push(counts.tsc.checked_div(counts.cases).map(thousands).unwrap_or_default());
+            }
+            row
+        },
+    );
     output::table(header.map(String::from).into(), rows, 2)
 }
 
@@ -108,7 +126,13 @@ fn failures(text: &mut String, group: &Group, account: &Account, options: &str) 
     }
     let _ = match group.counts() {
         Some(counts) => {
-            writeln!(text, "FAIL {}: {} of {} cases", group.name, thousands(account.failed), thousands(counts.cases))
+            writeln!(
+                text,
+                "FAIL {}: {} of {} cases",
+                group.name,
+                thousands(account.failed),
+                thousands(counts.cases)
+            )
         }
         None => writeln!(text, "FAIL {}: the group did not finish", group.name),
     };
@@ -117,19 +141,41 @@ fn failures(text: &mut String, group: &Group, account: &Account, options: &str) 
     }
     let failing: Vec<_> = account.ways.iter().filter(|way| way.is_failure()).collect();
     for way in failing.iter().take(FAILURES_SHOWN) {
-        let _ = writeln!(text, "  {} in {}{}", way.difference, counted(way.cases, "case"), places(&way.unknown));
+        let _ = writeln!(
+            text,
+            "  {} in {}{}",
+            way.difference,
+            counted(way.cases, "case"),
+            places(&way.unknown)
+        );
         way.example.iter().for_each(|failure| in_full(text, failure));
     }
     if failing.len() > FAILURES_SHOWN {
-        let _ = writeln!(text, "  and {} more ways in the log and in --json", failing.len() - FAILURES_SHOWN);
+        let _ = writeln!(
+            text,
+            "  and {} more ways in the log and in --json",
+            failing.len() - FAILURES_SHOWN
+        );
     }
     for incomplete in &group.incomplete {
-        let _ = writeln!(text, "  {} did not end: {}", counted(incomplete.cases, "case"), incomplete.word);
+        let _ = writeln!(
+            text,
+            "  {} did not end: {}",
+            counted(incomplete.cases, "case"),
+            incomplete.word
+        );
     }
-    let shown = |failure: &&&Failure| failing.iter().any(|way| way.example.as_ref() == Some(**failure));
-    told.iter().filter(|failure| !shown(failure)).take(FAILURES_SHOWN).for_each(|failure| in_full(text, failure));
+    let shown =
+        |failure: &&&Failure| failing.iter().any(|way| way.example.as_ref() == Some(**failure));
+    told.iter()
+        .filter(|failure| !shown(failure))
+        .take(FAILURES_SHOWN)
+        .for_each(|failure| in_full(text, failure));
     // A whole walk that failed has no id of its own.
-    let examples = failing.iter().filter_map(|way| way.id.as_ref()).chain(told.iter().map(|failure| &failure.id));
+    let examples = failing
+        .iter()
+        .filter_map(|way| way.id.as_ref())
+        .chain(told.iter().map(|failure| &failure.id));
     if let Some(id) = examples.into_iter().find(|id| Case::from_id(id).is_some()) {
         let _ = writeln!(text, "  run it again: maskmatch replay {id}{options}");
         let _ = writeln!(text, "            or: maskmatch run --case {id}{options}");
@@ -162,17 +208,24 @@ fn known(text: &mut String, RunResult { accounts, origin, strict, .. }: &RunResu
     for (tested, of) in [(true, ""), (false, " of the processor")] {
         for total in accounts.totals_of(tested) {
             let Total { name, reason, example, .. } = total;
-            let _ = writeln!(text, "known deviation {name}{of} in {}: {reason}", counted(total.all(), "case"));
+            let _ = writeln!(
+                text,
+                "known deviation {name}{of} in {}: {reason}",
+                counted(total.all(), "case")
+            );
             // With `--strict` it is a failure like any other.
-            if let Some(Failure { id, want, got }) = example.as_ref().filter(|_| tested && *strict) {
+            if let Some(Failure { id, want, got }) = example.as_ref().filter(|_| tested && *strict)
+            {
                 let _ = writeln!(text, "  for example {id}: want {want} got {got}");
             }
         }
     }
     for name in &accounts.passes {
         let l0 = if origin.l0.is_empty() { "the host" } else { &origin.l0 };
-        let _ =
-            writeln!(text, "UNEXPECTED PASS: known deviation {name} had to show and did not: {l0} may have been fixed");
+        let _ = writeln!(
+            text,
+            "UNEXPECTED PASS: known deviation {name} had to show and did not: {l0} may have been fixed"
+        );
     }
 }
 
@@ -208,11 +261,22 @@ mod tests {
     use std::sync::Arc;
 
     const ID: &str = "filter.basic.long:user-write-np-pte:1,1f,6";
-    const COUNTS: Counts =
-        Counts { cases: 479_232, differing: 0, exits: 99, delivered: 3, tsc: 479_232_000, digest: 1 };
+    const COUNTS: Counts = Counts {
+        cases: 479_232,
+        differing: 0,
+        exits: 99,
+        delivered: 3,
+        tsc: 479_232_000,
+        digest: 1,
+    };
     const GROUP: &str = "filter.basic.long";
 
-    fn report(body: impl FnOnce(&mut Writer<&mut String>), end: bool, processor: Option<&str>, strict: bool) -> String {
+    fn report(
+        body: impl FnOnce(&mut Writer<&mut String>),
+        end: bool,
+        processor: Option<&str>,
+        strict: bool,
+    ) -> String {
         let mut log_text = String::new();
         let mut log = Writer::begin(&mut log_text, "0.1.0", &"boot=pvh maxphyaddr=40");
         body(&mut log);
@@ -228,7 +292,13 @@ mod tests {
             tables: Arc::new(Tables::built_in()),
             ..Origin::default()
         };
-        text(&[RunResult::new(intake.finish().remove(0), Source::File, strict, origin, Measured::default())])
+        text(&[RunResult::new(
+            intake.finish().remove(0),
+            Source::File,
+            strict,
+            origin,
+            Measured::default(),
+        )])
     }
 
     /// The filter of the case in full.
@@ -275,14 +345,19 @@ mod tests {
         // What is known is no failure.
         assert!(!text.contains("rflags=cd7"), "{text}");
         let verdict = text.lines().last().unwrap();
-        assert_eq!(verdict, "maskmatch: fail: 1 of 1 group failed, 23 of 479,232 cases on Bochs 2.7");
+        assert_eq!(
+            verdict,
+            "maskmatch: fail: 1 of 1 group failed, 23 of 479,232 cases on Bochs 2.7"
+        );
     }
 
     #[test]
     fn a_cut_log_still_shows_its_failures() {
         let text = report(failing, false, None, false);
         assert!(text.contains("- CR2: want 0x0, got 0x1000"));
-        assert!(text.lines().last().unwrap().starts_with("maskmatch: crash: the log has no end record"));
+        assert!(
+            text.lines().last().unwrap().starts_with("maskmatch: crash: the log has no end record")
+        );
     }
 
     fn known(log: &mut Writer<&mut String>) {
@@ -300,25 +375,45 @@ mod tests {
     #[test]
     fn known_deviations_are_counted() {
         let seen = report(known, true, Some("bochs 2.7"), false);
-        assert!(seen.contains("known deviation rf0 in 1,234 cases: Bochs saves RFLAGS.RF = 0"), "{seen}");
-        assert!(!seen.contains("FAIL") && !seen.contains(ID) && !seen.contains("UNEXPECTED"), "{seen}");
+        assert!(
+            seen.contains("known deviation rf0 in 1,234 cases: Bochs saves RFLAGS.RF = 0"),
+            "{seen}"
+        );
+        assert!(
+            !seen.contains("FAIL") && !seen.contains(ID) && !seen.contains("UNEXPECTED"),
+            "{seen}"
+        );
         assert!(seen.lines().any(|line| line.starts_with(" filter.basic.long  known ")), "{seen}");
-        assert!(seen.contains("maskmatch: pass: 1 group, 479,232 cases, 1,234 with known deviations on"), "{seen}");
+        assert!(
+            seen.contains(
+                "maskmatch: pass: 1 group, 479,232 cases, 1,234 with known deviations on"
+            ),
+            "{seen}"
+        );
         let strict = report(known, true, Some("bochs 2.7"), true);
         assert!(
-            strict.contains(&format!("  for example {ID}: want exit,rflags=10cd7 got exit,rflags=cd7")),
+            strict.contains(&format!(
+                "  for example {ID}: want exit,rflags=10cd7 got exit,rflags=cd7"
+            )),
             "{strict}"
         );
-        let last = "maskmatch: fail: rf0 in 1,234 cases of 479,232, a failure by --strict on Bochs 2.7";
+        let last =
+            "maskmatch: fail: rf0 in 1,234 cases of 479,232, a failure by --strict on Bochs 2.7";
         assert_eq!(strict.lines().last(), Some(last));
         // On another host the same is a failure.
-        assert!(report(known, true, Some("bochs 3.0"), false).contains("maskmatch: fail: 1 of 1 group failed"));
+        assert!(
+            report(known, true, Some("bochs 3.0"), false)
+                .contains("maskmatch: fail: 1 of 1 group failed")
+        );
     }
 
     #[test]
     fn an_unexpected_pass_is_told_loudly_and_a_failure_if_strict() {
         let told = report(right, true, Some("bochs 2.7"), false);
-        assert!(told.contains("UNEXPECTED PASS: known deviation rf0 had to show and did not"), "{told}");
+        assert!(
+            told.contains("UNEXPECTED PASS: known deviation rf0 had to show and did not"),
+            "{told}"
+        );
         assert!(told.lines().last().unwrap().starts_with("maskmatch: pass: "));
         let strict = report(right, true, Some("bochs 2.7"), true);
         let last = "maskmatch: fail: rf0 did not show, a failure by --strict on Bochs 2.7";
@@ -330,9 +425,13 @@ mod tests {
     #[test]
     fn the_table_has_a_line_per_group_and_no_trailing_blanks() {
         let text = report(failing, true, Some("bochs 2.7"), false);
-        let row = text.lines().find(|line| line.trim_start().starts_with("filter.basic.long ")).unwrap();
+        let row =
+            text.lines().find(|line| line.trim_start().starts_with("filter.basic.long ")).unwrap();
         let words: Vec<&str> = row.split_ascii_whitespace().collect();
-        assert_eq!(words, ["filter.basic.long", "fail", "479,232", "23", "7", "0", "99", "3", "1,000"]);
+        assert_eq!(
+            words,
+            ["filter.basic.long", "fail", "479,232", "23", "7", "0", "99", "3", "1,000"]
+        );
         assert!(text.lines().all(|line| line == line.trim_end()));
     }
 }

@@ -83,13 +83,32 @@ pub struct RunResult {
 
 impl RunResult {
     /// Judges what was read.
-    pub fn new((findings, stopped): Read, source: Source, strict: bool, origin: Origin, measured: Measured) -> Self {
+    pub fn new(
+        (findings, stopped): Read,
+        source: Source,
+        strict: bool,
+        origin: Origin,
+        measured: Measured,
+    ) -> Self {
         let findings = findings.answering(origin.asked.as_deref());
-        let knowledge = Knowledge { tables: Arc::clone(&origin.tables), subject: origin.subject.clone() };
+        let knowledge =
+            Knowledge { tables: Arc::clone(&origin.tables), subject: origin.subject.clone() };
         let accounts = knowledge.accounts(&findings);
         let judgement = judge(&findings, &accounts, stopped.as_deref(), &source, strict);
         let (boots, trouble, raw, log_error) = (Vec::new(), Vec::new(), None, None);
-        Self { findings, accounts, judgement, boots, source, strict, origin, measured, trouble, raw, log_error }
+        Self {
+            findings,
+            accounts,
+            judgement,
+            boots,
+            source,
+            strict,
+            origin,
+            measured,
+            trouble,
+            raw,
+            log_error,
+        }
     }
 
     /// Judges what was read of each boot, at least of one, by `judge`. The worst counts.
@@ -97,7 +116,9 @@ impl RunResult {
         let total = boots.len();
         let mut results = boots.into_iter().map(&mut judge);
         // There is one: a capture without any log is judged too.
-        let mut worst = results.next().unwrap_or_else(|| Self::skipped(String::new(), false, Origin::default()));
+        let mut worst = results
+            .next()
+            .unwrap_or_else(|| Self::skipped(String::new(), false, Origin::default()));
         if total < 2 {
             return worst;
         }
@@ -123,7 +144,10 @@ impl RunResult {
     /// A skip: what was asked for is not available. It is in the JSON too, for those who wait for a
     /// result.
     pub fn unavailable(why: &Unavailable, strict: bool) -> Self {
-        Self { source: Source::Unavailable, ..Self::skipped(why.to_string(), strict, Origin::default()) }
+        Self {
+            source: Source::Unavailable,
+            ..Self::skipped(why.to_string(), strict, Origin::default())
+        }
     }
 
     /// Whether what was asked for was there.
@@ -137,7 +161,9 @@ impl RunResult {
 pub fn overall(results: &[RunResult]) -> Verdict {
     let is_passed = |result: &RunResult| result.judgement.verdict == Verdict::Pass;
     match results.iter().map(|result| result.judgement.verdict).max() {
-        Some(Verdict::Skip) if results.iter().any(is_passed) && results.iter().all(RunResult::is_available) => {
+        Some(Verdict::Skip)
+            if results.iter().any(is_passed) && results.iter().all(RunResult::is_available) =>
+        {
             Verdict::Pass
         }
         worst => worst.unwrap_or(Verdict::Skip),

@@ -68,7 +68,9 @@ impl Subject {
         match fact("hypervisor") {
             Some("KVMKVMKVM") => Self::host(Product::new(Family::Kvm, None)),
             Some("XenVMMXenVMM") => Self::host(Product::new(Family::Xen, None)),
-            Some("none") if vmx_basic.is_some_and(is_of_bochs) => Self::processor(Product::new(Family::Bochs, None)),
+            Some("none") if vmx_basic.is_some_and(is_of_bochs) => {
+                Self::processor(Product::new(Family::Bochs, None))
+            }
             _ => Self::default(),
         }
     }
@@ -100,8 +102,15 @@ fn is_of_bochs(vmx_basic: u64) -> bool {
 const BESIDE: char = '/';
 const PART: char = ',';
 /// Parameters of kvm_intel that a word has, and that reports always show.
-pub const TOLD: [&str; 7] =
-    ["ept", "allow_smaller_maxphyaddr", "enable_shadow_vmcs", "unrestricted_guest", "vpid", "vnmi", "nested"];
+pub const TOLD: [&str; 7] = [
+    "ept",
+    "allow_smaller_maxphyaddr",
+    "enable_shadow_vmcs",
+    "unrestricted_guest",
+    "vpid",
+    "vnmi",
+    "nested",
+];
 
 impl Subject {
     /// The subject as one word of the image's command line, `bochs,2.7/kvm,6.1,ept=N`, from which
@@ -109,7 +118,9 @@ impl Subject {
     pub fn to_word(&self) -> String {
         let told = |product: &Product| {
             let mut product = product.clone();
-            product.parameters.retain(|name, _| product.family != Family::Kvm || TOLD.contains(&name.as_str()));
+            product
+                .parameters
+                .retain(|name, _| product.family != Family::Kvm || TOLD.contains(&name.as_str()));
             product.to_string().replace(' ', &PART.to_string())
         };
         let products = self.processor.iter().chain(&self.host).map(told);
@@ -134,7 +145,10 @@ impl Subject {
                 Family::Kvm | Family::Xen => &mut subject.host,
             };
             if place.replace(product).is_some() {
-                return Err(format!("'{}' is one too many: there is one processor and one host", text.as_ref()));
+                return Err(format!(
+                    "'{}' is one too many: there is one processor and one host",
+                    text.as_ref()
+                ));
             }
         }
         Ok(subject)
@@ -161,7 +175,8 @@ impl Product {
 
 /// The first two numbers of a version that begins with them.
 pub fn version(text: &str) -> Option<(u32, u32)> {
-    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());
+    let mut numbers =
+        text.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());
     Some((numbers.next()?, numbers.next()?))
 }
 
@@ -224,11 +239,14 @@ impl FromStr for Product {
         let family = words.next().ok_or("a host is written as in 'kvm 6.1 ept=0'")?.parse()?;
         let mut product = Self::new(family, None);
         if let Some(word) = words.next_if(|word| !word.contains('=')) {
-            product.version = Some(version(word).ok_or_else(|| format!("'{word}' is not a version such as 6.1"))?);
+            product.version = Some(
+                version(word).ok_or_else(|| format!("'{word}' is not a version such as 6.1"))?,
+            );
         }
         for word in words {
-            let (name, value) =
-                word.split_once('=').ok_or_else(|| format!("'{word}' is not a parameter such as ept=0"))?;
+            let (name, value) = word
+                .split_once('=')
+                .ok_or_else(|| format!("'{word}' is not a parameter such as ept=0"))?;
             if product.parameters.insert(name.into(), value.into()).is_some() {
                 return Err(format!("'{text}' names {name} twice"));
             }
@@ -243,8 +261,17 @@ mod tests {
 
     #[test]
     fn products_print_as_they_parse() {
-        for text in ["kvm 6.1 ept=0", "bochs 2.7", "kvm allow_smaller_maxphyaddr=Y ept=Y", "qemu", "kvm 7.2"] {
-            assert_eq!(text.parse::<Product>().map(|product| product.to_string()), Ok(text.to_string()));
+        for text in [
+            "kvm 6.1 ept=0",
+            "bochs 2.7",
+            "kvm allow_smaller_maxphyaddr=Y ept=Y",
+            "qemu",
+            "kvm 7.2",
+        ] {
+            assert_eq!(
+                text.parse::<Product>().map(|product| product.to_string()),
+                Ok(text.to_string())
+            );
         }
         let product: Product = " kvm  6.1.0-57-cloud-amd64 vpid=1 ept=N ".parse().unwrap();
         assert_eq!(product.to_string(), "kvm 6.1 ept=N vpid=1");
@@ -289,7 +316,11 @@ mod tests {
                 "hypervisor" => Some(hypervisor),
                 _ => vmx_basic,
             };
-            assert_eq!(Ok(Subject::recognised(fact)), Subject::of(products), "{hypervisor} {vmx_basic:?}");
+            assert_eq!(
+                Ok(Subject::recognised(fact)),
+                Subject::of(products),
+                "{hypervisor} {vmx_basic:?}"
+            );
         }
         assert_eq!(Subject::recognised(|_| None), Subject::default());
     }
@@ -322,7 +353,10 @@ mod tests {
     #[test]
     fn json_has_words_and_numbers() {
         let host = Product::kvm("6.1.0", [("ept".into(), "N".into())].into());
-        let subject = Subject { processor: Some(Product::new(Family::Bochs, Some((2, 7)))), host: Some(host) };
+        let subject = Subject {
+            processor: Some(Product::new(Family::Bochs, Some((2, 7)))),
+            host: Some(host),
+        };
         let json = serde_json::json!({
             "processor": { "family": "bochs", "version": [2, 7], "parameters": {} },
             "host": { "family": "kvm", "version": [6, 1], "parameters": { "ept": "N" } },

@@ -80,12 +80,14 @@ const NAMES: &[(u32, &str)] = &[
 
 /// A trace's step with the name of its VMCS field, if it has one, as in `field 4006 value=..`.
 pub fn named(step: &str) -> String {
-    let Some((encoding, values)) = step.strip_prefix("field ").and_then(|field| field.split_once(' ')) else {
+    let Some((encoding, values)) =
+        step.strip_prefix("field ").and_then(|field| field.split_once(' '))
+    else {
         return step.into();
     };
-    let name = u32::from_str_radix(encoding, 16)
-        .ok()
-        .and_then(|encoding| NAMES.iter().find(|(known, _)| *known == encoding).map(|(_, name)| *name));
+    let name = u32::from_str_radix(encoding, 16).ok().and_then(|encoding| {
+        NAMES.iter().find(|(known, _)| *known == encoding).map(|(_, name)| *name)
+    });
     format!("  {} ({encoding}) {values}", name.unwrap_or("field"))
 }
 
@@ -95,7 +97,10 @@ mod tests {
 
     #[test]
     fn fields_of_a_trace_get_their_names() {
-        assert_eq!(named("field 4006 value=2 before=0"), "  page-fault error-code mask (4006) value=2 before=0");
+        assert_eq!(
+            named("field 4006 value=2 before=0"),
+            "  page-fault error-code mask (4006) value=2 before=0"
+        );
         assert_eq!(named("field 2000 value=2"), "  field (2000) value=2");
         assert_eq!(named("field"), "field");
         assert_eq!(named("exit,info=1"), "exit,info=1");

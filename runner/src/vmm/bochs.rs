@@ -77,15 +77,27 @@ impl Bochs {
     /// # Errors
     /// It is not there, does not run, lacks the model, or lacks the debugger's `-rc` (which
     /// Debian's has).
-    pub fn find(program: Program, cpu_model: Option<&str>, or: DefaultModel) -> Result<Self, Unavailable> {
+    pub fn find(
+        program: Program,
+        cpu_model: Option<&str>,
+        or: DefaultModel,
+    ) -> Result<Self, Unavailable> {
         let mend = "apt-get install --no-install-recommends bochs bochs-term, or --bochs sid";
         let unasked = |why| Unavailable::new(why, if interrupt::pending() { "" } else { mend });
         let models = ask(&program, &["--help", "cpu"]).map_err(unasked)?;
         let usage = ask(&program, &["--help"]).map_err(unasked)?;
-        let version = parse_version(&models).or_else(|| parse_version(&usage)).ok_or_else(|| {
-            let said = usage.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("nothing");
-            Unavailable::new(format!("bochs does not say which version it is, but '{said}'"), mend)
-        })?;
+        let version =
+            parse_version(&models).or_else(|| parse_version(&usage)).ok_or_else(|| {
+                let said = usage
+                    .lines()
+                    .map(str::trim)
+                    .rfind(|line| !line.is_empty())
+                    .unwrap_or("nothing");
+                Unavailable::new(
+                    format!("bochs does not say which version it is, but '{said}'"),
+                    mend,
+                )
+            })?;
         if !usage.lines().any(|line| line.trim_start().starts_with("-rc ")) {
             return Err(Unavailable::new(
                 "this Bochs was built without its debugger, which maskmatch needs to start it",
@@ -95,9 +107,17 @@ impl Bochs {
         let cpu_model = cpu_model.unwrap_or(or.of(version));
         if !models.lines().any(|line| line.trim() == cpu_model) {
             let why = format!("Bochs {}.{} has no CPU model {cpu_model}", version.0, version.1);
-            return Err(Unavailable::usage(why, "give --cpu one of those that `bochs --help cpu` lists"));
+            return Err(Unavailable::usage(
+                why,
+                "give --cpu one of those that `bochs --help cpu` lists",
+            ));
         }
-        Ok(Self { program, version, cpu_model: cpu_model.into(), rom: rom::rom_image(payload::ROM_ELF)? })
+        Ok(Self {
+            program,
+            version,
+            cpu_model: cpu_model.into(),
+            rom: rom::rom_image(payload::ROM_ELF)?,
+        })
     }
 
     /// Major and minor version.
@@ -187,7 +207,10 @@ mod tests {
 
     #[test]
     fn versions_are_read_from_the_banner() {
-        assert_eq!(parse_version("=====\n      Bochs x86 Emulator 2.7\n  Built from"), Some((2, 7)));
+        assert_eq!(
+            parse_version("=====\n      Bochs x86 Emulator 2.7\n  Built from"),
+            Some((2, 7))
+        );
         assert_eq!(parse_version("Bochs x86 Emulator 3.0.devel\n"), Some((3, 0)));
         assert_eq!(parse_version("Bochs x86 Emulator 2.6.11\n"), Some((2, 6)));
         assert_eq!(parse_version("Bochs x86 Emulator devel"), None);

@@ -48,7 +48,10 @@ impl<'a> Image<'a> {
         Self::read::<FileHeader32<LittleEndian>>(file, elf::EM_386)
     }
 
-    fn read<H: FileHeader<Endian = LittleEndian>>(file: &'a [u8], machine: elf::Machine) -> Result<Self, String> {
+    fn read<H: FileHeader<Endian = LittleEndian>>(
+        file: &'a [u8],
+        machine: elf::Machine,
+    ) -> Result<Self, String> {
         let header = H::parse(file).map_err(|error| error.to_string())?;
         let endian = header.endian().map_err(|error| error.to_string())?;
         if header.e_machine(endian) != machine {
@@ -59,8 +62,10 @@ impl<'a> Image<'a> {
             if segment.p_type(endian) != PT_LOAD {
                 continue;
             }
-            let bytes = segment.data(endian, file).map_err(|()| "a segment lies outside the file")?;
-            let (address, size): (u64, u64) = (segment.p_paddr(endian).into(), segment.p_memsz(endian).into());
+            let bytes =
+                segment.data(endian, file).map_err(|()| "a segment lies outside the file")?;
+            let (address, size): (u64, u64) =
+                (segment.p_paddr(endian).into(), segment.p_memsz(endian).into());
             if size < bytes.len() as u64 || address.checked_add(size).is_none() {
                 return Err("a segment's sizes do not fit together".into());
             }
@@ -90,7 +95,8 @@ impl<'a> Image<'a> {
         let mut flat = vec![fill; (end - start) as usize];
         for segment in &self.segments {
             let at = (segment.address - start) as usize;
-            let (filled, zero) = flat[at..at + segment.size as usize].split_at_mut(segment.bytes.len());
+            let (filled, zero) =
+                flat[at..at + segment.size as usize].split_at_mut(segment.bytes.len());
             filled.copy_from_slice(segment.bytes);
             zero.fill(0);
         }
@@ -159,8 +165,14 @@ pub(crate) mod tests {
     fn crooked_files_are_errors() {
         assert!(Image::parse(b"").is_err());
         assert!(Image::parse(b"\x7fELF").is_err());
-        assert!(Image::parse(&file(0, 0x1000, b"abc", 2)).is_err(), "larger in the file than in memory");
-        assert!(Image::parse(&file(0, 0x1000, b"abc", 1 << 40)).is_err(), "larger than any machine");
+        assert!(
+            Image::parse(&file(0, 0x1000, b"abc", 2)).is_err(),
+            "larger in the file than in memory"
+        );
+        assert!(
+            Image::parse(&file(0, 0x1000, b"abc", 1 << 40)).is_err(),
+            "larger than any machine"
+        );
         assert!(Image::parse(&file(0, u64::MAX, b"abc", 3)).is_err(), "wraps around");
         let mut cut = file(0, 0x1000, b"abc", 3);
         cut.pop();

@@ -65,7 +65,9 @@ mod tests {
     #[test]
     fn the_command_line_reaches_grub_word_by_word() {
         let config = grub_config("filter=a.*  profile=quick; x").unwrap();
-        assert!(config.contains("multiboot2 /boot/maskmatch.elf 'filter=a.*' 'profile=quick;' x\n"));
+        assert!(
+            config.contains("multiboot2 /boot/maskmatch.elf 'filter=a.*' 'profile=quick;' x\n")
+        );
         assert!(config.contains("timeout=0"));
         assert!(!config.contains("serial"));
         assert!(grub_config("a\nboot").is_err());

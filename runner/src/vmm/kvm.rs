@@ -74,14 +74,21 @@ impl Kvm {
 impl Vmm for Kvm {
     fn describe(&self) -> String {
         let kernel = host::kernel_release();
-        let width =
-            self.options.guest_maxphyaddr.map_or_else(String::new, |width| format!(", guest MAXPHYADDR {width}"));
+        let width = self
+            .options
+            .guest_maxphyaddr
+            .map_or_else(String::new, |width| format!(", guest MAXPHYADDR {width}"));
         format!("KVM of Linux {kernel}{width}")
     }
 
     fn run(&self, boot: &Boot, sink: &mut dyn Sink) -> Result<Outcome, Unavailable> {
         if boot.verbose {
-            eprintln!("maskmatch: {}, {} MiB, {:?}", self.describe(), boot.memory_mib, self.options);
+            eprintln!(
+                "maskmatch: {}, {} MiB, {:?}",
+                self.describe(),
+                boot.memory_mib,
+                self.options
+            );
         }
         let (machine, serial) = machine::Machine::build(self.options, boot)?;
         watch::run(machine, &serial, boot.limit, sink)

@@ -50,7 +50,11 @@ pub fn build(cmdline: &str, memory_mib: u32, modules: &[Range<u64>]) -> Vec<u8> 
     add(&mut info, TAG_MEMORY_MAP, &map);
     for module in modules {
         // Its command line is empty.
-        add(&mut info, TAG_MODULE, &[words(&[module.start as u32, module.end as u32]), text("")].concat());
+        add(
+            &mut info,
+            TAG_MODULE,
+            &[words(&[module.start as u32, module.end as u32]), text("")].concat(),
+        );
     }
     add(&mut info, TAG_END, &[]);
     let size = (info.len() as u32).to_le_bytes();

@@ -178,7 +178,8 @@ pub fn ask(command: &mut Command, limit: Duration) -> io::Result<Said> {
 
 /// Waits until a source has something to read, or for `time`.
 fn wait(sources: &[(Source, OwnedFd)], time: Duration) -> io::Result<()> {
-    let mut fds: Vec<PollFd> = sources.iter().map(|(_, fd)| PollFd::new(fd, PollFlags::IN)).collect();
+    let mut fds: Vec<PollFd> =
+        sources.iter().map(|(_, fd)| PollFd::new(fd, PollFlags::IN)).collect();
     let time = Timespec::try_from(time).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
     match poll(&mut fds, Some(&time)) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
@@ -236,7 +237,9 @@ pub fn fifo(path: &Path) -> io::Result<OwnedFd> {
 /// Where the search path has a program.
 pub fn in_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|program| program.is_file())
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|program| program.is_file())
 }
 
 /// The command line, to be pasted into a shell.
@@ -248,7 +251,11 @@ pub fn command_line(command: &Command) -> String {
 /// A word that a shell takes as it is.
 pub fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// The last bytes of a program's messages, for a sentence about its failure.
@@ -272,7 +279,13 @@ impl Tail {
 
     /// The last line that says something.
     pub fn last_line(&self) -> String {
-        self.text().lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no message").to_owned()
+        self.text()
+            .lines()
+            .rev()
+            .map(str::trim)
+            .find(|line| !line.is_empty())
+            .unwrap_or("no message")
+            .to_owned()
     }
 }
 
@@ -285,20 +298,30 @@ mod tests {
 
     fn shell(script: &str, limit: Duration, stop_at: Option<u8>) -> (Ended, Vec<u8>, Vec<u8>) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let ended = run(Command::new("sh").args(["-c", script]), Vec::new(), limit, &mut |source, bytes| {
-            if source == Source::Stdout {
-                out.extend(bytes);
-            } else {
-                err.extend(bytes);
-            }
-            if stop_at.is_some_and(|byte| bytes.contains(&byte)) { Flow::Stop } else { Flow::Continue }
-        });
+        let ended = run(
+            Command::new("sh").args(["-c", script]),
+            Vec::new(),
+            limit,
+            &mut |source, bytes| {
+                if source == Source::Stdout {
+                    out.extend(bytes);
+                } else {
+                    err.extend(bytes);
+                }
+                if stop_at.is_some_and(|byte| bytes.contains(&byte)) {
+                    Flow::Stop
+                } else {
+                    Flow::Continue
+                }
+            },
+        );
         (ended.unwrap(), out, err)
     }
 
     #[test]
     fn nothing_is_lost_at_an_exit() {
-        let (ended, out, err) = shell("seq 20000; echo bad >&2; exit 3", Duration::from_mins(1), None);
+        let (ended, out, err) =
+            shell("seq 20000; echo bad >&2; exit 3", Duration::from_mins(1), None);
         assert!(matches!(ended, Ended::Exited(status) if status.code() == Some(3)));
         assert_eq!(out.split(|byte| *byte == b'\n').count() - 1, 20000);
         assert_eq!(err, b"bad\n");
@@ -307,7 +330,8 @@ mod tests {
     #[test]
     fn the_limit_kills_the_whole_group() {
         let start = Instant::now();
-        let (ended, out, _) = shell("echo before; sleep 60 & sleep 60", Duration::from_millis(300), None);
+        let (ended, out, _) =
+            shell("echo before; sleep 60 & sleep 60", Duration::from_millis(300), None);
         assert_eq!(ended, Ended::TimedOut);
         assert_eq!(out, b"before\n");
         assert!(start.elapsed() < Duration::from_secs(20));
@@ -316,10 +340,12 @@ mod tests {
     #[test]
     fn what_the_program_left_running_ends_with_it() {
         // Its output goes elsewhere, so it does not keep the program's pipes open.
-        let (ended, out, _) = shell("sleep 60 >/dev/null 2>&1 & echo $!", Duration::from_mins(1), None);
+        let (ended, out, _) =
+            shell("sleep 60 >/dev/null 2>&1 & echo $!", Duration::from_mins(1), None);
         assert!(matches!(ended, Ended::Exited(status) if status.success()));
         let left = String::from_utf8(out).unwrap();
-        let state = || std::fs::read_to_string(format!("/proc/{}/stat", left.trim())).unwrap_or_default();
+        let state =
+            || std::fs::read_to_string(format!("/proc/{}/stat", left.trim())).unwrap_or_default();
         let is_alive = || !state().is_empty() && !state().contains(") Z ");
         let start = Instant::now();
         while is_alive() {
@@ -329,14 +355,16 @@ mod tests {
 
     #[test]
     fn a_flood_can_be_stopped() {
-        let (ended, out, _) = shell("while :; do echo flood; done", Duration::from_mins(1), Some(b'f'));
+        let (ended, out, _) =
+            shell("while :; do echo flood; done", Duration::from_mins(1), Some(b'f'));
         assert_eq!(ended, Ended::Stopped);
         assert!(out.starts_with(b"flood\n"));
     }
 
     #[test]
     fn an_answer_is_kept_with_how_it_ended() {
-        let asked = |script: &str, limit| ask(Command::new("sh").args(["-c", script]), limit).unwrap();
+        let asked =
+            |script: &str, limit| ask(Command::new("sh").args(["-c", script]), limit).unwrap();
         let said = asked("echo yes; echo no >&2", Duration::from_mins(1));
         assert!(said.is_success());
         assert_eq!((said.out.as_str(), said.err.last_line()), ("yes\n", "no".into()));

@@ -84,16 +84,25 @@ impl Qemu {
         let said = match ask(Command::new(PROGRAM).arg("--version"), Duration::from_secs(20)) {
             Ok(said) if said.is_success() => said,
             Ok(said) => {
-                return Err(Unavailable::new(format!("{PROGRAM} does not run: {}", said.err.last_line()), MEND));
+                return Err(Unavailable::new(
+                    format!("{PROGRAM} does not run: {}", said.err.last_line()),
+                    MEND,
+                ));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(Unavailable::new("QEMU is not installed", MEND));
             }
             Err(error) => return Err(Unavailable::failed(format!("start {PROGRAM}"), error)),
         };
-        let version = parse_version(&said.out)
-            .ok_or_else(|| Unavailable::new(format!("{PROGRAM} does not say which version it is"), MEND))?;
-        Ok(Self { program: in_path(PROGRAM).unwrap_or_else(|| PROGRAM.into()), version, accel, guest_maxphyaddr: None })
+        let version = parse_version(&said.out).ok_or_else(|| {
+            Unavailable::new(format!("{PROGRAM} does not say which version it is"), MEND)
+        })?;
+        Ok(Self {
+            program: in_path(PROGRAM).unwrap_or_else(|| PROGRAM.into()),
+            version,
+            accel,
+            guest_maxphyaddr: None,
+        })
     }
 
     /// A QEMU that is known to exist, on KVM. Its guest gets this physical-address width, or the
@@ -104,7 +113,12 @@ impl Qemu {
     /// A guest on KVM cannot use VMX.
     pub fn at(program: PathBuf, guest_maxphyaddr: Option<u8>) -> Result<Self, Unavailable> {
         Device::open()?.require_vmx()?;
-        Ok(Self { program, version: "of unknown version".into(), accel: Accel::Kvm, guest_maxphyaddr })
+        Ok(Self {
+            program,
+            version: "of unknown version".into(),
+            accel: Accel::Kvm,
+            guest_maxphyaddr,
+        })
     }
 
     /// Where it is.
@@ -128,7 +142,14 @@ impl Qemu {
     }
 
     /// The QEMU after this many moves. It has the other ends of the sockets.
-    fn command(&self, boot: &Boot, directory: &Path, count: u32, monitor: &OwnedFd, port: &OwnedFd) -> Command {
+    fn command(
+        &self,
+        boot: &Boot,
+        directory: &Path,
+        count: u32,
+        monitor: &OwnedFd,
+        port: &OwnedFd,
+    ) -> Command {
         // Without vapic=off QEMU syncs the whole vCPU at each access to the task priority, through
         // CR8, which loses bits 3:0.
         let options = format!(
@@ -157,12 +178,18 @@ impl Qemu {
 
 impl Vmm for Qemu {
     fn describe(&self) -> String {
-        format!("QEMU {}, accelerator {}, CPU model {}", self.version, self.accel.name(), self.accel.cpu())
+        format!(
+            "QEMU {}, accelerator {}, CPU model {}",
+            self.version,
+            self.accel.name(),
+            self.accel.cpu()
+        )
     }
 
     fn run(&self, boot: &Boot, sink: &mut dyn Sink) -> Result<Outcome, Unavailable> {
         let failed = |error: io::Error| Unavailable::failed("prepare a directory for QEMU", error);
-        let directory = tempfile::Builder::new().prefix("maskmatch-qemu-").tempdir().map_err(failed)?;
+        let directory =
+            tempfile::Builder::new().prefix("maskmatch-qemu-").tempdir().map_err(failed)?;
         fs::write(directory.path().join(IMAGE), boot.elf).map_err(failed)?;
         let start = Instant::now();
         let mut count = 0;
@@ -193,24 +220,29 @@ impl Qemu {
         let commands = Monitor::new(monitor.try_clone().map_err(failed)?);
         let mut command = self.command(boot, directory, count, &its_monitor, &its_port);
         if boot.verbose {
-            eprintln!("maskmatch: in {}: {} </dev/null", directory.display(), command_line(&command));
+            eprintln!(
+                "maskmatch: in {}: {} </dev/null",
+                directory.display(),
+                command_line(&command)
+            );
         }
         let mut migration = Migration::begin(commands, directory.join(STATE), count > 0);
         let mut messages = Tail::default();
-        let ended = run(&mut command, vec![monitor, port], limit, &mut |source, bytes| match source {
-            Source::Stdout => sink.bytes(bytes),
-            Source::Stderr => {
-                messages.add(bytes);
-                Flow::Continue
-            }
-            Source::Extra(MONITOR) => migration.hear(bytes),
-            Source::Extra(PORT..) => migration.asked(bytes),
-            Source::Nothing => match migration.tick() {
-                Flow::Continue => sink.bytes(bytes),
-                Flow::Stop => Flow::Stop,
-            },
-        })
-        .map_err(|error| Unavailable::failed(format!("run {PROGRAM}"), error))?;
+        let ended =
+            run(&mut command, vec![monitor, port], limit, &mut |source, bytes| match source {
+                Source::Stdout => sink.bytes(bytes),
+                Source::Stderr => {
+                    messages.add(bytes);
+                    Flow::Continue
+                }
+                Source::Extra(MONITOR) => migration.hear(bytes),
+                Source::Extra(PORT..) => migration.asked(bytes),
+                Source::Nothing => match migration.tick() {
+                    Flow::Continue => sink.bytes(bytes),
+                    Flow::Stop => Flow::Stop,
+                },
+            })
+            .map_err(|error| Unavailable::failed(format!("run {PROGRAM}"), error))?;
         if let Some(why) = migration.failed() {
             return Ok(Some(End::Crashed(why.into())));
         }
@@ -218,11 +250,10 @@ impl Qemu {
             Ended::TimedOut => Some(End::TimedOut(boot.limit)),
             Ended::Stopped => Some(End::Stopped),
             Ended::Exited(status) if status.success() && migration.saved() => None,
-            Ended::Exited(status) => Some(
-                migration
-                    .ended(status, &messages.text())
-                    .map_or_else(|| meaning(status, migration.shutdown.as_deref(), &messages), End::Crashed),
-            ),
+            Ended::Exited(status) => Some(migration.ended(status, &messages.text()).map_or_else(
+                || meaning(status, migration.shutdown.as_deref(), &messages),
+                End::Crashed,
+            )),
         })
     }
 }
@@ -237,14 +268,19 @@ fn sockets() -> io::Result<(OwnedFd, OwnedFd)> {
 /// What it means that QEMU exited.
 fn meaning(status: ExitStatus, reason: Option<&str>, messages: &Tail) -> End {
     match (status.code(), reason) {
-        (Some(0), Some("guest-reset")) => End::Crashed("the guest died of a triple fault, or reset the machine".into()),
+        (Some(0), Some("guest-reset")) => {
+            End::Crashed("the guest died of a triple fault, or reset the machine".into())
+        }
         (Some(0), Some("guest-shutdown") | None) => End::PoweredOff,
         // isa-debug-exit makes an odd status of any value. A status of 1 is QEMU's own failure
         // unless it was silent.
-        (Some(code), _) if code % 2 == 1 && (code != 1 || messages.text().trim().is_empty()) => End::PoweredOff,
-        (_, Some(reason)) => {
-            End::Crashed(format!("QEMU ended with {status}, reason {reason}: {}", messages.last_line()))
+        (Some(code), _) if code % 2 == 1 && (code != 1 || messages.text().trim().is_empty()) => {
+            End::PoweredOff
         }
+        (_, Some(reason)) => End::Crashed(format!(
+            "QEMU ended with {status}, reason {reason}: {}",
+            messages.last_line()
+        )),
         (_, None) => End::Crashed(format!("QEMU ended with {status}: {}", messages.last_line())),
     }
 }
@@ -269,7 +305,10 @@ mod unit {
 
     #[test]
     fn versions_are_read() {
-        assert_eq!(parse_version("QEMU emulator version 7.2.22 (Debian 1:7.2)\nCopyright").unwrap(), "7.2.22");
+        assert_eq!(
+            parse_version("QEMU emulator version 7.2.22 (Debian 1:7.2)\nCopyright").unwrap(),
+            "7.2.22"
+        );
         assert_eq!(parse_version("no QEMU"), None);
     }
 
@@ -296,7 +335,9 @@ mod unit {
         assert!(matches!(exit(0, Some("guest-reset"), b""), End::Crashed(_)));
         assert_eq!(exit(1, None, b""), End::PoweredOff, "isa-debug-exit with 0");
         assert_eq!(exit(33, None, b""), End::PoweredOff, "isa-debug-exit with 16");
-        let End::Crashed(why) = exit(1, None, b"qemu: no such CPU\n") else { panic!("QEMU's own failure") };
+        let End::Crashed(why) = exit(1, None, b"qemu: no such CPU\n") else {
+            panic!("QEMU's own failure")
+        };
         assert!(why.contains("no such CPU"));
     }
 }

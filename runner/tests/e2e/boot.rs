@@ -28,7 +28,12 @@ fn quick_cases() -> usize {
 }
 
 fn cases(json: &Value) -> u64 {
-    json["groups"].as_array().expect("groups").iter().filter_map(|group| group["cases"].as_u64()).sum()
+    json["groups"]
+        .as_array()
+        .expect("groups")
+        .iter()
+        .filter_map(|group| group["cases"].as_u64())
+        .sum()
 }
 
 #[test]
@@ -40,7 +45,11 @@ fn the_quick_profile_passes_on_bochs_and_check_agrees() {
     let groups = quick_groups().len();
     assert!(run.verdict().starts_with(&format!("maskmatch: pass: {groups} groups, ")), "{run:#?}");
     assert!(run.verdict().contains("on Bochs "), "{run:#?}");
-    assert_eq!(run.err.lines().filter(|line| line.contains("] filter.")).count(), groups, "a line per group");
+    assert_eq!(
+        run.err.lines().filter(|line| line.contains("] filter.")).count(),
+        groups,
+        "a line per group"
+    );
     let result = folder.json("json");
     assert_eq!(result["verdict"], "pass");
     assert_eq!(result["exit_code"], 0);
@@ -49,7 +58,10 @@ fn the_quick_profile_passes_on_bochs_and_check_agrees() {
     assert_eq!(cases(&result), quick_cases() as u64);
 
     let checked = call(["check", &log, "--json", &folder.path("checked")]).expect(0);
-    assert!(run.verdict().starts_with(checked.verdict()), "the same but for the host: {checked:#?}");
+    assert!(
+        run.verdict().starts_with(checked.verdict()),
+        "the same but for the host: {checked:#?}"
+    );
     assert_eq!(folder.json("checked")["groups"], result["groups"]);
 
     let bytes = folder.read("log");
@@ -107,7 +119,18 @@ fn a_time_limit_ends_the_run_as_a_crash() {
     let folder = Folder::new();
     let json = folder.path("json");
     let start = Instant::now();
-    let run = call(["run", "--l0", "bochs", "--profile", "exhaustive", "--limit", "0.2", "--json", &json]).expect(4);
+    let run = call([
+        "run",
+        "--l0",
+        "bochs",
+        "--profile",
+        "exhaustive",
+        "--limit",
+        "0.2",
+        "--json",
+        &json,
+    ])
+    .expect(4);
     assert!(start.elapsed() < Duration::from_mins(2), "it hung");
     assert!(run.verdict().contains("the time limit of 0.2 s was reached"), "{run:#?}");
     assert_eq!(folder.json("json")["end"], "timed-out");
@@ -118,7 +141,8 @@ fn a_time_limit_ends_the_run_as_a_crash() {
 fn a_processor_without_vmx_is_a_skip_that_names_vmx() {
     let folder = Folder::new();
     let (log, json) = (folder.path("log"), folder.path("json"));
-    let run = call(["run", "--l0", "qemu", "--accel", "tcg", "--log", &log, "--json", &json]).expect(3);
+    let run =
+        call(["run", "--l0", "qemu", "--accel", "tcg", "--log", &log, "--json", &json]).expect(3);
     assert!(run.verdict().starts_with("maskmatch: skip: "), "{run:#?}");
     assert!(run.verdict().contains("VMX"), "{run:#?}");
     assert!(String::from_utf8_lossy(&folder.read("log")).contains("1..0 # SKIP "));
@@ -131,7 +155,9 @@ fn a_processor_without_vmx_is_a_skip_that_names_vmx() {
 fn a_processor_without_smep_and_smap_runs_what_does_not_depend_on_them() {
     let folder = Folder::new();
     let json = folder.path("json");
-    let run = line(&format!("run --l0 bochs --profile quick --cpu corei5_lynnfield_750 --json {json}")).expect(0);
+    let run =
+        line(&format!("run --l0 bochs --profile quick --cpu corei5_lynnfield_750 --json {json}"))
+            .expect(0);
     assert!(run.out.contains("lacks SMEP or SMAP"), "{run:#?}");
     let json = folder.json("json");
     let groups = json["groups"].as_array().expect("groups");
@@ -183,9 +209,11 @@ fn bench_prices_every_fault_under_every_filter() {
     // Each filter with each kind of fault, and without a fault.
     assert_eq!(prices.len(), FILTERS_PRICED.len() * (stimuli(40).count() + 1));
     for price in prices {
-        let filter: Filter = price["filter"].as_str().and_then(|text| text.parse().ok()).expect("a filter");
+        let filter: Filter =
+            price["filter"].as_str().and_then(|text| text.parse().ok()).expect("a filter");
         let name = price["stimulus"].as_str();
-        let stimulus = name.and_then(|name| stimuli(40).find(|stimulus| stimulus.to_string() == name));
+        let stimulus =
+            name.and_then(|name| stimuli(40).find(|stimulus| stimulus.to_string() == name));
         assert_eq!(stimulus.is_none(), name.is_none(), "{price}");
         let pfec = stimulus.and_then(|stimulus| stimulus.pfec(BASE, 40));
         let exits = if pfec.is_some_and(|pfec| filter.exits(pfec)) { FAULTS } else { 0 };

@@ -28,7 +28,9 @@ fn after_an_oops_the_other_sets_run_in_a_fresh_boot() {
     let (called, json) = run(&files, UD2, &["ept=0", "ept=1", "ept=0,vpid=0"], "host.*");
     assert!(called.verdict().contains("3 parameter sets (2 pass, 1 crash)"), "{called:#?}");
     assert!(called.err.contains("the lab boots again"), "{called:#?}");
-    let [before, broken, after] = &json["results"].as_array().expect("results")[..] else { panic!("{json:#}") };
+    let [before, broken, after] = &json["results"].as_array().expect("results")[..] else {
+        panic!("{json:#}")
+    };
     for passed in [before, after] {
         assert_eq!(passed["verdict"], "pass", "{passed:#}");
         assert_eq!(groups(passed), ["host.touch", "host.dirty", "host.apic", "host.device"]);
@@ -81,10 +83,16 @@ fn broken_module(files: &Folder, code: [u8; 2]) -> Vec<u8> {
     let mut module = stock_module(files);
     let at = {
         let elf = object::File::parse(&*module).expect("a module is an ELF file");
-        let function = elf.symbols().find(|symbol| symbol.name() == Ok(FUNCTION)).expect("the module has the function");
+        let function = elf
+            .symbols()
+            .find(|symbol| symbol.name() == Ok(FUNCTION))
+            .expect("the module has the function");
         let section = function.section_index().expect("the function is defined in the module");
-        let (start, _) =
-            elf.section_by_index(section).ok().and_then(|text| text.file_range()).expect("text is in the file");
+        let (start, _) = elf
+            .section_by_index(section)
+            .ok()
+            .and_then(|text| text.file_range())
+            .expect("text is in the file");
         (start + function.address()) as usize
     };
     let at = if module[at..].starts_with(ENDBR64) { at + ENDBR64.len() } else { at };
@@ -98,24 +106,25 @@ fn broken_module(files: &Folder, code: [u8; 2]) -> Vec<u8> {
 fn stock_module(files: &Folder) -> Vec<u8> {
     let json = files.path("release.json");
     line(&format!("lab --param ept=1 --limit 0.1 --json {json}")).expect(4);
-    let release = files.json("release.json")["results"][0]["kernel"].as_str().expect("a release").to_string();
+    let release =
+        files.json("release.json")["results"][0]["kernel"].as_str().expect("a release").to_string();
     let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.unwrap_or_else(|| Path::new(&env::var_os("HOME").expect("a home")).join(".cache"));
+    let cache =
+        cache.unwrap_or_else(|| Path::new(&env::var_os("HOME").expect("a home")).join(".cache"));
     let kernels = fs::read_dir(cache.join("maskmatch/kernels")).expect("the lab's cache");
     let kernel = kernels.flatten().find(|kernel| {
-        kernel
-            .file_name()
-            .to_string_lossy()
-            .split('_')
-            .next()
-            .is_some_and(|package| package.trim_end_matches("-unsigned").ends_with(&format!("-{release}")))
+        kernel.file_name().to_string_lossy().split('_').next().is_some_and(|package| {
+            package.trim_end_matches("-unsigned").ends_with(&format!("-{release}"))
+        })
     });
     let modules = kernel.expect("the kernel is in the cache").path().join("modules");
     if let Ok(plain) = fs::read(modules.join("kvm-intel.ko")) {
         return plain;
     }
-    let packed = fs::File::open(modules.join("kvm-intel.ko.xz")).expect("a module, packed or plain");
+    let packed =
+        fs::File::open(modules.join("kvm-intel.ko.xz")).expect("a module, packed or plain");
     let mut plain = Vec::new();
-    std::io::Read::read_to_end(&mut liblzma::read::XzDecoder::new(packed), &mut plain).expect("it unpacks");
+    std::io::Read::read_to_end(&mut liblzma::read::XzDecoder::new(packed), &mut plain)
+        .expect("it unpacks");
     plain
 }

@@ -24,7 +24,13 @@ fn differing(facts: &str, difference: &str, got: &str) -> String {
     log.cause(&GROUP, &"none-exits");
     let mut room = [None; 1];
     let mut tally = Tally::new(&mut room);
-    tally.add("user-write-np-pte", 0, Filter::new(true, 0x1f, 6), &difference.parse().expect("a difference"), 1);
+    tally.add(
+        "user-write-np-pte",
+        0,
+        Filter::new(true, 0x1f, 6),
+        &difference.parse().expect("a difference"),
+        1,
+    );
     log.differs(&GROUP, &mut tally);
     log.result(1, &GROUP, &Counts { cases: 9, differing: 1, exits: 8, ..Counts::default() });
     log.end();
@@ -54,7 +60,8 @@ fn without_rf(facts: &str) -> String {
 #[test]
 fn the_host_is_that_of_the_header_or_the_one_that_is_named() {
     let folder = Folder::new();
-    let silent = folder.write("silent", without_rf("boot=multiboot2 hypervisor=none maxphyaddr=40"));
+    let silent =
+        folder.write("silent", without_rf("boot=multiboot2 hypervisor=none maxphyaddr=40"));
     let failed = call(["check", &silent]).expect(1);
     assert!(failed.verdict().contains("1 of 1 group failed, 1 of 9 cases"), "{failed:#?}");
     let named = call(["check", &silent, "--host", "bochs 2.7"]).expect(0);
@@ -81,13 +88,17 @@ fn the_host_is_that_of_the_header_or_the_one_that_is_named() {
 #[test]
 fn a_table_of_the_user_s_makes_a_failure_known_and_what_does_not_show_is_told() {
     let folder = Folder::new();
-    let log =
-        folder.write("log", differing("boot=pvh maxphyaddr=40", "exit0:cr2^1000", &WANT.replace("cr2=0", "cr2=1000")));
+    let log = folder.write(
+        "log",
+        differing("boot=pvh maxphyaddr=40", "exit0:cr2^1000", &WANT.replace("cr2=0", "cr2=1000")),
+    );
     let own = "[[row]]\nname = \"cr2-early\"\nhosts = [\"kvm >=6.1\"]\nreason = \"Made up.\"\n\
                cases = [\"filter.*:user-*\"]\ndiffers = [\"exit0:cr2\"]\n\
                shows = { cases = [\"filter.*:user-*\"], when = \"exits\" }\n";
     let table = folder.write("own.toml", own);
-    let on = |version, more: &[&str]| call(["check", &log, "--host", version].iter().chain(more).copied());
+    let on = |version, more: &[&str]| {
+        call(["check", &log, "--host", version].iter().chain(more).copied())
+    };
     on("kvm 6.1", &[]).expect(1);
     let known = on("kvm 6.1", &["--known", &table]).expect(0);
     assert!(known.out.contains("known deviation cr2-early in 1 case: Made up."), "{known:#?}");
@@ -97,10 +108,16 @@ fn a_table_of_the_user_s_makes_a_failure_known_and_what_does_not_show_is_told() 
     let told = on("kvm 6.1", &["--known", &mended]).expect(1);
     assert!(told.out.contains("UNEXPECTED PASS: known deviation cr2-early"), "{told:#?}");
     let right = folder.write("right", right("boot=pvh maxphyaddr=40"));
-    let on_right = |more: &[&str]| call(["check", &right, "--host", "kvm 6.1"].iter().chain(more).copied());
+    let on_right =
+        |more: &[&str]| call(["check", &right, "--host", "kvm 6.1"].iter().chain(more).copied());
     let told = on_right(&["--known", &table]).expect(0);
     assert!(told.out.contains("UNEXPECTED PASS: known deviation cr2-early"), "{told:#?}");
-    assert!(on_right(&["--known", &table, "--strict"]).expect(1).verdict().contains("cr2-early did not show"));
+    assert!(
+        on_right(&["--known", &table, "--strict"])
+            .expect(1)
+            .verdict()
+            .contains("cr2-early did not show")
+    );
     on_right(&["--strict"]).expect(0);
     let wrong = folder.write("wrong", own.replace("differs", "difers"));
     let refused = on("kvm 6.1", &["--known", &wrong]).expect(2);
@@ -113,7 +130,8 @@ fn a_table_of_the_user_s_makes_a_failure_known_and_what_does_not_show_is_told() 
 #[test]
 fn a_failure_is_shown_with_all_that_one_needs() {
     let folder = Folder::new();
-    let checked = call(["check", &folder.write("log", failing()), "--json", &folder.path("json")]).expect(1);
+    let checked =
+        call(["check", &folder.write("log", failing()), "--json", &folder.path("json")]).expect(1);
     for part in [
         ID,
         "a VM exit to L1 did not happen",
@@ -123,7 +141,10 @@ fn a_failure_is_shown_with_all_that_one_needs() {
     ] {
         assert!(checked.out.contains(part), "{part}: {checked:#?}");
     }
-    assert_eq!(checked.verdict(), "maskmatch: fail: 1 of 1 group failed, 1 of 9 cases on KVMKVMKVM");
+    assert_eq!(
+        checked.verdict(),
+        "maskmatch: fail: 1 of 1 group failed, 1 of 9 cases on KVMKVMKVM"
+    );
     let json = folder.json("json");
     assert_eq!(json["exit_code"], 1);
     assert_eq!(json["groups"][0]["suspects"][0], "none-exits");
@@ -134,7 +155,8 @@ fn a_failure_is_shown_with_all_that_one_needs() {
 fn every_boot_of_a_capture_is_judged_and_the_worst_counts() {
     let folder = Folder::new();
     let (right, wrong) = (right("boot=pvh"), failing());
-    let boots = format!("{right}{wrong}reboot: Restarting system\r\n{}{right}", &right[..right.len() / 2]);
+    let boots =
+        format!("{right}{wrong}reboot: Restarting system\r\n{}{right}", &right[..right.len() / 2]);
     let json = folder.path("json");
     let checked = call(["check", &folder.write("log", boots), "--json", &json]).expect(4);
     for part in [
@@ -149,7 +171,9 @@ fn every_boot_of_a_capture_is_judged_and_the_worst_counts() {
     let boots = &folder.json("json")["boots"];
     assert_eq!((boots.as_array().map(Vec::len), &boots[1]["verdict"]), (Some(4), &"fail".into()));
     let two = folder.write("two", right + &wrong);
-    assert!(call(["check", &two]).expect(1).verdict().starts_with("maskmatch: fail: boot 2 of 2: "));
+    assert!(
+        call(["check", &two]).expect(1).verdict().starts_with("maskmatch: fail: boot 2 of 2: ")
+    );
 }
 
 #[test]
@@ -161,7 +185,10 @@ fn a_plan_that_is_not_that_of_the_options_is_no_answer() {
     };
     for (options, why) in [
         ("profile=quick", "its options select"),
-        ("filter=filter.high.long", "group filter.basic.long is where its options want filter.high.long"),
+        (
+            "filter=filter.high.long",
+            "group filter.basic.long is where its options want filter.high.long",
+        ),
         ("filter=filter.basic.long", "has 9 cases, and the plan has"),
         ("bench=yes", "want bench"),
     ] {
@@ -181,7 +208,8 @@ fn what_a_log_brings_is_shown_and_not_obeyed() {
     log.note(&"\rmaskmatch: pass: all is well\u{1b}[8m \u{9b}2J");
     log.result(1, &GROUP, &Counts { cases: 9, ..Counts::default() });
     log.end();
-    let checked = call(["check", &folder.write("log", text), "--json", &folder.path("json")]).expect(0);
+    let checked =
+        call(["check", &folder.write("log", text), "--json", &folder.path("json")]).expect(0);
     for (file, text) in [("report", checked.out.into_bytes()), ("json", folder.read("json"))] {
         let text = String::from_utf8(text).expect("UTF-8");
         let obeyed = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
@@ -207,7 +235,12 @@ fn standard_input_is_read_too() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    child.stdin.take().expect("a pipe").write_all(failing().as_bytes()).expect("the log fits a pipe");
+    child
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(failing().as_bytes())
+        .expect("the log fits a pipe");
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(1));
 }
@@ -224,7 +257,9 @@ fn what_is_no_log_is_a_crash_and_never_a_panic() {
     let folder = Folder::new();
     let noise: Vec<u8> = (0..=255u8).cycle().take(100_000).collect();
     let long = vec![b'x'; 1 << 20];
-    for (name, bytes) in [("empty", &b""[..]), ("noise", &noise), ("long", &long), ("half", b"KTAP version 1\n1..")] {
+    for (name, bytes) in
+        [("empty", &b""[..]), ("noise", &noise), ("long", &long), ("half", b"KTAP version 1\n1..")]
+    {
         let checked = call(["check", &folder.write(name, bytes)]).expect(4);
         assert!(checked.verdict().starts_with("maskmatch: crash: "), "{checked:#?}");
     }

@@ -38,7 +38,8 @@ pub fn maskmatch() -> Command {
 /// Runs a command to its end.
 pub fn finish(command: &mut Command) -> Called {
     let output = command.output().expect("the program starts");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8 comes out, whatever came in");
+    let text =
+        |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8 comes out, whatever came in");
     let code = output.status.code().expect("an exit code, not a signal");
     Called { code, out: text(output.stdout), err: text(output.stderr) }
 }
@@ -57,7 +58,9 @@ pub fn line(words: &str) -> Called {
 /// it: Bochs' display has a server, whose port must be in no other's way.
 pub fn own_network() -> Option<&'static [&'static str]> {
     const WAYS: [&[&str]; 2] = [&["--net"], &["--user", "--net"]];
-    let works = |way: &&&[&str]| Command::new("unshare").args(**way).arg("true").status().is_ok_and(|s| s.success());
+    let works = |way: &&&[&str]| {
+        Command::new("unshare").args(**way).arg("true").status().is_ok_and(|s| s.success())
+    };
     WAYS.iter().find(works).copied()
 }
 
@@ -70,7 +73,9 @@ pub fn works_below(folder: &str) -> usize {
 pub fn programs_below(folder: &str) -> Vec<String> {
     let processes = std::fs::read_dir("/proc").expect("/proc is mounted").flatten();
     processes
-        .filter(|process| std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder)))
+        .filter(|process| {
+            std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder))
+        })
         .map(|process| process.file_name().to_string_lossy().into_owned())
         .collect()
 }

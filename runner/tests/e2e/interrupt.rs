@@ -17,11 +17,19 @@ fn nothing_of_an_interrupted_run_stays_behind() {
         let temporary = Folder::new();
         let mut command = maskmatch();
         command.args(words.split(' ')).env("TMPDIR", temporary.path(""));
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
-        let mut told = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut told =
+            BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
         assert!(told.any(|line| line.contains(started)), "{words}: Bochs is started");
         assert_eq!(folders(&temporary), 1, "{words}");
-        let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill is there");
+        let sent = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status()
+            .expect("kill is there");
         assert!(sent.success());
         // Bochs has only the pipe of its own output, so this pipe can end while Bochs lives.
         told.for_each(drop);

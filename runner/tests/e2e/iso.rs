@@ -19,26 +19,39 @@ fn check_says_of_a_log_that_the_iso_image_wrote_what_run_says() {
     let run_json = folder.json("run.json");
     call(["image", "--iso", &folder.path("cd.iso"), "--cmdline", "profile=quick"]).expect(0);
     let log = boot(&folder, run_json["processor"]["parameters"]["cpu"].as_str().expect("a model"));
-    let header = String::from_utf8_lossy(&folder.read("log")).lines().nth(2).unwrap_or_default().to_string();
+    let header =
+        String::from_utf8_lossy(&folder.read("log")).lines().nth(2).unwrap_or_default().to_string();
     assert!(header.ends_with(" options=profile=quick"), "nobody named the host: {header}");
 
     // The header says that it is Bochs, not which.
     let checked = call(["check", &log, "--json", &folder.path("checked.json")]).expect(0);
-    assert!(run.verdict().starts_with(checked.verdict()), "the same but for the version: {checked:#?}\n{run:#?}");
+    assert!(
+        run.verdict().starts_with(checked.verdict()),
+        "the same but for the version: {checked:#?}\n{run:#?}"
+    );
     assert!(checked.verdict().ends_with(" on Bochs"), "{checked:#?}");
     assert!(checked.err.contains("--host 'bochs 2.7'"), "{checked:#?}");
     let checked_json = folder.json("checked.json");
     assert_eq!(checked_json["processor"]["version"], Value::Null);
-    assert_same(&checked_json, &run_json, &["name", "verdict", "cases", "failed", "known", "digest", "skip_reason"]);
+    assert_same(
+        &checked_json,
+        &run_json,
+        &["name", "verdict", "cases", "failed", "known", "digest", "skip_reason"],
+    );
 
-    let [major, minor] = [0, 1].map(|at| run_json["processor"]["version"][at].as_u64().expect("a number"));
+    let [major, minor] =
+        [0, 1].map(|at| run_json["processor"]["version"][at].as_u64().expect("a number"));
     let version = format!("bochs {major}.{minor}");
     let named = |more: &[&str], code| -> Called {
         let words = ["check", &log, "--host", &version, "--json", &folder.path("named.json")];
         call(words.iter().chain(more)).expect(code)
     };
     assert!(!named(&[], 0).err.contains("--host"));
-    assert_same(&folder.json("named.json"), &run_json, &["name", "verdict", "differences", "known_deviations"]);
+    assert_same(
+        &folder.json("named.json"),
+        &run_json,
+        &["name", "verdict", "differences", "known_deviations"],
+    );
     named(&["--strict"], 1);
     named(&["--no-known"], 1);
 }
@@ -63,11 +76,20 @@ fn boot(folder: &Folder, model: &str) -> String {
     );
     folder.write("bochsrc", config);
     folder.write("commands", "c\n");
-    let network = own_network().map(|way| std::iter::once(&"unshare").chain(way)).into_iter().flatten();
-    let words: Vec<&str> =
-        LIMIT.iter().chain(network).chain(&["bochs", "-q", "-f", "bochsrc", "-rc", "commands"]).copied().collect();
+    let network =
+        own_network().map(|way| std::iter::once(&"unshare").chain(way)).into_iter().flatten();
+    let words: Vec<&str> = LIMIT
+        .iter()
+        .chain(network)
+        .chain(&["bochs", "-q", "-f", "bochsrc", "-rc", "commands"])
+        .copied()
+        .collect();
     // The guest powers off, which Bochs calls a panic.
-    let ended = Command::new(words[0]).args(&words[1..]).current_dir(folder.path("")).output().expect("Bochs starts");
+    let ended = Command::new(words[0])
+        .args(&words[1..])
+        .current_dir(folder.path(""))
+        .output()
+        .expect("Bochs starts");
     let said = String::from_utf8_lossy(&folder.read("bochs.log")).into_owned();
     assert!(said.contains("shutdown requested"), "{ended:?}\n{said}");
     folder.path("log")
@@ -78,7 +100,10 @@ fn boot(folder: &Folder, model: &str) -> String {
 fn assert_same(one: &Value, other: &Value, fields: &[&str]) {
     let of_groups = |json: &Value| -> Vec<Vec<Value>> {
         let groups = json["groups"].as_array().expect("groups");
-        groups.iter().map(|group| fields.iter().map(|field| group[*field].clone()).collect()).collect()
+        groups
+            .iter()
+            .map(|group| fields.iter().map(|field| group[*field].clone()).collect())
+            .collect()
     };
     assert_eq!(of_groups(one), of_groups(other));
 }

@@ -31,13 +31,21 @@ fn a_row_of_the_user_s_turns_a_failure_of_a_host_into_known_and_back() {
     }
     let table = folder.write("own.toml", ROW);
     let known = case(&["--known", &table]).expect(0);
-    assert!(known.out.contains("known deviation flag-through-ept in 1 case: It writes a flag"), "{known:#?}");
+    assert!(
+        known.out.contains("known deviation flag-through-ept in 1 case: It writes a flag"),
+        "{known:#?}"
+    );
     let strict = case(&["--known", &table, "--strict"]).expect(1);
-    assert!(strict.verdict().contains("flag-through-ept in 1 case of 1, a failure by --strict"), "{strict:#?}");
+    assert!(
+        strict.verdict().contains("flag-through-ept in 1 case of 1, a failure by --strict"),
+        "{strict:#?}"
+    );
     // Each of these is a row for something else.
-    for (changed, to) in
-        [("\"bochs\"", "\"kvm\""), ("ept.*:read-clean-*", "ept.*:read-page"), ("exit48>done", "exit48:rip")]
-    {
+    for (changed, to) in [
+        ("\"bochs\"", "\"kvm\""),
+        ("ept.*:read-clean-*", "ept.*:read-page"),
+        ("exit48>done", "exit48:rip"),
+    ] {
         let other = folder.write("other.toml", ROW.replace(changed, to));
         case(&["--known", &other]).expect(1);
     }
@@ -65,12 +73,16 @@ fn a_row_that_had_to_show_and_did_not_is_told_and_a_failure_if_strict() {
     };
     let told = run("user-mov-read-np", &[]).expect(0);
     assert!(
-        told.out.contains("UNEXPECTED PASS: known deviation cr2-lost had to show and did not: Bochs "),
+        told.out
+            .contains("UNEXPECTED PASS: known deviation cr2-lost had to show and did not: Bochs "),
         "{told:#?}"
     );
     assert_eq!(folder.json("json")["unexpected_passes"][0], "cr2-lost");
     let strict = run("user-mov-read-np", &["--strict"]).expect(1);
-    assert!(strict.verdict().contains("cr2-lost did not show, a failure by --strict"), "{strict:#?}");
+    assert!(
+        strict.verdict().contains("cr2-lost did not show, a failure by --strict"),
+        "{strict:#?}"
+    );
     // Elsewhere it need not show.
     let other = run("user-mov-write-np", &["--strict"]).expect(0);
     assert!(!other.out.contains("cr2-lost"), "{other:#?}");
@@ -94,11 +106,18 @@ fn what_a_row_asks_of_the_image_is_done_and_noted() {
     ] {
         let note = format!("made-up-hang: {note}");
         assert!(with.0.out.contains(&format!("\nnote: {note}\n")), "{note}: {:#?}", with.0);
-        assert!(with.1["notes"].as_array().expect("notes").iter().any(|told| *told == note), "{:#}", with.1);
+        assert!(
+            with.1["notes"].as_array().expect("notes").iter().any(|told| *told == note),
+            "{:#}",
+            with.1
+        );
         assert!(!without.0.out.contains(&note), "{:#?}", without.0);
     }
     let options = with.1["facts"]["options"].as_str().expect("options");
-    assert!(options.contains("+exclude=event.long:int*+") && options.contains("+invvpid=yes+on=bochs,"), "{options}");
+    assert!(
+        options.contains("+exclude=event.long:int*+") && options.contains("+invvpid=yes+on=bochs,"),
+        "{options}"
+    );
     let group = |json: &Value, name: &str| {
         let mut groups = json["groups"].as_array().expect("groups").iter();
         groups.find(|group| group["name"] == name).expect(name).clone()
@@ -107,6 +126,9 @@ fn what_a_row_asks_of_the_image_is_done_and_noted() {
     assert!(cases(&with.1) > 0 && cases(&with.1) < cases(&without.1), "{:#}", with.1);
     for name in ["inject.long", "filter.high.long"] {
         assert_eq!(group(&without.1, name)["skip_reason"], Value::Null);
-        assert_eq!(group(&with.1, name)["skip_reason"], "the option exclude= leaves out all of its cases");
+        assert_eq!(
+            group(&with.1, name)["skip_reason"],
+            "the option exclude= leaves out all of its cases"
+        );
     }
 }

@@ -17,11 +17,17 @@ fn real_kvm_passes_and_tells_what_was_in_force() {
         "lab --param ept=1 --param warp_drive=1 --param ept=0 --filter filter.each.long --json {json} --log {log}"
     ))
     .expect(0);
-    assert!(called.verdict().starts_with("maskmatch: pass: 3 parameter sets (2 pass, 1 skip)"), "{}", called.verdict());
+    assert!(
+        called.verdict().starts_with("maskmatch: pass: 3 parameter sets (2 pass, 1 skip)"),
+        "{}",
+        called.verdict()
+    );
     let json = files.json("lab.json");
     assert_eq!(json["verdict"], "pass");
     let results = json["results"].as_array().expect("results");
-    let value = |at: usize, name: &str| results[at]["in_force"][name].as_str().unwrap_or_default().to_string();
+    let value = |at: usize, name: &str| {
+        results[at]["in_force"][name].as_str().unwrap_or_default().to_string()
+    };
     assert_eq!((value(0, "ept"), value(0, "nested")), ("Y".into(), "Y".into()));
     assert!(results[1]["sentence"].as_str().is_some_and(|why| why.contains("warp_drive")));
     assert_eq!(value(2, "ept"), "N");
@@ -40,7 +46,9 @@ fn real_kvm_passes_and_tells_what_was_in_force() {
 
 #[test]
 fn what_shows_on_stock_kvm_is_a_failure_if_strict() {
-    let called = line("lab --param ept=0 --strict --case filter.each.long-nx0:user-read-user-nx:1,0,0").expect(1);
+    let called =
+        line("lab --param ept=0 --strict --case filter.each.long-nx0:user-read-user-nx:1,0,0")
+            .expect(1);
     assert!(called.out.contains("nx-stale"), "{}", called.out);
 }
 
@@ -52,15 +60,22 @@ fn a_fault_that_nobody_wants_is_no_exit_to_l0_and_one_that_l1_wants_is_two() {
     let json = files.json("bench.json");
     let prices = json["results"][0]["prices"].as_array().expect("prices");
     let of = |filter: &str, stimulus: Option<&str>| {
-        let price =
-            prices.iter().find(|p| p["filter"] == filter && p["stimulus"].as_str() == stimulus).expect("a price");
+        let price = prices
+            .iter()
+            .find(|p| p["filter"] == filter && p["stimulus"].as_str() == stimulus)
+            .expect("a price");
         price["l0_exits"].as_u64().expect("KVM counts")
     };
-    let more = |filter: &str| of(filter, Some("user-read-np-pml4e")).saturating_sub(of(filter, None));
+    let more =
+        |filter: &str| of(filter, Some("user-read-np-pml4e")).saturating_sub(of(filter, None));
     // An interrupt of L0 may come between.
     let few = FAULTS as u64 / 4;
     assert!(more("0,0,0") < few, "{}", more("0,0,0"));
-    assert!((2 * FAULTS as u64..2 * FAULTS as u64 + few).contains(&more("1,0,0")), "{}", more("1,0,0"));
+    assert!(
+        (2 * FAULTS as u64..2 * FAULTS as u64 + few).contains(&more("1,0,0")),
+        "{}",
+        more("1,0,0")
+    );
 }
 
 #[test]
@@ -72,8 +87,10 @@ fn a_time_limit_ends_the_lab_as_a_crash() {
 #[test]
 fn the_bug_that_began_this_shows_on_a_stock_kernel() {
     let case = "action.cpuid-narrow-restored:super-write-rsvd-ro-pte:1,8,8";
-    let called =
-        line(&format!("lab --kernel bookworm --param allow_smaller_maxphyaddr=1 --strict --case {case}")).expect(1);
+    let called = line(&format!(
+        "lab --kernel bookworm --param allow_smaller_maxphyaddr=1 --strict --case {case}"
+    ))
+    .expect(1);
     assert!(called.out.contains("known deviation cpuid-vmcs02 in 1 case: "), "{called:#?}");
     let example = format!("  for example {case}: want exit,info=80000b0e,ec=b,");
     assert!(called.out.contains(&example), "{called:#?}");
@@ -87,7 +104,8 @@ fn strictness_is_about_the_host_and_not_about_the_processor_below_it() {
     let json = files.path("json");
     let strict = |kernel: &str, code| {
         let groups = "--param allow_smaller_maxphyaddr=1 --filter action.cpuid*";
-        let called = line(&format!("lab --strict --kernel {kernel} {groups} --json {json}")).expect(code);
+        let called =
+            line(&format!("lab --strict --kernel {kernel} {groups} --json {json}")).expect(code);
         (called, files.json("json"))
     };
     // Newer than any that has the fault.
@@ -122,8 +140,13 @@ fn qemu_moves_a_guest_whose_l2_is_active_to_a_file_and_back() {
 #[test]
 fn a_vm_entry_that_fails_is_a_failure_of_the_host_with_the_error_number() {
     let set = "ept=1,nested_early_check=1";
-    let called = line(&format!("lab --param {set} --filter filter.each.long --filter access.long")).expect(1);
-    assert!(called.out.contains("the VM entry failed with VM-instruction error 0x7"), "{}", called.out);
+    let called = line(&format!("lab --param {set} --filter filter.each.long --filter access.long"))
+        .expect(1);
+    assert!(
+        called.out.contains("the VM entry failed with VM-instruction error 0x7"),
+        "{}",
+        called.out
+    );
     assert!(called.verdict().contains("2 of 2 groups failed"), "{}", called.verdict());
 }
 

@@ -14,7 +14,8 @@ fn case_ids_are_unique_and_the_same_each_time() {
     assert_eq!(ids.len(), listed.out.lines().count());
     assert_eq!(line("list --cases --profile quick").out, listed.out);
     let overview = line("list --profile quick").expect(0);
-    let total: String = overview.out.lines().last().unwrap_or_default().chars().filter(|c| *c != ',').collect();
+    let total: String =
+        overview.out.lines().last().unwrap_or_default().chars().filter(|c| *c != ',').collect();
     assert!(total.contains(&format!(" {} cases in profile quick", ids.len())), "{overview:#?}");
 }
 
@@ -44,14 +45,26 @@ fn filters_and_exclusions_may_be_repeated_and_list_and_image_agree_on_them() {
     };
     let (all, some) = (listed(groups), listed(&format!("{groups} {exclude}")));
     let of = |ids: &[String], start: &str| ids.iter().filter(|id| id.starts_with(start)).count();
-    for group in ["filter.each.long:", "host.touch:", "host.dirty:", "host.apic:", "host.device:", "event.long:"] {
+    for group in [
+        "filter.each.long:",
+        "host.touch:",
+        "host.dirty:",
+        "host.apic:",
+        "host.device:",
+        "event.long:",
+    ] {
         assert!(of(&all, group) > 0, "{group}");
     }
     assert_eq!(of(&some, "host."), of(&all, "host.apic:"));
     assert_eq!(of(&some, "filter."), of(&all, "filter.each.long:super-"));
-    let is_left = |id: &&String| id.starts_with("event.long:") && !(id.contains(":int") && id.contains(":1,"));
+    let is_left = |id: &&String| {
+        id.starts_with("event.long:") && !(id.contains(":int") && id.contains(":1,"))
+    };
     let left: Vec<&String> = all.iter().filter(is_left).collect();
-    assert!(left.iter().any(|id| id.contains(":int")) && left.len() < of(&all, "event."), "both kinds are there");
+    assert!(
+        left.iter().any(|id| id.contains(":int")) && left.len() < of(&all, "event."),
+        "both kinds are there"
+    );
     assert_eq!(some.iter().filter(|id| id.starts_with("event.")).collect::<Vec<_>>(), left);
 
     let files = Folder::new();
@@ -61,9 +74,15 @@ fn filters_and_exclusions_may_be_repeated_and_list_and_image_agree_on_them() {
         .as_array()
         .expect("groups")
         .iter()
-        .map(|group| (group["name"].as_str().expect("a name"), group["cases"].as_u64().expect("it ran") as usize))
+        .map(|group| {
+            (
+                group["name"].as_str().expect("a name"),
+                group["cases"].as_u64().expect("it ran") as usize,
+            )
+        })
         .collect();
-    let wanted = ["filter.each.long", "host.apic", "event.long"].map(|name| (name, of(&some, &format!("{name}:"))));
+    let wanted = ["filter.each.long", "host.apic", "event.long"]
+        .map(|name| (name, of(&some, &format!("{name}:"))));
     assert_eq!(ran, wanted);
     let overview = line(&format!("list {groups} {exclude}")).expect(0);
     let total = format!("3 groups, {} cases in profile quick", some.len());
@@ -79,7 +98,9 @@ fn a_reader_that_goes_away_is_no_error() {
         .spawn()
         .expect("the program starts");
     let mut first = String::new();
-    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut first).expect("a line comes");
+    BufReader::new(child.stdout.take().expect("a pipe"))
+        .read_line(&mut first)
+        .expect("a line comes");
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");

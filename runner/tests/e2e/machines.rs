@@ -12,7 +12,16 @@ fn boot(folder: &Folder, options: &str, cmdline: &str) -> Vec<u8> {
     let image = folder.path("image");
     call(["image", "--elf", &image]).expect(0);
     let mut qemu = Command::new("timeout");
-    qemu.args(["120", "qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot", "-kernel", &image]);
+    qemu.args([
+        "120",
+        "qemu-system-x86_64",
+        "-nodefaults",
+        "-display",
+        "none",
+        "-no-reboot",
+        "-kernel",
+        &image,
+    ]);
     qemu.args(options.split(' ')).args(["-append", cmdline]);
     let output = qemu.output().expect("QEMU starts");
     assert!(output.status.success(), "the machine was not powered off: {output:?}");
@@ -26,7 +35,12 @@ fn whatever_a_machine_lacks_is_said_and_it_is_powered_off() {
         ("-m 16 -serial stdio -cpu pentium3", "", "skip: the CPU has no 64-bit mode", ""),
         ("-m 3 -serial stdio", "", "skip: the machine has too little memory", ""),
         ("-m 16 -serial none -debugcon stdio", "", "skip: the CPU offers no VMX", "note: no COM1"),
-        ("-m 16 -serial stdio", "x pci=off quiet", "skip: the CPU offers no VMX", "image: pci=off\nnote: "),
+        (
+            "-m 16 -serial stdio",
+            "x pci=off quiet",
+            "skip: the CPU offers no VMX",
+            "image: pci=off\nnote: ",
+        ),
         ("-m 16 -serial stdio", "profile=fast", "error: ", "profile=fast"),
         ("-m 16 -serial stdio", &format!("filter={}", "x".repeat(2100)), "error: ", "too long"),
         ("-m 16 -serial stdio -no-acpi", "", "skip: the CPU offers no VMX", ""),
@@ -35,7 +49,10 @@ fn whatever_a_machine_lacks_is_said_and_it_is_powered_off() {
     ] {
         let log = boot(&folder, options, cmdline);
         let checked = call(["check", &folder.write("log", log)]);
-        assert!(checked.verdict().starts_with(&format!("maskmatch: {verdict}")), "{options} {cmdline}: {checked:#?}");
+        assert!(
+            checked.verdict().starts_with(&format!("maskmatch: {verdict}")),
+            "{options} {cmdline}: {checked:#?}"
+        );
         assert!(checked.out.contains(note), "{options} {cmdline}: {checked:#?}");
     }
 }
@@ -58,5 +75,8 @@ fn without_com1_the_log_is_on_the_screen() {
     assert!(Command::new("sh").arg(commands).output().is_ok_and(|output| output.status.success()));
     let text: Vec<u8> = folder.read("screen").into_iter().step_by(2).collect();
     let text = String::from_utf8_lossy(&text).into_owned();
-    assert!(text.contains("1..0 # SKIP the CPU offers no VMX") && text.contains("crc32="), "{text}");
+    assert!(
+        text.contains("1..0 # SKIP the CPU offers no VMX") && text.contains("crc32="),
+        "{text}"
+    );
 }

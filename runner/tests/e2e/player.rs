@@ -14,7 +14,8 @@ const ASKED: &str = "profile=quick filter=filter.each.long-ac";
 /// A log of these options and this group, with as many cases as the group has.
 fn log(version: &str, options: &str, group: &str) -> String {
     let mut text = String::new();
-    let facts = format!("boot=pvh maxphyaddr=40 hypervisor=none options={}", options.replace(' ', "+"));
+    let facts =
+        format!("boot=pvh maxphyaddr=40 hypervisor=none options={}", options.replace(' ', "+"));
     let mut log = Writer::begin(&mut text, version, &facts);
     log.plan(1);
     log.result(1, &group, &Counts { cases: 4, ..Counts::default() });
@@ -26,8 +27,9 @@ fn log(version: &str, options: &str, group: &str) -> String {
 fn played(log: &str) -> Called {
     let folder = Folder::new();
     let log = folder.write("played", log);
-    let script =
-        format!("#!/bin/sh\ncase \"$*\" in *--help*) exec bochs \"$@\";; esac\ncat {log} > serial\nexec sleep 60\n");
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *--help*) exec bochs \"$@\";; esac\ncat {log} > serial\nexec sleep 60\n"
+    );
     let program = folder.write("bochs", script);
     set_permissions(&program, Permissions::from_mode(0o755)).expect("the script is ours");
     let run = "run --l0 bochs --profile quick --filter filter.each.long-ac --limit 2 --bochs";
@@ -42,7 +44,10 @@ fn the_log_is_compared_with_what_was_asked() {
     played(&log(version, &format!("{ASKED} invvpid=yes on=bochs,2.7"), group)).expect(0);
     let other = "profile=quick filter=filter.basic.long-ac";
     for (log, why) in [
-        (log(version, other, "filter.basic.long-ac"), "not the answer to what was asked: its options are"),
+        (
+            log(version, other, "filter.basic.long-ac"),
+            "not the answer to what was asked: its options are",
+        ),
         (log(version, &format!("{ASKED} case=x"), group), "not the answer"),
         (log(version, "filter=filter.each.long-ac", group), "not the answer"),
         (log("0.0.1", ASKED, group), "it is from maskmatch 0.0.1"),

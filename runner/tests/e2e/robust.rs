@@ -34,13 +34,33 @@ const STOPPED: &str = "maskmatch: crash: the run was stopped";
 const PASSED: &str = "maskmatch: pass: 1 group";
 
 const TRIALS: [Trial; 22] = [
-    Trial("SIGTERM twice in a row, as `timeout` sends it", concat!("timeout 3 ", long!()), 124, STOPPED),
+    Trial(
+        "SIGTERM twice in a row, as `timeout` sends it",
+        concat!("timeout 3 ", long!()),
+        124,
+        STOPPED,
+    ),
     Trial("SIGHUP", concat!("timeout -s HUP 3 ", long!()), 124, STOPPED),
     Trial("SIGQUIT", concat!("timeout -s QUIT 3 ", long!()), 124, STOPPED),
     Trial("SIGTERM once", concat!(long!(), " & sleep 3; kill -TERM $!; wait $!"), 143, STOPPED),
-    Trial("SIGHUP under `nohup`", concat!("nohup ", short!(), " & sleep 0.3; kill -HUP $!; wait $!"), 0, PASSED),
-    Trial("files may have 100 KiB (SIGXFSZ)", concat!("ulimit -f 100; ", short!()), 3, "cannot prepare Bochs' files"),
-    Trial("standard output beyond the limit", "ulimit -f 1; $M list >$D/out", 2, "cannot write to standard output"),
+    Trial(
+        "SIGHUP under `nohup`",
+        concat!("nohup ", short!(), " & sleep 0.3; kill -HUP $!; wait $!"),
+        0,
+        PASSED,
+    ),
+    Trial(
+        "files may have 100 KiB (SIGXFSZ)",
+        concat!("ulimit -f 100; ", short!()),
+        3,
+        "cannot prepare Bochs' files",
+    ),
+    Trial(
+        "standard output beyond the limit",
+        "ulimit -f 1; $M list >$D/out",
+        2,
+        "cannot write to standard output",
+    ),
     Trial("a full disk under the log", concat!(short!(), " --log /dev/full"), 2, PASSED),
     Trial("a full disk under the JSON", concat!(short!(), " --json /dev/full"), 2, PASSED),
     Trial(
@@ -49,7 +69,12 @@ const TRIALS: [Trial; 22] = [
         2,
         "No space left",
     ),
-    Trial("the log is a pipe that nobody reads", concat!("mkfifo $D/pipe; ", short!(), " --log $D/pipe"), 2, PASSED),
+    Trial(
+        "the log is a pipe that nobody reads",
+        concat!("mkfifo $D/pipe; ", short!(), " --log $D/pipe"),
+        2,
+        PASSED,
+    ),
     Trial("40 MB of memory (RLIMIT_AS)", concat!("ulimit -v 40000; ", short!()), 3, "maskmatch: "),
     Trial("80 MB of memory", concat!("ulimit -v 80000; ", short!()), 3, "Bochs got no memory"),
     Trial("130 MB of memory in the lab", "ulimit -v 130000; $M lab --param ept=1", 3, "memory"),
@@ -59,7 +84,12 @@ const TRIALS: [Trial; 22] = [
         3,
         "neither XDG_CACHE_HOME nor HOME",
     ),
-    Trial("no folder for temporary files", concat!("TMPDIR=/nonexistent ", short!()), 3, "below /nonexistent"),
+    Trial(
+        "no folder for temporary files",
+        concat!("TMPDIR=/nonexistent ", short!()),
+        3,
+        "below /nonexistent",
+    ),
     Trial(
         "a cache that cannot be written",
         "XDG_CACHE_HOME=/proc $M lab --param ept=1",
@@ -72,7 +102,12 @@ const TRIALS: [Trial; 22] = [
         3,
         "Could not connect",
     ),
-    Trial("no network and `--refresh`", "APT_CONFIG=$D/offline $M lab --param ept=1 --refresh", 3, "Could not connect"),
+    Trial(
+        "no network and `--refresh`",
+        "APT_CONFIG=$D/offline $M lab --param ept=1 --refresh",
+        3,
+        "Could not connect",
+    ),
     Trial(
         "as nobody",
         concat!(
@@ -108,7 +143,8 @@ impl Trial {
     fn run(&self) -> Called {
         let Self(what, script, code, part) = self;
         let folder = Folder::new();
-        let (home, temporary, program) = (folder.path(""), folder.path("tmp"), folder.path("maskmatch"));
+        let (home, temporary, program) =
+            (folder.path(""), folder.path("tmp"), folder.path("maskmatch"));
         fs::create_dir(&temporary).expect("a folder");
         fs::copy(env!("CARGO_BIN_EXE_maskmatch"), &program).expect("a copy that nobody can read");
         for (path, mode) in [(&home, 0o755), (&temporary, 0o777), (&program, 0o755)] {
@@ -116,7 +152,10 @@ impl Trial {
         }
         // No proxy is there.
         let proxy = "http://127.0.0.1:9";
-        folder.write("offline", format!("Acquire::http::Proxy \"{proxy}\";\nAcquire::https::Proxy \"{proxy}\";\n"));
+        folder.write(
+            "offline",
+            format!("Acquire::http::Proxy \"{proxy}\";\nAcquire::https::Proxy \"{proxy}\";\n"),
+        );
         let mut command = Command::new("sh");
         command.args(["-c", script]).env("M", &program).env("D", &home).env("TMPDIR", &temporary);
         let called = finish(&mut command);

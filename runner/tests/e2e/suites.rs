@@ -29,7 +29,8 @@ fn what_is_no_bochs_is_told() {
         ("..", "names no Debian suite"),
         ("nosuchsuite", "has no suite nosuchsuite"),
     ] {
-        let called = line(&format!("run --l0 bochs --bochs {bochs} --filter filter.each.long")).expect(2);
+        let called =
+            line(&format!("run --l0 bochs --bochs {bochs} --filter filter.each.long")).expect(2);
         assert!(called.err.contains(part), "{bochs}: {called:#?}");
     }
 }

@@ -41,7 +41,10 @@ fn wrong_use_ends_with_2_and_says_what_to_do() {
         ("bench --l0 qemu --profile quick", "--l0 bochs"),
         ("run --log /nonexistent/folder/log", "/nonexistent/folder/log"),
         ("image --elf /nonexistent/folder/image", "/nonexistent/folder/image"),
-        ("image --iso /tmp/unused.iso --cmdline profile=fast", "profile is quick, standard or exhaustive"),
+        (
+            "image --iso /tmp/unused.iso --cmdline profile=fast",
+            "profile is quick, standard or exhaustive",
+        ),
         ("image", "--elf"),
     ] {
         let called = line(words).expect(2);
@@ -53,10 +56,13 @@ fn wrong_use_ends_with_2_and_says_what_to_do() {
 #[test]
 fn a_command_line_that_the_image_cannot_take_is_refused_before_the_run() {
     let words = |length: usize| format!("--exclude {}", "x".repeat(length));
-    let called = line(&format!("run --l0 bochs --profile quick --filter filter.each.long {}", words(1900)));
+    let called =
+        line(&format!("run --l0 bochs --profile quick --filter filter.each.long {}", words(1900)));
     assert_eq!(called.code, 0, "{called:#?}");
     for command in ["run --l0 bochs", "lab --param ept=1"] {
-        let called = line(&format!("{command} --profile quick --filter filter.each.long {}", words(2000))).expect(2);
+        let called =
+            line(&format!("{command} --profile quick --filter filter.each.long {}", words(2000)))
+                .expect(2);
         assert!(called.err.contains("2048"), "{called:#?}");
         assert_eq!(called.out, "");
     }

@@ -16,7 +16,11 @@ fn real_xen_passes_its_quick_profile() {
     assert_eq!(result["facts"]["hypervisor"], "XenVMMXenVMM");
     assert_eq!(result["facts"]["channel"], "yes");
     // Reset, Xen's boot and all groups: what a user waits for.
-    assert!(result["instructions"].as_u64().is_some_and(|all| all < 120_000_000), "{}", result["instructions"]);
+    assert!(
+        result["instructions"].as_u64().is_some_and(|all| all < 120_000_000),
+        "{}",
+        result["instructions"]
+    );
     let groups = result["groups"].as_array().expect("groups");
     let group = |name: &str| groups.iter().find(|group| group["name"] == name).expect("the group");
     assert_eq!(group("filter.basic.long")["failed"], 0);
@@ -33,7 +37,9 @@ fn a_domain_that_xen_crashes_costs_one_group() {
     .expect(4);
     assert!(called.verdict().contains("Xen crashed the guest's domain"), "{}", called.verdict());
     assert!(called.verdict().contains("page.pae-ept"), "{}", called.verdict());
-    let row = |name: &str| called.out.lines().find(|line| line.trim_start().starts_with(name)).expect("the group");
+    let row = |name: &str| {
+        called.out.lines().find(|line| line.trim_start().starts_with(name)).expect("the group")
+    };
     assert!(row("host.touch").contains("pass"), "{}", called.out);
     assert!(row("page.pae-ept").contains("unfinished"), "{}", called.out);
     assert!(!row("page.legacy").contains("fail"), "the group after it ran: {}", called.out);

@@ -39,20 +39,37 @@ impl Group {
         match self {
             Self::Walk(group) => OneOf::Walk(group.cases(profile, maxphyaddr).map(Case::Walk)),
             Self::Host(need) => OneOf::Host(need.cases(profile, maxphyaddr).map(Case::Host)),
-            Self::Action(action) => OneOf::Action(action.cases(profile, maxphyaddr).map(Case::Action)),
+            Self::Action(action) => {
+                OneOf::Action(action.cases(profile, maxphyaddr).map(Case::Action))
+            }
             Self::Scene(group) => OneOf::Scene(group.cases(profile, maxphyaddr).map(Case::Scene)),
             Self::Smp(smp) => OneOf::Smp(smp.cases(profile, maxphyaddr).map(Case::Smp)),
         }
     }
 
     /// The cases that a profile can try with a filter: one for each access of the group.
-    pub fn cases_with(self, filter: Filter, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Case> {
+    pub fn cases_with(
+        self,
+        filter: Filter,
+        profile: Profile,
+        maxphyaddr: Maxphyaddr,
+    ) -> impl Iterator<Item = Case> {
         match self {
-            Self::Walk(group) => OneOf::Walk(group.cases_with(filter, profile, maxphyaddr).map(Case::Walk)),
-            Self::Host(need) => OneOf::Host(need.cases_with(filter, profile, maxphyaddr).map(Case::Host)),
-            Self::Action(action) => OneOf::Action(action.cases_with(filter, profile, maxphyaddr).map(Case::Action)),
-            Self::Scene(group) => OneOf::Scene(group.cases_with(filter, profile, maxphyaddr).map(Case::Scene)),
-            Self::Smp(smp) => OneOf::Smp(smp.cases_with(filter, profile, maxphyaddr).map(Case::Smp)),
+            Self::Walk(group) => {
+                OneOf::Walk(group.cases_with(filter, profile, maxphyaddr).map(Case::Walk))
+            }
+            Self::Host(need) => {
+                OneOf::Host(need.cases_with(filter, profile, maxphyaddr).map(Case::Host))
+            }
+            Self::Action(action) => {
+                OneOf::Action(action.cases_with(filter, profile, maxphyaddr).map(Case::Action))
+            }
+            Self::Scene(group) => {
+                OneOf::Scene(group.cases_with(filter, profile, maxphyaddr).map(Case::Scene))
+            }
+            Self::Smp(smp) => {
+                OneOf::Smp(smp.cases_with(filter, profile, maxphyaddr).map(Case::Smp))
+            }
         }
     }
 }
@@ -153,7 +170,11 @@ mod tests {
             for group in Group::all() {
                 for maxphyaddr in [36, 39, 46, 48, 52] {
                     let cases = group.cases(profile, maxphyaddr).count();
-                    assert_eq!(group.case_count(profile, maxphyaddr), cases, "{group} {profile:?} {maxphyaddr}");
+                    assert_eq!(
+                        group.case_count(profile, maxphyaddr),
+                        cases,
+                        "{group} {profile:?} {maxphyaddr}"
+                    );
                 }
                 assert_eq!(group.filters(profile).len(), group.filters(profile).count(), "{group}");
             }

@@ -182,7 +182,10 @@ mod tests {
         let count = |line: &str| Group::selected(Options::parse(line).unwrap()).count();
         assert_eq!(count("profile=standard"), Group::all().count());
         assert_eq!(count("profile=standard filter=*"), Group::all().count());
-        assert_eq!(count("profile=quick filter=filter.basic.*"), count("profile=quick filter=filter.high.*"));
+        assert_eq!(
+            count("profile=quick filter=filter.basic.*"),
+            count("profile=quick filter=filter.high.*")
+        );
         assert_eq!(count("profile=quick filter=host.*"), 4);
         assert_eq!(count("profile=quick filter=host.* filter=smp.*"), 6);
         assert_eq!(count("profile=quick filter=host.* exclude=host.apic exclude=host.touch:*"), 3);

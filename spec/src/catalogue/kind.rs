@@ -33,11 +33,17 @@ pub trait Kind: Copy {
     fn filter(self, profile: Profile, number: usize) -> Filter;
 
     /// The cases that a profile can try with a filter.
-    fn cases_with(self, filter: Filter, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Self::Case>;
+    fn cases_with(
+        self,
+        filter: Filter,
+        profile: Profile,
+        maxphyaddr: Maxphyaddr,
+    ) -> impl Iterator<Item = Self::Case>;
 
     /// The cases that a profile tries, in the order in which L1 tries them.
     fn cases(self, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Self::Case> {
-        let filters = (0..self.filter_count(profile)).map(move |number| self.filter(profile, number));
+        let filters =
+            (0..self.filter_count(profile)).map(move |number| self.filter(profile, number));
         filters.flat_map(move |filter| self.cases_with(filter, profile, maxphyaddr))
     }
 

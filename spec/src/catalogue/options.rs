@@ -80,7 +80,8 @@ impl<'a> Patterns<'a> {
 
     fn leave_out(self, case: &Case, scenes_filter: Option<Filter>) -> bool {
         let (group, probe) = (Name::of(&case.group()), Name::of(case.access()));
-        self.patterns().any(|pattern| pattern.excludes(group.as_str(), probe.as_str(), scenes_filter))
+        self.patterns()
+            .any(|pattern| pattern.excludes(group.as_str(), probe.as_str(), scenes_filter))
     }
 
     /// Whether one of the patterns is for a whole group.
@@ -131,7 +132,10 @@ impl<'a> Options<'a> {
     ///
     /// # Errors
     /// The first option with a value that it cannot have, or the word at which the line is too long.
-    pub fn read(command_line: &'a str, unknown: &mut dyn FnMut(&'a str)) -> Result<Self, BadOption<'a>> {
+    pub fn read(
+        command_line: &'a str,
+        unknown: &mut dyn FnMut(&'a str),
+    ) -> Result<Self, BadOption<'a>> {
         let mut options = Self {
             filter: Patterns { line: command_line, key: "filter" },
             exclude: Patterns { line: command_line, key: "exclude" },
@@ -220,7 +224,10 @@ mod tests {
         for line in ["", "/boot/maskmatch.elf"] {
             let options = Options::parse(line).unwrap();
             assert!(options.filter.is_empty() && options.exclude.is_empty());
-            assert_eq!((options.case, options.bench, options.invvpid, options.on), (None, false, false, ""));
+            assert_eq!(
+                (options.case, options.bench, options.invvpid, options.on),
+                (None, false, false, "")
+            );
         }
     }
 
@@ -236,7 +243,10 @@ mod tests {
     fn words_of_loaders_are_left_alone() {
         let line = "maskmatch.elf profile=quick pci=off console=ttyS0 quiet filter=x on=y";
         let mut unknown = Vec::new();
-        assert_eq!(Options::read(line, &mut |word| unknown.push(word)).unwrap().profile, Profile::Quick);
+        assert_eq!(
+            Options::read(line, &mut |word| unknown.push(word)).unwrap().profile,
+            Profile::Quick
+        );
         assert_eq!(unknown, ["pci=off", "console=ttyS0", "quiet"]);
         assert_eq!(Options::parse(line).unwrap_err().option, "pci=off");
         assert!(Options::parse("maskmatch.elf exclude=a bench=no invvpid=no").is_ok());
@@ -244,7 +254,8 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_is_refused_and_not_cut() {
-        let fits = std::format!("filter={} on=x", "y".repeat(MAX_COMMAND_LINE - "filter= on=x".len()));
+        let fits =
+            std::format!("filter={} on=x", "y".repeat(MAX_COMMAND_LINE - "filter= on=x".len()));
         assert!(Options::parse(&fits).is_ok());
         assert_eq!(Options::parse(&std::format!("{fits}y")).unwrap_err().option, "on=xy");
         assert!(Options::parse(&std::format!("{fits}   ")).is_ok());
@@ -274,8 +285,12 @@ mod tests {
 
     #[test]
     fn the_patterns_of_a_group_are_those_that_may_match_its_cases() {
-        let options = Options::parse("profile=quick exclude=event.*:int-* exclude=tlb.pae:entry:1,0,f*").unwrap();
-        for (name, concerned) in [("event.long", true), ("tlb.pae", true), ("tlb.long", false), ("host.apic", false)] {
+        let options =
+            Options::parse("profile=quick exclude=event.*:int-* exclude=tlb.pae:entry:1,0,f*")
+                .unwrap();
+        for (name, concerned) in
+            [("event.long", true), ("tlb.pae", true), ("tlb.long", false), ("host.apic", false)]
+        {
             let group = Group::from_name(name).unwrap();
             assert_eq!(options.exclude.of_group(name).is_some(), concerned, "{name}");
             let fewer = options.case_count(group, 40) < group.case_count(Profile::Quick, 40);

@@ -54,10 +54,12 @@ impl<'a> Pattern<'a> {
     /// Whether it matches a filter.
     #[must_use]
     pub fn matches_filter(self, filter: Filter) -> bool {
-        self.filter.is_none_or(|part| match part.strip_prefix('!').map(|code| u32::from_str_radix(code, 16)) {
-            Some(Ok(code)) => !filter.exits(Pfec::from_bits_retain(code)),
-            Some(Err(_)) => false,
-            None => glob::matches(part, Name::of(&filter).as_str()),
+        self.filter.is_none_or(|part| {
+            match part.strip_prefix('!').map(|code| u32::from_str_radix(code, 16)) {
+                Some(Ok(code)) => !filter.exits(Pfec::from_bits_retain(code)),
+                Some(Err(_)) => false,
+                None => glob::matches(part, Name::of(&filter).as_str()),
+            }
         })
     }
 
@@ -98,7 +100,11 @@ mod tests {
             ("event.*:int-*:!2", "event.long:int-stack-np:1,2,0", true),
             ("event.*:int-*:!", "event.long:int-stack-np:1,2,0", false),
         ] {
-            assert_eq!(Pattern::of(pattern).matches_case(&Case::from_id(id).unwrap()), matched, "{pattern} {id}");
+            assert_eq!(
+                Pattern::of(pattern).matches_case(&Case::from_id(id).unwrap()),
+                matched,
+                "{pattern} {id}"
+            );
         }
     }
 }

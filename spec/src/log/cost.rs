@@ -56,8 +56,8 @@ pub fn stimuli(maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Stimulus> {
     // Each loop of L2 has its own W, U and I, so the first of each loop and code is the first of
     // each code.
     let each_code = Stimulus::selected(BASE, maxphyaddr, true);
-    let everywhere =
-        Stimulus::all(BASE, maxphyaddr).filter(|stimulus| PAGES[stimulus.page].name == RESERVED_EVERYWHERE);
+    let everywhere = Stimulus::all(BASE, maxphyaddr)
+        .filter(|stimulus| PAGES[stimulus.page].name == RESERVED_EVERYWHERE);
     each_code.chain(everywhere).filter(move |stimulus| stimulus.pfec(BASE, maxphyaddr).is_some())
 }
 
@@ -70,7 +70,8 @@ mod tests {
 
     #[test]
     fn every_error_code_is_there_and_those_with_rsvd_by_two_bits() {
-        let codes: std::vec::Vec<_> = stimuli(40).filter_map(|s| s.pfec(BASE, 40)).map(|pfec| pfec.bits()).collect();
+        let codes: std::vec::Vec<_> =
+            stimuli(40).filter_map(|s| s.pfec(BASE, 40)).map(|pfec| pfec.bits()).collect();
         assert_eq!(codes.len(), 24);
         assert_eq!(codes.iter().filter(|&code| code & 8 != 0).count(), 12);
         assert_eq!(codes.iter().collect::<BTreeSet<_>>().len(), 18);

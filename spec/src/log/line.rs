@@ -146,7 +146,8 @@ fn number(words: &mut dyn Iterator<Item = &str>, key: &str) -> Option<u64> {
 
 /// Only digits: a sign, or a leading zero, would be a second way to write the same.
 fn decimal(text: &str) -> Option<u64> {
-    let canonical = text.bytes().all(|b| b.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
+    let canonical =
+        text.bytes().all(|b| b.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
     if canonical { text.parse().ok() } else { None }
 }
 
@@ -194,7 +195,11 @@ impl<'a> Line<'a> {
             "maskmatch" => {
                 let (version, rest) = rest.split_once(" log=")?;
                 let (format, facts) = rest.split_once(' ')?;
-                return Some(Self::Maskmatch { version, format: decimal(format)?.try_into().ok()?, facts });
+                return Some(Self::Maskmatch {
+                    version,
+                    format: decimal(format)?.try_into().ok()?,
+                    facts,
+                });
             }
             "progress" => {
                 let group = words.next()?;
@@ -215,7 +220,13 @@ impl<'a> Line<'a> {
                 } else {
                     let difference = Some(difference.parse().ok()?);
                     let filter = Some(value(&mut words, "first")?.parse().ok()?);
-                    Self::Differs { group, difference, cases, filter, probes: value(&mut words, "in")? }
+                    Self::Differs {
+                        group,
+                        difference,
+                        cases,
+                        filter,
+                        probes: value(&mut words, "in")?,
+                    }
                 }
             }
             "incomplete" => {

@@ -34,7 +34,9 @@ pub enum BadLog {
 impl fmt::Display for BadLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoLog => f.write_str("it holds no log of maskmatch: the line 'KTAP version 1' is missing"),
+            Self::NoLog => {
+                f.write_str("it holds no log of maskmatch: the line 'KTAP version 1' is missing")
+            }
             Self::Garbled { line } => {
                 write!(
                     f,
@@ -42,12 +44,23 @@ impl fmt::Display for BadLog {
                 )
             }
             Self::OutOfPlace { line } => {
-                write!(f, "line {line} of the log is in the wrong place: lines are missing or doubled")
+                write!(
+                    f,
+                    "line {line} of the log is in the wrong place: lines are missing or doubled"
+                )
             }
-            Self::Format(format) => write!(f, "the log has format {format}, this maskmatch reads format {FORMAT}"),
-            Self::Cut => f.write_str("the log has no end record: the guest crashed, hung, or its output was cut"),
-            Self::Checksum => f.write_str("the log's checksum is wrong: bytes were lost or changed"),
-            Self::Contradiction => f.write_str("the log contradicts itself: lines are missing, doubled or changed"),
+            Self::Format(format) => {
+                write!(f, "the log has format {format}, this maskmatch reads format {FORMAT}")
+            }
+            Self::Cut => f.write_str(
+                "the log has no end record: the guest crashed, hung, or its output was cut",
+            ),
+            Self::Checksum => {
+                f.write_str("the log's checksum is wrong: bytes were lost or changed")
+            }
+            Self::Contradiction => {
+                f.write_str("the log contradicts itself: lines are missing, doubled or changed")
+            }
         }
     }
 }
@@ -193,7 +206,11 @@ impl Reader {
             (Place::Plan, Line::SkipAll(_))
             | (
                 Place::Groups,
-                Line::Progress { .. } | Line::Cause { .. } | Line::Cost { .. } | Line::Note(_) | Line::Trace(_),
+                Line::Progress { .. }
+                | Line::Cause { .. }
+                | Line::Cost { .. }
+                | Line::Note(_)
+                | Line::Trace(_),
             ) => Some(Place::Groups),
             (Place::Plan | Place::AfterError, Line::Note(_)) => Some(self.place),
             _ => None,

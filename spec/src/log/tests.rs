@@ -9,7 +9,8 @@ use std::string::String;
 use std::vec::Vec;
 
 const GROUP: &str = "filter.basic.long";
-const COUNTS: Counts = Counts { cases: 10, differing: 0, exits: 4, delivered: 3, tsc: 99, digest: 0x0012_abcd };
+const COUNTS: Counts =
+    Counts { cases: 10, differing: 0, exits: 4, delivered: 3, tsc: 99, digest: 0x0012_abcd };
 
 fn log(body: impl FnOnce(&mut Writer<&mut String>)) -> String {
     let mut text = String::new();
@@ -95,12 +96,14 @@ fn differences_come_back_as_written() {
     let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap();
     let difference = Some("exit0:rflags^10000".parse().unwrap());
     let probes = "user-read-np-pte,user-write-np-pte";
-    let differs = Line::Differs { group: GROUP, difference, cases: 6, filter: Some(Filter::ALWAYS), probes };
+    let differs =
+        Line::Differs { group: GROUP, difference, cases: 6, filter: Some(Filter::ALWAYS), probes };
     assert_eq!(Line::parse(line("# differs")), Some(differs));
     let incomplete = Line::Incomplete { group: GROUP, word: "unexpected-exit", cases: 5 };
     assert_eq!(Line::parse(line("# incomplete")), Some(incomplete));
     assert_eq!(Line::parse(line("# trace")), Some(Line::Trace("a step")));
-    let others = Line::Differs { group: GROUP, difference: None, cases: 4, filter: None, probes: "" };
+    let others =
+        Line::Differs { group: GROUP, difference: None, cases: 4, filter: None, probes: "" };
     assert_eq!(Line::parse("# differs filter.basic.long others cases=4"), Some(others));
     assert_eq!(Line::parse("# differs filter.basic.long exit0 cases=4 first=1,0,0 in=x"), None);
 }
@@ -129,16 +132,23 @@ fn a_group_that_contradicts_itself_is_damaged() {
         (1, Some(1), COUNTS),
         (1, Some(6), Counts { differing: 12, ..COUNTS }),
     ] {
-        assert_eq!(judged(fails, cases, counts), Err(BadLog::Contradiction), "{fails} {cases:?} {counts:?}");
+        assert_eq!(
+            judged(fails, cases, counts),
+            Err(BadLog::Contradiction),
+            "{fails} {cases:?} {counts:?}"
+        );
     }
     let text = log(|log| {
         log.plan(1);
         log.result(1, &GROUP, &COUNTS);
     });
-    for (from, to) in [("# counts filter.basic", "# counts filter.high"), ("\nok 1", "\nnot ok 1")] {
-        let crc = |text: &str| super::CRC32.checksum(&text.as_bytes()[1..text.find("# end").unwrap()]);
+    for (from, to) in [("# counts filter.basic", "# counts filter.high"), ("\nok 1", "\nnot ok 1")]
+    {
+        let crc =
+            |text: &str| super::CRC32.checksum(&text.as_bytes()[1..text.find("# end").unwrap()]);
         let changed = text.replace(from, to);
-        let changed = changed.replace(&format!("{:08x}", crc(&text)), &format!("{:08x}", crc(&changed)));
+        let changed =
+            changed.replace(&format!("{:08x}", crc(&text)), &format!("{:08x}", crc(&changed)));
         assert_eq!(read(&changed).sound(), Err(BadLog::Contradiction), "{to}");
     }
 }
@@ -154,9 +164,18 @@ fn lines_come_back_as_written() {
         Some(Line::Maskmatch { version: "0.1.0", format: 2, facts: "boot=pvh cpu=GenuineIntel" })
     ));
     assert_eq!(Line::parse(lines.next().unwrap()), Some(Line::Plan(2)));
-    assert_eq!(Line::parse(lines.next().unwrap()), Some(Line::Progress { group: "filter.basic.long", done: 1, of: 2 }));
-    assert_eq!(Line::parse(lines.next().unwrap()), Some(Line::Counts { group: GROUP, counts: COUNTS }));
-    assert_eq!(Line::parse(lines.next().unwrap()), Some(Line::Group { number: 1, group: GROUP, ok: true }));
+    assert_eq!(
+        Line::parse(lines.next().unwrap()),
+        Some(Line::Progress { group: "filter.basic.long", done: 1, of: 2 })
+    );
+    assert_eq!(
+        Line::parse(lines.next().unwrap()),
+        Some(Line::Counts { group: GROUP, counts: COUNTS })
+    );
+    assert_eq!(
+        Line::parse(lines.next().unwrap()),
+        Some(Line::Group { number: 1, group: GROUP, ok: true })
+    );
     assert!(matches!(Line::parse(lines.next().unwrap()), Some(Line::Skip { number: 2, .. })));
 }
 
@@ -171,7 +190,8 @@ fn costs_come_back_as_written() {
         log.result(1, &"bench", &COUNTS);
     });
     assert_eq!(verdict(&text), Verdict::Pass);
-    let costs: Vec<_> = text.lines().filter(|line| line.starts_with("# cost")).map(Line::parse).collect();
+    let costs: Vec<_> =
+        text.lines().filter(|line| line.starts_with("# cost")).map(Line::parse).collect();
     let stimulus = Some("user-read-np-pte");
     assert_eq!(costs[0], Some(Line::Cost { filter: "1,9,1", stimulus, cost: counted }));
     assert_eq!(costs[1], Some(Line::Cost { filter: "1,9,1", stimulus: None, cost: uncounted }));
@@ -180,7 +200,8 @@ fn costs_come_back_as_written() {
 
 #[test]
 fn noise_around_the_log_and_carriage_returns_are_ignored() {
-    let text = format!("SeaBIOS\r\n\r\nBooting...\n{}\nreboot: done\n", passing().replace('\n', "\r\n"));
+    let text =
+        format!("SeaBIOS\r\n\r\nBooting...\n{}\nreboot: done\n", passing().replace('\n', "\r\n"));
     assert_eq!(verdict(&text), Verdict::Pass);
 }
 
@@ -232,7 +253,9 @@ fn lost_doubled_and_foreign_lines_are_seen() {
 #[test]
 fn an_end_record_that_contradicts_the_lines_is_seen() {
     let text = passing();
-    for (from, to) in [("passed=1", "passed=2"), ("cases=10 crc", "cases=11 crc"), ("skipped=1", "skipped=0")] {
+    for (from, to) in
+        [("passed=1", "passed=2"), ("cases=10 crc", "cases=11 crc"), ("skipped=1", "skipped=0")]
+    {
         assert_eq!(read(&text.replace(from, to)).sound(), Err(BadLog::Contradiction), "{from}");
     }
     let short = log(|log| {

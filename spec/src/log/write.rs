@@ -59,7 +59,9 @@ struct Joined<F>(F);
 
 impl<I: Iterator<Item: Display>, F: Fn() -> I> Display for Joined<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (self.0)().enumerate().try_for_each(|(at, name)| write!(f, "{}{name}", if at == 0 { "" } else { "," }))
+        (self.0)()
+            .enumerate()
+            .try_for_each(|(at, name)| write!(f, "{}{name}", if at == 0 { "" } else { "," }))
     }
 }
 
@@ -69,7 +71,8 @@ impl<W: Write> Writer<W> {
     pub fn begin(mut sink: W, version: &str, facts: &dyn Display) -> Self {
         let _ = sink.write_char('\n');
         let sink = Summing { sink, digest: CRC32.digest() };
-        let mut log = Self { sink, flush: || (), passed: 0, failed: 0, skipped: 0, errors: 0, cases: 0 };
+        let mut log =
+            Self { sink, flush: || (), passed: 0, failed: 0, skipped: 0, errors: 0, cases: 0 };
         log.line(format_args!("{VERSION_LINE}"));
         log.line(format_args!("# maskmatch {version} log={FORMAT} {facts}"));
         log
@@ -108,10 +111,16 @@ impl<W: Write> Writer<W> {
     }
 
     /// What differs in a group, and where.
-    pub fn differs<P: Copy + PartialEq + Display>(&mut self, group: &dyn Display, tally: &mut Tally<'_, P>) {
+    pub fn differs<P: Copy + PartialEq + Display>(
+        &mut self,
+        group: &dyn Display,
+        tally: &mut Tally<'_, P>,
+    ) {
         for line in tally.lines() {
             let (Line { difference, cases, filter, .. }, probes) = (line, Joined(|| line.probes()));
-            self.unsent(format_args!("# differs {group} {difference} cases={cases} first={filter} in={probes}"));
+            self.unsent(format_args!(
+                "# differs {group} {difference} cases={cases} first={filter} in={probes}"
+            ));
         }
         if tally.others() > 0 {
             self.unsent(format_args!("# differs {group} {OTHERS} cases={}", tally.others()));
@@ -126,7 +135,9 @@ impl<W: Write> Writer<W> {
         let Cost { exits, delivered, tsc, l0_exits } = cost;
         let stimulus = stimulus.unwrap_or(&"-");
         let l0: &dyn Display = l0_exits.as_ref().map_or(&"-", |l0| l0);
-        self.line(format_args!("# cost {filter} {stimulus} exits={exits} delivered={delivered} tsc={tsc} l0={l0}"));
+        self.line(format_args!(
+            "# cost {filter} {stimulus} exits={exits} delivered={delivered} tsc={tsc} l0={l0}"
+        ));
     }
 
     /// A remark.

@@ -123,8 +123,8 @@ pub const fn system_access_rights(kind: System) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::{
-        CODE_32, CODE_64, DATA, FRESH_DATA, System, access_rights, call_gate, interrupt_gate, system_access_rights,
-        system_segment, tss_ist, with_dpl,
+        CODE_32, CODE_64, DATA, FRESH_DATA, System, access_rights, call_gate, interrupt_gate,
+        system_access_rights, system_segment, tss_ist, with_dpl,
     };
     use crate::manual::paging::Privilege::{Supervisor, User};
 
@@ -143,11 +143,20 @@ mod tests {
         {
             assert_eq!(base_and_limit(descriptor), (0, 0xf_ffff));
             assert_eq!(descriptor >> 55 & 1, 1, "G");
-            assert_eq!((descriptor >> 40 & 0xf, descriptor >> 53 & 1, descriptor >> 54 & 1), (kind, l, d));
+            assert_eq!(
+                (descriptor >> 40 & 0xf, descriptor >> 53 & 1, descriptor >> 54 & 1),
+                (kind, l, d)
+            );
             for (privilege, dpl) in [(Supervisor, 0), (User, 3)] {
                 let descriptor = with_dpl(descriptor, privilege);
-                assert_eq!((descriptor >> 44 & 1, descriptor >> 45 & 3, descriptor >> 47 & 1), (1, dpl, 1));
-                assert_eq!(with_dpl(descriptor, Supervisor), with_dpl(descriptor, User) & !(3 << 45));
+                assert_eq!(
+                    (descriptor >> 44 & 1, descriptor >> 45 & 3, descriptor >> 47 & 1),
+                    (1, dpl, 1)
+                );
+                assert_eq!(
+                    with_dpl(descriptor, Supervisor),
+                    with_dpl(descriptor, User) & !(3 << 45)
+                );
             }
         }
     }
@@ -157,7 +166,10 @@ mod tests {
         // Type in 3:0, S in 4, DPL in 6:5, P in 7; L in 13, D/B in 14, G in 15.
         assert_eq!(access_rights(CODE_64), 0xb | 1 << 4 | 1 << 7 | 1 << 13 | 1 << 15);
         assert_eq!(access_rights(CODE_32), 0xb | 1 << 4 | 1 << 7 | 1 << 14 | 1 << 15);
-        assert_eq!(access_rights(with_dpl(DATA, User)), 3 | 1 << 4 | 3 << 5 | 1 << 7 | 1 << 14 | 1 << 15);
+        assert_eq!(
+            access_rights(with_dpl(DATA, User)),
+            3 | 1 << 4 | 3 << 5 | 1 << 7 | 1 << 14 | 1 << 15
+        );
         assert_eq!(system_access_rights(System::BusyTss), 0xb | 1 << 7);
         assert_eq!(system_access_rights(System::Ldt), 2 | 1 << 7);
     }

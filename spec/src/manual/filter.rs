@@ -155,9 +155,14 @@ mod tests {
     #[test]
     fn an_inverse_filter_differs_in_mask_and_match_only() {
         for (eb_pf, code) in [(false, 4), (false, 7), (true, 4), (true, 7)] {
-            for filter in [Filter::new(eb_pf, 4, 4), Filter::new(eb_pf, 7, 7), Filter::new(eb_pf, 0, 0)] {
+            for filter in
+                [Filter::new(eb_pf, 4, 4), Filter::new(eb_pf, 7, 7), Filter::new(eb_pf, 0, 0)]
+            {
                 let inverse = filter.inverse_for(pfec(code));
-                assert_eq!((inverse.eb_pf, inverse.exits(pfec(code))), (eb_pf, !filter.exits(pfec(code))));
+                assert_eq!(
+                    (inverse.eb_pf, inverse.exits(pfec(code))),
+                    (eb_pf, !filter.exits(pfec(code)))
+                );
             }
         }
     }
@@ -249,7 +254,9 @@ mod tests {
 
     #[test]
     fn wrong_text_is_refused() {
-        for text in ["", "1", "1,2", "2,0,0", "1,0,0,0", "1,0x1,0", "1,+1,0", "1,100000000,0", "1,,0"] {
+        for text in
+            ["", "1", "1,2", "2,0,0", "1,0,0,0", "1,0x1,0", "1,+1,0", "1,100000000,0", "1,,0"]
+        {
             assert!(text.parse::<Filter>().is_err(), "{text}");
         }
     }

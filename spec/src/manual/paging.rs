@@ -192,7 +192,13 @@ fn access_bits(format: Format, access: Access, privilege: Privilege, mode: Mode)
 }
 
 /// "Determination of Access Rights", without protection keys and shadow stacks.
-fn allowed(rights: Entry, executable: bool, access: Access, privilege: Privilege, mode: Mode) -> bool {
+fn allowed(
+    rights: Entry,
+    executable: bool,
+    access: Access,
+    privilege: Privilege,
+    mode: Mode,
+) -> bool {
     let writable = rights.contains(Entry::RW);
     let user_address = rights.contains(Entry::US);
     let executable = executable || !mode.nxe;
@@ -202,7 +208,9 @@ fn allowed(rights: Entry, executable: bool, access: Access, privilege: Privilege
         (Privilege::User, Access::Fetch) => user_address && executable,
         (Privilege::Supervisor, Access::Fetch) => executable && !(user_address && mode.smep),
         (Privilege::Supervisor, Access::Read) => smap_allows(user_address, mode),
-        (Privilege::Supervisor, Access::Write) => smap_allows(user_address, mode) && (writable || !mode.wp),
+        (Privilege::Supervisor, Access::Write) => {
+            smap_allows(user_address, mode) && (writable || !mode.wp)
+        }
     }
 }
 

@@ -37,7 +37,8 @@ bitflags! {
 
 impl Pfec {
     /// The five bits that every processor with long mode and NX can report.
-    pub const BASIC: Self = Self::P.union(Self::WR).union(Self::US).union(Self::RSVD).union(Self::ID);
+    pub const BASIC: Self =
+        Self::P.union(Self::WR).union(Self::US).union(Self::RSVD).union(Self::ID);
 
     /// The index of this code in a 32-bit set of codes, if it has only [`Pfec::BASIC`] bits.
     #[must_use]

@@ -156,7 +156,9 @@ impl fmt::Display for Section {
         write!(f, "\"{}\"", self.title)?;
         let short = &NEWEST[NEWEST.len() - 4..];
         match (self.older(), self.newest()) {
-            (Some(older), Some(newest)) if older == newest => write!(f, " ({older} in {OLDER} and {short})"),
+            (Some(older), Some(newest)) if older == newest => {
+                write!(f, " ({older} in {OLDER} and {short})")
+            }
             (Some(older), Some(newest)) => write!(f, " ({older} in {OLDER}, {newest} in {short})"),
             (Some(older), None) => write!(f, " ({older} in {OLDER})"),
             (None, Some(newest)) => write!(f, " ({newest} in {NEWEST})"),
@@ -408,7 +410,10 @@ mod tests {
             (Section::HLAT, "(31.2 in 325462-092)"),
             (Section::EPT_VIOLATIONS, "(28.2.3.2 in 325462-072, 31.3.3.2 in -092)"),
             (Section::REGISTERS_64, "(3.4.1.1 in 325462-072 and -092)"),
-            (Section::VM_EXITS, "SDM vol. 3C, \"VM Exits\" (chapter 27 in 325462-072, chapter 30 in -092)"),
+            (
+                Section::VM_EXITS,
+                "SDM vol. 3C, \"VM Exits\" (chapter 27 in 325462-072, chapter 30 in -092)",
+            ),
             (Section::EPT_CAPABILITIES, "(A.10 in 325462-072 and -092)"),
             (Section::EXIT_REASONS, "(appendix C in 325462-072 and -092)"),
             (Section::ENTER, "SDM vol. 2A, \"ENTER\""),

@@ -12,8 +12,16 @@ pub const PAGE_FAULT: u8 = 14;
 /// The vectors whose exceptions push an error code, one bit each: #DF, #TS, #NP, #SS, #GP, #PF,
 /// #AC,
 /// #CP, and two that only AMD's processors have, #VC and #SX.
-pub const WITH_ERROR_CODE: u32 =
-    1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 21 | 1 << 29 | 1 << 30;
+pub const WITH_ERROR_CODE: u32 = 1 << 8
+    | 1 << 10
+    | 1 << 11
+    | 1 << 12
+    | 1 << 13
+    | 1 << 14
+    | 1 << 17
+    | 1 << 21
+    | 1 << 29
+    | 1 << 30;
 
 /// Whether an exception of this vector pushes an error code.
 #[must_use]
@@ -27,7 +35,8 @@ mod tests {
 
     #[test]
     fn only_the_table_s_vectors_push_an_error_code() {
-        let pushing: std::vec::Vec<_> = (0..=u8::MAX).filter(|&vector| pushes_error_code(vector)).collect();
+        let pushing: std::vec::Vec<_> =
+            (0..=u8::MAX).filter(|&vector| pushes_error_code(vector)).collect();
         assert_eq!(pushing, [8, 10, 11, 12, 13, 14, 17, 21, 29, 30]);
     }
 }

@@ -94,8 +94,8 @@ impl Act {
     /// Whether the environment is one for the act.
     #[must_use]
     pub fn plays_at_all(self, environment: &Environment) -> bool {
-        let has_width =
-            self.plays_narrow() || environment.width == Width::Bits64 && (!environment.thin || self.plays_thin());
+        let has_width = self.plays_narrow()
+            || environment.width == Width::Bits64 && (!environment.thin || self.plays_thin());
         has_width && !(environment.walk_only && self == Self::Tlb)
     }
 

@@ -55,24 +55,38 @@ impl Between {
     #[must_use]
     pub const fn what(self) -> &'static str {
         match self {
-            Self::Rewrite(FilterField::Bitmap) => "L1 writes the exception bitmap and nothing else, and resumes L2",
+            Self::Rewrite(FilterField::Bitmap) => {
+                "L1 writes the exception bitmap and nothing else, and resumes L2"
+            }
             Self::Rewrite(FilterField::Mask) => "L1 writes MASK and nothing else, and resumes L2",
             Self::Rewrite(FilterField::Match) => "L1 writes MATCH and nothing else, and resumes L2",
             Self::Upper { field: FilterField::Mask, set: true, .. } => {
                 "L1 sets one bit of MASK's upper half, and resumes L2"
             }
-            Self::Upper { field: FilterField::Mask, .. } => "L1 clears one bit of MASK's upper half, and resumes L2",
-            Self::Upper { set: true, .. } => "L1 sets one bit of MATCH's upper half, which MASK has, and resumes L2",
-            Self::Upper { .. } => "L1 clears one bit of MATCH's upper half, which MASK has, and resumes L2",
-            Self::OtherVmcs => "L1 does the same on another VMCS whose MASK and MATCH decide otherwise, and comes back",
+            Self::Upper { field: FilterField::Mask, .. } => {
+                "L1 clears one bit of MASK's upper half, and resumes L2"
+            }
+            Self::Upper { set: true, .. } => {
+                "L1 sets one bit of MATCH's upper half, which MASK has, and resumes L2"
+            }
+            Self::Upper { .. } => {
+                "L1 clears one bit of MATCH's upper half, which MASK has, and resumes L2"
+            }
+            Self::OtherVmcs => {
+                "L1 does the same on another VMCS whose MASK and MATCH decide otherwise, and comes back"
+            }
             Self::Clear => "L1 does VMCLEAR, VMPTRLD and VMLAUNCH",
             Self::OtherExit => "L1 enters L2 for a VMCALL, and then for the scene again",
             Self::VectoredExit => {
                 "L1 injects #UD with no IDT mapped, a page fault exits in its delivery, and L1 enters L2 for the scene again"
             }
             Self::OwnFaults => "L1 takes page faults of its own, and enters L2 again",
-            Self::OwnRegisters => "L1 changes its own CR0.WP and CR4.SMEP and sets them back, and enters L2 again",
-            Self::GuestRegisters => "L2 runs once with CR0.WP and CR4.SMEP off, and then the scene again",
+            Self::OwnRegisters => {
+                "L1 changes its own CR0.WP and CR4.SMEP and sets them back, and enters L2 again"
+            }
+            Self::GuestRegisters => {
+                "L2 runs once with CR0.WP and CR4.SMEP off, and then the scene again"
+            }
         }
     }
 }
@@ -86,7 +100,9 @@ impl Filter {
         let bit = if set { 1 << bit } else { 0 };
         match field {
             FilterField::Mask => Self { mask: mask | bit, matching, ..self },
-            FilterField::Match | FilterField::Bitmap => Self { mask: mask | !others, matching: matching | bit, ..self },
+            FilterField::Match | FilterField::Bitmap => {
+                Self { mask: mask | !others, matching: matching | bit, ..self }
+            }
         }
     }
 

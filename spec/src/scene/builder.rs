@@ -223,7 +223,8 @@ impl Row {
     /// The same, of an implicit supervisor-mode access.
     #[must_use]
     pub const fn implicit_first(mut self, address: u64, access: Access) -> Self {
-        self.scene.first = Some(Fault { address, access, privilege: Privilege::Supervisor, rip: None });
+        self.scene.first =
+            Some(Fault { address, access, privilege: Privilege::Supervisor, rip: None });
         self
     }
 

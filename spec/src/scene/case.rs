@@ -70,7 +70,9 @@ impl SceneGroup {
         let end = if plays { end } else { first };
         (first..end).step_by(step).enumerate().filter_map(move |(at, first)| {
             let len = step.min((end - first).into());
-            let mut chunk = (environment.number + at..).take(len).map(|turn| SceneId(first + (turn % len) as u16));
+            let mut chunk = (environment.number + at..)
+                .take(len)
+                .map(|turn| SceneId(first + (turn % len) as u16));
             chunk.find(|id| id.plays_in(environment))
         })
     }
@@ -94,7 +96,11 @@ impl SceneGroup {
     /// on a processor that has them all. One filter comes after the other, since a new one is
     /// expensive; where scenes have EPT entries of their own, which are more so, one scene after
     /// the other. In the quick profile each scene has one filter, in turns.
-    pub fn plays(self, profile: Profile, maxphyaddr: Maxphyaddr) -> (usize, impl Iterator<Item = SceneCase>) {
+    pub fn plays(
+        self,
+        profile: Profile,
+        maxphyaddr: Maxphyaddr,
+    ) -> (usize, impl Iterator<Item = SceneCase>) {
         // Found once: to ask of each scene whether it plays takes longer than to enter L2.
         let mut scenes = [None; MAX_SCENES];
         let mut count = 0;
@@ -112,7 +118,11 @@ impl SceneGroup {
             (first..inner).step_by(step).map(move |at| if by_scene { (at, out) } else { (out, at) })
         });
         let cases = pairs.filter_map(move |(filter, number)| {
-            Some(SceneCase { group: self, id: scenes[number]?, filter: self.act.filter(profile, filter) })
+            Some(SceneCase {
+                group: self,
+                id: scenes[number]?,
+                filter: self.act.filter(profile, filter),
+            })
         });
         (if quick { count } else { count * filters }, cases)
     }
@@ -149,8 +159,15 @@ impl Kind for SceneGroup {
         self.act.filter(profile, number)
     }
 
-    fn cases_with(self, filter: Filter, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = SceneCase> {
-        let scenes = self.scenes_in(profile).filter(move |id| id.scene().exists(self.environment, maxphyaddr));
+    fn cases_with(
+        self,
+        filter: Filter,
+        profile: Profile,
+        maxphyaddr: Maxphyaddr,
+    ) -> impl Iterator<Item = SceneCase> {
+        let scenes = self
+            .scenes_in(profile)
+            .filter(move |id| id.scene().exists(self.environment, maxphyaddr));
         scenes.map(move |id| SceneCase { group: self, id, filter })
     }
 

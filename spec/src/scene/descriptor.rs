@@ -3,15 +3,22 @@
 use super::environment::{REAL, REAL_SELECTOR};
 use super::place::{PAGE, Place};
 use crate::manual::descriptor::{
-    self, CODE_32, CODE_64, DATA, FRESH_DATA, TSS_IO_MAP, TSS_LIMIT, TSS_RSP0, TSS_SS0, interrupt_gate, tss_ist,
-    with_dpl,
+    self, CODE_32, CODE_64, DATA, FRESH_DATA, TSS_IO_MAP, TSS_LIMIT, TSS_RSP0, TSS_SS0,
+    interrupt_gate, tss_ist, with_dpl,
 };
 use crate::manual::paging::Privilege::User;
 
 /// The descriptors before the TSS's, at selectors 00H, 08H and so on: code of 64 bits and data for
 /// CPL 0, then for CPL 3, then code of 32 bits for both.
-pub const SEGMENTS: [u64; 7] =
-    [0, CODE_64, DATA, with_dpl(CODE_64, User), with_dpl(DATA, User), CODE_32, with_dpl(CODE_32, User)];
+pub const SEGMENTS: [u64; 7] = [
+    0,
+    CODE_64,
+    DATA,
+    with_dpl(CODE_64, User),
+    with_dpl(DATA, User),
+    CODE_32,
+    with_dpl(CODE_32, User),
+];
 /// Selectors of CPL 0's code segments of 64 and of 32 bits, where the gates lead, and of its stack.
 const CODE_64_SELECTOR: u16 = 0x08;
 const CODE_32_SELECTOR: u16 = 0x28;
@@ -147,8 +154,8 @@ const fn top(stack: Place) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::{
-        CODE_32_SELECTOR, CODE_64_SELECTOR, SEGMENTS, STACK_SELECTOR, call_gate, gate, gate_32, gate_address, tss,
-        vector_of_gate,
+        CODE_32_SELECTOR, CODE_64_SELECTOR, SEGMENTS, STACK_SELECTOR, call_gate, gate, gate_32,
+        gate_address, tss, vector_of_gate,
     };
     use crate::manual::descriptor::{CODE_32, CODE_64, DATA};
     use crate::scene::place::{PAGE, Place};
@@ -178,7 +185,10 @@ mod tests {
     #[test]
     fn gates_lead_to_their_handlers_and_are_cpl_3s_to_call() {
         let [low, high] = gate(14, 1);
-        assert_eq!(low & 0xffff | low >> 32 & 0xffff_0000 | high << 32, Place::Handlers.linear() + 14 * 16);
+        assert_eq!(
+            low & 0xffff | low >> 32 & 0xffff_0000 | high << 32,
+            Place::Handlers.linear() + 14 * 16
+        );
         assert_eq!((low >> 16 & 0xffff, low >> 32 & 7, low >> 40 & 0xff), (0x08, 1, 0xee));
         let low = gate_32(14);
         assert_eq!(low & 0xffff | low >> 32 & 0xffff_0000, Place::Handlers.linear() + 14 * 16);

@@ -229,7 +229,8 @@ impl fmt::Display for End {
             How::Delivered(vector) => write!(f, "delivered,vector={vector:x}")?,
             How::Done => f.write_str("done")?,
         }
-        words_of(self.fixed).try_for_each(|word| write!(f, ",{}={:x}", word.name(), self.word(word)))
+        words_of(self.fixed)
+            .try_for_each(|word| write!(f, ",{}={:x}", word.name(), self.word(word)))
     }
 }
 
@@ -320,8 +321,11 @@ mod tests {
 
     #[test]
     fn what_is_open_is_not_shown() {
-        let end =
-            End::new(How::Delivered(14)).with(Word::Rcx, 7).with(Word::Leaf, 0x60).with(Word::Cr2, 1).open(Word::Cr2);
+        let end = End::new(How::Delivered(14))
+            .with(Word::Rcx, 7)
+            .with(Word::Leaf, 0x60)
+            .with(Word::Cr2, 1)
+            .open(Word::Cr2);
         assert_eq!(end.to_string(), "delivered,vector=e,rcx=7,leaf=60");
         let ends = Ends { first: end, second: Some(End::new(How::Done)) };
         assert_eq!(ends.to_string(), "delivered,vector=e,rcx=7,leaf=60+then,done");

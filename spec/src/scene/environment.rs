@@ -227,7 +227,10 @@ impl Environment {
         if let Some(tested) = &scene.tested {
             return width_fits && tested.exists_in(self);
         }
-        width_fits && !self.walk_only && self.has_pages_of(scene) && (!narrow || self.has_stack_of(scene))
+        width_fits
+            && !self.walk_only
+            && self.has_pages_of(scene)
+            && (!narrow || self.has_stack_of(scene))
     }
 
     /// Whether the paging mode has the entries that a scene wants.
@@ -258,7 +261,10 @@ impl Environment {
             at += 1;
         }
         let narrow = all <= u32::MAX as u64;
-        if !narrow || matches!(self.width, Width::Compatibility) || matches!(scene.fits, Fits::Bits32) {
+        if !narrow
+            || matches!(self.width, Width::Compatibility)
+            || matches!(scene.fits, Fits::Bits32)
+        {
             return narrow;
         }
         let top = match scene.cpl {
@@ -298,22 +304,29 @@ const EPT: Ept = Ept { ad: false, large: false };
 pub const REAL_SELECTOR: u64 = 0x1000;
 
 /// 64-bit mode with EPT.
-pub const LONG_EPT: Environment = Environment::new("long-ept", "64-bit mode, EPT with pages of 4 KiB").ept(EPT).thin();
+pub const LONG_EPT: Environment =
+    Environment::new("long-ept", "64-bit mode, EPT with pages of 4 KiB").ept(EPT).thin();
 
 /// Real mode.
 pub const REAL: Environment =
-    Environment::new("real", "real mode of an unrestricted guest, EPT with pages of 4 KiB").ept(EPT).real();
+    Environment::new("real", "real mode of an unrestricted guest, EPT with pages of 4 KiB")
+        .ept(EPT)
+        .real();
 
 /// Every environment. To add one, add a row.
 const ROWS: &[Environment] = &[
     Environment::new("long", "64-bit mode, 4-level paging, no EPT, no VPID"),
-    Environment::new("compat", "compatibility mode, 4-level paging").paging(Compatibility, Format::Level4),
+    Environment::new("compat", "compatibility mode, 4-level paging")
+        .paging(Compatibility, Format::Level4),
     Environment::new("la57", "64-bit mode, 5-level paging").paging(Width::Bits64, Format::Level5),
     Environment::new("pae", "32-bit protected mode, PAE paging").paging(Bits32, Format::Pae),
-    Environment::new("pae-ept", "32-bit protected mode, PAE paging, EPT: VM entries take the PDPTEs from the VMCS")
-        .paging(Bits32, Format::Pae)
-        .ept(EPT)
-        .thin(),
+    Environment::new(
+        "pae-ept",
+        "32-bit protected mode, PAE paging, EPT: VM entries take the PDPTEs from the VMCS",
+    )
+    .paging(Bits32, Format::Pae)
+    .ept(EPT)
+    .thin(),
     Environment::new("pae-nx0", "PAE paging, NXE off: I/D by SMEP alone, XD is reserved")
         .paging(Bits32, Format::Pae)
         .mode(Mode { nxe: false, ..BASE.mode })
@@ -322,18 +335,28 @@ const ROWS: &[Environment] = &[
         .paging(Bits32, Format::Pae)
         .mode(Mode { wp: false, smep: false, smap: false, ac: false, nxe: false })
         .walk_only(),
-    Environment::new("legacy", "32-bit protected mode, 32-bit paging without PSE: I/D by SMEP alone")
-        .paging(Bits32, LEGACY),
-    Environment::new("legacy-pse", "32-bit paging with PSE: 4-MByte pages").paging(Bits32, LEGACY_PSE).walk_only(),
-    Environment::new("legacy-off", "32-bit paging with PSE; WP, SMEP, SMAP off, NXE on: I/D never set")
+    Environment::new(
+        "legacy",
+        "32-bit protected mode, 32-bit paging without PSE: I/D by SMEP alone",
+    )
+    .paging(Bits32, LEGACY),
+    Environment::new("legacy-pse", "32-bit paging with PSE: 4-MByte pages")
         .paging(Bits32, LEGACY_PSE)
-        .mode(Mode { wp: false, smep: false, smap: false, ac: false, nxe: true })
         .walk_only(),
+    Environment::new(
+        "legacy-off",
+        "32-bit paging with PSE; WP, SMEP, SMAP off, NXE on: I/D never set",
+    )
+    .paging(Bits32, LEGACY_PSE)
+    .mode(Mode { wp: false, smep: false, smap: false, ac: false, nxe: true })
+    .walk_only(),
     LONG_EPT,
     Environment::new("long-ept-ad", "64-bit mode, EPT with accessed and dirty flags")
         .ept(Ept { ad: true, ..EPT })
         .thin(),
-    Environment::new("long-ept-large", "64-bit mode, EPT with pages of 2 MiB").ept(Ept { large: true, ..EPT }).thin(),
+    Environment::new("long-ept-large", "64-bit mode, EPT with pages of 2 MiB")
+        .ept(Ept { large: true, ..EPT })
+        .thin(),
     Environment::new("long-vpid", "64-bit mode, VPID").vpid().thin(),
     Environment::new("long-ept-vpid", "64-bit mode, EPT and VPID").ept(EPT).vpid().thin(),
     Environment::new("long-default-controls", "64-bit mode, all controls of the default1 class")
@@ -360,8 +383,15 @@ mod tests {
     fn paging_mode_and_width_agree() {
         let names: HashSet<_> = ENVIRONMENTS.iter().map(|environment| environment.name).collect();
         assert_eq!(names.len(), ENVIRONMENTS.len());
-        for environment in ENVIRONMENTS.iter().filter(|environment| environment.width != Width::Real) {
-            assert_eq!(environment.width.is_long(), environment.format.is_long(), "{}", environment.name);
+        for environment in
+            ENVIRONMENTS.iter().filter(|environment| environment.width != Width::Real)
+        {
+            assert_eq!(
+                environment.width.is_long(),
+                environment.format.is_long(),
+                "{}",
+                environment.name
+            );
         }
     }
 

@@ -160,7 +160,10 @@ impl EptEntry {
     /// Execute alone is taken to be supported.
     #[must_use]
     pub const fn is_misconfigured(self) -> bool {
-        self.rights != 0 && (matches!(self.rights, WRITE | 6) || matches!(self.memory_type, 2 | 3 | 7) || self.reserved)
+        self.rights != 0
+            && (matches!(self.rights, WRITE | 6)
+                || matches!(self.memory_type, 2 | 3 | 7)
+                || self.reserved)
     }
 }
 
@@ -234,9 +237,15 @@ impl Nested {
     /// The error code of the #PF of the deep page's guest entries, and the level whose entry raises
     /// it: that of the entry where it is not present or has a reserved bit, the last where rights
     /// are missing.
-    fn fault(&self, scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> Option<(Pfec, Level)> {
+    fn fault(
+        &self,
+        scene: &Scene,
+        environment: &Environment,
+        maxphyaddr: Maxphyaddr,
+    ) -> Option<(Pfec, Level)> {
         let (level, kind) = self.guest?;
-        let entries = Level::WALK.map(|at| if at == level { deep_entry(at, kind, maxphyaddr) } else { good(at) });
+        let entries = Level::WALK
+            .map(|at| if at == level { deep_entry(at, kind, maxphyaddr) } else { good(at) });
         let pfec = walk(entries, self.access, scene.cpl, environment.mode, maxphyaddr).err()?;
         let of_rights = pfec.contains(Pfec::P) && !pfec.contains(Pfec::RSVD);
         Some((pfec, if of_rights { Level::Pte } else { level }))
@@ -253,8 +262,10 @@ impl Nested {
             return Some(Met::Misconfiguration { guest_physical });
         }
         let translation = if step.translated { QUALIFICATION_TRANSLATION } else { 0 };
-        let qualification =
-            step.access | u64::from(entry.rights) << QUALIFICATION_RIGHTS | QUALIFICATION_LINEAR_VALID | translation;
+        let qualification = step.access
+            | u64::from(entry.rights) << QUALIFICATION_RIGHTS
+            | QUALIFICATION_LINEAR_VALID
+            | translation;
         let allowed = step.access & !u64::from(entry.rights) == 0;
         (!allowed).then_some(Met::Violation { qualification, guest_physical, linear: step.linear })
     }
@@ -264,8 +275,8 @@ impl Nested {
         let check = |step: &Step| self.exit_of(step);
         // With accessed and dirty flags for EPT, the walk's accesses count as writes too. "EPT
         // Violations".
-        let walks =
-            QUALIFICATION_READ | if environment.ept.is_some_and(|ept| ept.ad) { QUALIFICATION_WRITE } else { 0 };
+        let walks = QUALIFICATION_READ
+            | if environment.ept.is_some_and(|ept| ept.ad) { QUALIFICATION_WRITE } else { 0 };
         let paging = environment.width != Width::Real;
         let read_entry = |level: Level, linear: u64| Step {
             frame: GuestFrame::of(level),
@@ -280,7 +291,9 @@ impl Nested {
             return met;
         }
         let fault = self.fault(scene, environment, maxphyaddr);
-        for level in Level::WALK.into_iter().filter(|level| paging && (is_deep(self.address) || *level == Level::Pml4e))
+        for level in Level::WALK
+            .into_iter()
+            .filter(|level| paging && (is_deep(self.address) || *level == Level::Pml4e))
         {
             let step = read_entry(level, self.address);
             if let Some(met) = check(&step) {
@@ -292,7 +305,8 @@ impl Nested {
             }
             // An entry not accessed yet is written.
             let clean = self.guest.is_some_and(|(at, kind)| at == level && kind == Kind::CLEAN);
-            if clean && let Some(met) = check(&Step { access: QUALIFICATION_WRITE | walks, ..step }) {
+            if clean && let Some(met) = check(&Step { access: QUALIFICATION_WRITE | walks, ..step })
+            {
                 return met;
             }
         }
@@ -302,7 +316,13 @@ impl Nested {
             Access::Fetch => QUALIFICATION_FETCH,
         };
         let frame = Place::of(self.address).map_or(GuestFrame::Page, GuestFrame::Place);
-        let step = Step { frame, offset: self.address % PAGE, linear: self.address, access, translated: true };
+        let step = Step {
+            frame,
+            offset: self.address % PAGE,
+            linear: self.address,
+            access,
+            translated: true,
+        };
         check(&step).unwrap_or(Met::Nothing)
     }
 }
@@ -351,7 +371,9 @@ impl Scene {
         let end = |nested: &Nested| self.met(&nested.meets(self, environment, maxphyaddr), filter);
         let first = end(nested);
         let mended = match first.how {
-            How::Exit(EXIT_EPT_VIOLATION | EXIT_EPT_MISCONFIGURATION) => Nested { frame: None, ..*nested },
+            How::Exit(EXIT_EPT_VIOLATION | EXIT_EPT_MISCONFIGURATION) => {
+                Nested { frame: None, ..*nested }
+            }
             How::Exit(_) => Nested { guest: None, ..*nested },
             How::Delivered(_) | How::Done => return Ends { first, second: None },
         };
@@ -396,7 +418,11 @@ impl Scene {
     fn ept_exit(&self, reason: u16) -> End {
         let end = End { how: How::Exit(reason), ..self.own_exit(Pfec::empty()) };
         let end = end.with(Word::Info, 0).open(Word::ErrorCode);
-        let end = if self.real { end.with(Word::Cs, REAL_SELECTOR).with(Word::Ss, REAL_SELECTOR) } else { end };
+        let end = if self.real {
+            end.with(Word::Cs, REAL_SELECTOR).with(Word::Ss, REAL_SELECTOR)
+        } else {
+            end
+        };
         match self.event {
             Some(_) => end.open(Word::Rflags),
             None => end,

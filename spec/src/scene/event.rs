@@ -101,7 +101,10 @@ impl Event {
     /// whether there is an error code.
     #[must_use]
     pub const fn info(&self) -> u64 {
-        1 << 31 | (self.error_code.is_some() as u64) << 11 | (self.kind as u64) << 8 | self.vector as u64
+        1 << 31
+            | (self.error_code.is_some() as u64) << 11
+            | (self.kind as u64) << 8
+            | self.vector as u64
     }
 
     /// Whether it is made by an instruction, after which its handler returns.
@@ -109,7 +112,9 @@ impl Event {
     pub const fn is_software(&self) -> bool {
         matches!(
             self.kind,
-            EventType::SoftwareInterrupt | EventType::SoftwareException | EventType::PrivilegedSoftwareException
+            EventType::SoftwareInterrupt
+                | EventType::SoftwareException
+                | EventType::PrivilegedSoftwareException
         )
     }
 

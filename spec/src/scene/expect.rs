@@ -61,13 +61,19 @@ impl Scene {
     #[must_use]
     pub fn pfec(&self, environment: &Environment, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
         match &self.nested {
-            Some(nested) if nested.guest.is_some() => self.nested_pfec(nested, environment, maxphyaddr),
+            Some(nested) if nested.guest.is_some() => {
+                self.nested_pfec(nested, environment, maxphyaddr)
+            }
             _ => self.place_pfec(environment, maxphyaddr),
         }
     }
 
     /// The error code of the fault that the page of a [`Place`] raises.
-    pub(super) fn place_pfec(&self, environment: &Environment, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
+    pub(super) fn place_pfec(
+        &self,
+        environment: &Environment,
+        maxphyaddr: Maxphyaddr,
+    ) -> Option<Pfec> {
         self.pfec_of(&self.fault?, environment, maxphyaddr)
     }
 
@@ -77,7 +83,12 @@ impl Scene {
         self.pfec_of(&self.first?, environment, maxphyaddr)
     }
 
-    fn pfec_of(&self, fault: &Fault, environment: &Environment, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
+    fn pfec_of(
+        &self,
+        fault: &Fault,
+        environment: &Environment,
+        maxphyaddr: Maxphyaddr,
+    ) -> Option<Pfec> {
         let mut entries = [0; LEVELS];
         let levels = environment.format.levels();
         match (&self.tested, Place::of(fault.address)) {
@@ -102,19 +113,34 @@ impl Scene {
         let implicit = fault.privilege != self.cpl;
         let mode = Mode { ac: !implicit && self.rflags & RFLAGS_AC != 0, ..environment.mode };
         let entries = &entries[..levels.len()];
-        let walked = |access| walk_in(environment.format, entries, access, fault.privilege, mode, maxphyaddr);
+        let walked = |access| {
+            walk_in(environment.format, entries, access, fault.privilege, mode, maxphyaddr)
+        };
         let leaf = entries[entries.len() - 1];
         let user_address = leaf & Entry::US.bits() != 0;
         if self.shadow {
-            return shadow_stack_access(walked(Access::Read), leaf, user_address, fault.access, fault.privilege).err();
+            return shadow_stack_access(
+                walked(Access::Read),
+                leaf,
+                user_address,
+                fault.access,
+                fault.privilege,
+            )
+            .err();
         }
         let keys = self.keys_in_force();
-        keys.check(walked(fault.access), leaf, user_address, fault.access, fault.privilege, mode).err()
+        keys.check(walked(fault.access), leaf, user_address, fault.access, fault.privilege, mode)
+            .err()
     }
 
     /// What must be seen under a filter of L1.
     #[must_use]
-    pub fn expect(&self, environment: &Environment, filter: Filter, maxphyaddr: Maxphyaddr) -> Ends {
+    pub fn expect(
+        &self,
+        environment: &Environment,
+        filter: Filter,
+        maxphyaddr: Maxphyaddr,
+    ) -> Ends {
         let mut ends = if let Some(nested) = &self.nested {
             self.expect_nested(nested, environment, filter, maxphyaddr)
         } else {
@@ -127,7 +153,12 @@ impl Scene {
     }
 
     /// What must be seen where EPT has no word, with the selectors of 64-bit mode.
-    fn expect_faults(&self, environment: &Environment, filter: Filter, maxphyaddr: Maxphyaddr) -> Ends {
+    fn expect_faults(
+        &self,
+        environment: &Environment,
+        filter: Filter,
+        maxphyaddr: Maxphyaddr,
+    ) -> Ends {
         let pfec = self.pfec(environment, maxphyaddr);
         let first = self.first.zip(self.first_pfec(environment, maxphyaddr));
         match first.zip(self.fault.zip(pfec)) {
@@ -145,21 +176,27 @@ impl Scene {
             Answer::Again(between) => {
                 let before = self.first_filter(between, filter, pfec);
                 let under = |filter| self.with_filter(self.end_under(filter, pfec), filter);
-                Ends { first: under(before), second: Some(under(Self::second_filter(between, filter))) }
+                Ends {
+                    first: under(before),
+                    second: Some(under(Self::second_filter(between, filter))),
+                }
             }
             Answer::Nothing => Ends { first: self.end_under(filter, pfec), second: None },
-            Answer::Spoil(_) => Ends { first: self.settled(), second: Some(self.end_under(filter, pfec)) },
+            Answer::Spoil(_) => {
+                Ends { first: self.settled(), second: Some(self.end_under(filter, pfec)) }
+            }
             Answer::Resume => {
                 let end = self.end_under(filter, pfec);
                 let exits = pfec.is_some_and(|pfec| filter.exits(pfec));
                 Ends { first: end, second: exits.then_some(end) }
             }
             Answer::Retry | Answer::Reinject | Answer::Reflect => {
-                let second = pfec.filter(|pfec| filter.exits(*pfec)).map(|pfec| match self.answer {
-                    // The pushed RF is what L1 found.
-                    Answer::Reflect => self.own_delivered_fault(pfec).open(Word::Rflags),
-                    _ => self.settled_later(),
-                });
+                let second =
+                    pfec.filter(|pfec| filter.exits(*pfec)).map(|pfec| match self.answer {
+                        // The pushed RF is what L1 found.
+                        Answer::Reflect => self.own_delivered_fault(pfec).open(Word::Rflags),
+                        _ => self.settled_later(),
+                    });
                 Ends { first: self.end_under(filter, pfec), second }
             }
         }
@@ -169,7 +206,9 @@ impl Scene {
     #[must_use]
     pub fn first_filter(&self, between: Between, filter: Filter, pfec: Option<Pfec>) -> Filter {
         match (between, pfec) {
-            (Between::Rewrite(field), Some(pfec)) => filter.wanting_but_for(field, pfec).unwrap_or(filter),
+            (Between::Rewrite(field), Some(pfec)) => {
+                filter.wanting_but_for(field, pfec).unwrap_or(filter)
+            }
             (Between::Upper { field, bit, set }, _) => filter.with_upper(field, bit, !set),
             _ => filter,
         }
@@ -197,7 +236,9 @@ impl Scene {
     /// Where the instruction leads.
     fn end_under(&self, filter: Filter, pfec: Option<Pfec>) -> End {
         match self.fault.zip(pfec) {
-            Some((fault, pfec)) => self.arises(fault, pfec, self.event.as_ref(), CR2_AT_START, filter),
+            Some((fault, pfec)) => {
+                self.arises(fault, pfec, self.event.as_ref(), CR2_AT_START, filter)
+            }
             None => self.settled(),
         }
     }
@@ -205,7 +246,8 @@ impl Scene {
     /// What must be seen where a page fault comes in the delivery of one. Interception of each is
     /// decided before a double fault is made of them: "Other Causes of VM Exits".
     fn expect_two(&self, first: (Fault, Pfec), then: (Fault, Pfec), filter: Filter) -> Ends {
-        let under_way = Event::new(Source::Raised, EventType::HardwareException, VECTOR_PF).error_code(first.1.bits());
+        let under_way = Event::new(Source::Raised, EventType::HardwareException, VECTOR_PF)
+            .error_code(first.1.bits());
         // An event that leads to an exit indirectly does update CR2: "Architectural State Before a
         // VM Exit".
         let in_delivery = self.arises(then.0, then.1, Some(&under_way), first.0.address, filter);
@@ -226,7 +268,14 @@ impl Scene {
     }
 
     /// What a page fault leads to, in the delivery of `event` if there is one.
-    fn arises(&self, fault: Fault, pfec: Pfec, event: Option<&Event>, cr2: u64, filter: Filter) -> End {
+    fn arises(
+        &self,
+        fault: Fault,
+        pfec: Pfec,
+        event: Option<&Event>,
+        cr2: u64,
+        filter: Filter,
+    ) -> End {
         if filter.exits(pfec) {
             return self.exit(fault, pfec, event, cr2);
         }
@@ -234,7 +283,9 @@ impl Scene {
             Unwanted::PageFault => self.delivered_fault(fault, pfec),
             // SDM vol. 3A, "Exception and Interrupt Reference", interrupt 8: the saved CS and RIP
             // are undefined.
-            Unwanted::DoubleFault => self.doubled(How::Delivered(VECTOR_DF)).with(Word::ErrorCode, 0),
+            Unwanted::DoubleFault => {
+                self.doubled(How::Delivered(VECTOR_DF)).with(Word::ErrorCode, 0)
+            }
             // "Information for VM Exits During Event Delivery": an original event that led to a #DF
             // which exits is not reported.
             Unwanted::DoubleFaultExit => self
@@ -242,7 +293,9 @@ impl Scene {
                 .with(Word::Info, INTERRUPTION_INFO_DF)
                 .with(Word::ErrorCode, 0)
                 .with(Word::IdtInfo, 0),
-            Unwanted::TripleFault => self.doubled(How::Exit(EXIT_TRIPLE_FAULT)).with(Word::IdtInfo, 0),
+            Unwanted::TripleFault => {
+                self.doubled(How::Exit(EXIT_TRIPLE_FAULT)).with(Word::IdtInfo, 0)
+            }
             Unwanted::Exit(exception) => self.exit_in_pf(fault, pfec, &exception),
         }
     }
@@ -310,7 +363,9 @@ impl Scene {
     }
 
     fn delivered_event(&self, event: &Event) -> End {
-        if event.source == Source::Raised && self.intercepts.unbounded_shr(event.vector.into()) & 1 == 1 {
+        if event.source == Source::Raised
+            && self.intercepts.unbounded_shr(event.vector.into()) & 1 == 1
+        {
             return self.exit_by_event(event);
         }
         let mut end = self.unchanged(How::Delivered(event.vector));
@@ -351,7 +406,9 @@ impl Scene {
         end.set(Word::Cr2, CR2_AT_START);
         end.set(Word::IdtInfo, 0);
         end.set(Word::Length, self.code.len() as u64);
-        end.set_all(intercepted.qualification.map(|qualification| (Word::Qualification, qualification)));
+        end.set_all(
+            intercepted.qualification.map(|qualification| (Word::Qualification, qualification)),
+        );
         end
     }
 
@@ -415,7 +472,8 @@ impl Scene {
 
     /// An exit by an exception other than #PF that comes in the delivery of #PF.
     fn exit_in_pf(&self, fault: Fault, pfec: Pfec, exception: &Event) -> End {
-        let page_fault = Event::new(Source::Raised, EventType::HardwareException, VECTOR_PF).error_code(pfec.bits());
+        let page_fault = Event::new(Source::Raised, EventType::HardwareException, VECTOR_PF)
+            .error_code(pfec.bits());
         let mut end = self.exit_state(fault, Some(&page_fault));
         end.set(Word::Info, exception.info());
         end.set(Word::Qualification, 0);

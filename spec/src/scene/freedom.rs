@@ -44,7 +44,9 @@ pub const FREEDOM: &[Freedom] = &[
         word: Word::Info,
         bits: |scene, end| match end.word(Word::Info) {
             info if info & VALID == 0 => !VALID,
-            info if bit_12_is_undefined(scene, end) || info & VECTOR == VECTOR_DF as u64 => NMI_UNBLOCKED,
+            info if bit_12_is_undefined(scene, end) || info & VECTOR == VECTOR_DF as u64 => {
+                NMI_UNBLOCKED
+            }
             _ => 0,
         },
     },
@@ -52,7 +54,9 @@ pub const FREEDOM: &[Freedom] = &[
     Freedom {
         word: Word::Qualification,
         bits: |scene, end| match end.how {
-            How::Exit(EXIT_EPT_VIOLATION) if bit_12_is_undefined(scene, end) => QUALIFICATION_OPTIONAL | NMI_UNBLOCKED,
+            How::Exit(EXIT_EPT_VIOLATION) if bit_12_is_undefined(scene, end) => {
+                QUALIFICATION_OPTIONAL | NMI_UNBLOCKED
+            }
             How::Exit(EXIT_EPT_VIOLATION) => QUALIFICATION_OPTIONAL,
             How::Exit(EXIT_EXCEPTION) => of_faults(scene),
             _ => 0,
@@ -129,7 +133,9 @@ fn of_access(scene: &Scene, fault: &Fault) -> u64 {
         {
             FRAME - 1
         }
-        _ if scene.parts || access == Access::Fetch && address != fault.rip.unwrap_or(scene.rip) => {
+        _ if scene.parts
+            || access == Access::Fetch && address != fault.rip.unwrap_or(scene.rip) =>
+        {
             let (page, next) = (address & !(PAGE - 1), address + PAGE);
             let both = Place::of(next).is_some_and(|next| is_bad(scene, next))
                 && Place::of(address).is_some_and(|place| is_bad(scene, place));
@@ -178,6 +184,8 @@ impl End {
 impl Ends {
     /// Clears the bits that the manual leaves open.
     pub(super) fn clear_open(&mut self, scene: &Scene) {
-        core::iter::once(&mut self.first).chain(&mut self.second).for_each(|end| end.clear_open(scene));
+        core::iter::once(&mut self.first)
+            .chain(&mut self.second)
+            .for_each(|end| end.clear_open(scene));
     }
 }

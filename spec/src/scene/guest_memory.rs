@@ -53,10 +53,17 @@ mod tests {
             let mut entries = HashSet::new();
             for physical in (L1_BASE..L1_BASE + LARGE_PAGE).step_by(PAGE as usize) {
                 let guest = guest_physical(ept, physical);
-                assert!((GUEST_BASE..GUEST_BASE + (1 << 30)).contains(&guest), "one page directory");
+                assert!(
+                    (GUEST_BASE..GUEST_BASE + (1 << 30)).contains(&guest),
+                    "one page directory"
+                );
                 assert!(entries.insert(guest / span));
                 // A large page begins where L1's memory does, a small one at the frame.
-                let mapped = if span == PAGE { L1_BASE + (guest - GUEST_BASE) } else { L1_BASE + guest % LARGE_PAGE };
+                let mapped = if span == PAGE {
+                    L1_BASE + (guest - GUEST_BASE)
+                } else {
+                    L1_BASE + guest % LARGE_PAGE
+                };
                 assert_eq!(mapped, physical);
                 assert_eq!(guest_physical(ept, physical + 8), guest + 8);
             }
@@ -66,7 +73,10 @@ mod tests {
     #[test]
     fn what_all_have_stays_where_it_is() {
         for ept in [None, SMALL, LARGE] {
-            assert_eq!([DEVICE_PAGE, FRAME].map(|physical| guest_physical(ept, physical)), [DEVICE_PAGE, FRAME]);
+            assert_eq!(
+                [DEVICE_PAGE, FRAME].map(|physical| guest_physical(ept, physical)),
+                [DEVICE_PAGE, FRAME]
+            );
         }
         assert_eq!(guest_physical(None, 0x23_4567), 0x23_4567);
     }

@@ -33,10 +33,18 @@ impl Invalidation {
     #[must_use]
     pub const fn what(self) -> &'static str {
         match self {
-            Self::Entry => "L1 makes the page bad and enters L2 again: without VPID the entry forgets translations",
-            Self::Address => "L1 makes the page bad, does INVVPID of its address (type 0), and enters L2 again",
-            Self::SingleContext => "L1 makes the page bad, does INVVPID of the VPID (type 1), and enters L2 again",
-            Self::AllContexts => "L1 makes the page bad, does INVVPID of all VPIDs (type 2), and enters L2 again",
+            Self::Entry => {
+                "L1 makes the page bad and enters L2 again: without VPID the entry forgets translations"
+            }
+            Self::Address => {
+                "L1 makes the page bad, does INVVPID of its address (type 0), and enters L2 again"
+            }
+            Self::SingleContext => {
+                "L1 makes the page bad, does INVVPID of the VPID (type 1), and enters L2 again"
+            }
+            Self::AllContexts => {
+                "L1 makes the page bad, does INVVPID of all VPIDs (type 2), and enters L2 again"
+            }
             Self::RetainingGlobals => {
                 "L1 makes the page bad, does INVVPID of the VPID but global pages (type 3), and enters L2 again"
             }

@@ -69,7 +69,10 @@ impl Place {
     /// Whether scenes of CPL 3 have the page as a user-mode one.
     #[must_use]
     pub const fn is_users(self) -> bool {
-        matches!(self, Self::Code0 | Self::Code1 | Self::UserStack | Self::Data0 | Self::Data1 | Self::Device)
+        matches!(
+            self,
+            Self::Code0 | Self::Code1 | Self::UserStack | Self::Data0 | Self::Data1 | Self::Device
+        )
     }
 }
 
@@ -88,7 +91,8 @@ pub struct Kind {
 
 impl Kind {
     /// No difference.
-    pub const GOOD: Self = Self { without: Entry::empty(), with: Entry::empty(), reserved: false, key: 0 };
+    pub const GOOD: Self =
+        Self { without: Entry::empty(), with: Entry::empty(), reserved: false, key: 0 };
     /// Not present.
     pub const NP: Self = Self { without: Entry::P, ..Self::GOOD };
     /// Read-only.
@@ -102,7 +106,8 @@ impl Kind {
     /// Neither accessed nor dirty yet.
     pub const CLEAN: Self = Self { without: Entry::A.union(Entry::D), ..Self::GOOD };
     /// Read-only, neither accessed nor dirty yet.
-    pub const RO_CLEAN: Self = Self { without: Entry::RW.union(Entry::A).union(Entry::D), ..Self::GOOD };
+    pub const RO_CLEAN: Self =
+        Self { without: Entry::RW.union(Entry::A).union(Entry::D), ..Self::GOOD };
     /// Not dirty and read-only: what a shadow stack's entry is.
     pub const SHADOW_STACK: Self = Self { without: Entry::RW, with: Entry::D, ..Self::GOOD };
 

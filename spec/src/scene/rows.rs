@@ -27,5 +27,7 @@ pub mod unpaged;
 
 use crate::manual::section::{Citation, Section};
 
-const REP: Citation = Section::REP.says("a repeated string instruction can be suspended by an exception");
-const CROSSING: Citation = Section::EXCEPTION_REFERENCE.says("CR2 has the linear address that generated a page fault");
+const REP: Citation =
+    Section::REP.says("a repeated string instruction can be suspended by an exception");
+const CROSSING: Citation =
+    Section::EXCEPTION_REFERENCE.says("CR2 has the linear address that generated a page fault");

@@ -38,7 +38,12 @@ pub const fn answer(a: &Answer, b: &Answer) -> bool {
 
 pub const fn unwanted(a: &Unwanted, b: &Unwanted) -> bool {
     use Unwanted::{DoubleFault, DoubleFaultExit, TripleFault};
-    matches!((a, b), (DoubleFault, DoubleFault) | (DoubleFaultExit, DoubleFaultExit) | (TripleFault, TripleFault))
+    matches!(
+        (a, b),
+        (DoubleFault, DoubleFault)
+            | (DoubleFaultExit, DoubleFaultExit)
+            | (TripleFault, TripleFault)
+    )
 }
 
 pub const fn feature(a: &Option<Feature>, b: &Option<Feature>) -> bool {
@@ -46,7 +51,10 @@ pub const fn feature(a: &Option<Feature>, b: &Option<Feature>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => matches!(
             (a, b),
-            (ForcedEmulation, ForcedEmulation) | (GbytePages, GbytePages) | (LocalApic, LocalApic) | (Pku, Pku)
+            (ForcedEmulation, ForcedEmulation)
+                | (GbytePages, GbytePages)
+                | (LocalApic, LocalApic)
+                | (Pku, Pku)
         ),
         _ => false,
     }
@@ -84,7 +92,10 @@ pub const fn tested(a: &Option<Tested>, b: &Option<Tested>) -> bool {
 }
 
 const fn kind(a: &Kind, b: &Kind) -> bool {
-    a.without.bits() == b.without.bits() && a.with.bits() == b.with.bits() && a.reserved == b.reserved && a.key == b.key
+    a.without.bits() == b.without.bits()
+        && a.with.bits() == b.with.bits()
+        && a.reserved == b.reserved
+        && a.key == b.key
 }
 
 /// Lists, given how their elements are the same.

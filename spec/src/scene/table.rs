@@ -414,7 +414,12 @@ mod tests {
             assert_eq!(id.scene(), row.scene);
             assert_eq!(*id.texts(), row.texts);
             for environment in ENVIRONMENTS {
-                assert_eq!(id.plays_in(environment), environment.admits(&row.scene), "{id} {}", environment.name);
+                assert_eq!(
+                    id.plays_in(environment),
+                    environment.admits(&row.scene),
+                    "{id} {}",
+                    environment.name
+                );
             }
         }
     }

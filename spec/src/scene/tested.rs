@@ -95,7 +95,9 @@ impl Tested {
     pub(super) const fn exists_in(&self, environment: &Environment) -> bool {
         let reachable = matches!(environment.width, Width::Bits64)
             || linear(environment.format, self.page.level) <= u32::MAX as u64;
-        reachable && self.formats.contain(environment.format) && environment.format.has(self.page.level)
+        reachable
+            && self.formats.contain(environment.format)
+            && environment.format.has(self.page.level)
     }
 }
 
@@ -107,15 +109,21 @@ mod tests {
     use crate::scene::ept::DEEP;
     use crate::scene::place::{PAGE, PLACES, STAGE_BASE};
 
-    const ALL: [Format; 5] =
-        [Format::Legacy { pse: false }, Format::Legacy { pse: true }, Format::Pae, Format::Level4, Format::Level5];
+    const ALL: [Format; 5] = [
+        Format::Legacy { pse: false },
+        Format::Legacy { pse: true },
+        Format::Pae,
+        Format::Level4,
+        Format::Level5,
+    ];
 
     #[test]
     fn the_address_differs_from_the_good_one_at_its_own_level_alone() {
         for format in ALL {
             for &level in format.levels() {
                 for &other in format.levels() {
-                    let same = format.index(other, linear(format, level)) == format.index(other, GOOD);
+                    let same =
+                        format.index(other, linear(format, level)) == format.index(other, GOOD);
                     assert_eq!(same, other != level, "{format:?} {level:?} {other:?}");
                 }
             }
@@ -139,8 +147,16 @@ mod tests {
             for &level in format.levels() {
                 let index = format.index(level, last);
                 assert_eq!(index == format.index(level, GOOD), level == Level::Pte, "{level:?}");
-                let tested = format.levels().iter().filter(|&&at| at != Level::Pte).map(|&at| linear(format, at));
-                assert!(tested.chain([DEEP]).all(|other| level == Level::Pte || index != format.index(level, other)));
+                let tested = format
+                    .levels()
+                    .iter()
+                    .filter(|&&at| at != Level::Pte)
+                    .map(|&at| linear(format, at));
+                assert!(
+                    tested
+                        .chain([DEEP])
+                        .all(|other| level == Level::Pte || index != format.index(level, other))
+                );
             }
         }
     }

@@ -16,7 +16,9 @@ fn names_are_unique_and_fit_ids() {
         for scene in group.scenes() {
             let name = scene.name();
             assert!(names.insert(name), "{name} {}", group.environment.name);
-            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            );
         }
     }
 }
@@ -28,11 +30,14 @@ mod freedom;
 pub(super) const WIDTHS: [Maxphyaddr; 5] = [36, 39, 46, 48, 52];
 
 /// All scenes that a processor with an address width has, in each environment.
-pub(super) fn all_scenes(maxphyaddr: Maxphyaddr) -> impl Iterator<Item = (&'static Environment, Scene)> {
+pub(super) fn all_scenes(
+    maxphyaddr: Maxphyaddr,
+) -> impl Iterator<Item = (&'static Environment, Scene)> {
     SceneGroup::all().flat_map(move |group| {
         let scenes = group.scenes().map(SceneId::scene);
-        scenes
-            .filter_map(move |scene| scene.exists(group.environment, maxphyaddr).then_some((group.environment, scene)))
+        scenes.filter_map(move |scene| {
+            scene.exists(group.environment, maxphyaddr).then_some((group.environment, scene))
+        })
     })
 }
 
@@ -61,7 +66,8 @@ fn each_profile_plays_in_each_environment_of_an_act() {
 #[test]
 fn an_entry_with_a_reserved_bit_is_where_bits_are_reserved() {
     let reserved = |maxphyaddr, format| {
-        let scenes = all_scenes(maxphyaddr).filter(move |(environment, _)| environment.format == format);
+        let scenes =
+            all_scenes(maxphyaddr).filter(move |(environment, _)| environment.format == format);
         scenes.filter(|(_, scene)| scene.pages.iter().any(|(_, kind)| kind.reserved)).count()
     };
     for width in WIDTHS {
@@ -83,7 +89,11 @@ fn a_scene_with_a_fault_faults() {
         for (environment, scene) in all_scenes(width).filter(|(_, scene)| scene.tested.is_none()) {
             let at = (environment.name, scene.name, width);
             assert_eq!(scene.fault.is_some(), scene.pfec(environment, width).is_some(), "{at:?}");
-            assert_eq!(scene.first.is_some(), scene.first_pfec(environment, width).is_some(), "{at:?}");
+            assert_eq!(
+                scene.first.is_some(),
+                scene.first_pfec(environment, width).is_some(),
+                "{at:?}"
+            );
         }
     }
 }
@@ -103,9 +113,9 @@ fn an_answer_is_given_to_exits_only_and_between_plays_always() {
 
 /// The text of an instruction of 32 bits as it stands in 64-bit mode.
 fn widened(text: &str) -> std::string::String {
-    ["ax", "cx", "dx", "bx", "sp", "bp", "si", "di"]
-        .iter()
-        .fold(text.into(), |text, register| text.replace(&std::format!("[e{register}"), &std::format!("[r{register}")))
+    ["ax", "cx", "dx", "bx", "sp", "bp", "si", "di"].iter().fold(text.into(), |text, register| {
+        text.replace(&std::format!("[e{register}"), &std::format!("[r{register}"))
+    })
 }
 
 #[test]
@@ -117,7 +127,12 @@ fn instructions_are_what_their_text_says() {
         for id in scenes.filter(|id| !id.scene().code.is_empty()) {
             let scene = id.scene();
             let code = scene.code.strip_prefix(&FORCED_EMULATION_PREFIX).unwrap_or(scene.code);
-            assert_eq!(code != scene.code, scene.needs == Some(Feature::ForcedEmulation), "{}", scene.name);
+            assert_eq!(
+                code != scene.code,
+                scene.needs == Some(Feature::ForcedEmulation),
+                "{}",
+                scene.name
+            );
             let bits = environment.width.address_bits();
             let mut decoder = Decoder::with_ip(bits, code, scene.rip, DecoderOptions::NONE);
             let mut texts = std::vec::Vec::new();

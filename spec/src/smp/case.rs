@@ -115,8 +115,14 @@ impl Kind for Smp {
         filters(profile)[number]
     }
 
-    fn cases_with(self, filter: Filter, _: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = SmpCase> {
-        let together = (self == Self::Filters).then(|| Together::all(maxphyaddr).map(SmpProbe::Together));
+    fn cases_with(
+        self,
+        filter: Filter,
+        _: Profile,
+        maxphyaddr: Maxphyaddr,
+    ) -> impl Iterator<Item = SmpCase> {
+        let together =
+            (self == Self::Filters).then(|| Together::all(maxphyaddr).map(SmpProbe::Together));
         let shots = (self == Self::Shootdown).then(|| Shot::all(maxphyaddr).map(SmpProbe::Shot));
         let probes = together.into_iter().flatten().chain(shots.into_iter().flatten());
         probes.map(move |probe| SmpCase { probe, filter })

@@ -38,11 +38,23 @@ pub struct Change {
 const RESERVED: u64 = 1 << 51;
 
 impl Change {
-    const fn to(privilege: Privilege, access: Access, name: &'static str, level: Level, bits: u64) -> Self {
+    const fn to(
+        privilege: Privilege,
+        access: Access,
+        name: &'static str,
+        level: Level,
+        bits: u64,
+    ) -> Self {
         Self { privilege, access, name, level, differs: [0, bits] }
     }
 
-    const fn from(privilege: Privilege, access: Access, name: &'static str, level: Level, bits: u64) -> Self {
+    const fn from(
+        privilege: Privilege,
+        access: Access,
+        name: &'static str,
+        level: Level,
+        bits: u64,
+    ) -> Self {
         Self { privilege, access, name, level, differs: [bits, 0] }
     }
 
@@ -65,7 +77,8 @@ impl Change {
     /// must on one with both.
     #[must_use]
     pub fn is_same_on(&self, offered: Mode, maxphyaddr: Maxphyaddr) -> bool {
-        let ends = |mode| [State::Old, State::New].map(|state| self.pfec_in(mode, state, maxphyaddr));
+        let ends =
+            |mode| [State::Old, State::New].map(|state| self.pfec_in(mode, state, maxphyaddr));
         ends(BASE.mode.on(offered)) == ends(BASE.mode)
     }
 
@@ -177,7 +190,14 @@ impl Shot {
     /// the accessing instruction (which does not matter for a fetch), `cs` what CS holds, `cr2`
     /// what CR2 held before.
     #[must_use]
-    pub fn outcomes(&self, filter: Filter, rip: u64, cs: u64, cr2: u64, maxphyaddr: Maxphyaddr) -> [Outcome; 2] {
+    pub fn outcomes(
+        &self,
+        filter: Filter,
+        rip: u64,
+        cs: u64,
+        cr2: u64,
+        maxphyaddr: Maxphyaddr,
+    ) -> [Outcome; 2] {
         let Self { change, moment } = self;
         let address = shot_address(*moment);
         let rip = if change.access == Fetch { address } else { rip };
@@ -186,7 +206,11 @@ impl Shot {
             let pfec = change.pfec(state, maxphyaddr);
             Expectation::at(pfec, address, rip, cs, rflags).outcome(filter, cr2)
         };
-        let old = if *moment == Moment::Before && !change.was_not_present() { State::Old } else { State::New };
+        let old = if *moment == Moment::Before && !change.was_not_present() {
+            State::Old
+        } else {
+            State::New
+        };
         [of(State::New), of(old)]
     }
 }
@@ -257,9 +281,13 @@ mod tests {
                 assert!(old.is_none() || new.is_none(), "{change}");
             }
         }
-        let codes: BTreeSet<_> = CHANGES.iter().filter_map(|change| change.pfec(State::New, 40)).collect();
+        let codes: BTreeSet<_> =
+            CHANGES.iter().filter_map(|change| change.pfec(State::New, 40)).collect();
         let codes: BTreeSet<u32> = codes.into_iter().map(|pfec| pfec.bits()).collect();
-        assert_eq!(codes, BTreeSet::from([0, 1, 2, 3, 4, 5, 6, 7, 9, 0xd, 0xf, 0x10, 0x11, 0x14, 0x15]));
+        assert_eq!(
+            codes,
+            BTreeSet::from([0, 1, 2, 3, 4, 5, 6, 7, 9, 0xd, 0xf, 0x10, 0x11, 0x14, 0x15])
+        );
     }
 
     #[test]
@@ -270,7 +298,8 @@ mod tests {
             assert_eq!(new != old, open, "{shot}");
             assert_eq!(matches!(new, Outcome::Silent), shot.change.pfec(State::New, 40).is_none());
         }
-        let present = CHANGES.iter().find(|change| change.to_string() == "user-read-present-pte").unwrap();
+        let present =
+            CHANGES.iter().find(|change| change.to_string() == "user-read-present-pte").unwrap();
         let shot = Shot { change: present, moment: Moment::Before };
         assert_eq!(shot.outcomes(Filter::NEVER, 1, 8, 0, 40), [Outcome::Silent; 2]);
     }

@@ -59,11 +59,12 @@ pub struct Together {
 impl Together {
     /// All accesses that are made at once, by partner and processor.
     pub fn all(maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Self> {
-        let of =
-            move |partner, processor| stimuli(maxphyaddr).map(move |stimulus| Self { partner, processor, stimulus });
-        Partner::ALL
-            .into_iter()
-            .flat_map(move |partner| Processor::ALL.into_iter().flat_map(move |processor| of(partner, processor)))
+        let of = move |partner, processor| {
+            stimuli(maxphyaddr).map(move |stimulus| Self { partner, processor, stimulus })
+        };
+        Partner::ALL.into_iter().flat_map(move |partner| {
+            Processor::ALL.into_iter().flat_map(move |processor| of(partner, processor))
+        })
     }
 
     /// The filter under which the access is made, where processor 0's is `filter`.
@@ -93,7 +94,13 @@ pub const MAX_STIMULI: usize = 48;
 /// What must be seen of an access of `smp.filters`; `l2` says where the processor's L2 has its
 /// instructions.
 #[must_use]
-pub fn together(stimulus: &Stimulus, filter: Filter, l2: &Header, cr2: u64, maxphyaddr: Maxphyaddr) -> Outcome {
+pub fn together(
+    stimulus: &Stimulus,
+    filter: Filter,
+    l2: &Header,
+    cr2: u64,
+    maxphyaddr: Maxphyaddr,
+) -> Outcome {
     Expectation::new(stimulus, stimulus.pfec(BASE, maxphyaddr), false, l2).outcome(filter, cr2)
 }
 

@@ -117,7 +117,10 @@ pub struct Reported {
 
 impl Reported {
     pub(super) const fn or(self, other: Self) -> Self {
-        Self { corrected: self.corrected | other.corrected, uncorrected: self.uncorrected | other.uncorrected }
+        Self {
+            corrected: self.corrected | other.corrected,
+            uncorrected: self.uncorrected | other.uncorrected,
+        }
     }
 
     pub(super) const fn both(self) -> bool {
@@ -163,8 +166,12 @@ impl Evidence {
         for (told, reported) in [(exit, &mut self.to_l1), (delivery, &mut self.to_l2)] {
             let Some(told) = told else { continue };
             match raised {
-                Raised::Uncorrected(before) if told == u64::from(before.bits()) => reported.uncorrected = true,
-                Raised::Uncorrected(_) if told == u64::from(code.bits()) => reported.corrected = true,
+                Raised::Uncorrected(before) if told == u64::from(before.bits()) => {
+                    reported.uncorrected = true;
+                }
+                Raised::Uncorrected(_) if told == u64::from(code.bits()) => {
+                    reported.corrected = true;
+                }
                 _ => self.wrong_code |= told != u64::from(code.bits()),
             }
         }
@@ -219,7 +226,10 @@ mod tests {
             let stimulus = Stimulus::all(BASE, 36).find(|stimulus| stimulus.to_string() == name);
             Raised::of(&stimulus.expect(name), BASE.mode)
         };
-        assert_eq!(raised("user-write-rsvd-ro-pte"), Raised::Uncorrected(Pfec::P | Pfec::WR | Pfec::US));
+        assert_eq!(
+            raised("user-write-rsvd-ro-pte"),
+            Raised::Uncorrected(Pfec::P | Pfec::WR | Pfec::US)
+        );
         assert_eq!(raised("user-read-rsvd-ro-pte"), Raised::Nothing);
         assert_eq!(raised("super-read-rsvd-low-pde"), Raised::Nothing);
         assert_eq!(raised("user-write-rsvd-top-pte"), Raised::AsSeen);

@@ -78,7 +78,8 @@ impl Leak {
         self.beside.beside(all_exited, all_stayed, wanted);
         self.mask_match.turned(now.eb_pf, all_exited, all_stayed);
         // The filter meets what the processor raises. What L0 makes goes to L1 as L1's filter says.
-        let (met_exited, met_stayed) = (exited.as_seen | exited.uncorrected, stayed.as_seen | stayed.uncorrected);
+        let (met_exited, met_stayed) =
+            (exited.as_seen | exited.uncorrected, stayed.as_seen | stayed.uncorrected);
         self.in_place_narrow.in_place(met_exited, met_stayed);
         self.beside_narrow.beside(met_exited, met_stayed, wanted);
         self.mask_match_narrow.turned(now.eb_pf, met_exited, met_stayed);
@@ -95,7 +96,9 @@ impl Leak {
 
     /// Whether a leak explains everything that was seen.
     pub(super) fn explains(&self) -> bool {
-        [self.in_place, self.in_place_narrow, self.beside, self.beside_narrow].iter().any(Fit::exists)
+        [self.in_place, self.in_place_narrow, self.beside, self.beside_narrow]
+            .iter()
+            .any(Fit::exists)
     }
 }
 

@@ -48,12 +48,19 @@ fn decide(exits: bool, code: Pfec) -> Does {
 fn faults(family: Family, profile: Profile) -> Vec<(Stimulus, Pfec, Raised)> {
     WalkGroup { family, setting: BASE }
         .stimuli(profile, MAXPHYADDR)
-        .filter_map(|stimulus| Some((stimulus, stimulus.pfec(BASE, MAXPHYADDR)?, Raised::of(&stimulus, BASE.mode))))
+        .filter_map(|stimulus| {
+            Some((stimulus, stimulus.pfec(BASE, MAXPHYADDR)?, Raised::of(&stimulus, BASE.mode)))
+        })
         .collect()
 }
 
 /// Runs a synthetic host through families of filters, and gathers evidence as L1 does.
-fn suspects(families: &[Family], profile: Profile, width: Width, host: impl Fn(&Fault) -> Does) -> Suspects {
+fn suspects(
+    families: &[Family],
+    profile: Profile,
+    width: Width,
+    host: impl Fn(&Fault) -> Does,
+) -> Suspects {
     let mut suspects = Suspects::all();
     let mut with_eb = None;
     for family in families {
@@ -83,12 +90,22 @@ fn observed(stimulus: &Stimulus, does: Does) -> Observed {
     })
 }
 
-fn named(families: &[Family], profile: Profile, width: Width, host: impl Fn(&Fault) -> Does) -> Vec<Hypothesis> {
+fn named(
+    families: &[Family],
+    profile: Profile,
+    width: Width,
+    host: impl Fn(&Fault) -> Does,
+) -> Vec<Hypothesis> {
     suspects(families, profile, width, host).iter().collect()
 }
 
 /// Checks a host with all families in every profile and width.
-fn assert_named(what: &str, widths: &[Width], expected: &[Hypothesis], host: impl Fn(&Fault) -> Does) {
+fn assert_named(
+    what: &str,
+    widths: &[Width],
+    expected: &[Hypothesis],
+    host: impl Fn(&Fault) -> Does,
+) {
     for profile in PROFILES {
         for &width in widths {
             let names = named(&Family::ALL, profile, width, &host);
@@ -139,7 +156,8 @@ fn does_as(hypothesis: Hypothesis, fault: &Fault) -> Does {
 
 #[test]
 fn a_host_that_gives_raw_faults_to_l1_is_named() {
-    let raw = |fault: &Fault| met(fault).map_or_else(|| decide(is_right(fault), fault.code), Does::Exits);
+    let raw =
+        |fault: &Fault| met(fault).map_or_else(|| decide(is_right(fault), fault.code), Does::Exits);
     assert_named("raw", &[Width::Narrow], &[Hypothesis::RawFaults], raw);
     // Where L0 makes no fault, all exit.
     assert_named("raw", &[Width::Whole], &[Hypothesis::AllExit], raw);
@@ -159,7 +177,9 @@ fn l0s_mask_and_match_with_l1s_eb_are_named() {
 /// raised it.
 fn need_dropped(fault: &Fault) -> Does {
     match met(fault) {
-        Some(met) if !Filter::new(true, fault.now.mask, fault.now.matching).exits(met) => Does::Delivers(met),
+        Some(met) if !Filter::new(true, fault.now.mask, fault.now.matching).exits(met) => {
+            Does::Delivers(met)
+        }
         _ => decide(is_right(fault), fault.code),
     }
 }
@@ -201,7 +221,10 @@ fn a_leak_of_l0s_filter_is_named() {
             decide(met(fault).map_or(is_right(fault), |met| l0.exits(met)), fault.code)
         });
         assert_named("beside", &WIDTHS, &[Hypothesis::L0FilterLeaked], |fault| {
-            decide(met(fault).map_or(is_right(fault), |met| l0.exits(met) || fault.now.exits(met)), fault.code)
+            decide(
+                met(fault).map_or(is_right(fault), |met| l0.exits(met) || fault.now.exits(met)),
+                fault.code,
+            )
         });
     }
 }
@@ -211,7 +234,10 @@ fn a_leak_that_loses_faults_of_l1_too_is_none() {
     let l0 = Filter::new(true, 0x9, 0x1);
     assert_named("beside, and lost", &WIDTHS, &[], |fault| {
         let lost = fault.code == Pfec::WR;
-        decide(met(fault).map_or(is_right(fault), |met| l0.exits(met)) || (is_right(fault) && !lost), fault.code)
+        decide(
+            met(fault).map_or(is_right(fault), |met| l0.exits(met)) || (is_right(fault) && !lost),
+            fault.code,
+        )
     });
 }
 
@@ -242,7 +268,9 @@ fn an_error_code_from_before_the_fixup_is_named() {
     // about these.
     let silent = |fault: &Fault| decide(decides(fault), fault.code);
     assert_eq!(named(&Family::ALL, Profile::Standard, Width::Narrow, silent), names);
-    assert_named("decides and tells", &narrow, &names, |fault| decide(decides(fault), raised(fault)));
+    assert_named("decides and tells", &narrow, &names, |fault| {
+        decide(decides(fault), raised(fault))
+    });
     assert_named("decides and tells L1", &narrow, &names, |fault| {
         if decides(fault) { Does::Exits(raised(fault)) } else { Does::Delivers(fault.code) }
     });
@@ -256,10 +284,16 @@ fn an_error_code_from_before_the_fixup_is_named() {
 fn error_codes_that_are_wrong_otherwise_are_not_called_a_lost_fixup() {
     // Only L2 gets the wrong code: a fault reached it past L0.
     assert_named("L2 alone", &[Width::Narrow], &[], |fault| {
-        if is_right(fault) { Does::Exits(fault.code) } else { Does::Delivers(met(fault).unwrap_or(fault.code)) }
+        if is_right(fault) {
+            Does::Exits(fault.code)
+        } else {
+            Does::Delivers(met(fault).unwrap_or(fault.code))
+        }
     });
     // Without RSVD, whoever set it.
-    assert_named("RSVD never", &WIDTHS, &[], |fault| decide(is_right(fault), fault.code - Pfec::RSVD));
+    assert_named("RSVD never", &WIDTHS, &[], |fault| {
+        decide(is_right(fault), fault.code - Pfec::RSVD)
+    });
     // L1 always, L2 only in some walks. The quick profile has too few of them.
     let names = named(&Family::ALL, Profile::Standard, Width::Narrow, |fault| {
         let raised = met(fault).unwrap_or(fault.code);
@@ -272,7 +306,10 @@ fn error_codes_that_are_wrong_otherwise_are_not_called_a_lost_fixup() {
     assert_eq!(names, []);
     // Some of them right.
     assert_named("now and then", &[Width::Narrow], &[], |fault| {
-        decide(is_right(fault), if fault.now.mask & 1 == 0 { fault.code } else { met(fault).unwrap_or(fault.code) })
+        decide(
+            is_right(fault),
+            if fault.now.mask & 1 == 0 { fault.code } else { met(fault).unwrap_or(fault.code) },
+        )
     });
 }
 
@@ -281,10 +318,13 @@ fn a_family_alone_names_the_new_ones_on_no_other_host() {
     for family in Family::ALL {
         for profile in PROFILES {
             for hypothesis in Hypothesis::ALL {
-                if BY_WHAT_IS_RAISED.contains(&hypothesis) && hypothesis != Hypothesis::L0NeedDropped {
+                if BY_WHAT_IS_RAISED.contains(&hypothesis)
+                    && hypothesis != Hypothesis::L0NeedDropped
+                {
                     continue;
                 }
-                let names = named(&[family], profile, Width::Whole, |fault| does_as(hypothesis, fault));
+                let names =
+                    named(&[family], profile, Width::Whole, |fault| does_as(hypothesis, fault));
                 let where_ = std::format!("{} {} {names:?}", family.name(), hypothesis.name());
                 assert!(!names.contains(&Hypothesis::L0FilterLeaked), "{where_}");
                 assert!(!names.contains(&Hypothesis::L0MaskMatch), "{where_}");
@@ -299,7 +339,9 @@ fn a_healthy_host_is_never_suspected() {
     for family in Family::ALL {
         for profile in PROFILES {
             for width in WIDTHS {
-                let suspects = suspects(&[family], profile, width, |fault| decide(is_right(fault), fault.code));
+                let suspects = suspects(&[family], profile, width, |fault| {
+                    decide(is_right(fault), fault.code)
+                });
                 assert_eq!(suspects.iter().count(), 0);
                 assert_eq!(std::format!("{suspects}"), FILTER_HONOURED);
             }
@@ -313,7 +355,10 @@ fn an_l2_that_does_not_run_is_told_beside_what_else_is_wrong() {
     healthy.stuck();
     assert_eq!(std::format!("{healthy}"), L2_STUCK);
     let mut swapped = suspects(&Family::ALL, Profile::Quick, Width::Whole, |fault| {
-        decide(Filter::new(fault.now.eb_pf, fault.now.matching, fault.now.mask).exits(fault.code), fault.code)
+        decide(
+            Filter::new(fault.now.eb_pf, fault.now.matching, fault.now.mask).exits(fault.code),
+            fault.code,
+        )
     });
     swapped.stuck();
     assert_eq!(std::format!("{swapped}"), "swapped-mask-match,l2-does-not-run");

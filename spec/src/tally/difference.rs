@@ -65,8 +65,12 @@ impl Difference {
         let second = match (&want.second, &got.second) {
             _ if first.want != first.got => None,
             (Some(want), Some(got)) => Some(bits.part(want, got)),
-            (Some(want), None) => Some(Part { want: want.how.into(), got: Ending::NOTHING, words: 0 }),
-            (None, Some(got)) => Some(Part { want: Ending::NOTHING, got: got.how.into(), words: 0 }),
+            (Some(want), None) => {
+                Some(Part { want: want.how.into(), got: Ending::NOTHING, words: 0 })
+            }
+            (None, Some(got)) => {
+                Some(Part { want: Ending::NOTHING, got: got.how.into(), words: 0 })
+            }
             (None, None) => None,
         };
         bits.difference(first, second.filter(|second| !second.is_right()))
@@ -105,7 +109,11 @@ impl Difference {
         let all = words(Some(&self.first)).chain(words(self.second.as_ref()));
         let known = self.word_count() <= MAX_BITS;
         all.enumerate().map(move |(at, (part, word))| {
-            (part, word, if known { self.bits.get(at).copied().unwrap_or(u64::MAX) } else { u64::MAX })
+            (
+                part,
+                word,
+                if known { self.bits.get(at).copied().unwrap_or(u64::MAX) } else { u64::MAX },
+            )
         })
     }
 
@@ -117,7 +125,8 @@ impl Difference {
 
     /// How many words differ.
     fn word_count(&self) -> usize {
-        (part_words(Some(&self.first)).count_ones() + part_words(self.second.as_ref()).count_ones()) as usize
+        (part_words(Some(&self.first)).count_ones() + part_words(self.second.as_ref()).count_ones())
+            as usize
     }
 
     /// Whether both differ in the same words at the same ends; the bits may be others.
@@ -170,10 +179,14 @@ impl Bits {
             _ => return 0,
         };
         let mut differing = want.differing(got) & EITHER_WAY;
-        let fixed = pairs.into_iter().flatten().filter(|(.., source)| want.fixed & source.bit() != 0);
+        let fixed =
+            pairs.into_iter().flatten().filter(|(.., source)| want.fixed & source.bit() != 0);
         let moved: [Option<(Word, u64)>; 2] = {
             let mut moved = [None; 2];
-            moved.iter_mut().zip(fixed).for_each(|(slot, (word, value, _))| *slot = Some((word, value)));
+            moved
+                .iter_mut()
+                .zip(fixed)
+                .for_each(|(slot, (word, value, _))| *slot = Some((word, value)));
             moved
         };
         for (word, value) in moved.into_iter().flatten() {
@@ -274,7 +287,8 @@ impl FromStr for Difference {
 }
 
 fn parse_part(text: &str, bits: &mut Bits) -> Result<Part, NoDifference> {
-    let (ends, words) = text.split_once(':').map_or((text, None), |(ends, words)| (ends, Some(words)));
+    let (ends, words) =
+        text.split_once(':').map_or((text, None), |(ends, words)| (ends, Some(words)));
     let ending = |text: &str| text.parse::<Ending>().map_err(|_| NoDifference);
     let (want, got) = match ends.split_once(INSTEAD) {
         Some((want, got)) => (ending(want)?, ending(got)?),
@@ -305,10 +319,12 @@ mod tests {
         idt_vectoring: 0,
         cr2: 0xc2,
     };
-    const DELIVERY: Delivery = Delivery { error_code: 6, cr2: 0x1000, rip: 0x40, cs: 8, rflags: 0x1_0cd7 };
+    const DELIVERY: Delivery =
+        Delivery { error_code: 6, cr2: 0x1000, rip: 0x40, cs: 8, rflags: 0x1_0cd7 };
 
     fn observed(want: Outcome, got: Observed) -> Option<std::string::String> {
-        Difference::of_observed(&Observed::exactly(want), &got).map(|difference| difference.to_string())
+        Difference::of_observed(&Observed::exactly(want), &got)
+            .map(|difference| difference.to_string())
     }
 
     #[test]
@@ -325,20 +341,38 @@ mod tests {
         ] {
             assert_eq!(exit(got).as_deref(), Some(text));
         }
-        let delivered = |got| observed(Outcome::Delivered(DELIVERY), Observed::exactly(Outcome::Delivered(got)));
-        assert_eq!(delivered(Delivery { cs: 0x23, ..DELIVERY }).as_deref(), Some("delivered14:cs^2b"));
+        let delivered = |got| {
+            observed(Outcome::Delivered(DELIVERY), Observed::exactly(Outcome::Delivered(got)))
+        };
+        assert_eq!(
+            delivered(Delivery { cs: 0x23, ..DELIVERY }).as_deref(),
+            Some("delivered14:cs^2b")
+        );
     }
 
     #[test]
     fn a_fault_that_went_to_the_other_party_is_compared_with_what_it_must_be_there() {
         let to_l2 = |got| observed(Outcome::Exit(EXIT), Observed::exactly(Outcome::Delivered(got)));
         assert_eq!(to_l2(DELIVERY).as_deref(), Some("exit0>delivered14"));
-        assert_eq!(to_l2(Delivery { error_code: 14, ..DELIVERY }).as_deref(), Some("exit0>delivered14:ec^8"));
-        assert_eq!(to_l2(Delivery { cr2: 0xc2, ..DELIVERY }).as_deref(), Some("exit0>delivered14:cr2^10c2"));
-        let to_l1 = |got| observed(Outcome::Delivered(DELIVERY), Observed::exactly(Outcome::Exit(got)));
+        assert_eq!(
+            to_l2(Delivery { error_code: 14, ..DELIVERY }).as_deref(),
+            Some("exit0>delivered14:ec^8")
+        );
+        assert_eq!(
+            to_l2(Delivery { cr2: 0xc2, ..DELIVERY }).as_deref(),
+            Some("exit0>delivered14:cr2^10c2")
+        );
+        let to_l1 =
+            |got| observed(Outcome::Delivered(DELIVERY), Observed::exactly(Outcome::Exit(got)));
         assert_eq!(to_l1(EXIT).as_deref(), Some("delivered14>exit0"));
-        assert_eq!(to_l1(Exit { info: EXIT.info | 0x1000, ..EXIT }).as_deref(), Some("delivered14>exit0:info^1000"));
-        assert_eq!(to_l1(Exit { qualification: 1, ..EXIT }).as_deref(), Some("delivered14>exit0:qual^1001"));
+        assert_eq!(
+            to_l1(Exit { info: EXIT.info | 0x1000, ..EXIT }).as_deref(),
+            Some("delivered14>exit0:info^1000")
+        );
+        assert_eq!(
+            to_l1(Exit { qualification: 1, ..EXIT }).as_deref(),
+            Some("delivered14>exit0:qual^1001")
+        );
     }
 
     #[test]
@@ -347,14 +381,21 @@ mod tests {
         let seen = |got| observed(Outcome::Exit(EXIT), got).unwrap();
         assert_eq!(seen(Observed { exits: 2, ..exit }), "exit0>repeated-exit0");
         assert_eq!(seen(Observed { executed: true, ..exit }), "exit0>exit0+done");
-        assert_eq!(seen(Observed { deliveries: 1, delivery: Some(DELIVERY), ..exit }), "exit0>exit0+delivered14");
+        assert_eq!(
+            seen(Observed { deliveries: 1, delivery: Some(DELIVERY), ..exit }),
+            "exit0>exit0+delivered14"
+        );
         let nothing = Observed { executed: false, ..Observed::exactly(Outcome::Silent) };
         assert_eq!(observed(Outcome::Silent, nothing).as_deref(), Some("done>nothing"));
     }
 
     fn ends() -> Ends {
-        let fault = End::new(How::Exit(0)).with(Word::Info, INTERRUPTION_INFO_PF).with(Word::Rip, 0x40);
-        let fault = fault.with(Word::Qualification, 0x1000).with(Word::ErrorCode, 6).with(Word::Rflags, 0x1_0002);
+        let fault =
+            End::new(How::Exit(0)).with(Word::Info, INTERRUPTION_INFO_PF).with(Word::Rip, 0x40);
+        let fault = fault
+            .with(Word::Qualification, 0x1000)
+            .with(Word::ErrorCode, 6)
+            .with(Word::Rflags, 0x1_0002);
         Ends { first: fault, second: Some(End::new(How::Done).with(Word::Rip, 0x44)) }
     }
 
@@ -377,13 +418,22 @@ mod tests {
     #[test]
     fn open_words_do_not_differ_where_a_fault_went_to_the_other_party() {
         let want = ends();
-        let delivered = End::new(How::Delivered(14)).with(Word::Cr2, 0x1000).with(Word::ErrorCode, 6);
-        let got =
-            Ends { first: delivered.with(Word::Rip, 0x40).with(Word::Rflags, 2).with(Word::Rax, 7), second: None };
-        assert_eq!(Difference::of_ends(&want, &got).unwrap().to_string(), "exit0>delivered14:rflags^10000");
+        let delivered =
+            End::new(How::Delivered(14)).with(Word::Cr2, 0x1000).with(Word::ErrorCode, 6);
+        let got = Ends {
+            first: delivered.with(Word::Rip, 0x40).with(Word::Rflags, 2).with(Word::Rax, 7),
+            second: None,
+        };
+        assert_eq!(
+            Difference::of_ends(&want, &got).unwrap().to_string(),
+            "exit0>delivered14:rflags^10000"
+        );
         let open = Ends { first: want.first.open(Word::Qualification), ..want };
         let other = Ends { first: got.first.with(Word::Cr2, 1), ..got };
-        assert_eq!(Difference::of_ends(&open, &other).unwrap().to_string(), "exit0>delivered14:rflags^10000");
+        assert_eq!(
+            Difference::of_ends(&open, &other).unwrap().to_string(),
+            "exit0>delivered14:rflags^10000"
+        );
     }
 
     #[test]
@@ -421,7 +471,9 @@ mod tests {
         let got = (0..9).fold(want, |end, at| end.with(Word::ALL[at], 1));
         let both = |end| Ends { first: end, second: None };
         let difference = Difference::of_ends(&both(want), &both(got)).unwrap();
-        assert!(difference.bits().all(|(.., bits)| bits == u64::MAX) && difference.bits().count() == 9);
+        assert!(
+            difference.bits().all(|(.., bits)| bits == u64::MAX) && difference.bits().count() == 9
+        );
     }
 
     #[test]

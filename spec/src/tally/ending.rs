@@ -49,7 +49,8 @@ const VECTOR_PF: u8 = 14;
 impl Ending {
     /// Nothing was seen: an access that completed without its effect, or a second end that did not
     /// come.
-    pub const NOTHING: Self = Self { exits: Times::Never, reason: 0, deliveries: Times::Never, vector: 0, done: false };
+    pub const NOTHING: Self =
+        Self { exits: Times::Never, reason: 0, deliveries: Times::Never, vector: 0, done: false };
     /// The instruction completed.
     pub const DONE: Self = Self { done: true, ..Self::NOTHING };
 
@@ -109,7 +110,8 @@ impl fmt::Display for Ending {
             return f.write_str(NOTHING);
         }
         let mut joint = "";
-        for (times, word, number) in [(self.exits, EXIT, self.reason), (self.deliveries, DELIVERED, self.vector.into())]
+        for (times, word, number) in
+            [(self.exits, EXIT, self.reason), (self.deliveries, DELIVERED, self.vector.into())]
         {
             if times != Times::Never {
                 let repeated = if times == Times::Repeatedly { REPEATED } else { "" };
@@ -134,8 +136,9 @@ impl FromStr for Ending {
             return Ok(ending);
         }
         for part in text.split('+') {
-            let (times, word) =
-                part.strip_prefix(REPEATED).map_or((Times::Once, part), |word| (Times::Repeatedly, word));
+            let (times, word) = part
+                .strip_prefix(REPEATED)
+                .map_or((Times::Once, part), |word| (Times::Repeatedly, word));
             if let Some(reason) = word.strip_prefix(EXIT) {
                 (ending.exits, ending.reason) = (times, reason.parse().map_err(|_| NoEnding)?);
             } else if let Some(vector) = word.strip_prefix(DELIVERED) {
@@ -158,7 +161,13 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let mixed = Ending { exits: Times::Repeatedly, reason: 48, deliveries: Times::Once, vector: 14, done: true };
+        let mixed = Ending {
+            exits: Times::Repeatedly,
+            reason: 48,
+            deliveries: Times::Once,
+            vector: 14,
+            done: true,
+        };
         for (ending, text) in [
             (Ending::exit(0), "exit0"),
             (Ending::delivered(14), "delivered14"),
@@ -173,7 +182,17 @@ mod tests {
 
     #[test]
     fn nothing_else_is_read() {
-        for text in ["", "exit", "exit00", "exit+0", "exit70000", "delivered256", "done+exit0", "done+done", "exit0+"] {
+        for text in [
+            "",
+            "exit",
+            "exit00",
+            "exit+0",
+            "exit70000",
+            "delivered256",
+            "done+exit0",
+            "done+done",
+            "exit0+",
+        ] {
             assert!(text.parse::<Ending>().is_err(), "{text}");
         }
     }

@@ -90,10 +90,22 @@ impl Event {
     /// What must be seen of it. `asked` is where L2 goes on when it has asked; `cs` is L2's; `cr2`
     /// is what CR2 holds; `interrupts_on` is L2's IF.
     #[must_use]
-    pub fn outcome(self, filter: Filter, asked: u64, cs: u64, cr2: u64, interrupts_on: bool) -> Outcome {
+    pub fn outcome(
+        self,
+        filter: Filter,
+        asked: u64,
+        cs: u64,
+        cr2: u64,
+        interrupts_on: bool,
+    ) -> Outcome {
         let expectation = Expectation::of_event(asked, cs, interrupts_on);
         match self {
-            Self::Nmi | Self::Smi | Self::Exits | Self::Init | Self::Interrupt | Self::AsyncFaults => Outcome::Silent,
+            Self::Nmi
+            | Self::Smi
+            | Self::Exits
+            | Self::Init
+            | Self::Interrupt
+            | Self::AsyncFaults => Outcome::Silent,
             Self::Fault | Self::InterruptAndFault => expectation.outcome(filter, cr2),
             Self::FaultInDelivery => Outcome::Delivered(expectation.delivery()),
         }

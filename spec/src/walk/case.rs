@@ -49,10 +49,16 @@ impl WalkGroup {
     /// The stimuli that a profile tries under each filter. The quick profile has one of each error
     /// code. For the few filters of [`Family::Each`] it also has those whose error code L0 may have
     /// to correct.
-    pub fn stimuli(self, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = Stimulus> {
+    pub fn stimuli(
+        self,
+        profile: Profile,
+        maxphyaddr: Maxphyaddr,
+    ) -> impl Iterator<Item = Stimulus> {
         let all = profile != Profile::Quick;
         let each = self.family == Family::Each;
-        Stimulus::thin_and(self.setting, maxphyaddr, move |stimulus| all || each && is_corrected(stimulus))
+        Stimulus::thin_and(self.setting, maxphyaddr, move |stimulus| {
+            all || each && is_corrected(stimulus)
+        })
     }
 }
 
@@ -77,8 +83,17 @@ impl Kind for WalkGroup {
         self.family.filter(profile, (first + number * step) % self.family.len(profile))
     }
 
-    fn cases_with(self, filter: Filter, profile: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = WalkCase> {
-        self.stimuli(profile, maxphyaddr).map(move |stimulus| WalkCase { group: self, stimulus, filter })
+    fn cases_with(
+        self,
+        filter: Filter,
+        profile: Profile,
+        maxphyaddr: Maxphyaddr,
+    ) -> impl Iterator<Item = WalkCase> {
+        self.stimuli(profile, maxphyaddr).map(move |stimulus| WalkCase {
+            group: self,
+            stimulus,
+            filter,
+        })
     }
 }
 

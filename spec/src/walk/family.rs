@@ -46,7 +46,9 @@ impl Family {
                 Filter::new(index & 1 == 1, (index >> 1 & 31) as u32, (index >> 6) as u32)
             }
             (Self::Basic, Profile::Exhaustive) => every_named(index),
-            (Self::High, Profile::Quick) => high_bit(QUICK_HIGH_BITS[index / (2 * HIGH_SHAPES)], index),
+            (Self::High, Profile::Quick) => {
+                high_bit(QUICK_HIGH_BITS[index / (2 * HIGH_SHAPES)], index)
+            }
             (Self::High, Profile::Standard | Profile::Exhaustive) => standard_high(index),
         }
     }
@@ -58,7 +60,8 @@ impl Family {
 }
 
 /// Always and never, direct and inverse.
-const EACH: [Filter; 4] = [Filter::ALWAYS, Filter::NEVER, Filter::new(false, 0, 1), Filter::new(false, 0, 0)];
+const EACH: [Filter; 4] =
+    [Filter::ALWAYS, Filter::NEVER, Filter::new(false, 0, 1), Filter::new(false, 0, 0)];
 
 /// Always in one form, never in the other.
 const QUICK_EACH: [Filter; 2] = [Filter::ALWAYS, Filter::new(false, 0, 0)];
@@ -77,7 +80,8 @@ const QUICK_HIGH_BITS: [u32; 3] = [5, 15, 31];
 /// One bit in MASK, MATCH or both, with and without P.
 fn high_bit(bit: u32, index: usize) -> Filter {
     let bit = 1 << bit;
-    let (mask, matching) = [(bit, 0), (bit, bit), (0, bit), (bit | 1, 1), (bit | 1, bit | 1)][index / 2 % HIGH_SHAPES];
+    let (mask, matching) =
+        [(bit, 0), (bit, bit), (0, bit), (bit | 1, 1), (bit | 1, bit | 1)][index / 2 % HIGH_SHAPES];
     Filter::new(index & 1 == 1, mask, matching)
 }
 
@@ -157,7 +161,10 @@ mod tests {
     #[test]
     fn families_grow_with_the_profile() {
         for family in Family::ALL {
-            assert!(family.len(Profile::Quick) < family.len(Profile::Standard) || family == Family::Each);
+            assert!(
+                family.len(Profile::Quick) < family.len(Profile::Standard)
+                    || family == Family::Each
+            );
             assert!(family.len(Profile::Standard) <= family.len(Profile::Exhaustive));
         }
     }

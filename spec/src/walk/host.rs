@@ -67,7 +67,8 @@ pub struct HostCase {
 }
 
 /// The fewest that could swallow a fault of L0: never in both forms, not present, L0's own.
-const QUICK: [Filter; 4] = [Filter::NEVER, Filter::new(false, 0, 0), Filter::new(true, 1, 0), Filter::new(true, 9, 1)];
+const QUICK: [Filter; 4] =
+    [Filter::NEVER, Filter::new(false, 0, 0), Filter::new(true, 1, 0), Filter::new(true, 9, 1)];
 
 /// Those that could swallow L0's faults: every class of filter, or in the quick profile the few
 /// that say most.
@@ -88,7 +89,12 @@ impl Need {
     pub fn accesses(self) -> impl Iterator<Item = HostAccess> {
         [Privilege::Supervisor, Privilege::User].into_iter().flat_map(move |privilege| {
             self.kinds().iter().flat_map(move |&access| {
-                [Round::First, Round::Again].map(|round| HostAccess { need: self, privilege, access, round })
+                [Round::First, Round::Again].map(|round| HostAccess {
+                    need: self,
+                    privilege,
+                    access,
+                    round,
+                })
             })
         })
     }
@@ -111,7 +117,12 @@ impl Kind for Need {
         filters(profile)[number]
     }
 
-    fn cases_with(self, filter: Filter, _: Profile, _: Maxphyaddr) -> impl Iterator<Item = HostCase> {
+    fn cases_with(
+        self,
+        filter: Filter,
+        _: Profile,
+        _: Maxphyaddr,
+    ) -> impl Iterator<Item = HostCase> {
         self.accesses().map(move |access| HostCase { access, filter })
     }
 }

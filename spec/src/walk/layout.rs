@@ -91,7 +91,12 @@ impl Slot {
     /// A slot for an address, without faults.
     #[must_use]
     pub const fn new(address: u64) -> Self {
-        Self { address, result: 0, faults: 0, delivery: Delivery { error_code: 0, cr2: 0, rip: 0, cs: 0, rflags: 0 } }
+        Self {
+            address,
+            result: 0,
+            faults: 0,
+            delivery: Delivery { error_code: 0, cr2: 0, rip: 0, cs: 0, rflags: 0 },
+        }
     }
 }
 
@@ -148,7 +153,9 @@ impl Exchange {
     #[must_use]
     pub fn is_right(&self) -> bool {
         let Self { out, back, known, write, read_back } = self;
-        out.map(|word| !word) == *back && *known == crate::channel::DEVICE_KNOWN && write == read_back
+        out.map(|word| !word) == *back
+            && *known == crate::channel::DEVICE_KNOWN
+            && write == read_back
     }
 }
 
@@ -210,7 +217,15 @@ pub struct ExitRecord {
 impl ExitRecord {
     /// Nothing noted.
     pub const EMPTY: Self = Self {
-        exit: Exit { info: 0, error_code: 0, qualification: 0, rip: 0, rflags: 0, idt_vectoring: 0, cr2: 0 },
+        exit: Exit {
+            info: 0,
+            error_code: 0,
+            qualification: 0,
+            rip: 0,
+            rflags: 0,
+            idt_vectoring: 0,
+            cr2: 0,
+        },
         slot: 0,
     };
 }
@@ -218,8 +233,8 @@ impl ExitRecord {
 #[cfg(test)]
 mod tests {
     use super::{
-        Control, Exchange, ExitRecord, FRAME_PART, FRAME_WRITE_USER, MAX_PAGES, SHARED_SUPERVISOR, SHARED_USER, Shared,
-        Slot, page_address,
+        Control, Exchange, ExitRecord, FRAME_PART, FRAME_WRITE_USER, MAX_PAGES, SHARED_SUPERVISOR,
+        SHARED_USER, Shared, Slot, page_address,
     };
     use crate::walk::page::PAGES;
     use core::mem::size_of;

@@ -103,7 +103,9 @@ impl Observed {
         let nothing = Self { exits: 0, exit: None, deliveries: 0, delivery: None, executed: false };
         match outcome {
             Outcome::Exit(exit) => Self { exits: 1, exit: Some(exit), ..nothing },
-            Outcome::Delivered(delivery) => Self { deliveries: 1, delivery: Some(delivery), ..nothing },
+            Outcome::Delivered(delivery) => {
+                Self { deliveries: 1, delivery: Some(delivery), ..nothing }
+            }
             Outcome::Silent => Self { executed: true, ..nothing },
         }
     }
@@ -169,7 +171,13 @@ impl Expectation {
     /// The fields of a delivery.
     #[must_use]
     pub fn delivery(&self) -> Delivery {
-        Delivery { error_code: self.error_code(), cr2: self.address, rip: self.rip, cs: self.cs, rflags: self.rflags }
+        Delivery {
+            error_code: self.error_code(),
+            cr2: self.address,
+            rip: self.rip,
+            cs: self.cs,
+            rflags: self.rflags,
+        }
     }
 
     /// The one outcome that must happen under L1's filter.
@@ -192,7 +200,13 @@ impl fmt::Display for Exit {
         write!(
             f,
             "exit,info={:x},ec={:x},qual={:x},rip={:x},rflags={:x},idt={:x},cr2={:x}",
-            self.info, self.error_code, self.qualification, self.rip, self.rflags, self.idt_vectoring, self.cr2
+            self.info,
+            self.error_code,
+            self.qualification,
+            self.rip,
+            self.rflags,
+            self.idt_vectoring,
+            self.cr2
         )
     }
 }
@@ -284,11 +298,22 @@ mod tests {
 
     #[test]
     fn what_was_seen_is_told_in_full() {
-        let exit = Exit { info: 1, error_code: 2, qualification: 3, rip: 4, rflags: 5, idt_vectoring: 6, cr2: 7 };
+        let exit = Exit {
+            info: 1,
+            error_code: 2,
+            qualification: 3,
+            rip: 4,
+            rflags: 5,
+            idt_vectoring: 6,
+            cr2: 7,
+        };
         let seen = Observed::exactly(Outcome::Exit(exit));
         assert_eq!(seen.to_string(), "exit,info=1,ec=2,qual=3,rip=4,rflags=5,idt=6,cr2=7");
         assert_eq!(Observed::exactly(Outcome::Silent).to_string(), "silent");
-        assert_eq!(Observed { exits: 2, executed: true, ..seen }.to_string().split_once('*').map(|p| p.0), Some("2"));
+        assert_eq!(
+            Observed { exits: 2, executed: true, ..seen }.to_string().split_once('*').map(|p| p.0),
+            Some("2")
+        );
         assert!(Observed { executed: true, ..seen }.to_string().ends_with("+executed"));
         let nothing = Observed { executed: false, ..Observed::exactly(Outcome::Silent) };
         assert_eq!(nothing.to_string(), "silent+without-effect");

@@ -44,7 +44,8 @@ pub const fn good(level: Level) -> u64 {
 }
 
 /// The entries of a walk to a page that allows everything.
-const GOOD_WALK: [u64; 4] = [good(Level::WALK[0]), good(Level::WALK[1]), good(Level::WALK[2]), good(Level::WALK[3])];
+const GOOD_WALK: [u64; 4] =
+    [good(Level::WALK[0]), good(Level::WALK[1]), good(Level::WALK[2]), good(Level::WALK[3])];
 
 impl Page {
     pub(crate) const fn new(name: &'static str, level: Level) -> Self {
@@ -189,7 +190,11 @@ mod tests {
         assert_eq!(names.len(), PAGES.len());
         assert!(PAGES.len() <= MAX_PAGES);
         for page in PAGES {
-            assert!(page.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
+            assert!(
+                page.name
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            );
         }
     }
 

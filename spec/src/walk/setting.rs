@@ -37,9 +37,21 @@ const ALL_OFF: Mode = Mode { wp: false, smep: false, smap: false, ac: false, nxe
 /// Every setting. To add one, add a row.
 const ROWS: &[Setting] = &[
     Setting { name: "long", mode: ALL_ON, what: "4-level paging; WP, SMEP, SMAP, NXE on; AC off" },
-    Setting { name: "long-ac", mode: Mode { ac: true, ..ALL_ON }, what: "RFLAGS.AC on: SMAP suspended" },
-    Setting { name: "long-wp0", mode: Mode { wp: false, smap: false, ..ALL_ON }, what: "WP and SMAP off" },
-    Setting { name: "long-smep0", mode: Mode { smep: false, ..ALL_ON }, what: "SMEP off: I/D only by NXE" },
+    Setting {
+        name: "long-ac",
+        mode: Mode { ac: true, ..ALL_ON },
+        what: "RFLAGS.AC on: SMAP suspended",
+    },
+    Setting {
+        name: "long-wp0",
+        mode: Mode { wp: false, smap: false, ..ALL_ON },
+        what: "WP and SMAP off",
+    },
+    Setting {
+        name: "long-smep0",
+        mode: Mode { smep: false, ..ALL_ON },
+        what: "SMEP off: I/D only by NXE",
+    },
     Setting {
         name: "long-nx0",
         mode: Mode { nxe: false, ..ALL_ON },

@@ -40,15 +40,22 @@ impl Stimulus {
         let mode = setting.mode;
         WALK_ORDER
             .into_iter()
-            .flat_map(|(privilege, access)| (0..PAGES.len()).map(move |page| Self { privilege, access, page }))
+            .flat_map(|(privilege, access)| {
+                (0..PAGES.len()).map(move |page| Self { privilege, access, page })
+            })
             .filter(move |stimulus| PAGES[stimulus.page].exists(maxphyaddr))
             .filter(move |stimulus| {
-                mode == BASE.mode || stimulus.pfec_in(mode, maxphyaddr) != stimulus.pfec_in(BASE.mode, maxphyaddr)
+                mode == BASE.mode
+                    || stimulus.pfec_in(mode, maxphyaddr) != stimulus.pfec_in(BASE.mode, maxphyaddr)
             })
     }
 
     /// All stimuli or, if `thin`, the first that each loop has for each error code and for silence.
-    pub fn selected(setting: &Setting, maxphyaddr: Maxphyaddr, thin: bool) -> impl Iterator<Item = Self> {
+    pub fn selected(
+        setting: &Setting,
+        maxphyaddr: Maxphyaddr,
+        thin: bool,
+    ) -> impl Iterator<Item = Self> {
         Self::thin_and(setting, maxphyaddr, move |_| !thin)
     }
 
@@ -87,7 +94,8 @@ impl Stimulus {
     }
 
     fn pfec_in(&self, mode: Mode, maxphyaddr: Maxphyaddr) -> Option<Pfec> {
-        walk(PAGES[self.page].entries(maxphyaddr), self.access, self.privilege, mode, maxphyaddr).err()
+        walk(PAGES[self.page].entries(maxphyaddr), self.access, self.privilege, mode, maxphyaddr)
+            .err()
     }
 
     /// The linear address that the access touches.
@@ -170,7 +178,8 @@ mod tests {
                 assert!(stimulus.is_same_on(BASE.mode, setting, 40));
             }
         }
-        let left_out = Stimulus::all(BASE, 40).filter(|stimulus| !stimulus.is_same_on(neither, BASE, 40));
+        let left_out =
+            Stimulus::all(BASE, 40).filter(|stimulus| !stimulus.is_same_on(neither, BASE, 40));
         let left_out: Vec<_> = left_out.map(|stimulus| stimulus.to_string()).collect();
         assert!(left_out.iter().any(|name| name == "super-read-user"), "{left_out:?}");
         assert!(left_out.iter().any(|name| name == "super-fetch-user"), "{left_out:?}");
@@ -195,21 +204,28 @@ mod tests {
     #[test]
     fn every_code_that_the_five_bits_allow_is_raised() {
         // RSVD implies P, so codes with only RSVD cannot arise; a fetch is no write.
-        let possible: BTreeSet<u32> =
-            (0..32).filter(|code| (code & 8 == 0 || code & 1 == 1) && code & 0x12 != 0x12).collect();
+        let possible: BTreeSet<u32> = (0..32)
+            .filter(|code| (code & 8 == 0 || code & 1 == 1) && code & 0x12 != 0x12)
+            .collect();
         for width in WIDTHS {
-            let raised: BTreeSet<u32> =
-                Stimulus::all(BASE, width).filter_map(|s| s.pfec(BASE, width)).map(|pfec| pfec.bits()).collect();
+            let raised: BTreeSet<u32> = Stimulus::all(BASE, width)
+                .filter_map(|s| s.pfec(BASE, width))
+                .map(|pfec| pfec.bits())
+                .collect();
             assert_eq!(raised, possible, "{width}");
         }
     }
 
     #[test]
     fn the_thin_selection_has_every_code_once_for_each_loop() {
-        for (setting, width) in SETTINGS.iter().flat_map(|setting| WIDTHS.map(|width| (setting, width))) {
-            let key = |s: &Stimulus| (s.loop_number(), s.pfec(setting, width).map(|pfec| pfec.bits()));
+        for (setting, width) in
+            SETTINGS.iter().flat_map(|setting| WIDTHS.map(|width| (setting, width)))
+        {
+            let key =
+                |s: &Stimulus| (s.loop_number(), s.pfec(setting, width).map(|pfec| pfec.bits()));
             let all: BTreeSet<_> = Stimulus::all(setting, width).map(|s| key(&s)).collect();
-            let thin: std::vec::Vec<_> = Stimulus::selected(setting, width, true).map(|s| key(&s)).collect();
+            let thin: std::vec::Vec<_> =
+                Stimulus::selected(setting, width, true).map(|s| key(&s)).collect();
             assert_eq!(thin.len(), all.len());
             assert_eq!(thin.into_iter().collect::<BTreeSet<_>>(), all);
         }
@@ -219,8 +235,9 @@ mod tests {
     fn every_fault_has_a_legal_twin() {
         for (privilege, access) in WALK_ORDER {
             let silent = SETTINGS.iter().any(|setting| {
-                Stimulus::all(setting, 40)
-                    .any(|s| s.privilege == privilege && s.access == access && s.pfec(setting, 40).is_none())
+                Stimulus::all(setting, 40).any(|s| {
+                    s.privilege == privilege && s.access == access && s.pfec(setting, 40).is_none()
+                })
             });
             assert!(silent, "{privilege:?} {access:?} never succeeds");
         }
@@ -228,7 +245,9 @@ mod tests {
 
     #[test]
     fn settings_change_something_each() {
-        for (setting, width) in SETTINGS[1..].iter().flat_map(|setting| WIDTHS.map(|width| (setting, width))) {
+        for (setting, width) in
+            SETTINGS[1..].iter().flat_map(|setting| WIDTHS.map(|width| (setting, width)))
+        {
             for stimulus in Stimulus::all(setting, width) {
                 assert_ne!(stimulus.pfec(setting, width), stimulus.pfec(BASE, width));
             }

@@ -7,8 +7,8 @@ use crate::channel::DEVICE_PAGE;
 use crate::manual::paging::format::Format;
 use crate::manual::paging::{Entry, Level, Maxphyaddr};
 use crate::walk::layout::{
-    DEVICE_LINEAR, HOST_BASE, Header, L2_BASE, L2_SIZE, MAX_PAGES, SCRATCH, SHARED_SUPERVISOR, SHARED_USER, Shared,
-    TEST_PML4_INDEX,
+    DEVICE_LINEAR, HOST_BASE, Header, L2_BASE, L2_SIZE, MAX_PAGES, SCRATCH, SHARED_SUPERVISOR,
+    SHARED_USER, Shared, TEST_PML4_INDEX,
 };
 use crate::walk::page::{PAGES, good};
 
@@ -88,7 +88,12 @@ impl Tables {
         set(&mut self.low_pdpt, Level::Pdpte, L2_BASE, table(offset_of!(Self, low_pd)));
         set(&mut self.low_pd, Level::Pde, L2_BASE, table(offset_of!(Self, image)));
         set(&mut self.low_pd, Level::Pde, SHARED_USER, table(offset_of!(Self, shared_user)));
-        set(&mut self.low_pd, Level::Pde, SHARED_SUPERVISOR, table(offset_of!(Self, shared_supervisor)));
+        set(
+            &mut self.low_pd,
+            Level::Pde,
+            SHARED_SUPERVISOR,
+            table(offset_of!(Self, shared_supervisor)),
+        );
         set(&mut self.low_pd, Level::Pde, SCRATCH, table(offset_of!(Self, scratch)));
         set(&mut self.root, Level::Pml4e, HOST_BASE, table(offset_of!(Self, host_pdpt)));
         set(&mut self.host_pdpt, Level::Pdpte, HOST_BASE, table(offset_of!(Self, host_pd)));
@@ -102,8 +107,18 @@ impl Tables {
             set(&mut self.image, Level::Pte, linear, (memory.image + page) | flags);
         }
         for page in (0..size_of::<Shared>() as u64).step_by(PAGE as usize) {
-            set(&mut self.shared_user, Level::Pte, SHARED_USER + page, (memory.shared + page) | USER);
-            set(&mut self.shared_supervisor, Level::Pte, SHARED_SUPERVISOR + page, (memory.shared + page) | SUPERVISOR);
+            set(
+                &mut self.shared_user,
+                Level::Pte,
+                SHARED_USER + page,
+                (memory.shared + page) | USER,
+            );
+            set(
+                &mut self.shared_supervisor,
+                Level::Pte,
+                SHARED_SUPERVISOR + page,
+                (memory.shared + page) | SUPERVISOR,
+            );
         }
         self.lay_test_pages(base, memory.frame, maxphyaddr);
     }
@@ -111,7 +126,8 @@ impl Tables {
     /// Lays the pages under test, for another MAXPHYADDR than before or for the first time. The
     /// tables lie at `base`.
     pub fn lay_test_pages(&mut self, base: u64, frame: u64, maxphyaddr: Maxphyaddr) {
-        let below_root = [offset_of!(Self, test_pdpt), offset_of!(Self, test_pd), offset_of!(Self, test_pt)];
+        let below_root =
+            [offset_of!(Self, test_pdpt), offset_of!(Self, test_pd), offset_of!(Self, test_pt)];
         let [pdpt, pd, pt] = below_root.map(|table| base + table as u64);
         let Self { root, test_pdpt, test_pd, test_pt, .. } = self;
         let tables = [&mut root.0, &mut test_pdpt.0, &mut test_pd.0, &mut test_pt.0];
@@ -141,7 +157,8 @@ impl Tables {
 /// walk goes on.
 pub fn lay_test_pages(tables: [&mut Entries; 4], next: [u64; 4], maxphyaddr: Maxphyaddr) {
     for ((table, next), level) in tables.into_iter().zip(next).zip(Level::WALK) {
-        let table = if level == Level::Pml4e { &mut table[TEST_PML4_INDEX..] } else { &mut table[..] };
+        let table =
+            if level == Level::Pml4e { &mut table[TEST_PML4_INDEX..] } else { &mut table[..] };
         table[0] = next | good(level);
         for (number, page) in PAGES.iter().enumerate() {
             if page.level == level && page.exists(maxphyaddr) {
@@ -165,7 +182,8 @@ mod tests {
     use crate::manual::paging::format::Format;
     use crate::manual::paging::{Level, Maxphyaddr, walk};
     use crate::walk::layout::{
-        DEVICE_LINEAR, Header, L2_BASE, L2_SIZE, SCRATCH, SCRATCH_SIZE, SHARED_SUPERVISOR, SHARED_USER, Shared,
+        DEVICE_LINEAR, Header, L2_BASE, L2_SIZE, SCRATCH, SCRATCH_SIZE, SHARED_SUPERVISOR,
+        SHARED_USER, Shared,
     };
     use crate::walk::page::PAGES;
     use crate::walk::setting::BASE;
@@ -174,7 +192,8 @@ mod tests {
 
     /// Where the tables are, in physical memory.
     const TABLES: u64 = 0x30_0000;
-    const MEMORY: Memory = Memory { image: 0x40_0000, shared: 0x50_0000, frame: 0x60_0000, scratch: 0x70_0000 };
+    const MEMORY: Memory =
+        Memory { image: 0x40_0000, shared: 0x50_0000, frame: 0x60_0000, scratch: 0x70_0000 };
     const HEADER: Header = Header {
         magic: Header::MAGIC,
         init: 0,
@@ -198,7 +217,9 @@ mod tests {
     impl Tables {
         /// The table at a physical address.
         fn at(&self, physical: u64) -> Option<&Table> {
-            let Self { root, low_pdpt, low_pd, image, shared_user, shared_supervisor, scratch, .. } = self;
+            let Self {
+                root, low_pdpt, low_pd, image, shared_user, shared_supervisor, scratch, ..
+            } = self;
             let Self { host_pdpt, host_pd, host_pt, test_pdpt, test_pd, test_pt, .. } = self;
             let tables = [
                 root,
@@ -224,7 +245,8 @@ mod tests {
             let mut table = self.at(TABLES);
             Level::WALK.map(|level| {
                 let entry = table.map_or(0, |table| table.0[Format::Level4.index(level, linear)]);
-                table = if entry & 1 == 1 { self.at(entry & address_bits(maxphyaddr)) } else { None };
+                table =
+                    if entry & 1 == 1 { self.at(entry & address_bits(maxphyaddr)) } else { None };
                 entry
             })
         }
@@ -233,7 +255,9 @@ mod tests {
         fn access(&self, linear: u64, access: Access, privilege: Privilege) -> Result<u64, u32> {
             let entries = self.entries(linear, 40);
             let fault = walk(entries, access, privilege, BASE.mode, 40);
-            fault.map_err(|pfec| pfec.bits()).map(|()| (entries[3] & address_bits(40)) + linear % PAGE)
+            fault
+                .map_err(|pfec| pfec.bits())
+                .map(|()| (entries[3] & address_bits(40)) + linear % PAGE)
         }
     }
 
@@ -248,13 +272,20 @@ mod tests {
             for stimulus in Stimulus::all(BASE, maxphyaddr) {
                 let found = tables.entries(stimulus.address(), maxphyaddr);
                 let page = &PAGES[stimulus.page];
-                let got = walk(found, stimulus.access, stimulus.privilege, BASE.mode, maxphyaddr).err();
+                let got =
+                    walk(found, stimulus.access, stimulus.privilege, BASE.mode, maxphyaddr).err();
                 assert_eq!(got, stimulus.pfec(BASE, maxphyaddr), "{stimulus} {maxphyaddr}");
                 // What differs from the page's entries is the address of the next table or of the
                 // frame.
                 let reached = found.map(|entry| entry != 0);
-                for ((entry, flags), reached) in found.into_iter().zip(page.entries(maxphyaddr)).zip(reached) {
-                    assert!(!reached || entry & flags == flags && (entry ^ flags) & !address_bits(maxphyaddr) == 0);
+                for ((entry, flags), reached) in
+                    found.into_iter().zip(page.entries(maxphyaddr)).zip(reached)
+                {
+                    assert!(
+                        !reached
+                            || entry & flags == flags
+                                && (entry ^ flags) & !address_bits(maxphyaddr) == 0
+                    );
                 }
                 if got.is_none() {
                     assert_eq!(found[3] & address_bits(maxphyaddr), MEMORY.frame, "{stimulus}");
@@ -269,7 +300,11 @@ mod tests {
         tables.lay_test_pages(TABLES, MEMORY.frame, 36);
         let direct = filled(36);
         for stimulus in Stimulus::all(BASE, 36) {
-            assert_eq!(tables.entries(stimulus.address(), 36), direct.entries(stimulus.address(), 36), "{stimulus}");
+            assert_eq!(
+                tables.entries(stimulus.address(), 36),
+                direct.entries(stimulus.address(), 36),
+                "{stimulus}"
+            );
         }
         assert_eq!(tables.test_region(), direct.test_region());
     }
@@ -295,9 +330,15 @@ mod tests {
     fn the_shared_area_is_there_once_for_each_privilege() {
         let tables = filled(40);
         for offset in (0..size_of::<Shared>() as u64).step_by(PAGE as usize) {
-            assert_eq!(tables.access(SHARED_USER + offset, Write, User), Ok(MEMORY.shared + offset));
+            assert_eq!(
+                tables.access(SHARED_USER + offset, Write, User),
+                Ok(MEMORY.shared + offset)
+            );
             assert_eq!(tables.access(SHARED_USER + offset, Write, Supervisor), Err(3), "SMAP");
-            assert_eq!(tables.access(SHARED_SUPERVISOR + offset, Write, Supervisor), Ok(MEMORY.shared + offset));
+            assert_eq!(
+                tables.access(SHARED_SUPERVISOR + offset, Write, Supervisor),
+                Ok(MEMORY.shared + offset)
+            );
             assert_eq!(tables.access(SHARED_SUPERVISOR + offset, Read, User), Err(5));
         }
         for offset in (0..SCRATCH_SIZE).step_by(PAGE as usize) {
@@ -308,7 +349,8 @@ mod tests {
     #[test]
     fn host_pages_come_in_pairs_and_the_device_is_the_supervisor_s() {
         let mut tables = filled(40);
-        let linears = [0, 1, 7].map(|slot| tables.map_host_page(slot, 0x80_0000 + slot as u64 * PAGE, MEMORY.frame));
+        let linears = [0, 1, 7]
+            .map(|slot| tables.map_host_page(slot, 0x80_0000 + slot as u64 * PAGE, MEMORY.frame));
         for (linear, slot) in linears.into_iter().zip([0, 1, 7]) {
             assert_eq!(tables.access(linear, Write, User), Ok(0x80_0000 + slot * PAGE));
             assert_eq!(tables.access(linear + PAGE, Fetch, User), Ok(MEMORY.frame));

@@ -66,7 +66,12 @@ fn modes_and_environments_need_their_own_bits() {
                 Format::Pae | Format::Level4 => false,
             };
             let needs = needs || cpu.lacks(environment.mode).is_some();
-            assert_eq!(cpu.lacks_environment(environment).is_some(), needs, "{} {bit:?}", environment.name);
+            assert_eq!(
+                cpu.lacks_environment(environment).is_some(),
+                needs,
+                "{} {bit:?}",
+                environment.name
+            );
         }
     }
 }
@@ -99,7 +104,11 @@ fn the_local_apic_counts_in_xapic_mode_only() {
         assert_eq!(with_all_but(u32::MAX, PSE).local_apic(), page, "{base:x}");
     }
     processor().msrs.clear();
-    assert_eq!(with_all_but(u32::MAX, (1, 3, 9)).local_apic(), None, "no MSR is read without an APIC");
+    assert_eq!(
+        with_all_but(u32::MAX, (1, 3, 9)).local_apic(),
+        None,
+        "no MSR is read without an APIC"
+    );
 }
 
 #[test]
@@ -108,7 +117,9 @@ fn names_are_those_of_cpuid_in_one_word() {
     let word = |text: &[u8; 4]| u32::from_le_bytes(*text);
     with_all_but(0, (1, 2, 31));
     processor().cpuid.insert((0, 0), [7, word(b"Genu"), word(b"ntel"), word(b"ineI")]);
-    processor().cpuid.insert((0x4000_0000, 0), [0, word(b"KVM "), word(b"VM\0\0"), word(b"\0\0\0\0")]);
+    processor()
+        .cpuid
+        .insert((0x4000_0000, 0), [0, word(b"KVM "), word(b"VM\0\0"), word(b"\0\0\0\0")]);
     let cpu = Cpu::identify();
     assert_eq!(cpu.to_string(), "cpu=GenuineIntel signature=0 maxphyaddr=39 hypervisor=KVM?VM");
     assert!(cpu.has_hypervisor() && cpu.is_under(b"KVM VM\0\0\0\0\0\0"));

@@ -25,7 +25,8 @@ fn words(values: &[u64]) -> Vec<u8> {
 fn pvh(version: u32, areas: &[(u64, u64, u32)], command_line: &[u8]) -> Boot {
     let map = areas.iter().flat_map(|&(start, size, kind)| [start, size, kind.into()]);
     let map = put(0x100, &words(&map.collect::<Vec<_>>()));
-    let text = if command_line.is_empty() { 0 } else { put(SECOND, &[command_line, b"\0"].concat()) };
+    let text =
+        if command_line.is_empty() { 0 } else { put(SECOND, &[command_line, b"\0"].concat()) };
     let head = u64::from(PVH_MAGIC) | u64::from(version) << 32;
     let info = put(0, &words(&[head, 0, 0, text, 0, map, areas.len() as u64]));
     read(0x2bad_b002, info as u32)
@@ -60,7 +61,12 @@ fn memory_is_what_is_usable_whatever_its_order_and_holes() {
     let kib = (0x9_f000 + 64 * MIB) / 1024;
     for areas in [[low, bios, high, above], [above, high, bios, low], [high, low, above, bios]] {
         for boot in [pvh(1, &areas, b""), multiboot2(&areas, b"")] {
-            assert_eq!((boot.memory_kib(), boot.free_end()), (kib, 64 * MIB), "{}", boot.protocol());
+            assert_eq!(
+                (boot.memory_kib(), boot.free_end()),
+                (kib, 64 * MIB),
+                "{}",
+                boot.protocol()
+            );
         }
     }
 }

@@ -68,7 +68,9 @@ impl Stage {
             }
             Between::OwnFaults => {
                 let mut right = true;
-                l1_faults::check(around.maxphyaddr, around.header, None, |_, want, got| right &= want == got);
+                l1_faults::check(around.maxphyaddr, around.header, None, |_, want, got| {
+                    right &= want == got;
+                });
                 right
             }
             Between::OwnRegisters => {
@@ -91,7 +93,12 @@ impl Stage {
 
     /// Plays the scene on the other VMCS under a filter that decides the other way, and makes the
     /// first current again.
-    fn on_other_vmcs(&mut self, scene: &Scene, filter: Filter, around: Around<'_>) -> Result<bool, VmFail> {
+    fn on_other_vmcs(
+        &mut self,
+        scene: &Scene,
+        filter: Filter,
+        around: Around<'_>,
+    ) -> Result<bool, VmFail> {
         let code = scene.pfec(self.environment, around.maxphyaddr);
         let inverse = code.map_or(filter, |code| filter.inverse_for(code));
         if self.other.environment.is_none() {

@@ -61,7 +61,8 @@ struct State {
     device: u64,
 }
 
-static STATE: Global<State> = Global::new(State { ept: None, real: false, spoiled: None, device: DEVICE_PAGE });
+static STATE: Global<State> =
+    Global::new(State { ept: None, real: false, spoiled: None, device: DEVICE_PAGE });
 
 fn state() -> &'static mut State {
     // SAFETY: only the first processor has a stage, and each use of the reference is over before
@@ -75,8 +76,12 @@ fn large() -> bool {
 
 /// Fills the tables for an environment and writes the EPT pointer, if it has EPT.
 pub fn set_up(environment: &Environment, maxphyaddr: Maxphyaddr) -> Result<(), VmFail> {
-    *state() =
-        State { ept: environment.ept, real: environment.width == Width::Real, spoiled: None, device: DEVICE_PAGE };
+    *state() = State {
+        ept: environment.ept,
+        real: environment.width == Width::Real,
+        spoiled: None,
+        device: DEVICE_PAGE,
+    };
     let Some(ept) = environment.ept else {
         return Ok(());
     };
@@ -86,7 +91,8 @@ pub fn set_up(environment: &Environment, maxphyaddr: Maxphyaddr) -> Result<(), V
     let at = |table: &Page| table.address() | TABLE;
     tables.root.0[0] = at(&tables.pdpt);
     tables.pdpt.0[0] = at(&tables.low_pd);
-    tables.pdpt.0[index(Level::Pdpte, GUEST_BASE)] = at(if ept.large { &tables.large_pd } else { &tables.pd });
+    tables.pdpt.0[index(Level::Pdpte, GUEST_BASE)] =
+        at(if ept.large { &tables.large_pd } else { &tables.pd });
     tables.pdpt.0[index(Level::Pdpte, DEVICE_PAGE)] = at(&tables.device_pd);
     tables.low_pd.0[0] = at(&tables.low_pt);
     tables.pd.0[index(Level::Pde, GUEST_BASE)] = at(&tables.pt);
@@ -119,7 +125,8 @@ pub fn spoil(frame: Option<(GuestFrame, EptEntry)>, maxphyaddr: Maxphyaddr) -> R
     if before == frame {
         return Ok(());
     }
-    for (frame, entry) in before.map(|(frame, _)| (frame, EptEntry::GOOD)).into_iter().chain(frame) {
+    for (frame, entry) in before.map(|(frame, _)| (frame, EptEntry::GOOD)).into_iter().chain(frame)
+    {
         set_entry(frame, entry, maxphyaddr);
     }
     invept(pointer(ept))
@@ -145,7 +152,8 @@ fn set_entry(frame: GuestFrame, entry: EptEntry, maxphyaddr: Maxphyaddr) {
     let number = index(Level::Pte, physical);
     match frame {
         GuestFrame::Place(place) if state().real => {
-            tables.low_pt.0[index(Level::Pte, REAL_BASE) + place as usize] = physical | entry.bits(false, maxphyaddr);
+            tables.low_pt.0[index(Level::Pte, REAL_BASE) + place as usize] =
+                physical | entry.bits(false, maxphyaddr);
         }
         _ if large() => tables.large_pd.0[number] = L1_BASE | entry.bits(true, maxphyaddr),
         _ => tables.pt.0[number] = physical | entry.bits(false, maxphyaddr),

@@ -8,8 +8,12 @@ use crate::vmx::{Controls, Field, ProcessorBased, Secondary, Vmx, vmwrite};
 fn bits(exiting: Exiting) -> (ProcessorBased, Secondary) {
     match exiting {
         Exiting::Nothing => (ProcessorBased::empty(), Secondary::empty()),
-        Exiting::DescriptorTables => (ProcessorBased::SECONDARY, Secondary::DESCRIPTOR_TABLE_EXITING),
-        Exiting::Invlpg => (ProcessorBased::INVLPG_EXITING | ProcessorBased::SECONDARY, Secondary::ENABLE_INVPCID),
+        Exiting::DescriptorTables => {
+            (ProcessorBased::SECONDARY, Secondary::DESCRIPTOR_TABLE_EXITING)
+        }
+        Exiting::Invlpg => {
+            (ProcessorBased::INVLPG_EXITING | ProcessorBased::SECONDARY, Secondary::ENABLE_INVPCID)
+        }
         Exiting::Io => (ProcessorBased::UNCONDITIONAL_IO_EXITING, Secondary::empty()),
     }
 }
@@ -27,6 +31,9 @@ pub fn write(controls: &Controls, exiting: Exiting) {
     let primary = controls.processor_based | primary.bits();
     vmwrite(Field::ProcessorBasedControls, primary.into());
     if primary & ProcessorBased::SECONDARY.bits() != 0 {
-        vmwrite(Field::SecondaryControls, (controls.secondary.unwrap_or(0) | secondary.bits()).into());
+        vmwrite(
+            Field::SecondaryControls,
+            (controls.secondary.unwrap_or(0) | secondary.bits()).into(),
+        );
     }
 }

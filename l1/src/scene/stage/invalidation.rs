@@ -24,7 +24,12 @@ pub fn cr3_exits(vmx: &Vmx, environment: &Environment) -> bool {
 impl SceneVcpu {
     /// Puts L2 to the start of a scene that it played, with the page under test as it is to be, and
     /// enters it.
-    pub(super) fn enter_spoiled(&mut self, how: Invalidation, scene: &Scene, around: Around<'_>) -> Result<(), VmFail> {
+    pub(super) fn enter_spoiled(
+        &mut self,
+        how: Invalidation,
+        scene: &Scene,
+        around: Around<'_>,
+    ) -> Result<(), VmFail> {
         let environment = self.environment();
         self.begin(scene, around)?;
         if let Some(tested) = &scene.tested {

@@ -7,9 +7,9 @@ use spec::manual::paging::{Entry, Maxphyaddr, Privilege};
 use spec::manual::vector::{DOUBLE_FAULT, PAGE_FAULT, pushes_error_code};
 use spec::scene::Scene;
 use spec::scene::descriptor::{
-    CALL_GATE_SELECTOR, EVENT_IST, FAULT_IST, FRESH_DATA_SELECTOR, FRESH_SEGMENTS, HANDLER, HANDLER_CODE, LDT_LIMIT,
-    LDT_SELECTOR, LOCAL_SEGMENT, REAL_IDT, REAL_VECTOR, SEGMENTS, TSS_SELECTOR, VMCALL, call_gate, gate, gate_32,
-    gate_address, real_vector, tss, vector_of_gate,
+    CALL_GATE_SELECTOR, EVENT_IST, FAULT_IST, FRESH_DATA_SELECTOR, FRESH_SEGMENTS, HANDLER,
+    HANDLER_CODE, LDT_LIMIT, LDT_SELECTOR, LOCAL_SEGMENT, REAL_IDT, REAL_VECTOR, SEGMENTS,
+    TSS_SELECTOR, VMCALL, call_gate, gate, gate_32, gate_address, real_vector, tss, vector_of_gate,
 };
 use spec::scene::end::Word;
 use spec::scene::environment::{Environment, Width};
@@ -150,8 +150,9 @@ fn fill_with_handlers(page: *mut [u8; HANDLER as usize]) {
 pub fn lay_out(scene: &Scene, environment: &Environment, device: u64, maxphyaddr: Maxphyaddr) {
     write_bytes(scene.rip, scene.code);
     write_bytes(scene.rip + scene.code.len() as u64, &VMCALL);
-    for (descriptor, at) in
-        FRESH_SEGMENTS.into_iter().zip((Place::Gdt.linear() + u64::from(FRESH_DATA_SELECTOR)..).step_by(8))
+    for (descriptor, at) in FRESH_SEGMENTS
+        .into_iter()
+        .zip((Place::Gdt.linear() + u64::from(FRESH_DATA_SELECTOR)..).step_by(8))
     {
         write(at, descriptor);
     }
@@ -167,7 +168,8 @@ pub fn lay_out(scene: &Scene, environment: &Environment, device: u64, maxphyaddr
         DEVICE.get().write(device);
         (*GOOD_ENTRIES.get())[scene.cpl as usize]
     };
-    entries[Place::Device as usize] = entry(Place::Device, Kind::GOOD, scene.cpl, environment, maxphyaddr);
+    entries[Place::Device as usize] =
+        entry(Place::Device, Kind::GOOD, scene.cpl, environment, maxphyaddr);
     for (place, kind) in scene.pages.iter().rev() {
         entries[*place as usize] = entry(*place, *kind, scene.cpl, environment, maxphyaddr);
     }
@@ -223,7 +225,13 @@ pub fn mend(scene: &Scene, environment: &Environment, place: Place, maxphyaddr: 
 }
 
 /// The last entry of the walk to a place.
-fn entry(place: Place, kind: Kind, cpl: Privilege, environment: &Environment, maxphyaddr: Maxphyaddr) -> u64 {
+fn entry(
+    place: Place,
+    kind: Kind,
+    cpl: Privilege,
+    environment: &Environment,
+    maxphyaddr: Maxphyaddr,
+) -> u64 {
     let frame = match (place, environment.ept) {
         // SAFETY: as in `build`.
         (Place::Device, None) => unsafe { DEVICE.get().read() },

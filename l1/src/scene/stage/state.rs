@@ -3,13 +3,17 @@
 
 use core::arch::asm;
 
-use spec::manual::descriptor::{CODE_32, CODE_64, DATA, System, access_rights, system_access_rights, with_dpl};
+use spec::manual::descriptor::{
+    CODE_32, CODE_64, DATA, System, access_rights, system_access_rights, with_dpl,
+};
 use spec::manual::paging::Privilege;
 use spec::scene::Scene;
 use spec::scene::descriptor::{
     GDT_LIMIT, LDT_LIMIT, LDT_SELECTOR, REAL_IDT, REAL_IDT_LIMIT, TSS_SELECTOR, idt_base, idt_limit,
 };
-use spec::scene::end::{EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, EXIT_EXCEPTION, End, How, Word};
+use spec::scene::end::{
+    EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, EXIT_EXCEPTION, End, How, Word,
+};
 use spec::scene::environment::{Environment, NARROW_FS_BASE, REAL, REAL_SELECTOR, Width};
 use spec::scene::expect::{DR7_AT_START, selectors};
 use spec::scene::guest_memory::{REAL_BASE, guest_physical};
@@ -21,7 +25,8 @@ use crate::vmx::vmcs12::{self, DATA_SEGMENTS, Segment, write_segment};
 use crate::vmx::{Field, Vmx, vmread, vmwrite};
 
 /// The segment of real mode, which all segment registers hold: its base is 16 times its selector.
-const REAL_SEGMENT: Segment = Segment { selector: REAL_SELECTOR, limit: 0xffff, access: REAL_ACCESS, base: REAL_BASE };
+const REAL_SEGMENT: Segment =
+    Segment { selector: REAL_SELECTOR, limit: 0xffff, access: REAL_ACCESS, base: REAL_BASE };
 /// Data that can be written, without G and D/B, which are those of 32 bits.
 const REAL_ACCESS: u64 = access_rights(DATA) & 0xff;
 /// What real mode has of CR0, and what it has clear though VMX operation requires it.
@@ -65,7 +70,8 @@ pub fn write_pdptes(environment: &Environment) {
         return;
     }
     if let Some(pdptes) = tables::pdptes(environment.format) {
-        let fields = [Field::GuestPdpte0, Field::GuestPdpte1, Field::GuestPdpte2, Field::GuestPdpte3];
+        let fields =
+            [Field::GuestPdpte0, Field::GuestPdpte1, Field::GuestPdpte2, Field::GuestPdpte3];
         for (field, value) in fields.into_iter().zip(pdptes) {
             vmwrite(field, value);
         }
@@ -103,7 +109,9 @@ impl Kept {
                 // Saved as it was at the instruction or at the event.
                 How::Exit(EXIT_EXCEPTION | EXIT_EPT_VIOLATION | EXIT_EPT_MISCONFIGURATION) => true,
                 // The handlers are 64-bit code of CPL 0.
-                How::Delivered(_) => environment.width == Width::Bits64 && scene.cpl == Privilege::Supervisor,
+                How::Delivered(_) => {
+                    environment.width == Width::Bits64 && scene.cpl == Privilege::Supervisor
+                }
                 How::Exit(_) | How::Done => false,
             };
         if !unchanged || scene.activity != 0 || scene.pending_debug != 0 {
@@ -170,7 +178,11 @@ pub fn word(word: Word, environment: &Environment) -> Option<u64> {
         Word::GuestLinear => {
             let linear = vmread(Field::GuestLinearAddress);
             let real = environment.width == Width::Real;
-            return Some(if real { environment.linear(linear.wrapping_sub(REAL_BASE)) } else { linear });
+            return Some(if real {
+                environment.linear(linear.wrapping_sub(REAL_BASE))
+            } else {
+                linear
+            });
         }
         Word::Rip => return Some(environment.linear(vmread(Field::GuestRip))),
         Word::Rsp => return Some(environment.linear(vmread(Field::GuestRsp))),

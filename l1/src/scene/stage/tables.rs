@@ -144,4 +144,5 @@ fn set_entry(environment: &Environment, level: Level, linear: u64, flags: u64) {
 }
 
 // The page table has an entry for each place and for the pages under test.
-const _: () = assert!(Place::ALL[PLACES - 1].linear() < GOOD - PAGE && GOOD < STAGE_BASE + 512 * PAGE);
+const _: () =
+    assert!(Place::ALL[PLACES - 1].linear() < GOOD - PAGE && GOOD < STAGE_BASE + 512 * PAGE);

@@ -98,19 +98,22 @@ fn scenes(environment: &Environment) -> impl Iterator<Item = Scene> {
 /// Frames of the deep page's walk, and of the stage, with where L2 has them.
 fn frames(environment: &Environment) -> impl Iterator<Item = (GuestFrame, u64, u64)> {
     let real = environment.width == Width::Real;
-    (0..FRAMES).map(GuestFrame::from_number).filter(|frame| *frame != GuestFrame::Place(Place::Device)).map(
-        move |frame| {
+    (0..FRAMES)
+        .map(GuestFrame::from_number)
+        .filter(|frame| *frame != GuestFrame::Place(Place::Device))
+        .map(move |frame| {
             let physical = match frame {
                 GuestFrame::Place(place) => memory::physical(place),
                 GuestFrame::Root => tables::root(Format::Level4),
                 _ => deep::frame(frame).unwrap(),
             };
             match frame {
-                GuestFrame::Place(place) if real => (frame, physical, REAL_BASE + place as u64 * PAGE),
+                GuestFrame::Place(place) if real => {
+                    (frame, physical, REAL_BASE + place as u64 * PAGE)
+                }
                 _ => (frame, physical, guest_physical(environment.ept, physical)),
             }
-        },
-    )
+        })
 }
 
 #[test]
@@ -123,7 +126,12 @@ fn every_linear_address_leads_to_its_memory_in_every_paging_mode_and_ept() {
         for place in Place::ALL {
             if (place, environment.width) != (Place::Device, Width::Real) {
                 let want = memory::physical(place) + 0x123;
-                assert_eq!(leads(place.linear() + 0x123), Some(want), "{} {place:?}", environment.name);
+                assert_eq!(
+                    leads(place.linear() + 0x123),
+                    Some(want),
+                    "{} {place:?}",
+                    environment.name
+                );
             }
         }
         if environment.width == Width::Real {
@@ -155,14 +163,19 @@ fn a_page_under_test_differs_in_one_entry_and_leads_to_the_frame() {
             memory::lay_out(&scene, environment, DEVICE_PAGE, MAXPHYADDR);
             let Environment { format, ept, .. } = *environment;
             let level = tested.page.level;
-            let at = tables::table(level) + format.index(level, linear(format, level)) as u64 * format.entry_bytes();
-            let entry: u64 = if format.entry_bytes() == 4 { read::<u32>(at).into() } else { read(at) };
-            let is_large = format.maps_page(level, Entry::from_bits_retain(tested.page.entry(MAXPHYADDR)));
+            let at = tables::table(level)
+                + format.index(level, linear(format, level)) as u64 * format.entry_bytes();
+            let entry: u64 =
+                if format.entry_bytes() == 4 { read::<u32>(at).into() } else { read(at) };
+            let is_large =
+                format.maps_page(level, Entry::from_bits_retain(tested.page.entry(MAXPHYADDR)));
             let next = format.levels().iter().find(|&&next| next > level);
             let leads = entry & ADDRESS & !tested.page.entry(MAXPHYADDR);
             match next {
                 _ if is_large && level != Level::Pte => assert_eq!(leads, 0, "{}", scene.name),
-                Some(&next) => assert_eq!(leads, guest_physical(ept, tables::table(next)), "{}", scene.name),
+                Some(&next) => {
+                    assert_eq!(leads, guest_physical(ept, tables::table(next)), "{}", scene.name);
+                }
                 None => assert_eq!(leads, FRAME, "{}", scene.name),
             }
             let good = walk(environment, GOOD).map(|(physical, _)| physical);
@@ -191,10 +204,18 @@ fn a_spoiled_frame_is_the_only_one_and_is_mended_after_that() {
         for (frame, _, guest) in frames(environment) {
             processor().invepts.clear();
             ept::spoil(Some((frame, EptEntry::NP)), MAXPHYADDR).unwrap();
-            assert_eq!((unreachable(), processor().invepts.as_slice()), ([frame].to_vec(), &[pointer][..]));
+            assert_eq!(
+                (unreachable(), processor().invepts.as_slice()),
+                ([frame].to_vec(), &[pointer][..])
+            );
             ept::spoil(Some((frame, EptEntry::NP)), MAXPHYADDR).unwrap();
             assert_eq!(processor().invepts.len(), 1, "nothing changes");
-            assert_eq!(ept::by_frame(guest + 8), frame.guest_physical(8), "{} {frame:?}", environment.name);
+            assert_eq!(
+                ept::by_frame(guest + 8),
+                frame.guest_physical(8),
+                "{} {frame:?}",
+                environment.name
+            );
         }
         ept::spoil(None, MAXPHYADDR).unwrap();
         assert_eq!(unreachable(), []);
@@ -217,7 +238,8 @@ fn the_device_is_what_the_scene_needs_and_the_device_after_that() {
         for page in [DEVICE_PAGE, APIC, DEVICE_PAGE] {
             ept::set_device(page).unwrap();
             memory::lay_out(&forced::NOP.scene, environment, page, MAXPHYADDR);
-            let leads = walk(environment, Place::Device.linear() + 0x30).map(|(physical, _)| physical);
+            let leads =
+                walk(environment, Place::Device.linear() + 0x30).map(|(physical, _)| physical);
             assert_eq!(leads, Some(page + 0x30), "{}", environment.name);
         }
     }
@@ -234,14 +256,16 @@ fn a_scene_finds_its_code_memory_and_pages_whatever_was_before() {
             let context = || std::format!("{} {}", environment.name, scene.name);
             let code = || scene.code.iter().chain(&VMCALL);
             assert!((scene.rip..).zip(code()).all(|(at, code)| byte(at) == *code), "{}", context());
-            crossing += usize::from(scene.rip / PAGE != (scene.rip + scene.code.len() as u64) / PAGE);
+            crossing +=
+                usize::from(scene.rip / PAGE != (scene.rip + scene.code.len() as u64) / PAGE);
             for (at, value) in scene.memory {
                 let got = core::array::from_fn(|offset| byte(at + offset as u64));
                 assert_eq!(u64::from_le_bytes(got), *value, "{}", context());
             }
             for place in Place::ALL.into_iter().filter(|_| environment.width != Width::Real) {
                 let want = scene.kind(place).entry(place, scene.cpl, MAXPHYADDR);
-                let want = if environment.format.entry_bytes() == 4 { want & 0xffff_ffff } else { want };
+                let want =
+                    if environment.format.entry_bytes() == 4 { want & 0xffff_ffff } else { want };
                 let entry = tables::pte(environment.format, place.linear());
                 assert_eq!(entry & !ADDRESS | want & ADDRESS, want, "{} {place:?}", context());
             }
@@ -254,9 +278,13 @@ fn a_scene_finds_its_code_memory_and_pages_whatever_was_before() {
 fn gates_are_those_of_the_scene_whatever_the_last_one_wrote_over_them() {
     let _turn = begin();
     for width in [Width::Bits64, Width::Bits32] {
-        let environment = ENVIRONMENTS.iter().find(|environment| environment.width == width).unwrap();
-        let gates =
-            || -> Vec<u8> { (0..=idt_limit(width.is_long())).map(|at| byte(idt_base(width.is_long()) + at)).collect() };
+        let environment =
+            ENVIRONMENTS.iter().find(|environment| environment.width == width).unwrap();
+        let gates = || -> Vec<u8> {
+            (0..=idt_limit(width.is_long()))
+                .map(|at| byte(idt_base(width.is_long()) + at))
+                .collect()
+        };
         set_up(environment);
         let mut changed = 0;
         let mut last = Vec::new();
@@ -274,7 +302,8 @@ fn gates_are_those_of_the_scene_whatever_the_last_one_wrote_over_them() {
         assert!(changed > 2, "{changed}");
         // Eight bytes in two gates.
         let across = idt_base(width.is_long()) + if width.is_long() { 0x1c } else { 0x24 };
-        let scene = Scene { memory: Box::leak(Box::new([(across, u64::MAX)])), ..forced::NOP.scene };
+        let scene =
+            Scene { memory: Box::leak(Box::new([(across, u64::MAX)])), ..forced::NOP.scene };
         for scene in [forced::NOP.scene, scene, forced::NOP.scene] {
             memory::lay_out(&scene, environment, DEVICE_PAGE, MAXPHYADDR);
         }

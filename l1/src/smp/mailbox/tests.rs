@@ -25,7 +25,10 @@ fn a_job_is_done_once_and_its_results_are_there_when_it_is_over() {
     for number in 1..=50 {
         post(Job::Walk { filter: Filter::NEVER, number });
         let results = results().expect("the job is over");
-        assert!(matches!(results.shot, [Some(Ok(seen)), None] if seen.exits == number), "job {number}");
+        assert!(
+            matches!(results.shot, [Some(Ok(seen)), None] if seen.exits == number),
+            "job {number}"
+        );
     }
     post(Job::Halt);
     assert_eq!(second.join().unwrap(), (50, true));

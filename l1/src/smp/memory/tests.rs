@@ -41,7 +41,11 @@ fn each_processor_has_both_s_pages_where_its_own_code_looks_for_them() {
             }
             let other = walk(root, page.linear(1 - processor)).unwrap().0;
             assert_eq!(physical != other, is_own);
-            assert_eq!(walk(1 - root, page.linear(processor)).unwrap().0, physical, "both roots have it");
+            assert_eq!(
+                walk(1 - root, page.linear(processor)).unwrap().0,
+                physical,
+                "both roots have it"
+            );
         }
         let code = walk(root, Code.linear(processor)).unwrap().0;
         assert_eq!(code, walk(root, UserCode.linear(processor)).unwrap().0);
@@ -59,7 +63,8 @@ fn each_processor_has_both_s_pages_where_its_own_code_looks_for_them() {
 fn a_change_is_of_the_entry_that_the_first_processor_writes() {
     let _turn = begin();
     build(MAXPHYADDR);
-    let change = spec::smp::shootdown::CHANGES.iter().find(|change| change.level == Level::Pte).unwrap();
+    let change =
+        spec::smp::shootdown::CHANGES.iter().find(|change| change.level == Level::Pte).unwrap();
     lay_out(change);
     for level in Level::WALK {
         let (entry, rights) = walk(0, shot_entry_linear(level)).unwrap();
@@ -91,7 +96,8 @@ fn each_vector_has_a_gate_that_leads_to_its_handler() {
     let _turn = begin();
     build(MAXPHYADDR);
     for processor in 0..2 {
-        let [gdt, tss, idt] = descriptor_tables(processor).map(|table| walk(processor, table).unwrap().0);
+        let [gdt, tss, idt] =
+            descriptor_tables(processor).map(|table| walk(processor, table).unwrap().0);
         let base = [read(gdt + TSS_SELECTOR), read(gdt + TSS_SELECTOR + 8)];
         let base = base[0] >> 16 & 0xff_ffff | base[0] >> 56 << 24 | base[1] << 32;
         assert_eq!(base, descriptor_tables(processor)[1]);

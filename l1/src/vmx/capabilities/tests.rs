@@ -66,16 +66,30 @@ fn a_control_has_what_must_be_1_and_what_l1_wants() {
     for environment in ENVIRONMENTS {
         let controls = capabilities.controls_for(environment).unwrap();
         let must = if environment.default_controls { 0x401_e172 } else { 0x400_6172 };
-        assert_eq!(controls.processor_based & !ProcessorBased::SECONDARY.bits(), must, "{}", environment.name);
-        assert_eq!(controls.processor_based >> 31 == 1, controls.secondary.is_some(), "{}", environment.name);
-        assert_eq!(controls.entry >> 9 & 1 == 1, matches!(environment.width, Width::Bits64 | Width::Compatibility));
+        assert_eq!(
+            controls.processor_based & !ProcessorBased::SECONDARY.bits(),
+            must,
+            "{}",
+            environment.name
+        );
+        assert_eq!(
+            controls.processor_based >> 31 == 1,
+            controls.secondary.is_some(),
+            "{}",
+            environment.name
+        );
+        assert_eq!(
+            controls.entry >> 9 & 1 == 1,
+            matches!(environment.width, Width::Bits64 | Width::Compatibility)
+        );
     }
 }
 
 #[test]
 fn an_environment_is_missing_what_it_needs_and_no_more() {
-    let secondary =
-        |environment: &Environment| environment.ept.is_some() || environment.vpid || environment.unrestricted;
+    let secondary = |environment: &Environment| {
+        environment.ept.is_some() || environment.vpid || environment.unrestricted
+    };
     let ept = |environment: &Environment| environment.ept.is_some();
     let vpid = |environment: &Environment| environment.vpid;
     let needs: [(u32, u64, Needs<'_>, &str); 11] = [
@@ -96,8 +110,14 @@ fn an_environment_is_missing_what_it_needs_and_no_more() {
         offers_all_but(msr, bit);
         let capabilities = capabilities().unwrap();
         for environment in ENVIRONMENTS {
-            let missing = capabilities.controls_for(environment).err().map(|missing| missing.to_string());
-            assert_eq!(missing.is_some(), needs(environment), "{} without {msr:x}, {bit:x}", environment.name);
+            let missing =
+                capabilities.controls_for(environment).err().map(|missing| missing.to_string());
+            assert_eq!(
+                missing.is_some(),
+                needs(environment),
+                "{} without {msr:x}, {bit:x}",
+                environment.name
+            );
             assert!(missing.is_none_or(|missing| missing.contains(text)), "{text}");
         }
     }
@@ -107,7 +127,10 @@ fn an_environment_is_missing_what_it_needs_and_no_more() {
         let capabilities = capabilities().unwrap();
         for environment in ENVIRONMENTS {
             let is_missing = capabilities.controls_for(environment).is_err();
-            assert_eq!(is_missing, secondary(environment) && of_true != environment.default_controls);
+            assert_eq!(
+                is_missing,
+                secondary(environment) && of_true != environment.default_controls
+            );
         }
     }
 }
@@ -140,9 +163,15 @@ fn msrs_that_need_not_exist_are_not_read() {
     // Without secondary controls neither their MSR nor that of EPT and VPIDs.
     offers_all_but(IA32_VMX_PROCBASED_CTLS, 1 << 63);
     *processor().msrs.get_mut(&(IA32_VMX_PROCBASED_CTLS + TO_TRUE)).unwrap() &= !(1 << 63);
-    processor().msrs.retain(|msr, _| !matches!(*msr, IA32_VMX_PROCBASED_CTLS2 | IA32_VMX_EPT_VPID_CAP));
+    processor()
+        .msrs
+        .retain(|msr, _| !matches!(*msr, IA32_VMX_PROCBASED_CTLS2 | IA32_VMX_EPT_VPID_CAP));
     assert!(!capabilities().unwrap().has_execute_only());
-    assert!(!Capabilities::has_invept() && !Capabilities::has_invvpid() && !Capabilities::has_any_invvpid());
+    assert!(
+        !Capabilities::has_invept()
+            && !Capabilities::has_invvpid()
+            && !Capabilities::has_any_invvpid()
+    );
 }
 
 #[test]
@@ -167,7 +196,10 @@ fn invalidations_and_execute_only_are_there_with_their_control_and_their_bit() {
     }
     for kind in 0..4 {
         offers_all_but(IA32_VMX_EPT_VPID_CAP, 1 << (40 + kind));
-        assert_eq!([0, 1, 2, 3].map(Capabilities::has_invvpid_of), [0, 1, 2, 3].map(|other| other != kind));
+        assert_eq!(
+            [0, 1, 2, 3].map(Capabilities::has_invvpid_of),
+            [0, 1, 2, 3].map(|other| other != kind)
+        );
     }
 }
 
@@ -179,7 +211,9 @@ fn what_scenes_add_must_be_allowed() {
     offers_all_but(IA32_VMX_PINBASED_CTLS, may(1 << 0));
     let without_pin = capabilities().unwrap();
     assert!(
-        without_pin.interrupt_exiting().is_none() && !without_pin.allows_pins(0x29) && without_pin.allows_pins(0x28)
+        without_pin.interrupt_exiting().is_none()
+            && !without_pin.allows_pins(0x29)
+            && without_pin.allows_pins(0x28)
     );
     offers_all_but(IA32_VMX_EXIT_CTLS + TO_TRUE, may(1 << 15));
     assert!(capabilities().unwrap().interrupt_exiting().is_none());
@@ -187,7 +221,10 @@ fn what_scenes_add_must_be_allowed() {
     let all = capabilities().unwrap();
     assert_eq!(all.entry_with_cet(), Some(all.controls.entry | 1 << 20));
     assert_eq!(all.interrupt_exiting(), Some((1, all.controls.exit | 1 << 15)));
-    assert_eq!(all.processor_based(ProcessorBased::INVLPG_EXITING, Secondary::ENABLE_INVPCID), None);
+    assert_eq!(
+        all.processor_based(ProcessorBased::INVLPG_EXITING, Secondary::ENABLE_INVPCID),
+        None
+    );
     let both = all.processor_based(ProcessorBased::INVLPG_EXITING, Secondary::EPT);
     assert_eq!(both, Some((0x8400_6172 | 1 << 9, 1 << 1)));
 }
@@ -222,9 +259,14 @@ fn a_vmcs_region_is_a_page_of_write_back_memory() {
 #[test]
 fn vmx_is_turned_on_where_firmware_left_it_open() {
     let _turn = begin();
-    for (before, after) in
-        [(0, Some(5)), (4, Some(5)), (5, Some(5)), (0x10_0005, Some(0x10_0005)), (1, None), (3, None)]
-    {
+    for (before, after) in [
+        (0, Some(5)),
+        (4, Some(5)),
+        (5, Some(5)),
+        (0x10_0005, Some(0x10_0005)),
+        (1, None),
+        (3, None),
+    ] {
         offers_all_but(IA32_VMX_MISC, 0);
         processor().msrs.insert(IA32_FEATURE_CONTROL, before);
         let is_on = capabilities().is_ok();

@@ -21,7 +21,12 @@ fn every_field_that_l1_writes_is_looked_at_once_and_none_that_exits_write() {
     ] {
         assert!(once.contains(&(field as u32)), "{:x}", field as u32);
     }
-    for field in [Field::GuestPhysicalAddress, Field::ExitReason, Field::ExitQualification, Field::GuestLinearAddress] {
+    for field in [
+        Field::GuestPhysicalAddress,
+        Field::ExitReason,
+        Field::ExitQualification,
+        Field::GuestLinearAddress,
+    ] {
         assert!(!once.contains(&(field as u32)), "{:x}", field as u32);
     }
     assert!(once.iter().all(|field| field & 1 == 0), "no upper halves");

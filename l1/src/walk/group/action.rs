@@ -12,7 +12,11 @@ const HEARTBEAT: usize = 4;
 
 /// Runs a group, or one case of it. Its TSC is not read: it need not go on across a move to a new
 /// VM.
-pub fn run(action: &'static Action, only: Option<ActionCase>, turn: &mut Turn<'_>) -> Result<Ran, Failed> {
+pub fn run(
+    action: &'static Action,
+    only: Option<ActionCase>,
+    turn: &mut Turn<'_>,
+) -> Result<Ran, Failed> {
     turn.walker.start()?;
     let (stimulus, own) = match only.map(|case| case.probe) {
         Some(ActionProbe::Stimulus(stimulus)) => (Some(stimulus), None),
@@ -26,13 +30,16 @@ pub fn run(action: &'static Action, only: Option<ActionCase>, turn: &mut Turn<'_
     if acting.is_empty() {
         let offered = turn.walker.vmx().offered();
         return match stimulus {
-            Some(access) if !access.is_same_on(offered, BASE, acting.maxphyaddr()) => Ok(turn.skip(&UNPROTECTED)),
+            Some(access) if !access.is_same_on(offered, BASE, acting.maxphyaddr()) => {
+                Ok(turn.skip(&UNPROTECTED))
+            }
             _ => Err(Failed::NoSuchStimulus),
         };
     }
     let mut filters = turn.filters(only.map(|case| case.filter), HEARTBEAT);
-    let walked =
-        filters.try_for_each(|filter| turn.tally.acted_walk(filter, &mut acting, own, stimulus.is_some(), turn.walker));
+    let walked = filters.try_for_each(|filter| {
+        turn.tally.acted_walk(filter, &mut acting, own, stimulus.is_some(), turn.walker)
+    });
     if walked.is_err() {
         // Whatever comes of it: L2 does not walk.
         let _ = acting.undo();

@@ -57,7 +57,8 @@ pub fn run(group: WalkGroup, only: Option<WalkCase>, turn: &mut Turn<'_>) -> Res
     turn.walker.prepare(setting.mode, judge.stimuli().map(|s| (s.loop_number(), s.address())));
     let started = tsc();
     let mut filters = turn.filters(only.map(|case| case.filter), HEARTBEAT);
-    let walked = filters.try_for_each(|filter| turn.tally.walk(group, filter, &mut judge, turn.walker));
+    let walked =
+        filters.try_for_each(|filter| turn.tally.walk(group, filter, &mut judge, turn.walker));
     turn.tally.end_walks(group, &mut judge);
     walked?;
     turn.tally.counts.tsc = tsc().wrapping_sub(started);

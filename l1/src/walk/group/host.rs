@@ -11,7 +11,12 @@ use crate::walk::host::{FreshMemory, Pages};
 const HEARTBEAT: usize = 64;
 
 /// Runs a group, or one case of it.
-pub fn run(need: Need, only: Option<HostCase>, memory: &mut FreshMemory, turn: &mut Turn<'_>) -> Result<Ran, Failed> {
+pub fn run(
+    need: Need,
+    only: Option<HostCase>,
+    memory: &mut FreshMemory,
+    turn: &mut Turn<'_>,
+) -> Result<Ran, Failed> {
     turn.walker.start()?;
     let walks = if only.is_some() { 1 } else { need.filter_count(turn.options.profile) };
     let mut pages = match Pages::new(need, walks, memory, turn.cpu) {
@@ -20,7 +25,13 @@ pub fn run(need: Need, only: Option<HostCase>, memory: &mut FreshMemory, turn: &
     };
     let started = tsc();
     for filter in turn.filters(only.map(|case| case.filter), HEARTBEAT) {
-        turn.tally.host_walk(filter, &mut pages, only.map(|case| case.access), turn.walker, memory)?;
+        turn.tally.host_walk(
+            filter,
+            &mut pages,
+            only.map(|case| case.access),
+            turn.walker,
+            memory,
+        )?;
     }
     turn.tally.counts.tsc = tsc().wrapping_sub(started);
     Ok(Ran::Tried)

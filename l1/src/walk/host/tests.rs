@@ -49,7 +49,10 @@ fn accesses_to_one_page_do_not_see_each_other() {
             let width = if access.is_narrow() { 4 } else { 8 };
             match access.access {
                 Access::Fetch => {
-                    assert!(offset <= PAGE - 2 && offset.is_multiple_of(2), "two bytes of code, then the next page");
+                    assert!(
+                        offset <= PAGE - 2 && offset.is_multiple_of(2),
+                        "two bytes of code, then the next page"
+                    );
                 }
                 _ => assert!(offset.is_multiple_of(width) && offset + width <= PAGE, "{access:?}"),
             }
@@ -70,7 +73,11 @@ fn an_access_has_its_effect_by_what_is_there_and_what_came_back() {
     for need in Need::ALL {
         for access in need.accesses() {
             let has_effect = |there: u64, result| {
-                pages(need).has_effect(Laid { access, target: (&raw const there) as u64 }, result, WALK)
+                pages(need).has_effect(
+                    Laid { access, target: (&raw const there) as u64 },
+                    result,
+                    WALK,
+                )
             };
             let narrow = access.is_narrow();
             let context = std::format!("{access:?}");

@@ -53,7 +53,10 @@ impl Left {
             *slot = Slot { result: number, ..Slot::new(stimulus.address()) };
             match prepared.expectation.outcome(filter, cr2) {
                 Outcome::Exit(exit) => {
-                    exits.push(ExitRecord { exit, slot: walker::slot_address(at, stimulus.privilege) });
+                    exits.push(ExitRecord {
+                        exit,
+                        slot: walker::slot_address(at, stimulus.privilege),
+                    });
                 }
                 Outcome::Delivered(delivery) => {
                     (slot.faults, slot.delivery) = (1, delivery);
@@ -85,7 +88,8 @@ impl Left {
             assert_ne!(want, got);
             wrong.push(*stimulus);
         });
-        let place = |wrong: &Stimulus| judge.stimuli().position(|stimulus| stimulus == wrong).unwrap();
+        let place =
+            |wrong: &Stimulus| judge.stimuli().position(|stimulus| stimulus == wrong).unwrap();
         wrong.iter().map(place).collect()
     }
 }
@@ -104,7 +108,8 @@ fn a_right_host_has_nothing_wrong_and_both_ways_to_judge_agree() {
         for (filter, number) in FILTERS.into_iter().zip(1..) {
             let left = Left::by_right_host(&mut judge, filter, number);
             let quick = judge.if_as_ever(filter, &left.walked()).expect("nothing differs");
-            let slow = judge.one_by_one(filter, &left.walked(), |stimulus, _, _| panic!("{stimulus:?}"));
+            let slow =
+                judge.one_by_one(filter, &left.walked(), |stimulus, _, _| panic!("{stimulus:?}"));
             assert_eq!(quick.evidence, slow.evidence);
             assert_eq!(
                 (quick.exited, quick.exits, quick.delivered),
@@ -112,7 +117,8 @@ fn a_right_host_has_nothing_wrong_and_both_ways_to_judge_agree() {
                 "{} {filter}",
                 setting.name
             );
-            let faults = Stimulus::all(setting, MAXPHYADDR).filter(|it| it.pfec(setting, MAXPHYADDR).is_some());
+            let faults = Stimulus::all(setting, MAXPHYADDR)
+                .filter(|it| it.pfec(setting, MAXPHYADDR).is_some());
             assert_eq!(quick.exits + quick.delivered, faults.count() as u64);
         }
         assert!(!judge.has_learned());
@@ -138,7 +144,8 @@ fn each_field_that_differs_shows_in_its_own_case() {
         for at in 0..judge.len() {
             let privilege = judge.prepared[at].stimulus.privilege;
             let left = &mut Left::by_right_host(&mut judge, filter, 7);
-            let mut differs = |left: &Left| assert_eq!(left.wrong(&mut judge, filter), [at], "{filter}");
+            let mut differs =
+                |left: &Left| assert_eq!(left.wrong(&mut judge, filter), [at], "{filter}");
             for bit in [0, 63] {
                 for field in EXIT {
                     let Some(record) = left.exit(at, privilege) else { continue };
@@ -236,7 +243,8 @@ fn learns(flip: fn(&mut Exit)) {
     let mut room: Vec<_> = (0..MAX_SLOTS).map(|_| None).collect();
     let mut tally = Tally::new(&mut room);
     let group = WalkGroup { family: Family::Basic, setting: BASE };
-    let probe = |stimulus| Probe::of(&Case::Walk(WalkCase { group, stimulus, filter: Filter::NEVER }));
+    let probe =
+        |stimulus| Probe::of(&Case::Walk(WalkCase { group, stimulus, filter: Filter::NEVER }));
     let flipped = |judge: &mut Judge, filter| {
         let mut left = Left::by_right_host(judge, filter, 3);
         left.exits.iter_mut().for_each(|record| flip(&mut record.exit));
@@ -244,7 +252,11 @@ fn learns(flip: fn(&mut Exit)) {
     };
     let left = flipped(&mut judge, Filter::ALWAYS);
     let all = left.exits.len();
-    assert_eq!(left.wrong(&mut judge, Filter::ALWAYS).len(), all, "the first walk is judged one by one");
+    assert_eq!(
+        left.wrong(&mut judge, Filter::ALWAYS).len(),
+        all,
+        "the first walk is judged one by one"
+    );
     assert!(judge.has_learned());
     assert_eq!(judge.adapt(&mut tally, probe), 0, "nothing was only counted so far");
     let left = flipped(&mut judge, WRITES);

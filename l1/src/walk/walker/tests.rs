@@ -17,7 +17,9 @@ fn a_walk_is_complete_at_its_vmcall_without_an_exception_or_a_refusal() {
         vmwrite(Field::ExitReason, reason);
         vmwrite(Field::ExitQualification, 0x77);
         // SAFETY: `begin` gave the static to the test.
-        unsafe { ((*shared()).control.unexpected, (*shared()).control.status) = (unexpected, status) };
+        unsafe {
+            ((*shared()).control.unexpected, (*shared()).control.status) = (unexpected, status);
+        };
         let broken = how_it_ended().map(|broken| std::format!("{broken}"));
         assert_eq!(broken.unwrap_or_default(), want);
     }
@@ -29,7 +31,9 @@ fn a_walk_is_complete_at_its_vmcall_without_an_exception_or_a_refusal() {
 
 #[test]
 fn a_slot_is_where_l2_has_it_in_either_mapping() {
-    for (privilege, base) in [(Privilege::Supervisor, SHARED_SUPERVISOR), (Privilege::User, SHARED_USER)] {
+    for (privilege, base) in
+        [(Privilege::Supervisor, SHARED_SUPERVISOR), (Privilege::User, SHARED_USER)]
+    {
         for at in [0, 1, MAX_SLOTS - 1] {
             let offset = slots().wrapping_add(at) as u64 - shared() as u64;
             assert_eq!(slot_address(at, privilege), base + offset);
@@ -39,7 +43,8 @@ fn a_slot_is_where_l2_has_it_in_either_mapping() {
 
 #[test]
 fn the_exit_of_an_event_is_none_of_the_walk_s() {
-    let exit = |at| ExitRecord { slot: slot_address(at, Privilege::Supervisor), ..ExitRecord::EMPTY };
+    let exit =
+        |at| ExitRecord { slot: slot_address(at, Privilege::Supervisor), ..ExitRecord::EMPTY };
     let slots_after = |exits: &[ExitRecord]| -> std::vec::Vec<u64> {
         let walked = Walked { number: 1, cr2: CR2_AT_START, exits }.after_event(0x55);
         assert_eq!((walked.number, walked.cr2), (1, 0x55));

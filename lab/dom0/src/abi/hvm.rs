@@ -40,7 +40,10 @@ impl<T: Record> State<T> {
     /// A vCPU's record, for a Xen on the processor with this CPUID.1:EAX.
     pub fn new(instance: u16, record: T, cpuid: u32) -> Self {
         Self {
-            header: described(0, Header { magic: MAGIC, version: 1, changeset: 0, cpuid, gtsc_khz: 0 }),
+            header: described(
+                0,
+                Header { magic: MAGIC, version: 1, changeset: 0, cpuid, gtsc_khz: 0 },
+            ),
             record: described(instance, record),
             end: Descriptor { typecode: END, instance: 0, length: 0 },
         }
@@ -48,7 +51,10 @@ impl<T: Record> State<T> {
 }
 
 fn described<T: Record>(instance: u16, record: T) -> Described<T> {
-    Described { descriptor: Descriptor { typecode: T::CODE, instance, length: size_of::<T>() as u32 }, record }
+    Described {
+        descriptor: Descriptor { typecode: T::CODE, instance, length: size_of::<T>() as u32 },
+        record,
+    }
 }
 
 /// HVM_FILE_MAGIC.

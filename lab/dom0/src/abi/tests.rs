@@ -34,11 +34,23 @@ macro_rules! layout {
 }
 
 fn of_domctl(facts: &mut Facts) {
-    layout!(facts, "struct xen_domctl", domctl::Call<[u64; 16]>, whole, [cmd, interface_version, domain, u]);
+    layout!(
+        facts,
+        "struct xen_domctl",
+        domctl::Call<[u64; 16]>,
+        whole,
+        [cmd, interface_version, domain, u]
+    );
     layout!(facts, "struct xen_domctl_getdomaininfo", domctl::DomainInfo, part, [domain, flags]);
     layout!(facts, "struct xen_domctl_max_mem", domctl::MaxMem, whole, [max_memkb]);
     layout!(facts, "struct xen_domctl_max_vcpus", domctl::MaxVcpus, whole, [max]);
-    layout!(facts, "struct xen_domctl_shadow_op", domctl::ShadowOp, whole, [op, mode, mb, dirty_bitmap, pages, stats]);
+    layout!(
+        facts,
+        "struct xen_domctl_shadow_op",
+        domctl::ShadowOp,
+        whole,
+        [op, mode, mb, dirty_bitmap, pages, stats]
+    );
     layout!(facts, "struct xen_domctl_setdebugging", domctl::SetDebugging, whole, [enable]);
     layout!(facts, "struct xen_domctl_sendtrigger", domctl::SendTrigger, whole, [trigger, vcpu]);
     layout!(facts, "struct xen_domctl_hvmcontext", domctl::SetHvmContext, whole, [size, buffer]);
@@ -114,7 +126,16 @@ fn of_create_domain(facts: &mut Facts, domctl: u64) {
                 "struct xen_domctl_createdomain",
                 domctl::CreateDomain<$tail>,
                 whole,
-                [ssidref, handle, flags, iommu_opts, max_vcpus, max_evtchn_port, max_grant_frames, grant_opts]
+                [
+                    ssidref,
+                    handle,
+                    flags,
+                    iommu_opts,
+                    max_vcpus,
+                    max_evtchn_port,
+                    max_grant_frames,
+                    grant_opts
+                ]
             );
         };
     }
@@ -130,10 +151,17 @@ fn of_create_domain(facts: &mut Facts, domctl: u64) {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a fact a line")]
 fn of_devices(facts: &mut Facts) {
     layout!(facts, "struct xen_dm_op", dm::Call<u64>, part, [op, u]);
     layout!(facts, "struct xen_dm_op_buf", dm::Buffer, whole, [h, size]);
-    layout!(facts, "struct xen_dm_op_create_ioreq_server", dm::CreateIoreqServer, whole, [handle_bufioreq, id]);
+    layout!(
+        facts,
+        "struct xen_dm_op_create_ioreq_server",
+        dm::CreateIoreqServer,
+        whole,
+        [handle_bufioreq, id]
+    );
     layout!(
         facts,
         "struct xen_dm_op_get_ioreq_server_info",
@@ -141,8 +169,20 @@ fn of_devices(facts: &mut Facts) {
         whole,
         [id, flags, bufioreq_port, ioreq_gfn, bufioreq_gfn]
     );
-    layout!(facts, "struct xen_dm_op_ioreq_server_range", dm::MapIoRange, whole, [id, r#type, start, end]);
-    layout!(facts, "struct xen_dm_op_set_ioreq_server_state", dm::SetIoreqServerState, whole, [id, enabled]);
+    layout!(
+        facts,
+        "struct xen_dm_op_ioreq_server_range",
+        dm::MapIoRange,
+        whole,
+        [id, r#type, start, end]
+    );
+    layout!(
+        facts,
+        "struct xen_dm_op_set_ioreq_server_state",
+        dm::SetIoreqServerState,
+        whole,
+        [id, enabled]
+    );
     layout!(
         facts,
         "struct xen_dm_op_inject_event",
@@ -169,7 +209,13 @@ fn of_devices(facts: &mut Facts) {
         [evtchn_upcall_pending, evtchn_upcall_mask, evtchn_pending_sel]
     );
     layout!(facts, "struct shared_info", event::SharedInfo, part, [vcpu_info, evtchn_pending]);
-    layout!(facts, "struct start_info", start::StartInfo, part, [shared_info, pt_base, mfn_list, mod_start, mod_len]);
+    layout!(
+        facts,
+        "struct start_info",
+        start::StartInfo,
+        part,
+        [shared_info, pt_base, mfn_list, mod_start, mod_len]
+    );
     let numbers = [
         ("XEN_DMOP_create_ioreq_server", u64::from(dm::CreateIoreqServer::OP)),
         ("XEN_DMOP_get_ioreq_server_info", dm::GetIoreqServerInfo::OP.into()),
@@ -199,7 +245,10 @@ fn of_devices(facts: &mut Facts) {
         ("__HYPERVISOR_memory_op", Hypercall::MemoryOp as u64),
         ("__HYPERVISOR_update_va_mapping", Hypercall::UpdateVaMapping as u64),
         ("__HYPERVISOR_xen_version", Hypercall::XenVersion as u64),
-        ("__HYPERVISOR_update_va_mapping_otherdomain", Hypercall::UpdateVaMappingOtherdomain as u64),
+        (
+            "__HYPERVISOR_update_va_mapping_otherdomain",
+            Hypercall::UpdateVaMappingOtherdomain as u64,
+        ),
         ("__HYPERVISOR_sched_op", Hypercall::SchedOp as u64),
         ("__HYPERVISOR_event_channel_op", Hypercall::EventChannelOp as u64),
         ("__HYPERVISOR_physdev_op", Hypercall::PhysdevOp as u64),
@@ -220,8 +269,20 @@ fn of_guests(facts: &mut Facts) {
         [extent_start, nr_extents, extent_order, mem_flags, domid]
     );
     layout!(facts, "struct xen_hvm_param", memory::HvmParam, whole, [domid, index, value]);
-    layout!(facts, "struct hvm_save_descriptor", hvm::Descriptor, whole, [typecode, instance, length]);
-    layout!(facts, "struct hvm_save_header", hvm::Header, whole, [magic, version, changeset, cpuid, gtsc_khz]);
+    layout!(
+        facts,
+        "struct hvm_save_descriptor",
+        hvm::Descriptor,
+        whole,
+        [typecode, instance, length]
+    );
+    layout!(
+        facts,
+        "struct hvm_save_header",
+        hvm::Header,
+        whole,
+        [magic, version, changeset, cpuid, gtsc_khz]
+    );
     layout!(
         facts,
         "struct hvm_hw_cpu",
@@ -270,8 +331,14 @@ fn of_guests(facts: &mut Facts) {
         ("XEN_HVM_MEMMAP_TYPE_RAM", hvm::RAM.into()),
         ("XEN_ELFNOTE_PHYS32_ENTRY", hvm::PHYS32_ENTRY.into()),
         ("offsetof(struct hvm_hw_cpu, rbx)", cpu(core::mem::offset_of!(hvm::Cpu, rax), 8)),
-        ("offsetof(struct hvm_hw_cpu, tr_limit)", cpu(core::mem::offset_of!(hvm::Cpu, cs_limit), 6 * 4)),
-        ("offsetof(struct hvm_hw_cpu, tr_arbytes)", cpu(core::mem::offset_of!(hvm::Cpu, cs_arbytes), 6 * 4)),
+        (
+            "offsetof(struct hvm_hw_cpu, tr_limit)",
+            cpu(core::mem::offset_of!(hvm::Cpu, cs_limit), 6 * 4),
+        ),
+        (
+            "offsetof(struct hvm_hw_cpu, tr_arbytes)",
+            cpu(core::mem::offset_of!(hvm::Cpu, cs_arbytes), 6 * 4),
+        ),
     ];
     facts.extend(numbers.map(|(c, rust)| (c.into(), rust)));
 }
@@ -280,8 +347,9 @@ fn of_guests(facts: &mut Facts) {
 fn in_c(headers: &str, expressions: &[&str]) -> Vec<u64> {
     let folder = tempfile::tempdir().unwrap();
     let (source, program) = (folder.path().join("abi.c"), folder.path().join("abi"));
-    let mut text =
-        String::from("#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n#define __XEN_TOOLS__ 1\n");
+    let mut text = String::from(
+        "#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n#define __XEN_TOOLS__ 1\n",
+    );
     for header in [
         "xen",
         "memory",
@@ -303,11 +371,20 @@ fn in_c(headers: &str, expressions: &[&str]) -> Vec<u64> {
     }
     text += "int main(void) {\n";
     text.extend(
-        expressions.iter().map(|expression| format!("printf(\"%llu\\n\", (unsigned long long)({expression}));\n")),
+        expressions.iter().map(|expression| {
+            format!("printf(\"%llu\\n\", (unsigned long long)({expression}));\n")
+        }),
     );
     text += "return 0; }\n";
     fs::write(&source, text).unwrap();
-    let compiled = Command::new("cc").arg("-I").arg(headers).arg(&source).arg("-o").arg(&program).status().unwrap();
+    let compiled = Command::new("cc")
+        .arg("-I")
+        .arg(headers)
+        .arg(&source)
+        .arg("-o")
+        .arg(&program)
+        .status()
+        .unwrap();
     assert!(compiled.success());
     let said = String::from_utf8(Command::new(&program).output().unwrap().stdout).unwrap();
     said.lines().map(|line| line.parse().unwrap()).collect()
@@ -321,7 +398,11 @@ fn layouts_and_numbers_are_those_of_xen_s_headers() {
         return;
     }
     let domctl = in_c(&headers, &["XEN_DOMCTL_INTERFACE_VERSION"])[0];
-    assert!([Version::V4_17, Version::V4_20].map(|version| u64::from(version.domctl())).contains(&domctl));
+    assert!(
+        [Version::V4_17, Version::V4_20]
+            .map(|version| u64::from(version.domctl()))
+            .contains(&domctl)
+    );
     let mut facts = Facts::new();
     of_domctl(&mut facts);
     of_create_domain(&mut facts, domctl);
@@ -336,6 +417,9 @@ fn layouts_and_numbers_are_those_of_xen_s_headers() {
 #[test]
 fn versions_whose_interfaces_are_not_known_are_refused() {
     let of = |minor| Version::of(4, minor);
-    assert_eq!((of(17), of(20), of(21)), (Some(Version::V4_17), Some(Version::V4_20), Some(Version::V4_20)));
+    assert_eq!(
+        (of(17), of(20), of(21)),
+        (Some(Version::V4_17), Some(Version::V4_20), Some(Version::V4_20))
+    );
     assert_eq!((of(14), of(18), Version::of(3, 17)), (None, None, None));
 }

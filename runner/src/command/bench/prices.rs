@@ -32,7 +32,8 @@ impl Sum {
     fn add(&mut self, walk: &Cost, empty: &Cost) {
         self.kinds += 1;
         self.tsc += walk.tsc.saturating_sub(empty.tsc);
-        let more = walk.l0_exits.zip(empty.l0_exits).map(|(walk, empty)| walk.saturating_sub(empty));
+        let more =
+            walk.l0_exits.zip(empty.l0_exits).map(|(walk, empty)| walk.saturating_sub(empty));
         // An interrupt of L0 now and then is not a fault.
         self.unseen += u64::from(more.is_some_and(|more| more < FAULTS as u64 / 2));
         self.l0_exits = self.l0_exits.zip(more).map(|(sum, more)| sum + more);
@@ -59,7 +60,19 @@ impl Sum {
 
 /// The table, and the bare round trip below.
 pub fn table(prices: &[Price]) -> String {
-    let header = ["L1's filter", "wants", "exit", "each", "L0", "delivered", "each", "L0", "unseen", "all", "L0"];
+    let header = [
+        "L1's filter",
+        "wants",
+        "exit",
+        "each",
+        "L0",
+        "delivered",
+        "each",
+        "L0",
+        "unseen",
+        "all",
+        "L0",
+    ];
     let rows = prices.iter().filter(|price| price.stimulus.is_none()).map(|price| {
         let (exits, delivered) = sums(prices, price);
         let per = |sum: Sum| sum.cells(sum.kinds * FAULTS as u64);
@@ -88,7 +101,9 @@ pub fn table(prices: &[Price]) -> String {
 /// What faults that exit to L1 cost under the filter of an empty walk, and faults that L2 gets.
 fn sums(prices: &[Price], empty: &Price) -> (Sum, Sum) {
     let (mut exits, mut delivered) = (Sum::new(), Sum::new());
-    for price in prices.iter().filter(|price| price.stimulus.is_some() && price.filter == empty.filter) {
+    for price in
+        prices.iter().filter(|price| price.stimulus.is_some() && price.filter == empty.filter)
+    {
         let sum = if price.cost.exits > 0 { &mut exits } else { &mut delivered };
         sum.add(&price.cost, &empty.cost);
     }
@@ -112,7 +127,12 @@ mod tests {
     fn walks(l0: impl Fn(u64) -> Option<u64>) -> String {
         table(&[
             price(None, 0, 1_000, l0(3)),
-            price(Some("a"), FAULTS_OF_A_WALK, 1_000 + 5_000 * FAULTS_OF_A_WALK, l0(3 + 2 * FAULTS_OF_A_WALK)),
+            price(
+                Some("a"),
+                FAULTS_OF_A_WALK,
+                1_000 + 5_000 * FAULTS_OF_A_WALK,
+                l0(3 + 2 * FAULTS_OF_A_WALK),
+            ),
             price(Some("b"), 0, 1_000 + 20 * FAULTS_OF_A_WALK, l0(3)),
             price(Some("c"), 0, 1_000 + 40 * FAULTS_OF_A_WALK, l0(3 + FAULTS_OF_A_WALK)),
         ])
@@ -133,7 +153,10 @@ mod tests {
     #[test]
     fn a_vmm_that_does_not_count_leaves_gaps() {
         let text = walks(|_| None);
-        assert_eq!(words(&text), ["1,1,0", "!P", "1", "5,000", "?", "2", "30", "?", "?", "5,060", "?"]);
+        assert_eq!(
+            words(&text),
+            ["1,1,0", "!P", "1", "5,000", "?", "2", "30", "?", "?", "5,060", "?"]
+        );
         assert!(text.contains("VMCALL: 1,000\n"), "{text}");
     }
 }

@@ -34,7 +34,10 @@ fn host_action(text: &mut String, action: &Action) {
         let _ = writeln!(text, "The MAXPHYADDR below is the one after the action.");
     }
     if action.may_be_refused() {
-        let _ = writeln!(text, "L0 may refuse it with EINVAL; L2 then walks with the MAXPHYADDR that it has.");
+        let _ = writeln!(
+            text,
+            "L0 may refuse it with EINVAL; L2 then walks with the MAXPHYADDR that it has."
+        );
     }
     let _ = writeln!(text);
 }
@@ -45,12 +48,14 @@ fn event(text: &mut String, action: &Action, filter: Filter) {
         .event
         .map(|event| (event, event.outcome(filter, 0, 0, 0, false)))
     {
-        Some((Event::Nmi, _)) => {
-            ("one NMI in L2's own handler: vmcs12 does not ask for NMI exits.", &[Section::OTHER_CAUSES])
-        }
-        Some((Event::Smi, _)) => {
-            ("its handler runs once, and L2 goes on as if nothing had happened.", &[Section::SMI_TREATMENT])
-        }
+        Some((Event::Nmi, _)) => (
+            "one NMI in L2's own handler: vmcs12 does not ask for NMI exits.",
+            &[Section::OTHER_CAUSES],
+        ),
+        Some((Event::Smi, _)) => (
+            "its handler runs once, and L2 goes on as if nothing had happened.",
+            &[Section::SMI_TREATMENT],
+        ),
         Some((Event::Exits, _)) => (
             "L2 gets back what the VMM gave it, and goes on: vmcs12 asks for no I/O exits.",
             &[Section::CONDITIONAL_EXITS],
@@ -76,18 +81,27 @@ fn event(text: &mut String, action: &Action, filter: Filter) {
         Some((Event::Fault | Event::InterruptAndFault, Outcome::Exit(_))) => {
             ("a VM exit by the page fault: L1's filter asks for it.", &[Section::OTHER_CAUSES])
         }
-        Some((Event::Fault | Event::InterruptAndFault, _)) => {
-            ("the page fault in L2's own handler: L1's filter does not ask for it.", &[Section::OTHER_CAUSES])
-        }
+        Some((Event::Fault | Event::InterruptAndFault, _)) => (
+            "the page fault in L2's own handler: L1's filter does not ask for it.",
+            &[Section::OTHER_CAUSES],
+        ),
         None => ("nothing.", &[]),
     };
     let _ = writeln!(text, "L1's filter: {filter}");
     if action.event == Some(Event::InterruptAndFault) {
         let who = if action.interrupt_exiting { "L1, by a VM exit" } else { "L2's own handler" };
-        let _ = writeln!(text, "The interrupt goes to {who}, once, whatever comes of the page fault.");
+        let _ =
+            writeln!(text, "The interrupt goes to {who}, once, whatever comes of the page fault.");
     }
-    if matches!(action.event, Some(Event::Fault | Event::FaultInDelivery | Event::InterruptAndFault)) {
-        let _ = writeln!(text, "The page fault: error code {:#04x} at {EVENT_ADDRESS:#x}.", EVENT_PFEC.bits());
+    if matches!(
+        action.event,
+        Some(Event::Fault | Event::FaultInDelivery | Event::InterruptAndFault)
+    ) {
+        let _ = writeln!(
+            text,
+            "The page fault: error code {:#04x} at {EVENT_ADDRESS:#x}.",
+            EVENT_PFEC.bits()
+        );
     }
     let _ = writeln!(text, "\nMust happen: {what}");
     cite(text, sections);
@@ -97,7 +111,8 @@ fn event(text: &mut String, action: &Action, filter: Filter) {
 fn own(text: &mut String, stimulus: &Stimulus, maxphyaddr: Maxphyaddr) {
     let page = &PAGES[stimulus.page];
     let (does, address) = (does(stimulus.access), stimulus.address());
-    let _ = writeln!(text, "When L2 has walked, L1, in supervisor mode, {does} {address:#x} itself.");
+    let _ =
+        writeln!(text, "When L2 has walked, L1, in supervisor mode, {does} {address:#x} itself.");
     let _ = writeln!(text, "  page     {}: {}", page.name, difference(page, maxphyaddr));
     let Some(pfec) = own_pfec(stimulus, maxphyaddr) else {
         let _ = writeln!(text, "\nMust happen: silence. The access has its effect.");

@@ -22,5 +22,8 @@ pub fn explain(text: &mut String, HostCase { access, filter }: &HostCase) {
          fault: it must not show, whatever L1's filter, {filter}, asks for."
     );
     cite(text, &[Section::OTHER_CAUSES]);
-    let _ = writeln!(text, "\nMust happen: silence. The access has its effect; L1 sees no exit by #PF, L2 no #PF.");
+    let _ = writeln!(
+        text,
+        "\nMust happen: silence. The access has its effect; L1 sees no exit by #PF, L2 no #PF."
+    );
 }

@@ -16,6 +16,7 @@ use super::sentences::{OF_EXITS, cite, difference, does, level_name, privilege, 
 use crate::command::list::bits;
 
 /// What L2 does, what L1 sets, and what must be seen.
+#[expect(clippy::too_many_lines, reason = "the sentences in their order")]
 pub fn explain(text: &mut String, case: &SceneCase, maxphyaddr: Maxphyaddr) {
     let SceneCase { group: SceneGroup { environment, .. }, id, filter } = *case;
     let (scene, texts) = (&id.scene(), id.texts());
@@ -24,7 +25,13 @@ pub fn explain(text: &mut String, case: &SceneCase, maxphyaddr: Maxphyaddr) {
     let _ = writeln!(text, "  environment  {}: {}", environment.name, environment.what());
     if !texts.instruction.is_empty() {
         let bytes: Vec<String> = scene.code.iter().map(|byte| format!("{byte:02x}")).collect();
-        let _ = writeln!(text, "  instruction  {} ({}) at {:#x}", texts.instruction, bytes.join(" "), scene.rip);
+        let _ = writeln!(
+            text,
+            "  instruction  {} ({}) at {:#x}",
+            texts.instruction,
+            bytes.join(" "),
+            scene.rip
+        );
     }
     if let Some(event) = &scene.event {
         let how = match event.source {
@@ -37,11 +44,16 @@ pub fn explain(text: &mut String, case: &SceneCase, maxphyaddr: Maxphyaddr) {
     if let Some(pending) = &scene.pending {
         let by = match pending.by {
             Sender::Hypervisor => "L1 makes it pending before the VM entry",
-            Sender::Guest => "the instruction writes the interrupt command register of L1's local APIC",
+            Sender::Guest => {
+                "the instruction writes the interrupt command register of L1's local APIC"
+            }
         };
         let blocked = if scene.event.is_none() { ", and L2 blocks it" } else { "" };
-        let _ =
-            writeln!(text, "  interrupt    {by}: vector {} ({:?}){blocked}", pending.event.vector, pending.event.kind);
+        let _ = writeln!(
+            text,
+            "  interrupt    {by}: vector {} ({:?}){blocked}",
+            pending.event.vector, pending.event.kind
+        );
     }
     if let Some(tested) = &scene.tested {
         let (level, format) = (tested.page.level, environment.format);
@@ -54,22 +66,33 @@ pub fn explain(text: &mut String, case: &SceneCase, maxphyaddr: Maxphyaddr) {
         );
     }
     if let Some(before) = &scene.before {
-        let (at, who) = (difference(before, maxphyaddr), if scene.code.len() > 2 { "L2's code" } else { "L1" });
+        let (at, who) =
+            (difference(before, maxphyaddr), if scene.code.len() > 2 { "L2's code" } else { "L1" });
         let _ = writeln!(text, "               at the start it is {at}; {who} changes that");
         if let Some(level) = scene.table {
             let name = level_name(level);
-            let _ = writeln!(text, "  page         Device at {:#x}: the table of its {name}", Place::Device.linear());
+            let _ = writeln!(
+                text,
+                "  page         Device at {:#x}: the table of its {name}",
+                Place::Device.linear()
+            );
         }
     }
     for (place, kind) in scene.pages {
-        let _ = writeln!(text, "  page         {place:?} at {:#x}: {}", place.linear(), differs(*kind).join(", "));
+        let _ = writeln!(
+            text,
+            "  page         {place:?} at {:#x}: {}",
+            place.linear(),
+            differs(*kind).join(", ")
+        );
     }
     if let Some(nested) = &scene.nested {
         self::nested(text, nested);
     }
     match (scene.fault, pfec) {
         (Some(fault), Some(pfec)) => {
-            let implicit = if fault.privilege == scene.cpl { "" } else { ", implicitly in supervisor mode," };
+            let implicit =
+                if fault.privilege == scene.cpl { "" } else { ", implicitly in supervisor mode," };
             let _ = writeln!(
                 text,
                 "\nIt{implicit} {} {:#x}, which raises #PF with error code {:#04x}: {}.",
@@ -81,7 +104,8 @@ pub fn explain(text: &mut String, case: &SceneCase, maxphyaddr: Maxphyaddr) {
             cite(text, &[Section::DETERMINING_RIGHTS, Section::PAGE_FAULTS]);
         }
         _ => {
-            let _ = writeln!(text, "\nNo page fault arises, so L1's filter, {filter}, is not asked.");
+            let _ =
+                writeln!(text, "\nNo page fault arises, so L1's filter, {filter}, is not asked.");
         }
     }
     rule(text, filter, pfec);
@@ -91,12 +115,16 @@ pub fn explain(text: &mut String, case: &SceneCase, maxphyaddr: Maxphyaddr) {
     if let Some(second) = &ends.second {
         let answer = match scene.answer {
             Answer::Nothing => "L1 goes on",
-            Answer::Retry if is_ept(&ends.first) => "L1 makes the EPT entry good and enters L2 again",
+            Answer::Retry if is_ept(&ends.first) => {
+                "L1 makes the EPT entry good and enters L2 again"
+            }
             Answer::Retry => "L1 makes the page good and enters L2 again",
             Answer::Reinject if is_ept(&ends.first) => {
                 "L1 makes the EPT entry good and injects the event that the exit reported"
             }
-            Answer::Reinject => "L1 makes the page good and injects the event that the exit reported",
+            Answer::Reinject => {
+                "L1 makes the page good and injects the event that the exit reported"
+            }
             Answer::Reflect => "L1 injects the page fault into L2",
             Answer::Again(between) => between.what(),
             Answer::Resume => "L1 changes nothing and enters L2 again",
@@ -140,8 +168,10 @@ fn nested(text: &mut String, nested: &Nested) {
     }
     if let Some((frame, entry)) = nested.frame {
         let right = |bit: u8, letter| if entry.rights >> bit & 1 == 1 { letter } else { '-' };
-        let rights: String =
-            [(0, 'r'), (1, 'w'), (2, 'x')].into_iter().map(|(bit, letter)| right(bit, letter)).collect();
+        let rights: String = [(0, 'r'), (1, 'w'), (2, 'x')]
+            .into_iter()
+            .map(|(bit, letter)| right(bit, letter))
+            .collect();
         let reserved = if entry.reserved { ", a reserved bit" } else { "" };
         let frame = match frame {
             GuestFrame::Place(place) => format!("{place:?}"),
@@ -163,13 +193,17 @@ fn is_ept(end: &End) -> bool {
 
 fn end(end: &End) -> String {
     match end.how {
-        How::Exit(EXIT_EPT_VIOLATION) => "a VM exit to L1 by an EPT violation, whatever the filter.".into(),
+        How::Exit(EXIT_EPT_VIOLATION) => {
+            "a VM exit to L1 by an EPT violation, whatever the filter.".into()
+        }
         How::Exit(EXIT_EPT_MISCONFIGURATION) => {
             "a VM exit to L1 by an EPT misconfiguration, whatever the filter.".into()
         }
         How::Exit(0) => "a VM exit to L1 by an exception, L2's handler not called.".into(),
         How::Exit(reason) => format!("a VM exit to L1 with basic exit reason {reason}."),
-        How::Delivered(vector) => format!("L2's handler of vector {vector} runs, and no exit to L1 comes first."),
+        How::Delivered(vector) => {
+            format!("L2's handler of vector {vector} runs, and no exit to L1 comes first.")
+        }
         How::Done => "the instruction completes; L1 sees no exit, L2 no fault.".into(),
     }
 }

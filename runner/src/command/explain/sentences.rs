@@ -15,7 +15,13 @@ use spec::walk::stimulus::Stimulus;
 use crate::command::list::bits;
 
 /// All about an access of L2's walk under a filter.
-pub fn stimulus(text: &mut String, stimulus: &Stimulus, setting: &Setting, filter: Filter, maxphyaddr: Maxphyaddr) {
+pub fn stimulus(
+    text: &mut String,
+    stimulus: &Stimulus,
+    setting: &Setting,
+    filter: Filter,
+    maxphyaddr: Maxphyaddr,
+) {
     let pfec = stimulus.pfec(setting, maxphyaddr);
     access(text, stimulus, setting, maxphyaddr);
     fault(text, filter, pfec);
@@ -32,10 +38,14 @@ pub fn access(text: &mut String, stimulus: &Stimulus, setting: &Setting, maxphya
     let level = level_name(page.level);
     let (who, does) = (privilege(stimulus.privilege), does(stimulus.access));
     let _ = writeln!(text, "L2, in {who}, {does} {:#x}.", stimulus.address());
-    let _ = writeln!(text, "  page     {}: its {level} is {}", page.name, difference(page, maxphyaddr));
+    let _ =
+        writeln!(text, "  page     {}: its {level} is {}", page.name, difference(page, maxphyaddr));
     let _ = writeln!(text, "  setting  {}: {}", setting.name, setting.what());
     if !page.exists(maxphyaddr) {
-        let _ = writeln!(text, "  A processor with MAXPHYADDR {maxphyaddr} has no reserved address bit: no such case.");
+        let _ = writeln!(
+            text,
+            "  A processor with MAXPHYADDR {maxphyaddr} has no reserved address bit: no such case."
+        );
     }
 }
 
@@ -86,7 +96,11 @@ pub fn difference(page: &page::Page, maxphyaddr: Maxphyaddr) -> String {
         .filter(|(_, bits)| *bits != 0)
         .map(|(word, bits)| format!("{word} {}", names(bits).join(", ")))
         .collect();
-    if parts.is_empty() { "present, writable, user and executable".into() } else { parts.join(", ") }
+    if parts.is_empty() {
+        "present, writable, user and executable".into()
+    } else {
+        parts.join(", ")
+    }
 }
 
 /// What the manual requires of every VM exit by an exception.
@@ -108,8 +122,16 @@ pub fn cite(text: &mut String, sections: &[Section]) {
 /// Whether the access faults.
 fn fault(text: &mut String, filter: Filter, pfec: Option<Pfec>) {
     let _ = match pfec {
-        Some(pfec) => writeln!(text, "\nThe access raises #PF with error code {:#04x}: {}.", pfec.bits(), bits(pfec)),
-        None => writeln!(text, "\nThe access is allowed: it raises no fault, and L1's filter, {filter}, is not asked."),
+        Some(pfec) => writeln!(
+            text,
+            "\nThe access raises #PF with error code {:#04x}: {}.",
+            pfec.bits(),
+            bits(pfec)
+        ),
+        None => writeln!(
+            text,
+            "\nThe access is allowed: it raises no fault, and L1's filter, {filter}, is not asked."
+        ),
     };
     cite(text, &[Section::DETERMINING_RIGHTS, Section::PAGE_FAULTS]);
 }
@@ -117,7 +139,11 @@ fn fault(text: &mut String, filter: Filter, pfec: Option<Pfec>) {
 /// What the filter says of the error code.
 pub fn rule(text: &mut String, filter: Filter, pfec: Option<Pfec>) {
     let Filter { eb_pf, mask, matching } = filter;
-    let _ = writeln!(text, "\nL1's filter: EB.PF = {}, MASK = {mask:#x}, MATCH = {matching:#x}", u8::from(eb_pf));
+    let _ = writeln!(
+        text,
+        "\nL1's filter: EB.PF = {}, MASK = {mask:#x}, MATCH = {matching:#x}",
+        u8::from(eb_pf)
+    );
     let Some(pfec) = pfec else { return };
     let masked = pfec.bits() & mask;
     let equal = masked == matching;
@@ -136,9 +162,18 @@ pub fn rule(text: &mut String, filter: Filter, pfec: Option<Pfec>) {
 }
 
 /// What must be seen of the access.
-pub fn outcome(text: &mut String, filter: Filter, stimulus: &Stimulus, setting: &Setting, pfec: Option<Pfec>) {
+pub fn outcome(
+    text: &mut String,
+    filter: Filter,
+    stimulus: &Stimulus,
+    setting: &Setting,
+    pfec: Option<Pfec>,
+) {
     let Some(pfec) = pfec else {
-        let _ = writeln!(text, "\nMust happen: silence. The access has its effect; L1 sees no exit, L2 no #PF.");
+        let _ = writeln!(
+            text,
+            "\nMust happen: silence. The access has its effect; L1 sees no exit, L2 no #PF."
+        );
         return;
     };
     let address = stimulus.address();
@@ -182,7 +217,12 @@ fn catches(text: &mut String, filter: Filter, pfec: Pfec, raised: Raised) {
     if pfec.basic_index().is_none() {
         return;
     }
-    let stale = [Hypothesis::StaleFilter, Hypothesis::StaleMaskMatch, Hypothesis::StaleEb, Hypothesis::MaskMatchWithEb];
+    let stale = [
+        Hypothesis::StaleFilter,
+        Hypothesis::StaleMaskMatch,
+        Hypothesis::StaleEb,
+        Hypothesis::MaskMatchWithEb,
+    ];
     let caught: Vec<Hypothesis> = Hypothesis::ALL
         .into_iter()
         .filter(|hypothesis| !stale.contains(hypothesis))

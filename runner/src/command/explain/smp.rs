@@ -37,7 +37,12 @@ fn explain_together(text: &mut String, case: &Together, filter: Filter, maxphyad
     access(text, stimulus, BASE, maxphyaddr);
     let pfec = stimulus.pfec(BASE, maxphyaddr);
     if let Some(pfec) = pfec {
-        let _ = writeln!(text, "\nThe access raises #PF with error code {:#04x}: {}.", pfec.bits(), bits(pfec));
+        let _ = writeln!(
+            text,
+            "\nThe access raises #PF with error code {:#04x}: {}.",
+            pfec.bits(),
+            bits(pfec)
+        );
     }
     let own = case.filter(filter);
     rule(text, own, pfec);
@@ -50,9 +55,12 @@ fn explain_shot(text: &mut String, shot: &Shot, filter: Filter, maxphyaddr: Maxp
     let told = match moment {
         Moment::Before => "sees a flag that is set after the change, and invalidates nothing yet",
         Moment::After => "sees a flag that is set after the change, and executes INVLPG",
-        Moment::Interrupt => "gets an interrupt that is sent after the change, and executes INVLPG in its handler",
+        Moment::Interrupt => {
+            "gets an interrupt that is sent after the change, and executes INVLPG in its handler"
+        }
     };
-    let (old, new) = (change.entry(change.level, State::Old), change.entry(change.level, State::New));
+    let (old, new) =
+        (change.entry(change.level, State::Old), change.entry(change.level, State::New));
     let _ = writeln!(
         text,
         "The L2s of two processors have the same page tables. Processor 1's uses a page, if its tables allow it; processor 0's\n\
@@ -64,9 +72,9 @@ fn explain_shot(text: &mut String, shot: &Shot, filter: Filter, maxphyaddr: Maxp
     );
     cite(text, &[Section::INVALIDATION, Section::PROPAGATION]);
     let name = |state| {
-        change
-            .pfec(state, maxphyaddr)
-            .map_or("silence".into(), |pfec| format!("#PF with error code {:#04x} ({})", pfec.bits(), bits(pfec)))
+        change.pfec(state, maxphyaddr).map_or("silence".into(), |pfec| {
+            format!("#PF with error code {:#04x} ({})", pfec.bits(), bits(pfec))
+        })
     };
     let pfec = change.pfec(State::New, maxphyaddr);
     rule(text, filter, pfec);

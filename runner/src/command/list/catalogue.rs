@@ -31,8 +31,10 @@ pub fn text() -> String {
         }
         text.push('\n');
     }
-    let _ =
-        writeln!(text, "\nThe columns count cases on a processor with MAXPHYADDR {MAXPHYADDR} that has every feature.");
+    let _ = writeln!(
+        text,
+        "\nThe columns count cases on a processor with MAXPHYADDR {MAXPHYADDR} that has every feature."
+    );
     for act in Act::ALL {
         scenes(&mut text, act);
     }
@@ -64,10 +66,17 @@ fn scenes(text: &mut String, act: Act) {
     );
     for id in act.scenes() {
         let (scene, Texts { what, instruction, .. }) = (id.scene(), id.texts());
-        let first = SceneGroup::all().find(|group| group.act == act && id.plays_in(group.environment));
+        let first =
+            SceneGroup::all().find(|group| group.act == act && id.plays_in(group.environment));
         let code = code(first.and_then(|group| scene.pfec(group.environment, MAXPHYADDR)));
-        let instruction = if instruction.is_empty() { String::new() } else { format!("`{instruction}`") };
-        let _ = writeln!(text, "| `{}` | {what} | {} | {instruction} | {code} |", scene.name, scene.cpl as u8 * 3);
+        let instruction =
+            if instruction.is_empty() { String::new() } else { format!("`{instruction}`") };
+        let _ = writeln!(
+            text,
+            "| `{}` | {what} | {} | {instruction} | {code} |",
+            scene.name,
+            scene.cpl as u8 * 3
+        );
     }
 }
 
@@ -88,6 +97,9 @@ mod tests {
     #[test]
     fn the_catalogue_is_current() {
         let written = include_str!("../../../../docs/catalogue.md");
-        assert!(written == super::text(), "write it anew: cargo run --release -- list --catalogue > docs/catalogue.md");
+        assert!(
+            written == super::text(),
+            "write it anew: cargo run --release -- list --catalogue > docs/catalogue.md"
+        );
     }
 }

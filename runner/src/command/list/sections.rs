@@ -53,7 +53,8 @@ pub fn text(tables: &Tables) -> String {
                 of.volume, of.title
             );
         }
-        let number = |number: Option<Number>| number.map_or_else(|| "-".into(), |number| number.to_string());
+        let number =
+            |number: Option<Number>| number.map_or_else(|| "-".into(), |number| number.to_string());
         let mark = if section.is_derived() { "*" } else { "" };
         let _ = writeln!(
             text,
@@ -70,9 +71,16 @@ pub fn text(tables: &Tables) -> String {
 
 /// The known deviations and the families of scenes that cite a section.
 fn cited_by(section: Section, tables: &Tables) -> Vec<String> {
-    let rows = tables.rows().iter().filter(|row| row.text.sections.contains(&section)).map(|row| row.name.clone());
-    let cites = |act: &Act| act.scenes().any(|id| id.texts().section.is_some_and(|cited| cited.section == section));
-    let acts: BTreeSet<String> = Act::ALL.into_iter().filter(cites).map(|act| format!("`{}.*`", act.name())).collect();
+    let rows = tables
+        .rows()
+        .iter()
+        .filter(|row| row.text.sections.contains(&section))
+        .map(|row| row.name.clone());
+    let cites = |act: &Act| {
+        act.scenes().any(|id| id.texts().section.is_some_and(|cited| cited.section == section))
+    };
+    let acts: BTreeSet<String> =
+        Act::ALL.into_iter().filter(cites).map(|act| format!("`{}.*`", act.name())).collect();
     rows.chain(acts).collect()
 }
 
@@ -89,25 +97,34 @@ mod tests {
     fn the_document_is_current() {
         let written = include_str!("../../../../docs/sections.md");
         let now = text(&Tables::built_in());
-        assert!(written == now, "write it anew: cargo run --release -- list --sections > docs/sections.md");
+        assert!(
+            written == now,
+            "write it anew: cargo run --release -- list --sections > docs/sections.md"
+        );
     }
 
     /// The files in which a citation may stand, but the table itself, as lines without what marks
     /// a comment, joined.
     fn sources() -> Vec<(PathBuf, String)> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let mut folders: Vec<PathBuf> =
-            ["l1", "l2", "lab", "runner/src", "runner/known", "spec"].iter().map(|name| root.join(name)).collect();
+        let mut folders: Vec<PathBuf> = ["l1", "l2", "lab", "runner/src", "runner/known", "spec"]
+            .iter()
+            .map(|name| root.join(name))
+            .collect();
         let mut sources = Vec::new();
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-                let is_source = entry.extension().is_some_and(|extension| extension == "rs" || extension == "toml");
-                let is_table = entry.ends_with("manual/section.rs") || entry.ends_with("list/sections.rs");
+                let is_source = entry
+                    .extension()
+                    .is_some_and(|extension| extension == "rs" || extension == "toml");
+                let is_table =
+                    entry.ends_with("manual/section.rs") || entry.ends_with("list/sections.rs");
                 if entry.is_dir() {
                     folders.push(entry);
                 } else if is_source && !is_table {
                     let text = fs::read_to_string(&entry).unwrap();
-                    let lines = text.lines().map(|line| line.trim().trim_start_matches(['/', '!']).trim());
+                    let lines =
+                        text.lines().map(|line| line.trim().trim_start_matches(['/', '!']).trim());
                     sources.push((entry, lines.collect::<Vec<_>>().join(" ")));
                 }
             }
@@ -136,16 +153,18 @@ mod tests {
             let volume = section.chapter().volume;
             [section.older(), section.newest()].into_iter().flatten().find_map(|number| {
                 let number = number.to_string();
-                let chapter = number.split('.').next().and_then(|chapter| chapter.parse::<u8>().ok());
-                let is_clear = number.matches('.').count() >= 2 && chapter.is_none_or(|chapter| chapter >= 20);
+                let chapter =
+                    number.split('.').next().and_then(|chapter| chapter.parse::<u8>().ok());
+                let is_clear =
+                    number.matches('.').count() >= 2 && chapter.is_none_or(|chapter| chapter >= 20);
                 let citations = [
                     format!("section {number}"),
                     format!("sections {number}"),
                     format!("SDM {number}"),
                     format!("{volume}, {number}"),
                 ];
-                let is_typed =
-                    is_clear && has_number(text, &number) || citations.iter().any(|words| has_number(text, words));
+                let is_typed = is_clear && has_number(text, &number)
+                    || citations.iter().any(|words| has_number(text, words));
                 is_typed.then_some(number)
             })
         })
@@ -160,7 +179,8 @@ mod tests {
             } else if !rest.starts_with('"') {
                 return None;
             }
-            let title = rest.strip_prefix('"').and_then(|rest| rest.split('"').next()).unwrap_or(rest);
+            let title =
+                rest.strip_prefix('"').and_then(|rest| rest.split('"').next()).unwrap_or(rest);
             (!Section::ALL.iter().any(|section| section.title() == title)).then_some(title)
         })
     }
@@ -172,7 +192,13 @@ mod tests {
             assert_eq!(unknown_title(&text), None, "{}: no such title", path.display());
         }
         // What these find.
-        for text in ["see 27.3.3,", "SDM vol. 3C, 25.2 (Other Causes)", "section 4.7 says", "(31.3.3.2)", "SDM A.10"] {
+        for text in [
+            "see 27.3.3,",
+            "SDM vol. 3C, 25.2 (Other Causes)",
+            "section 4.7 says",
+            "(31.3.3.2)",
+            "SDM A.10",
+        ] {
             assert!(typed(text).is_some(), "{text}");
         }
         for text in ["Linux 6.12.1", "kvm 4.7", "1.27.3.3", "27.3.3.1.2", "127.3.3", "25.2 %"] {

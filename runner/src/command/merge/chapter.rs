@@ -14,14 +14,17 @@ use crate::verdict::exit_code::{Exit, Stop};
 use crate::verdict::judge::thousands;
 
 /// From this line on the file is not generated: what was measured on hosts stays as it is.
-const KEPT_FROM: &str = "<!-- What follows is measured on hosts; `maskmatch merge --survey` keeps it. -->";
+const KEPT_FROM: &str =
+    "<!-- What follows is measured on hosts; `maskmatch merge --survey` keeps it. -->";
 
 /// Makes the survey and writes both files into a folder, which is made if there is none.
 ///
 /// # Errors
 /// A file cannot be written.
 pub fn write(folder: &Path) -> Result<Exit, Stop> {
-    let over = |width| NEEDS.iter().map(|need| (need, survey::costs(need.filters, width))).collect::<Vec<_>>();
+    let over = |width| {
+        NEEDS.iter().map(|need| (need, survey::costs(need.filters, width))).collect::<Vec<_>>()
+    };
     let five = over(5);
     let files = keep(folder, &chapter(&five, &over(7), &survey::all_pairs(5)), &chart::svg(&five))?;
     let time = survey::nanoseconds_of_a_merge();
@@ -56,8 +59,11 @@ fn chapter(five: &[(&Need, Costs)], seven: &[(&Need, Costs)], pairs: &Costs) -> 
         let _ = writeln!(text, "### L1's {} filters over {width} bits\n", thousands(filters));
         table(&mut text, rows);
     }
-    let _ =
-        writeln!(text, "### Any filter of L0 against any of L1, over 5 bits: {} pairs\n", thousands(pairs[0].pairs));
+    let _ = writeln!(
+        text,
+        "### Any filter of L0 against any of L1, over 5 bits: {} pairs\n",
+        thousands(pairs[0].pairs)
+    );
     header(&mut text);
     lines(&mut text, "any one filter", pairs);
     text.push('\n');
@@ -97,7 +103,8 @@ fn answers(text: &mut String, five: &[(&Need, Costs)], pairs: &Costs) {
         share(any_kvm.exact, any_kvm.pairs),
     );
     let (repaired, draft) = (cost(smaller, Policy::DraftRepaired), cost(smaller, Policy::Draft));
-    let (any_repaired, any_draft) = (cost(pairs, Policy::DraftRepaired), cost(pairs, Policy::Draft));
+    let (any_repaired, any_draft) =
+        (cost(pairs, Policy::DraftRepaired), cost(pairs, Policy::Draft));
     let _ = writeln!(
         text,
         "**Does it help to keep MASK and MATCH where both parties have the same?** Hardly. Equal filters are rare.\n\n\
@@ -217,7 +224,11 @@ fn table(text: &mut String, rows: &[(&Need, Costs)]) {
     header(text);
     for (need, costs) in rows {
         let words: Vec<String> = need.words.iter().map(|words| format!("`{words}`")).collect();
-        let name = if words.is_empty() { need.name.into() } else { format!("{}: {}", need.name, words.join(", ")) };
+        let name = if words.is_empty() {
+            need.name.into()
+        } else {
+            format!("{}: {}", need.name, words.join(", "))
+        };
         lines(text, &name, costs);
     }
     text.push('\n');
@@ -262,7 +273,9 @@ fn share(part: u64, whole: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{EXAMPLES, Judgement, KEPT_FROM, NEEDS, Parties, chapter, exact, keep, parse, share, survey};
+    use super::{
+        EXAMPLES, Judgement, KEPT_FROM, NEEDS, Parties, chapter, exact, keep, parse, share, survey,
+    };
     use spec::manual::filter::Filter;
     use std::fs;
 
@@ -274,7 +287,8 @@ mod tests {
     #[test]
     fn what_was_measured_is_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let (inner, measured) = (folder.path().join("docs"), format!("{KEPT_FROM}\n\n## Measured\n"));
+        let (inner, measured) =
+            (folder.path().join("docs"), format!("{KEPT_FROM}\n\n## Measured\n"));
         let file = inner.join("merge.md");
         keep(&inner, "old\n", "<svg/>").unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "old\n");
@@ -286,7 +300,8 @@ mod tests {
 
     #[test]
     fn every_figure_has_its_place() {
-        let rows: Vec<_> = NEEDS.iter().map(|need| (need, survey::costs(need.filters, 3))).collect();
+        let rows: Vec<_> =
+            NEEDS.iter().map(|need| (need, survey::costs(need.filters, 3))).collect();
         let text = chapter(&rows, &rows, &survey::all_pairs(2));
         assert!(!text.contains("NaN") && !text.contains("{}"), "{text}");
         let policy = |line: &str| line.split('|').nth(2).map(str::trim) == Some("exact");
@@ -295,7 +310,10 @@ mod tests {
 
     #[test]
     fn little_is_not_nothing() {
-        assert_eq!((share(0, 9), share(1, 9_999), share(1, 3)), ("0".into(), "< 0.1 %".into(), "33.3 %".into()));
+        assert_eq!(
+            (share(0, 9), share(1, 9_999), share(1, 3)),
+            ("0".into(), "< 0.1 %".into(), "33.3 %".into())
+        );
     }
 
     /// The rows of the method's table, as they are written there.
@@ -313,9 +331,13 @@ mod tests {
                     return (Filter::new(true, alike, t0 & alike), exact);
                 }
                 let pairs = (0..32).flat_map(|a| (0..32).map(move |b| (1 << a, 1 << b)));
-                let pair = pairs.into_iter().find(|&(a, b): &(u32, u32)| a != b && m0 & a != 0 && m1 & b != 0);
+                let pair = pairs
+                    .into_iter()
+                    .find(|&(a, b): &(u32, u32)| a != b && m0 & a != 0 && m1 & b != 0);
                 let Some((a, b)) = pair else { return (Filter::ALWAYS, true) };
-                let one = |one: u32, other: u32| one.is_power_of_two() && (other & !one).count_ones() <= 1;
+                let one = |one: u32, other: u32| {
+                    one.is_power_of_two() && (other & !one).count_ones() <= 1
+                };
                 (Filter::new(false, a | b, !t0 & a | !t1 & b), one(m0, m1) || one(m1, m0))
             }
             (true, false) if differ != 0 => (l1, true),
@@ -333,13 +355,19 @@ mod tests {
     fn the_table_of_the_method_is_true() {
         let plain = |filter: &Filter| filter.mask != 0 && filter.matching & !filter.mask == 0;
         let direct = |filter: &Filter| filter.eb_pf || !filter.mask.is_power_of_two();
-        let all: Vec<Filter> = survey::filters(4).into_iter().filter(plain).filter(direct).collect();
+        let all: Vec<Filter> =
+            survey::filters(4).into_iter().filter(plain).filter(direct).collect();
         for (&l0, &l1) in all.iter().flat_map(|l0| all.iter().map(move |l1| (l0, l1))) {
             let parties = Parties { l0: &[l0], l1 };
             let (filter, is_exact) = by_table(l0, l1);
-            let (told, best) = (Judgement::of(filter, parties), Judgement::of(exact(parties), parties));
+            let (told, best) =
+                (Judgement::of(filter, parties), Judgement::of(exact(parties), parties));
             assert!(told.is_sound(), "{l0} {l1}: {filter}");
-            assert_eq!((told.excess, told.is_exact()), (best.excess, is_exact), "{l0} {l1}: {filter}");
+            assert_eq!(
+                (told.excess, told.is_exact()),
+                (best.excess, is_exact),
+                "{l0} {l1}: {filter}"
+            );
         }
     }
 }

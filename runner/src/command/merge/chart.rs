@@ -14,7 +14,8 @@ const TOP: f64 = 58.0;
 /// The picture of the mean excess.
 pub fn svg(needs: &[(&Need, Costs)]) -> String {
     let rows: usize = needs.iter().map(|(_, costs)| costs.len()).sum();
-    let (rows, groups) = (u32::try_from(rows).unwrap_or(0), u32::try_from(needs.len()).unwrap_or(0));
+    let (rows, groups) =
+        (u32::try_from(rows).unwrap_or(0), u32::try_from(needs.len()).unwrap_or(0));
     let height = TOP + f64::from(rows) * BAR + f64::from(groups) * GAP;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 820 {height}\" font-family=\"sans-serif\" \
@@ -27,15 +28,26 @@ pub fn svg(needs: &[(&Need, Costs)]) -> String {
     let mut y = TOP;
     for (need, costs) in needs {
         let words = if need.words.is_empty() { "none".to_string() } else { need.words.join("; ") };
-        let _ =
-            writeln!(svg, "<text x=\"12\" y=\"{}\" font-weight=\"bold\">L0: {} ({words})</text>", y + 14.0, need.name);
+        let _ = writeln!(
+            svg,
+            "<text x=\"12\" y=\"{}\" font-weight=\"bold\">L0: {} ({words})</text>",
+            y + 14.0,
+            need.name
+        );
         y += 20.0;
         for cost in costs {
             let (width, text) = (cost.mean_excess() * FULL, y + BAR - 4.0);
             let (color, lost) = if cost.unsound == 0 {
                 ("#3b6ea5", String::new())
             } else {
-                ("#c0392b", format!(", loses faults with {} of {}", thousands(cost.unsound), thousands(cost.pairs)))
+                (
+                    "#c0392b",
+                    format!(
+                        ", loses faults with {} of {}",
+                        thousands(cost.unsound),
+                        thousands(cost.pairs)
+                    ),
+                )
             };
             let _ = writeln!(
                 svg,

@@ -23,7 +23,11 @@ pub const NEEDS: [Need; 5] = [
     Need { name: "nothing", words: &[], filters: &[] },
     Need { name: "a smaller MAXPHYADDR", words: &["P,!RSVD"], filters: &[PRESENT_NOT_RESERVED] },
     Need { name: "introspection of fetches", words: &["P,I"], filters: &[PRESENT_FETCH] },
-    Need { name: "both of these", words: &["P,!RSVD", "P,I"], filters: &[PRESENT_NOT_RESERVED, PRESENT_FETCH] },
+    Need {
+        name: "both of these",
+        words: &["P,!RSVD", "P,I"],
+        filters: &[PRESENT_NOT_RESERVED, PRESENT_FETCH],
+    },
     Need { name: "shadow paging", words: &["all"], filters: &[Filter::ALWAYS] },
 ];
 
@@ -56,7 +60,17 @@ pub struct Cost {
 impl Cost {
     const fn new(policy: Policy) -> Self {
         let (unsound, exact, cheaper, excess, most) = (0, 0, 0, 0, 0);
-        Self { policy, unsound, exact, cheaper, excess, most, needless: 0, most_needless: 0, pairs: 0 }
+        Self {
+            policy,
+            unsound,
+            exact,
+            cheaper,
+            excess,
+            most,
+            needless: 0,
+            most_needless: 0,
+            pairs: 0,
+        }
     }
 
     fn add(&mut self, parties: Parties<'_>, kvm: u64, possible: u32) {
@@ -126,7 +140,8 @@ fn over(pairs: impl Iterator<Item = (Vec<Filter>, Filter)>) -> Costs {
 /// Every filter over the low bits once. All with MATCH outside MASK do the same, so there is one
 /// for each EB.PF.
 pub fn filters(width: u32) -> Vec<Filter> {
-    let within = (0..1u32 << width).flat_map(|mask| (0..=mask).map(move |matching| (mask, matching)));
+    let within =
+        (0..1u32 << width).flat_map(|mask| (0..=mask).map(move |matching| (mask, matching)));
     within
         .filter(|(mask, matching)| matching & !mask == 0)
         .chain([(0, u32::MAX)])
@@ -179,7 +194,10 @@ mod tests {
             let [kvm, _, repaired, _, _, exact] = costs;
             assert_eq!((kvm.policy, exact.policy), (Policy::Kvm, Policy::Exact));
             assert_eq!((kvm.unsound, repaired.unsound, exact.unsound), (0, 0, 0));
-            assert!(exact.mean_excess() <= repaired.mean_excess() && repaired.mean_excess() <= kvm.mean_excess());
+            assert!(
+                exact.mean_excess() <= repaired.mean_excess()
+                    && repaired.mean_excess() <= kvm.mean_excess()
+            );
             assert!(exact.exact >= repaired.exact && exact.most_excess() <= kvm.most_excess());
         }
     }

@@ -38,7 +38,8 @@ const FORMS: &str = "A filter can be written in words (P,!RSVD), as fields (eb=1
 
 fn words(text: &str) -> Result<Filter, String> {
     if let Some(inner) = text.strip_prefix("!(") {
-        let inner = inner.strip_suffix(')').ok_or_else(|| format!("'{text}' lacks its ')' at the end"))?;
+        let inner =
+            inner.strip_suffix(')').ok_or_else(|| format!("'{text}' lacks its ')' at the end"))?;
         let Filter { eb_pf, mask, matching } = direct(inner.trim())?;
         return Ok(Filter::new(!eb_pf, mask, matching));
     }
@@ -53,7 +54,8 @@ fn direct(text: &str) -> Result<Filter, String> {
     }
     let (mut mask, mut matching) = (0, 0);
     for word in text.split(',').map(str::trim) {
-        let (name, set) = word.strip_prefix('!').map_or((word, true), |name| (name.trim_start(), false));
+        let (name, set) =
+            word.strip_prefix('!').map_or((word, true), |name| (name.trim_start(), false));
         let bit = bit(name)?;
         let value = if set { bit } else { 0 };
         if mask & bit != 0 && matching & bit != value {
@@ -75,7 +77,8 @@ fn bit(name: &str) -> Result<u32, String> {
         name.eq_ignore_ascii_case(short) || name.eq_ignore_ascii_case(manual)
     });
     let numbered = || {
-        let number = name.get(..3).filter(|prefix| prefix.eq_ignore_ascii_case("bit")).and(name.get(3..))?;
+        let number =
+            name.get(..3).filter(|prefix| prefix.eq_ignore_ascii_case("bit")).and(name.get(3..))?;
         let plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
         number.parse::<u32>().ok().filter(|&number| plain && number < 32).map(|number| 1 << number)
     };
@@ -89,14 +92,18 @@ fn bit(name: &str) -> Result<u32, String> {
 fn fields(text: &str) -> Result<Filter, String> {
     let (mut eb, mut mask, mut matching) = (None, None, None);
     for field in text.split([' ', '\t', ',']).filter(|field| !field.is_empty()) {
-        let (key, value) = field
-            .split_once('=')
-            .ok_or_else(|| format!("'{field}' is no field: write eb=, mask= and match=, without spaces around '='"))?;
+        let (key, value) = field.split_once('=').ok_or_else(|| {
+            format!("'{field}' is no field: write eb=, mask= and match=, without spaces around '='")
+        })?;
         let place = match key.to_ascii_lowercase().as_str() {
             "eb" | "eb.pf" => &mut eb,
             "mask" => &mut mask,
             "match" => &mut matching,
-            _ => return Err(format!("'{key}' is no field of a filter: fields are eb, mask and match")),
+            _ => {
+                return Err(format!(
+                    "'{key}' is no field of a filter: fields are eb, mask and match"
+                ));
+            }
         };
         if place.replace(number(value).ok_or_else(|| wrong_number(key, value))?).is_some() {
             return Err(format!("{key}= is there twice"));
@@ -107,10 +114,16 @@ fn fields(text: &str) -> Result<Filter, String> {
         0 => false,
         1 => true,
         other => {
-            return Err(format!("eb={other} cannot be: it is the one bit for #PF in the exception bitmap, 0 or 1"));
+            return Err(format!(
+                "eb={other} cannot be: it is the one bit for #PF in the exception bitmap, 0 or 1"
+            ));
         }
     };
-    Ok(Filter::new(eb_pf, mask.ok_or_else(|| missing("mask"))?, matching.ok_or_else(|| missing("match"))?))
+    Ok(Filter::new(
+        eb_pf,
+        mask.ok_or_else(|| missing("mask"))?,
+        matching.ok_or_else(|| missing("match"))?,
+    ))
 }
 
 /// Reads hexadecimal with 0x, else decimal, without signs.
@@ -121,8 +134,13 @@ fn number(text: &str) -> Option<u32> {
 }
 
 fn wrong_number(key: &str, value: &str) -> String {
-    let hex = value.bytes().all(|byte| byte.is_ascii_hexdigit()) && number(&format!("0x{value}")).is_some();
-    let hint = if hex && !value.is_empty() { format!("; hexadecimal is 0x{value}") } else { String::new() };
+    let hex = value.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && number(&format!("0x{value}")).is_some();
+    let hint = if hex && !value.is_empty() {
+        format!("; hexadecimal is 0x{value}")
+    } else {
+        String::new()
+    };
     format!("{key}={value}: the value is no number of up to 32 bits, decimal or with 0x{hint}")
 }
 
@@ -142,7 +160,10 @@ pub fn in_words(filter: Filter) -> String {
 fn list(mask: u32, matching: u32) -> String {
     let word = |number: u32| {
         let bit = 1 << number;
-        let name = WORDS.iter().find(|(_, _, known)| known.bits() == bit).map(|&(short, _, _)| short.to_string());
+        let name = WORDS
+            .iter()
+            .find(|(_, _, known)| known.bits() == bit)
+            .map(|&(short, _, _)| short.to_string());
         let not = if matching & bit == 0 { "!" } else { "" };
         format!("{not}{}", name.unwrap_or_else(|| format!("bit{number}")))
     };
@@ -167,8 +188,14 @@ pub fn fault(pfec: Pfec) -> String {
         (true, false) => "no right",
         (true, true) => "reserved bit",
     };
-    let more = [(Pfec::PK, "protection key"), (Pfec::SS, "shadow stack"), (Pfec::HLAT, "HLAT"), (Pfec::SGX, "SGX")];
-    let more = more.iter().filter(|(bit, _)| pfec.contains(*bit)).map(|(_, name)| format!(", {name}"));
+    let more = [
+        (Pfec::PK, "protection key"),
+        (Pfec::SS, "shadow stack"),
+        (Pfec::HLAT, "HLAT"),
+        (Pfec::SGX, "SGX"),
+    ];
+    let more =
+        more.iter().filter(|(bit, _)| pfec.contains(*bit)).map(|(_, name)| format!(", {name}"));
     format!("{who} {what}, {why}{}", more.collect::<String>())
 }
 

@@ -10,19 +10,27 @@ fn frame(seq: u32, payload: &[u8]) -> Frame {
 /// Decodes a whole stream, cut into pieces of `step` bytes.
 fn decode(stream: &[u8], step: usize) -> Vec<Event> {
     let mut decoder = Decoder::new();
-    let mut events: Vec<Event> = stream.chunks(step.max(1)).flat_map(|piece| decoder.push(piece)).collect();
+    let mut events: Vec<Event> =
+        stream.chunks(step.max(1)).flat_map(|piece| decoder.push(piece)).collect();
     events.extend(decoder.finish());
     events
 }
 
 fn frames(events: &[Event]) -> Vec<Frame> {
-    events.iter().filter_map(|event| if let Event::Frame(frame) = event { Some(frame.clone()) } else { None }).collect()
+    events
+        .iter()
+        .filter_map(
+            |event| if let Event::Frame(frame) = event { Some(frame.clone()) } else { None },
+        )
+        .collect()
 }
 
 fn noise(events: &[Event]) -> Vec<u8> {
     events
         .iter()
-        .filter_map(|event| if let Event::Noise(bytes) = event { Some(bytes.clone()) } else { None })
+        .filter_map(
+            |event| if let Event::Noise(bytes) = event { Some(bytes.clone()) } else { None },
+        )
         .flatten()
         .collect()
 }
@@ -34,7 +42,11 @@ fn complaints(events: &[Event]) -> usize {
 #[test]
 fn a_lost_frame_is_reported() {
     let stream = [frame(0, b"a").encode(), frame(2, b"c").encode()].concat();
-    let want = vec![Event::Frame(frame(0, b"a")), Event::Missing { from: 1, until: 2 }, Event::Frame(frame(2, b"c"))];
+    let want = vec![
+        Event::Frame(frame(0, b"a")),
+        Event::Missing { from: 1, until: 2 },
+        Event::Frame(frame(2, b"c")),
+    ];
     assert_eq!(decode(&stream, 1000), want);
 }
 

@@ -73,7 +73,8 @@ pub fn machine(xen: &[u8], options: &str, job: &Job<'_>) -> Result<Machine, Unav
     let kernel = end.next_multiple_of(ALIGN);
     let module = module(job)?;
     let work = (kernel + payload::DOM0_ELF.len() as u64).next_multiple_of(PAGE);
-    let modules = [kernel..kernel + payload::DOM0_ELF.len() as u64, work..work + module.len() as u64];
+    let modules =
+        [kernel..kernel + payload::DOM0_ELF.len() as u64, work..work + module.len() as u64];
     let info = multiboot2_info::build(&format!("{COMMAND_LINE} {options}"), MEMORY_MIB, &modules);
     // Xen clears what its file does not have.
     let file = xen.segments.first().map_or(&[][..], |segment| segment.bytes);
@@ -81,7 +82,12 @@ pub fn machine(xen: &[u8], options: &str, job: &Job<'_>) -> Result<Machine, Unav
         memory_mib: MEMORY_MIB,
         processors: 1,
         ips: IPS,
-        blobs: vec![(LOWEST_BLOB, info), (start, file.to_vec()), (kernel, payload::DOM0_ELF.to_vec()), (work, module)],
+        blobs: vec![
+            (LOWEST_BLOB, info),
+            (start, file.to_vec()),
+            (kernel, payload::DOM0_ELF.to_vec()),
+            (work, module),
+        ],
         entry: Entry::Multiboot2 { entry: xen.entry, info: LOWEST_BLOB },
         serial: Serial::PortE9,
         tables: acpi::tables(TABLES),
@@ -96,8 +102,9 @@ fn module(Job { line, isolate, memory_mib }: &Job<'_>) -> Result<Vec<u8>, Unavai
     // Memory that Xen gives is zero.
     bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
     let entry = image.entry;
-    let text =
-        format!("image={line}\nisolate={isolate}\nmemory_mib={memory_mib}\naddress={address}\nentry={entry}\n\0");
+    let text = format!(
+        "image={line}\nisolate={isolate}\nmemory_mib={memory_mib}\naddress={address}\nentry={entry}\n\0"
+    );
     Ok([text.into_bytes(), bytes].concat())
 }
 

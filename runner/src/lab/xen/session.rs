@@ -45,19 +45,30 @@ pub struct Plan<'a> {
 pub fn run(plan: &Plan<'_>, xen: &Path, options: &str) -> Result<Vec<RunResult>, Unavailable> {
     let image = read(xen)?;
     let given = &plan.request.xen.options;
-    let matrix: Vec<&str> = if given.is_empty() { MATRIX.into() } else { given.iter().map(String::as_str).collect() };
+    let matrix: Vec<&str> =
+        if given.is_empty() { MATRIX.into() } else { given.iter().map(String::as_str).collect() };
     let lines = matrix.into_iter().take_while(|_| !interrupt::pending());
     // Only Xen itself is sure to know; the image's log gets what the file's name says.
-    let name = xen.file_name().and_then(|name| name.to_str()?.strip_prefix("xen-")).unwrap_or_default();
+    let name =
+        xen.file_name().and_then(|name| name.to_str()?.strip_prefix("xen-")).unwrap_or_default();
     lines.map(|line| boot(plan, (&image, name), line, options)).collect()
 }
 
 /// One boot.
-fn boot(plan: &Plan<'_>, (image, name): (&[u8], &str), line: &str, options: &str) -> Result<RunResult, Unavailable> {
+fn boot(
+    plan: &Plan<'_>,
+    (image, name): (&[u8], &str),
+    line: &str,
+    options: &str,
+) -> Result<RunResult, Unavailable> {
     let Plan { bochs, request, profile, limit } = *plan;
     let subject = |release: &str| Subject {
         processor: Some(bochs.product()),
-        host: Some(Product { family: Family::Xen, version: version(release), parameters: parameters(line) }),
+        host: Some(Product {
+            family: Family::Xen,
+            version: version(release),
+            parameters: parameters(line),
+        }),
     };
     let cmdline = cmdline_on(&request.cmdline(profile), &request.tables.asks(), &subject(name))?;
     let job = Job { line: &cmdline, isolate: request.xen.isolate, memory_mib: request.memory_mib };
@@ -66,7 +77,9 @@ fn boot(plan: &Plan<'_>, (image, name): (&[u8], &str), line: &str, options: &str
     let shown = if line.is_empty() { "default" } else { line };
     remark(&format!("Xen boots in Bochs {major}.{minor}, options: {shown}"));
     let of_progress = (request.clone(), subject(name));
-    let progress = Box::new(move |_: &BTreeMap<String, String>| of_progress.0.progress(profile, of_progress.1.clone()));
+    let progress = Box::new(move |_: &BTreeMap<String, String>| {
+        of_progress.0.progress(profile, of_progress.1.clone())
+    });
     let mut collector = Collector::new(SILENCE, progress, request.verbose);
     let outcome = bochs.execute(&machine, limit, request.verbose, &mut collector)?;
     collector.finish();
@@ -93,7 +106,10 @@ fn boot(plan: &Plan<'_>, (image, name): (&[u8], &str), line: &str, options: &str
             host: "Xen",
             release,
             set: shown.into(),
-            in_force: format!("{} of the guest", crate::verdict::judge::counted(collector.sets.len() as u64, "domain")),
+            in_force: format!(
+                "{} of the guest",
+                crate::verdict::judge::counted(collector.sets.len() as u64, "domain")
+            ),
         }),
     };
     let measured = Measured {
@@ -103,7 +119,8 @@ fn boot(plan: &Plan<'_>, (image, name): (&[u8], &str), line: &str, options: &str
     let stopped = collector.stopped().map(String::from);
     // The report says whose they are.
     let complaints = collector.complaints.to_string().replace("L0's kernel: ", "");
-    let mut result = join(collector.sets, &outcome.end, stopped.as_deref(), request.strict, &origin, measured);
+    let mut result =
+        join(collector.sets, &outcome.end, stopped.as_deref(), request.strict, &origin, measured);
     result.trouble.extend(Some(complaints).filter(|complaints| !complaints.is_empty()));
     Ok(result)
 }
@@ -117,7 +134,8 @@ fn join(
     origin: &Origin,
     measured: Measured,
 ) -> RunResult {
-    let judged = |read, end| RunResult::new(read, Source::Run(end), strict, origin.clone(), measured);
+    let judged =
+        |read, end| RunResult::new(read, Source::Run(end), strict, origin.clone(), measured);
     let (mut all, mut raw, mut crash) = (None::<Findings>, Vec::new(), None);
     for Collected { boots, raw: bytes, end, .. } in domains {
         let end = match end {
@@ -127,7 +145,10 @@ fn join(
         };
         raw.extend(bytes);
         for (findings, excess) in boots {
-            let one = judged((findings.clone(), excess.or_else(|| stopped.map(String::from))), end.clone());
+            let one = judged(
+                (findings.clone(), excess.or_else(|| stopped.map(String::from))),
+                end.clone(),
+            );
             if one.judgement.verdict == Verdict::Crash && crash.is_none() {
                 crash = Some(one.judgement);
             }

@@ -45,7 +45,12 @@ struct Reading {
 impl Boot {
     /// A log begins with a line that ends in its version line.
     pub fn begin(line: &str) -> Self {
-        let mut boot = Self { lines: Vec::new(), reading: Reading::default(), has: Without::default(), own: 0 };
+        let mut boot = Self {
+            lines: Vec::new(),
+            reading: Reading::default(),
+            has: Without::default(),
+            own: 0,
+        };
         boot.line(line);
         boot
     }
@@ -78,7 +83,8 @@ impl Boot {
 
     /// Whether a line begins another log. It ends as this one's version line did.
     pub fn is_begin(&self, line: &str) -> bool {
-        after_version(line).is_some_and(|after| after.trim().is_empty() || after == self.reading.suffix)
+        after_version(line)
+            .is_some_and(|after| after.trim().is_empty() || after == self.reading.suffix)
     }
 
     /// The input ended within this line, unless the line is whole.
@@ -97,7 +103,9 @@ impl Boot {
         let has = self.has;
         let ways = [(true, false), (false, true), (true, true)];
         let ways = ways.map(|(escapes, blanks)| Without { escapes, blanks });
-        for without in ways.into_iter().filter(|way| way.escapes <= has.escapes && way.blanks <= has.blanks) {
+        for without in
+            ways.into_iter().filter(|way| way.escapes <= has.escapes && way.blanks <= has.blanks)
+        {
             if best.findings.reader.sound().is_ok() {
                 break;
             }
@@ -164,9 +172,9 @@ impl Reading {
                 "line {line} of the log holds no line of maskmatch's after a prefix such as '{prefix}': it is \
                  garbled, or another program wrote it"
             )),
-            bad @ (BadLog::Checksum | BadLog::Garbled { .. }) => {
-                Some(format!("{bad}; each line has a prefix such as '{prefix}', which was left out"))
-            }
+            bad @ (BadLog::Checksum | BadLog::Garbled { .. }) => Some(format!(
+                "{bad}; each line has a prefix such as '{prefix}', which was left out"
+            )),
             _ => None,
         }
     }
@@ -174,7 +182,11 @@ impl Reading {
 
 /// A line without what a terminal or a modem would take for commands.
 pub fn without_escapes(line: &str) -> Cow<'_, str> {
-    if line.contains(char::is_control) { Cow::Owned(strip_str(line).to_string()) } else { Cow::Borrowed(line) }
+    if line.contains(char::is_control) {
+        Cow::Owned(strip_str(line).to_string())
+    } else {
+        Cow::Borrowed(line)
+    }
 }
 
 impl Without {
@@ -183,7 +195,9 @@ impl Without {
         let line = if self.escapes { without_escapes(line) } else { Cow::Borrowed(line) };
         match line {
             Cow::Borrowed(line) if self.blanks => Cow::Borrowed(line.trim_end_matches([' ', '\t'])),
-            Cow::Owned(line) if self.blanks => Cow::Owned(line.trim_end_matches([' ', '\t']).to_string()),
+            Cow::Owned(line) if self.blanks => {
+                Cow::Owned(line.trim_end_matches([' ', '\t']).to_string())
+            }
             line => line,
         }
     }

@@ -30,7 +30,11 @@ impl Frame {
         let mut shape = Shape::default();
         prefix.chars().for_each(|c| shape.add(c));
         let suffix = if suffix.trim().is_empty() { "" } else { suffix };
-        (prefix.len() <= LONGEST).then(|| Self { prefix: prefix.into(), shape: shape.text, suffix: suffix.into() })
+        (prefix.len() <= LONGEST).then(|| Self {
+            prefix: prefix.into(),
+            shape: shape.text,
+            suffix: suffix.into(),
+        })
     }
 
     /// Whether lines have no prefix, or only blanks.
@@ -103,7 +107,11 @@ mod tests {
     #[test]
     fn another_prefix_is_not_taken_off() {
         let frame = Frame::of("[ 1.0] # maskmatch 0.1.0 log=2 boot=pvh", "").unwrap();
-        for line in ["ok 1 filter.basic.long", "clocksource: tsc ok 1 filter.basic.long", "[ 1.0] clocksource"] {
+        for line in [
+            "ok 1 filter.basic.long",
+            "clocksource: tsc ok 1 filter.basic.long",
+            "[ 1.0] clocksource",
+        ] {
             assert_eq!(frame.content(line), None, "{line}");
         }
     }

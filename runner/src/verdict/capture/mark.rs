@@ -22,15 +22,17 @@ pub fn is_end(line: &str) -> bool {
 /// Whether a line after a version line shows that this is the log of another program: it gives a
 /// plan at once, or names a part of it.
 pub fn is_foreign(line: &str) -> bool {
-    let is_plan =
-        |rest: &str| rest.strip_prefix("1..").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let is_plan = |rest: &str| {
+        rest.strip_prefix("1..").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
     line.contains("# Subtest: ") || holds(line, &is_plan)
 }
 
 /// Whether a line outside of every log is one that only maskmatch writes, whatever is around it.
 /// Then a log lacks its beginning.
 pub fn is_stray(line: &str) -> bool {
-    is_end(line) || holds(line, &|rest| is_comment(rest).or_else(|| is_result(rest)).unwrap_or(false))
+    is_end(line)
+        || holds(line, &|rest| is_comment(rest).or_else(|| is_result(rest)).unwrap_or(false))
 }
 
 /// Whether this holds of what a line has after any prefix, so far as that is looked at.
@@ -57,7 +59,8 @@ fn is_comment(text: &str) -> Option<bool> {
 
 /// Whether a result is that of one of maskmatch's groups.
 fn is_result(text: &str) -> Option<bool> {
-    let (number, group) = text.strip_prefix("not ").unwrap_or(text).strip_prefix("ok ")?.split_once(' ')?;
+    let (number, group) =
+        text.strip_prefix("not ").unwrap_or(text).strip_prefix("ok ")?.split_once(' ')?;
     Some(number.bytes().all(|byte| byte.is_ascii_digit()) && begins_with_group(group))
 }
 

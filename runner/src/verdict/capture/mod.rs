@@ -185,7 +185,8 @@ impl Capture {
     fn settle(&mut self, next: &str, news: &mut dyn FnMut(News, &Findings)) {
         let Some(first) = self.first.take() else { return };
         let next = without_escapes(next);
-        let is_whole = || after_version(&without_escapes(&first)).is_some_and(|after| after.trim().is_empty());
+        let is_whole =
+            || after_version(&without_escapes(&first)).is_some_and(|after| after.trim().is_empty());
         if next.contains(HEADER) || is_whole() && !is_foreign(&next) {
             let boot = Boot::begin(&first);
             news(News::Begun, boot.findings());
@@ -204,7 +205,9 @@ impl Capture {
             self.boots.push((findings, why));
         }
         if let Some(first) = self.headless.take() {
-            let why = format!("the beginning of the log is missing: the first line that is there is '{first}'");
+            let why = format!(
+                "the beginning of the log is missing: the first line that is there is '{first}'"
+            );
             let mut findings = Findings::default();
             findings.saw(&first);
             self.boots.push((findings, Some(why)));

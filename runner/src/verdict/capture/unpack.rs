@@ -58,7 +58,9 @@ impl<R: Read> Read for Damage<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read(buffer).map_err(|error| match error.kind() {
             io::ErrorKind::Interrupted => error,
-            io::ErrorKind::Unsupported => io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
+            io::ErrorKind::Unsupported => {
+                io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+            }
             _ => io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!("what {} packed is damaged, and the rest is lost: {error}", self.1),

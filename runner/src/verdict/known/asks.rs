@@ -26,7 +26,8 @@ impl Asks {
     /// Options for the image on a subject, each once.
     pub fn options(asks: &[Self], subject: &Subject) -> Vec<String> {
         let fits = |asks: &&Self| {
-            let hosts: Vec<Hosts> = asks.hosts.iter().filter_map(|text| text.parse().ok()).collect();
+            let hosts: Vec<Hosts> =
+                asks.hosts.iter().filter_map(|text| text.parse().ok()).collect();
             asks.of.fit(&hosts, subject) > Fit::No
         };
         let mut options: Vec<String> = Vec::new();

@@ -38,7 +38,8 @@ impl Cases {
         Group::all().filter(move |group| {
             let name = group.to_string();
             let mut cases = group.cases_with(Filter::NEVER, Profile::Exhaustive, EVERY_ACCESS);
-            pattern.matches_group(&name) && cases.any(|case| pattern.matches(&name, &case.access().to_string()))
+            pattern.matches_group(&name)
+                && cases.any(|case| pattern.matches(&name, &case.access().to_string()))
         })
     }
 
@@ -59,10 +60,12 @@ impl Cases {
         };
         match self.groups().find(refuses) {
             None => Ok(()),
-            Some(group @ Group::Walk(_)) => {
-                Err(format!("'{self}' is for some filters only, but {group} tries each filter on all of its accesses"))
-            }
-            Some(group) => Err(format!("'{self}' is for some cases of {group}, which can be left out only as a whole")),
+            Some(group @ Group::Walk(_)) => Err(format!(
+                "'{self}' is for some filters only, but {group} tries each filter on all of its accesses"
+            )),
+            Some(group) => Err(format!(
+                "'{self}' is for some cases of {group}, which can be left out only as a whole"
+            )),
         }
     }
 }
@@ -94,18 +97,34 @@ mod tests {
 
     #[test]
     fn a_glob_that_matches_no_case_is_found() {
-        for text in ["event.*:int-*", "*:*", "action.cpuid-narrow-restored:super-*:1,8,8", "tlb.*:entry-*:!6"] {
+        for text in [
+            "event.*:int-*",
+            "*:*",
+            "action.cpuid-narrow-restored:super-*:1,8,8",
+            "tlb.*:entry-*:!6",
+        ] {
             assert!(cases(text).exist(), "{text}");
             assert_eq!(cases(text).to_string(), text);
         }
-        for text in ["event.long:no-such-scene", "evnet.*:*", "event.*:int:1,0,7", "event.*:int:!", "host.*:nmi"] {
+        for text in [
+            "event.long:no-such-scene",
+            "evnet.*:*",
+            "event.*:int:1,0,7",
+            "event.*:int:!",
+            "host.*:nmi",
+        ] {
             assert!(!cases(text).exist(), "{text}");
         }
     }
 
     #[test]
     fn only_scenes_and_accesses_of_walks_can_be_left_out_one_by_one() {
-        for text in ["event.*:int-*", "tlb.*:entry-*:!6", "filter.basic.*:user-read-*", "*:int-idt-np:1,0,*"] {
+        for text in [
+            "event.*:int-*",
+            "tlb.*:entry-*:!6",
+            "filter.basic.*:user-read-*",
+            "*:int-idt-np:1,0,*",
+        ] {
             assert_eq!(cases(text).can_be_excluded(), Ok(()), "{text}");
         }
         for (text, why) in [

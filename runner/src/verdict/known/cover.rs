@@ -75,7 +75,9 @@ impl<'a> Known<'a> {
     /// Judges what differs in a group. `probes` are the accesses or scenes, joined by commas.
     /// Where the image could not tell what differs, nothing is known.
     pub fn judge(&self, group: &str, difference: Option<&Difference>, probes: &str) -> Judged<'a> {
-        let Some(difference) = difference else { return Judged { untold: true, ..Judged::default() } };
+        let Some(difference) = difference else {
+            return Judged { untold: true, ..Judged::default() };
+        };
         let components = components(difference);
         let mut judged = Judged::default();
         for probe in probes.split(',') {
@@ -95,7 +97,12 @@ impl<'a> Known<'a> {
     }
 
     /// The rows that cover all that differs in a case, or `None` if none do.
-    fn attribute(&self, group: &str, probe: &str, components: &[Component]) -> Option<Vec<&'a Row>> {
+    fn attribute(
+        &self,
+        group: &str,
+        probe: &str,
+        components: &[Component],
+    ) -> Option<Vec<&'a Row>> {
         let mut left = components.to_vec();
         let mut blamed = Vec::new();
         for row in self.rows() {
@@ -115,7 +122,12 @@ impl<'a> Known<'a> {
     }
 
     /// Whether a row could have a part in a difference, whichever row it is attributed to.
-    pub(super) fn could_show(row: &Row, group: &str, difference: Option<&Difference>, probes: &str) -> bool {
+    pub(super) fn could_show(
+        row: &Row,
+        group: &str,
+        difference: Option<&Difference>,
+        probes: &str,
+    ) -> bool {
         let Some(difference) = difference else {
             return row
                 .clauses
@@ -126,7 +138,8 @@ impl<'a> Known<'a> {
         let components = components(difference);
         let covers = |probe: &str| {
             let mut elements = row.elements(group, probe);
-            elements.any(|element| components.iter().any(|component| element.covers(component) != 0))
+            elements
+                .any(|element| components.iter().any(|component| element.covers(component) != 0))
         };
         probes.split(',').any(covers)
     }

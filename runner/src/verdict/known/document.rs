@@ -46,8 +46,9 @@ pub fn text(tables: &Tables) -> String {
 fn write_row(text: &mut String, row: &Row) {
     let told = &row.text;
     let _ = writeln!(text, "\n### {}\n\n{}\n", row.name, wrapped(&told.reason, ""));
-    let code =
-        |items: &mut dyn Iterator<Item = String>| items.map(|item| format!("`{item}`")).collect::<Vec<_>>().join(", ");
+    let code = |items: &mut dyn Iterator<Item = String>| {
+        items.map(|item| format!("`{item}`")).collect::<Vec<_>>().join(", ")
+    };
     let mut field = |name: &str, value: Option<&str>| {
         if let Some(value) = value {
             let _ = writeln!(text, "{}", wrapped(&format!("- {name}: {value}"), "  "));
@@ -61,7 +62,10 @@ fn write_row(text: &mut String, row: &Row) {
     field("Seen", told.seen.as_deref());
     field("Note", told.note.as_deref());
     for Clause { cases, differs } in &row.clauses {
-        field("Differs", Some(&format!("{} in {}", code(&mut strings(differs)), code(&mut strings(cases)))));
+        field(
+            "Differs",
+            Some(&format!("{} in {}", code(&mut strings(differs)), code(&mut strings(cases)))),
+        );
     }
     if let Some(shows) = &row.shows {
         let when = match shows.when {
@@ -74,7 +78,10 @@ fn write_row(text: &mut String, row: &Row) {
     if !row.exclude.is_empty() {
         field("Left out", Some(&code(&mut strings(&row.exclude))));
     }
-    field("Option of the image", row.option.as_ref().map(|option| format!("`{option}`")).as_deref());
+    field(
+        "Option of the image",
+        row.option.as_ref().map(|option| format!("`{option}`")).as_deref(),
+    );
     field("Run", told.run.as_ref().map(|run| format!("`{run}`")).as_deref());
 }
 
@@ -120,7 +127,10 @@ mod tests {
     fn the_document_is_current() {
         let written = include_str!("../../../../docs/known-deviations.md");
         let now = text(&Tables::built_in());
-        assert!(written == now, "write it anew: cargo run --release -- list --known > docs/known-deviations.md");
+        assert!(
+            written == now,
+            "write it anew: cargo run --release -- list --known > docs/known-deviations.md"
+        );
     }
 
     #[test]

@@ -31,8 +31,12 @@ pub struct Component {
 
 /// Everything that differs in a difference, one by one.
 pub fn components(difference: &Difference) -> Vec<Component> {
-    let component =
-        |part: &Part, word, bits| Component { want: part.want.to_string(), got: part.got.to_string(), word, bits };
+    let component = |part: &Part, word, bits| Component {
+        want: part.want.to_string(),
+        got: part.got.to_string(),
+        word,
+        bits,
+    };
     let parts = std::iter::once(&difference.first).chain(&difference.second);
     let endings = parts.filter(|part| part.want != part.got).map(|part| component(part, None, 1));
     let words = difference.bits().map(|(part, word, bits)| component(part, Some(word), bits));
@@ -81,12 +85,10 @@ impl Element {
         match self {
             Self::Anything => *bits,
             Self::At { ending, word } if ending.matches(seen) => of(word),
-            Self::Instead { want, got, word } if wanted != seen && want.matches(wanted) && got.matches(seen) => {
-                if differing.is_none() {
-                    *bits
-                } else {
-                    word.as_ref().map_or(0, of)
-                }
+            Self::Instead { want, got, word }
+                if wanted != seen && want.matches(wanted) && got.matches(seen) =>
+            {
+                if differing.is_none() { *bits } else { word.as_ref().map_or(0, of) }
             }
             Self::At { .. } | Self::Instead { .. } => 0,
         }
@@ -106,7 +108,8 @@ impl FromStr for Pattern {
         let exits = (0..=u16::from(u8::MAX)).map(Ending::exit);
         let deliveries = (0..=u8::MAX).map(Ending::delivered);
         let mut simple = exits.chain(deliveries).chain([Ending::DONE, Ending::NOTHING]);
-        let exists = text.parse::<Ending>().is_ok() || simple.any(|ending| glob::matches(text, &ending.to_string()));
+        let exists = text.parse::<Ending>().is_ok()
+            || simple.any(|ending| glob::matches(text, &ending.to_string()));
         if exists {
             Ok(Self(text.into()))
         } else {
@@ -119,11 +122,13 @@ impl FromStr for Bits {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, bits) = text.split_once('^').map_or((text, None), |(name, bits)| (name, Some(bits)));
+        let (name, bits) =
+            text.split_once('^').map_or((text, None), |(name, bits)| (name, Some(bits)));
         let word = Word::from_name(name).ok_or_else(|| format!("no word is called '{name}'"))?;
         let hex = |bits| u64::from_str_radix(bits, 16).ok().filter(|bits| *bits != 0);
-        let bits =
-            bits.map_or(Some(u64::MAX), hex).ok_or_else(|| format!("'{text}' names no bits such as rflags^10000"))?;
+        let bits = bits
+            .map_or(Some(u64::MAX), hex)
+            .ok_or_else(|| format!("'{text}' names no bits such as rflags^10000"))?;
         Ok(Self { word, bits })
     }
 }
@@ -138,15 +143,20 @@ impl FromStr for Element {
         if text == ANYTHING {
             return Ok(Self::Anything);
         }
-        let (ends, word) = text.split_once(':').map_or((text, None), |(ends, word)| (ends, Some(word)));
+        let (ends, word) =
+            text.split_once(':').map_or((text, None), |(ends, word)| (ends, Some(word)));
         let word = word.map(Bits::from_str).transpose()?;
         match (ends.split_once('>'), word) {
             (Some((want, got)), _) if want == got && want.parse::<Ending>().is_ok() => {
                 Err(format!("'{text}' has an ending in place of itself"))
             }
-            (Some((want, got)), word) => Ok(Self::Instead { want: want.parse()?, got: got.parse()?, word }),
+            (Some((want, got)), word) => {
+                Ok(Self::Instead { want: want.parse()?, got: got.parse()?, word })
+            }
             (None, Some(word)) => Ok(Self::At { ending: ends.parse()?, word }),
-            (None, None) => Err(format!("'{text}' is not a difference such as exit0:rflags^10000 or exit0>done")),
+            (None, None) => Err(format!(
+                "'{text}' is not a difference such as exit0:rflags^10000 or exit0>done"
+            )),
         }
     }
 }

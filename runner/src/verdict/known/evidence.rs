@@ -24,8 +24,11 @@ pub fn text(tables: &Tables) -> String {
     let mut text = String::from(HEAD);
     let _ = writeln!(text, "\n| | rows |\n|---|---|");
     for strength in Strength::ALL {
-        let of: Vec<String> =
-            rows.iter().filter(|row| Strength::of(row) == strength).map(|row| row.name.clone()).collect();
+        let of: Vec<String> = rows
+            .iter()
+            .filter(|row| Strength::of(row) == strength)
+            .map(|row| row.name.clone())
+            .collect();
         let _ = writeln!(text, "| {} | {}: {} |", strength.title(), of.len(), of.join(", "));
     }
     for (of, title) in [(Party::Processor, "Of the processor"), (Party::Host, "Of the host")] {
@@ -94,7 +97,10 @@ mod tests {
         let written = include_str!("../../../../docs/evidence.md");
         let tables = Tables::built_in();
         let now = text(&tables);
-        assert!(written == now, "write it anew: cargo run --release -- list --evidence > docs/evidence.md");
+        assert!(
+            written == now,
+            "write it anew: cargo run --release -- list --evidence > docs/evidence.md"
+        );
         for row in tables.rows() {
             assert!(now.contains(&format!("\n### {}\n", row.name)), "{}", row.name);
         }

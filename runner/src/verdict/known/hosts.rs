@@ -73,10 +73,11 @@ impl Hosts {
             Some(version) => (bound.admits)(version.cmp(&bound.version)).into(),
             None => Fit::Maybe,
         });
-        let parameters = self.parameters.iter().map(|(name, on)| match product.parameters.get(name) {
-            Some(value) => (is_on(value) == *on).into(),
-            None => Fit::Maybe,
-        });
+        let parameters =
+            self.parameters.iter().map(|(name, on)| match product.parameters.get(name) {
+                Some(value) => (is_on(value) == *on).into(),
+                None => Fit::Maybe,
+            });
         versions.chain(parameters).min().unwrap_or(Fit::Yes)
     }
 }
@@ -91,11 +92,13 @@ impl FromStr for Hosts {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (own, with) = text.split_once(" with ").map_or((text, None), |(own, with)| (own, Some(with)));
+        let (own, with) =
+            text.split_once(" with ").map_or((text, None), |(own, with)| (own, Some(with)));
         let with = with.map(str::parse).transpose()?.map(Box::new);
         let mut words = own.split_ascii_whitespace();
         let family = words.next().ok_or("a host is written as in 'kvm >=6.1 ept=0'")?.parse()?;
-        let mut hosts = Self { text: text.into(), family, versions: Vec::new(), parameters: Vec::new(), with };
+        let mut hosts =
+            Self { text: text.into(), family, versions: Vec::new(), parameters: Vec::new(), with };
         for word in words {
             if word.starts_with(|first: char| first.is_ascii_alphabetic()) {
                 hosts.parameters.push(parameter(word)?);
@@ -117,7 +120,8 @@ fn parameter(word: &str) -> Result<(String, bool), String> {
 
 fn bound(word: &str) -> Result<Bound, String> {
     let bad = || format!("'{word}' is not a version such as 6.1 or >=6.1");
-    let found = BOUNDS.iter().find_map(|&(prefix, admits)| Some((word.strip_prefix(prefix)?, admits)));
+    let found =
+        BOUNDS.iter().find_map(|&(prefix, admits)| Some((word.strip_prefix(prefix)?, admits)));
     let (version, admits) = found.ok_or_else(bad)?;
     let (major, minor) = version.split_once('.').ok_or_else(bad)?;
     let number = |text: &str| text.parse().map_err(|_| bad());

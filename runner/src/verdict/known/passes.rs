@@ -46,11 +46,16 @@ impl<'a> Known<'a> {
         ran: &[Ran<'_>],
         seen: &[Seen<'_>],
     ) -> Vec<&'a Row> {
-        let hidden =
-            |row: &Row| seen.iter().any(|seen| Known::could_show(row, seen.group, seen.difference, seen.probes));
+        let hidden = |row: &Row| {
+            seen.iter().any(|seen| Known::could_show(row, seen.group, seen.difference, seen.probes))
+        };
         let must = |shows: &Shows| ran.iter().any(|ran| shows.must_in(ran, options, maxphyaddr));
         let blames_tested = |row: &Row| self.party(row) == self.tested();
-        let rows = self.rows.iter().filter(|(row, fit)| *fit == Fit::Yes && blames_tested(row)).map(|(row, _)| *row);
+        let rows = self
+            .rows
+            .iter()
+            .filter(|(row, fit)| *fit == Fit::Yes && blames_tested(row))
+            .map(|(row, _)| *row);
         rows.filter(|row| row.shows.as_ref().is_some_and(must) && !hidden(row)).collect()
     }
 }
@@ -61,8 +66,12 @@ impl Shows {
         let Some(group) = Group::from_name(ran.group) else { return false };
         // Where no fault came at all, none came wrong. Groups of L0's own needs try accesses that
         // must not fault.
-        let quiet = ran.counts.exits + ran.counts.delivered == 0 && !matches!(group, Group::Host(_));
-        if quiet || ran.counts.cases == 0 || !self.cases.iter().any(|cases| cases.pattern().matches_group(ran.group)) {
+        let quiet =
+            ran.counts.exits + ran.counts.delivered == 0 && !matches!(group, Group::Host(_));
+        if quiet
+            || ran.counts.cases == 0
+            || !self.cases.iter().any(|cases| cases.pattern().matches_group(ran.group))
+        {
             return false;
         }
         let must = |case: &Case| self.must(case, maxphyaddr);
@@ -71,7 +80,9 @@ impl Shows {
         }
         // Cases for which the host lacks something were left out, and the log counts the rest.
         let complete = ran.counts.cases >= options.case_count(group, maxphyaddr) as u64;
-        options.cases(group, maxphyaddr).any(|case| (complete || needs_nothing(&case)) && must(&case))
+        options
+            .cases(group, maxphyaddr)
+            .any(|case| (complete || needs_nothing(&case)) && must(&case))
     }
 
     /// Whether a case must show.

@@ -51,7 +51,8 @@ impl Party {
             Self::Processor => subject.processor.as_ref(),
             Self::Host => subject.host.as_ref().or(subject.processor.as_ref()),
         };
-        let fit = |product: &Product| hosts.iter().map(|hosts| hosts.fit_in(product, subject)).max();
+        let fit =
+            |product: &Product| hosts.iter().map(|hosts| hosts.fit_in(product, subject)).max();
         product.and_then(fit).unwrap_or(Fit::No)
     }
 }
@@ -109,7 +110,8 @@ impl Text {
     pub fn required(&self) -> Option<String> {
         let requires = self.requires.iter().map(|requires| format!("{requires}."));
         let sections = self.sections.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        let parts: Vec<String> = requires.chain((!sections.is_empty()).then_some(sections)).collect();
+        let parts: Vec<String> =
+            requires.chain((!sections.is_empty()).then_some(sections)).collect();
         (!parts.is_empty()).then(|| parts.join(" "))
     }
 }
@@ -219,28 +221,55 @@ impl Row {
     /// # Errors
     /// What is wrong with it, which key included.
     pub fn read(row: toml::Table, of: Party) -> Result<Self, String> {
-        let written: Written = row.try_into().map_err(|error: toml::de::Error| error.message().to_string())?;
-        let Written { name, hosts, reason, section, requires, source, since, fixed, run, note, .. } = written;
-        let Written { seen, changed, inferred, cases, differs, also, shows, exclude, option, .. } = written;
-        let sections = section.as_slice().iter().map(|key| self::section(key)).collect::<Result<_, _>>()?;
+        let written: Written =
+            row.try_into().map_err(|error: toml::de::Error| error.message().to_string())?;
+        let Written {
+            name, hosts, reason, section, requires, source, since, fixed, run, note, ..
+        } = written;
+        let Written {
+            seen, changed, inferred, cases, differs, also, shows, exclude, option, ..
+        } = written;
+        let sections =
+            section.as_slice().iter().map(|key| self::section(key)).collect::<Result<_, _>>()?;
         if name.is_empty()
-            || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            || !name
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         {
             return Err("key name: it must be a word of a-z, 0-9 and -".into());
         }
-        let first = (!cases.is_empty() || !differs.is_empty()).then_some(WrittenClause { cases, differs });
-        let clauses =
-            first.map(|clause| clause.read("")).into_iter().chain(also.into_iter().map(|clause| clause.read("also.")));
-        let shows = shows
-            .map(|WrittenShows { cases, when }| Ok::<_, String>(Shows { cases: list("shows.cases", &cases)?, when }));
+        let first =
+            (!cases.is_empty() || !differs.is_empty()).then_some(WrittenClause { cases, differs });
+        let clauses = first
+            .map(|clause| clause.read(""))
+            .into_iter()
+            .chain(also.into_iter().map(|clause| clause.read("also.")));
+        let shows = shows.map(|WrittenShows { cases, when }| {
+            Ok::<_, String>(Shows { cases: list("shows.cases", &cases)?, when })
+        });
         let row = Self {
             name,
             of,
             hosts: list("hosts", &hosts)?,
-            text: Text { reason, sections, requires, source, since, fixed, seen, changed, inferred, run, note },
+            text: Text {
+                reason,
+                sections,
+                requires,
+                source,
+                since,
+                fixed,
+                seen,
+                changed,
+                inferred,
+                run,
+                note,
+            },
             clauses: clauses.collect::<Result<_, String>>()?,
             shows: shows.transpose()?,
-            exclude: exclude.iter().map(|text| one("exclude", text)).collect::<Result<_, String>>()?,
+            exclude: exclude
+                .iter()
+                .map(|text| one("exclude", text))
+                .collect::<Result<_, String>>()?,
             option,
         };
         row.check()?;
@@ -255,13 +284,20 @@ impl Row {
         if self.clauses.is_empty() && self.exclude.is_empty() && self.option.is_none() {
             return Err("it has no cases, and asks for nothing".into());
         }
-        if let Some(option) = self.option.as_ref().filter(|option| Options::parse(&format!("x {option}")).is_err()) {
+        if let Some(option) =
+            self.option.as_ref().filter(|option| Options::parse(&format!("x {option}")).is_err())
+        {
             return Err(format!("key option: the image has no option '{option}'"));
         }
-        match self.clauses.iter().flat_map(|clause| &clause.cases).find(|cases| cases.pattern().names_filter()) {
-            Some(cases) => {
-                Err(format!("key cases: '{cases}' names a filter; a difference is known or not whatever the filter"))
-            }
+        match self
+            .clauses
+            .iter()
+            .flat_map(|clause| &clause.cases)
+            .find(|cases| cases.pattern().names_filter())
+        {
+            Some(cases) => Err(format!(
+                "key cases: '{cases}' names a filter; a difference is known or not whatever the filter"
+            )),
             None => Ok(()),
         }
     }
@@ -287,7 +323,9 @@ impl Row {
 
     /// What may differ in a case.
     pub fn elements(&self, group: &str, probe: &str) -> impl Iterator<Item = &Element> {
-        let applies = move |clause: &&Clause| clause.cases.iter().any(|cases| cases.pattern().matches(group, probe));
+        let applies = move |clause: &&Clause| {
+            clause.cases.iter().any(|cases| cases.pattern().matches(group, probe))
+        };
         self.clauses.iter().filter(applies).flat_map(|clause| &clause.differs)
     }
 }

@@ -74,21 +74,27 @@ impl Tables {
         for (key, value) in table {
             match (key.as_str(), value) {
                 ("of", value) => {
-                    of = Party::deserialize(value).map_err(|error| format!("{path}: key of: {}", error.message()))?;
+                    of = Party::deserialize(value)
+                        .map_err(|error| format!("{path}: key of: {}", error.message()))?;
                 }
                 ("row", Value::Array(rows)) => written = rows,
                 _ => return Err(format!("{path}: key {key}: a table has 'of' and [[row]]")),
             }
         }
         for (number, row) in (1..).zip(written) {
-            let name = row.get("name").and_then(Value::as_str).map_or_else(|| number.to_string(), str::to_string);
+            let name = row
+                .get("name")
+                .and_then(Value::as_str)
+                .map_or_else(|| number.to_string(), str::to_string);
             let read = match row {
                 Value::Table(row) => Row::read(row, of),
                 _ => Err("it is not a table".into()),
             };
             let row = read.map_err(|why| format!("{path}: row {name}: {why}"))?;
             if self.rows.iter().any(|other| other.name == row.name) {
-                return Err(format!("{path}: row {name}: key name: there is another row of this name"));
+                return Err(format!(
+                    "{path}: row {name}: key name: there is another row of this name"
+                ));
             }
             self.rows.push(row);
         }

@@ -23,7 +23,9 @@ const MAXPHYADDR: u8 = 36;
 fn subject(text: &str) -> Subject {
     let product = |text: &str| text.parse::<Product>().unwrap();
     match text.split_once(" / ") {
-        Some((processor, host)) => Subject { processor: Some(product(processor)), host: Some(product(host)) },
+        Some((processor, host)) => {
+            Subject { processor: Some(product(processor)), host: Some(product(host)) }
+        }
         None if text.starts_with("bochs") => Subject::processor(product(text)),
         None => Subject::host(product(text)),
     }
@@ -54,12 +56,15 @@ fn a_write_that_is_torn_without_the_emulator_fails_on_every_kvm() {
             let host = format!("kvm {version} ept={ept} allow_smaller_maxphyaddr={smaller}");
             for subject in [subject(&host), subject(&format!("bochs 2.7 / {host}"))] {
                 let known = tables.of(&subject);
-                for torn in ["exit0:memory^ff", "delivered14:memory^ff", "exit0:memory^ffffff0000000000"] {
+                for torn in
+                    ["exit0:memory^ff", "delivered14:memory^ff", "exit0:memory^ffffff0000000000"]
+                {
                     let judged = judge(&known, "access.long", torn, "user-write-cross-second");
                     assert!(!judged.is_known(), "{host}");
                     assert_eq!(judged.unknown, ["user-write-cross-second"]);
                 }
-                let judged = judge(&known, "forced.long", "exit0:memory^ffffff0000000000", "write-cross");
+                let judged =
+                    judge(&known, "forced.long", "exit0:memory^ffffff0000000000", "write-cross");
                 assert_eq!(names(&judged.rows), ["cross-write"], "{host}");
             }
         }
@@ -71,7 +76,12 @@ fn rows_cover_a_difference_together_and_the_host_s_part_makes_it_the_host_s() {
     let tables = Tables::built_in();
     let in_lab = tables.of(&subject("bochs 2.7 / kvm 6.1 ept=1 allow_smaller_maxphyaddr=0 vnmi=1"));
     for (group, difference, probe, blamed) in [
-        ("event.long", "exit0:idt^600,len^1,rip^1,rflags^10000/delivered1", "int1-idt-np", &["rf0", "int1-db"][..]),
+        (
+            "event.long",
+            "exit0:idt^600,len^1,rip^1,rflags^10000/delivered1",
+            "int1-idt-np",
+            &["rf0", "int1-db"][..],
+        ),
         // A word's bits may be of several.
         ("strings.long", "exit0:rflags^10044", "cmps-second-mid", &["rf0", "rep-flags"]),
         // Both could be to blame; the one that must show is.
@@ -98,8 +108,12 @@ fn rows_cover_a_difference_together_and_the_host_s_part_makes_it_the_host_s() {
 fn one_access_that_is_not_covered_makes_the_line_a_failure() {
     let tables = Tables::built_in();
     let known = tables.of(&subject("kvm 6.1 ept=0 allow_smaller_maxphyaddr=0"));
-    let judged =
-        judge(&known, "filter.each.long-nx0", "exit0>done", "user-read-user-nx,user-read-np-pte,super-read-super-nx");
+    let judged = judge(
+        &known,
+        "filter.each.long-nx0",
+        "exit0>done",
+        "user-read-user-nx,user-read-np-pte,super-read-super-nx",
+    );
     assert_eq!((judged.is_known(), judged.unknown), (false, vec!["user-read-np-pte".to_string()]));
     assert!(judge(&known, "filter.each.long-nx0", "exit0>done", "user-read-user-nx").is_known());
 }
@@ -118,9 +132,11 @@ fn what_the_image_could_not_tell_is_never_known() {
 #[test]
 fn what_is_tested_is_the_host_or_where_there_is_none_the_processor() {
     let tables = Tables::built_in();
-    for (text, tested) in
-        [("bochs 2.7", Party::Processor), ("kvm 6.1", Party::Host), ("bochs 2.7 / kvm 6.1", Party::Host)]
-    {
+    for (text, tested) in [
+        ("bochs 2.7", Party::Processor),
+        ("kvm 6.1", Party::Host),
+        ("bochs 2.7 / kvm 6.1", Party::Host),
+    ] {
         assert_eq!(tables.of(&subject(text)).tested(), tested, "{text}");
     }
     assert_eq!(tables.of(&Subject::default()).rows().count(), 0);

@@ -46,7 +46,11 @@ pub fn bochsrc(machine: &Machine, cpu_model: &str, with_ram: bool) -> String {
         log = names::LOG,
     );
     // A VGA BIOS must exist if one is named. Nothing runs it.
-    let vga = if Path::new(VGA_ROM).exists() { format!("vgaromimage: file={VGA_ROM}\n") } else { String::new() };
+    let vga = if Path::new(VGA_ROM).exists() {
+        format!("vgaromimage: file={VGA_ROM}\n")
+    } else {
+        String::new()
+    };
     let ram = if with_ram {
         format!("optramimage1: file={}, address={BLOB_ADDRESS:#x}\n", names::RAM)
     } else {

@@ -18,12 +18,15 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_fi
 use crate::output::remark;
 
 /// System calls, and what they do in place of their work. A call that fails with error 0 succeeds.
-const REPLACED: [(&[c_long], SeccompAction); 2] =
-    [(&[SYS_bind, SYS_listen], SeccompAction::Errno(0)), (&[SYS_accept, SYS_accept4], SeccompAction::KillThread)];
+const REPLACED: [(&[c_long], SeccompAction); 2] = [
+    (&[SYS_bind, SYS_listen], SeccompAction::Errno(0)),
+    (&[SYS_accept, SYS_accept4], SeccompAction::KillThread),
+];
 
 /// Lets the program open no port. Where the kernel cannot do that, a remark says so.
 pub fn keep_shut(command: &mut Command) {
-    let programs: Option<Vec<BpfProgram>> = REPLACED.iter().map(|(calls, action)| program(calls, action)).collect();
+    let programs: Option<Vec<BpfProgram>> =
+        REPLACED.iter().map(|(calls, action)| program(calls, action)).collect();
     let Some(programs) = programs.filter(|_| is_supported()) else {
         remark(
             "this kernel cannot keep Bochs' display shut (it lacks seccomp): until Bochs ends, a TCP port from 5900 \
@@ -46,7 +49,8 @@ pub fn keep_shut(command: &mut Command) {
 /// A filter of system calls that does `action` in place of `calls`.
 fn program(calls: &[c_long], action: &SeccompAction) -> Option<BpfProgram> {
     let rules: BTreeMap<_, _> = calls.iter().map(|call| (*call, Vec::new())).collect();
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, action.clone(), TargetArch::x86_64);
+    let filter =
+        SeccompFilter::new(rules, SeccompAction::Allow, action.clone(), TargetArch::x86_64);
     filter.and_then(BpfProgram::try_from).ok()
 }
 
@@ -54,5 +58,7 @@ fn program(calls: &[c_long], action: &SeccompAction) -> Option<BpfProgram> {
 fn is_supported() -> bool {
     let action: u32 = libc::SECCOMP_RET_KILL_THREAD;
     // SAFETY: the call reads the four bytes at the pointer and changes nothing.
-    unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) == 0 }
+    unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) == 0
+    }
 }

@@ -38,9 +38,13 @@ pub fn execute(
     let failed = |error: io::Error| {
         let folder = env::temp_dir();
         let why = format!("cannot prepare Bochs' files below {}: {error}", folder.display());
-        Unavailable::new(why, "free some space there, or set TMPDIR to a folder that can be written to")
+        Unavailable::new(
+            why,
+            "free some space there, or set TMPDIR to a folder that can be written to",
+        )
     };
-    let directory = tempfile::Builder::new().prefix("maskmatch-bochs-").tempdir().map_err(failed)?;
+    let directory =
+        tempfile::Builder::new().prefix("maskmatch-bochs-").tempdir().map_err(failed)?;
     let path = directory.path();
     let config = bochsrc(machine, &bochs.cpu_model, !loads_by_page(bochs.version));
     fs::write(path.join(names::CONFIG), &config).map_err(failed)?;
@@ -97,7 +101,10 @@ pub fn execute(
     }
     let log = read_log(&path.join(names::LOG));
     let said = last_words(&log);
-    Ok(Outcome { end: meaning(ended, limit, &stdout, said, &messages), instructions: said.and_then(ticks) })
+    Ok(Outcome {
+        end: meaning(ended, limit, &stdout, said, &messages),
+        instructions: said.and_then(ticks),
+    })
 }
 
 /// The end of Bochs' own log.
@@ -118,9 +125,17 @@ fn ticks(line: &str) -> Option<u64> {
 }
 
 /// What the run's end means.
-fn meaning(ended: Ended, limit: Duration, stdout: &PortE9, said: Option<&str>, messages: &Tail) -> End {
+fn meaning(
+    ended: Ended,
+    limit: Duration,
+    stdout: &PortE9,
+    said: Option<&str>,
+    messages: &Tail,
+) -> End {
     if stdout.damaged {
-        return End::Crashed("the boot ROM found that Bochs did not load the guest's memory right".into());
+        return End::Crashed(
+            "the boot ROM found that Bochs did not load the guest's memory right".into(),
+        );
     }
     if stdout.reset {
         return End::Crashed("the guest reset the machine".into());
@@ -129,7 +144,9 @@ fn meaning(ended: Ended, limit: Duration, stdout: &PortE9, said: Option<&str>, m
         (Ended::TimedOut, _) => End::TimedOut(limit),
         (Ended::Stopped, _) => End::Stopped,
         (_, Some(line)) if line.contains(SHUTDOWN_REQUESTED) => End::PoweredOff,
-        (_, Some(line)) if line.contains(TRIPLE_FAULT) => End::Crashed("the guest died of a triple fault".into()),
+        (_, Some(line)) if line.contains(TRIPLE_FAULT) => {
+            End::Crashed("the guest died of a triple fault".into())
+        }
         (_, Some(line)) => {
             let (_, text) = line.split_once(PANIC).unwrap_or(("", line));
             End::Crashed(format!("Bochs panicked: {}", text.trim()))
@@ -142,7 +159,8 @@ fn meaning(ended: Ended, limit: Duration, stdout: &PortE9, said: Option<&str>, m
 
 /// The line in Bochs' messages that says why it gave up: the one after "Bochs is exiting".
 fn complaint(messages: &str) -> &str {
-    let mut lines = messages.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("==="));
+    let mut lines =
+        messages.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("==="));
     let exiting = lines.clone().skip_while(|line| !line.starts_with("Bochs is exiting")).nth(1);
     exiting.or_else(|| lines.next_back()).unwrap_or("no message")
 }
@@ -250,25 +268,35 @@ mod tests {
     fn the_end_and_its_clock_are_read_from_the_last_words() {
         let end = |log: &str| {
             let (said, exited) = (last_words(log), Ended::Exited(ExitStatus::from_raw(1 << 8)));
-            let end = meaning(exited, Duration::from_secs(1), &PortE9::default(), said, &Tail::default());
+            let end =
+                meaning(exited, Duration::from_secs(1), &PortE9::default(), said, &Tail::default());
             (end, said.and_then(ticks))
         };
         let log = "00000000000i[      ] hi\n00000024109p[UNMAP ] >>PANIC<< Shutdown port: shutdown requested\n";
         assert_eq!(end(log), (End::PoweredOff, Some(24109)));
         let died = (End::Crashed("the guest died of a triple fault".into()), Some(233));
-        assert_eq!(end("00233p[CPU0  ] >>PANIC<< exception(): 3rd (13) exception with no resolution\n"), died);
-        assert_eq!(end("00233w[CPU0  ] exception(): 3rd (13) exception with no resolution\n"), died, "Bochs 3.1");
+        assert_eq!(
+            end("00233p[CPU0  ] >>PANIC<< exception(): 3rd (13) exception with no resolution\n"),
+            died
+        );
+        assert_eq!(
+            end("00233w[CPU0  ] exception(): 3rd (13) exception with no resolution\n"),
+            died,
+            "Bochs 3.1"
+        );
         let panicked = (End::Crashed("Bochs panicked: asked for too much".into()), Some(7));
         assert_eq!(end("7p[MEM0  ] >>PANIC<< asked for too much\n8i[CPU0  ] quit\n"), panicked);
         for log in ["00000024109i[CPU0  ] quit\n", ""] {
-            assert!(matches!(end(log), (End::Crashed(why), None) if why.contains("exit status: 1")), "{log}");
+            assert!(
+                matches!(end(log), (End::Crashed(why), None) if why.contains("exit status: 1")),
+                "{log}"
+            );
         }
     }
 
     #[test]
     fn the_reason_is_the_line_after_the_announcement() {
-        let said =
-            "ALSA lib x\n=====\nBochs is exiting with the following message:\n[      ] no such model\n=====\n0i[SIM]\n";
+        let said = "ALSA lib x\n=====\nBochs is exiting with the following message:\n[      ] no such model\n=====\n0i[SIM]\n";
         assert_eq!(complaint(said), "[      ] no such model");
         assert_eq!(complaint("sh: not found\n\n"), "sh: not found");
         assert_eq!(complaint(""), "no message");

@@ -67,14 +67,18 @@ impl Machine {
         let wrong = |what: String| Unavailable::new(what, "");
         let mut ranges: Vec<(u64, u64)> = Vec::new();
         for (address, bytes) in &self.blobs {
-            let end = address.checked_add(bytes.len() as u64).ok_or_else(|| wrong("a blob wraps around".into()))?;
+            let end = address
+                .checked_add(bytes.len() as u64)
+                .ok_or_else(|| wrong("a blob wraps around".into()))?;
             ranges.push((*address, end));
         }
         ranges.sort_unstable();
         let mut free_from = LOWEST_BLOB;
         for (start, end) in ranges {
             if start < free_from {
-                return Err(wrong(format!("what is at {start:#x} overlaps what ends at {free_from:#x}")));
+                return Err(wrong(format!(
+                    "what is at {start:#x} overlaps what ends at {free_from:#x}"
+                )));
             }
             free_from = end;
         }
@@ -82,7 +86,9 @@ impl Machine {
         let end = (free_from + end_mark().len() as u64).next_multiple_of(PAGE);
         let memory = u64::from(self.memory_mib) << 20;
         if end > memory || end > u64::from(u32::MAX) {
-            return Err(wrong(format!("the image ends at {end:#x}, the guest's memory at {memory:#x}")));
+            return Err(wrong(format!(
+                "the image ends at {end:#x}, the guest's memory at {memory:#x}"
+            )));
         }
         Ok(end)
     }
@@ -117,13 +123,21 @@ mod tests {
         assert_eq!(&ram[0x1000..0x1004], b"info");
         assert_eq!(&ram[0x10_0000..0x10_0004], b"code");
         assert_eq!(&ram[0x10_0ffc..], b"MMRE");
-        assert_eq!(ram[16..20], 0x20_1000u32.to_le_bytes(), "the end that the ROM touches pages up to");
+        assert_eq!(
+            ram[16..20],
+            0x20_1000u32.to_le_bytes(),
+            "the end that the ROM touches pages up to"
+        );
     }
 
     #[test]
     fn what_does_not_fit_is_an_error() {
         let ends_at = |blobs: &[(u64, &[u8])]| machine(blobs).end().ok();
-        assert_eq!(ends_at(&[(0x20_0000, &[1; 4096])]), Some(0x20_2000), "the mark gets a page of its own");
+        assert_eq!(
+            ends_at(&[(0x20_0000, &[1; 4096])]),
+            Some(0x20_2000),
+            "the mark gets a page of its own"
+        );
         assert_eq!(ends_at(&[(0x10_0800, b"in the parameter block")]), None);
         assert_eq!(ends_at(&[(0x20_0000, b"abc"), (0x20_0002, b"abc")]), None, "overlap");
         assert_eq!(ends_at(&[(0x40_0000, b"above 4 MiB")]), None);

@@ -39,7 +39,10 @@ mod tests {
         ram[0] = 1;
         ram[2 * PAGE + 5] = 2;
         let commands = write(&ram, directory.path()).unwrap();
-        assert_eq!(commands, "loadmem \"100000.page\" 0x100000\nloadmem \"102000.page\" 0x102000\n");
+        assert_eq!(
+            commands,
+            "loadmem \"100000.page\" 0x100000\nloadmem \"102000.page\" 0x102000\n"
+        );
         assert_eq!(std::fs::read(directory.path().join("102000.page")).unwrap(), ram[2 * PAGE..]);
     }
 }

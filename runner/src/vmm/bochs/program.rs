@@ -44,7 +44,12 @@ impl Program {
         path.push(":");
         path.push(libraries.join(PULSE));
         Self {
-            words: vec![libraries.join(LINKER).into(), "--library-path".into(), path, root.join(PROGRAM).into()],
+            words: vec![
+                libraries.join(LINKER).into(),
+                "--library-path".into(),
+                path,
+                root.join(PROGRAM).into(),
+            ],
             environment: vec![
                 ("LTDL_LIBRARY_PATH", libraries.join(PLUGINS).into()),
                 ("BXSHARE", root.join("usr/share/bochs").into()),
@@ -55,7 +60,9 @@ impl Program {
     /// The sentence for a program that is missing.
     pub fn missing(&self) -> String {
         match self.words.first() {
-            Some(word) if word != INSTALLED => format!("there is no program {}", word.to_string_lossy()),
+            Some(word) if word != INSTALLED => {
+                format!("there is no program {}", word.to_string_lossy())
+            }
             _ => "Bochs is not installed".into(),
         }
     }
@@ -63,7 +70,8 @@ impl Program {
     /// The command that starts it with these arguments.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut words = self.words.iter();
-        let mut command = Command::new(words.next().map_or(INSTALLED.as_ref(), OsString::as_os_str));
+        let mut command =
+            Command::new(words.next().map_or(INSTALLED.as_ref(), OsString::as_os_str));
         command.args(words).args(arguments).envs(self.environment.iter().cloned());
         command
     }

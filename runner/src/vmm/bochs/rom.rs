@@ -51,7 +51,9 @@ pub enum Entry {
 /// # Errors
 /// This code does not understand the ROM in the file.
 pub fn rom_image(elf: &[u8]) -> Result<Vec<u8>, Unavailable> {
-    let wrong = |what: &str| Unavailable::new(format!("the boot ROM in this executable is unusable: {what}"), "");
+    let wrong = |what: &str| {
+        Unavailable::new(format!("the boot ROM in this executable is unusable: {what}"), "")
+    };
     let image = Image::parse(elf)?;
     let Some((start, end)) = image.span() else { return Err(wrong("it is empty")) };
     if start < ROM_ADDRESS || end > ROM_ADDRESS + ROM_SIZE as u64 {
@@ -61,7 +63,9 @@ pub fn rom_image(elf: &[u8]) -> Result<Vec<u8>, Unavailable> {
     let at = (start - ROM_ADDRESS) as usize;
     let flat = image.flatten(FILL);
     rom[at..at + flat.len()].copy_from_slice(&flat);
-    if rom[HEADER..HEADER + 4] != MAGIC || rom[HEADER + 4..HEADER + 8] != (BLOB_ADDRESS as u32).to_le_bytes() {
+    if rom[HEADER..HEADER + 4] != MAGIC
+        || rom[HEADER + 4..HEADER + 8] != (BLOB_ADDRESS as u32).to_le_bytes()
+    {
         return Err(wrong("its header names another parameter block"));
     }
     if rom[RESET_VECTOR] != 0xea {
@@ -105,7 +109,8 @@ mod tests {
     fn the_reset_vector_jumps_into_segment_f000() {
         let rom = rom_image(payload::ROM_ELF).unwrap();
         assert_eq!(rom.len(), ROM_SIZE);
-        let [opcode, low, high, segment_low, segment_high] = rom[RESET_VECTOR..RESET_VECTOR + 5] else {
+        let [opcode, low, high, segment_low, segment_high] = rom[RESET_VECTOR..RESET_VECTOR + 5]
+        else {
             unreachable!("the slice has five bytes")
         };
         assert_eq!((opcode, segment_low, segment_high), (0xea, 0x00, 0xf0));
@@ -118,13 +123,20 @@ mod tests {
     fn other_files_are_no_rom() {
         assert!(rom_image(b"").is_err());
         assert!(rom_image(&file(0x20_0000, 0x20_0000, b"abc", 3)).is_err(), "elsewhere");
-        assert!(rom_image(&file(0xf_0000, 0xf_0000, &vec![0; 0x1_0000], 0x1_0000)).is_err(), "no header");
-        assert!(rom_image(&file(0xf_0000, 0xf_0000, &vec![0; 0x1_0000], 0x1_0001)).is_err(), "too large");
+        assert!(
+            rom_image(&file(0xf_0000, 0xf_0000, &vec![0; 0x1_0000], 0x1_0000)).is_err(),
+            "no header"
+        );
+        assert!(
+            rom_image(&file(0xf_0000, 0xf_0000, &vec![0; 0x1_0000], 0x1_0001)).is_err(),
+            "too large"
+        );
     }
 
     #[test]
     fn the_parameter_block_is_five_words() {
-        let block = parameters(Entry::Linux64 { entry: 0x100_0000, boot_params: 0x11_0000 }, 0x200_0000);
+        let block =
+            parameters(Entry::Linux64 { entry: 0x100_0000, boot_params: 0x11_0000 }, 0x200_0000);
         assert_eq!(block, *b"MMRP\x02\0\0\0\0\0\0\x01\0\0\x11\0\0\0\0\x02");
     }
 }

@@ -9,11 +9,13 @@ use crate::vmm::kvm::second::Second;
 use crate::vmm::kvm::state::{Failed, State};
 use crate::vmm::kvm::{KvmOptions, cpuid};
 use kvm_bindings::{
-    CpuId, KVM_CAP_SMALLER_MAXPHYADDR, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_USE_HW_BP, KVM_GUESTDBG_USE_SW_BP,
-    KVM_VCPUEVENT_VALID_PAYLOAD, kvm_guest_debug, kvm_msi,
+    CpuId, KVM_CAP_SMALLER_MAXPHYADDR, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_USE_HW_BP,
+    KVM_GUESTDBG_USE_SW_BP, KVM_VCPUEVENT_VALID_PAYLOAD, kvm_guest_debug, kvm_msi,
 };
 use kvm_ioctls::VcpuFd;
-use spec::channel::{Ask, EVENT_ADDRESS, EVENT_PFEC, INTERRUPT_VECTOR, NARROW, Status, Step, page_of};
+use spec::channel::{
+    Ask, EVENT_ADDRESS, EVENT_PFEC, INTERRUPT_VECTOR, NARROW, Status, Step, page_of,
+};
 use spec::walk::outcome::RFLAGS_RF;
 
 /// The vector of #PF.
@@ -38,7 +40,9 @@ enum Width {
 impl Machine {
     /// Does what a code asks for. Unknown codes are for a newer VMM.
     pub fn act(&mut self, code: u32) -> Status {
-        let Some(ask) = Ask::from_code(code) else { return Status::Refused { step: Step::Know, errno: 0 } };
+        let Some(ask) = Ask::from_code(code) else {
+            return Status::Refused { step: Step::Know, errno: 0 };
+        };
         self.does(ask, page_of(code)).map_or_else(Status::from, |()| Status::Done)
     }
 
@@ -58,13 +62,20 @@ impl Machine {
             Ask::RemoveMemory => self.memory.take(&self.vm).and_then(|()| self.give_memory()),
             Ask::DropPages => self.memory.drop_pages(),
             Ask::ImmediateExit => complete(&mut self.vcpu),
-            Ask::DebugOn => self.debug(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP),
+            Ask::DebugOn => {
+                self.debug(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP)
+            }
             Ask::DebugOff => self.debug(0),
-            Ask::Smi => self.memory.write_smi_handler().and_then(|()| self.vcpu.smi().map_err(Failed::at(Step::Smi))),
+            Ask::Smi => self
+                .memory
+                .write_smi_handler()
+                .and_then(|()| self.vcpu.smi().map_err(Failed::at(Step::Smi))),
             Ask::Nmi => self.vcpu.nmi().map_err(Failed::at(Step::Nmi)),
             Ask::Init => self.signal(MSI_INIT),
             Ask::Interrupt => self.signal(INTERRUPT_VECTOR.into()),
-            Ask::InterruptAndFault => self.signal(INTERRUPT_VECTOR.into()).and_then(|()| self.fault(true)),
+            Ask::InterruptAndFault => {
+                self.signal(INTERRUPT_VECTOR.into()).and_then(|()| self.fault(true))
+            }
             Ask::ReadOnlyOn => {
                 self.read_only_writes = 0;
                 self.memory.protect(&self.vm, page)
@@ -72,11 +83,17 @@ impl Machine {
             Ask::ReadOnlyOff => self.memory.unprotect(&self.vm),
             Ask::ReadOnlyEnd => {
                 self.memory.unprotect(&self.vm)?;
-                if self.read_only_writes > 0 { Ok(()) } else { Err(Failed { step: Step::SeeWrite, errno: 0 }) }
+                if self.read_only_writes > 0 {
+                    Ok(())
+                } else {
+                    Err(Failed { step: Step::SeeWrite, errno: 0 })
+                }
             }
             Ask::KicksOn => self.kick(0),
             Ask::MovesOn => self.kick(MOVES_BY_KICK),
-            Ask::KicksOff => self.kicks.take().map_or(Ok(()), |kicks| kicks.failed.map_or(Ok(()), Err)),
+            Ask::KicksOff => {
+                self.kicks.take().map_or(Ok(()), |kicks| kicks.failed.map_or(Ok(()), Err))
+            }
             Ask::LatePagesReady => {
                 // The old one goes first: a range has one owner.
                 self.late = None;
@@ -96,7 +113,9 @@ impl Machine {
             Ask::MovedExits => self.serve_exits(Exits::Moved(MOVES, None)),
             Ask::PendingFault => self.fault(true),
             Ask::InjectedFault => self.fault(false),
-            Ask::MovePendingFault => self.fault(true).and_then(|()| self.relocate(Width::AtStart, None)),
+            Ask::MovePendingFault => {
+                self.fault(true).and_then(|()| self.relocate(Width::AtStart, None))
+            }
             // It needs a port of its own, which this VMM lacks.
             Ask::Migrate | Ask::MigrateMeanwhile => Err(Failed { step: Step::Know, errno: 0 }),
             Ask::SecondProcessor => {
@@ -105,7 +124,9 @@ impl Machine {
                 }
                 Ok(())
             }
-            Ask::MoveInjectedFault => self.fault(false).and_then(|()| self.relocate(Width::AtStart, None)),
+            Ask::MoveInjectedFault => {
+                self.fault(false).and_then(|()| self.relocate(Width::AtStart, None))
+            }
         }
     }
 
@@ -144,8 +165,10 @@ impl Machine {
 
     /// Begins to signal this thread. The first signals, this many, move the vCPU.
     fn kick(&mut self, moves: u32) -> Result<(), Failed> {
-        let kicker = Kicker::start()
-            .map_err(|error| Failed { step: Step::Kick, errno: error.raw_os_error().unwrap_or_default() })?;
+        let kicker = Kicker::start().map_err(|error| Failed {
+            step: Step::Kick,
+            errno: error.raw_os_error().unwrap_or_default(),
+        })?;
         self.kicks = Some(Kicks { moves, failed: None, _kicker: kicker });
         Ok(())
     }
@@ -231,7 +254,12 @@ impl Machine {
     }
 
     /// The same. The new VM has exception payloads if asked for.
-    fn relocate_to(&mut self, payload: bool, first: Width, then: Option<Width>) -> Result<(), Failed> {
+    fn relocate_to(
+        &mut self,
+        payload: bool,
+        first: Width,
+        then: Option<Width>,
+    ) -> Result<(), Failed> {
         if self.second.is_some() {
             return Err(Failed { step: Step::MoveTwo, errno: 0 });
         }

@@ -34,7 +34,11 @@ pub fn guest(supported: &CpuId, options: &KvmOptions, vcpu: u8) -> CpuId {
 
 /// MAXPHYADDR, if its leaf exists.
 pub fn maxphyaddr(cpuid: &CpuId) -> Option<u8> {
-    cpuid.as_slice().iter().find(|entry| entry.function == ADDRESS_WIDTHS).map(|entry| entry.eax as u8)
+    cpuid
+        .as_slice()
+        .iter()
+        .find(|entry| entry.function == ADDRESS_WIDTHS)
+        .map(|entry| entry.eax as u8)
 }
 
 #[cfg(test)]
@@ -45,10 +49,20 @@ mod tests {
 
     #[test]
     fn only_what_is_asked_for_changes() {
-        let leaf = |function, eax, ebx, ecx| kvm_cpuid_entry2 { function, eax, ebx, ecx, ..Default::default() };
-        let supported =
-            CpuId::from_entries(&[leaf(1, 0x50654, 0x0710_0800, 0x20), leaf(0x8000_0008, 0x0030_302e, 7, 0)]).unwrap();
-        let patched = guest(&supported, &KvmOptions { guest_maxphyaddr: Some(36), ..Default::default() }, 2);
+        let leaf = |function, eax, ebx, ecx| kvm_cpuid_entry2 {
+            function,
+            eax,
+            ebx,
+            ecx,
+            ..Default::default()
+        };
+        let supported = CpuId::from_entries(&[
+            leaf(1, 0x50654, 0x0710_0800, 0x20),
+            leaf(0x8000_0008, 0x0030_302e, 7, 0),
+        ])
+        .unwrap();
+        let patched =
+            guest(&supported, &KvmOptions { guest_maxphyaddr: Some(36), ..Default::default() }, 2);
         assert_eq!(
             patched.as_slice(),
             [leaf(1, 0x50654, 0x0210_0800, 0x8000_0020), leaf(0x8000_0008, 0x0030_3024, 7, 0)]

@@ -71,7 +71,8 @@ impl Ports {
     /// KVM does not take the interrupt line.
     pub fn new(vm: &VmFd, log: SyncSender<Vec<u8>>) -> io::Result<Self> {
         let irq = EventFd::new(EFD_NONBLOCK)?;
-        vm.register_irqfd(&irq, COM1_IRQ).map_err(|error| io::Error::from_raw_os_error(error.errno()))?;
+        vm.register_irqfd(&irq, COM1_IRQ)
+            .map_err(|error| io::Error::from_raw_os_error(error.errno()))?;
         let com1 = Serial::new(Irq(irq), LogPipe { log, line: Vec::new() });
         Ok(Self { com1, letters: 0, status: Status::Done, echo: VecDeque::new() })
     }
@@ -103,8 +104,12 @@ impl Ports {
                     *byte = self.com1.read((port - COM1) as u8);
                 }
             }
-            channel::PORT if data.len() == 4 => data.copy_from_slice(&channel::SIGNATURE.to_le_bytes()),
-            channel::STATUS_PORT if data.len() == 4 => data.copy_from_slice(&self.status.word().to_le_bytes()),
+            channel::PORT if data.len() == 4 => {
+                data.copy_from_slice(&channel::SIGNATURE.to_le_bytes());
+            }
+            channel::STATUS_PORT if data.len() == 4 => {
+                data.copy_from_slice(&self.status.word().to_le_bytes());
+            }
             channel::ECHO_PORT => {
                 for word in data.chunks_exact_mut(4) {
                     if let Some(written) = self.echo.pop_front() {
@@ -129,7 +134,9 @@ impl Ports {
                 Request::None
             }
             (DEBUG_EXIT, _) => Request::PowerOff,
-            (ACPI_PM1A_CONTROL, [low, high, ..]) if u16::from_le_bytes([*low, *high]) & ACPI_SLEEP_ENABLE != 0 => {
+            (ACPI_PM1A_CONTROL, [low, high, ..])
+                if u16::from_le_bytes([*low, *high]) & ACPI_SLEEP_ENABLE != 0 =>
+            {
                 Request::PowerOff
             }
             (BOCHS_SHUTDOWN, letters) => {
@@ -147,8 +154,9 @@ impl Ports {
             (channel::PORT, &[a, b, c, d]) => Request::Action(u32::from_le_bytes([a, b, c, d])),
             (channel::LINE_PORT, &[a, b, c, d]) => Request::Line(u32::from_le_bytes([a, b, c, d])),
             (channel::ECHO_PORT, words) => {
-                let words =
-                    words.chunks_exact(4).map(|word| word.iter().rev().fold(0, |n, &byte| n << 8 | u32::from(byte)));
+                let words = words
+                    .chunks_exact(4)
+                    .map(|word| word.iter().rev().fold(0, |n, &byte| n << 8 | u32::from(byte)));
                 // A guest that never reads gets back no more than this.
                 self.echo.extend(words.take(ECHO_WORDS.saturating_sub(self.echo.len())));
                 Request::None

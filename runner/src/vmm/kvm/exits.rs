@@ -53,10 +53,15 @@ impl ExitCounter {
 }
 
 /// Where the value of a statistic stands in the file that `read` reads at a place.
-fn place(read: &mut impl FnMut(u64, &mut [u8]) -> io::Result<()>, name: &str) -> io::Result<Option<u64>> {
+fn place(
+    read: &mut impl FnMut(u64, &mut [u8]) -> io::Result<()>,
+    name: &str,
+) -> io::Result<Option<u64>> {
     let mut header = [0; HEADER];
     read(0, &mut header)?;
-    let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let word = |at: usize| {
+        u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
     let (name_size, count, descriptors, values) = (word(4), word(8), word(16), word(20));
     if name_size > MAX || count > MAX {
         return Ok(None);
@@ -81,7 +86,8 @@ mod tests {
 
     /// A file with the statistics `halts` and `exits`, names of 8 bytes.
     fn file() -> Vec<u8> {
-        let mut bytes: Vec<u8> = [0u32, 8, 2, 0, 24, 72].iter().flat_map(|word| word.to_le_bytes()).collect();
+        let mut bytes: Vec<u8> =
+            [0u32, 8, 2, 0, 24, 72].iter().flat_map(|word| word.to_le_bytes()).collect();
         for (name, offset) in [(b"halts\0\0\0", 0u32), (b"exits\0\0\0", 8)] {
             bytes.extend([0; 8]);
             bytes.extend(offset.to_le_bytes());

@@ -37,18 +37,26 @@ impl Device {
     /// 2.6.22.
     pub fn open() -> Result<Self, Unavailable> {
         // Opened here first, because std's error kinds distinguish the reasons.
-        fs::File::options().read(true).write(true).open(DEVICE).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Unavailable::new(
-                format!("there is no {DEVICE}: this kernel has no KVM, or the CPU no virtualization"),
-                format!("modprobe {}", module()),
-            ),
-            ErrorKind::PermissionDenied => Unavailable::new(
-                format!("this user may not open {DEVICE}"),
-                "sudo usermod -aG kvm $USER, then log in again",
-            ),
-            _ => Unavailable::new(format!("{DEVICE} cannot be opened: {error}"), format!("modprobe {}", module())),
+        fs::File::options().read(true).write(true).open(DEVICE).map_err(|error| {
+            match error.kind() {
+                ErrorKind::NotFound => Unavailable::new(
+                    format!(
+                        "there is no {DEVICE}: this kernel has no KVM, or the CPU no virtualization"
+                    ),
+                    format!("modprobe {}", module()),
+                ),
+                ErrorKind::PermissionDenied => Unavailable::new(
+                    format!("this user may not open {DEVICE}"),
+                    "sudo usermod -aG kvm $USER, then log in again",
+                ),
+                _ => Unavailable::new(
+                    format!("{DEVICE} cannot be opened: {error}"),
+                    format!("modprobe {}", module()),
+                ),
+            }
         })?;
-        let kvm = kvm_ioctls::Kvm::new().map_err(|error| Unavailable::failed(format!("open {DEVICE}"), error))?;
+        let kvm = kvm_ioctls::Kvm::new()
+            .map_err(|error| Unavailable::failed(format!("open {DEVICE}"), error))?;
         let version = kvm.get_api_version();
         if version != KVM_API_VERSION.cast_signed() {
             return Err(Unavailable::new(
@@ -72,7 +80,11 @@ impl Device {
     /// # Errors
     /// It cannot.
     pub fn require_vmx(&self) -> Result<(), Unavailable> {
-        if self.offers_vmx() { Ok(()) } else { Err(no_vmx(&vendor(), fs::metadata("/sys/module/kvm_intel").is_ok())) }
+        if self.offers_vmx() {
+            Ok(())
+        } else {
+            Err(no_vmx(&vendor(), fs::metadata("/sys/module/kvm_intel").is_ok()))
+        }
     }
 }
 
@@ -134,7 +146,9 @@ mod tests {
     fn the_reason_names_what_is_in_the_way() {
         assert!(no_vmx("GenuineIntel", true).mend.contains("nested=1"));
         assert!(no_vmx("GenuineIntel", false).why.contains("not loaded"));
-        assert!(no_vmx("AuthenticAMD", false).why.contains("this CPU has SVM, maskmatch needs VMX"));
+        assert!(
+            no_vmx("AuthenticAMD", false).why.contains("this CPU has SVM, maskmatch needs VMX")
+        );
         assert!(no_vmx("", false).why.contains("no nested VMX"));
     }
 }

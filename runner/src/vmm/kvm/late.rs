@@ -100,7 +100,8 @@ impl Late {
         reader.read_exact(&mut contents).map_err(failed)?;
         let (fd, start, stop) = (Arc::clone(&self.fd), self.start, Arc::clone(&self.stop));
         let thread = thread::Builder::new().name("late-pages".into());
-        self.thread = Some(thread.spawn(move || serve(&fd, start, &contents, &stop)).map_err(failed)?);
+        self.thread =
+            Some(thread.spawn(move || serve(&fd, start, &contents, &stop)).map_err(failed)?);
         // Not before the thread runs: pages that nobody has accessed yet are already missing.
         let range = Range { start: self.start, len: self.size as u64 };
         let mut register = Register { range, mode: MODE_MISSING, ioctls: 0 };
@@ -131,7 +132,9 @@ fn serve(fd: &OwnedFd, start: u64, contents: &[u8], stop: &AtomicBool) {
             libc::poll(&raw mut poll, 1, WAIT_MS);
             libc::read(fd.as_raw_fd(), message.as_mut_ptr().cast(), size_of_val(&message))
         };
-        if usize::try_from(read) == Ok(size_of_val(&message)) && message[0] as u8 == EVENT_PAGE_FAULT {
+        if usize::try_from(read) == Ok(size_of_val(&message))
+            && message[0] as u8 == EVENT_PAGE_FAULT
+        {
             // `struct uffd_msg`: event, flags, address.
             bring(fd, start, contents, (message[2] - start) as usize / PAGE);
         }
@@ -182,7 +185,8 @@ mod tests {
     #[test]
     fn pages_come_back_with_what_they_held() {
         const PAGES: usize = 16;
-        let file = File::from(rustix::fs::memfd_create("late", rustix::fs::MemfdFlags::CLOEXEC).unwrap());
+        let file =
+            File::from(rustix::fs::memfd_create("late", rustix::fs::MemfdFlags::CLOEXEC).unwrap());
         for page in 0..PAGES {
             file.write_all_at(&[page as u8 + 1; PAGE], (page * PAGE) as u64).unwrap();
         }
@@ -190,7 +194,10 @@ mod tests {
         let range = (GuestAddress(0), size, Some(FileOffset::new(file.try_clone().unwrap(), 0)));
         let map = GuestMemoryMmap::<()>::from_ranges_with_files(&[range]).unwrap();
         // Where the kernel does not permit it, there is nothing to test.
-        let Ok(mut late) = Late::ready(map.get_host_address(GuestAddress(0)).unwrap() as u64, size) else { return };
+        let Ok(mut late) = Late::ready(map.get_host_address(GuestAddress(0)).unwrap() as u64, size)
+        else {
+            return;
+        };
         late.take(&file).unwrap();
         let held = |page: usize| map.read_obj::<u8>(GuestAddress((page * PAGE) as u64)).unwrap();
         assert_eq!([held(3), held(15), held(3)], [4, 16, 4]);

@@ -40,10 +40,16 @@ pub fn load(memory: &GuestMemoryMmap, boot: &Boot) -> Result<Start, Unavailable>
     let loaded = Elf::load(memory, None, &mut Cursor::new(boot.elf), None)
         .map_err(|error| Unavailable::failed("load the image", error))?;
     let PvhBootCapability::PvhEntryPresent(entry) = loaded.pvh_boot_cap else {
-        return Err(Unavailable::new("the image has no PVH note, by which the built-in VMM enters it", ""));
+        return Err(Unavailable::new(
+            "the image has no PVH note, by which the built-in VMM enters it",
+            "",
+        ));
     };
     if boot.cmdline.len() >= MAX_CMDLINE || boot.cmdline.contains('\0') {
-        return Err(Unavailable::new("the command line is longer than 64 KiB or has a NUL in it", ""));
+        return Err(Unavailable::new(
+            "the command line is longer than 64 KiB or has a NUL in it",
+            "",
+        ));
     }
     let put = || -> Result<(), vm_memory::GuestMemoryError> {
         memory.write_slice(boot.cmdline.as_bytes(), GuestAddress(CMDLINE))?;
@@ -51,7 +57,10 @@ pub fn load(memory: &GuestMemoryMmap, boot: &Boot) -> Result<Start, Unavailable>
         let map = usable_ram(boot.memory_mib);
         let mut at = MEMORY_MAP;
         for (addr, size) in map {
-            memory.write_obj(hvm_memmap_table_entry { addr, size, type_: RAM, reserved: 0 }, GuestAddress(at))?;
+            memory.write_obj(
+                hvm_memmap_table_entry { addr, size, type_: RAM, reserved: 0 },
+                GuestAddress(at),
+            )?;
             at += size_of::<hvm_memmap_table_entry>() as u64;
         }
         let info = hvm_start_info {

@@ -67,18 +67,30 @@ impl Machine {
     ///
     /// # Errors
     /// KVM refuses something, or the image does not fit.
-    pub fn build(options: KvmOptions, boot: &Boot) -> Result<(Self, Receiver<Vec<u8>>), Unavailable> {
+    pub fn build(
+        options: KvmOptions,
+        boot: &Boot,
+    ) -> Result<(Self, Receiver<Vec<u8>>), Unavailable> {
         if boot.memory_mib == 0 || boot.memory_mib > MAX_MEMORY_MIB {
-            return Err(Unavailable::new(format!("the guest's memory must be 1 to {MAX_MEMORY_MIB} MiB"), ""));
+            return Err(Unavailable::new(
+                format!("the guest's memory must be 1 to {MAX_MEMORY_MIB} MiB"),
+                "",
+            ));
         }
         let ram = u64::from(boot.memory_mib) << 20;
         if !options.mmio_page.is_multiple_of(mmio::SIZE) || options.mmio_page < ram {
-            return Err(Unavailable::new("the MMIO page must be page-aligned and above the guest's memory", ""));
+            return Err(Unavailable::new(
+                "the MMIO page must be page-aligned and above the guest's memory",
+                "",
+            ));
         }
         let host = Device::open()?;
-        let vm = create_vm(&host, true).map_err(|error| Unavailable::failed("create a VM", error))?;
+        let vm =
+            create_vm(&host, true).map_err(|error| Unavailable::failed("create a VM", error))?;
         let memory = Memory::new(ram as usize)?;
-        memory.give(&vm, false).map_err(|failed| Unavailable::failed("give memory to the VM", Status::from(failed)))?;
+        memory
+            .give(&vm, false)
+            .map_err(|failed| Unavailable::failed("give memory to the VM", Status::from(failed)))?;
         let start = load::load(memory.contents(), boot)?;
         let vcpu = vcpu::create(&vm, 0, &cpuid::guest(&host.cpuid, &options, 0))?;
         if host.offers_vmx() {
@@ -86,7 +98,8 @@ impl Machine {
         }
         vcpu::enter(&vcpu, start)?;
         let (sender, receiver) = sync_channel(LOG_QUEUE);
-        let ports = Ports::new(&vm, sender).map_err(|error| Unavailable::failed("make COM1", error))?;
+        let ports =
+            Ports::new(&vm, sender).map_err(|error| Unavailable::failed("make COM1", error))?;
         let (scratch, counter) = (Scratch::new(options.mmio_page), ExitCounter::of(&vcpu));
         let machine = Self {
             second: None,
@@ -117,7 +130,8 @@ pub(super) fn create_vm(host: &Device, payload: bool) -> Result<VmFd, kvm_ioctls
     vm.create_irq_chip()?;
     vm.create_pit2(kvm_pit_config::default())?;
     // QEMU enables it too. Without it a pending exception cannot be saved as pending.
-    let enable = kvm_enable_cap { cap: KVM_CAP_EXCEPTION_PAYLOAD, args: [1, 0, 0, 0], ..Default::default() };
+    let enable =
+        kvm_enable_cap { cap: KVM_CAP_EXCEPTION_PAYLOAD, args: [1, 0, 0, 0], ..Default::default() };
     if payload && vm.check_extension_raw(KVM_CAP_EXCEPTION_PAYLOAD.into()) > 0 {
         vm.enable_cap(&enable)?;
     }

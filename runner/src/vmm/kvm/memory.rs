@@ -10,7 +10,8 @@ use crate::vmm::Unavailable;
 use crate::vmm::kvm::late::Late;
 use crate::vmm::kvm::state::Failed;
 use kvm_bindings::{
-    KVM_CAP_MULTI_ADDRESS_SPACE, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm_userspace_memory_region,
+    KVM_CAP_MULTI_ADDRESS_SPACE, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY,
+    kvm_userspace_memory_region,
 };
 use kvm_ioctls::VmFd;
 use spec::channel::{SMI_HANDLED, Step};
@@ -29,7 +30,8 @@ const SMM: u32 = 1 << 16;
 /// SMBASE at reset, and where in it the handler begins. SDM vol. 3C, "SMRAM".
 const SMI_HANDLER: u64 = 0x3_0000 + 0x8000;
 /// `mov byte ptr cs:[0x8010], 1; rsm`, in 16-bit code; up to the byte that is written, which is 0.
-const SMI_CODE: [u8; 17] = [0x2e, 0xc6, 0x06, 0x10, 0x80, 0x01, 0x0f, 0xaa, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const SMI_CODE: [u8; 17] =
+    [0x2e, 0xc6, 0x06, 0x10, 0x80, 0x01, 0x0f, 0xaa, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const _: () = assert!(SMI_HANDLER + SMI_CODE.len() as u64 - 1 == SMI_HANDLED);
 
 /// The RAM.
@@ -45,14 +47,17 @@ impl Memory {
     /// # Errors
     /// This machine does not have them.
     pub fn new(size: usize) -> Result<Self, Unavailable> {
-        let failed = |error: &dyn std::fmt::Display| Unavailable::failed("allocate the guest's memory", error);
-        let file =
-            rustix::fs::memfd_create("guest", rustix::fs::MemfdFlags::CLOEXEC).map_err(|error| failed(&error))?;
+        let failed = |error: &dyn std::fmt::Display| {
+            Unavailable::failed("allocate the guest's memory", error)
+        };
+        let file = rustix::fs::memfd_create("guest", rustix::fs::MemfdFlags::CLOEXEC)
+            .map_err(|error| failed(&error))?;
         let file = File::from(file);
         file.set_len(size as u64).map_err(|error| failed(&error))?;
         let mapped = file.try_clone().map_err(|error| failed(&error))?;
         let range = (GuestAddress(0), size, Some(FileOffset::new(mapped, 0)));
-        let map = GuestMemoryMmap::from_ranges_with_files(&[range]).map_err(|error| failed(&error))?;
+        let map =
+            GuestMemoryMmap::from_ranges_with_files(&[range]).map_err(|error| failed(&error))?;
         Ok(Self { map, file, size })
     }
 
@@ -134,7 +139,9 @@ impl Memory {
     }
 
     fn address(&self) -> Result<*mut u8, Failed> {
-        self.map.get_host_address(GuestAddress(0)).map_err(|_| Failed { step: Step::Memory, errno: libc::EFAULT })
+        self.map
+            .get_host_address(GuestAddress(0))
+            .map_err(|_| Failed { step: Step::Memory, errno: libc::EFAULT })
     }
 
     /// Fetches the log of writes, which makes KVM forget them.
@@ -156,7 +163,10 @@ impl Memory {
         if unsafe { libc::madvise(address.cast(), self.size, libc::MADV_DONTNEED) } == 0 {
             return Ok(());
         }
-        Err(Failed { step: Step::DropPages, errno: io::Error::last_os_error().raw_os_error().unwrap_or_default() })
+        Err(Failed {
+            step: Step::DropPages,
+            errno: io::Error::last_os_error().raw_os_error().unwrap_or_default(),
+        })
     }
 
     /// The file that holds it.

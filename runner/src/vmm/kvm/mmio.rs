@@ -20,7 +20,10 @@ pub struct Scratch {
 impl Scratch {
     /// A device at `base`.
     pub fn new(base: u64) -> Self {
-        Self { base, bytes: (0..SIZE / 8).flat_map(|index| (PATTERN + index).to_le_bytes()).collect() }
+        Self {
+            base,
+            bytes: (0..SIZE / 8).flat_map(|index| (PATTERN + index).to_le_bytes()).collect(),
+        }
     }
 
     /// Reads. Where there is no device, it reads as ones, as an empty bus does.
@@ -56,7 +59,11 @@ mod tests {
         assert_eq!(u64::from_le_bytes(data), 0x4d4d_494f_0000_01ff);
         device.write(0xfeb0_0ffe, b"abcd");
         device.read(0xfeb0_0ffc, &mut data);
-        assert_eq!(data, [0x4f, 0x49, b'a', b'b', 0xff, 0xff, 0xff, 0xff], "the end of the page is the end");
+        assert_eq!(
+            data,
+            [0x4f, 0x49, b'a', b'b', 0xff, 0xff, 0xff, 0xff],
+            "the end of the page is the end"
+        );
         device.read(0xfeaf_fffe, &mut data);
         assert_eq!(data, [0xff, 0xff, 0, 0, 0, 0, 0x4f, 0x49]);
     }

@@ -68,8 +68,12 @@ fn serve(mut vcpu: VcpuFd, shared: &Shared) {
             // A signal came, or it still waits for SIPI.
             Err(error) if [libc::EINTR, libc::EAGAIN].contains(&error.errno()) => continue,
             Ok(VcpuExit::Shutdown) => "the guest's second processor died of a triple fault".into(),
-            Ok(VcpuExit::FailEntry(reason, cpu)) => format!("the second vCPU: {}", vcpu::entry_failed(reason, cpu)),
-            Ok(exit) => format!("KVM left the second vCPU for a reason that has no handler: {exit:?}"),
+            Ok(VcpuExit::FailEntry(reason, cpu)) => {
+                format!("the second vCPU: {}", vcpu::entry_failed(reason, cpu))
+            }
+            Ok(exit) => {
+                format!("KVM left the second vCPU for a reason that has no handler: {exit:?}")
+            }
             Err(error) => format!("KVM_RUN of the second vCPU failed: {error}"),
         };
         // The first word counts, and there is only one.

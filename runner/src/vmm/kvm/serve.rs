@@ -59,12 +59,18 @@ impl Machine {
                     Request::None
                 }
                 Ok(VcpuExit::Intr) => Request::None,
-                Ok(VcpuExit::Shutdown) => return End::Crashed("the guest died of a triple fault".into()),
+                Ok(VcpuExit::Shutdown) => {
+                    return End::Crashed("the guest died of a triple fault".into());
+                }
                 Ok(VcpuExit::Hlt) => return End::Crashed("the guest halted for good".into()),
-                Ok(VcpuExit::FailEntry(reason, cpu)) => return End::Crashed(vcpu::entry_failed(reason, cpu)),
+                Ok(VcpuExit::FailEntry(reason, cpu)) => {
+                    return End::Crashed(vcpu::entry_failed(reason, cpu));
+                }
                 Ok(VcpuExit::InternalError) => return End::Crashed(self.internal_error()),
                 Ok(exit) => {
-                    return End::Crashed(format!("KVM left the guest for a reason that has no handler: {exit:?}"));
+                    return End::Crashed(format!(
+                        "KVM left the guest for a reason that has no handler: {exit:?}"
+                    ));
                 }
                 // A signal (the kick), or a page that is not there yet: look at `stop`, go on.
                 Err(error) if [libc::EINTR, libc::EAGAIN].contains(&error.errno()) => {

@@ -9,9 +9,10 @@
 
 use kvm_bindings::nested::KvmNestedStateBuffer;
 use kvm_bindings::{
-    KVM_CAP_XSAVE2, KVM_IRQCHIP_IOAPIC, KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_VCPUEVENT_VALID_PAYLOAD,
-    Msrs, kvm_clock_data, kvm_debugregs, kvm_irqchip, kvm_lapic_state, kvm_mp_state, kvm_msr_entry, kvm_pit_state2,
-    kvm_regs, kvm_sregs, kvm_vcpu_events, kvm_xcrs, kvm_xsave,
+    KVM_CAP_XSAVE2, KVM_IRQCHIP_IOAPIC, KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE,
+    KVM_VCPUEVENT_VALID_PAYLOAD, Msrs, kvm_clock_data, kvm_debugregs, kvm_irqchip, kvm_lapic_state,
+    kvm_mp_state, kvm_msr_entry, kvm_pit_state2, kvm_regs, kvm_sregs, kvm_vcpu_events, kvm_xcrs,
+    kvm_xsave,
 };
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use spec::channel::{Status, Step};
@@ -144,7 +145,8 @@ impl State {
 
     /// Writes the MSRs of a kind. If one holds 0 and cannot be written, the guest does not have it.
     fn write_msrs(&self, vcpu: &VcpuFd, wanted: impl Fn(u32) -> bool) -> Result<(), Failed> {
-        let mut rest: Vec<kvm_msr_entry> = self.msrs.iter().filter(|entry| wanted(entry.index)).copied().collect();
+        let mut rest: Vec<kvm_msr_entry> =
+            self.msrs.iter().filter(|entry| wanted(entry.index)).copied().collect();
         while !rest.is_empty() {
             let list = list(&rest, Step::RestoreMsrs)?;
             let done = vcpu.set_msrs(&list).map_err(Failed::at(Step::RestoreMsrs))?;

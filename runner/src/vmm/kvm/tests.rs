@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 fn run(code: &[u8], limit: Duration, flow: Flow) -> Option<(Outcome, Vec<u8>)> {
     let kvm = Kvm::open_plain(KvmOptions::default()).ok()?;
     let image = pvh(code);
-    let boot = Boot { elf: &image, cmdline: "", memory_mib: 16, processors: 1, limit, verbose: false };
+    let boot =
+        Boot { elf: &image, cmdline: "", memory_mib: 16, processors: 1, limit, verbose: false };
     let mut log = Vec::new();
     let outcome = kvm.run(&boot, &mut |bytes: &[u8]| {
         log.extend(bytes);
@@ -50,6 +51,9 @@ fn a_guest_that_hangs_is_late_and_not_forever() {
 #[test]
 fn a_flood_can_be_stopped() {
     // mov dx, 0x3f8; mov al, 10; out dx, al; jmp back
-    let Some((outcome, log)) = run(b"\x66\xba\xf8\x03\xb0\x0a\xee\xeb\xfd", LONG, Flow::Stop) else { return };
+    let Some((outcome, log)) = run(b"\x66\xba\xf8\x03\xb0\x0a\xee\xeb\xfd", LONG, Flow::Stop)
+    else {
+        return;
+    };
     assert_eq!((outcome.end, log.as_slice()), (End::Stopped, b"\n".as_slice()));
 }

@@ -23,7 +23,9 @@ const TSS: u8 = 11;
 /// # Errors
 /// KVM refuses it or its CPUID.
 pub fn create(vm: &VmFd, number: u8, cpuid: &CpuId) -> Result<VcpuFd, Unavailable> {
-    let vcpu = vm.create_vcpu(u64::from(number)).map_err(|error| Unavailable::failed("create a vCPU", error))?;
+    let vcpu = vm
+        .create_vcpu(u64::from(number))
+        .map_err(|error| Unavailable::failed("create a vCPU", error))?;
     vcpu.set_cpuid2(cpuid).map_err(|error| Unavailable::failed("set the guest's CPUID", error))?;
     // KVM finds the destinations of interrupts in a map that it made before this vCPU was there. It
     // makes the map anew when the local APIC's state is set, or when a guest turns it on.
@@ -37,11 +39,15 @@ pub fn create(vm: &VmFd, number: u8, cpuid: &CpuId) -> Result<VcpuFd, Unavailabl
 /// # Errors
 /// KVM refuses it.
 pub fn allow_vmx(vcpu: &VcpuFd) -> Result<(), Unavailable> {
-    let entry = kvm_msr_entry { index: MSR_FEATURE_CONTROL, data: FEATURE_CONTROL, ..Default::default() };
-    let msrs = Msrs::from_entries(&[entry]).map_err(|error| Unavailable::failed("make a list of MSRs", error))?;
+    let entry =
+        kvm_msr_entry { index: MSR_FEATURE_CONTROL, data: FEATURE_CONTROL, ..Default::default() };
+    let msrs = Msrs::from_entries(&[entry])
+        .map_err(|error| Unavailable::failed("make a list of MSRs", error))?;
     match vcpu.set_msrs(&msrs) {
         Ok(1) => Ok(()),
-        Ok(_) => Err(Unavailable::new("KVM refuses IA32_FEATURE_CONTROL although it offers VMX", "")),
+        Ok(_) => {
+            Err(Unavailable::new("KVM refuses IA32_FEATURE_CONTROL although it offers VMX", ""))
+        }
         Err(error) => Err(Unavailable::failed("set IA32_FEATURE_CONTROL", error)),
     }
 }
@@ -63,7 +69,8 @@ pub fn enter(vcpu: &VcpuFd, start: Start) -> Result<(), Unavailable> {
     sregs.cr0 = CR0;
     sregs.cr4 = 0;
     vcpu.set_sregs(&sregs).map_err(failed)?;
-    let regs = kvm_regs { rip: start.entry, rbx: start.start_info, rflags: RFLAGS, ..Default::default() };
+    let regs =
+        kvm_regs { rip: start.entry, rbx: start.start_info, rflags: RFLAGS, ..Default::default() };
     vcpu.set_regs(&regs).map_err(failed)
 }
 
@@ -92,7 +99,10 @@ mod tests {
 
     #[test]
     fn errors_have_their_numbers() {
-        assert_eq!(entry_failed(0x8000_0021, 3), "VM entry failed with hardware reason 0x80000021 on CPU 3");
+        assert_eq!(
+            entry_failed(0x8000_0021, 3),
+            "VM entry failed with hardware reason 0x80000021 on CPU 3"
+        );
         assert_eq!(
             internal_error(1, &[2, 0x0f0b], Some(0x20_0010)),
             "KVM internal error, suberror 1 (emulation failed) at RIP 0x200010, data [0x2, 0xf0b]"

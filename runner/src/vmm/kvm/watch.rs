@@ -72,7 +72,9 @@ pub fn run(
             wanted = false;
         }
     });
-    let end = early.unwrap_or_else(|| end.unwrap_or_else(|| End::Crashed("the vCPU's thread panicked".into())));
+    let end = early.unwrap_or_else(|| {
+        end.unwrap_or_else(|| End::Crashed("the vCPU's thread panicked".into()))
+    });
     Ok(Outcome { end, instructions: None })
 }
 

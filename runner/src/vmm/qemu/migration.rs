@@ -62,9 +62,17 @@ impl Migration {
     /// Greets QEMU, and lets it restore the guest in the file if it is to.
     pub fn begin(monitor: Monitor, file: PathBuf, restores: bool) -> Self {
         let phase = if restores { Phase::Restoring } else { Phase::Running };
-        let mut migration =
-            Self { monitor, file, phase, since: Instant::now(), failed: None, asked_why: false, shutdown: None };
-        let begun = migration.greet().and_then(|()| if restores { migration.restore() } else { Ok(()) });
+        let mut migration = Self {
+            monitor,
+            file,
+            phase,
+            since: Instant::now(),
+            failed: None,
+            asked_why: false,
+            shutdown: None,
+        };
+        let begun =
+            migration.greet().and_then(|()| if restores { migration.restore() } else { Ok(()) });
         migration.check(begun);
         migration
     }
@@ -77,9 +85,16 @@ impl Migration {
     /// What it means that QEMU ended by itself with these messages, if it was at a step of a
     /// migration.
     pub fn ended(&self, status: ExitStatus, messages: &str) -> Option<String> {
-        let lines: Vec<&str> = messages.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let lines: Vec<&str> =
+            messages.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let step = self.phase != Phase::Running;
-        step.then(|| format!("QEMU does not {}: it ended with {status}: {}", self.phase.what(), lines.join("; ")))
+        step.then(|| {
+            format!(
+                "QEMU does not {}: it ended with {status}: {}",
+                self.phase.what(),
+                lines.join("; ")
+            )
+        })
     }
 
     /// Whether the guest is in the file, and this QEMU at its end.

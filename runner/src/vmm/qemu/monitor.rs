@@ -66,7 +66,12 @@ impl Monitor {
     ) -> io::Result<()> {
         let mut text = json!({ "execute": command, "arguments": arguments }).to_string();
         text.push('\n');
-        let sent = sendmsg(&self.socket, &[IoSlice::new(text.as_bytes())], ancillary, SendFlags::NOSIGNAL)?;
+        let sent = sendmsg(
+            &self.socket,
+            &[IoSlice::new(text.as_bytes())],
+            ancillary,
+            SendFlags::NOSIGNAL,
+        )?;
         if sent == text.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
 
@@ -93,7 +98,9 @@ fn meaning(line: Value) -> Option<Said> {
         return Some(Said::Done(value));
     }
     if let Some(error) = line.remove("error") {
-        return Some(Said::Refused(error["desc"].as_str().unwrap_or("an error without a sentence").into()));
+        return Some(Said::Refused(
+            error["desc"].as_str().unwrap_or("an error without a sentence").into(),
+        ));
     }
     let event = line.remove("event")?;
     Some(Said::Event(event.as_str()?.into(), line.remove("data").unwrap_or_default()))
@@ -119,7 +126,8 @@ mod tests {
         ];
         for size in [1, 7, 1000] {
             let mut monitor = Monitor::new(UnixStream::pair().unwrap().0.into());
-            let said: Vec<Said> = text.as_bytes().chunks(size).flat_map(|piece| monitor.hear(piece)).collect();
+            let said: Vec<Said> =
+                text.as_bytes().chunks(size).flat_map(|piece| monitor.hear(piece)).collect();
             assert_eq!(said, want);
         }
     }
@@ -131,9 +139,10 @@ mod tests {
         monitor.send("quit", &json!({})).unwrap();
         monitor.hand_over("state", &monitor.socket).unwrap();
         let mut lines = BufReader::new(theirs).lines();
-        for want in
-            ["{\"arguments\":{},\"execute\":\"quit\"}", "{\"arguments\":{\"fdname\":\"state\"},\"execute\":\"getfd\"}"]
-        {
+        for want in [
+            "{\"arguments\":{},\"execute\":\"quit\"}",
+            "{\"arguments\":{\"fdname\":\"state\"},\"execute\":\"getfd\"}",
+        ] {
             assert_eq!(lines.next().unwrap().unwrap(), want);
         }
     }

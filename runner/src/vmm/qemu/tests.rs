@@ -25,7 +25,8 @@ fn run_within(code: &[u8], program: Option<&Path>, limit: Duration) -> Option<(O
     let mut qemu = Qemu::find(Accel::Tcg).ok()?;
     qemu.program = program.map_or(qemu.program, Into::into);
     let image = pvh(code);
-    let boot = Boot { elf: &image, cmdline: "", memory_mib: 16, processors: 1, limit, verbose: false };
+    let boot =
+        Boot { elf: &image, cmdline: "", memory_mib: 16, processors: 1, limit, verbose: false };
     let mut log = Vec::new();
     let outcome = qemu.run(&boot, &mut |bytes: &[u8]| {
         log.extend(bytes);
@@ -46,7 +47,9 @@ fn a_guest_that_moves_goes_on_where_it_was() {
 fn changed(folder: &Path, restoring: &str) -> std::path::PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let path = folder.join("qemu");
-    let script = format!("#!/bin/sh\ncase \"$*\" in *-incoming*) {restoring};; esac\nexec qemu-system-x86_64 \"$@\"\n");
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *-incoming*) {restoring};; esac\nexec qemu-system-x86_64 \"$@\"\n"
+    );
     std::fs::write(&path, script).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path
@@ -60,7 +63,10 @@ fn a_move_that_fails_is_told_and_what_was_seen_is_kept() {
         // This machine is not the one that was saved.
         ("set -- \"$@\" -m 32", "QEMU does not restore the guest"),
         ("head -c 3000 state >cut; cp cut state", "QEMU does not restore the guest"),
-        ("echo broken >&2; exit 1", "QEMU does not restore the guest: it ended with exit status: 1: broken"),
+        (
+            "echo broken >&2; exit 1",
+            "QEMU does not restore the guest: it ended with exit status: 1: broken",
+        ),
     ] {
         let program = changed(folder.path(), restoring);
         let Some((outcome, log)) = run(&code, Some(&program)) else { return };
@@ -73,7 +79,8 @@ fn a_move_that_fails_is_told_and_what_was_seen_is_kept() {
 #[test]
 fn an_old_state_shows_in_what_the_guest_writes() {
     let folder = tempfile::tempdir().unwrap();
-    let program = changed(folder.path(), "if [ -f kept ]; then cp kept state; else cp state kept; fi");
+    let program =
+        changed(folder.path(), "if [ -f kept ]; then cp kept state; else cp state kept; fi");
     let code = [&write(b'a'), MOVE, &write(b'b'), MOVE, &write(b'c'), OFF].concat();
     let limit = Duration::from_secs(10);
     let Some((outcome, log)) = run_within(&code, Some(&program), limit) else { return };

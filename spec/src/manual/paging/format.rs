@@ -113,7 +113,9 @@ impl Format {
         match (self, level) {
             (_, Level::Pte) => true,
             (Self::Legacy { pse }, Level::Pde) => pse && large,
-            (Self::Pae, Level::Pde) | (Self::Level4 | Self::Level5, Level::Pde | Level::Pdpte) => large,
+            (Self::Pae, Level::Pde) | (Self::Level4 | Self::Level5, Level::Pde | Level::Pdpte) => {
+                large
+            }
             _ => false,
         }
     }
@@ -129,7 +131,13 @@ impl Format {
     /// The bits that must be 0 in a present entry of the walk. "Page-Fault Exceptions", RSVD flag,
     /// with the tables of each mode.
     #[must_use]
-    pub(super) const fn reserved(self, level: Level, entry: Entry, nxe: bool, maxphyaddr: Maxphyaddr) -> u64 {
+    pub(super) const fn reserved(
+        self,
+        level: Level,
+        entry: Entry,
+        nxe: bool,
+        maxphyaddr: Maxphyaddr,
+    ) -> u64 {
         let maps_page = self.maps_page(level, entry);
         let wide = {
             let address = ADDRESS_BITS & !((1 << maxphyaddr) - 1);
@@ -138,12 +146,15 @@ impl Format {
         match (self, level) {
             // Table 4-4: bits 21:(M-19), where M is 40 or a smaller MAXPHYADDR.
             (Self::Legacy { .. }, Level::Pde) if maps_page => {
-                let width = if (maxphyaddr as u32) < PSE36_WIDTH { maxphyaddr as u32 } else { PSE36_WIDTH };
+                let width =
+                    if (maxphyaddr as u32) < PSE36_WIDTH { maxphyaddr as u32 } else { PSE36_WIDTH };
                 bits_between(width - 19, 21)
             }
             (Self::Legacy { .. }, _) => 0,
             // Tables 4-9 to 4-11: bits 62:M.
-            (Self::Pae, Level::Pde) if maps_page => wide | bits_between(52, 62) | bits_between(13, 20),
+            (Self::Pae, Level::Pde) if maps_page => {
+                wide | bits_between(52, 62) | bits_between(13, 20)
+            }
             (Self::Pae, _) => wide | bits_between(52, 62),
             (_, Level::Pml5e | Level::Pml4e) => wide | Entry::PS.bits(),
             // Below the address of a large page only PAT (bit 12) is defined.
@@ -163,7 +174,9 @@ pub(super) const fn bits_between(low: u32, high: u32) -> u64 {
 mod tests {
     use super::Format::{Legacy, Level4, Level5, Pae};
     use super::{Format, bits_between};
-    use crate::manual::paging::{Access, Access::Fetch, Access::Read, Access::Write, Level, Mode, Privilege, walk_in};
+    use crate::manual::paging::{
+        Access, Access::Fetch, Access::Read, Access::Write, Level, Mode, Privilege, walk_in,
+    };
 
     const ALL_ON: Mode = Mode { wp: true, smep: true, smap: true, ac: false, nxe: true };
     const ALL_OFF: Mode = Mode { wp: false, smep: false, smap: false, ac: false, nxe: false };
@@ -176,11 +189,18 @@ mod tests {
 
     #[test]
     fn each_mode_has_its_levels() {
-        for (format, levels, top) in [(PSE, 2, 22), (Pae, 3, 30), (Level4, 4, 39), (Level5, 5, 48)] {
+        for (format, levels, top) in [(PSE, 2, 22), (Pae, 3, 30), (Level4, 4, 39), (Level5, 5, 48)]
+        {
             assert_eq!((format.levels().len(), format.shift(format.levels()[0])), (levels, top));
         }
-        assert_eq!((PSE.index(Level::Pde, 0xffff_ffff), PSE.index(Level::Pte, 0x40_3000)), (1023, 3));
-        assert_eq!((Pae.index(Level::Pdpte, 0xffff_ffff), Pae.index(Level::Pde, 0x4020_0000)), (3, 1));
+        assert_eq!(
+            (PSE.index(Level::Pde, 0xffff_ffff), PSE.index(Level::Pte, 0x40_3000)),
+            (1023, 3)
+        );
+        assert_eq!(
+            (Pae.index(Level::Pdpte, 0xffff_ffff), Pae.index(Level::Pde, 0x4020_0000)),
+            (3, 1)
+        );
         assert_eq!(Level5.index(Level::Pml5e, 1 << 48), 1);
     }
 
@@ -188,10 +208,18 @@ mod tests {
     fn legacy_has_no_xd_and_i_d_by_smep_alone() {
         let np = [7, 0];
         assert_eq!(user(NO_PSE, &np, Fetch, ALL_ON), Some(0x14));
-        assert_eq!(user(NO_PSE, &np, Fetch, Mode { smep: false, ..ALL_ON }), Some(0x04), "NXE without PAE");
+        assert_eq!(
+            user(NO_PSE, &np, Fetch, Mode { smep: false, ..ALL_ON }),
+            Some(0x04),
+            "NXE without PAE"
+        );
         assert_eq!(user(Pae, &[1, 7, 0], Fetch, Mode { smep: false, ..ALL_ON }), Some(0x14));
         assert_eq!(user(Pae, &[1, 7, 0], Fetch, ALL_OFF), Some(0x04));
-        assert_eq!(user(NO_PSE, &[7, 1 << 63 | 1 << 40 | 7], Fetch, ALL_ON), None, "entries have 32 bits");
+        assert_eq!(
+            user(NO_PSE, &[7, 1 << 63 | 1 << 40 | 7], Fetch, ALL_ON),
+            None,
+            "entries have 32 bits"
+        );
     }
 
     #[test]
@@ -203,8 +231,11 @@ mod tests {
         assert_eq!(user(PSE, &[0x87 | 1 << 20, 0], Read, ALL_ON), None);
         assert_eq!(user(PSE, &[0x87 | 1 << 21, 0], Read, ALL_ON), Some(0x0d));
         assert_eq!(user(NO_PSE, &[0x87 | 1 << 21, 7], Read, ALL_ON), None);
-        for (maxphyaddr, bit, faults) in [(36, 16, false), (36, 17, true), (46, 20, false), (52, 21, true)] {
-            let walked = walk_in(PSE, &[0x87 | 1 << bit], Read, Privilege::User, ALL_ON, maxphyaddr);
+        for (maxphyaddr, bit, faults) in
+            [(36, 16, false), (36, 17, true), (46, 20, false), (52, 21, true)]
+        {
+            let walked =
+                walk_in(PSE, &[0x87 | 1 << bit], Read, Privilege::User, ALL_ON, maxphyaddr);
             assert_eq!(walked.is_err(), faults, "{maxphyaddr} {bit}");
         }
     }

@@ -42,11 +42,20 @@ impl Keys {
             Err(code) if !code.contains(Pfec::P) || code.contains(Pfec::RSVD) => walked,
             Err(code) => Err(code | Pfec::PK),
             // Keys exist only in IA-32e mode, and refuse only data accesses.
-            Ok(()) => Err(access_bits(Format::Level4, access, privilege, mode) | Pfec::P | Pfec::PK),
+            Ok(()) => {
+                Err(access_bits(Format::Level4, access, privilege, mode) | Pfec::P | Pfec::PK)
+            }
         }
     }
 
-    fn refuse(self, leaf: u64, user_address: bool, access: Access, privilege: Privilege, mode: Mode) -> bool {
+    fn refuse(
+        self,
+        leaf: u64,
+        user_address: bool,
+        access: Access,
+        privilege: Privilege,
+        mode: Mode,
+    ) -> bool {
         let register = if user_address { self.user } else { self.supervisor };
         let Some(register) = register else { return false };
         let rights = register >> (2 * key_of(leaf));
@@ -54,7 +63,9 @@ impl Keys {
         match access {
             Access::Fetch => false,
             Access::Read => access_disable,
-            Access::Write => access_disable || write_disable && (privilege == Privilege::User || mode.wp),
+            Access::Write => {
+                access_disable || write_disable && (privilege == Privilege::User || mode.wp)
+            }
         }
     }
 }
@@ -102,8 +113,16 @@ mod tests {
     const AD3: Keys = Keys { user: Some(1 << 6), supervisor: None };
     const WD3: Keys = Keys { user: Some(1 << 7), supervisor: None };
 
-    fn code(keys: Keys, walked: Result<(), Pfec>, access: Access, privilege: Privilege, wp: bool) -> Option<u32> {
-        keys.check(walked, KEY3, true, access, privilege, Mode { wp, ..MODE }).err().map(|code| code.bits())
+    fn code(
+        keys: Keys,
+        walked: Result<(), Pfec>,
+        access: Access,
+        privilege: Privilege,
+        wp: bool,
+    ) -> Option<u32> {
+        keys.check(walked, KEY3, true, access, privilege, Mode { wp, ..MODE })
+            .err()
+            .map(|code| code.bits())
     }
 
     #[test]
@@ -122,7 +141,11 @@ mod tests {
             (WD3, Write, Supervisor, false, None),
             (Keys::default(), Write, User, true, None),
         ] {
-            assert_eq!(code(keys, Ok(()), access, privilege, wp), want, "{keys:?} {access} {privilege} {wp}");
+            assert_eq!(
+                code(keys, Ok(()), access, privilege, wp),
+                want,
+                "{keys:?} {access} {privilege} {wp}"
+            );
         }
     }
 
@@ -137,14 +160,17 @@ mod tests {
     #[test]
     fn the_register_depends_on_the_address() {
         let keys = Keys { user: None, supervisor: Some(1 << 6) };
-        let check = |user| keys.check(Ok(()), KEY3, user, Access::Read, Privilege::Supervisor, MODE).err();
+        let check =
+            |user| keys.check(Ok(()), KEY3, user, Access::Read, Privilege::Supervisor, MODE).err();
         assert_eq!((check(true), check(false)), (None, Some(Pfec::P | Pfec::PK)));
     }
 
     #[test]
     fn a_shadow_stack_access_wants_a_shadow_stack() {
         let check = |read, leaf, user, access| {
-            shadow_stack_access(read, leaf, user, access, Privilege::User).err().map(|code| code.bits())
+            shadow_stack_access(read, leaf, user, access, Privilege::User)
+                .err()
+                .map(|code| code.bits())
         };
         assert_eq!(check(Ok(()), 0x65, true, Access::Write), None);
         assert_eq!(check(Ok(()), 0x67, true, Access::Write), Some(0x47));

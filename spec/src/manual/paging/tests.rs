@@ -70,8 +70,9 @@ fn any_mode() -> impl Strategy<Value = Mode> {
 
 /// Entries with few bits set, so that walks reach the leaf often enough.
 fn any_entries() -> impl Strategy<Value = [u64; 4]> {
-    let entry = (0u64..256, prop_oneof![4 => Just(0), 1 => (12u32..64).prop_map(|bit| 1u64 << bit)])
-        .prop_map(|(low, high)| low | high | u64::from(low & 0x18 != 0));
+    let entry =
+        (0u64..256, prop_oneof![4 => Just(0), 1 => (12u32..64).prop_map(|bit| 1u64 << bit)])
+            .prop_map(|(low, high)| low | high | u64::from(low & 0x18 != 0));
     [entry.clone(), entry.clone(), entry.clone(), entry]
 }
 

@@ -118,21 +118,31 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Code1, Kind::NX)])
         .fault_after(CODE1 + 5, Fetch, CODE1 + 5)
         .only_64_bit(),
-    user("user-fetch-call", "the target of a call, whose return address is pushed already", &[0xff, 0xd0], "call rax")
-        .registers(&[(Rax, CODE1)])
-        .rsp(DATA1)
-        .pages(&[(Code1, Kind::NP)])
-        .watch(END0)
-        .only_64_bit()
-        .fault_after(CODE1, Fetch, CODE1)
-        .at_fault(&[(Rsp, END0), (Memory, Code0.linear() + 0x102)]),
-    user("user-fetch-ret", "the target of a return, whose address is popped already", &[0xc3], "ret")
-        .rsp(END0)
-        .memory(&[(END0, CODE1)])
-        .pages(&[(Code1, Kind::NX)])
-        .only_64_bit()
-        .fault_after(CODE1, Fetch, CODE1)
-        .at_fault(&[(Rsp, DATA1)]),
+    user(
+        "user-fetch-call",
+        "the target of a call, whose return address is pushed already",
+        &[0xff, 0xd0],
+        "call rax",
+    )
+    .registers(&[(Rax, CODE1)])
+    .rsp(DATA1)
+    .pages(&[(Code1, Kind::NP)])
+    .watch(END0)
+    .only_64_bit()
+    .fault_after(CODE1, Fetch, CODE1)
+    .at_fault(&[(Rsp, END0), (Memory, Code0.linear() + 0x102)]),
+    user(
+        "user-fetch-ret",
+        "the target of a return, whose address is popped already",
+        &[0xc3],
+        "ret",
+    )
+    .rsp(END0)
+    .memory(&[(END0, CODE1)])
+    .pages(&[(Code1, Kind::NX)])
+    .only_64_bit()
+    .fault_after(CODE1, Fetch, CODE1)
+    .at_fault(&[(Rsp, DATA1)]),
     // Across the end of a page. Where both pages are bad, they are so in the same way: either can
     // be the one that faults.
     read("user-fetch-cross-np", "an instruction whose second byte is on the next page", User)
@@ -187,36 +197,50 @@ pub const ROWS: &[Row] = &[
         .fault(DATA1 - 2, Write)
         .in_parts()
         .section(CROSSING),
-    write("user-write-cross-second", "a write across two pages, the second bad: nothing is written", User)
-        .registers(&[(Rdi, DATA1 - 3)])
-        .pages(&[(Data1, Kind::RO)])
-        .memory(&[(END0, VALUE)])
-        .watch(END0)
-        .fault(DATA1, Write)
-        .in_parts()
-        .section(CROSSING),
+    write(
+        "user-write-cross-second",
+        "a write across two pages, the second bad: nothing is written",
+        User,
+    )
+    .registers(&[(Rdi, DATA1 - 3)])
+    .pages(&[(Data1, Kind::RO)])
+    .memory(&[(END0, VALUE)])
+    .watch(END0)
+    .fault(DATA1, Write)
+    .in_parts()
+    .section(CROSSING),
     write("user-write-cross-both", "a write across two pages, both bad", User)
         .registers(&[(Rdi, DATA1 - 2)])
         .pages(&[(Data0, Kind::RO), (Data1, Kind::RO)])
         .fault(DATA1 - 2, Write)
         .in_parts()
         .section(CROSSING),
-    user("user-write-cross-16", "a write of 16 bytes across two pages", &[0x0f, 0x11, 0x07], "movups [rdi],xmm0")
-        .registers(&[(Rdi, DATA1 - 9)])
-        .pages(&[(Data1, Kind::NP)])
-        .memory(&[(END0, VALUE)])
-        .watch(END0)
-        .fault(DATA1, Write)
-        .in_parts()
-        .section(CROSSING),
-    user("user-add-cross-second", "read and written across two pages", &[0x01, 0x07], "add [rdi],eax")
-        .registers(&[(Rdi, DATA1 - 2)])
-        .pages(&[(Data1, Kind::RO)])
-        .memory(&[(END0, VALUE)])
-        .watch(END0)
-        .fault(DATA1, Write)
-        .in_parts()
-        .section(CROSSING),
+    user(
+        "user-write-cross-16",
+        "a write of 16 bytes across two pages",
+        &[0x0f, 0x11, 0x07],
+        "movups [rdi],xmm0",
+    )
+    .registers(&[(Rdi, DATA1 - 9)])
+    .pages(&[(Data1, Kind::NP)])
+    .memory(&[(END0, VALUE)])
+    .watch(END0)
+    .fault(DATA1, Write)
+    .in_parts()
+    .section(CROSSING),
+    user(
+        "user-add-cross-second",
+        "read and written across two pages",
+        &[0x01, 0x07],
+        "add [rdi],eax",
+    )
+    .registers(&[(Rdi, DATA1 - 2)])
+    .pages(&[(Data1, Kind::RO)])
+    .memory(&[(END0, VALUE)])
+    .watch(END0)
+    .fault(DATA1, Write)
+    .in_parts()
+    .section(CROSSING),
     read("super-read-cross-second", "a read across two pages, the second bad", Supervisor)
         .registers(&[(Rdi, DATA1 - 2)])
         .pages(&[(Data1, Kind::RSVD)])
@@ -235,22 +259,36 @@ pub const ROWS: &[Row] = &[
         .intercepts(1 << GP)
         .only_64_bit()
         .section(CANONICAL),
-    write("super-mov-non-canonical-write", "a write to an address that is not canonical", Supervisor)
-        .registers(&[(Rdi, NON_CANONICAL)])
-        .event(RAISES_GP)
-        .only_64_bit()
-        .section(CANONICAL),
-    user("user-stack-non-canonical", "the same by RBP: a stack fault", &[0x8b, 0x45, 0x00], "mov eax,[rbp]")
-        .registers(&[(Rbp, NON_CANONICAL)])
-        .event(RAISES_SS)
-        .only_64_bit()
-        .section(CANONICAL),
-    user("user-stack-non-canonical-exit", "the same, and L1 intercepts #SS", &[0x8b, 0x45, 0x00], "mov eax,[rbp]")
-        .registers(&[(Rbp, NON_CANONICAL)])
-        .event(RAISES_SS)
-        .intercepts(1 << SS)
-        .only_64_bit()
-        .section(CANONICAL),
+    write(
+        "super-mov-non-canonical-write",
+        "a write to an address that is not canonical",
+        Supervisor,
+    )
+    .registers(&[(Rdi, NON_CANONICAL)])
+    .event(RAISES_GP)
+    .only_64_bit()
+    .section(CANONICAL),
+    user(
+        "user-stack-non-canonical",
+        "the same by RBP: a stack fault",
+        &[0x8b, 0x45, 0x00],
+        "mov eax,[rbp]",
+    )
+    .registers(&[(Rbp, NON_CANONICAL)])
+    .event(RAISES_SS)
+    .only_64_bit()
+    .section(CANONICAL),
+    user(
+        "user-stack-non-canonical-exit",
+        "the same, and L1 intercepts #SS",
+        &[0x8b, 0x45, 0x00],
+        "mov eax,[rbp]",
+    )
+    .registers(&[(Rbp, NON_CANONICAL)])
+    .event(RAISES_SS)
+    .intercepts(1 << SS)
+    .only_64_bit()
+    .section(CANONICAL),
     user("user-push-non-canonical", "a push where RSP is not canonical", &[0x50], "push rax")
         .rsp(NON_CANONICAL)
         .event(RAISES_SS)
@@ -266,11 +304,15 @@ pub const ROWS: &[Row] = &[
         .event(RAISES_GP)
         .fits(Fits::Linear48)
         .section(CANONICAL),
-    read("user-mov-canonical-end-57", "a read beyond the last canonical byte of 57-bit addresses", User)
-        .registers(&[(Rdi, CANONICAL_END_57)])
-        .event(RAISES_GP)
-        .fits(Fits::Linear57)
-        .section(CANONICAL),
+    read(
+        "user-mov-canonical-end-57",
+        "a read beyond the last canonical byte of 57-bit addresses",
+        User,
+    )
+    .registers(&[(Rdi, CANONICAL_END_57)])
+    .event(RAISES_GP)
+    .fits(Fits::Linear57)
+    .section(CANONICAL),
     read(
         "user-mov-beyond-48",
         "a read of an address that is canonical with 57 bits alone: its walk finds no entry",

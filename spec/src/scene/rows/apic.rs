@@ -39,7 +39,11 @@ const fn interrupt(name: &'static str, what: &'static str, cpl: Privilege) -> Ro
 const fn sent(name: &'static str, what: &'static str, cpl: Privilege, event: Event) -> Row {
     let nmi = matches!(event.kind, EventType::Nmi);
     Row::new(name, what, cpl, &[0x89, 0x07], "mov [rdi],eax")
-        .registers(if nmi { &[(Rdi, TO), (Rax, SEND_NMI)] } else { &[(Rdi, TO), (Rax, SEND_INTERRUPT)] })
+        .registers(if nmi {
+            &[(Rdi, TO), (Rax, SEND_NMI)]
+        } else {
+            &[(Rdi, TO), (Rax, SEND_INTERRUPT)]
+        })
         .rflags(if nmi { 0 } else { RFLAGS_IF })
         .arrives(event, Guest)
         .at_fault(&[(Rip, RIP + 2)])
@@ -151,12 +155,16 @@ const fn narrow(row: Row) -> Row {
 const PROTECTED: &[Row] = &[
     narrow(interrupt("apic-extint", "an interrupt of the local APIC", User)),
     narrow(interrupt("apic-super-extint", "an interrupt of the local APIC at CPL 0", Supervisor)),
-    narrow(interrupt("apic-extint-idt-np", "an interrupt of the local APIC, and #PF's gate is in the same page", User))
-        .pages(&[(Idt1, Kind::NP)])
-        .implicit_first(gate_address_32(FAR), Read)
-        .implicit_fault(gate_address_32(PF), Read)
-        .unwanted(Unwanted::DoubleFault)
-        .answer(Answer::Reinject),
+    narrow(interrupt(
+        "apic-extint-idt-np",
+        "an interrupt of the local APIC, and #PF's gate is in the same page",
+        User,
+    ))
+    .pages(&[(Idt1, Kind::NP)])
+    .implicit_first(gate_address_32(FAR), Read)
+    .implicit_fault(gate_address_32(PF), Read)
+    .unwanted(Unwanted::DoubleFault)
+    .answer(Answer::Reinject),
     narrow(interrupt(
         "apic-extint-stack-np",
         "an interrupt of the local APIC, stack of all handlers not present",

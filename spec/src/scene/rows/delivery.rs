@@ -73,7 +73,8 @@ pub const fn arrived(kind: EventType, vector: u8) -> Event {
     Event::new(Source::Arrived, kind, vector)
 }
 
-const _: () = assert!(address_of_gate(1, true) - address_of_gate(0, true) == 16 && TSS_SELECTOR == 0x38);
+const _: () =
+    assert!(address_of_gate(1, true) - address_of_gate(0, true) == 16 && TSS_SELECTOR == 0x38);
 
 /// Scenes of one event: with nothing in its way, and with each fault that its delivery can meet
 /// while that of #PF meets none. The event's vector must be below 14. `$fits` says which code

@@ -12,7 +12,9 @@ use crate::scene::descriptor::gate_address;
 use crate::scene::end::Word::{Memory, Qualification, Rax, Rdi};
 use crate::scene::ept::GuestFrame::{self, Page, Pd, Pdpt, Place as At, Pt, Root};
 use crate::scene::ept::{DEEP, During, EptEntry, Nested};
-use crate::scene::event::EventType::{ExternalInterrupt, HardwareException, Nmi, SoftwareInterrupt};
+use crate::scene::event::EventType::{
+    ExternalInterrupt, HardwareException, Nmi, SoftwareInterrupt,
+};
 use crate::scene::event::{Event, Source};
 use crate::scene::place::Place::{Data0, FaultStack, Idt1, Stack};
 use crate::scene::place::{Kind, PAGE};
@@ -46,7 +48,9 @@ const fn deep(
         Fetch => user(name, what, &[0x90], "nop").rip(CODE),
     };
     let row = match access {
-        Read => row.registers(const { &[(Rdi, DATA), (Rax, 0)] }).memory(const { &[(DATA, BEFORE)] }),
+        Read => {
+            row.registers(const { &[(Rdi, DATA), (Rax, 0)] }).memory(const { &[(DATA, BEFORE)] })
+        }
         Write => row.registers(const { &[(Rdi, DATA)] }).watch(DATA),
         Fetch => row,
     };
@@ -164,10 +168,14 @@ pub const ROWS: &[Row] = &[
     frame!("read-page-nx", "the page is not executable", Read, Page, NX),
     frame!("write-page-nx", "the page is not executable", Write, Page, NX),
     frame!("fetch-page-nx", "the page is not executable", Fetch, Page, NX),
-    frame!("read-page-xo", "the page is for execution alone", Read, Page, XO).needs(Feature::ExecuteOnly),
-    frame!("write-page-xo", "the page is for execution alone", Write, Page, XO).needs(Feature::ExecuteOnly),
-    frame!("fetch-page-xo", "the page is for execution alone", Fetch, Page, XO).needs(Feature::ExecuteOnly),
-    frame!("read-pt-xo", "the page table is for execution alone", Read, Pt, XO).needs(Feature::ExecuteOnly),
+    frame!("read-page-xo", "the page is for execution alone", Read, Page, XO)
+        .needs(Feature::ExecuteOnly),
+    frame!("write-page-xo", "the page is for execution alone", Write, Page, XO)
+        .needs(Feature::ExecuteOnly),
+    frame!("fetch-page-xo", "the page is for execution alone", Fetch, Page, XO)
+        .needs(Feature::ExecuteOnly),
+    frame!("read-pt-xo", "the page table is for execution alone", Read, Pt, XO)
+        .needs(Feature::ExecuteOnly),
     clean("read-clean-root", Pml4e),
     clean("read-clean-pdpt", Pdpte),
     clean("read-clean-pd", Pde),
@@ -191,7 +199,15 @@ pub const ROWS: &[Row] = &[
     // A guest entry that is not present, against the frame that holds it, the next one, and the
     // page.
     both!("read-np-pml4e-root", "no PML4 entry, its table not there", Read, Pml4e, NP, Root, NP),
-    both!("read-np-pml4e-pdpt", "no PML4 entry, the next table not there", Read, Pml4e, NP, Pdpt, NP),
+    both!(
+        "read-np-pml4e-pdpt",
+        "no PML4 entry, the next table not there",
+        Read,
+        Pml4e,
+        NP,
+        Pdpt,
+        NP
+    ),
     both!("read-np-pml4e-page", "no PML4 entry, the page not there", Read, Pml4e, NP, Page, NP),
     both!("read-np-pdpte-pdpt", "no PDPT entry, its table not there", Read, Pdpte, NP, Pdpt, NP),
     both!("read-np-pdpte-pd", "no PDPT entry, the next table not there", Read, Pdpte, NP, Pd, NP),
@@ -216,11 +232,35 @@ pub const ROWS: &[Row] = &[
     both!("write-np-pte-pt-ro", "no PT entry in a read-only table", Write, Pte, NP, Pt, RO),
     both!("fetch-np-pte-pt-ro", "no PT entry in a read-only table", Fetch, Pte, NP, Pt, RO),
     // ... and against misconfigurations.
-    both!("read-np-pml4e-pdpt-rsvd", "no PML4 entry, the next frame misconfigured", Read, Pml4e, NP, Pdpt, RSVD),
-    both!("read-np-pdpte-pdpt-rsvd", "no PDPT entry, its frame misconfigured", Read, Pdpte, NP, Pdpt, RSVD),
+    both!(
+        "read-np-pml4e-pdpt-rsvd",
+        "no PML4 entry, the next frame misconfigured",
+        Read,
+        Pml4e,
+        NP,
+        Pdpt,
+        RSVD
+    ),
+    both!(
+        "read-np-pdpte-pdpt-rsvd",
+        "no PDPT entry, its frame misconfigured",
+        Read,
+        Pdpte,
+        NP,
+        Pdpt,
+        RSVD
+    ),
     both!("read-np-pde-pd-rsvd", "no PD entry, its frame misconfigured", Read, Pde, NP, Pd, RSVD),
     both!("read-np-pte-pt-rsvd", "no PT entry, its frame misconfigured", Read, Pte, NP, Pt, RSVD),
-    both!("read-np-pte-page-rsvd", "no PT entry, the page misconfigured", Read, Pte, NP, Page, RSVD),
+    both!(
+        "read-np-pte-page-rsvd",
+        "no PT entry, the page misconfigured",
+        Read,
+        Pte,
+        NP,
+        Page,
+        RSVD
+    ),
     // A reserved bit in a guest entry.
     both!(
         "read-rsvd-pml4e-pdpt",
@@ -231,7 +271,15 @@ pub const ROWS: &[Row] = &[
         Pdpt,
         NP
     ),
-    both!("read-rsvd-pdpte-pdpt", "a reserved bit in the PDPT entry, its table not there", Read, Pdpte, RSVD, Pdpt, NP),
+    both!(
+        "read-rsvd-pdpte-pdpt",
+        "a reserved bit in the PDPT entry, its table not there",
+        Read,
+        Pdpte,
+        RSVD,
+        Pdpt,
+        NP
+    ),
     both!(
         "read-rsvd-pdpte-pd",
         "a reserved bit in the PDPT entry, the next table not there",
@@ -241,11 +289,51 @@ pub const ROWS: &[Row] = &[
         Pd,
         NP
     ),
-    both!("read-rsvd-pde-pd", "a reserved bit in the PD entry, its table not there", Read, Pde, RSVD, Pd, NP),
-    both!("read-rsvd-pde-pt", "a reserved bit in the PD entry, the next table not there", Read, Pde, RSVD, Pt, NP),
-    both!("read-rsvd-pte-pt", "a reserved bit in the PT entry, its table not there", Read, Pte, RSVD, Pt, NP),
-    both!("read-rsvd-pte-page", "a reserved bit in the PT entry, the page not there", Read, Pte, RSVD, Page, NP),
-    both!("write-rsvd-pte-page-ro", "a reserved bit in the PT entry, the page read-only", Write, Pte, RSVD, Page, RO),
+    both!(
+        "read-rsvd-pde-pd",
+        "a reserved bit in the PD entry, its table not there",
+        Read,
+        Pde,
+        RSVD,
+        Pd,
+        NP
+    ),
+    both!(
+        "read-rsvd-pde-pt",
+        "a reserved bit in the PD entry, the next table not there",
+        Read,
+        Pde,
+        RSVD,
+        Pt,
+        NP
+    ),
+    both!(
+        "read-rsvd-pte-pt",
+        "a reserved bit in the PT entry, its table not there",
+        Read,
+        Pte,
+        RSVD,
+        Pt,
+        NP
+    ),
+    both!(
+        "read-rsvd-pte-page",
+        "a reserved bit in the PT entry, the page not there",
+        Read,
+        Pte,
+        RSVD,
+        Page,
+        NP
+    ),
+    both!(
+        "write-rsvd-pte-page-ro",
+        "a reserved bit in the PT entry, the page read-only",
+        Write,
+        Pte,
+        RSVD,
+        Page,
+        RO
+    ),
     both!(
         "fetch-rsvd-pte-page-nx",
         "a reserved bit in the PT entry, the page not executable",
@@ -256,28 +344,171 @@ pub const ROWS: &[Row] = &[
         NX
     ),
     // Rights that a guest entry lacks: looked at after the walk, and before the page.
-    both!("write-ro-pml4e-pdpt", "a read-only PML4 entry, the next table not there", Write, Pml4e, RO, Pdpt, NP),
-    both!("write-ro-pml4e-pt", "a read-only PML4 entry, the last table not there", Write, Pml4e, RO, Pt, NP),
-    both!("write-ro-pml4e-page", "a read-only PML4 entry, the page not there", Write, Pml4e, RO, Page, NP),
-    both!("write-ro-pdpte-pt", "a read-only PDPT entry, the last table not there", Write, Pdpte, RO, Pt, NP),
-    both!("write-ro-pdpte-page", "a read-only PDPT entry, the page not there", Write, Pdpte, RO, Page, NP),
-    both!("write-ro-pde-pt", "a read-only PD entry, the last table not there", Write, Pde, RO, Pt, NP),
-    both!("write-ro-pde-page", "a read-only PD entry, the page not there", Write, Pde, RO, Page, NP),
+    both!(
+        "write-ro-pml4e-pdpt",
+        "a read-only PML4 entry, the next table not there",
+        Write,
+        Pml4e,
+        RO,
+        Pdpt,
+        NP
+    ),
+    both!(
+        "write-ro-pml4e-pt",
+        "a read-only PML4 entry, the last table not there",
+        Write,
+        Pml4e,
+        RO,
+        Pt,
+        NP
+    ),
+    both!(
+        "write-ro-pml4e-page",
+        "a read-only PML4 entry, the page not there",
+        Write,
+        Pml4e,
+        RO,
+        Page,
+        NP
+    ),
+    both!(
+        "write-ro-pdpte-pt",
+        "a read-only PDPT entry, the last table not there",
+        Write,
+        Pdpte,
+        RO,
+        Pt,
+        NP
+    ),
+    both!(
+        "write-ro-pdpte-page",
+        "a read-only PDPT entry, the page not there",
+        Write,
+        Pdpte,
+        RO,
+        Page,
+        NP
+    ),
+    both!(
+        "write-ro-pde-pt",
+        "a read-only PD entry, the last table not there",
+        Write,
+        Pde,
+        RO,
+        Pt,
+        NP
+    ),
+    both!(
+        "write-ro-pde-page",
+        "a read-only PD entry, the page not there",
+        Write,
+        Pde,
+        RO,
+        Page,
+        NP
+    ),
     both!("write-ro-pte-pt", "a read-only PT entry, its table not there", Write, Pte, RO, Pt, NP),
-    both!("write-ro-pte-page", "a read-only PT entry, the page not there", Write, Pte, RO, Page, NP),
-    both!("write-ro-pte-page-ro", "a read-only PT entry, the page read-only", Write, Pte, RO, Page, RO),
-    both!("write-ro-pte-page-rsvd", "a read-only PT entry, the page misconfigured", Write, Pte, RO, Page, RSVD),
-    both!("read-super-pml4e-pt", "a supervisor's PML4 entry, the last table not there", Read, Pml4e, SUPER, Pt, NP),
-    both!("read-super-pde-page", "a supervisor's PD entry, the page not there", Read, Pde, SUPER, Page, NP),
-    both!("read-super-pte-pt", "a supervisor's PT entry, its table not there", Read, Pte, SUPER, Pt, NP),
-    both!("read-super-pte-page", "a supervisor's PT entry, the page not there", Read, Pte, SUPER, Page, NP),
-    both!("read-super-pte-page-rsvd", "a supervisor's PT entry, the page misconfigured", Read, Pte, SUPER, Page, RSVD),
-    both!("fetch-nx-pdpte-pt", "XD in the PDPT entry, the last table not there", Fetch, Pdpte, NX, Pt, NP),
+    both!(
+        "write-ro-pte-page",
+        "a read-only PT entry, the page not there",
+        Write,
+        Pte,
+        RO,
+        Page,
+        NP
+    ),
+    both!(
+        "write-ro-pte-page-ro",
+        "a read-only PT entry, the page read-only",
+        Write,
+        Pte,
+        RO,
+        Page,
+        RO
+    ),
+    both!(
+        "write-ro-pte-page-rsvd",
+        "a read-only PT entry, the page misconfigured",
+        Write,
+        Pte,
+        RO,
+        Page,
+        RSVD
+    ),
+    both!(
+        "read-super-pml4e-pt",
+        "a supervisor's PML4 entry, the last table not there",
+        Read,
+        Pml4e,
+        SUPER,
+        Pt,
+        NP
+    ),
+    both!(
+        "read-super-pde-page",
+        "a supervisor's PD entry, the page not there",
+        Read,
+        Pde,
+        SUPER,
+        Page,
+        NP
+    ),
+    both!(
+        "read-super-pte-pt",
+        "a supervisor's PT entry, its table not there",
+        Read,
+        Pte,
+        SUPER,
+        Pt,
+        NP
+    ),
+    both!(
+        "read-super-pte-page",
+        "a supervisor's PT entry, the page not there",
+        Read,
+        Pte,
+        SUPER,
+        Page,
+        NP
+    ),
+    both!(
+        "read-super-pte-page-rsvd",
+        "a supervisor's PT entry, the page misconfigured",
+        Read,
+        Pte,
+        SUPER,
+        Page,
+        RSVD
+    ),
+    both!(
+        "fetch-nx-pdpte-pt",
+        "XD in the PDPT entry, the last table not there",
+        Fetch,
+        Pdpte,
+        NX,
+        Pt,
+        NP
+    ),
     both!("fetch-nx-pde-page", "XD in the PD entry, the page not there", Fetch, Pde, NX, Page, NP),
     both!("fetch-nx-pte-pt", "XD in the PT entry, its table not there", Fetch, Pte, NX, Pt, NP),
-    both!("fetch-nx-pte-page", "XD in the PT entry, the page not executable", Fetch, Pte, NX, Page, NX),
+    both!(
+        "fetch-nx-pte-page",
+        "XD in the PT entry, the page not executable",
+        Fetch,
+        Pte,
+        NX,
+        Page,
+        NX
+    ),
     // During the delivery of an event.
-    delivery("interrupt-push", "an interrupt's first push", INTERRUPT, FIRST_PUSH, Write, (At(Stack), EptEntry::RO)),
+    delivery(
+        "interrupt-push",
+        "an interrupt's first push",
+        INTERRUPT,
+        FIRST_PUSH,
+        Write,
+        (At(Stack), EptEntry::RO),
+    ),
     delivery(
         "interrupt-gate",
         "an interrupt's gate",
@@ -286,10 +517,24 @@ pub const ROWS: &[Row] = &[
         Read,
         (At(Idt1), EptEntry::NP),
     ),
-    delivery("interrupt-rsvd", "an interrupt's first push", INTERRUPT, FIRST_PUSH, Write, (At(Stack), EptEntry::RSVD)),
+    delivery(
+        "interrupt-rsvd",
+        "an interrupt's first push",
+        INTERRUPT,
+        FIRST_PUSH,
+        Write,
+        (At(Stack), EptEntry::RSVD),
+    ),
     delivery("nmi-push", "an NMI's first push", NMI, FIRST_PUSH, Write, (At(Stack), EptEntry::NP)),
     delivery("gp-push", "a #GP's first push", GP, FIRST_PUSH, Write, (At(Stack), EptEntry::RO)),
-    delivery("int-push", "a software interrupt's first push", INT, FIRST_PUSH, Write, (At(Stack), EptEntry::RO)),
+    delivery(
+        "int-push",
+        "a software interrupt's first push",
+        INT,
+        FIRST_PUSH,
+        Write,
+        (At(Stack), EptEntry::RO),
+    ),
     delivery(
         "int-gate",
         "a software interrupt's gate",
@@ -306,5 +551,11 @@ pub const ROWS: &[Row] = &[
         Write,
         At(FaultStack),
     ),
-    fault_delivery("pf-gate", "a #PF whose gate is not there", gate_address(14, true), Read, At(Idt1)),
+    fault_delivery(
+        "pf-gate",
+        "a #PF whose gate is not there",
+        gate_address(14, true),
+        Read,
+        At(Idt1),
+    ),
 ];

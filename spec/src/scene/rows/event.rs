@@ -2,8 +2,8 @@
 //! information, and what becomes of two faults. SDM vol. 3A, "Exception and Interrupt Reference".
 
 use super::delivery::{
-    BP, DB, DE, DF, FARTHER, GP, HANDLER_CS, IST1, IST2, NMI, NP, PF, RSP0, SS, UD, VECTOR, absent_gate, deliveries,
-    gate_address, gate_error, injected, join, push, raised, software,
+    BP, DB, DE, DF, FARTHER, GP, HANDLER_CS, IST1, IST2, NMI, NP, PF, RSP0, SS, UD, VECTOR,
+    absent_gate, deliveries, gate_address, gate_error, injected, join, push, raised, software,
 };
 use super::{apic, event_32};
 use crate::manual::paging::Access::{Read, Write};
@@ -14,7 +14,9 @@ use crate::scene::end::Word::{Dr6, Rax, Rcx, Rdi, Rflags, Rip};
 use crate::scene::event::{Event, EventType};
 use crate::scene::expect::{DR6_AT_START, DR6_BS};
 use crate::scene::place::Kind;
-use crate::scene::place::Place::{Data0, EventStack, FaultStack, Gdt, Idt0, Idt1, Stack, Tss, UserStack};
+use crate::scene::place::Place::{
+    Data0, EventStack, FaultStack, Gdt, Idt0, Idt1, Stack, Tss, UserStack,
+};
 use crate::scene::{Answer, Fits, RIP, Row, Unwanted, stack_of};
 use crate::walk::outcome::{RFLAGS_IF, RFLAGS_TF};
 

@@ -3,7 +3,8 @@
 //! and Interrupt Reference".
 
 use super::delivery::{
-    BP, DB, DE, DF, FARTHER, GP, NP, OF, PF, SS, UD, VECTOR, deliveries, gate_error, join, raised, software,
+    BP, DB, DE, DF, FARTHER, GP, NP, OF, PF, SS, UD, VECTOR, deliveries, gate_error, join, raised,
+    software,
 };
 use super::delivery_32::{ESP0, HANDLER_CS, absent_gate, deliveries_32, gate_address, push};
 use crate::manual::paging::Access::{Read, Write};
@@ -47,7 +48,13 @@ const fn into(cpl: Privilege) -> Row {
     by(cpl, &[0xce], "into").rflags(RFLAGS_OF).event(INTO)
 }
 
-const fn one(name: &'static str, what: &'static str, cpl: Privilege, code: &'static [u8], text: &'static str) -> Row {
+const fn one(
+    name: &'static str,
+    what: &'static str,
+    cpl: Privilege,
+    code: &'static [u8],
+    text: &'static str,
+) -> Row {
     Row::new(name, what, cpl, code, text).fits(Fits::Bits32)
 }
 
@@ -73,9 +80,10 @@ const fn pf_alone(name: &'static str, what: &'static str) -> Row {
         .memory(&NO_PF_GATE)
 }
 
-const INTO_NO_OVERFLOW: Row = user("into-no-overflow", "INTO with OF clear, IDT not present", &[0xce], "into")
-    .fits(Fits::Narrow)
-    .pages(&[(Idt0, Kind::NP)]);
+const INTO_NO_OVERFLOW: Row =
+    user("into-no-overflow", "INTO with OF clear, IDT not present", &[0xce], "into")
+        .fits(Fits::Narrow)
+        .pages(&[(Idt0, Kind::NP)]);
 
 /// INTO in compatibility mode, whose handlers are of 64 bits.
 const COMPATIBILITY: &[Row] = {
@@ -203,4 +211,5 @@ const PROTECTED: &[Row] = deliveries_32![
 ];
 
 /// The rows.
-pub(super) const NARROW: &[Row] = &join::<{ COMPATIBILITY.len() + PROTECTED.len() }>(COMPATIBILITY, PROTECTED);
+pub(super) const NARROW: &[Row] =
+    &join::<{ COMPATIBILITY.len() + PROTECTED.len() }>(COMPATIBILITY, PROTECTED);

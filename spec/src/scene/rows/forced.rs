@@ -58,12 +58,18 @@ pub const ROWS: &[Row] = &[
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RSVD)])
         .fault_after(DATA0, Write, NEXT),
-    Row::new("super-write-ro", "a write", Supervisor, &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07], "mov [rdi],eax")
-        .registers(&[(Rdi, DATA0)])
-        .pages(&[(Data0, Kind::RO)])
-        .fault_after(DATA0, Write, NEXT)
-        .needs(Feature::ForcedEmulation)
-        .only_64_bit(),
+    Row::new(
+        "super-write-ro",
+        "a write",
+        Supervisor,
+        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07],
+        "mov [rdi],eax",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .pages(&[(Data0, Kind::RO)])
+    .fault_after(DATA0, Write, NEXT)
+    .needs(Feature::ForcedEmulation)
+    .only_64_bit(),
     forced!("write-retry", "a write that L1 lets be tried again", [0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, DATA0), (Rax, 0x77)])
         .pages(&[(Data0, Kind::NP)])
@@ -137,12 +143,20 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Data1, Kind::NP)])
         .watch(END0)
         .fault_after(DATA1, Read, NEXT),
-    forced!("pop-np", "a pop", [0x58], "pop rax").rsp(DATA0).pages(&[(Data0, Kind::NP)]).fault_after(DATA0, Read, NEXT),
-    forced!("pop-mem", "a pop to memory that is bad: RSP is as before", [0x8f, 0x07], "pop qword ptr [rdi]")
-        .registers(&[(Rdi, DATA1)])
-        .rsp(END0)
-        .pages(&[(Data1, Kind::RO)])
-        .fault_after(DATA1, Write, NEXT),
+    forced!("pop-np", "a pop", [0x58], "pop rax")
+        .rsp(DATA0)
+        .pages(&[(Data0, Kind::NP)])
+        .fault_after(DATA0, Read, NEXT),
+    forced!(
+        "pop-mem",
+        "a pop to memory that is bad: RSP is as before",
+        [0x8f, 0x07],
+        "pop qword ptr [rdi]"
+    )
+    .registers(&[(Rdi, DATA1)])
+    .rsp(END0)
+    .pages(&[(Data1, Kind::RO)])
+    .fault_after(DATA1, Write, NEXT),
     forced!("call", "a near call whose push is bad", [0xff, 0xd0], "call rax")
         .registers(&[(Rax, DATA1)])
         .rsp(DATA1)
@@ -182,10 +196,15 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Gdt, Kind::NP)])
         .implicit_fault_after(GDT + 0x20, Read, NEXT)
         .unwanted(Unwanted::TripleFault),
-    forced!("mov-es-accessed", "the accessed bit of a GDT that cannot be written", [0x8e, 0xc0], "mov es,ax")
-        .registers(&[(Rax, FRESH_USER_DATA_SELECTOR as u64)])
-        .pages(&[(Gdt, Kind::RO)])
-        .implicit_fault_after(GDT + (FRESH_USER_DATA_SELECTOR & !7) as u64, Write, NEXT),
+    forced!(
+        "mov-es-accessed",
+        "the accessed bit of a GDT that cannot be written",
+        [0x8e, 0xc0],
+        "mov es,ax"
+    )
+    .registers(&[(Rax, FRESH_USER_DATA_SELECTOR as u64)])
+    .pages(&[(Gdt, Kind::RO)])
+    .implicit_fault_after(GDT + (FRESH_USER_DATA_SELECTOR & !7) as u64, Write, NEXT),
     forced!("far-ret", "a far return with a bad GDT", [0xcb], "ret far")
         .rsp(DATA0)
         .memory(&[(DATA0, USER_CODE << 32 | DATA0)])

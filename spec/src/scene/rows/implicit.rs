@@ -11,7 +11,8 @@ use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::manual::section::{Citation, Section};
 use crate::scene::builder::user;
 use crate::scene::descriptor::{
-    CALL_GATE_SELECTOR, FRESH_DATA_SELECTOR, FRESH_USER_DATA_SELECTOR, LDT_SELECTOR, LOCAL_DATA_SELECTOR, TSS_SELECTOR,
+    CALL_GATE_SELECTOR, FRESH_DATA_SELECTOR, FRESH_USER_DATA_SELECTOR, LDT_SELECTOR,
+    LOCAL_DATA_SELECTOR, TSS_SELECTOR,
 };
 use crate::scene::end::Word::{Rax, Rcx, Rdi, Rdx};
 use crate::scene::place::Place::{Data0, Data1, Gdt, Ldt, Stack, Tss};
@@ -29,7 +30,8 @@ const DATA: u64 = 0x10;
 /// The call gate that leads from CPL 3 to CPL 0.
 const GATE: u64 = CALL_GATE_SELECTOR as u64;
 const IMPLICIT: Citation = Section::ACCESS_RIGHTS.says("implicit supervisor-mode accesses");
-const ACCESSED: Citation = Section::SEGMENT_TYPES.says("the accessed bit is set when the segment is loaded");
+const ACCESSED: Citation =
+    Section::SEGMENT_TYPES.says("the accessed bit is set when the segment is loaded");
 const BUSY: Citation = Section::LTR.says("the segment is marked busy");
 const MAP_BASE: Citation = Section::IO_BITMAP.says("its base is in the TSS");
 
@@ -57,10 +59,15 @@ const fn call_far(name: &'static str, what: &'static str, cpl: Privilege) -> Row
 /// The rows.
 pub const ROWS: &[Row] = &[
     // Segments loaded: the operand is read explicitly, the descriptor implicitly.
-    user("user-mov-ds-operand", "a selector that is read from a bad page", &[0x8e, 0x1f], "mov ds,[rdi]")
-        .registers(&[(Rdi, DATA0)])
-        .pages(&[(Data0, Kind::NP)])
-        .fault(DATA0, Read),
+    user(
+        "user-mov-ds-operand",
+        "a selector that is read from a bad page",
+        &[0x8e, 0x1f],
+        "mov ds,[rdi]",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .pages(&[(Data0, Kind::NP)])
+    .fault(DATA0, Read),
     mov_ds("user-mov-ds-gdt", "a segment loaded from a bad GDT", User)
         .registers(&[(Rax, USER_DATA)])
         .bad_gdt(GDT + 0x20),
@@ -76,21 +83,32 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Gdt, Kind::NP)])
         .fault(GDT + 0x10, Read)
         .unwanted(Unwanted::TripleFault),
-    Row::new("super-mov-ss-gdt", "a stack segment loaded from a bad GDT", Supervisor, &[0x8e, 0xd0], "mov ss,ax")
-        .registers(&[(Rax, DATA)])
-        .pages(&[(Gdt, Kind::NP)])
-        .fault(GDT + 0x10, Read)
-        .unwanted(Unwanted::TripleFault),
+    Row::new(
+        "super-mov-ss-gdt",
+        "a stack segment loaded from a bad GDT",
+        Supervisor,
+        &[0x8e, 0xd0],
+        "mov ss,ax",
+    )
+    .registers(&[(Rax, DATA)])
+    .pages(&[(Gdt, Kind::NP)])
+    .fault(GDT + 0x10, Read)
+    .unwanted(Unwanted::TripleFault),
     mov_ds("user-mov-ds-ldt", "a segment loaded from a bad LDT", User)
         .registers(&[(Rax, LOCAL_DATA_SELECTOR as u64)])
         .pages(&[(Ldt, Kind::NP)])
         .implicit_fault(LDT, Read)
         .section(IMPLICIT),
-    user("user-mov-es-accessed", "the accessed bit of a GDT that cannot be written", &[0x8e, 0xc0], "mov es,ax")
-        .registers(&[(Rax, FRESH_USER_DATA_SELECTOR as u64)])
-        .pages(&[(Gdt, Kind::RO)])
-        .implicit_fault(entry(FRESH_USER_DATA_SELECTOR), Write)
-        .section(ACCESSED),
+    user(
+        "user-mov-es-accessed",
+        "the accessed bit of a GDT that cannot be written",
+        &[0x8e, 0xc0],
+        "mov es,ax",
+    )
+    .registers(&[(Rax, FRESH_USER_DATA_SELECTOR as u64)])
+    .pages(&[(Gdt, Kind::RO)])
+    .implicit_fault(entry(FRESH_USER_DATA_SELECTOR), Write)
+    .section(ACCESSED),
     Row::new(
         "super-mov-es-accessed",
         "the accessed bit of a GDT that cannot be written",
@@ -102,10 +120,14 @@ pub const ROWS: &[Row] = &[
     .pages(&[(Gdt, Kind::RO)])
     .fault(entry(FRESH_DATA_SELECTOR), Write)
     .section(ACCESSED),
-    mov_ds("user-mov-ds-ro", "a segment that was accessed already, from a GDT that cannot be written", User)
-        .registers(&[(Rax, USER_DATA)])
-        .pages(&[(Gdt, Kind::RO)])
-        .section(ACCESSED),
+    mov_ds(
+        "user-mov-ds-ro",
+        "a segment that was accessed already, from a GDT that cannot be written",
+        User,
+    )
+    .registers(&[(Rax, USER_DATA)])
+    .pages(&[(Gdt, Kind::RO)])
+    .section(ACCESSED),
     user("user-pop-fs-stack", "a selector popped from a bad page", &[0x0f, 0xa1], "pop fs")
         .rsp(DATA0)
         .pages(&[(Data0, Kind::NP)])
@@ -151,15 +173,26 @@ pub const ROWS: &[Row] = &[
     user("user-verw-gdt", "VERW with a bad GDT", &[0x0f, 0x00, 0xe8], "verw ax")
         .registers(&[(Rax, USER_DATA)])
         .bad_gdt(GDT + 0x20),
-    user("user-verr-operand", "VERR whose selector is on a bad page", &[0x0f, 0x00, 0x27], "verr [rdi]")
-        .registers(&[(Rdi, DATA0)])
-        .pages(&[(Data0, Kind::NP)])
-        .fault(DATA0, Read),
-    Row::new("super-lar-gdt", "access rights from a bad GDT", Supervisor, &[0x0f, 0x02, 0xc1], "lar eax,ecx")
-        .registers(&[(Rcx, DATA)])
-        .pages(&[(Gdt, Kind::NP)])
-        .fault(GDT + 0x10, Read)
-        .unwanted(Unwanted::TripleFault),
+    user(
+        "user-verr-operand",
+        "VERR whose selector is on a bad page",
+        &[0x0f, 0x00, 0x27],
+        "verr [rdi]",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .pages(&[(Data0, Kind::NP)])
+    .fault(DATA0, Read),
+    Row::new(
+        "super-lar-gdt",
+        "access rights from a bad GDT",
+        Supervisor,
+        &[0x0f, 0x02, 0xc1],
+        "lar eax,ecx",
+    )
+    .registers(&[(Rcx, DATA)])
+    .pages(&[(Gdt, Kind::NP)])
+    .fault(GDT + 0x10, Read)
+    .unwanted(Unwanted::TripleFault),
     // Far transfers.
     user(
         "user-far-jmp-pointer",
@@ -192,12 +225,17 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read)
         .in_parts(),
-    user("user-far-ret-selector", "a far return whose selector is on a bad page", &[0xcb], "ret far")
-        .rsp(DATA1 - 4)
-        .memory(&[(DATA1 - 8, DATA0 << 32)])
-        .pages(&[(Data1, Kind::NP)])
-        .fault(DATA1, Read)
-        .in_parts(),
+    user(
+        "user-far-ret-selector",
+        "a far return whose selector is on a bad page",
+        &[0xcb],
+        "ret far",
+    )
+    .rsp(DATA1 - 4)
+    .memory(&[(DATA1 - 8, DATA0 << 32)])
+    .pages(&[(Data1, Kind::NP)])
+    .fault(DATA1, Read)
+    .in_parts(),
     user("user-far-ret-gdt", "a far return with a bad GDT", &[0xcb], "ret far")
         .rsp(DATA0)
         .memory(&[(DATA0, USER_CODE << 32 | DATA0)])
@@ -218,14 +256,18 @@ pub const ROWS: &[Row] = &[
         .registers(&[(Rdi, DATA0)])
         .memory(&[(DATA0, GATE << 32)])
         .bad_gdt(entry(CALL_GATE_SELECTOR)),
-    call_far("user-gate-tss", "a call gate, and a TSS that is bad where the inner stack pointer is", User)
-        .registers(&[(Rdi, DATA0)])
-        .memory(&[(DATA0, GATE << 32)])
-        .pages(&[(Tss, Kind::NP)])
-        .implicit_fault(Tss.linear() + 4, Read)
-        .unwanted(Unwanted::TripleFault)
-        .only_64_bit()
-        .section(IMPLICIT),
+    call_far(
+        "user-gate-tss",
+        "a call gate, and a TSS that is bad where the inner stack pointer is",
+        User,
+    )
+    .registers(&[(Rdi, DATA0)])
+    .memory(&[(DATA0, GATE << 32)])
+    .pages(&[(Tss, Kind::NP)])
+    .implicit_fault(Tss.linear() + 4, Read)
+    .unwanted(Unwanted::TripleFault)
+    .only_64_bit()
+    .section(IMPLICIT),
     call_far("user-gate-stack", "a call gate, and an inner stack that cannot be written", User)
         .registers(&[(Rdi, DATA0)])
         .memory(&[(DATA0, GATE << 32)])
@@ -284,34 +326,62 @@ pub const ROWS: &[Row] = &[
     .pages(&[(Data0, Kind::NP)])
     .fault(DATA0, Read)
     .in_parts(),
-    Row::new("super-lidt-second", "LIDT whose base is on a bad page", Supervisor, &[0x0f, 0x01, 0x1f], "lidt [rdi]")
-        .registers(&[(Rdi, DATA1 - 2)])
-        .pages(&[(Data1, Kind::NP)])
-        .fault(DATA1, Read)
-        .in_parts(),
-    user("user-sgdt-ro", "SGDT to a page that cannot be written", &[0x0f, 0x01, 0x07], "sgdt [rdi]")
-        .registers(&[(Rdi, DATA0)])
-        .pages(&[(Data0, Kind::RO)])
-        .fault(DATA0, Write)
-        .in_parts(),
-    Row::new("super-sidt-second", "SIDT whose base is on a bad page", Supervisor, &[0x0f, 0x01, 0x0f], "sidt [rdi]")
-        .registers(&[(Rdi, DATA1 - 2)])
-        .pages(&[(Data1, Kind::NP)])
-        .fault(DATA1, Write)
-        .in_parts(),
-    user("user-sldt-ro", "SLDT to a page that cannot be written", &[0x0f, 0x00, 0x07], "sldt [rdi]")
-        .registers(&[(Rdi, DATA0)])
-        .pages(&[(Data0, Kind::RO)])
-        .watch(DATA0)
-        .fault(DATA0, Write),
+    Row::new(
+        "super-lidt-second",
+        "LIDT whose base is on a bad page",
+        Supervisor,
+        &[0x0f, 0x01, 0x1f],
+        "lidt [rdi]",
+    )
+    .registers(&[(Rdi, DATA1 - 2)])
+    .pages(&[(Data1, Kind::NP)])
+    .fault(DATA1, Read)
+    .in_parts(),
+    user(
+        "user-sgdt-ro",
+        "SGDT to a page that cannot be written",
+        &[0x0f, 0x01, 0x07],
+        "sgdt [rdi]",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .pages(&[(Data0, Kind::RO)])
+    .fault(DATA0, Write)
+    .in_parts(),
+    Row::new(
+        "super-sidt-second",
+        "SIDT whose base is on a bad page",
+        Supervisor,
+        &[0x0f, 0x01, 0x0f],
+        "sidt [rdi]",
+    )
+    .registers(&[(Rdi, DATA1 - 2)])
+    .pages(&[(Data1, Kind::NP)])
+    .fault(DATA1, Write)
+    .in_parts(),
+    user(
+        "user-sldt-ro",
+        "SLDT to a page that cannot be written",
+        &[0x0f, 0x00, 0x07],
+        "sldt [rdi]",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .pages(&[(Data0, Kind::RO)])
+    .watch(DATA0)
+    .fault(DATA0, Write),
     user("user-smsw-np", "SMSW to a bad page", &[0x0f, 0x01, 0x27], "smsw [rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Write),
-    Row::new("super-lmsw-np", "LMSW from a bad page", Supervisor, &[0x0f, 0x01, 0x37], "lmsw [rdi]")
-        .registers(&[(Rdi, DATA0)])
-        .pages(&[(Data0, Kind::NP)])
-        .fault(DATA0, Read),
+    Row::new(
+        "super-lmsw-np",
+        "LMSW from a bad page",
+        Supervisor,
+        &[0x0f, 0x01, 0x37],
+        "lmsw [rdi]",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .pages(&[(Data0, Kind::NP)])
+    .fault(DATA0, Read),
     Row::new("super-lldt-gdt", "LLDT with a bad GDT", Supervisor, &[0x0f, 0x00, 0xd0], "lldt ax")
         .registers(&[(Rax, LDT_SELECTOR as u64)])
         .pages(&[(Gdt, Kind::NP)])
@@ -334,10 +404,15 @@ pub const ROWS: &[Row] = &[
     .fault(entry(TSS_SELECTOR), Write)
     .section(BUSY),
     // The I/O permission bitmap.
-    user("user-in-tss", "IN at CPL 3, and a TSS that is bad where the bitmap's base is", &[0xec], "in al,dx")
-        .registers(&[(Rdx, 0x4d50)])
-        .pages(&[(Tss, Kind::NP)])
-        .implicit_fault(Tss.linear() + 0x66, Read)
-        .unwanted(Unwanted::TripleFault)
-        .section(MAP_BASE),
+    user(
+        "user-in-tss",
+        "IN at CPL 3, and a TSS that is bad where the bitmap's base is",
+        &[0xec],
+        "in al,dx",
+    )
+    .registers(&[(Rdx, 0x4d50)])
+    .pages(&[(Tss, Kind::NP)])
+    .implicit_fault(Tss.linear() + 0x66, Read)
+    .unwanted(Unwanted::TripleFault)
+    .section(MAP_BASE),
 ];

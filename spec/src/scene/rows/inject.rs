@@ -1,7 +1,8 @@
 //! What L1 injects, and faults in its delivery. SDM vol. 3C, "Vectored-Event Injection".
 
 use super::delivery::{
-    BP, DB, DF, FAR, GP, HANDLER_CS, IST1, NP, PF, UD, VECTOR, deliveries, gate_address, injected, join, push,
+    BP, DB, DF, FAR, GP, HANDLER_CS, IST1, NP, PF, UD, VECTOR, deliveries, gate_address, injected,
+    join, push,
 };
 use super::inject_32;
 use crate::manual::paging::Access::{Read, Write};

@@ -1,7 +1,9 @@
 //! What L1 injects outside 64-bit mode, and faults in its delivery. SDM vol. 3C, "Vectored-Event
 //! Injection".
 
-use super::delivery::{BP, DB, DF, FAR, GP, NMI, NP, OF, PF, UD, VECTOR, deliveries, injected, join};
+use super::delivery::{
+    BP, DB, DF, FAR, GP, NMI, NP, OF, PF, UD, VECTOR, deliveries, injected, join,
+};
 use super::delivery_32::{ESP0, HANDLER_CS, deliveries_32, gate_address, push};
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
@@ -113,4 +115,5 @@ const PROTECTED: &[Row] = deliveries_32![
 ];
 
 /// The rows.
-pub(super) const NARROW: &[Row] = &join::<{ COMPATIBILITY.len() + PROTECTED.len() }>(COMPATIBILITY, PROTECTED);
+pub(super) const NARROW: &[Row] =
+    &join::<{ COMPATIBILITY.len() + PROTECTED.len() }>(COMPATIBILITY, PROTECTED);

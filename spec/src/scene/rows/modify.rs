@@ -18,18 +18,28 @@ const DATA1: u64 = Data1.linear();
 const VALUE: u64 = 0x0102_0304_0506_0708;
 
 /// An instruction of user mode whose RDI points to the data.
-const fn changes(name: &'static str, what: &'static str, code: &'static [u8], instruction: &'static str) -> Row {
+const fn changes(
+    name: &'static str,
+    what: &'static str,
+    code: &'static [u8],
+    instruction: &'static str,
+) -> Row {
     user(name, what, code, instruction).registers(&[(Rdi, DATA0)])
 }
 
 /// The rows.
 pub const ROWS: &[Row] = &[
     // Read, modified, written.
-    changes("user-add-ro", "a destination that is read and written", &[0x01, 0x07], "add [rdi],eax")
-        .pages(&[(Data0, Kind::RO)])
-        .memory(&[(DATA0, VALUE)])
-        .watch(DATA0)
-        .fault(DATA0, Write),
+    changes(
+        "user-add-ro",
+        "a destination that is read and written",
+        &[0x01, 0x07],
+        "add [rdi],eax",
+    )
+    .pages(&[(Data0, Kind::RO)])
+    .memory(&[(DATA0, VALUE)])
+    .watch(DATA0)
+    .fault(DATA0, Write),
     changes("user-lock-add-ro", "a locked destination", &[0xf0, 0x01, 0x07], "lock add [rdi],eax")
         .pages(&[(Data0, Kind::RO)])
         .memory(&[(DATA0, VALUE)])
@@ -81,7 +91,10 @@ pub const ROWS: &[Row] = &[
     .memory(&[(DATA0, 8)])
     .watch(DATA0)
     .fault(DATA0, Write)
-    .section(Section::CMPXCHG.says("the destination gets a write cycle without regard to the comparison")),
+    .section(
+        Section::CMPXCHG
+            .says("the destination gets a write cycle without regard to the comparison"),
+    ),
     user(
         "user-cmpxchg8b-ro-differs",
         "eight bytes that differ: a write all the same",
@@ -133,15 +146,25 @@ pub const ROWS: &[Row] = &[
     .memory(&[(DATA0, 8)])
     .watch(DATA0)
     .fault(DATA0, Write),
-    user("user-btr-far-ro", "a bit beyond the page that the register names", &[0x0f, 0xb3, 0x07], "btr [rdi],eax")
-        .registers(&[(Rdi, DATA0), (Rax, 0x8000 + 33)])
-        .pages(&[(Data1, Kind::RO)])
-        .fault(DATA1 + 4, Write),
-    user("user-bt-back-np", "a bit in front of the page that the register names", &[0x0f, 0xa3, 0x07], "bt [rdi],eax")
-        .registers(&[(Rdi, DATA1), (Rax, 0xffff_ffff)])
-        .pages(&[(Data0, Kind::NP)])
-        .fault(DATA1 - 4, Read)
-        .in_parts(),
+    user(
+        "user-btr-far-ro",
+        "a bit beyond the page that the register names",
+        &[0x0f, 0xb3, 0x07],
+        "btr [rdi],eax",
+    )
+    .registers(&[(Rdi, DATA0), (Rax, 0x8000 + 33)])
+    .pages(&[(Data1, Kind::RO)])
+    .fault(DATA1 + 4, Write),
+    user(
+        "user-bt-back-np",
+        "a bit in front of the page that the register names",
+        &[0x0f, 0xa3, 0x07],
+        "bt [rdi],eax",
+    )
+    .registers(&[(Rdi, DATA1), (Rax, 0xffff_ffff)])
+    .pages(&[(Data0, Kind::NP)])
+    .fault(DATA1 - 4, Read)
+    .in_parts(),
     // Reads in disguise, and none.
     changes("user-cmp-np", "a destination that is only compared", &[0x39, 0x07], "cmp [rdi],eax")
         .pages(&[(Data0, Kind::NP)])
@@ -169,13 +192,24 @@ pub const ROWS: &[Row] = &[
     changes("user-lea-np", "an address that is not accessed", &[0x8d, 0x07], "lea eax,[rdi]")
         .pages(&[(Data0, Kind::NP)])
         .at_end(&[(Rax, DATA0)]),
-    changes("user-nop-np", "a NOP with a memory operand", &[0x0f, 0x1f, 0x07], "nop [rdi]").pages(&[(Data0, Kind::NP)]),
-    changes("user-prefetch-np", "a prefetch, which never faults", &[0x0f, 0x18, 0x0f], "prefetcht0 [rdi]")
+    changes("user-nop-np", "a NOP with a memory operand", &[0x0f, 0x1f, 0x07], "nop [rdi]")
         .pages(&[(Data0, Kind::NP)]),
-    changes("user-clflush-np", "a cache line flush, checked as a read of a byte", &[0x0f, 0xae, 0x3f], "clflush [rdi]")
-        .pages(&[(Data0, Kind::NP)])
-        .fault(DATA0, Read)
-        .section(Section::CLFLUSH.says("the faults of a byte load")),
+    changes(
+        "user-prefetch-np",
+        "a prefetch, which never faults",
+        &[0x0f, 0x18, 0x0f],
+        "prefetcht0 [rdi]",
+    )
+    .pages(&[(Data0, Kind::NP)]),
+    changes(
+        "user-clflush-np",
+        "a cache line flush, checked as a read of a byte",
+        &[0x0f, 0xae, 0x3f],
+        "clflush [rdi]",
+    )
+    .pages(&[(Data0, Kind::NP)])
+    .fault(DATA0, Read)
+    .section(Section::CLFLUSH.says("the faults of a byte load")),
     changes(
         "user-clflush-ro",
         "a cache line flush of a page that cannot be written",
@@ -193,41 +227,71 @@ pub const ROWS: &[Row] = &[
     changes("user-ldmxcsr-np", "MXCSR loaded", &[0x0f, 0xae, 0x17], "ldmxcsr [rdi]")
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read),
-    changes("user-movntdq-ro", "a write past the caches", &[0x66, 0x0f, 0xe7, 0x07], "movntdq [rdi],xmm0")
-        .pages(&[(Data0, Kind::RO)])
-        .watch(DATA0)
-        .fault(DATA0, Write),
+    changes(
+        "user-movntdq-ro",
+        "a write past the caches",
+        &[0x66, 0x0f, 0xe7, 0x07],
+        "movntdq [rdi],xmm0",
+    )
+    .pages(&[(Data0, Kind::RO)])
+    .watch(DATA0)
+    .fault(DATA0, Write),
     // State saved and restored in part.
-    user("user-fxsave-second", "FXSAVE whose second half is on a bad page", &[0x0f, 0xae, 0x07], "fxsave [rdi]")
-        .registers(&[(Rdi, DATA1 - 0x100)])
-        .pages(&[(Data1, Kind::RO)])
-        .fault(DATA1, Write)
-        .in_parts(),
-    user("user-fxsave-first", "FXSAVE whose first half is on a bad page", &[0x0f, 0xae, 0x07], "fxsave [rdi]")
-        .registers(&[(Rdi, DATA1 - 0x100)])
-        .pages(&[(Data0, Kind::NP)])
-        .fault(DATA1 - 0x100, Write)
-        .in_parts(),
-    user("user-fxrstor-second", "FXRSTOR whose second half is on a bad page", &[0x0f, 0xae, 0x0f], "fxrstor [rdi]")
-        .registers(&[(Rdi, DATA1 - 0x100)])
-        .pages(&[(Data1, Kind::NP)])
-        .fault(DATA1, Read)
-        .in_parts(),
+    user(
+        "user-fxsave-second",
+        "FXSAVE whose second half is on a bad page",
+        &[0x0f, 0xae, 0x07],
+        "fxsave [rdi]",
+    )
+    .registers(&[(Rdi, DATA1 - 0x100)])
+    .pages(&[(Data1, Kind::RO)])
+    .fault(DATA1, Write)
+    .in_parts(),
+    user(
+        "user-fxsave-first",
+        "FXSAVE whose first half is on a bad page",
+        &[0x0f, 0xae, 0x07],
+        "fxsave [rdi]",
+    )
+    .registers(&[(Rdi, DATA1 - 0x100)])
+    .pages(&[(Data0, Kind::NP)])
+    .fault(DATA1 - 0x100, Write)
+    .in_parts(),
+    user(
+        "user-fxrstor-second",
+        "FXRSTOR whose second half is on a bad page",
+        &[0x0f, 0xae, 0x0f],
+        "fxrstor [rdi]",
+    )
+    .registers(&[(Rdi, DATA1 - 0x100)])
+    .pages(&[(Data1, Kind::NP)])
+    .fault(DATA1, Read)
+    .in_parts(),
     user("user-fnsave-second", "FNSAVE across two pages", &[0xdd, 0x37], "fnsave [rdi]")
         .registers(&[(Rdi, DATA1 - 0x30)])
         .pages(&[(Data1, Kind::RO)])
         .fault(DATA1, Write)
         .in_parts(),
-    user("user-xsave-second", "XSAVE whose header is on a bad page", &[0x0f, 0xae, 0x27], "xsave [rdi]")
-        .registers(&[(Rdi, DATA1 - 0x200), (Rax, 1), (Rdx, 0)])
-        .pages(&[(Data1, Kind::RO)])
-        .fault(DATA1, Write)
-        .in_parts()
-        .needs(Feature::Xsave),
-    user("user-xrstor-second", "XRSTOR whose header is on a bad page", &[0x0f, 0xae, 0x2f], "xrstor [rdi]")
-        .registers(&[(Rdi, DATA1 - 0x200), (Rax, 1), (Rdx, 0)])
-        .pages(&[(Data1, Kind::NP)])
-        .fault(DATA1, Read)
-        .in_parts()
-        .needs(Feature::Xsave),
+    user(
+        "user-xsave-second",
+        "XSAVE whose header is on a bad page",
+        &[0x0f, 0xae, 0x27],
+        "xsave [rdi]",
+    )
+    .registers(&[(Rdi, DATA1 - 0x200), (Rax, 1), (Rdx, 0)])
+    .pages(&[(Data1, Kind::RO)])
+    .fault(DATA1, Write)
+    .in_parts()
+    .needs(Feature::Xsave),
+    user(
+        "user-xrstor-second",
+        "XRSTOR whose header is on a bad page",
+        &[0x0f, 0xae, 0x2f],
+        "xrstor [rdi]",
+    )
+    .registers(&[(Rdi, DATA1 - 0x200), (Rax, 1), (Rdx, 0)])
+    .pages(&[(Data1, Kind::NP)])
+    .fault(DATA1, Read)
+    .in_parts()
+    .needs(Feature::Xsave),
 ];

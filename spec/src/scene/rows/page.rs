@@ -122,11 +122,17 @@ macro_rules! rows {
 
 const DATA: u64 = Data0.linear();
 const WRAP: &[(Word, u64)] = &[(Rdi, DATA + (1 << 32) - NARROW_FS_BASE)];
-const WRAPPED: Row =
-    user("user-read-wrap", "a read at 4 GiB and above, which wraps", &[0x64, 0x8b, 0x07], "mov eax,fs:[rdi]")
-        .fits(Fits::Narrow);
-const WRAPPED_NP: Row =
-    WRAPPED.described("user-read-wrap-np", "a read at 4 GiB and above, which wraps to a page that is not present");
+const WRAPPED: Row = user(
+    "user-read-wrap",
+    "a read at 4 GiB and above, which wraps",
+    &[0x64, 0x8b, 0x07],
+    "mov eax,fs:[rdi]",
+)
+.fits(Fits::Narrow);
+const WRAPPED_NP: Row = WRAPPED.described(
+    "user-read-wrap-np",
+    "a read at 4 GiB and above, which wraps to a page that is not present",
+);
 
 const fn page(level: Level) -> Page {
     Page::new("", level)
@@ -253,7 +259,11 @@ mod tests {
     }
 
     fn scene(environment: &'static Environment, name: &str) -> Scene {
-        SceneGroup { act: Act::Page, environment }.scenes().find(|id| id.name() == name).unwrap().scene()
+        SceneGroup { act: Act::Page, environment }
+            .scenes()
+            .find(|id| id.name() == name)
+            .unwrap()
+            .scene()
     }
 
     #[test]
@@ -295,10 +305,12 @@ mod tests {
 
     #[test]
     fn a_narrow_qualification_wraps() {
-        for environment in
-            ENVIRONMENTS.iter().filter(|at| !matches!(at.width, Width::Bits64 | Width::Real) && !at.walk_only)
+        for environment in ENVIRONMENTS
+            .iter()
+            .filter(|at| !matches!(at.width, Width::Bits64 | Width::Real) && !at.walk_only)
         {
-            let ends = scene(environment, "user-read-wrap-np").expect(environment, Filter::ALWAYS, 40);
+            let ends =
+                scene(environment, "user-read-wrap-np").expect(environment, Filter::ALWAYS, 40);
             assert_eq!(ends.first.how, How::Exit(0));
             assert_eq!(ends.first.word(Word::Qualification) >> 32, 0);
         }

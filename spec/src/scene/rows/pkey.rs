@@ -56,7 +56,10 @@ const fn write(name: &'static str, what: &'static str, cpl: Privilege) -> Row {
 
 /// The rows.
 pub const ROWS: &[Row] = &[
-    read("ad-read", "a read, access-disable", User).pages(&[(Data0, KEY1)]).keys(AD1).fault(DATA0, Read),
+    read("ad-read", "a read, access-disable", User)
+        .pages(&[(Data0, KEY1)])
+        .keys(AD1)
+        .fault(DATA0, Read),
     write("ad-write", "a write, access-disable", User)
         .pages(&[(Data0, KEY1)])
         .keys(AD1)
@@ -72,13 +75,22 @@ pub const ROWS: &[Row] = &[
         .keys(WD1)
         .memory(&[(DATA0, 0x1234)])
         .at_end(&[(Rax, 0x1234)]),
-    keyed("other-write", "a write, all other keys disabled: allowed", User, &[0x89, 0x07], "mov [rdi],eax")
-        .registers(&[(Rdi, DATA0), (Rax, 7)])
-        .pages(&[(Data0, KEY1)])
-        .keys(OTHERS)
-        .watch(DATA0)
-        .at_end(&[(Memory, 7)]),
-    read("ad15-read", "a read with the highest key", User).pages(&[(Data0, KEY15)]).keys(AD15).fault(DATA0, Read),
+    keyed(
+        "other-write",
+        "a write, all other keys disabled: allowed",
+        User,
+        &[0x89, 0x07],
+        "mov [rdi],eax",
+    )
+    .registers(&[(Rdi, DATA0), (Rax, 7)])
+    .pages(&[(Data0, KEY1)])
+    .keys(OTHERS)
+    .watch(DATA0)
+    .at_end(&[(Memory, 7)]),
+    read("ad15-read", "a read with the highest key", User)
+        .pages(&[(Data0, KEY15)])
+        .keys(AD15)
+        .fault(DATA0, Read),
     read("ad0-read", "a read with key 0", User).keys(AD0).fault(DATA0, Read),
     read("ad-read-np", "a read of a page that is not there: no key", User)
         .pages(&[(Data0, NP1)])
@@ -97,44 +109,71 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Data0, SUPER1)])
         .keys(AD1)
         .fault(DATA0, Read),
-    keyed("ad-fetch", "a fetch: keys do not count", User, &[0x90], "nop").rip(CODE1).pages(&[(Code1, KEY1)]).keys(AD1),
+    keyed("ad-fetch", "a fetch: keys do not count", User, &[0x90], "nop")
+        .rip(CODE1)
+        .pages(&[(Code1, KEY1)])
+        .keys(AD1),
     keyed("ad-fetch-nx", "a fetch that the page refuses: keys do not count", User, &[0x90], "nop")
         .rip(CODE1)
         .pages(&[(Code1, NX1)])
         .keys(AD1)
         .fault(CODE1, Fetch),
-    keyed("wd-add", "a read and write, write-disable", User, &[0xf0, 0x01, 0x07], "lock add [rdi],eax")
-        .registers(&[(Rdi, DATA0)])
-        .pages(&[(Data0, KEY1)])
-        .keys(WD1)
-        .watch(DATA0)
-        .fault(DATA0, Write),
-    keyed("ad-cross", "a read across two pages, the second disabled", User, &[0x8b, 0x07], "mov eax,[rdi]")
-        .registers(&[(Rdi, DATA1 - 2)])
-        .pages(&[(Data1, KEY1)])
-        .keys(AD1)
-        .fault(DATA1, Read)
-        .in_parts(),
+    keyed(
+        "wd-add",
+        "a read and write, write-disable",
+        User,
+        &[0xf0, 0x01, 0x07],
+        "lock add [rdi],eax",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .pages(&[(Data0, KEY1)])
+    .keys(WD1)
+    .watch(DATA0)
+    .fault(DATA0, Write),
+    keyed(
+        "ad-cross",
+        "a read across two pages, the second disabled",
+        User,
+        &[0x8b, 0x07],
+        "mov eax,[rdi]",
+    )
+    .registers(&[(Rdi, DATA1 - 2)])
+    .pages(&[(Data1, KEY1)])
+    .keys(AD1)
+    .fault(DATA1, Read)
+    .in_parts(),
     keyed("wd-push", "a push, write-disable", User, &[0x50], "push rax")
         .rsp(DATA1)
         .pages(&[(Data0, KEY1)])
         .keys(WD1)
         .fault(END0, Write)
         .only_64_bit(),
-    keyed("wd-movs", "MOVS, the third destination element is disabled", User, &[0xf3, 0xa5], "rep movsd [rdi],[rsi]")
-        .registers(&[(Rcx, 8), (Rsi, DATA0), (Rdi, END0)])
-        .pages(&[(Data1, KEY1)])
-        .keys(WD1)
-        .fault(DATA1, Write)
-        .at_fault(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1)]),
-    keyed("ad-retry", "a write that L1 lets be tried again on a page with key 0", User, &[0x89, 0x07], "mov [rdi],eax")
-        .registers(&[(Rdi, DATA0), (Rax, 9)])
-        .pages(&[(Data0, KEY1)])
-        .keys(AD1)
-        .watch(DATA0)
-        .fault(DATA0, Write)
-        .answer(Answer::Retry)
-        .at_end(&[(Memory, 9)]),
+    keyed(
+        "wd-movs",
+        "MOVS, the third destination element is disabled",
+        User,
+        &[0xf3, 0xa5],
+        "rep movsd [rdi],[rsi]",
+    )
+    .registers(&[(Rcx, 8), (Rsi, DATA0), (Rdi, END0)])
+    .pages(&[(Data1, KEY1)])
+    .keys(WD1)
+    .fault(DATA1, Write)
+    .at_fault(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1)]),
+    keyed(
+        "ad-retry",
+        "a write that L1 lets be tried again on a page with key 0",
+        User,
+        &[0x89, 0x07],
+        "mov [rdi],eax",
+    )
+    .registers(&[(Rdi, DATA0), (Rax, 9)])
+    .pages(&[(Data0, KEY1)])
+    .keys(AD1)
+    .watch(DATA0)
+    .fault(DATA0, Write)
+    .answer(Answer::Retry)
+    .at_end(&[(Memory, 9)]),
     keyed(
         "ad-implicit",
         "a segment loaded from a supervisor's GDT with a key: PKRU does not count",
@@ -150,15 +189,23 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Data0, USER1)])
         .keys(AD1)
         .fault(DATA0, Read),
-    write("super-wd-write", "a supervisor's write to a user's page, write-disable and CR0.WP", Supervisor)
-        .rflags(AC)
-        .pages(&[(Data0, USER1)])
-        .keys(WD1)
-        .fault(DATA0, Write),
-    read("super-ad-smap", "a supervisor's read of a user's page that SMAP refuses, too", Supervisor)
-        .pages(&[(Data0, USER1)])
-        .keys(AD1)
-        .fault(DATA0, Read),
+    write(
+        "super-wd-write",
+        "a supervisor's write to a user's page, write-disable and CR0.WP",
+        Supervisor,
+    )
+    .rflags(AC)
+    .pages(&[(Data0, USER1)])
+    .keys(WD1)
+    .fault(DATA0, Write),
+    read(
+        "super-ad-smap",
+        "a supervisor's read of a user's page that SMAP refuses, too",
+        Supervisor,
+    )
+    .pages(&[(Data0, USER1)])
+    .keys(AD1)
+    .fault(DATA0, Read),
     read("super-own", "a supervisor's read of its own page: PKRU does not count", Supervisor)
         .pages(&[(Data0, KEY1)])
         .keys(AD1)

@@ -58,12 +58,17 @@ pub const ROWS: &[Row] = &[
         .fault(DATA1 - 1, Write)
         .at_fault(&[(Rcx, 2), (Rdi, DATA1 - 1)])
         .section(REP),
-    user("ins-cross", "INS of an element across two pages, the second bad", &[0x6d], "insd [rdi],dx")
-        .registers(&[(Rdx, PORT), (Rdi, DATA1 - 2)])
-        .rflags(IOPL)
-        .pages(&[(Data1, Kind::NP)])
-        .fault(DATA1, Write)
-        .in_parts(),
+    user(
+        "ins-cross",
+        "INS of an element across two pages, the second bad",
+        &[0x6d],
+        "insd [rdi],dx",
+    )
+    .registers(&[(Rdx, PORT), (Rdi, DATA1 - 2)])
+    .rflags(IOPL)
+    .pages(&[(Data1, Kind::NP)])
+    .fault(DATA1, Write)
+    .in_parts(),
     Row::new(
         "ins-super",
         "INS in supervisor mode to a page that cannot be written",
@@ -100,13 +105,18 @@ pub const ROWS: &[Row] = &[
         .answer(Answer::Retry)
         .at_end(&[(Rcx, 0), (Rsi, DATA1 + 8)])
         .section(REP),
-    user("outs-down", "OUTS downwards, the third element is bad", &[0xf3, 0x6e], "rep outsb dx,[rsi]")
-        .registers(&[(Rdx, PORT), (Rsi, DATA1 + 1), (Rcx, 4)])
-        .rflags(IOPL | DF)
-        .pages(&[(Data0, Kind::NP)])
-        .fault(DATA1 - 1, Read)
-        .at_fault(&[(Rcx, 2), (Rsi, DATA1 - 1)])
-        .section(REP),
+    user(
+        "outs-down",
+        "OUTS downwards, the third element is bad",
+        &[0xf3, 0x6e],
+        "rep outsb dx,[rsi]",
+    )
+    .registers(&[(Rdx, PORT), (Rsi, DATA1 + 1), (Rcx, 4)])
+    .rflags(IOPL | DF)
+    .pages(&[(Data0, Kind::NP)])
+    .fault(DATA1 - 1, Read)
+    .at_fault(&[(Rcx, 2), (Rsi, DATA1 - 1)])
+    .section(REP),
     user("outs-none", "OUTS of no element", &[0xf3, 0x6f], "rep outsd dx,[rsi]")
         .registers(&[(Rdx, PORT), (Rsi, DATA0), (Rcx, 0)])
         .rflags(IOPL)

@@ -51,10 +51,16 @@ const fn exits(
 /// The rows. The exit qualification is the operand's displacement, "Basic VM-Exit
 /// Information".
 pub const ROWS: &[Row] = &[
-    exits("vmclear", "VMCLEAR exits always", Supervisor, &[0x66, 0x0f, 0xc7, 0x77, 0x10], "vmclear [rdi+10h]")
-        .registers(&[(Rdi, DATA0)])
-        .fault(DATA0 + 0x10, Read)
-        .intercepted(VMCLEAR, Some(0x10)),
+    exits(
+        "vmclear",
+        "VMCLEAR exits always",
+        Supervisor,
+        &[0x66, 0x0f, 0xc7, 0x77, 0x10],
+        "vmclear [rdi+10h]",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .fault(DATA0 + 0x10, Read)
+    .intercepted(VMCLEAR, Some(0x10)),
     exits("vmptrld", "VMPTRLD exits always", Supervisor, &[0x0f, 0xc7, 0x37], "vmptrld [rdi]")
         .registers(&[(Rdi, DATA0)])
         .fault(DATA0, Read)
@@ -63,38 +69,67 @@ pub const ROWS: &[Row] = &[
         .registers(&[(Rdi, DATA0)])
         .fault(DATA0, Write)
         .intercepted(VMPTRST, Some(0)),
-    exits("vmread", "VMREAD to memory exits always", Supervisor, &[0x0f, 0x78, 0x47, 0xf8], "vmread [rdi-8],rax")
-        .registers(&[(Rdi, DATA0 + 8)])
-        .fault(DATA0, Write)
-        .intercepted(VMREAD, Some((-8i64).cast_unsigned()))
-        .only_64_bit(),
-    exits("vmwrite", "VMWRITE from memory exits always", Supervisor, &[0x0f, 0x79, 0x07], "vmwrite rax,[rdi]")
-        .registers(&[(Rdi, DATA0)])
-        .fault(DATA0, Read)
-        .intercepted(VMWRITE, Some(0))
-        .only_64_bit(),
+    exits(
+        "vmread",
+        "VMREAD to memory exits always",
+        Supervisor,
+        &[0x0f, 0x78, 0x47, 0xf8],
+        "vmread [rdi-8],rax",
+    )
+    .registers(&[(Rdi, DATA0 + 8)])
+    .fault(DATA0, Write)
+    .intercepted(VMREAD, Some((-8i64).cast_unsigned()))
+    .only_64_bit(),
+    exits(
+        "vmwrite",
+        "VMWRITE from memory exits always",
+        Supervisor,
+        &[0x0f, 0x79, 0x07],
+        "vmwrite rax,[rdi]",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .fault(DATA0, Read)
+    .intercepted(VMWRITE, Some(0))
+    .only_64_bit(),
     exits("vmxon", "VMXON exits always", Supervisor, &[0xf3, 0x0f, 0xc7, 0x37], "vmxon [rdi]")
         .registers(&[(Rdi, DATA0)])
         .fault(DATA0, Read)
         .intercepted(VMXON, Some(0)),
-    exits("invept", "INVEPT exits always", Supervisor, &[0x66, 0x0f, 0x38, 0x80, 0x07], "invept rax,[rdi]")
-        .registers(&[(Rdi, DATA0)])
-        .fault(DATA0, Read)
-        .intercepted(INVEPT, Some(0))
-        .needs(Feature::Invept)
-        .only_64_bit(),
-    exits("invvpid", "INVVPID exits always", Supervisor, &[0x66, 0x0f, 0x38, 0x81, 0x07], "invvpid rax,[rdi]")
-        .registers(&[(Rdi, DATA0)])
-        .fault(DATA0, Read)
-        .intercepted(INVVPID, Some(0))
-        .needs(Feature::AnyInvvpid)
-        .only_64_bit(),
-    user("user-vmptrld", "VMPTRLD at CPL 3: the exit comes before #GP, too", &[0x0f, 0xc7, 0x37], "vmptrld [rdi]")
-        .registers(&[(Rdi, DATA0)])
-        .pages(OPERAND)
-        .fault(DATA0, Read)
-        .intercepted(VMPTRLD, Some(0))
-        .section(Section::VMX_INSTRUCTIONS.says("VMPTRLD")),
+    exits(
+        "invept",
+        "INVEPT exits always",
+        Supervisor,
+        &[0x66, 0x0f, 0x38, 0x80, 0x07],
+        "invept rax,[rdi]",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .fault(DATA0, Read)
+    .intercepted(INVEPT, Some(0))
+    .needs(Feature::Invept)
+    .only_64_bit(),
+    exits(
+        "invvpid",
+        "INVVPID exits always",
+        Supervisor,
+        &[0x66, 0x0f, 0x38, 0x81, 0x07],
+        "invvpid rax,[rdi]",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .fault(DATA0, Read)
+    .intercepted(INVVPID, Some(0))
+    .needs(Feature::AnyInvvpid)
+    .only_64_bit(),
+    user(
+        "user-vmptrld",
+        "VMPTRLD at CPL 3: the exit comes before #GP, too",
+        &[0x0f, 0xc7, 0x37],
+        "vmptrld [rdi]",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .pages(OPERAND)
+    .fault(DATA0, Read)
+    .intercepted(VMPTRLD, Some(0))
+    .section(Section::VMX_INSTRUCTIONS.says("VMPTRLD")),
     Row::new(
         "vmptrld-fetch",
         "VMPTRLD whose last byte cannot be fetched: the page fault comes first",
@@ -107,41 +142,77 @@ pub const ROWS: &[Row] = &[
     .pages(&[(Code1, Kind::NX), (Data0, Kind::NP)])
     .fault(CODE1, Fetch)
     .section(PRIORITY),
-    exits("invpcid", "INVPCID with INVLPG exiting", Supervisor, &[0x66, 0x0f, 0x38, 0x82, 0x07], "invpcid rax,[rdi]")
-        .registers(&[(Rdi, DATA0), (Rax, 0)])
-        .fault(DATA0, Read)
-        .exiting(Exiting::Invlpg)
-        .intercepted(INVPCID, Some(0))
-        .needs(Feature::InvpcidExiting)
-        .only_64_bit(),
-    exits("sgdt-exiting", "SGDT with descriptor-table exiting", User, &[0x0f, 0x01, 0x47, 0x10], "sgdt [rdi+10h]")
-        .registers(&[(Rdi, DATA0)])
-        .fault(DATA0 + 0x10, Write)
-        .exiting(Exiting::DescriptorTables)
-        .intercepted(GDTR_IDTR, Some(0x10))
-        .needs(Feature::DescriptorTableExiting),
-    exits("lidt-exiting", "LIDT with descriptor-table exiting", Supervisor, &[0x0f, 0x01, 0x1f], "lidt [rdi]")
-        .registers(&[(Rdi, DATA0)])
-        .fault(DATA0, Read)
-        .exiting(Exiting::DescriptorTables)
-        .intercepted(GDTR_IDTR, Some(0))
-        .needs(Feature::DescriptorTableExiting),
-    exits("lidt-not-exiting", "LIDT without descriptor-table exiting", Supervisor, &[0x0f, 0x01, 0x1f], "lidt [rdi]")
-        .registers(&[(Rdi, DATA0)])
-        .fault(DATA0, Read)
-        .in_parts(),
-    exits("sldt-exiting", "SLDT with descriptor-table exiting", User, &[0x0f, 0x00, 0x07], "sldt [rdi]")
-        .registers(&[(Rdi, DATA0)])
-        .fault(DATA0, Write)
-        .exiting(Exiting::DescriptorTables)
-        .intercepted(LDTR_TR, Some(0))
-        .needs(Feature::DescriptorTableExiting),
-    exits("ltr-exiting", "LTR with descriptor-table exiting", Supervisor, &[0x0f, 0x00, 0x1f], "ltr [rdi]")
-        .registers(&[(Rdi, DATA0)])
-        .fault(DATA0, Read)
-        .exiting(Exiting::DescriptorTables)
-        .intercepted(LDTR_TR, Some(0))
-        .needs(Feature::DescriptorTableExiting),
+    exits(
+        "invpcid",
+        "INVPCID with INVLPG exiting",
+        Supervisor,
+        &[0x66, 0x0f, 0x38, 0x82, 0x07],
+        "invpcid rax,[rdi]",
+    )
+    .registers(&[(Rdi, DATA0), (Rax, 0)])
+    .fault(DATA0, Read)
+    .exiting(Exiting::Invlpg)
+    .intercepted(INVPCID, Some(0))
+    .needs(Feature::InvpcidExiting)
+    .only_64_bit(),
+    exits(
+        "sgdt-exiting",
+        "SGDT with descriptor-table exiting",
+        User,
+        &[0x0f, 0x01, 0x47, 0x10],
+        "sgdt [rdi+10h]",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .fault(DATA0 + 0x10, Write)
+    .exiting(Exiting::DescriptorTables)
+    .intercepted(GDTR_IDTR, Some(0x10))
+    .needs(Feature::DescriptorTableExiting),
+    exits(
+        "lidt-exiting",
+        "LIDT with descriptor-table exiting",
+        Supervisor,
+        &[0x0f, 0x01, 0x1f],
+        "lidt [rdi]",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .fault(DATA0, Read)
+    .exiting(Exiting::DescriptorTables)
+    .intercepted(GDTR_IDTR, Some(0))
+    .needs(Feature::DescriptorTableExiting),
+    exits(
+        "lidt-not-exiting",
+        "LIDT without descriptor-table exiting",
+        Supervisor,
+        &[0x0f, 0x01, 0x1f],
+        "lidt [rdi]",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .fault(DATA0, Read)
+    .in_parts(),
+    exits(
+        "sldt-exiting",
+        "SLDT with descriptor-table exiting",
+        User,
+        &[0x0f, 0x00, 0x07],
+        "sldt [rdi]",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .fault(DATA0, Write)
+    .exiting(Exiting::DescriptorTables)
+    .intercepted(LDTR_TR, Some(0))
+    .needs(Feature::DescriptorTableExiting),
+    exits(
+        "ltr-exiting",
+        "LTR with descriptor-table exiting",
+        Supervisor,
+        &[0x0f, 0x00, 0x1f],
+        "ltr [rdi]",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .fault(DATA0, Read)
+    .exiting(Exiting::DescriptorTables)
+    .intercepted(LDTR_TR, Some(0))
+    .needs(Feature::DescriptorTableExiting),
     exits(
         "user-lgdt-exiting",
         "LGDT at CPL 3 with descriptor-table exiting: neither exit nor page fault",
@@ -167,23 +238,34 @@ pub const ROWS: &[Row] = &[
     .exiting(Exiting::DescriptorTables)
     .needs(Feature::DescriptorTableExiting)
     .section(PRIORITY),
-    user("in-exiting-user", "IN at CPL 3 whose port the TSS does not allow: neither exit", &[0xec], "in al,dx")
-        .registers(&[(Rdx, PORT)])
-        .event(RAISES_GP)
-        .exiting(Exiting::Io)
-        .section(PRIORITY),
+    user(
+        "in-exiting-user",
+        "IN at CPL 3 whose port the TSS does not allow: neither exit",
+        &[0xec],
+        "in al,dx",
+    )
+    .registers(&[(Rdx, PORT)])
+    .event(RAISES_GP)
+    .exiting(Exiting::Io)
+    .section(PRIORITY),
     user("in-exiting", "IN with unconditional I/O exiting", &[0xec], "in al,dx")
         .registers(&[(Rdx, PORT)])
         .rflags(IOPL)
         .exiting(Exiting::Io)
         .intercepted(IO, Some(PORT << 16 | 1 << 3))
         .section(PRIORITY),
-    exits("outs-exiting", "OUTS with unconditional I/O exiting, source bad", User, &[0x6e], "outsb dx,[rsi]")
-        .registers(&[(Rdx, PORT), (Rsi, DATA0), (Rcx, 3)])
-        .rflags(IOPL)
-        .fault(DATA0, Read)
-        .exiting(Exiting::Io)
-        .intercepted(IO, Some(PORT << 16 | 1 << 4)),
+    exits(
+        "outs-exiting",
+        "OUTS with unconditional I/O exiting, source bad",
+        User,
+        &[0x6e],
+        "outsb dx,[rsi]",
+    )
+    .registers(&[(Rdx, PORT), (Rsi, DATA0), (Rcx, 3)])
+    .rflags(IOPL)
+    .fault(DATA0, Read)
+    .exiting(Exiting::Io)
+    .intercepted(IO, Some(PORT << 16 | 1 << 4)),
     exits(
         "ins-exiting",
         "INS with unconditional I/O exiting, destination bad",

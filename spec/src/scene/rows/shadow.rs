@@ -28,7 +28,12 @@ const SSP: u64 = SHADOW + 0x800;
 const RETURN: u64 = RIP + 1;
 
 /// An instruction that uses the shadow stack at [`SSP`].
-const fn shadow(name: &'static str, what: &'static str, code: &'static [u8], instruction: &'static str) -> Row {
+const fn shadow(
+    name: &'static str,
+    what: &'static str,
+    code: &'static [u8],
+    instruction: &'static str,
+) -> Row {
     let row = user(name, what, code, instruction).ssp(SSP);
     row.needs(Feature::ShadowStack).only_64_bit().section(RIGHTS)
 }
@@ -43,7 +48,9 @@ pub const ROWS: &[Row] = &[
     call("call-good", "a call that pushes to a good shadow stack")
         .pages(&[(ShadowStack, GOOD)])
         .at_end(&[(Rsp, DATA1 - 8)]),
-    call("call-np", "a call whose shadow stack is not there").pages(&[(ShadowStack, NP)]).shadow_fault(SSP - 8, Write),
+    call("call-np", "a call whose shadow stack is not there")
+        .pages(&[(ShadowStack, NP)])
+        .shadow_fault(SSP - 8, Write),
     call("call-writable", "a call whose shadow stack is an ordinary page")
         .pages(&[(ShadowStack, WRITABLE)])
         .shadow_fault(SSP - 8, Write),
@@ -71,10 +78,15 @@ pub const ROWS: &[Row] = &[
         .memory(&[(DATA0, RETURN), (SSP, RETURN)])
         .pages(&[(ShadowStack, WRITABLE)])
         .shadow_fault(SSP, Read),
-    shadow("incssp-np", "INCSSP whose shadow stack is not there", &[0xf3, 0x48, 0x0f, 0xae, 0xe8], "incsspq rax")
-        .registers(&[(Rax, 1)])
-        .pages(&[(ShadowStack, NP)])
-        .shadow_fault(SSP, Read),
+    shadow(
+        "incssp-np",
+        "INCSSP whose shadow stack is not there",
+        &[0xf3, 0x48, 0x0f, 0xae, 0xe8],
+        "incsspq rax",
+    )
+    .registers(&[(Rax, 1)])
+    .pages(&[(ShadowStack, NP)])
+    .shadow_fault(SSP, Read),
     user("mov-write", "an ordinary write to a shadow stack", &[0x89, 0x07], "mov [rdi],eax")
         .registers(&[(Rdi, SHADOW)])
         .ssp(SSP)

@@ -70,12 +70,18 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0 + 0x20, Read)
         .section(STACK),
-    on_stack("user-push-mem-source", "a push of memory that is bad", User, &[0xff, 0x37], "push qword ptr [rdi]")
-        .rsp(DATA1)
-        .registers(&[(Rdi, DATA1 + 8)])
-        .pages(&[(Data1, Kind::NP)])
-        .watch(END0)
-        .fault(DATA1 + 8, Read),
+    on_stack(
+        "user-push-mem-source",
+        "a push of memory that is bad",
+        User,
+        &[0xff, 0x37],
+        "push qword ptr [rdi]",
+    )
+    .rsp(DATA1)
+    .registers(&[(Rdi, DATA1 + 8)])
+    .pages(&[(Data1, Kind::NP)])
+    .watch(END0)
+    .fault(DATA1 + 8, Read),
     on_stack(
         "user-push-mem-stack",
         "a push of memory to a stack that is bad",
@@ -127,11 +133,16 @@ pub const ROWS: &[Row] = &[
         .registers(&[(Rax, CODE1)])
         .watch(END0)
         .fault(END0, Write),
-    user("user-call-mem-np", "a near call through a pointer that is bad", &[0xff, 0x17], "call qword ptr [rdi]")
-        .registers(&[(Rdi, DATA0)])
-        .pages(&[(Data0, Kind::NP)])
-        .fault(DATA0, Read)
-        .only_64_bit(),
+    user(
+        "user-call-mem-np",
+        "a near call through a pointer that is bad",
+        &[0xff, 0x17],
+        "call qword ptr [rdi]",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .pages(&[(Data0, Kind::NP)])
+    .fault(DATA0, Read)
+    .only_64_bit(),
     on_stack(
         "user-call-mem-stack",
         "a near call through a pointer whose push is bad",
@@ -144,27 +155,43 @@ pub const ROWS: &[Row] = &[
     .memory(&[(DATA1, CODE1)])
     .pages(&[(Data0, Kind::NP)])
     .fault(END0, Write),
-    user("user-jmp-mem-np", "a near jump through a pointer that is bad", &[0xff, 0x27], "jmp qword ptr [rdi]")
-        .registers(&[(Rdi, DATA0)])
-        .pages(&[(Data0, Kind::NP)])
-        .fault(DATA0, Read)
-        .only_64_bit(),
+    user(
+        "user-jmp-mem-np",
+        "a near jump through a pointer that is bad",
+        &[0xff, 0x27],
+        "jmp qword ptr [rdi]",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .pages(&[(Data0, Kind::NP)])
+    .fault(DATA0, Read)
+    .only_64_bit(),
     user("user-ret-np", "a near return", &[0xc3], "ret")
         .rsp(DATA0)
         .pages(&[(Data0, Kind::NP)])
         .fault(DATA0, Read)
         .section(STACK),
-    user("user-ret-n-cross", "a near return whose address is on two pages", &[0xc2, 0x08, 0x00], "ret 8")
-        .rsp(DATA1 - 3)
-        .pages(&[(Data1, Kind::NP)])
-        .fault(DATA1, Read)
-        .in_parts()
-        .section(CROSSING),
-    on_stack("user-enter-np", "ENTER whose first push is bad", User, &[0xc8, 0x00, 0x00, 0x00], "enter 0,0")
-        .rsp(DATA1)
-        .pages(&[(Data0, Kind::RO)])
-        .watch(END0)
-        .fault(END0, Write),
+    user(
+        "user-ret-n-cross",
+        "a near return whose address is on two pages",
+        &[0xc2, 0x08, 0x00],
+        "ret 8",
+    )
+    .rsp(DATA1 - 3)
+    .pages(&[(Data1, Kind::NP)])
+    .fault(DATA1, Read)
+    .in_parts()
+    .section(CROSSING),
+    on_stack(
+        "user-enter-np",
+        "ENTER whose first push is bad",
+        User,
+        &[0xc8, 0x00, 0x00, 0x00],
+        "enter 0,0",
+    )
+    .rsp(DATA1)
+    .pages(&[(Data0, Kind::RO)])
+    .watch(END0)
+    .fault(END0, Write),
     user(
         "user-enter-nested-read",
         "ENTER of a nested procedure: the frame before is bad",
@@ -205,7 +232,10 @@ pub const ROWS: &[Row] = &[
     .fault(DATA1 + 0x18 - 64, Write)
     .in_parts()
     .only_64_bit()
-    .section(Section::ENTER.says("a page fault where a write with the final stack pointer would have one")),
+    .section(
+        Section::ENTER
+            .says("a page fault where a write with the final stack pointer would have one"),
+    ),
     user("user-leave-np", "LEAVE: RSP and RBP are as before", &[0xc9], "leave")
         .registers(&[(Rbp, DATA0 + 0x40)])
         .pages(&[(Data0, Kind::NP)])

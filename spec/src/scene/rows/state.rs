@@ -4,8 +4,12 @@ use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::between::Between;
 use crate::scene::builder::user;
-use crate::scene::end::Word::{Cs, Dirty, Interruptibility, Leaf, Memory, Rax, Rbp, Rdi, Rflags, Rsp, Ss};
-use crate::scene::expect::{BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, PENDING_BS, selectors};
+use crate::scene::end::Word::{
+    Cs, Dirty, Interruptibility, Leaf, Memory, Rax, Rbp, Rdi, Rflags, Rsp, Ss,
+};
+use crate::scene::expect::{
+    BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, PENDING_BS, selectors,
+};
 use crate::scene::freedom::{NMI_EXITING, VIRTUAL_NMIS};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0, UserStack};
@@ -29,7 +33,9 @@ const fn read(name: &'static str, what: &'static str) -> Row {
 }
 
 const fn write(name: &'static str, what: &'static str) -> Row {
-    user(name, what, &[0x89, 0x07], "mov [rdi],eax").registers(&[(Rdi, DATA0), (Rax, 7)]).watch(DATA0)
+    user(name, what, &[0x89, 0x07], "mov [rdi],eax")
+        .registers(&[(Rdi, DATA0), (Rax, 7)])
+        .watch(DATA0)
 }
 
 /// Where SS of IRETQ's frame is alone on its page: the order in which the others are read does not
@@ -41,7 +47,12 @@ const fn iret(name: &'static str, what: &'static str) -> Row {
     Row::new(name, what, Supervisor, &[0x48, 0xcf], "iretq")
         .fits(Fits::Bits64)
         .rsp(SPLIT - 32)
-        .memory(&[(SPLIT - 32, TARGET), (SPLIT - 24, CS_3), (SPLIT - 16, FLAGS | 2), (SPLIT - 8, STACK_3)])
+        .memory(&[
+            (SPLIT - 32, TARGET),
+            (SPLIT - 24, CS_3),
+            (SPLIT - 16, FLAGS | 2),
+            (SPLIT - 8, STACK_3),
+        ])
         .pages(&[(UserStack, Kind::NP)])
         .fault(SPLIT, Read)
         .in_parts()
@@ -63,38 +74,65 @@ const fn iret_out(name: &'static str, what: &'static str) -> Row {
             (STACK + 32, SS_3),
         ])
         .pages(&[(Code1, Kind::NP)])
-        .at_fault(&[(Rsp, STACK_3), (Rflags, FLAGS | 2 | RFLAGS_RF), (Cs, CS_3), (Ss, SS_3), (Interruptibility, 0)])
+        .at_fault(&[
+            (Rsp, STACK_3),
+            (Rflags, FLAGS | 2 | RFLAGS_RF),
+            (Cs, CS_3),
+            (Ss, SS_3),
+            (Interruptibility, 0),
+        ])
         .faults(Fault { address: TARGET, access: Fetch, privilege: User, rip: Some(TARGET) })
 }
 
 /// The rows.
 pub const ROWS: &[Row] = &[
     // RFLAGS, RIP and RSP.
-    read("flags", "all flags set").rflags(FLAGS).memory(&[(DATA0, 3)]).answer(Answer::Retry).at_end(&[(Rax, 3)]),
-    user("rmw-flags", "a read-modify-write that faults changes no flag", &[0x01, 0x07], "add [rdi],eax")
-        .registers(&[(Rdi, DATA0), (Rax, 0)])
+    read("flags", "all flags set")
         .rflags(FLAGS)
-        .pages(&[(Data0, Kind::RO)])
-        .memory(&[(DATA0, 5)])
-        .watch(DATA0)
-        .fault(DATA0, Write)
-        .answer(Answer::Retry),
-    Row::new("push", "PUSH from a page not present moves no RSP", Supervisor, &[0xff, 0x37], "push qword ptr [rdi]")
-        .fits(Fits::Bits64)
-        .registers(&[(Rdi, DATA0)])
-        .pages(&[(Data0, Kind::NP)])
-        .fault(DATA0, Read)
+        .memory(&[(DATA0, 3)])
         .answer(Answer::Retry)
-        .at_end(&[(Rsp, STACK - 8)]),
-    Row::new("pop", "POP to a page not present moves no RSP", Supervisor, &[0x8f, 0x07], "pop qword ptr [rdi]")
-        .fits(Fits::Bits64)
-        .registers(&[(Rdi, DATA0)])
-        .memory(&[(STACK, 0x77)])
-        .pages(&[(Data0, Kind::NP)])
-        .watch(DATA0)
-        .fault(DATA0, Write)
-        .answer(Answer::Retry)
-        .at_end(&[(Rsp, STACK + 8), (Memory, 0x77)]),
+        .at_end(&[(Rax, 3)]),
+    user(
+        "rmw-flags",
+        "a read-modify-write that faults changes no flag",
+        &[0x01, 0x07],
+        "add [rdi],eax",
+    )
+    .registers(&[(Rdi, DATA0), (Rax, 0)])
+    .rflags(FLAGS)
+    .pages(&[(Data0, Kind::RO)])
+    .memory(&[(DATA0, 5)])
+    .watch(DATA0)
+    .fault(DATA0, Write)
+    .answer(Answer::Retry),
+    Row::new(
+        "push",
+        "PUSH from a page not present moves no RSP",
+        Supervisor,
+        &[0xff, 0x37],
+        "push qword ptr [rdi]",
+    )
+    .fits(Fits::Bits64)
+    .registers(&[(Rdi, DATA0)])
+    .pages(&[(Data0, Kind::NP)])
+    .fault(DATA0, Read)
+    .answer(Answer::Retry)
+    .at_end(&[(Rsp, STACK - 8)]),
+    Row::new(
+        "pop",
+        "POP to a page not present moves no RSP",
+        Supervisor,
+        &[0x8f, 0x07],
+        "pop qword ptr [rdi]",
+    )
+    .fits(Fits::Bits64)
+    .registers(&[(Rdi, DATA0)])
+    .memory(&[(STACK, 0x77)])
+    .pages(&[(Data0, Kind::NP)])
+    .watch(DATA0)
+    .fault(DATA0, Write)
+    .answer(Answer::Retry)
+    .at_end(&[(Rsp, STACK + 8), (Memory, 0x77)]),
     user("popf", "POPF from a stack not present changes no flag", &[0x9d], "popfq")
         .fits(Fits::Bits64)
         .rflags(FLAGS)
@@ -102,18 +140,30 @@ pub const ROWS: &[Row] = &[
         .fault(stack_of(User), Read)
         .answer(Answer::Retry)
         .at_end(&[(Rsp, stack_of(User) + 8)]),
-    Row::new("leave", "LEAVE to a stack not present moves neither RSP nor RBP", Supervisor, &[0xc9], "leave")
-        .fits(Fits::Bits64)
-        .registers(&[(Rbp, DATA0)])
-        .pages(&[(Data0, Kind::NP)])
-        .fault(DATA0, Read),
+    Row::new(
+        "leave",
+        "LEAVE to a stack not present moves neither RSP nor RBP",
+        Supervisor,
+        &[0xc9],
+        "leave",
+    )
+    .fits(Fits::Bits64)
+    .registers(&[(Rbp, DATA0)])
+    .pages(&[(Data0, Kind::NP)])
+    .fault(DATA0, Read),
     // Interruptibility.
     read("sti", "the instruction after STI").rflags(RFLAGS_IF).interruptibility(BLOCKING_BY_STI),
     read("mov-ss", "the instruction after MOV SS").interruptibility(BLOCKING_BY_MOV_SS),
-    Row::new("mov-ss-faults", "MOV SS that faults blocks nothing", Supervisor, &[0x8e, 0x17], "mov ss,[rdi]")
-        .registers(&[(Rdi, DATA0)])
-        .pages(&[(Data0, Kind::NP)])
-        .fault(DATA0, Read),
+    Row::new(
+        "mov-ss-faults",
+        "MOV SS that faults blocks nothing",
+        Supervisor,
+        &[0x8e, 0x17],
+        "mov ss,[rdi]",
+    )
+    .registers(&[(Rdi, DATA0)])
+    .pages(&[(Data0, Kind::NP)])
+    .fault(DATA0, Read),
     // Debug exceptions.
     read("tf", "TF is set, and the instruction does not complete").rflags(RFLAGS_TF),
     read("tf-mov-ss", "TF is set, and a single step is pending after MOV SS")
@@ -128,10 +178,13 @@ pub const ROWS: &[Row] = &[
     iret("iret", "IRET, NMIs not blocked"),
     iret("iret-virtual", "IRET, virtual NMIs not blocked").pins(NMI_EXITING | VIRTUAL_NMIS),
     iret("iret-unblocks", "IRET unblocks NMIs").interruptibility(BLOCKING_BY_NMI).nmi_unblocked(),
-    iret("iret-unblocks-again", "IRET unblocks NMIs, after an exit during the delivery of an exception")
-        .interruptibility(BLOCKING_BY_NMI)
-        .nmi_unblocked()
-        .answer(Answer::Again(Between::VectoredExit)),
+    iret(
+        "iret-unblocks-again",
+        "IRET unblocks NMIs, after an exit during the delivery of an exception",
+    )
+    .interruptibility(BLOCKING_BY_NMI)
+    .nmi_unblocked()
+    .answer(Answer::Again(Between::VectoredExit)),
     iret("iret-unblocks-virtual", "IRET unblocks virtual NMIs")
         .interruptibility(BLOCKING_BY_NMI)
         .pins(NMI_EXITING | VIRTUAL_NMIS)
@@ -143,18 +196,26 @@ pub const ROWS: &[Row] = &[
     iret_out("iret-out", "IRET to CPL 3, where the fetch faults"),
     iret_out("iret-out-unblocks", "IRET unblocks NMIs and completes, and the fetch faults")
         .interruptibility(BLOCKING_BY_NMI),
-    iret_out("iret-out-unblocks-virtual", "IRET unblocks virtual NMIs and completes, and the fetch faults")
-        .interruptibility(BLOCKING_BY_NMI)
-        .pins(NMI_EXITING | VIRTUAL_NMIS),
+    iret_out(
+        "iret-out-unblocks-virtual",
+        "IRET unblocks virtual NMIs and completes, and the fetch faults",
+    )
+    .interruptibility(BLOCKING_BY_NMI)
+    .pins(NMI_EXITING | VIRTUAL_NMIS),
     // A and D flags.
-    write("ad-write", "a write sets A and D").pages(&[(Data0, Kind::CLEAN)]).at_end(&[(Memory, 7), (Leaf, A | D)]),
+    write("ad-write", "a write sets A and D")
+        .pages(&[(Data0, Kind::CLEAN)])
+        .at_end(&[(Memory, 7), (Leaf, A | D)]),
     // Whether A is set where rights are missing is open.
     write("ad-write-ro", "a write to a read-only page sets no D")
         .pages(&[(Data0, Kind::RO_CLEAN)])
         .fault(DATA0, Write)
         .at_fault(&[(Dirty, 0)]),
     write("ad-write-np", "a write to a page not present sets neither")
-        .pages(&[(Data0, Kind { without: Kind::NP.without.union(Kind::CLEAN.without), ..Kind::NP })])
+        .pages(&[(
+            Data0,
+            Kind { without: Kind::NP.without.union(Kind::CLEAN.without), ..Kind::NP },
+        )])
         .fault(DATA0, Write)
         .answer(Answer::Retry)
         .at_fault(&[(Leaf, 0)])

@@ -24,7 +24,12 @@ const ODD: u64 = 1 | 1 << 2 | 1 << 4 | 1 << 7 | 1 << 11;
 const EQUAL: u64 = 1 << 1 | 1 << 6 | 1 << 2;
 
 /// A repeated instruction.
-const fn rep(name: &'static str, what: &'static str, code: &'static [u8], instruction: &'static str) -> Row {
+const fn rep(
+    name: &'static str,
+    what: &'static str,
+    code: &'static [u8],
+    instruction: &'static str,
+) -> Row {
     user(name, what, code, instruction).section(REP)
 }
 
@@ -46,13 +51,18 @@ pub const ROWS: &[Row] = &[
         .watch(DATA0)
         .fault(DATA1, Read)
         .at_fault(&[(Rcx, 6), (Rsi, DATA1), (Rdi, DATA0 + 8), (Memory, VALUE)]),
-    rep("movs-source-last", "MOVS, the last source element is bad", &[0xf3, 0xa4], "rep movsb [rdi],[rsi]")
-        .registers(&[(Rcx, 9), (Rsi, END0), (Rdi, DATA0)])
-        .memory(&[(END0, VALUE)])
-        .pages(&[(Data1, Kind::SUPER)])
-        .watch(DATA0)
-        .fault(DATA1, Read)
-        .at_fault(&[(Rcx, 1), (Rsi, DATA1), (Rdi, DATA0 + 8), (Memory, VALUE)]),
+    rep(
+        "movs-source-last",
+        "MOVS, the last source element is bad",
+        &[0xf3, 0xa4],
+        "rep movsb [rdi],[rsi]",
+    )
+    .registers(&[(Rcx, 9), (Rsi, END0), (Rdi, DATA0)])
+    .memory(&[(END0, VALUE)])
+    .pages(&[(Data1, Kind::SUPER)])
+    .watch(DATA0)
+    .fault(DATA1, Read)
+    .at_fault(&[(Rcx, 1), (Rsi, DATA1), (Rdi, DATA0 + 8), (Memory, VALUE)]),
     movs("movs-dest-first", "MOVS, the first destination element is bad")
         .registers(&[(Rcx, 4), (Rsi, DATA1), (Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])
@@ -64,11 +74,16 @@ pub const ROWS: &[Row] = &[
         .watch(END0)
         .fault(DATA1, Write)
         .at_fault(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1), (Memory, VALUE)]),
-    rep("movs-dest-last", "MOVS, the last destination element is bad", &[0xf3, 0xa4], "rep movsb [rdi],[rsi]")
-        .registers(&[(Rcx, 3), (Rsi, DATA0), (Rdi, DATA1 - 2)])
-        .pages(&[(Data1, Kind::NP)])
-        .fault(DATA1, Write)
-        .at_fault(&[(Rcx, 1), (Rsi, DATA0 + 2), (Rdi, DATA1)]),
+    rep(
+        "movs-dest-last",
+        "MOVS, the last destination element is bad",
+        &[0xf3, 0xa4],
+        "rep movsb [rdi],[rsi]",
+    )
+    .registers(&[(Rcx, 3), (Rsi, DATA0), (Rdi, DATA1 - 2)])
+    .pages(&[(Data1, Kind::NP)])
+    .fault(DATA1, Write)
+    .at_fault(&[(Rcx, 1), (Rsi, DATA0 + 2), (Rdi, DATA1)]),
     movs("movs-dest-cross", "MOVS, an element across two pages, the second bad")
         .registers(&[(Rcx, 4), (Rsi, DATA0), (Rdi, DATA1 - 6)])
         .pages(&[(Data1, Kind::RO)])
@@ -117,16 +132,26 @@ pub const ROWS: &[Row] = &[
     movs("movs-none", "MOVS of no element: no access")
         .registers(&[(Rcx, 0), (Rsi, DATA1), (Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP), (Data1, Kind::NP)]),
-    user("movs-single", "MOVS without prefix, the destination is bad", &[0xa5], "movsd [rdi],[rsi]")
-        .registers(&[(Rcx, 3), (Rsi, DATA1), (Rdi, DATA0)])
-        .pages(&[(Data0, Kind::RO)])
-        .fault(DATA0, Write),
-    rep("movs-short-address", "MOVS with 32-bit addresses", &[0x67, 0xf3, 0xa5], "rep movsd [edi],[esi]")
-        .registers(&[(Rcx, 8), (Rsi, DATA0), (Rdi, END0)])
-        .pages(&[(Data1, Kind::RO)])
-        .fault(DATA1, Write)
-        .at_fault(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1)])
-        .only_64_bit(),
+    user(
+        "movs-single",
+        "MOVS without prefix, the destination is bad",
+        &[0xa5],
+        "movsd [rdi],[rsi]",
+    )
+    .registers(&[(Rcx, 3), (Rsi, DATA1), (Rdi, DATA0)])
+    .pages(&[(Data0, Kind::RO)])
+    .fault(DATA0, Write),
+    rep(
+        "movs-short-address",
+        "MOVS with 32-bit addresses",
+        &[0x67, 0xf3, 0xa5],
+        "rep movsd [edi],[esi]",
+    )
+    .registers(&[(Rcx, 8), (Rsi, DATA0), (Rdi, END0)])
+    .pages(&[(Data1, Kind::RO)])
+    .fault(DATA1, Write)
+    .at_fault(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1)])
+    .only_64_bit(),
     rep("movs-quad", "MOVS of eight bytes", &[0xf3, 0x48, 0xa5], "rep movsq [rdi],[rsi]")
         .registers(&[(Rcx, 3), (Rsi, DATA0), (Rdi, END0)])
         .memory(&[(DATA0, VALUE)])
@@ -149,16 +174,26 @@ pub const ROWS: &[Row] = &[
     .fault(DATA1, Read)
     .at_fault(&[(Rcx, 6), (Rsi, DATA1), (Rdi, DATA0 + 8), (Memory, VALUE)])
     .section(REP),
-    user("movs-fetch", "MOVS, whose own second byte is bad", &[0xf3, 0xa5], "rep movsd [rdi],[rsi]")
-        .rip(CODE1 - 1)
-        .registers(&[(Rcx, 8), (Rsi, END0), (Rdi, DATA0)])
-        .pages(&[(Code1, Kind::NX), (Data1, Kind::NP)])
-        .fault(CODE1, Fetch),
-    rep("movs-long-source", "MOVS of a page and more, the last element is bad", &[0xf3, 0xa4], "rep movsb [rdi],[rsi]")
-        .registers(&[(Rcx, 0x801), (Rsi, DATA0 + 0x800), (Rdi, DATA0)])
-        .pages(&[(Data1, Kind::NP)])
-        .fault(DATA1, Read)
-        .at_fault(&[(Rcx, 1), (Rsi, DATA1), (Rdi, DATA0 + 0x800)]),
+    user(
+        "movs-fetch",
+        "MOVS, whose own second byte is bad",
+        &[0xf3, 0xa5],
+        "rep movsd [rdi],[rsi]",
+    )
+    .rip(CODE1 - 1)
+    .registers(&[(Rcx, 8), (Rsi, END0), (Rdi, DATA0)])
+    .pages(&[(Code1, Kind::NX), (Data1, Kind::NP)])
+    .fault(CODE1, Fetch),
+    rep(
+        "movs-long-source",
+        "MOVS of a page and more, the last element is bad",
+        &[0xf3, 0xa4],
+        "rep movsb [rdi],[rsi]",
+    )
+    .registers(&[(Rcx, 0x801), (Rsi, DATA0 + 0x800), (Rdi, DATA0)])
+    .pages(&[(Data1, Kind::NP)])
+    .fault(DATA1, Read)
+    .at_fault(&[(Rcx, 1), (Rsi, DATA1), (Rdi, DATA0 + 0x800)]),
     rep("stos-first", "STOS, the first element is bad", &[0xf3, 0xab], "rep stosd [rdi]")
         .registers(&[(Rcx, 8), (Rdi, DATA0), (Rax, 7)])
         .pages(&[(Data0, Kind::RO)])
@@ -224,12 +259,17 @@ pub const ROWS: &[Row] = &[
     .memory(&[(DATA0, VALUE), (END0, VALUE)])
     .fault(DATA1, Read)
     .at_fault(&[(Rcx, 6), (Rsi, DATA1), (Rdi, DATA0 + 8)]),
-    rep("cmps-differ-before", "CMPS that ends before the bad page", &[0xf3, 0xa7], "repe cmpsd [rsi],[rdi]")
-        .registers(&[(Rcx, 8), (Rsi, DATA0), (Rdi, END0)])
-        .pages(&[(Data1, Kind::NP)])
-        .memory(&[(DATA0, VALUE), (END0, VALUE + (1 << 32))])
-        .at_end(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1)])
-        .open(Rflags.bit()),
+    rep(
+        "cmps-differ-before",
+        "CMPS that ends before the bad page",
+        &[0xf3, 0xa7],
+        "repe cmpsd [rsi],[rdi]",
+    )
+    .registers(&[(Rcx, 8), (Rsi, DATA0), (Rdi, END0)])
+    .pages(&[(Data1, Kind::NP)])
+    .memory(&[(DATA0, VALUE), (END0, VALUE + (1 << 32))])
+    .at_end(&[(Rcx, 6), (Rsi, DATA0 + 8), (Rdi, DATA1)])
+    .open(Rflags.bit()),
     rep("cmps-retry", "CMPS that L1 lets go on", &[0xf3, 0xa6], "repe cmpsb [rsi],[rdi]")
         .registers(&[(Rcx, 9), (Rsi, DATA0), (Rdi, END0)])
         .rflags(ODD)
@@ -239,19 +279,29 @@ pub const ROWS: &[Row] = &[
         .at_fault(&[(Rcx, 1), (Rsi, DATA0 + 8), (Rdi, DATA1)])
         .answer(Answer::Retry)
         .at_end(&[(Rcx, 0), (Rsi, DATA0 + 9), (Rdi, DATA1 + 1), (Rflags, EQUAL)]),
-    rep("scas-mid", "SCAS that finds nothing before the bad page: flags as before", &[0xf2, 0xae], "repne scasb [rdi]")
-        .registers(&[(Rcx, 0x100), (Rdi, END0), (Rax, 0xee)])
-        .rflags(ODD)
-        .memory(&[(END0, VALUE)])
-        .pages(&[(Data1, Kind::NP)])
-        .fault(DATA1, Read)
-        .at_fault(&[(Rcx, 0xf8), (Rdi, DATA1)]),
-    rep("scas-found-before", "SCAS that finds before the bad page", &[0xf2, 0xae], "repne scasb [rdi]")
-        .registers(&[(Rcx, 0x100), (Rdi, END0), (Rax, 1)])
-        .memory(&[(END0, VALUE)])
-        .pages(&[(Data1, Kind::NP)])
-        .at_end(&[(Rcx, 0xf8), (Rdi, DATA1)])
-        .open(Rflags.bit()),
+    rep(
+        "scas-mid",
+        "SCAS that finds nothing before the bad page: flags as before",
+        &[0xf2, 0xae],
+        "repne scasb [rdi]",
+    )
+    .registers(&[(Rcx, 0x100), (Rdi, END0), (Rax, 0xee)])
+    .rflags(ODD)
+    .memory(&[(END0, VALUE)])
+    .pages(&[(Data1, Kind::NP)])
+    .fault(DATA1, Read)
+    .at_fault(&[(Rcx, 0xf8), (Rdi, DATA1)]),
+    rep(
+        "scas-found-before",
+        "SCAS that finds before the bad page",
+        &[0xf2, 0xae],
+        "repne scasb [rdi]",
+    )
+    .registers(&[(Rcx, 0x100), (Rdi, END0), (Rax, 1)])
+    .memory(&[(END0, VALUE)])
+    .pages(&[(Data1, Kind::NP)])
+    .at_end(&[(Rcx, 0xf8), (Rdi, DATA1)])
+    .open(Rflags.bit()),
     rep("scas-down", "SCAS downwards", &[0xf2, 0xaf], "repne scasd [rdi]")
         .registers(&[(Rcx, 3), (Rdi, DATA1), (Rax, 0xee)])
         .rflags(DF | ODD)

@@ -49,7 +49,12 @@ const fn of(page: Page, formats: Formats) -> Tested {
 }
 
 /// L2's code at CPL 0.
-const fn code(name: &'static str, what: &'static str, code: &'static [u8], text: &'static str) -> Row {
+const fn code(
+    name: &'static str,
+    what: &'static str,
+    code: &'static [u8],
+    text: &'static str,
+) -> Row {
     Row::new(name, what, Supervisor, code, text)
         .registers(&[(Rdi, BY_PTE), (Rsi, PTE)])
         .memory(&[(BY_PTE, VALUE)])
@@ -59,7 +64,12 @@ const fn code(name: &'static str, what: &'static str, code: &'static [u8], text:
 }
 
 /// The same for the PDPTEs, with RFLAGS.AC set, so that SMAP lets it access the user's page.
-const fn pdpte(name: &'static str, what: &'static str, bytes: &'static [u8], text: &'static str) -> Row {
+const fn pdpte(
+    name: &'static str,
+    what: &'static str,
+    bytes: &'static [u8],
+    text: &'static str,
+) -> Row {
     code(name, what, bytes, text)
         .fits(Fits::Bits32)
         .rflags(RFLAGS_AC)

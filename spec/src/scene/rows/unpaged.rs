@@ -30,7 +30,12 @@ const fn frame(ip: u64) -> u64 {
 }
 
 /// A scene of real mode.
-const fn real(name: &'static str, what: &'static str, code: &'static [u8], text: &'static str) -> Row {
+const fn real(
+    name: &'static str,
+    what: &'static str,
+    code: &'static [u8],
+    text: &'static str,
+) -> Row {
     Row::new(name, what, Supervisor, code, text).real()
 }
 
@@ -41,7 +46,13 @@ const fn spoiled(row: Row, address: u64, access: Access, entry: EptEntry) -> Row
         Fetch => GuestFrame::Place(Code1),
         Read | Write => GuestFrame::Place(Data0),
     };
-    let nested = Nested { address, access, during: During::Instruction, guest: None, frame: Some((frame, entry)) };
+    let nested = Nested {
+        address,
+        access,
+        during: During::Instruction,
+        guest: None,
+        frame: Some((frame, entry)),
+    };
     row.nested(nested).answer(Answer::Retry)
 }
 
@@ -76,7 +87,16 @@ pub const ROWS: &[Row] = &[
         .pages(const { &[(Data1, Kind::NP)] })
         .memory(const { &[(DATA1 - 8, 0x0403_0000_0000), (DATA1, 0x0605)] })
         .watch(DATA0)
-        .at_end(const { &[(Memory, 0x0605_0000_0403), (Rcx, 0), (Rsi, offset(DATA1) + 4), (Rdi, offset(DATA0) + 8)] }),
+        .at_end(
+            const {
+                &[
+                    (Memory, 0x0605_0000_0403),
+                    (Rcx, 0),
+                    (Rsi, offset(DATA1) + 4),
+                    (Rdi, offset(DATA0) + 8),
+                ]
+            },
+        ),
     real("read-split", "a read across two pages", &[0x66, 0x8b, 0x05], "mov eax,[di]")
         .registers(const { &[(Rdi, offset(DATA1) - 2), (Rax, 0)] })
         .pages(const { &[(Data1, Kind::NP)] })

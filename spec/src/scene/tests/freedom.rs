@@ -15,7 +15,8 @@ use crate::tally::Difference;
 use std::vec::Vec;
 
 const WIDTH: Maxphyaddr = 46;
-const FILTERS: [Filter; 4] = [Filter::ALWAYS, Filter::NEVER, Filter::new(true, 1, 1), Filter::new(false, 3, 3)];
+const FILTERS: [Filter; 4] =
+    [Filter::ALWAYS, Filter::NEVER, Filter::new(true, 1, 1), Filter::new(false, 3, 3)];
 
 /// The bits of a word that are open at an end.
 fn open(scene: &Scene, end: &End, word: Word) -> u64 {
@@ -52,10 +53,14 @@ fn what_is_open_is_accepted_and_all_else_is_refused() {
                     let accepts = |bits| accepts(&scene, &want, second, word, bits);
                     let is_fixed = end.fixed & word.bit() != 0;
                     let open = if is_fixed { open(&scene, &end, word) } else { u64::MAX };
-                    assert!(accepts(open) && accepts(open & next()), "{at:?}: what may be is refused");
+                    assert!(
+                        accepts(open) && accepts(open & next()),
+                        "{at:?}: what may be is refused"
+                    );
                     let fixed = !open;
                     if fixed != 0 {
-                        let one = 1u64 << (fixed.trailing_zeros() + next() as u32 % fixed.count_ones());
+                        let one =
+                            1u64 << (fixed.trailing_zeros() + next() as u32 % fixed.count_ones());
                         let one = if one & fixed == 0 { fixed & fixed.wrapping_neg() } else { one };
                         for bits in [one, one | open, fixed & next() | one] {
                             assert!(!accepts(bits), "{at:?}: {bits:x} goes unseen");
@@ -83,8 +88,22 @@ fn the_sources_of_freedom_are_where_the_manual_has_them() {
         (Act::State, "long", "iret-unblocks-virtual", How::Exit(0), Word::Info, 0),
         (Act::Event, "long", "int-idt-np", How::Exit(0), Word::Info, NMI_UNBLOCKED),
         (Act::Event, "long", "int-idt-np", How::Exit(0), Word::IdtInfo, NMI_UNBLOCKED),
-        (Act::Ept, "long-ept", "int-push", How::Exit(48), Word::Qualification, 0x1_fe40 & !(1 << 8)),
-        (Act::Ept, "long-ept", "read-page", How::Exit(48), Word::Qualification, 0x1_ee40 & !(1 << 8)),
+        (
+            Act::Ept,
+            "long-ept",
+            "int-push",
+            How::Exit(48),
+            Word::Qualification,
+            0x1_fe40 & !(1 << 8),
+        ),
+        (
+            Act::Ept,
+            "long-ept",
+            "read-page",
+            How::Exit(48),
+            Word::Qualification,
+            0x1_ee40 & !(1 << 8),
+        ),
         (Act::State, "long", "tf-mov-ss", How::Exit(0), Word::PendingDebug, PENDING_BS),
         (Act::State, "long", "mov-ss", How::Exit(0), Word::PendingDebug, 0),
         // Addresses.
@@ -141,12 +160,16 @@ fn is_in_parts(environment: &Environment, scene: &Scene, fault: &Fault) -> bool 
         Register::R15,
     ];
     let code = scene.code.strip_prefix(&FORCED_EMULATION_PREFIX).unwrap_or(scene.code);
-    let instruction = Decoder::with_ip(environment.width.address_bits(), code, RIP, DecoderOptions::NONE).decode();
+    let instruction =
+        Decoder::with_ip(environment.width.address_bits(), code, RIP, DecoderOptions::NONE)
+            .decode();
     // Frames, of which the disassembler lists a part.
     if matches!(instruction.mnemonic(), Mnemonic::Retf | Mnemonic::Iretd | Mnemonic::Iretq) {
         return true;
     }
-    let at_fault = |word: Word| scene.at_fault.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
+    let at_fault = |word: Word| {
+        scene.at_fault.iter().find(|(known, _)| *known == word).map(|(_, value)| *value)
+    };
     let value = |register: Register, _, _| {
         if register.is_segment_register() {
             return Some(0);
@@ -170,20 +193,26 @@ fn is_in_parts(environment: &Environment, scene: &Scene, fault: &Fault) -> bool 
             let size = if instruction.is_string_instruction() { element } else { size };
             (first, if size == 0 { 576 } else { size })
         })
-        .filter(|(first, size)| (first / PAGE..=(first + size - 1) / PAGE).contains(&(fault.address / PAGE)))
+        .filter(|(first, size)| {
+            (first / PAGE..=(first + size - 1) / PAGE).contains(&(fault.address / PAGE))
+        })
         .collect();
     ranges.dedup();
     ranges.len() > 1
-        || ranges
-            .iter()
-            .any(|(first, size)| first / PAGE != (first + size - 1) / PAGE || !size.is_power_of_two() || *size > 16)
+        || ranges.iter().any(|(first, size)| {
+            first / PAGE != (first + size - 1) / PAGE || !size.is_power_of_two() || *size > 16
+        })
 }
 
 #[test]
 fn rows_say_which_operands_are_in_parts() {
     let mut wrong = Vec::new();
     for (environment, scene) in all_scenes(WIDTH) {
-        let Some(fault) = scene.fault.filter(|fault| fault.access != Access::Fetch && !scene.shadow) else { continue };
+        let Some(fault) =
+            scene.fault.filter(|fault| fault.access != Access::Fetch && !scene.shadow)
+        else {
+            continue;
+        };
         let delivers = scene.event.is_some() || scene.first.is_some();
         let own = matches!(Place::of(fault.address), Some(Place::Gdt | Place::Ldt | Place::Tss));
         if delivers

@@ -84,8 +84,11 @@ impl Kind for &'static Action {
     /// The quick profile has one of each kind: moves, exits to user space, events,
     /// changes of memory and of CPUID.
     fn is_long(self) -> bool {
-        let short = matches!(self.ask, Ask::Move | Ask::PendingFault | Ask::PlainExits | Ask::Nmi | Ask::DirtyLogOn)
-            || matches!(self.ask, Ask::MoveThenNarrow) && matches!(self.then, Then::SameWalk);
+        let short = matches!(
+            self.ask,
+            Ask::Move | Ask::PendingFault | Ask::PlainExits | Ask::Nmi | Ask::DirtyLogOn
+        ) || matches!(self.ask, Ask::MoveThenNarrow)
+            && matches!(self.then, Then::SameWalk);
         !short
     }
 
@@ -97,10 +100,19 @@ impl Kind for &'static Action {
         filters(self, profile)[number]
     }
 
-    fn cases_with(self, filter: Filter, _: Profile, maxphyaddr: Maxphyaddr) -> impl Iterator<Item = ActionCase> {
+    fn cases_with(
+        self,
+        filter: Filter,
+        _: Profile,
+        maxphyaddr: Maxphyaddr,
+    ) -> impl Iterator<Item = ActionCase> {
         let accesses = Action::stimuli(maxphyaddr).map(ActionProbe::Stimulus);
         let own = Action::own_stimuli(maxphyaddr).map(ActionProbe::Own);
         let event = self.event.map(|_| ActionProbe::Event);
-        accesses.chain(own).chain(event).map(move |probe| ActionCase { action: self, probe, filter })
+        accesses.chain(own).chain(event).map(move |probe| ActionCase {
+            action: self,
+            probe,
+            filter,
+        })
     }
 }

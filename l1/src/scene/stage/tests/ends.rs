@@ -34,7 +34,11 @@ fn a_handler_s_frame_has_an_error_code_where_the_vector_pushes_one() {
     for (width, bytes) in [(Width::Bits64, 8), (Width::Compatibility, 8), (Width::Bits32, 4)] {
         let at = pushed(Place::Stack, 0x800, &user, bytes);
         assert_eq!(words(at, width, BP, false), [None, rip, cs, rflags, rsp, ss, None]);
-        assert_eq!(words(at, width, PF, true), [None, rip, cs, rflags, rsp, ss, None], "INT 14 pushes none");
+        assert_eq!(
+            words(at, width, PF, true),
+            [None, rip, cs, rflags, rsp, ss, None],
+            "INT 14 pushes none"
+        );
         let at = pushed(Place::Stack, 0x800, &[&[6], &user[..]].concat(), bytes);
         assert_eq!(words(at, width, PF, false), [Some(6), rip, cs, rflags, rsp, ss, None]);
     }
@@ -51,13 +55,21 @@ fn what_is_known_of_vmcs12_is_what_it_holds() {
     let mut skipped = 0;
     for environment in ENVIRONMENTS {
         let mut kept = Kept::default();
-        for (scene, filter) in scenes(environment).flat_map(|scene| [(scene, Filter::ALWAYS), (scene, Filter::NEVER)]) {
+        for (scene, filter) in
+            scenes(environment).flat_map(|scene| [(scene, Filter::ALWAYS), (scene, Filter::NEVER)])
+        {
             let before = processor().vmwrites;
             state::write_scene(&scene, environment, &mut kept);
             let written = processor().vmwrites - before;
             let with_what_was_known = processor().vmcs.clone();
             state::write_scene(&scene, environment, &mut Kept::default());
-            assert_eq!(with_what_was_known, processor().vmcs, "{} {}", environment.name, scene.name);
+            assert_eq!(
+                with_what_was_known,
+                processor().vmcs,
+                "{} {}",
+                environment.name,
+                scene.name
+            );
             skipped += processor().vmwrites - before - 2 * written;
             let want = scene.expect(environment, filter, MAXPHYADDR).first;
             kept = kept.after(&scene, environment, &want);
@@ -70,10 +82,17 @@ fn what_is_known_of_vmcs12_is_what_it_holds() {
 /// L2 leaves vmcs12's guest state as the manual has it for this end; what it may have changed is
 /// spoiled.
 fn leave(scene: &Scene, environment: &Environment, end: &End) {
-    const ALWAYS: [Field; 4] = [Field::GuestRip, Field::GuestRsp, Field::GuestRflags, Field::GuestInterruptibility];
-    const SEGMENTS: [Field; 5] =
-        [Field::GuestCs, Field::GuestSs, Field::GuestCsAccess, Field::GuestSsAccess, Field::GuestSsLimit];
-    const REST: [Field; 4] = [Field::GuestActivity, Field::GuestPendingDebug, Field::GuestDr7, Field::GuestDebugctl];
+    const ALWAYS: [Field; 4] =
+        [Field::GuestRip, Field::GuestRsp, Field::GuestRflags, Field::GuestInterruptibility];
+    const SEGMENTS: [Field; 5] = [
+        Field::GuestCs,
+        Field::GuestSs,
+        Field::GuestCsAccess,
+        Field::GuestSsAccess,
+        Field::GuestSsLimit,
+    ];
+    const REST: [Field; 4] =
+        [Field::GuestActivity, Field::GuestPendingDebug, Field::GuestDr7, Field::GuestDebugctl];
     let spoil = |fields: &[Field]| fields.iter().for_each(|field| vmwrite(*field, 0x5501));
     spoil(&ALWAYS);
     let (cs, ss) = selectors(scene.cpl);
@@ -101,7 +120,9 @@ fn an_end_is_read_as_the_processor_leaves_it() {
     let mut words = 0;
     for environment in ENVIRONMENTS {
         set_up(environment);
-        for (scene, filter) in scenes(environment).flat_map(|scene| [(scene, Filter::ALWAYS), (scene, Filter::NEVER)]) {
+        for (scene, filter) in
+            scenes(environment).flat_map(|scene| [(scene, Filter::ALWAYS), (scene, Filter::NEVER)])
+        {
             let mut want = scene.expect(environment, filter, MAXPHYADDR).first;
             // Registers that only privileged instructions read.
             want.fixed &= !(Word::Cr2.bit() | Word::Dr6.bit());
@@ -111,7 +132,12 @@ fn an_end_is_read_as_the_processor_leaves_it() {
             end(&scene, environment, &registers, &want, &mut seen);
             let differing = words_of(want.differing(&seen)).map(|word| word.to_string());
             let differing = differing.collect::<Vec<_>>();
-            assert!(want.admits(&seen), "{} {} {filter}: {differing:?} {want} {seen}", environment.name, scene.name);
+            assert!(
+                want.admits(&seen),
+                "{} {} {filter}: {differing:?} {want} {seen}",
+                environment.name,
+                scene.name
+            );
             words |= want.fixed;
         }
     }
@@ -151,11 +177,16 @@ fn leave_end(scene: &Scene, environment: &Environment, end: &End) -> Registers {
     vmwrite(Field::GuestRip, rip);
     vmwrite(Field::GuestRsp, rsp);
     let number = end.word(Word::GuestPhysical) & !(PAGE - 1);
-    if let Some((_, _, guest)) = frames(environment).find(|(frame, ..)| frame.guest_physical(0) == number) {
+    if let Some((_, _, guest)) =
+        frames(environment).find(|(frame, ..)| frame.guest_physical(0) == number)
+    {
         vmwrite(Field::GuestPhysicalAddress, guest + end.word(Word::GuestPhysical) % PAGE);
     }
     if environment.width == Width::Real {
-        vmwrite(Field::GuestLinearAddress, REAL_BASE + environment.pointer(end.word(Word::GuestLinear)));
+        vmwrite(
+            Field::GuestLinearAddress,
+            REAL_BASE + environment.pointer(end.word(Word::GuestLinear)),
+        );
     }
     match end.how {
         How::Exit(reason) => vmwrite(Field::ExitReason, reason.into()),
@@ -181,9 +212,12 @@ fn leave_end(scene: &Scene, environment: &Environment, end: &End) -> Registers {
 
 /// A handler's frame on the stack; returns RSP.
 fn leave_frame(scene: &Scene, environment: &Environment, end: &End, vector: u8) -> u64 {
-    let is_software =
-        scene.event.is_some_and(|event| event.vector == vector && event.kind == EventType::SoftwareInterrupt);
-    let mut words = [Word::Rip, Word::Cs, Word::Rflags, Word::Rsp, Word::Ss].map(|word| end.word(word)).to_vec();
+    let is_software = scene
+        .event
+        .is_some_and(|event| event.vector == vector && event.kind == EventType::SoftwareInterrupt);
+    let mut words = [Word::Rip, Word::Cs, Word::Rflags, Word::Rsp, Word::Ss]
+        .map(|word| end.word(word))
+        .to_vec();
     if [8, 10, 11, 12, 13, 14, 17, 21].contains(&vector) && !is_software {
         words.insert(0, end.word(Word::ErrorCode));
     }

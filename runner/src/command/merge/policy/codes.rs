@@ -45,7 +45,8 @@ mod tests {
 
     #[test]
     fn the_basic_codes_are_those_that_stimuli_raise() {
-        let raised: BTreeSet<Pfec> = Stimulus::all(BASE, 40).filter_map(|s| s.pfec(BASE, 40)).collect();
+        let raised: BTreeSet<Pfec> =
+            Stimulus::all(BASE, 40).filter_map(|s| s.pfec(BASE, 40)).collect();
         assert_eq!(basic().collect::<BTreeSet<_>>(), raised);
         assert_eq!(basic().count(), 18);
     }
@@ -53,7 +54,9 @@ mod tests {
     #[test]
     fn impossible_codes_are_left_out() {
         let all: BTreeSet<Pfec> = all().collect();
-        for possible in [Pfec::P | Pfec::PK, Pfec::WR | Pfec::SS, Pfec::ID | Pfec::HLAT, Pfec::P | Pfec::SGX] {
+        for possible in
+            [Pfec::P | Pfec::PK, Pfec::WR | Pfec::SS, Pfec::ID | Pfec::HLAT, Pfec::P | Pfec::SGX]
+        {
             assert!(all.contains(&possible), "{possible:?}");
         }
         for impossible in [

@@ -100,7 +100,9 @@ impl Judgement {
         }
         // What only L0 needs, and needs as a host does that needs all of `need`.
         let missed_by_l0 = |need: Filter, pfec| {
-            let lost = |&filter: &Filter| missed_by(filter, pfec) && smallest_missed(need, filter).is_none();
+            let lost = |&filter: &Filter| {
+                missed_by(filter, pfec) && smallest_missed(need, filter).is_none()
+            };
             !parties.l1.exits(pfec) && parties.l0.iter().any(lost)
         };
         for stimulus in Stimulus::all(BASE, NARROW) {
@@ -108,7 +110,8 @@ impl Judgement {
             // intercept the fault to correct it.
             let (raised, mended) = (on_wide_processor(stimulus), stimulus.pfec(BASE, NARROW));
             let need = PRESENT_NOT_RESERVED;
-            if let Some(pfec) = raised.filter(|&pfec| raised != mended && missed_by_l0(need, pfec)) {
+            if let Some(pfec) = raised.filter(|&pfec| raised != mended && missed_by_l0(need, pfec))
+            {
                 offer(pfec, on_walk(stimulus));
             }
         }
@@ -161,5 +164,9 @@ fn shadow_fault(why: Need, privilege: Privilege, access: Access) -> Option<Pfec>
 
 /// The family of groups that has a filter.
 fn family(filter: Filter) -> Family {
-    if (filter.mask | filter.matching) & !Pfec::BASIC.bits() == 0 { Family::Basic } else { Family::High }
+    if (filter.mask | filter.matching) & !Pfec::BASIC.bits() == 0 {
+        Family::Basic
+    } else {
+        Family::High
+    }
 }

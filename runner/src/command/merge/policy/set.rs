@@ -71,7 +71,10 @@ impl Exits {
 }
 
 /// The part of a subcube that no inverse filter makes exit: a subcube again, if there is one.
-pub(super) fn spared_by_inverse(within: Cube, filters: impl Iterator<Item = Filter>) -> Option<Cube> {
+pub(super) fn spared_by_inverse(
+    within: Cube,
+    filters: impl Iterator<Item = Filter>,
+) -> Option<Cube> {
     let mut room = within;
     for filter in filters {
         if let Exits::Outside(spared) = Exits::of(filter) {

@@ -40,7 +40,8 @@ struct BruteForce {
 
 impl BruteForce {
     fn new(width: u32) -> Self {
-        let mut by_size: Vec<u128> = filters(width).into_iter().map(|filter| set(filter, width)).collect();
+        let mut by_size: Vec<u128> =
+            filters(width).into_iter().map(|filter| set(filter, width)).collect();
         by_size.sort_by_key(|set| set.count_ones());
         by_size.dedup();
         Self { by_size, found: HashMap::new() }
@@ -71,7 +72,11 @@ fn check_judgement(vmcs02: Filter, parties: Parties<'_>, union: u128, width: u32
     let judgement = Judgement::of(vmcs02, parties);
     let exits = set(vmcs02, width);
     let scale = 32 - width;
-    assert_eq!(judgement.excess, u64::from((exits & !union).count_ones()) << scale, "{vmcs02} for {parties:?}");
+    assert_eq!(
+        judgement.excess,
+        u64::from((exits & !union).count_ones()) << scale,
+        "{vmcs02} for {parties:?}"
+    );
     let missed = union & !exits;
     let smallest = (missed != 0).then(|| pfec(missed.trailing_zeros()));
     assert_eq!(judgement.missed.map(|missed| missed.pfec), smallest, "{vmcs02} for {parties:?}");
@@ -83,7 +88,8 @@ fn check_judgement(vmcs02: Filter, parties: Parties<'_>, union: u128, width: u32
 fn best_and_judged_right_for_all_pairs_over_four_bits() {
     for width in 0..=4 {
         let mut brute = BruteForce::new(width);
-        let all: Vec<(Filter, u128)> = filters(width).into_iter().map(|filter| (filter, set(filter, width))).collect();
+        let all: Vec<(Filter, u128)> =
+            filters(width).into_iter().map(|filter| (filter, set(filter, width))).collect();
         let low = (1 << width) - 1;
         let before = Filter::new(true, 0b101 & low, 0b100 & low);
         for &(l0, l0_set) in &all {
@@ -102,7 +108,8 @@ fn best_and_judged_right_for_all_pairs_over_four_bits() {
 #[test]
 fn best_for_all_triples_over_three_bits() {
     let mut brute = BruteForce::new(3);
-    let all: Vec<(Filter, u128)> = filters(3).into_iter().map(|filter| (filter, set(filter, 3))).collect();
+    let all: Vec<(Filter, u128)> =
+        filters(3).into_iter().map(|filter| (filter, set(filter, 3))).collect();
     for &(first, first_set) in &all {
         for &(second, second_set) in &all {
             for &(l1, l1_set) in &all {
@@ -117,7 +124,8 @@ fn best_for_all_triples_over_three_bits() {
 /// one of these with bits renamed and inverted, which renames and inverts L1's as well.
 #[test]
 fn best_for_all_pairs_over_seven_bits_up_to_symmetry() {
-    let classes = (0..=7).flat_map(|bits| [false, true].map(|eb| Filter::new(eb, (1 << bits) - 1, 0)));
+    let classes =
+        (0..=7).flat_map(|bits| [false, true].map(|eb| Filter::new(eb, (1 << bits) - 1, 0)));
     pairs_over_seven_bits(classes.chain([Filter::new(false, 0, 1), Filter::NEVER]));
 }
 
@@ -131,7 +139,8 @@ fn best_for_all_pairs_over_seven_bits() {
 
 fn pairs_over_seven_bits(l0: impl Iterator<Item = Filter>) {
     let mut brute = BruteForce::new(7);
-    let all: Vec<(Filter, u128)> = filters(7).into_iter().map(|filter| (filter, set(filter, 7))).collect();
+    let all: Vec<(Filter, u128)> =
+        filters(7).into_iter().map(|filter| (filter, set(filter, 7))).collect();
     for l0 in l0 {
         let (l0, l0_set) = ([l0], set(l0, 7));
         for &(l1, l1_set) in &all {
@@ -143,7 +152,8 @@ fn pairs_over_seven_bits(l0: impl Iterator<Item = Filter>) {
 /// The search looks only where there is something to find, or this would not end within a lifetime.
 #[test]
 fn eight_filters_without_a_bit_in_common_are_merged_at_once() {
-    let parts: Vec<Filter> = (0..8).map(|part| Filter::new(true, 0xf << (4 * part), 0x9 << (4 * part))).collect();
+    let parts: Vec<Filter> =
+        (0..8).map(|part| Filter::new(true, 0xf << (4 * part), 0x9 << (4 * part))).collect();
     let (l1, l0) = parts.split_last().unwrap();
     // The lowest bit of each, inverted.
     assert_eq!(exact(Parties { l0, l1: *l1 }), Filter::new(false, 0x1111_1111, 0));
@@ -171,12 +181,20 @@ fn any_filter() -> impl Strategy<Value = Filter> {
         2 => any::<u32>().prop_map(|mask| mask & 0x1f),
         1 => any::<u32>(),
     ];
-    (any::<bool>(), mask, prop_oneof![Just(0), Just(u32::MAX), Just(0x9), any::<u32>()], any::<bool>()).prop_map(
-        |(eb, mask, matching, outside)| {
-            let within = matching & mask;
-            Filter::new(eb, mask, if outside && matching.trailing_zeros() >= 8 { matching } else { within })
-        },
+    (
+        any::<bool>(),
+        mask,
+        prop_oneof![Just(0), Just(u32::MAX), Just(0x9), any::<u32>()],
+        any::<bool>(),
     )
+        .prop_map(|(eb, mask, matching, outside)| {
+            let within = matching & mask;
+            Filter::new(
+                eb,
+                mask,
+                if outside && matching.trailing_zeros() >= 8 { matching } else { within },
+            )
+        })
 }
 
 fn any_l0() -> impl Strategy<Value = Vec<Filter>> {
@@ -188,7 +206,9 @@ fn any_l0() -> impl Strategy<Value = Vec<Filter>> {
 fn telling_codes(filters: &[Filter], noise: u32) -> Vec<u32> {
     let mut codes = std::vec![0, u32::MAX, noise];
     for filter in filters {
-        for base in [filter.matching & filter.mask, filter.matching & filter.mask | noise & !filter.mask] {
+        for base in
+            [filter.matching & filter.mask, filter.matching & filter.mask | noise & !filter.mask]
+        {
             codes.push(base);
             codes.extend((0..32).map(|bit| base ^ 1 << bit));
             codes.extend((0..31).map(|bit| base ^ 3 << bit));

@@ -17,7 +17,14 @@ use spec::log::Verdict;
 
 /// The boots of captures.
 fn boots() -> [String; 6] {
-    let boots = [&[PASS][..], &[FAIL], &[PASS, FAIL], &[FAIL, PASS], &[cut(FAIL), PASS], &[PASS, cut(FAIL)]];
+    let boots = [
+        &[PASS][..],
+        &[FAIL],
+        &[PASS, FAIL],
+        &[FAIL, PASS],
+        &[cut(FAIL), PASS],
+        &[PASS, cut(FAIL)],
+    ];
     boots.map(<[&str]>::concat)
 }
 
@@ -122,8 +129,10 @@ impl Truth {
     fn judge(&self, bytes: &[u8]) -> (Verdict, bool) {
         let boots = read(bytes);
         let worst = boots.iter().map(verdict).max().unwrap_or(Verdict::Crash);
-        let is_pass = |(findings, _): &super::Boot| format!("{:?}", findings.reader.summary()) == self.pass;
-        let is_false = worst == Verdict::Pass && (!boots.iter().all(is_pass) || self.has_failure(bytes));
+        let is_pass =
+            |(findings, _): &super::Boot| format!("{:?}", findings.reader.summary()) == self.pass;
+        let is_false =
+            worst == Verdict::Pass && (!boots.iter().all(is_pass) || self.has_failure(bytes));
         (worst, is_false)
     }
 
@@ -133,8 +142,10 @@ impl Truth {
         let _ = unpacked(bytes).map(|mut input| input.read_to_end(&mut plain));
         plain.retain(|byte| *byte != 0);
         let text = String::from_utf8_lossy(&plain);
-        let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || "-. ".contains(c));
-        let has = |line: &&str| text.match_indices(*line).any(|(at, _)| ends(&text[at + line.len()..]));
+        let ends =
+            |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || "-. ".contains(c));
+        let has =
+            |line: &&str| text.match_indices(*line).any(|(at, _)| ends(&text[at + line.len()..]));
         self.failures.iter().any(has)
     }
 }
@@ -172,7 +183,9 @@ impl Row {
         let all = self.verdicts.values().sum::<u64>() + panics;
         let [pass, fail, crash] = [Verdict::Pass, Verdict::Fail, Verdict::Crash].map(of);
         let slowest = slowest.as_secs_f64() * 1e3;
-        println!("| {name} | {all} | {pass} | {fail} | {crash} | {false_passes} | {panics} | {slowest:.1} ms |");
+        println!(
+            "| {name} | {all} | {pass} | {fail} | {crash} | {false_passes} | {panics} | {slowest:.1} ms |"
+        );
     }
 }
 
@@ -204,7 +217,9 @@ fn a_million_mutations() {
     let mut sum = Row::default();
     for (name, row) in mutations(1_000_000 / (WAYS.len() * boots().len()) as u64 + 1) {
         row.print(name);
-        row.verdicts.iter().for_each(|(verdict, count)| *sum.verdicts.entry(*verdict).or_default() += count);
+        row.verdicts
+            .iter()
+            .for_each(|(verdict, count)| *sum.verdicts.entry(*verdict).or_default() += count);
         sum.false_passes += row.false_passes;
         sum.panics += row.panics;
         sum.slowest = sum.slowest.max(row.slowest);

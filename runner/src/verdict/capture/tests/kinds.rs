@@ -19,7 +19,8 @@ fn every_way_to_capture_a_log_is_read() {
 #[test]
 fn a_log_without_groups_is_read_too() {
     let (header, _) = PASS.split_once("1..5\n").unwrap();
-    let ended = |lines: &str, sums: &str| format!("{header}{lines}# end {sums} cases=0 crc32=00000000\n");
+    let ended =
+        |lines: &str, sums: &str| format!("{header}{lines}# end {sums} cases=0 crc32=00000000\n");
     let skip = ended("1..0 # SKIP the CPU offers no VMX\n", "passed=0 failed=0 skipped=0 errors=0");
     let error = ended("# error bad option\n", "passed=0 failed=0 skipped=0 errors=1");
     for (name, way) in WAYS {
@@ -44,7 +45,10 @@ fn every_boot_is_judged_in_every_way() {
 fn a_restart_is_named() {
     for log in [PASS, FAIL] {
         let bytes = format!("{}{PASS}", cut(log));
-        assert_eq!(why(&read(bytes.as_bytes())[0]), "the guest restarted before the log's end record");
+        assert_eq!(
+            why(&read(bytes.as_bytes())[0]),
+            "the guest restarted before the log's end record"
+        );
     }
 }
 
@@ -53,7 +57,11 @@ fn a_log_without_its_beginning_is_one_too() {
     let (_, rest) = FAIL.split_once("1..6\n").unwrap();
     for text in [format!("{rest}{PASS}"), FAIL.replacen("KTAP", "KTAQ", 1) + PASS] {
         let boots = read(text.as_bytes());
-        assert!(why(&boots[0]).starts_with("the beginning of the log is missing"), "{}", why(&boots[0]));
+        assert!(
+            why(&boots[0]).starts_with("the beginning of the log is missing"),
+            "{}",
+            why(&boots[0])
+        );
         assert_eq!(verdicts(text.as_bytes()), [Crash, Pass]);
     }
     assert_eq!(verdicts(rest.as_bytes()), [Crash]);
@@ -71,22 +79,33 @@ fn the_rest_of_a_log_is_found_in_every_way() {
 #[test]
 fn logs_of_other_programs_are_no_logs() {
     let other = "KTAP version 1\n1..2\n    KTAP version 1\n    # Subtest: time\n    1..1\n    ok 1 time\nok 1 time\n";
-    let talk = "root@host:~# grep 'KTAP version 1' log | head\n# a remark: ok 1 is a line of a log\n";
+    let talk =
+        "root@host:~# grep 'KTAP version 1' log | head\n# a remark: ok 1 is a line of a log\n";
     assert_eq!(verdicts(format!("{other}{talk}{PASS}{other}{talk}").as_bytes()), [Pass]);
     assert_eq!(verdicts(talk.as_bytes()), [Crash]);
 }
 
 #[test]
 fn what_cannot_be_read_says_what_it_is() {
-    let stamped = |text: &str| text.lines().fold(String::new(), |all, line| all + "[ 1.0] " + line + "\n");
+    let stamped =
+        |text: &str| text.lines().fold(String::new(), |all, line| all + "[ 1.0] " + line + "\n");
     let foreign = PASS.replace("1..5\n", "1..5\nclocksource: tsc\n");
     for (bytes, part) in [
-        (stamped(&PASS.replace("cases=32", "cases=33")).into_bytes(), "each line has a prefix such as '[ 1.0] '"),
-        (stamped(&foreign).into_bytes(), "line 4 of the log holds no line of maskmatch's after a prefix"),
+        (
+            stamped(&PASS.replace("cases=32", "cases=33")).into_bytes(),
+            "each line has a prefix such as '[ 1.0] '",
+        ),
+        (
+            stamped(&foreign).into_bytes(),
+            "line 4 of the log holds no line of maskmatch's after a prefix",
+        ),
         (foreign.into_bytes(), "line 4 of the log is not maskmatch's"),
         (PASS.replace("log=2", "log=1").into_bytes(), "format 1"),
         (b"BZh91AY&SY".to_vec(), "packed by bzip2: unpack it first"),
-        (WAYS.iter().find(|(name, _)| *name == "gzip").unwrap().1(FAIL)[..300].to_vec(), "what gzip packed is damaged"),
+        (
+            WAYS.iter().find(|(name, _)| *name == "gzip").unwrap().1(FAIL)[..300].to_vec(),
+            "what gzip packed is damaged",
+        ),
         (b"SeaBIOS\n".to_vec(), "holds no log of maskmatch"),
         (b"".to_vec(), "holds no log of maskmatch"),
     ] {
@@ -146,9 +165,15 @@ fn a_log_that_contradicts_itself_is_damaged_though_its_checksum_fits() {
         ("# end ", &format!("{fail}# end ")),
         ("# end ", &format!("{differs}# end ")),
         // More differing cases than cases, sums, no cases.
-        (&format!("{counts} "), "# differs host.apic others cases=99\n# counts host.apic cases=32 differing=99 "),
+        (
+            &format!("{counts} "),
+            "# differs host.apic others cases=99\n# counts host.apic cases=32 differing=99 ",
+        ),
         ("cases=68", "cases=69"),
-        ("cases=32 differing=0 exits=0 delivered=0 tsc=20381", "cases=0 differing=0 exits=0 delivered=0 tsc=20381"),
+        (
+            "cases=32 differing=0 exits=0 delivered=0 tsc=20381",
+            "cases=0 differing=0 exits=0 delivered=0 tsc=20381",
+        ),
         ("passed=3 failed=0", "passed=2 failed=1"),
         ("1..5", "1..6"),
         // A group twice, unknown names.
@@ -169,11 +194,15 @@ fn a_log_that_contradicts_itself_is_damaged_though_its_checksum_fits() {
 
 #[test]
 fn a_flood_of_different_lines_is_read_in_bounded_memory() {
-    let lines = |kind: &str| (0..100_000).fold(String::new(), |all, at| all + &kind.replace('N', &at.to_string()));
-    let notes = &read(changed(PASS, "1..5\n", &format!("1..5\n{}", lines("# note N\n"))).as_bytes())[0];
+    let lines = |kind: &str| {
+        (0..100_000).fold(String::new(), |all, at| all + &kind.replace('N', &at.to_string()))
+    };
+    let notes =
+        &read(changed(PASS, "1..5\n", &format!("1..5\n{}", lines("# note N\n"))).as_bytes())[0];
     assert_eq!((super::verdict(notes), notes.0.notes.len()), (Pass, 1000));
     assert_eq!(notes.0.left_out, 99_000);
-    let groups = &read(PASS.replace("1..5\n", &format!("1..5\n{}", lines("# cause gN x\n"))).as_bytes())[0];
+    let groups =
+        &read(PASS.replace("1..5\n", &format!("1..5\n{}", lines("# cause gN x\n"))).as_bytes())[0];
     assert!(groups.0.groups.len() < 1000);
     assert_eq!(super::verdict(groups), Crash);
 }

@@ -24,10 +24,15 @@ fn what_would_hang_or_kill_the_guest_is_left_out_and_the_rest_is_played() {
     let tables = Tables::built_in();
     let (shadowing, smaller) =
         ("kvm 5.10 ept=0 allow_smaller_maxphyaddr=0", "kvm 5.10 ept=1 allow_smaller_maxphyaddr=1");
-    let (plain, newer) = ("kvm 5.10 ept=1 allow_smaller_maxphyaddr=0", "kvm 6.1 ept=1 allow_smaller_maxphyaddr=1");
+    let (plain, newer) =
+        ("kvm 5.10 ept=1 allow_smaller_maxphyaddr=0", "kvm 6.1 ept=1 allow_smaller_maxphyaddr=1");
     for (id, left_out, played) in [
         ("event.long:int-idt-rsvd:1,0,0", &[smaller, newer][..], &[shadowing, plain][..]),
-        ("tlb.pae:pdpte-np-not-loaded:1,0,0", &[shadowing, "kvm 7.2 ept=0"], &[smaller, plain, newer]),
+        (
+            "tlb.pae:pdpte-np-not-loaded:1,0,0",
+            &[shadowing, "kvm 7.2 ept=0"],
+            &[smaller, plain, newer],
+        ),
         ("tlb.pae-ept:invlpg-np:1,0,0", &[shadowing], &[smaller, plain]),
         ("tlb.pae:pdpte-np:1,0,0", &[], &[shadowing, smaller]),
         ("tlb.long:invlpg-np:1,0,0", &[], &[shadowing, smaller]),
@@ -50,8 +55,9 @@ fn what_would_hang_or_kill_the_guest_is_left_out_and_the_rest_is_played() {
         ("event.pae:super-int-tss-np:1,0,ffffffff", &[], &[shadowing, smaller]),
     ] {
         let case = Case::from_id(id).expect(id);
-        let is_left_out =
-            |host: &&str| Options::parse(&options(&tables, host).join(" ")).unwrap().exclude.excludes(&case);
+        let is_left_out = |host: &&str| {
+            Options::parse(&options(&tables, host).join(" ")).unwrap().exclude.excludes(&case)
+        };
         assert!(left_out.iter().all(is_left_out), "{id}");
         assert!(!played.iter().any(is_left_out), "{id}");
     }
@@ -69,7 +75,8 @@ fn hangs(case: &Case) -> bool {
     use EventType::{ExternalInterrupt, Nmi, SoftwareInterrupt};
     let Case::Scene(scene) = case else { return false };
     let event = scene.scene().event;
-    let interrupt = event.is_some_and(|event| matches!(event.kind, ExternalInterrupt | Nmi | SoftwareInterrupt));
+    let interrupt = event
+        .is_some_and(|event| matches!(event.kind, ExternalInterrupt | Nmi | SoftwareInterrupt));
     interrupt && case.pfec(MAXPHYADDR).is_some_and(|pfec| !case.filter().exits(pfec))
 }
 
@@ -87,7 +94,10 @@ fn all_that_a_fault_let_through_to_l2_would_end_is_left_out_and_little_else() {
             let of_tlb = name.starts_with("tlb.pae") && left_out;
             let must = is_killed(&case) || hangs(&case) || of_tlb;
             assert!(left_out || !must, "{case} would end the run");
-            assert!(must || !left_out || spared.contains(&probe.as_str()), "{case} could be played");
+            assert!(
+                must || !left_out || spared.contains(&probe.as_str()),
+                "{case} could be played"
+            );
         }
     }
 }
@@ -97,11 +107,17 @@ fn nothing_is_left_out_of_groups_that_are_not_about_it() {
     let tables = Tables::built_in();
     for row in tables.rows() {
         for cases in &row.exclude {
-            for group in
-                ["filter.basic.long", "host.touch", "action.restore", "smp.filters", "access.long", "ept.long-ept"]
-            {
-                let matched =
-                    super::catalogue().iter().any(|(of, probe)| of == group && cases.pattern().matches(group, probe));
+            for group in [
+                "filter.basic.long",
+                "host.touch",
+                "action.restore",
+                "smp.filters",
+                "access.long",
+                "ept.long-ept",
+            ] {
+                let matched = super::catalogue()
+                    .iter()
+                    .any(|(of, probe)| of == group && cases.pattern().matches(group, probe));
                 assert!(!matched, "{}: {cases} in {group}", row.name);
             }
         }
@@ -116,7 +132,11 @@ fn the_options_of_any_host_fit_the_image_s_command_line() {
             let host = format!("kvm {version} ept={ept} allow_smaller_maxphyaddr={smaller}");
             let line = options(&tables, &host).join(" ");
             assert!(Options::parse(&line).is_ok(), "{line}");
-            assert!(line.len() + ROOM_FOR_OTHERS <= MAX_COMMAND_LINE, "{} bytes: {line}", line.len());
+            assert!(
+                line.len() + ROOM_FOR_OTHERS <= MAX_COMMAND_LINE,
+                "{} bytes: {line}",
+                line.len()
+            );
         }
     }
     // A log's header that leaves everything open asks for everything.

@@ -20,14 +20,19 @@ use crate::verdict::subject::{Family, Subject};
 fn verdict(tables: &Tables, on: &Subject, group: &str, difference: &str, probe: &str) -> Verdict {
     const DIFFERING: u64 = 3;
     let mut text = String::new();
-    let mut log = Writer::begin(&mut text, "0.1.0", &"boot=pvh maxphyaddr=40 options=profile=standard");
+    let mut log =
+        Writer::begin(&mut text, "0.1.0", &"boot=pvh maxphyaddr=40 options=profile=standard");
     log.plan(1);
     let mut room = [None; 1];
     let mut tally = Tally::new(&mut room);
     tally.add(probe, 0, Filter::ALWAYS, &difference.parse().expect(difference), DIFFERING);
     log.fail(&format_args!("{group}:{probe}:1,0,0"), &"exit", &"exit");
     log.differs(&group, &mut tally);
-    log.result(1, &group, &Counts { cases: 9, differing: DIFFERING, exits: 9, ..Counts::default() });
+    log.result(
+        1,
+        &group,
+        &Counts { cases: 9, differing: DIFFERING, exits: 9, ..Counts::default() },
+    );
     log.end();
     let findings = Findings::of_text(&text);
     assert_eq!(findings.reader.verdict(), Verdict::Fail, "by the manual alone");
@@ -37,7 +42,10 @@ fn verdict(tables: &Tables, on: &Subject, group: &str, difference: &str, probe: 
 }
 
 fn names_it(row: &Row, group: &str, probe: &str) -> bool {
-    row.clauses.iter().flat_map(|clause| &clause.cases).any(|cases| cases.pattern().matches(group, probe))
+    row.clauses
+        .iter()
+        .flat_map(|clause| &clause.cases)
+        .any(|cases| cases.pattern().matches(group, probe))
 }
 
 #[test]
@@ -48,14 +56,16 @@ fn a_row_makes_a_pass_of_a_log_within_its_globs_and_on_its_hosts_only() {
         let (hosts, others): (Vec<_>, Vec<_>) =
             subjects().into_iter().partition(|subject| row.fit(subject) == Fit::Yes);
         for clause in &row.clauses {
-            let within =
-                |(group, probe): &&(String, String)| clause.cases.iter().any(|at| at.pattern().matches(group, probe));
+            let within = |(group, probe): &&(String, String)| {
+                clause.cases.iter().any(|at| at.pattern().matches(group, probe))
+            };
             let (group, probe) = all.iter().find(within).expect("its globs match cases");
             // Of each kind of group one, if the row does not name it: what is known of one must not
             // leak to another.
             let mut outside: Vec<&(String, String)> = Vec::new();
             for case in all.iter().filter(|(group, probe)| !names_it(row, group, probe)) {
-                let act = |(group, _): &(String, String)| group.split('.').next().map(str::to_string);
+                let act =
+                    |(group, _): &(String, String)| group.split('.').next().map(str::to_string);
                 if !outside.iter().any(|other| act(other) == act(case)) {
                     outside.push(case);
                 }
@@ -63,15 +73,36 @@ fn a_row_makes_a_pass_of_a_log_within_its_globs_and_on_its_hosts_only() {
             for element in &clause.differs {
                 let (difference, _) = examples(element);
                 let at = format!("{}: {difference} in {group}:{probe}", row.name);
-                assert_eq!(verdict(&alone, &hosts[0], group, &difference, probe), Verdict::Pass, "{at}");
-                assert_eq!(verdict(&tables, &hosts[0], group, &difference, probe), Verdict::Pass, "{at}");
+                assert_eq!(
+                    verdict(&alone, &hosts[0], group, &difference, probe),
+                    Verdict::Pass,
+                    "{at}"
+                );
+                assert_eq!(
+                    verdict(&tables, &hosts[0], group, &difference, probe),
+                    Verdict::Pass,
+                    "{at}"
+                );
                 for other in &others {
-                    assert_eq!(verdict(&alone, other, group, &difference, probe), Verdict::Fail, "{at} on {other:?}");
+                    assert_eq!(
+                        verdict(&alone, other, group, &difference, probe),
+                        Verdict::Fail,
+                        "{at} on {other:?}"
+                    );
                 }
-                assert_eq!(verdict(&Tables::none(), &hosts[0], group, &difference, probe), Verdict::Fail, "{at}");
+                assert_eq!(
+                    verdict(&Tables::none(), &hosts[0], group, &difference, probe),
+                    Verdict::Fail,
+                    "{at}"
+                );
                 for (group, probe) in &outside {
                     let verdict = verdict(&alone, &hosts[0], group, &difference, probe);
-                    assert_eq!(verdict, Verdict::Fail, "{}: {difference} in {group}:{probe}", row.name);
+                    assert_eq!(
+                        verdict,
+                        Verdict::Fail,
+                        "{}: {difference} in {group}:{probe}",
+                        row.name
+                    );
                 }
             }
         }
@@ -81,7 +112,8 @@ fn a_row_makes_a_pass_of_a_log_within_its_globs_and_on_its_hosts_only() {
 #[test]
 fn a_torn_write_across_pages_that_nothing_emulates_fails_on_every_kvm() {
     let tables = Tables::built_in();
-    let is_kvm = |subject: &&Subject| subject.host.as_ref().is_some_and(|host| host.family == Family::Kvm);
+    let is_kvm =
+        |subject: &&Subject| subject.host.as_ref().is_some_and(|host| host.family == Family::Kvm);
     for on in subjects().iter().filter(is_kvm).chain([&subject("kvm")]) {
         let of = |group, probe| verdict(&tables, on, group, "exit0:memory^ffffff0000000000", probe);
         assert_eq!(of("access.long", "user-write-cross-second"), Verdict::Fail, "{on:?}");

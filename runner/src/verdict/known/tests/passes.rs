@@ -23,10 +23,17 @@ fn told(on: &str, line: &str, group: &str, seen: &[(&str, &str)]) -> Vec<String>
     told_of(on, line, group, &Counts { cases, exits: 9, delivered: 9, ..Counts::default() }, seen)
 }
 
-fn told_of(on: &str, line: &str, group: &str, counts: &Counts, seen: &[(&str, &str)]) -> Vec<String> {
+fn told_of(
+    on: &str,
+    line: &str,
+    group: &str,
+    counts: &Counts,
+    seen: &[(&str, &str)],
+) -> Vec<String> {
     let tables = Tables::built_in();
     let subject = subject(on);
-    let differences: Vec<Difference> = seen.iter().map(|(difference, _)| difference.parse().unwrap()).collect();
+    let differences: Vec<Difference> =
+        seen.iter().map(|(difference, _)| difference.parse().unwrap()).collect();
     let seen: Vec<Seen<'_>> = seen
         .iter()
         .zip(&differences)
@@ -47,7 +54,13 @@ const RF0: (&str, &str) = ("exit0:rflags^10000", "super-read-np-pde");
 fn a_row_that_had_to_show_is_told() {
     for (on, line, group, seen, missed) in [
         (SHADOWING, QUICK, "filter.each.long-nx0", &[RF0][..], &["nx-stale"][..]),
-        (SHADOWING, QUICK, "filter.each.long-nx0", &[RF0, ("exit0>done", "user-read-user-nx")], &[]),
+        (
+            SHADOWING,
+            QUICK,
+            "filter.each.long-nx0",
+            &[RF0, ("exit0>done", "user-read-user-nx")],
+            &[],
+        ),
         (PLAIN, QUICK, "filter.each.long-nx0", &[RF0], &[]),
         (SHADOWING, STANDARD, "page.legacy-off", &[], &["legacy-id"]),
         (PLAIN, STANDARD, "forced.long", &[], &["cross-write"]),
@@ -105,16 +118,29 @@ fn what_was_not_played_is_not_told() {
     assert_eq!(told_of(PLAIN, STANDARD, "forced.long", &counts(1, 1), &[]), Vec::<String>::new());
     assert_eq!(told_of(PLAIN, STANDARD, "forced.long", &counts(100_000, 1), &[]), ["cross-write"]);
     // No fault came at all.
-    assert_eq!(told_of(PLAIN, STANDARD, "forced.long", &counts(100_000, 0), &[]), Vec::<String>::new());
+    assert_eq!(
+        told_of(PLAIN, STANDARD, "forced.long", &counts(100_000, 0), &[]),
+        Vec::<String>::new()
+    );
     assert_eq!(told_of(SHADOWING, STANDARD, "host.apic", &counts(24, 0), &[]), ["apic-prefetch"]);
     // Left out by the user.
-    assert_eq!(told(PLAIN, "exclude=forced.*:write-cross", "forced.long", &[]), Vec::<String>::new());
-    assert_eq!(told_of(PLAIN, "exclude=forced.*:write-ro", "forced.long", &counts(100_000, 1), &[]), ["cross-write"]);
+    assert_eq!(
+        told(PLAIN, "exclude=forced.*:write-cross", "forced.long", &[]),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        told_of(PLAIN, "exclude=forced.*:write-ro", "forced.long", &counts(100_000, 1), &[]),
+        ["cross-write"]
+    );
     // Left out by another row.
     for (kernel, must) in [("5.10", false), ("6.1", true)] {
         let smaller = format!("kvm {kernel} ept=1 allow_smaller_maxphyaddr=1 vnmi=1");
         let line = Asks::options(&Tables::built_in().asks(), &subject(&smaller)).join(" ");
-        assert_eq!(told(&smaller, &line, "event.long", &[]).contains(&"nmi-open".to_string()), must, "{smaller}");
+        assert_eq!(
+            told(&smaller, &line, "event.long", &[]).contains(&"nmi-open".to_string()),
+            must,
+            "{smaller}"
+        );
     }
 }
 
@@ -127,16 +153,20 @@ fn of_a_host_of_which_too_little_is_known_nothing_is_told() {
 
 #[test]
 fn what_the_quick_profile_does_not_play_is_not_told() {
-    for (group, name) in
-        [("page.legacy-off", "legacy-id"), ("state.long-vpid", "nmi-bit12"), ("state.long", "nmi-bit12")]
-    {
+    for (group, name) in [
+        ("page.legacy-off", "legacy-id"),
+        ("state.long-vpid", "nmi-bit12"),
+        ("state.long", "nmi-bit12"),
+    ] {
         for profile in [Profile::Quick, Profile::Standard] {
             let of_group = Group::from_name(group).unwrap();
             let tables = Tables::built_in();
             let shows = tables.row(name).unwrap().shows.as_ref().unwrap();
-            let plays = of_group.cases(profile, MAXPHYADDR).any(|case| shows.must(&case, MAXPHYADDR));
+            let plays =
+                of_group.cases(profile, MAXPHYADDR).any(|case| shows.must(&case, MAXPHYADDR));
             assert_eq!(
-                told(SHADOWING, &format!("profile={}", profile.name()), group, &[]).contains(&name.to_string()),
+                told(SHADOWING, &format!("profile={}", profile.name()), group, &[])
+                    .contains(&name.to_string()),
                 plays
             );
             assert!(plays || profile == Profile::Quick, "{name}");

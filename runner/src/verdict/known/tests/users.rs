@@ -24,7 +24,12 @@ fn with(text: &str) -> Result<Tables, String> {
 fn a_row_of_the_user_turns_a_failure_into_known_and_back() {
     let subject = subject("bochs 2.7 / kvm 6.1 ept=1 allow_smaller_maxphyaddr=0");
     let is_known = |tables: &Tables| {
-        let judged = judge(&tables.of(&subject), "access.long", "exit0:cr2^1000,rflags^10000", "user-mov-read-np");
+        let judged = judge(
+            &tables.of(&subject),
+            "access.long",
+            "exit0:cr2^1000,rflags^10000",
+            "user-mov-read-np",
+        );
         judged.is_known().then(|| (names(&judged.rows).len(), judged.of()))
     };
     assert_eq!(is_known(&Tables::built_in()), None);
@@ -35,11 +40,15 @@ fn a_row_of_the_user_turns_a_failure_into_known_and_back() {
 
 #[test]
 fn a_file_may_be_about_the_processor() {
-    let tables = with(&format!("of = \"processor\"\n{}", OWN.replace("kvm >=6.1", "bochs 2.7"))).unwrap();
+    let tables =
+        with(&format!("of = \"processor\"\n{}", OWN.replace("kvm >=6.1", "bochs 2.7"))).unwrap();
     let in_lab = subject("bochs 2.7 / kvm 6.1 ept=1");
     let known = tables.of(&in_lab);
     let judged = judge(&known, "access.long", "exit0:cr2^1000", "user-mov-read-np");
-    assert_eq!((judged.is_known(), judged.of(), known.tested()), (true, Party::Processor, Party::Host));
+    assert_eq!(
+        (judged.is_known(), judged.of(), known.tested()),
+        (true, Party::Processor, Party::Host)
+    );
     // The host's rows are about what is tested.
     let of_bochs = with(&OWN.replace("kvm >=6.1", "bochs 2.7")).unwrap();
     let judged = |text| {
@@ -69,8 +78,13 @@ fn a_row_that_does_not_show_is_told_of_what_is_tested_whatever_the_file_is_about
         let subject = subject(on);
         let counts = Counts { cases: u64::MAX, exits: 1, ..Counts::default() };
         let ran = [Ran { group: "access.long", counts: &counts }];
-        let passes = tables.of(&subject).unexpected_passes(Options::default(), MAXPHYADDR, &ran, &[]);
-        assert_eq!(names(&passes), if told { vec!["cr2-early"] } else { vec![] }, "{of} {hosts} on {on}");
+        let passes =
+            tables.of(&subject).unexpected_passes(Options::default(), MAXPHYADDR, &ran, &[]);
+        assert_eq!(
+            names(&passes),
+            if told { vec!["cr2-early"] } else { vec![] },
+            "{of} {hosts} on {on}"
+        );
     }
 }
 
@@ -82,7 +96,10 @@ fn what_is_wrong_with_a_file_is_said_with_file_row_and_key() {
         (format!("rows = 1\n{OWN}"), &["own.toml: key rows"]),
         (format!("of = \"guest\"\n{OWN}"), &["own.toml: key of", "guest"]),
         (row("reason", "reasons"), &["own.toml: row cr2-early", "reasons"]),
-        (row("reason = \"A made-up host writes CR2 before the exit.\"\n", ""), &["row cr2-early", "reason"]),
+        (
+            row("reason = \"A made-up host writes CR2 before the exit.\"\n", ""),
+            &["row cr2-early", "reason"],
+        ),
         (row("A made-up host writes CR2 before the exit.", ""), &["row cr2-early", "key reason"]),
         (row("\"cr2-early\"", "\"rf0\""), &["own.toml: row rf0", "key name"]),
         (row("\"cr2-early\"", "\"CR2 early\""), &["key name"]),
@@ -90,18 +107,42 @@ fn what_is_wrong_with_a_file_is_said_with_file_row_and_key() {
         (row("kvm >=6.1", "kvm six"), &["row cr2-early", "key hosts", "'six'"]),
         (row("[\"kvm >=6.1\"]", "[]"), &["row cr2-early", "key hosts"]),
         (row("access.*:user-*", "access.*"), &["row cr2-early", "key cases", "access.*"]),
-        (row("access.*:user-*", "access.*:uesr-*"), &["own.toml: row cr2-early", "access.*:uesr-*", "no case"]),
-        (row("access.*:user-*", "access.*:user-*:1,0,0"), &["row cr2-early", "key cases", "filter"]),
+        (
+            row("access.*:user-*", "access.*:uesr-*"),
+            &["own.toml: row cr2-early", "access.*:uesr-*", "no case"],
+        ),
+        (
+            row("access.*:user-*", "access.*:user-*:1,0,0"),
+            &["row cr2-early", "key cases", "filter"],
+        ),
         (row("exit0:cr2", "exit0:cr9"), &["row cr2-early", "key differs", "'cr9'"]),
         (row("[\"exit0:cr2\"]", "[]"), &["row cr2-early", "key differs"]),
-        (format!("{OWN}also = [{{ cases = [], differs = [] }}]"), &["row cr2-early", "key also.cases"]),
-        (format!("{OWN}shows = {{ cases = [\"x:*\"], when = \"never\" }}"), &["row cr2-early", "never"]),
-        (format!("{OWN}shows = {{ cases = [\"nothing\"] }}"), &["row cr2-early", "key shows.cases"]),
+        (
+            format!("{OWN}also = [{{ cases = [], differs = [] }}]"),
+            &["row cr2-early", "key also.cases"],
+        ),
+        (
+            format!("{OWN}shows = {{ cases = [\"x:*\"], when = \"never\" }}"),
+            &["row cr2-early", "never"],
+        ),
+        (
+            format!("{OWN}shows = {{ cases = [\"nothing\"] }}"),
+            &["row cr2-early", "key shows.cases"],
+        ),
         (format!("{OWN}exclude = [\"host.*\"]"), &["row cr2-early", "key exclude"]),
-        (format!("{OWN}exclude = [\"host.apic:*\"]"), &["row cr2-early", "key exclude", "host.apic"]),
+        (
+            format!("{OWN}exclude = [\"host.apic:*\"]"),
+            &["row cr2-early", "key exclude", "host.apic"],
+        ),
         (format!("{OWN}option = \"turbo=yes\""), &["row cr2-early", "key option", "turbo=yes"]),
-        (format!("{OWN}section = \"RIP\""), &["row cr2-early", "key section", "'RIP'", "docs/sections.md"]),
-        (format!("{OWN}section = [\"saving-rip\", \"rip\"]"), &["row cr2-early", "key section", "'rip'"]),
+        (
+            format!("{OWN}section = \"RIP\""),
+            &["row cr2-early", "key section", "'RIP'", "docs/sections.md"],
+        ),
+        (
+            format!("{OWN}section = [\"saving-rip\", \"rip\"]"),
+            &["row cr2-early", "key section", "'rip'"],
+        ),
         (OWN.split("cases").next().unwrap().to_string(), &["row cr2-early", "no cases"]),
     ] {
         let error = with(&text).expect_err(&text);

@@ -73,7 +73,9 @@ fn the_draft_takes_eb_clear_for_no_need() {
 
 #[test]
 fn needs_that_are_no_single_pair_are_everything_to_the_draft() {
-    for l0 in [&[SMALLER_MAXPHYADDR, Filter::new(true, 0x11, 0x11)][..], &[Filter::new(false, 3, 3)]] {
+    for l0 in
+        [&[SMALLER_MAXPHYADDR, Filter::new(true, 0x11, 0x11)][..], &[Filter::new(false, 3, 3)]]
+    {
         for policy in [Policy::Draft, Policy::DraftRepaired] {
             assert_eq!(vmcs02(policy, l0, Filter::NEVER), Filter::ALWAYS);
         }
@@ -97,7 +99,10 @@ fn three_policies_are_always_sound_and_the_exact_one_never_costs_more() {
             assert!(least.is_sound());
             for policy in [Policy::Kvm, Policy::DraftRepaired] {
                 let judgement = judged(policy, &l0, l1);
-                assert!(judgement.is_sound() && judgement.excess >= least.excess, "{policy:?} {l0:?} {l1}");
+                assert!(
+                    judgement.is_sound() && judgement.excess >= least.excess,
+                    "{policy:?} {l0:?} {l1}"
+                );
             }
         }
     }
@@ -123,7 +128,8 @@ fn what_the_exact_merge_makes_of_common_filters() {
 /// Every unsound filter has a case, if accesses of L2 show what it misses.
 #[test]
 fn cases_show_what_is_missed() {
-    let needs: [&[Filter]; 4] = [&[], &[SMALLER_MAXPHYADDR], &[Filter::ALWAYS], &[Filter::new(true, 0x11, 0x11)]];
+    let needs: [&[Filter]; 4] =
+        [&[], &[SMALLER_MAXPHYADDR], &[Filter::ALWAYS], &[Filter::new(true, 0x11, 0x11)]];
     let l1_filters = filters(5).into_iter().step_by(3);
     for (l0, l1) in l1_filters.flat_map(|l1| needs.map(|l0| (l0, l1))) {
         let parties = Parties { l0, l1 };
