@@ -4,6 +4,7 @@ pub mod access;
 mod apic;
 mod delivery;
 mod delivery_32;
+mod delivery_ept;
 pub mod device;
 pub mod ept;
 pub mod event;

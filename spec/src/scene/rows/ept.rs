@@ -4,6 +4,7 @@
 //! enters again: so both are seen in their order, and the #PF after an EPT-induced exit obeys the
 //! filter too.
 
+use super::delivery_ept::{FIRST_PUSH, GP, INT, INTERRUPT, NMI, VECTOR, delivery, fault_delivery};
 use crate::manual::paging::Access::{self, Fetch, Read, Write};
 use crate::manual::paging::Level::{self, Pde, Pdpte, Pml4e, Pte};
 use crate::manual::section::{Citation, Section};
@@ -12,21 +13,15 @@ use crate::scene::descriptor::gate_address;
 use crate::scene::end::Word::{Memory, Qualification, Rax, Rdi};
 use crate::scene::ept::GuestFrame::{self, Page, Pd, Pdpt, Place as At, Pt, Root};
 use crate::scene::ept::{DEEP, During, EptEntry, Nested};
-use crate::scene::event::EventType::{
-    ExternalInterrupt, HardwareException, Nmi, SoftwareInterrupt,
-};
-use crate::scene::event::{Event, Source};
-use crate::scene::place::Place::{Data0, FaultStack, Idt1, Stack};
+use crate::scene::place::Place::{FaultStack, Idt1, Stack};
 use crate::scene::place::{Kind, PAGE};
 use crate::scene::{Answer, Feature, Row, initial_register};
-use crate::walk::outcome::RFLAGS_IF;
 
 /// Where data is accessed, and code fetched.
 const DATA: u64 = DEEP + 0x208;
 const CODE: u64 = DEEP + 0x100;
 const BEFORE: u64 = 0x1234;
 const PRIORITIES: Citation = Section::EPT_PRIORITIES.says("");
-const DELIVERY: Citation = Section::EVENT_DELIVERY.says("");
 
 /// An access to the deep page, with a guest entry and a frame that are not good.
 const fn deep(
@@ -80,57 +75,6 @@ const fn clean(name: &'static str, level: Level) -> Row {
     let mut row = deep(name, what, Read, Some((level, Kind::CLEAN)), Some((frame, EptEntry::RO)));
     row.scene.fault = None;
     row.open(Qualification.bit())
-}
-
-/// The delivery of an event of this vector, on whose way a frame is spoiled.
-const fn delivery(
-    name: &'static str,
-    what: &'static str,
-    event: Event,
-    address: u64,
-    access: Access,
-    frame: (GuestFrame, EptEntry),
-) -> Row {
-    let nested = Nested { address, access, during: During::Event, guest: None, frame: Some(frame) };
-    let row = match event.source {
-        // An external interrupt needs RFLAGS.IF. SDM vol. 3C, "Checks on Guest RIP, RFLAGS, and
-        // SSP".
-        Source::Injected => user(name, what, &[], "").rflags(RFLAGS_IF),
-        Source::Raised | Source::Arrived => user(name, what, &[0xcd, VECTOR], "int 80h"),
-    };
-    row.event(event).nested(nested).answer(Answer::Reinject).section(DELIVERY)
-}
-
-const VECTOR: u8 = 0x80;
-const INTERRUPT: Event = Event::new(Source::Injected, ExternalInterrupt, VECTOR);
-const NMI: Event = Event::new(Source::Injected, Nmi, 2);
-const GP: Event = Event::new(Source::Injected, HardwareException, 13).error_code(0x18);
-const INT: Event = Event::new(Source::Raised, SoftwareInterrupt, VECTOR).length(2);
-/// Where the delivery pushes first: SS, at the top of the stack.
-const FIRST_PUSH: u64 = Stack.linear() + PAGE - 8;
-
-/// A page fault that the filter may let through, and a frame on the way of its delivery.
-const fn fault_delivery(
-    name: &'static str,
-    what: &'static str,
-    address: u64,
-    access: Access,
-    frame: GuestFrame,
-) -> Row {
-    let entry = match access {
-        Write => EptEntry::RO,
-        Read | Fetch => EptEntry::NP,
-    };
-    let during = During::PageFault;
-    user(name, what, &[0x89, 0x07], "mov [rdi],eax")
-        .registers(const { &[(Rdi, Data0.linear())] })
-        .pages(const { &[(Data0, Kind::NP)] })
-        .watch(Data0.linear())
-        .at_end(const { &[(Memory, initial_register(Rax as usize))] })
-        .fault(Data0.linear(), Write)
-        .answer(Answer::Reinject)
-        .section(DELIVERY)
-        .nested(Nested { address, access, during, guest: None, frame: Some((frame, entry)) })
 }
 
 /// The rows.
