@@ -79,7 +79,7 @@ impl Display for OneWord<'_> {
     }
 }
 
-/// Begins the log. IA32_VMX_BASIC is told where there is VMX.
+/// Begins the log. IA32_VMX_BASIC is in it where there is VMX.
 pub fn begin(serial: Serial, boot: &Boot, cpu: &Cpu, vmx_basic: Option<u64>) {
     // SAFETY: `main` calls this once, on the first processor, before anything is logged: there are
     // no references yet.

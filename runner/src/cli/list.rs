@@ -32,7 +32,7 @@ pub struct ListArgs {
     /// The known deviations that are built in, as docs/known-deviations.md has them.
     #[arg(long, conflicts_with_all = ["catalogue", "stimuli", "cases", "filter", "exclude", "profile", "maxphyaddr"])]
     pub known: bool,
-    /// What is behind each of them, as docs/evidence.md has it.
+    /// The evidence for each of them, as docs/evidence.md has it.
     #[arg(long, conflicts_with_all = ["known", "catalogue", "stimuli", "cases", "filter", "exclude", "profile", "maxphyaddr"])]
     pub evidence: bool,
     /// The manual's sections that are cited, as docs/sections.md has them.

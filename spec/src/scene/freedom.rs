@@ -71,7 +71,7 @@ pub const FREEDOM: &[Freedom] = &[
             _ => 0,
         },
     },
-    // The same byte of an access that EPT has a word in, by its guest-physical address and by its
+    // Which byte an access that EPT translates too names, by its guest-physical address and by its
     // linear address.
     Freedom { word: Word::GuestPhysical, bits: |scene, _| of_delivery(scene) },
     Freedom { word: Word::GuestLinear, bits: |scene, _| of_delivery(scene) },

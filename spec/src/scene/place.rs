@@ -19,7 +19,7 @@ crate::listed! {
     pub enum Place {
         /// The instruction under test.
         Code0,
-        /// Behind [`Place::Code0`].
+        /// The page after [`Place::Code0`].
         Code1,
         /// One VMCALL for each vector, 16 bytes apart: where the IDT leads.
         Handlers,
@@ -39,7 +39,7 @@ crate::listed! {
         EventStack,
         /// What the instruction accesses.
         Data0,
-        /// Behind [`Place::Data0`].
+        /// The page after [`Place::Data0`].
         Data1,
         /// A device of the VMM: what is at `spec::channel::DEVICE_PAGE`.
         Device,

@@ -353,7 +353,7 @@ pub struct GetCpuPolicy {
     pub index: u32,
     /// How many leaves there is room for; Xen writes how many there are.
     pub nr_leaves: u32,
-    /// The same of MSRs.
+    /// How many MSRs there is room for; Xen writes how many there are.
     pub nr_msrs: u32,
     /// Zero.
     pub rsvd: u32,

@@ -100,8 +100,6 @@ impl Errno {
     pub const EAGAIN: Self = Self(11);
     /// Still in use.
     pub const EBUSY: Self = Self(16);
-    /// Not a program.
-    pub const ENOEXEC: Self = Self(8);
     /// There is no memory.
     pub const ENOMEM: Self = Self(12);
     /// There is nothing at an address.

@@ -18,7 +18,7 @@ a plain failure.
 
 This file is made from `runner/known/*.toml` by `maskmatch list --known`; a test holds it up to
 date. `--known FILE` adds rows of your own in the same form, `--no-known` takes all rows away. What
-each key means is written in `runner/src/verdict/known/row.rs`. What is behind each row, read or
+each key means is written in `runner/src/verdict/known/row.rs`. The evidence for each row, read or
 shown or inferred, stands in [evidence.md](evidence.md). All sections of the manual that are cited
 stand in [sections.md](sections.md).
 ";

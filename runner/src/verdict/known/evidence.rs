@@ -1,4 +1,4 @@
-//! What is behind each row: docs/evidence.md.
+//! The evidence for each row: docs/evidence.md.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use super::table::Tables;
 const HEAD: &str = "\
 # Evidence
 
-What is behind each known deviation: what was read in the source, what a build with a changed source
+The evidence for each known deviation: what was read in the source, what a build with a changed source
 showed, and what was only inferred. Where it was seen, and how to see it again, stands in
 [known-deviations.md](known-deviations.md).
 

@@ -20,7 +20,7 @@ const CLEAN: Kind = Kind { without: Entry::RW.union(Entry::D), with: Entry::US, 
 const RSVD: Kind = Kind { reserved: true, ..GOOD };
 const SUPER: Kind = Kind::SHADOW_STACK;
 const RIGHTS: Citation = Section::DETERMINING_RIGHTS.says("shadow-stack accesses");
-/// Behind an indirect call of two bytes: a direct one to the next instruction pushes to no shadow
+/// After an indirect call of two bytes: a direct one to the next instruction pushes to no shadow
 /// stack.
 const NEXT: u64 = RIP + 2;
 const SSP: u64 = SHADOW + 0x800;
