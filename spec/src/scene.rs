@@ -14,7 +14,7 @@
 //! | paging modes and controls | [`environment`] |
 //! | pages with one entry that differs at any level | [`tested`] |
 //! | the descriptor tables | [`descriptor`] |
-//! | accesses that EPT has a word in | [`ept`] |
+//! | accesses that EPT translates too | [`ept`] |
 //! | what is seen at the end | [`end`] |
 //! | what must be seen | [`expect`] |
 //! | what the manual leaves open of that | [`freedom`] |
@@ -200,14 +200,7 @@ impl Scene {
         self.tested.map(|tested| Tested { page: self.before.unwrap_or(tested.page), ..tested })
     }
 
-    /// What the register of this number of [`Word`] holds at the start.
-    #[must_use]
-    pub fn register_at(&self, at: usize) -> u64 {
-        let named = self.registers.iter().find(|(word, _)| *word as usize == at);
-        named.map_or(initial_register(at), |(_, value)| *value)
-    }
-
-    /// The same of all registers.
+    /// What the registers hold at the start, each at the number of its [`Word`].
     #[must_use]
     pub fn start_registers(&self) -> [u64; Word::REGISTERS] {
         let mut registers = INITIAL_REGISTERS;

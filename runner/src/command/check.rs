@@ -33,7 +33,7 @@ pub fn check(arguments: &CheckArgs) -> Result<Exit, Stop> {
     let result = RunResult::of_boots(boots, |read| {
         let findings = &read.0;
         let line = findings.image_options();
-        let options = Options::read(&line, &mut |_| {}).unwrap_or_default();
+        let options = Options::parse_loaded(&line).unwrap_or_default();
         let told = given.clone().or_else(|| Subject::from_word(options.on));
         let subject = told.unwrap_or_else(|| {
             let subject = Subject::recognised(|key| findings.fact(key));

@@ -15,8 +15,11 @@ use crate::output::remark;
 use crate::verdict::capture::Read;
 use crate::verdict::intake::{self, Intake};
 use crate::verdict::progress::Progress;
-use crate::vmm::{Flow, Sink};
+use crate::vmm::{End, Flow, Sink};
 
+/// A lab that says nothing for this long hangs: the slowest group has a heartbeat every few
+/// seconds.
+pub const SILENCE: Duration = Duration::from_mins(3);
 /// Complaints beyond these are counted.
 const COMPLAINTS: usize = 4;
 /// Lines of a kernel in trouble beyond these are counted.
@@ -36,6 +39,18 @@ pub enum SetEnd {
     Skipped(String),
     /// The lab itself went away in the middle of the set.
     Lost,
+}
+
+impl SetEnd {
+    /// How the guest ended; `lost` is how if the lab went away. A skip is an error, with its reason.
+    pub fn of_guest(self, lost: impl FnOnce() -> End) -> Result<End, String> {
+        match self {
+            Self::Ran(None) => Ok(End::PoweredOff),
+            Self::Ran(Some(failure)) => Ok(End::Crashed(failure)),
+            Self::Lost => Ok(lost()),
+            Self::Skipped(reason) => Err(reason),
+        }
+    }
 }
 
 /// A line of L0's kernel that shows it in trouble.

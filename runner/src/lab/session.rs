@@ -11,7 +11,7 @@ use spec::log::Verdict;
 
 use super::boot_params;
 use super::cmdline;
-use super::collect::{Collected, Collector, SetEnd};
+use super::collect::{Collected, Collector, SILENCE};
 use super::initramfs;
 use super::job::Guest;
 use super::kernel::{self, Kernel, Which};
@@ -37,9 +37,6 @@ pub const L0: &str = "lab";
 const MEMORY_MIB: u32 = 256;
 /// The same with QEMU in it, whose libraries are 60 MiB.
 const MEMORY_WITH_QEMU_MIB: u32 = 768;
-/// A kernel that says nothing for this long hangs: the slowest group has a heartbeat every few
-/// seconds.
-const SILENCE: Duration = Duration::from_mins(3);
 
 /// What the lab is to do with each kernel.
 pub struct Plan<'a> {
@@ -220,14 +217,8 @@ fn conclude(collected: Collected, ready: &Ready, plan: &Plan<'_>, why: &str) -> 
     let strict = plan.request.strict;
     let origin = origin(&collected, ready, plan);
     let Collected { boots, raw, end, trouble, instructions, seconds, .. } = collected;
-    let end = match end {
-        SetEnd::Ran(None) => Ok(End::PoweredOff),
-        SetEnd::Ran(Some(failure)) => Ok(End::Crashed(failure)),
-        SetEnd::Lost => Ok(End::Crashed(why.into())),
-        SetEnd::Skipped(reason) => Err(reason),
-    };
     let measured = Measured { instructions: Some(instructions), seconds: Some(seconds) };
-    let mut result = match end {
+    let mut result = match end.of_guest(|| End::Crashed(why.into())) {
         Ok(end) => {
             let source = Source::Run(end);
             RunResult::of_boots(boots, |read| {

@@ -261,7 +261,7 @@ fn unexpected_passes(known: &Known<'_>, findings: &Findings) -> Vec<String> {
     });
     let (ran, seen): (Vec<_>, Vec<_>) = (ran.collect(), seen.collect());
     let line = findings.image_options();
-    let options = Options::read(&line, &mut |_| {}).unwrap_or_default();
+    let options = Options::parse_loaded(&line).unwrap_or_default();
     known
         .unexpected_passes(options, maxphyaddr, &ran, &seen)
         .iter()

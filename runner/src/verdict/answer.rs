@@ -58,7 +58,7 @@ fn of_plan(findings: &Findings) -> Option<String> {
     findings.fact("options")?;
     // The image ends with an error if it cannot read its options. But a loader may put a name
     // before them that only looks like options here.
-    let options = Options::read(&line, &mut |_| {}).ok()?;
+    let options = Options::parse_loaded(&line).ok()?;
     if findings.version.as_deref() != Some(VERSION) || findings.reader.summary().errors > 0 {
         return None;
     }

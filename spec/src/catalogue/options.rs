@@ -125,6 +125,14 @@ impl<'a> Options<'a> {
         }
     }
 
+    /// As [`Options::read`], of a line to which a loader may have added words.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn parse_loaded(command_line: &'a str) -> Result<Self, BadOption<'a>> {
+        Self::read(command_line, &mut |_| {})
+    }
+
     /// Reads a command line: words between spaces, each `KEY=VALUE`. `filter` and `exclude` may be
     /// repeated. Of any other key the last one counts. Words that are no options go to `unknown`,
     /// since loaders add some of their own. A first word without `=` is the image's own name, which

@@ -37,8 +37,8 @@ pub struct Ept {
 
 impl Width {
     /// How many bits an address has by default.
-    #[must_use]
-    pub const fn address_bits(self) -> u32 {
+    #[cfg(test)]
+    pub(crate) const fn address_bits(self) -> u32 {
         match self {
             Self::Bits64 => 64,
             Self::Compatibility | Self::Bits32 => 32,
@@ -199,7 +199,7 @@ impl Environment {
     /// Whether a scene means here what it says. Asked at compile time, for the table of scenes.
     pub(super) const fn admits(&self, scene: &Scene) -> bool {
         let real = matches!(self.width, Width::Real);
-        // Scenes that EPT has a word in walk four levels, and push eight bytes.
+        // Scenes about EPT walk four levels, and push eight bytes.
         let has_nested = self.ept.is_some() && !matches!(self.width, Width::Bits32);
         if scene.real != real || scene.nested.is_some() && !has_nested {
             return false;

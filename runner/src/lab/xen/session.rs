@@ -11,7 +11,7 @@ use spec::log::Verdict;
 
 use super::layout::{Job, machine, read};
 use crate::interrupt;
-use crate::lab::collect::{Collected, Collector, SetEnd};
+use crate::lab::collect::{Collected, Collector, SILENCE};
 use crate::output::remark;
 use crate::request::{Request, cmdline_on};
 use crate::verdict::findings::Findings;
@@ -26,8 +26,6 @@ use crate::vmm::{End, Unavailable};
 pub const L0: &str = "xen";
 /// Xen's options if none are given: each is a run of its own.
 const MATRIX: [&str; 4] = ["", "ept=no-ad", "vpid=0", "hap_1gb=0 hap_2mb=0"];
-/// A first domain that says nothing for this long hangs.
-const SILENCE: Duration = Duration::from_mins(3);
 
 /// What is to be done with a Xen.
 pub struct Plan<'a> {
@@ -138,11 +136,8 @@ fn join(
         |read, end| RunResult::new(read, Source::Run(end), strict, origin.clone(), measured);
     let (mut all, mut raw, mut crash) = (None::<Findings>, Vec::new(), None);
     for Collected { boots, raw: bytes, end, .. } in domains {
-        let end = match end {
-            SetEnd::Ran(None) => End::PoweredOff,
-            SetEnd::Ran(Some(how)) => End::Crashed(how),
-            SetEnd::Skipped(_) | SetEnd::Lost => boot.clone(),
-        };
+        // No domain is a skip.
+        let end = end.of_guest(|| boot.clone()).unwrap_or_else(|_| boot.clone());
         raw.extend(bytes);
         for (findings, excess) in boots {
             let one = judged(

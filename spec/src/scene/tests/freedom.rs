@@ -179,7 +179,7 @@ fn is_in_parts(environment: &Environment, scene: &Scene, fault: &Fault) -> bool 
             return Some(at_fault(Word::Rsp).unwrap_or(scene.start_rsp()));
         }
         let at = REGISTERS.iter().position(|known| *known == full)?;
-        Some(at_fault(Word::ALL[at]).unwrap_or(scene.register_at(at)))
+        Some(at_fault(Word::ALL[at]).unwrap_or(scene.start_registers()[at]))
     };
     let mut factory = InstructionInfoFactory::new();
     let memory = factory.info(&instruction).used_memory();
