@@ -38,6 +38,7 @@ pub mod feature;
 pub mod freedom;
 pub mod guest_memory;
 pub mod invalidation;
+mod names;
 pub mod place;
 pub mod rows;
 mod same;

@@ -52,8 +52,8 @@ impl Row {
         code: &'static [u8],
         instruction: &'static str,
     ) -> Self {
-        let scene = Scene { name, cpl, code, ..Scene::USUAL };
-        Self { scene, texts: Texts { what, instruction, section: None } }
+        let scene = Scene { cpl, code, ..Scene::USUAL };
+        Self { scene, texts: Texts { name, what, instruction, section: None } }
     }
 
     setters! {
@@ -116,7 +116,7 @@ impl Row {
     /// The same under another name.
     #[must_use]
     pub const fn renamed(mut self, name: &'static str) -> Self {
-        self.scene.name = name;
+        self.texts.name = name;
         self
     }
 

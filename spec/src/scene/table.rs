@@ -11,13 +11,13 @@
     reason = "one macro for fields of all types; clippy says so of the image's build only"
 )]
 
-use core::fmt;
 use core::ops::Range;
 
 use super::end::{Word, Words};
 use super::environment::{ENVIRONMENTS, Environment};
 use super::ept::Nested;
 use super::event::{Event, Pending};
+use super::names::first_of;
 use super::place::{Kind, Place};
 use super::tested::Tested;
 use super::{Act, Answer, Exiting, Fault, Feature, Fits, Intercepted, RIP, Row, Unwanted, same};
@@ -32,18 +32,14 @@ pub struct SceneId(pub(super) u16);
 /// What people read about a scene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Texts {
+    /// The scene's name in ids. The image has it in another form, which [`SceneId`] displays.
+    pub name: &'static str,
     /// What happens, in a few words.
     pub what: &'static str,
     /// The instruction as a disassembler writes it.
     pub instruction: &'static str,
     /// Where the manual says so, beside the sections of [`super::expect`].
     pub section: Option<Citation>,
-}
-
-impl fmt::Display for SceneId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 /// How many values a column can have: [`Detail`] counts them in eight bits.
@@ -66,14 +62,14 @@ macro_rules! fields {
         /// One scene, as it is played. A [`Row`] makes it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct Scene {
-            /// The scene's name in ids.
-            pub name: &'static str,
+            /// Which one it is.
+            pub id: SceneId,
             $($(#[doc = $doc])+ pub $field: $type,)*
         }
 
         impl Scene {
             /// What most rows have.
-            pub(super) const USUAL: Self = Self { name: "", $($field: $($usual)+,)* };
+            pub(super) const USUAL: Self = Self { id: SceneId(0), $($field: $($usual)+,)* };
         }
 
         /// A field that a row sets, and the place of its value in the field's column.
@@ -141,7 +137,7 @@ macro_rules! fields {
             /// The scene.
             #[must_use]
             pub fn scene(self) -> Scene {
-                let mut scene = Scene { name: self.name(), ..Scene::USUAL };
+                let mut scene = Scene { id: self, ..Scene::USUAL };
                 for detail in &DETAILS[self.range(&DETAILS_BEFORE)] {
                     match *detail {
                         $(Detail::$field(place) => scene.$field = columns::$field::VALUES[usize::from(place)],)*
@@ -247,7 +243,7 @@ pub(super) const OF_ACT: [(u16, u16); Act::ALL.len()] = {
 };
 
 /// How many scenes there are.
-const COUNT: usize = {
+pub(super) const COUNT: usize = {
     let (mut count, mut act) = (0, 0);
     while act < Act::ALL.len() {
         count += Act::ALL[act].rows().len();
@@ -257,7 +253,7 @@ const COUNT: usize = {
 };
 
 /// The row of each scene.
-const ROWS: [&Row; COUNT] = {
+pub(super) const ROWS: [&Row; COUNT] = {
     let (mut all, mut act) = ([&Act::ALL[0].rows()[0]; COUNT], 0);
     while act < Act::ALL.len() {
         let (rows, (first, _), mut at) = (Act::ALL[act].rows(), OF_ACT[Act::ALL[act] as usize], 0);
@@ -273,35 +269,6 @@ const ROWS: [&Row; COUNT] = {
 static DETAILS: [Detail; DETAILS_LEN] = details().0;
 /// How many details the scenes before each have.
 static DETAILS_BEFORE: [u16; COUNT + 1] = details().1;
-
-/// The names of all scenes, one after another.
-static NAMES: &str = match str::from_utf8(&NAMES_AND_LENGTHS.0) {
-    Ok(names) => names,
-    Err(_) => panic!("names are text"),
-};
-/// How many bytes the names of the scenes before each have.
-static NAMES_BEFORE: [u16; COUNT + 1] = NAMES_AND_LENGTHS.1;
-const NAMES_AND_LENGTHS: ([u8; NAMES_LEN], [u16; COUNT + 1]) = {
-    let (mut names, mut before, mut len, mut row) = ([0; NAMES_LEN], [0; COUNT + 1], 0, 0);
-    while row < COUNT {
-        let (name, mut at) = (ROWS[row].scene.name.as_bytes(), 0);
-        while at < name.len() {
-            names[len] = name[at];
-            (len, at) = (len + 1, at + 1);
-        }
-        row += 1;
-        before[row] = fits(len);
-    }
-    (names, before)
-};
-const NAMES_LEN: usize = {
-    let (mut len, mut row) = (0, 0);
-    while row < COUNT {
-        len += ROWS[row].scene.name.len();
-        row += 1;
-    }
-    len
-};
 
 /// Sets of environments in which scenes can play, a bit each by their numbers, and which of them is
 /// whose.
@@ -352,18 +319,8 @@ static TEXTS: [Texts; COUNT] = {
     texts
 };
 
-/// The first `N` values.
-const fn first_of<T: Copy, const N: usize>(values: &[T; COLUMN]) -> [T; N] {
-    let (mut first, mut at) = ([values[0]; N], 0);
-    while at < N {
-        first[at] = values[at];
-        at += 1;
-    }
-    first
-}
-
 /// A number in 16 bits.
-const fn fits(number: usize) -> u16 {
+pub(super) const fn fits(number: usize) -> u16 {
     assert!(number <= u16::MAX as usize);
     number as u16
 }
@@ -372,8 +329,7 @@ impl SceneId {
     /// The scene's name in ids.
     #[must_use]
     pub fn name(self) -> &'static str {
-        // The panic of an index would bring the tables of Unicode into the image.
-        NAMES.get(self.range(&NAMES_BEFORE)).unwrap_or_default()
+        self.texts().name
     }
 
     /// A number of its own.
@@ -404,14 +360,14 @@ impl SceneId {
 
 #[cfg(test)]
 mod tests {
-    use super::{COUNT, ENVIRONMENTS, ROWS, SceneId};
+    use super::{COUNT, ENVIRONMENTS, ROWS, Scene, SceneId};
 
     #[test]
     fn each_scene_is_what_its_row_says() {
         assert_eq!(ROWS.len(), COUNT);
         for (at, row) in ROWS.into_iter().enumerate() {
             let id = SceneId(at as u16);
-            assert_eq!(id.scene(), row.scene);
+            assert_eq!(id.scene(), Scene { id, ..row.scene });
             assert_eq!(*id.texts(), row.texts);
             for environment in ENVIRONMENTS {
                 assert_eq!(

@@ -87,7 +87,7 @@ fn every_scene_plays_somewhere() {
 fn a_scene_with_a_fault_faults() {
     for width in WIDTHS {
         for (environment, scene) in all_scenes(width).filter(|(_, scene)| scene.tested.is_none()) {
-            let at = (environment.name, scene.name, width);
+            let at = (environment.name, scene.id, width);
             assert_eq!(scene.fault.is_some(), scene.pfec(environment, width).is_some(), "{at:?}");
             assert_eq!(
                 scene.first.is_some(),
@@ -104,7 +104,7 @@ fn an_answer_is_given_to_exits_only_and_between_plays_always() {
         for (environment, scene) in all_scenes(width).filter(|(_, scene)| scene.nested.is_none()) {
             let second = |filter| scene.expect(environment, filter, width).second.is_some();
             let again = matches!(scene.answer, Answer::Again(_) | Answer::Spoil(_));
-            assert_eq!(second(Filter::NEVER), again, "{}", scene.name);
+            assert_eq!(second(Filter::NEVER), again, "{}", scene.id);
             let faults = scene.pfec(environment, width).is_some();
             assert_eq!(second(Filter::ALWAYS), again || faults && scene.answer != Answer::Nothing);
         }
@@ -131,7 +131,7 @@ fn instructions_are_what_their_text_says() {
                 code != scene.code,
                 scene.needs == Some(Feature::ForcedEmulation),
                 "{}",
-                scene.name
+                scene.id
             );
             let bits = environment.width.address_bits();
             let mut decoder = Decoder::with_ip(bits, code, scene.rip, DecoderOptions::NONE);
@@ -143,7 +143,7 @@ fn instructions_are_what_their_text_says() {
             }
             let text = texts.join("; ");
             if text != id.texts().instruction {
-                wrong.push((environment.name, scene.name, text));
+                wrong.push((environment.name, scene.id, text));
             }
         }
     }

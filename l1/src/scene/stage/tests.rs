@@ -172,14 +172,14 @@ fn a_page_under_test_differs_in_one_entry_and_leads_to_the_frame() {
             let next = format.levels().iter().find(|&&next| next > level);
             let leads = entry & ADDRESS & !tested.page.entry(MAXPHYADDR);
             match next {
-                _ if is_large && level != Level::Pte => assert_eq!(leads, 0, "{}", scene.name),
+                _ if is_large && level != Level::Pte => assert_eq!(leads, 0, "{}", scene.id),
                 Some(&next) => {
-                    assert_eq!(leads, guest_physical(ept, tables::table(next)), "{}", scene.name);
+                    assert_eq!(leads, guest_physical(ept, tables::table(next)), "{}", scene.id);
                 }
-                None => assert_eq!(leads, FRAME, "{}", scene.name),
+                None => assert_eq!(leads, FRAME, "{}", scene.id),
             }
             let good = walk(environment, GOOD).map(|(physical, _)| physical);
-            assert_eq!(good, Some(FRAME), "{} {}", environment.name, scene.name);
+            assert_eq!(good, Some(FRAME), "{} {}", environment.name, scene.id);
             seen += 1;
         }
     }
@@ -253,7 +253,7 @@ fn a_scene_finds_its_code_memory_and_pages_whatever_was_before() {
         set_up(environment);
         for scene in scenes(environment) {
             memory::lay_out(&scene, environment, DEVICE_PAGE, MAXPHYADDR);
-            let context = || std::format!("{} {}", environment.name, scene.name);
+            let context = || std::format!("{} {}", environment.name, scene.id);
             let code = || scene.code.iter().chain(&VMCALL);
             assert!((scene.rip..).zip(code()).all(|(at, code)| byte(at) == *code), "{}", context());
             crossing +=
@@ -295,7 +295,7 @@ fn gates_are_those_of_the_scene_whatever_the_last_one_wrote_over_them() {
             if kept != last {
                 memory::build(environment, MAXPHYADDR);
                 memory::lay_out(&scene, environment, DEVICE_PAGE, MAXPHYADDR);
-                assert!(gates() == kept, "{} {}", environment.name, scene.name);
+                assert!(gates() == kept, "{} {}", environment.name, scene.id);
             }
             last = kept;
         }

@@ -74,7 +74,7 @@ fn scenes(text: &mut String, act: Act) {
         let _ = writeln!(
             text,
             "| `{}` | {what} | {} | {instruction} | {code} |",
-            scene.name,
+            id.name(),
             scene.cpl as u8 * 3
         );
     }

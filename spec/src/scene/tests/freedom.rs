@@ -49,7 +49,7 @@ fn what_is_open_is_accepted_and_all_else_is_refused() {
             let ends = [(false, Some(want.first)), (true, want.second)];
             for (second, end) in ends.into_iter().filter_map(|(second, end)| Some((second, end?))) {
                 for word in words_of(EVERY_WORD) {
-                    let at = (environment.name, scene.name, filter, word);
+                    let at = (environment.name, scene.id, filter, word);
                     let accepts = |bits| accepts(&scene, &want, second, word, bits);
                     let is_fixed = end.fixed & word.bit() != 0;
                     let open = if is_fixed { open(&scene, &end, word) } else { u64::MAX };
@@ -220,12 +220,12 @@ fn rows_say_which_operands_are_in_parts() {
             || scene.intercepted.is_some()
             || scene.tested.is_some()
             || scene.nested.is_some()
-            || UNSEEN.contains(&scene.name)
+            || UNSEEN.contains(&scene.id.name())
         {
             continue;
         }
         if is_in_parts(environment, &scene, &fault) != scene.parts {
-            wrong.push((environment.name, scene.name, scene.parts));
+            wrong.push((environment.name, scene.id, scene.parts));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

@@ -63,13 +63,7 @@ fn what_is_known_of_vmcs12_is_what_it_holds() {
             let written = processor().vmwrites - before;
             let with_what_was_known = processor().vmcs.clone();
             state::write_scene(&scene, environment, &mut Kept::default());
-            assert_eq!(
-                with_what_was_known,
-                processor().vmcs,
-                "{} {}",
-                environment.name,
-                scene.name
-            );
+            assert_eq!(with_what_was_known, processor().vmcs, "{} {}", environment.name, scene.id);
             skipped += processor().vmwrites - before - 2 * written;
             let want = scene.expect(environment, filter, MAXPHYADDR).first;
             kept = kept.after(&scene, environment, &want);
@@ -136,7 +130,7 @@ fn an_end_is_read_as_the_processor_leaves_it() {
                 want.admits(&seen),
                 "{} {} {filter}: {differing:?} {want} {seen}",
                 environment.name,
-                scene.name
+                scene.id
             );
             words |= want.fixed;
         }
