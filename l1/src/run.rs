@@ -2,12 +2,12 @@
 
 use spec::catalogue::case::Case;
 use spec::catalogue::group::Group;
-use spec::catalogue::options::Options;
+use spec::catalogue::options::{Options, Patterns};
 use spec::walk::setting::BASE;
 
 use crate::machine::cpu::Cpu;
 use crate::machine::loader::Boot;
-use crate::machine::log::log;
+use crate::machine::log::{end_with_skip, log};
 use crate::scene;
 use crate::scene::stage::Stage;
 use crate::smp;
@@ -47,6 +47,10 @@ pub fn run(
     }
     let groups = Group::selected(*options).count();
     if groups == 0 {
+        let all = Options { exclude: Patterns::default(), ..*options };
+        if Group::selected(all).next().is_some() {
+            end_with_skip(&"the option exclude= leaves out every group that filter= selects");
+        }
         return Err(Failed::NoSuchGroup);
     }
     log().plan(groups);

@@ -267,7 +267,7 @@ mod tests {
             options.invvpid && options.exclude.iter().any(|pattern| pattern == "tlb.pae*:invlpg-*")
         );
         assert_eq!(options.on, "bochs,2.7/kvm,5.10,allow_smaller_maxphyaddr=N,ept=N");
-        assert_eq!(line(&["bochs 3.0"]).unwrap(), "profile=quick on=bochs,3.0");
+        assert_eq!(line(&["bochs 3.1"]).unwrap(), "profile=quick on=bochs,3.1");
         assert_eq!(cmdline_on("profile=quick", &[], &Subject::default()).unwrap(), "profile=quick");
         let long = "x".repeat(MAX_COMMAND_LINE);
         assert!(cmdline_on(&long, &[], &Subject::default()).is_ok());

@@ -44,7 +44,9 @@ impl Plan<'_> {
         let left = || Group::selected(options).skip(from);
         let is_single = options.case.is_some() || options.bench;
         match (from, is_single || !self.isolate) {
-            (0, true) => whole(if is_single { 1 } else { left().count() }),
+            // Of no group, too, the image says why.
+            (0, _) if is_single || left().next().is_none() => whole(1),
+            (0, true) => whole(left().count()),
             _ if is_single => None,
             _ => self.named(left()),
         }
@@ -91,6 +93,15 @@ mod tests {
         let rest = "profile=quick exclude=host.apic on=xen filter=host.device ";
         assert_eq!(parts(line, false, 2), [(rest.into(), 1)]);
         assert_eq!(parts(line, false, 3), []);
+    }
+
+    #[test]
+    fn one_domain_says_that_there_is_no_group() {
+        for isolate in [false, true] {
+            let plan = Plan { line: "filter=host.dirty exclude=host.*", isolate };
+            assert_eq!(plan.part(0).unwrap().line.as_str(), plan.line);
+            assert!(plan.part(1).is_none());
+        }
     }
 
     #[test]
