@@ -11,7 +11,6 @@ use spec::log::{CRC32, Counts};
 use spec::manual::filter::Filter;
 use spec::scene::case::SceneCase;
 use spec::scene::end::{End, Ends, How};
-use spec::suspects::Suspects;
 use spec::tally::ending::Ending;
 use spec::tally::{Difference, Entry, Kinds, Tally};
 use spec::walk::action::case::{ActionCase, ActionProbe};
@@ -20,12 +19,12 @@ use spec::walk::host::{HostAccess, HostCase};
 use spec::walk::outcome::{Observed, Outcome};
 use spec::walk::stimulus::Stimulus;
 
+use crate::machine::expected::{STRAY_WORD, take_stray};
 use crate::machine::global::Global;
 use crate::machine::log::log;
 use crate::probe::Probe;
 use crate::smp::pair::{Gone, Judged};
 use crate::turn::Failed;
-use crate::vmx::VmFail;
 use crate::walk::action::Acting;
 use crate::walk::host::{FreshMemory, Pages};
 use crate::walk::judge::Judge;
@@ -39,14 +38,10 @@ pub struct Tried<'a> {
     /// Its counts.
     pub counts: Counts,
     digest: Digest<'static, u32>,
-    suspects: Suspects,
-    before: Filter,
     tally: Tally<'a, Probe>,
     kinds: &'a mut Kinds<'static>,
     /// Cases without an end that were logged in full.
     in_full: u64,
-    /// A case came to another end than it must.
-    ended_elsewhere: bool,
 }
 
 /// How many pairs of an access (or a scene) and a way to differ a group can distinguish. No act has
@@ -92,17 +87,13 @@ fn empty<T, const N: usize>(
 impl<'a> Tried<'a> {
     /// Nothing yet.
     pub fn new(group: Group, room: &'a mut Room) -> Self {
-        // The walker's first filter stands for "the entry before" of the first.
         Self {
             group,
             counts: Counts::default(),
             digest: CRC32.digest(),
-            suspects: Suspects::all(),
-            before: Filter::ALWAYS,
             tally: Tally::new(room.entries),
             kinds: &mut room.kinds,
             in_full: 0,
-            ended_elsewhere: false,
         }
     }
 
@@ -156,8 +147,6 @@ impl<'a> Tried<'a> {
         self.counts.exits += sums.exits;
         self.counts.delivered += sums.delivered;
         self.digest.update(&sums.exited.to_le_bytes());
-        self.suspects.observe(filter, self.before, &sums.evidence);
-        self.before = filter;
     }
 
     /// One walk after a host action, and L1's own page faults after that. It is
@@ -277,16 +266,25 @@ impl<'a> Tried<'a> {
         }
     }
 
-    /// One case of a scene in which a VMX instruction failed.
-    pub fn scene_failed(&mut self, case: SceneCase, want: &Ends, fail: VmFail) {
+    /// One case of a scene in which a VMX instruction failed, or its event came to L1.
+    pub fn scene_failed(
+        &mut self,
+        case: SceneCase,
+        word: &'static str,
+        want: &Ends,
+        got: &dyn fmt::Display,
+    ) {
         self.counts.cases += 1;
-        self.incomplete(fail.word, 1, &Case::Scene(case), want, &fail);
+        self.incomplete(word, 1, &Case::Scene(case), want, got);
     }
 
     /// One case on one of two processors.
     pub fn smp(&mut self, Judged { case, wants, got }: &Judged) {
         let case = Case::Smp(*case);
         self.counts.cases += 1;
+        if let Some(stray) = take_stray() {
+            return self.incomplete(STRAY_WORD, 1, &case, &wants[0], &stray);
+        }
         match got {
             Ok(got) => {
                 self.counts.exits += got.exits;
@@ -327,7 +325,6 @@ impl<'a> Tried<'a> {
         got: &dyn fmt::Display,
     ) {
         self.counts.differing += 1;
-        self.ended_elsewhere |= difference.ends_elsewhere();
         let probe = Probe::of(case);
         self.tally.add(probe, probe.number(), case.filter(), difference, 1);
         if self.kinds.is_new(difference) {
@@ -357,11 +354,6 @@ impl<'a> Tried<'a> {
         if let (Broken::Refused(status), 0) = (broken, self.counts.differing) {
             log().note(&format_args!("{}: {status}", self.group));
         }
-        if matches!(broken, Broken::Vector(_) | Broken::Reason(..)) {
-            self.suspects.stuck();
-        }
-        // L2 starts again under this one.
-        self.before = Filter::ALWAYS;
         let id = WalkId(self.group, filter);
         self.incomplete(broken.word(), cases as u64, &id, &COMPLETE_WALK, &broken);
     }
@@ -373,7 +365,6 @@ impl<'a> Tried<'a> {
         self.counts.cases += 1;
         self.counts.differing += 1;
         self.tally.add_incomplete(failed.word(), 1);
-        self.suspects.stuck();
     }
 
     /// The last walk of the group is over.
@@ -383,13 +374,9 @@ impl<'a> Tried<'a> {
         self.counts.differing += judge.count_habit(&mut self.tally, probe);
     }
 
-    /// Logs the result. A cause is sought where a fault went to the wrong party, or L2 did not run.
+    /// Logs the result.
     pub fn log(&mut self, number: usize) {
         self.counts.digest = self.digest.clone().finalize();
-        let is_walked = matches!(self.group, Group::Walk(_) | Group::Action(_));
-        if is_walked && self.ended_elsewhere || self.suspects.is_stuck() {
-            log().cause(&self.group, &self.suspects);
-        }
         log().differs(&self.group, &mut self.tally);
         log().result(number, &self.group, &self.counts);
     }

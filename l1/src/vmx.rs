@@ -9,6 +9,7 @@
 //! | what is written to vmcs12 | [`vmcs12`]; the L1 filter in [`filter`] |
 //! | the one way into L2 and back | [`enter`]; with page faults noted on the way, [`enter_walk`] |
 //! | what a VM exit reports | [`exit`] |
+//! | how long L2 may run | [`limit`] |
 
 pub mod capabilities;
 pub mod changes;
@@ -19,6 +20,7 @@ pub mod exit;
 pub mod field;
 pub mod filter;
 pub mod invalidate;
+pub mod limit;
 pub mod operation;
 pub mod vmcs;
 pub mod vmcs12;

@@ -14,7 +14,6 @@
 //! | two processors at once | [`smp`] |
 //! | what runs: groups, cases and their ids, the image's options | [`catalogue`] |
 //! | what a group saw, counted by what differs | [`tally`] |
-//! | what a wrong host seems to do | [`suspects`] |
 //! | the log's grammar | [`log`] |
 //! | the port that reaches the VMM | [`channel`] |
 //! | how the lab's bytes reach the runner | [`frame`] |
@@ -31,6 +30,5 @@ pub mod log;
 pub mod manual;
 pub mod scene;
 pub mod smp;
-pub mod suspects;
 pub mod tally;
 pub mod walk;

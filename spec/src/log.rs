@@ -18,7 +18,6 @@
 //! # differs filter.basic.long exit0:rflags^10000 cases=99 first=1,0,0 in=user-read-np-pte
 //! # differs filter.basic.long others cases=9      more kinds than can be told apart
 //! # incomplete filter.basic.long unexpected-exit cases=7    cases that came to no end
-//! # cause filter.basic.long swapped-mask-match    what the group's host seems to do
 //! # note ...                                      anything that a reader should know
 //! # trace ...                                     a step of a single case
 //! # cost 1,9,1 user-read-np-pte exits=0 ...       what a walk of `bench` cost

@@ -16,7 +16,7 @@ use x86_64::structures::idt::Entry;
 use x86_64::structures::tss::TaskStateSegment;
 
 use crate::machine::boot::{CODE_SELECTOR, DATA_SELECTOR, TSS_SELECTOR};
-use crate::machine::expected::{EXPECTED, Expected};
+use crate::machine::expected::{EXPECTED, Expected, STRAY};
 use crate::machine::global::Global;
 use crate::machine::log;
 
@@ -89,15 +89,31 @@ global_asm!(
     l1_exception_common:
         cmp qword ptr [rsp + {vector}], {nmi}
         jne 2f
-        # One that was for L2 comes here if L0 delivers it late.
+        # One that was for L2 comes here if L0 delivers it late. L1 makes none for itself.
         cmp qword ptr [rip + {expected} + {late_nmis}], 0
-        je 1f
+        je 3f
+        add rsp, {rip}
+        iretq
+        # Right where VM exits lead, no instruction of L1's can have raised it: it was L2's.
+    4:  push rax
+        lea rax, [rip + l1_exit]
+        cmp [rsp + 8 + {rip}], rax
+        je 5f
+        lea rax, [rip + l1_exit_of_walk]
+        cmp [rsp + 8 + {rip}], rax
+    5:  pop rax
+        jne 1f
+    3:  bts qword ptr [rsp + {vector}], {stray_bit}
+        push rax
+        mov rax, [rsp + 8 + {vector}]
+        mov [rip + {expected} + {stray}], rax
+        pop rax
         add rsp, {rip}
         iretq
     2:  cmp qword ptr [rsp + {vector}], {page_fault}
-        jne 1f
+        jne 4b
         cmp qword ptr [rip + {expected} + {resume}], 0
-        je 1f
+        je 4b
         # One that L1 waits for: note it, and go on where L1 says.
         mov [rip + {expected} + {saved}], rax
         mov rax, [rsp + {error_code}]
@@ -137,6 +153,8 @@ global_asm!(
     rflags = const offset_of!(Interrupted, rflags),
     expected = sym EXPECTED,
     late_nmis = const offset_of!(Expected, late_nmis),
+    stray = const offset_of!(Expected, stray),
+    stray_bit = const STRAY.trailing_zeros(),
     resume = const offset_of!(Expected, resume),
     count = const offset_of!(Expected, count),
     saved = const offset_of!(Expected, saved),

@@ -9,6 +9,7 @@ use spec::scene::{Scene, SceneId};
 use super::stage::{Around, Stage};
 use crate::machine::apic::Apic;
 use crate::machine::cpu::{Cpu, tsc};
+use crate::machine::expected::{STRAY_WORD, take_stray};
 use crate::machine::log::log;
 use crate::turn::{EXCLUDED, Failed, Ran, Turn, UNPROTECTED};
 use crate::vmx::VmFail;
@@ -92,9 +93,14 @@ fn play(
         }
         let mut want = scene.expect(group.environment, filter, cpu.maxphyaddr);
         want.restrict(words);
-        match stage.play(scene, filter, &mut want, around) {
-            Ok(got) => tally.scene(case, &want, got),
-            Err(fail) => tally.scene_failed(case, &want, fail),
+        let is_played = stage.play(scene, filter, &mut want, around);
+        match (take_stray(), is_played) {
+            (Some(stray), _) => {
+                tally.scene_failed(case, STRAY_WORD, &want, &stray);
+                stage.forget();
+            }
+            (None, Ok(())) => tally.scene(case, &want, stage.seen()),
+            (None, Err(fail)) => tally.scene_failed(case, fail.word, &want, &fail),
         }
     }
     Ok(left_out)

@@ -45,7 +45,8 @@ use crate::vmx::enter::{self, Registers};
 use crate::vmx::exit::REASON_VMCALL;
 use crate::vmx::invalidate::invvpid;
 use crate::vmx::{
-    Capabilities, Field, FilterFields, Region, VmFail, Vmcs, Vmx, changes, vmcs12, vmread, vmwrite,
+    Capabilities, Field, FilterFields, Region, VmFail, Vmcs, Vmx, changes, limit, vmcs12, vmread,
+    vmwrite,
 };
 
 /// Of the two VMCSs.
@@ -180,6 +181,16 @@ impl Stage {
         })
     }
 
+    /// What the VMCS holds is not known any more.
+    pub fn forget(&mut self) {
+        self.main.environment = None;
+    }
+
+    /// How the last scene ended.
+    pub fn seen(&self) -> &Ends {
+        &self.seen
+    }
+
     fn interrupts_itself(&mut self, around: Around<'_>) -> bool {
         *self.interrupts_itself.get_or_insert_with(|| around.apic.is_some_and(pending::is_possible))
     }
@@ -190,18 +201,18 @@ impl Stage {
             return Ok(known);
         }
         let done = End::new(How::Done);
-        let ends = self.play(
+        self.play(
             &forced::NOP.scene,
             Filter::NEVER,
             &mut Ends { first: done, second: None },
             around,
         )?;
-        let forces_emulation = ends.first.how == How::Done;
+        let forces_emulation = self.seen.first.how == How::Done;
         Ok(*self.forces_emulation.insert(forces_emulation))
     }
 
     /// Plays a scene under a filter. `want` says what must be seen; what was is read as far as
-    /// `want` fixes it, and in full where it ended otherwise. If what came between two plays is
+    /// `want` fixes it, and in full where it ended otherwise; [`Stage::seen`] has it. If what came between two plays is
     /// wrong and the second play is not, the second end is that of what came between.
     pub fn play(
         &mut self,
@@ -209,14 +220,14 @@ impl Stage {
         filter: Filter,
         want: &mut Ends,
         around: Around<'_>,
-    ) -> Result<&Ends, VmFail> {
+    ) -> Result<(), VmFail> {
         if self.main.environment.is_none() {
             self.set_up(self.environment, around)?;
         }
         let played = self.play_through(scene, filter, want, around);
         if played.is_err() {
-            // What the VMCS holds is not known: an event may still be to be injected.
-            self.main.environment = None;
+            // An event may still be to be injected.
+            self.forget();
         }
         if let Some((pending, apic)) = scene.pending.zip(around.apic) {
             pending::clear(&pending.event, apic);
@@ -224,7 +235,7 @@ impl Stage {
         if scene.blocks_nmis() {
             unblock_nmis();
         }
-        played.map(|()| &self.seen)
+        played
     }
 
     /// Plays a scene to its last end, and keeps what was seen.
@@ -321,7 +332,7 @@ impl SceneVcpu {
         // What is lacking was asked before.
         let controls = vmx.controls_for(environment).unwrap_or(vmx.controls);
         vmcs12::write_controls(&controls);
-        (self.pin_based, self.pins) = (controls.pin_based, 0);
+        (self.pin_based, self.pins) = (limit::set(vmx), 0);
         if environment.vpid {
             vmwrite(Field::Vpid, VPID.into());
         }

@@ -24,9 +24,9 @@ use super::code;
 use super::memory::{self, Board, SmpPage};
 use crate::machine::cpu::write_cr2;
 use crate::vmx::enter::{self, Registers};
-use crate::vmx::exit::{REASON_VMCALL, current_exit};
+use crate::vmx::exit::{LastExit, REASON_VMCALL, current_exit};
 use crate::vmx::vmcs12::{self, Segment, write_segment};
-use crate::vmx::{Field, FilterFields, VmFail, Vmcs, Vmx, vmread, vmwrite};
+use crate::vmx::{Field, FilterFields, VmFail, Vmcs, Vmx, limit, vmread, vmwrite};
 
 /// Interruption information: valid, type and vector.
 const EVENT: u64 = 1 << 31 | 0x7ff;
@@ -39,8 +39,8 @@ pub enum Trouble {
     Entry(VmFail),
     /// L2 got an exception that it did not expect; its vector.
     Vector(u64),
-    /// L2 exited for another reason than #PF or VMCALL; reason and qualification.
-    Reason(u64, u64),
+    /// L2 exited for another reason than #PF or VMCALL.
+    Exit(LastExit),
     /// L2 left elsewhere than it should; RIP.
     Elsewhere(u64),
     /// The other processor's L2 did not send the word that was due.
@@ -52,9 +52,7 @@ impl fmt::Display for Trouble {
         match self {
             Self::Entry(fail) => fail.fmt(f),
             Self::Vector(vector) => write!(f, "{},vector={vector:x}", self.word()),
-            Self::Reason(reason, qualification) => {
-                write!(f, "{},reason={reason:x},qual={qualification:x}", self.word())
-            }
+            Self::Exit(exit) => write!(f, "{},{exit}", self.word()),
             Self::Elsewhere(rip) => write!(f, "{},rip={rip:x}", self.word()),
             Self::Late => f.write_str(self.word()),
         }
@@ -67,7 +65,7 @@ impl Trouble {
         match self {
             Self::Entry(fail) => fail.word,
             Self::Vector(_) => "unexpected-vector",
-            Self::Reason(..) => "unexpected-exit",
+            Self::Exit(_) => "unexpected-exit",
             Self::Elsewhere(_) => "left-elsewhere",
             Self::Late => "not-told-by-the-other-processor",
         }
@@ -99,6 +97,7 @@ impl SmpVcpu {
     /// Fills the VMCS, which is current on this processor. `root` is what CR3 of L2 holds.
     pub fn new(vmx: &Vmx, vmcs: Vmcs, processor: usize, root: u64) -> Self {
         vmcs12::write_controls(&vmx.controls);
+        limit::set(vmx);
         vmcs12::write_host_state();
         enter::write_host_entry(&vmcs);
         vmcs12::write_paging(vmx, Format::Level4, BASE.mode);
@@ -275,12 +274,11 @@ impl SmpVcpu {
         let reason = vmread(Field::ExitReason);
         let info = vmread(Field::ExitInterruptionInfo);
         let rip = vmread(Field::GuestRip);
-        let qualification = vmread(Field::ExitQualification);
         if reason == u64::from(EXIT_EXCEPTION) && info & EVENT == INTERRUPTION_INFO_PF & EVENT {
             return Ok((Left::Exit(current_exit()), registers));
         }
         if reason != REASON_VMCALL {
-            return Err(Trouble::Reason(reason, qualification));
+            return Err(Trouble::Exit(LastExit::read()));
         }
         let handlers = SmpPage::Handlers.linear(self.processor);
         if !(handlers..handlers + 4096).contains(&rip) {

@@ -9,6 +9,7 @@ use core::mem::offset_of;
 
 use crate::machine::global::Global;
 use crate::vmx::field::Field;
+use crate::vmx::limit::Stay;
 use crate::vmx::vmcs::{VmFail, Vmcs, vmwrite};
 
 /// L2's general-purpose registers but RSP, in the order of their encoding.
@@ -173,13 +174,18 @@ pub(super) fn write_host_entry_at(vmcs: &Vmcs, rip: u64) {
     vmwrite(Field::HostRip, rip);
 }
 
-/// Enters L2 with these registers until the first VM exit, and gives those that it has then.
+/// Enters L2 with these registers until the first VM exit other than for its time, and gives those
+/// that it has then.
 pub fn enter(vmcs: &mut Vmcs, registers: &Registers) -> Result<Registers, VmFail> {
     let area = AREAS[vmcs.processor()].get();
     // SAFETY: the area is a static of this processor, which is the only one with this VMCS; L2 does
     // not run.
     unsafe { (*area).registers = *registers };
     go_on(vmcs)?;
+    let mut stay = Stay::default();
+    while stay.goes_on() {
+        go_on(vmcs)?;
+    }
     Ok(left_with(vmcs))
 }
 

@@ -11,10 +11,10 @@ use x86_64::registers::model_specific::{Efer, EferFlags};
 
 use crate::machine::boot::{CODE_SELECTOR, DATA_SELECTOR, TSS_SELECTOR};
 use crate::machine::exception;
-use crate::vmx::controls::{Controls, PinBased};
+use crate::vmx::controls::Controls;
 use crate::vmx::field::Field;
 use crate::vmx::operation::Vmx;
-use crate::vmx::vmcs::{vmread, vmwrite};
+use crate::vmx::vmcs::vmwrite;
 
 /// CR0 of a guest with paging, WP aside.
 const CR0_BASE: Cr0Flags = Cr0Flags::PROTECTED_MODE_ENABLE
@@ -217,15 +217,4 @@ pub fn write_gdtr(base: u64, limit: u64) {
 pub fn write_idtr(base: u64, limit: u64) {
     vmwrite(Field::GuestIdtrBase, base);
     vmwrite(Field::GuestIdtrLimit, limit);
-}
-
-/// Makes each VM entry of the current VMCS, which has [`Vmx::controls`], end by the VMX-preemption
-/// timer after this many ticks of the time stamp counter, if the processor has the timer. SDM vol.
-/// 3C, "VMX-Preemption Timer".
-pub fn limit_time(vmx: &Vmx, ticks: u32) {
-    let timer = PinBased::PREEMPTION_TIMER.bits();
-    if vmx.allows_pins(timer) {
-        vmwrite(Field::PinBasedControls, vmread(Field::PinBasedControls) | u64::from(timer));
-        vmwrite(Field::PreemptionTimer, (ticks >> vmx.preemption_timer_shift()).into());
-    }
 }

@@ -8,9 +8,8 @@ use core::mem::MaybeUninit;
 use core::slice;
 
 use spec::manual::filter::Filter;
-use spec::manual::paging::{Access, Maxphyaddr, Mode};
+use spec::manual::paging::{Access, Maxphyaddr};
 use spec::manual::pfec::Pfec;
-use spec::suspects::{Codes, Evidence, Raised};
 use spec::tally::{Difference as Differing, Tally};
 use spec::walk::layout::{ExitRecord, Header, MAX_SLOTS, Slot, TOKEN};
 use spec::walk::outcome::{Exit, Expectation, Observed, Outcome};
@@ -45,8 +44,6 @@ static PREPARED: Global<MaybeUninit<[Prepared; MAX_SLOTS]>> = Global::new(MaybeU
 /// The stimuli of a group.
 pub struct Judge {
     prepared: &'static mut [Prepared],
-    mode: Mode,
-    codes: Codes,
     seen: u32,
     habit: Habit,
 }
@@ -94,8 +91,6 @@ fn bits_between(one: &Exit, other: &Exit) -> Option<[u64; FIELDS]> {
 /// What a walk's cases add up to.
 #[derive(Default)]
 pub struct Sums {
-    /// What shows of the host's decisions.
-    pub evidence: Evidence,
     /// Codes that caused an exit.
     pub exited: u32,
     /// Exits to L1.
@@ -115,7 +110,6 @@ impl Judge {
         let room = PREPARED.get().cast::<Prepared>();
         let mut len = 0;
         let mut seen = 0;
-        let mut codes = Codes::default();
         for stimulus in stimuli {
             let pfec = stimulus.pfec(setting, maxphyaddr);
             let expectation = Expectation::new(&stimulus, pfec, setting.mode.ac, l2);
@@ -145,14 +139,11 @@ impl Judge {
             unsafe { room.add(len).write(prepared) };
             len += 1;
             seen |= code;
-            if let Some(pfec) = pfec {
-                codes.add(pfec, Raised::of(&stimulus, setting.mode));
-            }
         }
         // SAFETY: the first `len` are written, and a judge's group is over before the next judge is
         // made.
         let prepared = unsafe { slice::from_raw_parts_mut(room, len) };
-        let mut judge = Self { prepared, mode: setting.mode, codes, seen, habit: Habit::default() };
+        let mut judge = Self { prepared, seen, habit: Habit::default() };
         judge.forget_effects();
         judge
     }
@@ -289,7 +280,7 @@ impl Judge {
             self.habit.count(exited);
         }
         let exits = walked.exits.len() as u64;
-        Some(Sums { evidence: Evidence::right(self.codes, filter), exited, exits, delivered })
+        Some(Sums { exited, exits, delivered })
     }
 
     /// Judges a walk in which something is not right, and learns what all of its exits have wrong.
@@ -316,9 +307,6 @@ impl Judge {
             sums.delivered += got.deliveries;
             if got.exits != 0 {
                 sums.exited |= prepared.code;
-            }
-            if let Some(pfec) = prepared.expectation.pfec {
-                sums.evidence.add(pfec, Raised::of(&prepared.stimulus, self.mode), &got);
             }
             let want = Observed::exactly(prepared.expectation.outcome(filter, cr2));
             common.take(&want, &got);

@@ -24,10 +24,12 @@ use spec::walk::setting::BASE;
 use spec::walk::stimulus::LOOPS;
 
 use crate::machine::cpu::write_cr2;
+use crate::machine::expected::{STRAY_WORD, Stray, take_stray};
 use crate::machine::log::log;
 use crate::machine::trace;
-use crate::vmx::exit::{REASON_INIT, REASON_VMCALL};
+use crate::vmx::exit::{LastExit, REASON_INIT, REASON_VMCALL};
 use crate::vmx::filter::bitmap;
+use crate::vmx::limit::{self, Stay};
 use crate::vmx::{
     Field, FilterFields, Region, VmFail, Vmcs, Vmx, changes, enter_walk, vmcs12, vmread, vmwrite,
 };
@@ -37,17 +39,16 @@ use crate::walk::interrupt::Interrupts;
 
 static VMCS: Region = Region::new();
 
-/// How many ticks of the time stamp counter L2 may run without a VM exit, once it did not get
-/// through a walk. A host that gives it faults of L0's may keep it in its handler for good.
-const TICKS_WHEN_BROKEN: u32 = 1 << 27;
-
 /// How a walk ended, if not at its end.
 #[derive(Clone, Copy, Debug)]
 pub enum Broken {
     /// L2 got an exception that it did not expect; its vector.
     Vector(u64),
-    /// L2 exited for another reason than a #PF or its VMCALL; reason and qualification.
-    Reason(u64, u64),
+    /// L2 exited for another reason than a #PF or its VMCALL, or by more exceptions than there are
+    /// accesses.
+    Exit(LastExit),
+    /// L0 delivered an event to L1 that was L2's.
+    Stray(Stray),
     /// L2 did not get from the VMM what it asked for, and walked no slot.
     Refused(Status),
     /// An INIT signal was to end the walk, and did not.
@@ -60,9 +61,8 @@ impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Vector(vector) => write!(f, "{},vector={vector:x}", self.word()),
-            Self::Reason(reason, qualification) => {
-                write!(f, "{},reason={reason:x},qual={qualification:x}", self.word())
-            }
+            Self::Exit(exit) => write!(f, "{},{exit}", self.word()),
+            Self::Stray(stray) => stray.fmt(f),
             Self::NoInit | Self::NotMoved => f.write_str(self.word()),
             Self::Refused(status) => write!(f, "{},status={:x}", self.word(), status.word()),
         }
@@ -74,7 +74,8 @@ impl Broken {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Vector(_) => "unexpected-vector",
-            Self::Reason(..) => "unexpected-exit",
+            Self::Exit(_) => "unexpected-exit",
+            Self::Stray(_) => STRAY_WORD,
             Self::NoInit => "no-exit-by-init",
             Self::NotMoved => "not-moved",
             Self::Refused(_) => "refused",
@@ -83,7 +84,7 @@ impl Broken {
 
     /// Whether an INIT signal ended it.
     pub fn is_init(self) -> bool {
-        matches!(self, Self::Reason(REASON_INIT, _))
+        matches!(self, Self::Exit(LastExit { reason: REASON_INIT, .. }))
     }
 }
 
@@ -165,6 +166,7 @@ impl Walker {
     pub fn new(vmx: Vmx, guest: Guest) -> Result<Self, EntryFailed> {
         let vmcs = vmx.load(&VMCS)?;
         guest.write_vmcs(&vmx, &vmcs);
+        limit::set(&vmx);
         Ok(Self {
             vmx,
             vmcs,
@@ -302,7 +304,8 @@ impl Walker {
             enter_walk::enter_walk
         };
         first(&mut self.vmcs)?;
-        while self.goes_on() {
+        let mut stay = Stay::default();
+        while stay.goes_on() || self.goes_on() {
             enter_walk::resume_walk(&mut self.vmcs)?;
         }
         self.is_ready = true;
@@ -354,9 +357,15 @@ impl Walker {
         }
         self.guest.write_guest_state(&self.vmx);
         if self.has_started {
-            vmcs12::limit_time(&self.vmx, TICKS_WHEN_BROKEN);
+            // A host that gives L2 faults of L0's may keep it in its handler for good.
+            limit::shorten();
+            limit::set(&self.vmx);
         }
         enter_walk::enter_walk(&mut self.vmcs)?;
+        let mut stay = Stay::default();
+        while stay.goes_on() {
+            enter_walk::resume_walk(&mut self.vmcs)?;
+        }
         if let Some(broken) = how_it_ended() {
             return Err(EntryFailed::Start(broken));
         }
@@ -476,9 +485,11 @@ pub fn slot_address(at: usize, privilege: Privilege) -> u64 {
 }
 
 fn how_it_ended() -> Option<Broken> {
-    let reason = vmread(Field::ExitReason);
-    if reason != REASON_VMCALL {
-        return Some(Broken::Reason(reason, vmread(Field::ExitQualification)));
+    if let Some(stray) = take_stray() {
+        return Some(Broken::Stray(stray));
+    }
+    if vmread(Field::ExitReason) != REASON_VMCALL {
+        return Some(Broken::Exit(LastExit::read()));
     }
     // SAFETY: a word of the shared area, by a pointer; L2 does not run.
     let unexpected = unsafe { ptr::read_volatile(&raw const (*shared()).control.unexpected) };

@@ -1,6 +1,5 @@
 //! Runs maskmatch's lab on built modules, and reads what it reports.
 
-use std::cmp::Reverse;
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
@@ -16,8 +15,6 @@ use crate::tree::{KERNEL, Modules};
 
 /// The groups of the run that only fetches a kernel.
 const SMALLEST: &str = "host.touch";
-/// What a report says where it knows no cause.
-const NO_CAUSE: [&str; 2] = ["unknown", "filter-honoured"];
 /// What stands before the group that was cut off.
 const LAST_SEEN: &str = "last seen in group ";
 
@@ -85,7 +82,8 @@ pub struct Seen {
     pub group: Option<String>,
     /// How many groups are not right.
     pub groups: usize,
-    /// The cause that the report names; else what ended the run; else nothing.
+    /// What the report concludes; else what its kernel complained of; else what ended the run; else
+    /// nothing.
     pub cause: String,
 }
 
@@ -107,15 +105,21 @@ struct SetResult {
     params: Option<String>,
     verdict: String,
     sentence: String,
+    conclusion: Option<Conclusion>,
     kernel_trouble: Vec<String>,
     groups: Vec<GroupResult>,
+}
+
+#[derive(Deserialize)]
+struct Conclusion {
+    causes: Vec<String>,
+    sentence: String,
 }
 
 #[derive(Deserialize)]
 struct GroupResult {
     name: String,
     verdict: String,
-    suspects: Vec<String>,
 }
 
 impl Lab {
@@ -223,16 +227,13 @@ impl Report {
         let is_wrong =
             |group: &&GroupResult| matches!(group.verdict.as_str(), "fail" | "unfinished");
         let groups: Vec<&GroupResult> = wrong.groups.iter().filter(is_wrong).collect();
-        // The cause that explains the most groups; of equal ones the first.
-        let explained = |suspect: &String| {
-            groups.iter().filter(|group| group.suspects.contains(suspect)).count()
-        };
-        let suspects = groups.iter().flat_map(|group| &group.suspects);
-        let named = suspects.filter(|suspect| !NO_CAUSE.contains(&suspect.as_str()));
-        let cause = named
-            .min_by_key(|suspect| Reverse(explained(suspect)))
-            .or(wrong.kernel_trouble.first())
-            .cloned();
+        let concluded =
+            wrong.conclusion.map(
+                |Conclusion { causes, sentence }| {
+                    if causes.is_empty() { sentence } else { causes.join(" or ") }
+                },
+            );
+        let cause = concluded.or(wrong.kernel_trouble.first().cloned());
         let ended = if wrong.verdict == "fail" { String::new() } else { wrong.sentence.clone() };
         // A group that was cut off has no result.
         let cut_off = || wrong.sentence.split_once(LAST_SEEN)?.1.split_whitespace().next();
@@ -263,24 +264,26 @@ mod tests {
     use super::{Report, last_words};
 
     #[test]
-    fn the_first_wrong_group_and_the_cause_of_most_groups_count() {
+    fn the_first_wrong_group_and_the_conclusion_count() {
         let text = r#"{ "results": [
-            { "params": "ept=1", "verdict": "pass", "sentence": "", "kernel_trouble": [], "groups": [] },
-            { "params": "ept=0", "verdict": "fail", "sentence": "x", "kernel_trouble": ["WARNING"], "groups": [
-                { "name": "a", "verdict": "known", "suspects": ["swapped-mask-match"] },
-                { "name": "b", "verdict": "fail", "suspects": ["stale-eb", "all-exit"] },
-                { "name": "c", "verdict": "fail", "suspects": ["all-exit"] } ] } ] }"#;
+            { "params": "ept=1", "verdict": "pass", "sentence": "", "conclusion": null, "kernel_trouble": [], "groups": [] },
+            { "params": "ept=0", "verdict": "fail", "sentence": "x",
+                "conclusion": { "causes": ["all-exit"], "sentence": "gives all" },
+                "kernel_trouble": ["WARNING"], "groups": [
+                { "name": "a", "verdict": "known" },
+                { "name": "b", "verdict": "fail" },
+                { "name": "c", "verdict": "fail" } ] } ] }"#;
         let seen = serde_json::from_str::<Report>(text).unwrap().first().unwrap();
         assert_eq!(
             (seen.set.as_str(), seen.group.as_deref(), seen.groups),
             ("ept=0", Some("b"), 2)
         );
         assert_eq!(seen.to_string(), "fail, first b of 2, ept=0: all-exit");
-        let trouble = text.replace("all-exit", "unknown").replace("stale-eb", "unknown");
-        assert_eq!(
-            serde_json::from_str::<Report>(&trouble).unwrap().first().unwrap().cause,
-            "WARNING"
-        );
+        let cause =
+            |text: &str| serde_json::from_str::<Report>(text).unwrap().first().unwrap().cause;
+        assert_eq!(cause(&text.replace(r#"["all-exit"]"#, "[]")), "gives all");
+        let none = text.replace(r#"{ "causes": ["all-exit"], "sentence": "gives all" }"#, "null");
+        assert_eq!(cause(&none), "WARNING");
         let crash = r#"{ "results": [ { "params": "ept=0", "verdict": "crash", "kernel_trouble": [], "groups": [],
             "sentence": "silent; last seen in group event.long at 0 of 37" } ] }"#;
         let crash = serde_json::from_str::<Report>(crash).unwrap().first().unwrap();

@@ -8,6 +8,7 @@ use spec::catalogue::options::Options;
 use crate::verdict::example;
 use crate::verdict::findings::{Differing, Failure, Fate, Findings, Group};
 use crate::verdict::known::cases::Cases;
+use crate::verdict::known::element::{self, Component};
 use crate::verdict::known::{Judged, Known, Party, Ran, Row, Seen, Tables};
 use crate::verdict::subject::Subject;
 
@@ -40,6 +41,8 @@ pub struct Way {
     pub difference: String,
     /// How many cases.
     pub cases: u64,
+    /// The same without what is known of it in the accesses or scenes in which it is a failure.
+    pub failure: Option<String>,
     /// The known deviations that it is attributed to. There are none if it is a failure.
     pub known: Vec<String>,
     /// The accesses or scenes in which it is not known.
@@ -49,6 +52,9 @@ pub struct Way {
     /// The case that the log has in full.
     #[serde(skip)]
     pub example: Option<Failure>,
+    /// What is not known, one by one.
+    #[serde(skip)]
+    pub left: Vec<Component>,
 }
 
 impl Way {
@@ -147,6 +153,10 @@ impl Account {
                     .map(|(filter, probe)| format!("{}:{probe}:{filter}", group.name)),
                 difference: difference
                     .map_or_else(|| spec::log::OTHERS.into(), |difference| difference.to_string()),
+                failure: difference
+                    .filter(|_| !judged.is_known())
+                    .map(|difference| element::shown(&difference, &judged.left)),
+                left: judged.left.clone(),
                 cases: *cases,
                 known: if judged.is_known() { names(&judged.rows) } else { Vec::new() },
                 unknown: judged.unknown.clone(),

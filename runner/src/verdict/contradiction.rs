@@ -41,14 +41,6 @@ impl Contradictions {
         match *line {
             Line::Maskmatch { version, .. } => self.is_own = version == env!("CARGO_PKG_VERSION"),
             Line::Progress { group, .. } => self.named(group),
-            Line::Cause { group, suspects } => {
-                self.of(group);
-                if let Some(name) =
-                    suspects.split(',').find(|name| self.is_own && !names::is_suspect(name))
-                {
-                    self.add(format!("the suspect '{name}' of group {group} is unknown"));
-                }
-            }
             Line::Differs { group, probes, .. } => {
                 self.of(group);
                 // Cases of more kinds than can be told apart have no names.
@@ -171,7 +163,6 @@ mod tests {
         for (lines, why) in [
             (&["# progress host.apicc 0/9"][..], "'host.apicc' is unknown"),
             (&["ok 1 nonsense"], "'nonsense' is unknown"),
-            (&["# cause host.apic nobody"], "suspect 'nobody'"),
             (&["# fail id=host.apic:x:1,0,0 want=a got=b"], "no case 'x'"),
             (&[fail, "ok 1 filter.basic.long"], "filter.basic.long is among those of host.apic"),
             (&[fail, "ok 1 host.apic # SKIP no"], "was skipped"),

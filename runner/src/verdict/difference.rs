@@ -4,18 +4,78 @@
 //! `delivered,ec=2,...`, `silent`, joined by `+`, repeated ones with their number as in
 //! `2*exit,...`.
 
-/// The fields of an outcome, and their names for people.
-const FIELDS: [(&str, &str); 9] = [
+use spec::manual::vector::PAGE_FAULT;
+
+/// The fields of an outcome, and their names for people. Others are called what the log calls
+/// them, in capitals.
+const FIELDS: [(&str, &str); 18] = [
     ("info", "VM-exit interruption information"),
     ("ec", "error code"),
     ("qual", "exit qualification"),
-    ("rip", "RIP"),
-    ("rflags", "RFLAGS"),
     ("idt", "IDT-vectoring information"),
-    ("cr2", "CR2"),
-    ("cs", "CS"),
+    ("idtec", "IDT-vectoring error code"),
+    ("len", "VM-exit instruction length"),
+    ("gpa", "guest-physical address"),
+    ("gla", "guest-linear address"),
+    ("intr", "interruptibility state"),
+    ("activity", "activity state"),
+    ("pdbg", "pending debug exceptions"),
+    ("memory", "memory"),
+    ("leaf", "accessed and dirty flags"),
+    ("dirty", "dirty flag"),
+    ("bitmap", "exception bitmap"),
+    ("mask", "page-fault error-code mask"),
+    ("match", "page-fault error-code match"),
     ("count", "count"),
 ];
+
+/// A field's name for people.
+pub fn field_name(short: &str) -> String {
+    let found = FIELDS.iter().find(|(name, _)| *name == short);
+    found.map_or_else(|| short.to_ascii_uppercase(), |(_, full)| (*full).to_string())
+}
+
+/// Bits of fields, and their names.
+const BITS: [(&str, u32, &str); 31] = [
+    ("ec", 0, "P"),
+    ("ec", 1, "W/R"),
+    ("ec", 2, "U/S"),
+    ("ec", 3, "RSVD"),
+    ("ec", 4, "I/D"),
+    ("ec", 5, "PK"),
+    ("ec", 6, "SS"),
+    ("ec", 15, "SGX"),
+    ("rflags", 0, "CF"),
+    ("rflags", 2, "PF"),
+    ("rflags", 4, "AF"),
+    ("rflags", 6, "ZF"),
+    ("rflags", 7, "SF"),
+    ("rflags", 8, "TF"),
+    ("rflags", 9, "IF"),
+    ("rflags", 10, "DF"),
+    ("rflags", 11, "OF"),
+    ("rflags", 16, "RF"),
+    ("rflags", 18, "AC"),
+    ("info", 11, "error code valid"),
+    ("info", 12, "NMI unblocking due to IRET"),
+    ("info", 31, "valid"),
+    ("idt", 11, "error code valid"),
+    ("idt", 31, "valid"),
+    ("intr", 0, "blocking by STI"),
+    ("intr", 1, "blocking by MOV SS"),
+    ("intr", 2, "blocking by SMI"),
+    ("intr", 3, "blocking by NMI"),
+    ("dirty", 6, "D"),
+    ("leaf", 5, "A"),
+    ("leaf", 6, "D"),
+];
+
+/// The names of bits of a field, or `None` if one has no name.
+pub fn bit_names(field: &str, bits: u64) -> Option<Vec<&'static str>> {
+    let bit = |at: u32| BITS.iter().find(|(of, number, _)| *of == field && *number == at);
+    let set = (0..u64::BITS).filter(|at| bits >> at & 1 == 1);
+    set.map(|at| bit(at).map(|(.., name)| *name)).collect()
+}
 
 /// One line for each thing that differs.
 pub fn differences(want: &str, got: &str) -> Vec<String> {
@@ -75,9 +135,13 @@ fn stuck(part: &Part) -> Option<String> {
             let name = exit_reason(reason);
             let (failed, basic) = (reason >> 31 & 1 == 1, reason & 0xffff);
             let failed = if failed { ", a failed VM entry" } else { "" };
+            let event = event(field("info"), field("ec"), field("qual")).unwrap_or_default();
             Some(format!(
-                "L2 had a VM exit that nothing in it causes: reason {basic}{name}{failed}"
+                "L2 had a VM exit that nothing in it causes: reason {basic}{name}{failed}{event}"
             ))
+        }
+        "event-in-l1" => {
+            Some(format!("L0 delivered an event to L1 that was L2's: vector 0x{}", field("vector")))
         }
         "unexpected-vector" => Some(format!(
             "L2 got an exception that nothing in it causes: vector 0x{}",
@@ -97,8 +161,18 @@ fn stuck(part: &Part) -> Option<String> {
     }
 }
 
+/// The event of an exit, in words.
+fn event(info: &str, error_code: &str, address: &str) -> Option<String> {
+    let vector = u64::from_str_radix(info, 16).ok()? & 0xff;
+    Some(if vector == u64::from(PAGE_FAULT) {
+        format!(", a page fault with error code 0x{error_code} at 0x{address}")
+    } else {
+        format!(", vector 0x{vector:x}")
+    })
+}
+
 /// A basic exit reason's name. SDM vol. 3D, "VMX Basic Exit Reasons".
-fn exit_reason(reason: u64) -> &'static str {
+pub fn exit_reason(reason: u64) -> &'static str {
     match reason & 0xffff {
         0 => " (exception or NMI)",
         1 => " (external interrupt)",
@@ -107,7 +181,7 @@ fn exit_reason(reason: u64) -> &'static str {
         33 => " (invalid guest state)",
         48 => " (EPT violation)",
         49 => " (EPT misconfiguration)",
-        52 => " (VMX-preemption timer: L2 did not reach the end of the walk)",
+        52 => " (VMX-preemption timer: L2 did not go on)",
         _ => "",
     }
 }
@@ -143,8 +217,7 @@ fn fields(want: &Part, got: &Part) -> Vec<String> {
         .into_iter()
         .filter(|name| value(want, name) != value(got, name))
         .map(|name| {
-            let full =
-                FIELDS.iter().find(|(short, _)| *short == name).map_or(name, |(_, full)| full);
+            let full = field_name(name);
             let shown = |part| value(part, name).unwrap_or_else(|| "nothing".into());
             let bits = bits(name, &shown(want), &shown(got));
             format!("{full}: want {}, got {}{bits}", shown(want), shown(got))
@@ -157,34 +230,8 @@ fn bits(field: &str, want: &str, got: &str) -> String {
     let number = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok();
     let (Some(want), Some(got)) = (number(want), number(got)) else { return String::new() };
     let differing = want ^ got;
-    let names: &[(u32, &str)] = match field {
-        "ec" => &[
-            (0, "P"),
-            (1, "W/R"),
-            (2, "U/S"),
-            (3, "RSVD"),
-            (4, "I/D"),
-            (5, "PK"),
-            (6, "SS"),
-            (15, "SGX"),
-        ],
-        "rflags" => &[
-            (0, "CF"),
-            (2, "PF"),
-            (4, "AF"),
-            (6, "ZF"),
-            (7, "SF"),
-            (8, "TF"),
-            (9, "IF"),
-            (10, "DF"),
-            (11, "OF"),
-            (16, "RF"),
-            (18, "AC"),
-        ],
-        _ => &[],
-    };
-    let named: Vec<&str> =
-        names.iter().filter(|(bit, _)| differing >> bit & 1 == 1).map(|&(_, name)| name).collect();
+    let named = BITS.iter().filter(|(of, bit, _)| *of == field && differing >> bit & 1 == 1);
+    let named: Vec<&str> = named.map(|(.., name)| *name).collect();
     if named.is_empty() { String::new() } else { format!(" ({})", named.join(", ")) }
 }
 
@@ -241,6 +288,16 @@ mod tests {
         assert!(
             entry[1].ends_with("reason 33 (invalid guest state), a failed VM entry"),
             "{entry:?}"
+        );
+        let fault = "unexpected-exit,reason=0,qual=a100,info=80000b0e,ec=4";
+        assert_eq!(
+            differences("complete-walk", fault)[1],
+            "L2 had a VM exit that nothing in it causes: reason 0 (exception or NMI), a page fault \
+             with error code 0x4 at 0xa100"
+        );
+        assert_eq!(
+            differences("complete-walk", "event-in-l1,vector=2")[1],
+            "L0 delivered an event to L1 that was L2's: vector 0x2"
         );
         assert!(
             differences("complete-walk", "unexpected-vector,vector=d")[1].ends_with("vector 0xd")

@@ -28,6 +28,12 @@ fn is_of_part(part: &Part, want: Option<&str>, got: Option<&str>) -> bool {
         || words_of(part.words).map(|word: Word| word.to_string()).eq(differing(want, got))
 }
 
+/// The value that a word has at the first or second end of a case.
+pub fn value(text: &str, second: bool, word: &str) -> Option<u64> {
+    let end = ends(text).into_iter().nth(usize::from(second))?;
+    u64::from_str_radix(field(end, word)?, 16).ok()
+}
+
 /// The ends of a case: one, or two.
 fn ends(text: &str) -> Vec<&str> {
     text.split("+then,").collect()

@@ -82,9 +82,6 @@ pub struct Group {
     pub name: String,
     /// How it came out.
     pub fate: Fate,
-    /// Names of the hypotheses that explain it, or `unknown`. Empty if there was nothing to
-    /// explain.
-    pub suspects: Vec<String>,
     /// The first case of each way to differ, and of each reason to come to no end.
     pub failures: Vec<Failure>,
     /// The cases that differ.
@@ -207,11 +204,6 @@ impl Findings {
                 let failure =
                     Failure { id: id.to_string(), want: want.to_string(), got: got.to_string() };
                 self.of_group(group, |group| &mut group.failures, failure);
-            }
-            Line::Cause { group, suspects } => {
-                if let Some((_, group)) = self.group(group) {
-                    group.suspects = suspects.split(',').map(ToString::to_string).collect();
-                }
             }
             Line::Differs { group, difference, cases, filter, probes } => {
                 let differing = Differing { difference, cases, filter, probes: probes.to_string() };

@@ -4,6 +4,8 @@
 //! { "version": "0.1.0", "l0": "Bochs 2.7",
 //!   "processor": { "family": "bochs", "version": [2, 7], "parameters": {} }, "host": null,
 //!   "verdict": "pass", "exit_code": 0, "sentence": "12 groups, ...",
+//!   "conclusion": { "causes": [ "swapped-mask-match" ], "sentence": "the host ...", "groups": 9,
+//!     "failing": 9 },
 //!   "log_sound": true, "why_not": null, "boots": [], "facts": { "boot": "pvh" },
 //!   "groups": [ { "name": "filter.basic.long", "verdict": "known", "cases": 1, "differing": 1,
 //!     "failed": 0, "known": 1, "known_of_processor": 0, "exits": 1, "delivered": 0, "tsc": 99,
@@ -11,7 +13,8 @@
 //!     "failures": [ { "id": "...", "want": "...", "got": "..." } ],
 //!     "known_deviations": [ { "name": "rf0", "of": "processor", "cases": 1, "reason": "..." } ],
 //!     "differences": [
-//!       { "difference": "exit0:rflags^10000", "cases": 1, "known": [ "rf0" ], "unknown": [] } ],
+//!       { "difference": "exit0:rflags^10000", "failure": null, "cases": 1, "known": [ "rf0" ],
+//!         "unknown": [], "id": "..." } ],
 //!     "incomplete": [ { "word": "unexpected-exit", "cases": 1 } ] } ],
 //!   "unexpected_passes": [],
 //!   "prices": [ { "filter": "1,9,1", "stimulus": "user-read-np-pte", "exits": 0,
@@ -25,7 +28,10 @@
 //! `differing` counts the cases that are not as the manual says. `failed` counts those of them that
 //! are not known, `known` those with known deviations of what is tested, and `known_of_processor`
 //! those of the emulated processor below it. A difference's `unknown` are the accesses or scenes in
-//! which it is a failure. `unexpected_passes` are known deviations that had to show and did not.
+//! which it is a failure, and `failure` is what is left of it without what is known. `conclusion`
+//! says what seems to be wrong with the host: `causes` has names of docs/log.md, or is empty;
+//! it has a part in `groups` of the `failing` groups. A group's `suspects` are those of the causes
+//! that explain it. `unexpected_passes` are known deviations that had to show and did not.
 //! `prices` are what `bench` measured of whole walks, or of a bare round trip where there is no
 //! stimulus. `l0_exits` is null where the VMM does not count. `end` is how the guest ended:
 //! powered-off, crashed, timed-out, or stopped (by maskmatch, when the log was complete or
@@ -50,6 +56,7 @@ use spec::log::Cost;
 
 use crate::escape::in_json;
 use crate::verdict::account::{Total, Way};
+use crate::verdict::conclusion::Conclusion;
 use crate::verdict::exit_code::{Exit, Stop};
 use crate::verdict::findings::{Failure, Fate, Incomplete, Price};
 use crate::verdict::judge::{Judgement, Source};
@@ -68,6 +75,7 @@ struct Document<'a> {
     verdict: &'static str,
     exit_code: u8,
     sentence: &'a str,
+    conclusion: Option<&'a Conclusion>,
     log_sound: bool,
     why_not: Option<String>,
     boots: &'a [Judgement],
@@ -96,7 +104,7 @@ struct GroupResult<'a> {
     tsc: Option<u64>,
     digest: Option<String>,
     skip_reason: Option<&'a str>,
-    suspects: &'a [String],
+    suspects: &'a [&'static str],
     failures: Vec<&'a Failure>,
     known_deviations: Vec<KnownResult<'a>>,
     differences: &'a [Way],
@@ -192,6 +200,7 @@ fn document(result: &RunResult) -> Document<'_> {
         verdict: judgement.verdict.name(),
         exit_code: Exit::from(judgement.verdict) as u8,
         sentence: &judgement.sentence,
+        conclusion: result.conclusion.as_ref(),
         log_sound: bad.is_none(),
         why_not: bad,
         boots: &result.boots,
@@ -256,7 +265,7 @@ fn group_result(result: &RunResult, at: usize) -> GroupResult<'_> {
             Fate::Skipped(reason) => Some(reason),
             Fate::Ran(_) | Fate::Unfinished => None,
         },
-        suspects: &group.suspects,
+        suspects: result.conclusion.as_ref().map_or(&[], |conclusion| conclusion.causes_of(at)),
         failures: account.failures(group),
         known_deviations: known.collect(),
         differences: &account.ways,

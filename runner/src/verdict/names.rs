@@ -1,4 +1,4 @@
-//! The names that a log may have: groups, their accesses and scenes, suspects.
+//! The names that a log may have: groups, their accesses and scenes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -8,14 +8,11 @@ use spec::catalogue::plan::Profile;
 use spec::log::cost;
 use spec::manual::filter::Filter;
 use spec::manual::paging::Maxphyaddr;
-use spec::suspects::{FILTER_HONOURED, Hypothesis, L2_STUCK};
 
 /// The narrowest address width has every access.
 const EVERY_ACCESS: Maxphyaddr = 36;
 /// In place of an access: a whole walk, or the start of L2.
 const WHOLE: [&str; 2] = ["walk", "start"];
-/// What the image writes if no hypothesis explains a group.
-pub const UNKNOWN: &str = "unknown";
 
 static GROUPS: LazyLock<HashMap<String, Group>> =
     LazyLock::new(|| Group::all().map(|group| (group.to_string(), group)).collect());
@@ -51,9 +48,4 @@ pub fn is_probe(of: &str, probe: &str) -> bool {
         cases.map(|case| case.access().to_string()).collect()
     });
     probes.contains(probe)
-}
-
-/// Whether a group's cause may have this name.
-pub fn is_suspect(name: &str) -> bool {
-    [FILTER_HONOURED, L2_STUCK, UNKNOWN].contains(&name) || Hypothesis::from_name(name).is_some()
 }

@@ -8,10 +8,10 @@ use std::fmt::Write;
 
 use spec::catalogue::case::Case;
 use spec::log::Verdict;
-use spec::suspects::{FILTER_HONOURED, Hypothesis, L2_STUCK};
 
 use crate::output;
 use crate::verdict::account::{Account, Total};
+use crate::verdict::conclusion::Conclusion;
 use crate::verdict::difference::differences;
 use crate::verdict::findings::{Failure, Fate, Group};
 use crate::verdict::judge::{Judgement, counted, thousands};
@@ -27,6 +27,7 @@ const PROBES_SHOWN: usize = 6;
 /// The whole report, with the verdict as its last line.
 pub fn text(results: &[RunResult]) -> String {
     let mut text = String::new();
+    results.iter().for_each(|result| conclusion(&mut text, result));
     let [one] = results else {
         matrix::tables(&mut text, results);
         for result in results {
@@ -41,6 +42,15 @@ pub fn text(results: &[RunResult]) -> String {
     }
     details(&mut text, one);
     text
+}
+
+/// What seems to be wrong, as the first line.
+fn conclusion(text: &mut String, RunResult { conclusion, origin, .. }: &RunResult) {
+    let Some(Conclusion { sentence, groups, failing, .. }) = conclusion else { return };
+    let of =
+        origin.column.as_ref().map(|column| format!(" for {}", column.set)).unwrap_or_default();
+    let all = counted(*failing as u64, "failing group");
+    let _ = writeln!(text, "conclusion{of}: {sentence}; in {groups} of {all}");
 }
 
 /// Everything about a result that a table does not say. The last line is its verdict.
@@ -136,15 +146,12 @@ fn failures(text: &mut String, group: &Group, account: &Account, options: &str) 
         }
         None => writeln!(text, "FAIL {}: the group did not finish", group.name),
     };
-    for suspect in &group.suspects {
-        let _ = writeln!(text, "  suspected cause: {}", cause(suspect));
-    }
     let failing: Vec<_> = account.ways.iter().filter(|way| way.is_failure()).collect();
     for way in failing.iter().take(FAILURES_SHOWN) {
         let _ = writeln!(
             text,
             "  {} in {}{}",
-            way.difference,
+            way.failure.as_ref().unwrap_or(&way.difference),
             counted(way.cases, "case"),
             places(&way.unknown)
         );
@@ -229,22 +236,6 @@ fn known(text: &mut String, RunResult { accounts, origin, strict, .. }: &RunResu
     }
 }
 
-/// A suspect in words.
-fn cause(suspect: &str) -> String {
-    match Hypothesis::from_name(suspect) {
-        Some(hypothesis) => format!("the host {} ({suspect})", hypothesis.meaning()),
-        None if suspect == FILTER_HONOURED => {
-            "each fault went to the right party; what is reported about it is wrong (filter-honoured)".into()
-        }
-        None if suspect == L2_STUCK => {
-            "the host does not let L2 run: L2 met an exception or a VM exit that nothing in it causes (l2-does-not-run)"
-                .into()
-        }
-        None if suspect == "unknown" => "unknown: no single way to get filters wrong explains all of the group".into(),
-        None => suspect.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::text;
@@ -318,7 +309,6 @@ mod tests {
         log.fail(&ID, &want, &want.replace("rflags=1", "rflags="));
         log.fail(&ID, &want, &want.replace("cr2=0", "cr2=1000"));
         log.fail(&ID, &want, &"unexpected-exit,reason=34");
-        log.cause(&GROUP, &"swapped-mask-match");
         let probe = "user-write-np-pte";
         let mut tally = tally(&[("exit0:rflags^10000", probe, 7), ("exit0:cr2^1000", probe, 20)]);
         tally.add_incomplete("unexpected-exit", 3);
@@ -334,7 +324,7 @@ mod tests {
             "  exit0:cr2^1000 in 20 cases: user-write-np-pte\n",
             "  3 cases did not end: unexpected-exit\n",
             "got  unexpected-exit,reason=34",
-            "suspected cause: the host behaves as with MASK and MATCH exchanged (swapped-mask-match)",
+            "conclusion: CR2 is wrong, as 0x1000 in place of 0x0 (a VM exit by an exception); in 1 of 1 ",
             ID,
             "- CR2: want 0x0, got 0x1000",
             "maskmatch replay filter.basic.long:user-write-np-pte:1,1f,6 --l0 bochs",

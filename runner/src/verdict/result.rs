@@ -6,6 +6,7 @@ use spec::log::Verdict;
 
 use crate::verdict::account::{Accounts, Knowledge};
 use crate::verdict::capture::Read;
+use crate::verdict::conclusion::Conclusion;
 use crate::verdict::findings::Findings;
 use crate::verdict::judge::{Judgement, Source, judge};
 use crate::verdict::known::Tables;
@@ -60,6 +61,8 @@ pub struct RunResult {
     pub findings: Findings,
     /// What is known of what differs.
     pub accounts: Accounts,
+    /// What seems to be wrong with the host, if something is.
+    pub conclusion: Option<Conclusion>,
     /// The verdict.
     pub judgement: Judgement,
     /// The judgement on each boot, if the log has several. All else is of the first with the worst
@@ -94,11 +97,13 @@ impl RunResult {
         let knowledge =
             Knowledge { tables: Arc::clone(&origin.tables), subject: origin.subject.clone() };
         let accounts = knowledge.accounts(&findings);
+        let conclusion = Conclusion::of(&findings, &accounts);
         let judgement = judge(&findings, &accounts, stopped.as_deref(), &source, strict);
         let (boots, trouble, raw, log_error) = (Vec::new(), Vec::new(), None, None);
         Self {
             findings,
             accounts,
+            conclusion,
             judgement,
             boots,
             source,

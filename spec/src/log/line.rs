@@ -40,13 +40,6 @@ pub enum Line<'a> {
         /// What happened.
         got: &'a str,
     },
-    /// What a failing group's host seems to do.
-    Cause {
-        /// The group.
-        group: &'a str,
-        /// Names of hypotheses joined by commas, or `unknown`.
-        suspects: &'a str,
-    },
     /// Cases that differ in the same way.
     Differs {
         /// The group.
@@ -211,7 +204,6 @@ impl<'a> Line<'a> {
                 want: value(&mut words, "want")?,
                 got: value(&mut words, "got")?,
             },
-            "cause" => Self::Cause { group: words.next()?, suspects: words.next()? },
             "differs" => {
                 let (group, difference) = (words.next()?, words.next()?);
                 let cases = number(&mut words, "cases")?;

@@ -206,11 +206,7 @@ impl Reader {
             (Place::Plan, Line::SkipAll(_))
             | (
                 Place::Groups,
-                Line::Progress { .. }
-                | Line::Cause { .. }
-                | Line::Cost { .. }
-                | Line::Note(_)
-                | Line::Trace(_),
+                Line::Progress { .. } | Line::Cost { .. } | Line::Note(_) | Line::Trace(_),
             ) => Some(Place::Groups),
             (Place::Plan | Place::AfterError, Line::Note(_)) => Some(self.place),
             _ => None,

@@ -47,7 +47,6 @@ fn verdicts_of_whole_logs() {
     let failing = log(|log| {
         log.plan(1);
         fail(log);
-        log.cause(&GROUP, &"all-exit");
         log.differs(&GROUP, &mut tally("exit0:rflags^10000", 1));
         log.result(1, &GROUP, &Counts { differing: 2, ..COUNTS });
     });

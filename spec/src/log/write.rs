@@ -105,11 +105,6 @@ impl<W: Write> Writer<W> {
         self.line(format_args!("# fail id={id} want={want} got={got}"));
     }
 
-    /// What a failing group's host seems to do.
-    pub fn cause(&mut self, group: &dyn Display, suspects: &dyn Display) {
-        self.line(format_args!("# cause {group} {suspects}"));
-    }
-
     /// What differs in a group, and where.
     pub fn differs<P: Copy + PartialEq + Display>(
         &mut self,

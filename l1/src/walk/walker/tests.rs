@@ -8,14 +8,17 @@ use crate::fake::begin;
 fn a_walk_is_complete_at_its_vmcall_without_an_exception_or_a_refusal() {
     const REFUSED: u64 = Status::Refused { step: Step::SeeWrite, errno: 0 }.word() as u64;
     let _turn = begin();
-    for (reason, unexpected, status, want) in [
-        (REASON_VMCALL, 0, 0, ""),
-        (REASON_VMCALL, 0x106, 0, "unexpected-vector,vector=6"),
-        (REASON_VMCALL, 0x100, REFUSED, "unexpected-vector,vector=0"),
-        (2, 0x106, REFUSED, "unexpected-exit,reason=2,qual=77"),
+    for (reason, info, unexpected, status, want) in [
+        (REASON_VMCALL, 0, 0, 0, ""),
+        (REASON_VMCALL, 0, 0x106, 0, "unexpected-vector,vector=6"),
+        (REASON_VMCALL, 0, 0x100, REFUSED, "unexpected-vector,vector=0"),
+        (2, 0, 0x106, REFUSED, "unexpected-exit,reason=2,qual=77"),
+        (0, 0x8000_0b0e, 0, 0, "unexpected-exit,reason=0,qual=77,info=80000b0e,ec=4"),
     ] {
         vmwrite(Field::ExitReason, reason);
         vmwrite(Field::ExitQualification, 0x77);
+        vmwrite(Field::ExitInterruptionInfo, info);
+        vmwrite(Field::ExitInterruptionErrorCode, 4);
         // SAFETY: `begin` gave the static to the test.
         unsafe {
             ((*shared()).control.unexpected, (*shared()).control.status) = (unexpected, status);

@@ -6,13 +6,13 @@ use spec::manual::filter::Filter;
 use spec::manual::paging::{Access, Level, Maxphyaddr, Privilege};
 use spec::manual::pfec::Pfec;
 use spec::manual::section::Section;
-use spec::suspects::{Hypothesis, Raised};
 use spec::walk::outcome::{INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF, WALK_RFLAGS};
 use spec::walk::page::{self, PAGES};
 use spec::walk::setting::Setting;
 use spec::walk::stimulus::Stimulus;
 
 use crate::command::list::bits;
+use crate::verdict::suspects::{Hypothesis, Raised};
 
 /// All about an access of L2's walk under a filter.
 pub fn stimulus(
@@ -217,15 +217,8 @@ fn catches(text: &mut String, filter: Filter, pfec: Pfec, raised: Raised) {
     if pfec.basic_index().is_none() {
         return;
     }
-    let stale = [
-        Hypothesis::StaleFilter,
-        Hypothesis::StaleMaskMatch,
-        Hypothesis::StaleEb,
-        Hypothesis::MaskMatchWithEb,
-    ];
     let caught: Vec<Hypothesis> = Hypothesis::ALL
         .into_iter()
-        .filter(|hypothesis| !stale.contains(hypothesis))
         .filter(|hypothesis| hypothesis.shows(filter, pfec, raised))
         .collect();
     if caught.is_empty() {

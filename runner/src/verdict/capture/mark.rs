@@ -52,7 +52,7 @@ fn is_comment(text: &str) -> Option<bool> {
         "maskmatch" => has("log"),
         "cost" => has("exits") && has("tsc"),
         "fail" => rest.strip_prefix("id=").is_some_and(begins_with_group),
-        "progress" | "cause" | "differs" | "incomplete" | "counts" => begins_with_group(rest),
+        "progress" | "differs" | "incomplete" | "counts" => begins_with_group(rest),
         _ => false,
     })
 }

@@ -27,6 +27,8 @@ pub struct Judged<'a> {
     pub rows: Vec<&'a Row>,
     /// The accesses or scenes in which it is not known.
     pub unknown: Vec<String>,
+    /// What of it is not known there.
+    pub left: Vec<Component>,
     /// Whether the image could not say what differs.
     pub untold: bool,
     /// A fault of the host is needed to explain it.
@@ -37,6 +39,15 @@ impl Judged<'_> {
     /// Whether it is known everywhere.
     pub fn is_known(&self) -> bool {
         !self.untold && self.unknown.is_empty() && !self.rows.is_empty()
+    }
+
+    /// Takes in what is not known of another access or scene.
+    fn leave(&mut self, left: Vec<Component>) {
+        if self.left.is_empty() {
+            self.left = left;
+        } else {
+            self.left.iter_mut().zip(left).for_each(|(all, more)| all.bits |= more.bits);
+        }
     }
 
     /// Whose fault it is: the host's, if a row of the host is needed.
@@ -81,28 +92,29 @@ impl<'a> Known<'a> {
         let components = components(difference);
         let mut judged = Judged::default();
         for probe in probes.split(',') {
-            match self.attribute(group, probe, &components) {
-                Some(rows) => {
-                    for row in rows {
-                        judged.of_host |= self.party(row) == Party::Host;
-                        if !judged.rows.iter().any(|other| other.name == row.name) {
-                            judged.rows.push(row);
-                        }
-                    }
+            let (rows, left) = self.attribute(group, probe, &components);
+            if left.iter().any(|component| component.bits != 0) {
+                judged.unknown.push(probe.to_string());
+                judged.leave(left);
+                continue;
+            }
+            for row in rows {
+                judged.of_host |= self.party(row) == Party::Host;
+                if !judged.rows.iter().any(|other| other.name == row.name) {
+                    judged.rows.push(row);
                 }
-                None => judged.unknown.push(probe.to_string()),
             }
         }
         judged
     }
 
-    /// The rows that cover all that differs in a case, or `None` if none do.
+    /// The rows that cover something of what differs in a case, and what they leave.
     fn attribute(
         &self,
         group: &str,
         probe: &str,
         components: &[Component],
-    ) -> Option<Vec<&'a Row>> {
+    ) -> (Vec<&'a Row>, Vec<Component>) {
         let mut left = components.to_vec();
         let mut blamed = Vec::new();
         for row in self.rows() {
@@ -118,7 +130,7 @@ impl<'a> Known<'a> {
                 blamed.push(row);
             }
         }
-        left.iter().all(|component| component.bits == 0).then_some(blamed)
+        (blamed, left)
     }
 
     /// Whether a row could have a part in a difference, whichever row it is attributed to.

@@ -22,9 +22,14 @@ use spec::tally::ending::Ending;
 /// One thing that differs in a case: where it ended, or bits of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Component {
-    want: String,
-    got: String,
-    word: Option<Word>,
+    /// Whether it is of the second end.
+    pub second: bool,
+    /// Where the case must end.
+    pub want: String,
+    /// Where it ended.
+    pub got: String,
+    /// The word, or `None` if the ending differs.
+    pub word: Option<Word>,
     /// The bits that differ and are not covered yet. An ending counts as one bit.
     pub bits: u64,
 }
@@ -32,6 +37,7 @@ pub struct Component {
 /// Everything that differs in a difference, one by one.
 pub fn components(difference: &Difference) -> Vec<Component> {
     let component = |part: &Part, word, bits| Component {
+        second: !std::ptr::eq(part, &raw const difference.first),
         want: part.want.to_string(),
         got: part.got.to_string(),
         word,
@@ -41,6 +47,23 @@ pub fn components(difference: &Difference) -> Vec<Component> {
     let endings = parts.filter(|part| part.want != part.got).map(|part| component(part, None, 1));
     let words = difference.bits().map(|(part, word, bits)| component(part, Some(word), bits));
     endings.chain(words).collect()
+}
+
+/// A difference as the log writes it, with those words only that are among the components.
+pub fn shown(difference: &Difference, left: &[Component]) -> String {
+    let parts = std::iter::once(&difference.first).chain(&difference.second);
+    let texts = parts.enumerate().map(|(at, part)| {
+        let ends = if part.want == part.got {
+            part.got.to_string()
+        } else {
+            format!("{}>{}", part.want, part.got)
+        };
+        let words = left.iter().filter(|left| left.second == (at == 1) && left.bits != 0);
+        let words: Vec<String> =
+            words.filter_map(|left| Some(format!("{}^{:x}", left.word?, left.bits))).collect();
+        if words.is_empty() { ends } else { format!("{ends}:{}", words.join(",")) }
+    });
+    texts.collect::<Vec<_>>().join("/")
 }
 
 /// One element.
@@ -80,7 +103,7 @@ pub struct Pattern(String);
 impl Element {
     /// Which of a component's bits it covers.
     pub fn covers(&self, component: &Component) -> u64 {
-        let Component { want: wanted, got: seen, word: differing, bits } = component;
+        let Component { want: wanted, got: seen, word: differing, bits, .. } = component;
         let of = |word: &Bits| if *differing == Some(word.word) { word.bits & bits } else { 0 };
         match self {
             Self::Anything => *bits,

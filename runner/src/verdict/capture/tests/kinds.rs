@@ -201,8 +201,10 @@ fn a_flood_of_different_lines_is_read_in_bounded_memory() {
         &read(changed(PASS, "1..5\n", &format!("1..5\n{}", lines("# note N\n"))).as_bytes())[0];
     assert_eq!((super::verdict(notes), notes.0.notes.len()), (Pass, 1000));
     assert_eq!(notes.0.left_out, 99_000);
-    let groups =
-        &read(PASS.replace("1..5\n", &format!("1..5\n{}", lines("# cause gN x\n"))).as_bytes())[0];
+    let groups = &read(
+        PASS.replace("1..5\n", &format!("1..5\n{}", lines("# incomplete gN x cases=1\n")))
+            .as_bytes(),
+    )[0];
     assert!(groups.0.groups.len() < 1000);
     assert_eq!(super::verdict(groups), Crash);
 }
