@@ -230,7 +230,7 @@ fn known(text: &mut String, RunResult { accounts, origin, strict, .. }: &RunResu
 }
 
 /// A suspect in words.
-fn cause(suspect: &str) -> String {
+pub fn cause(suspect: &str) -> String {
     match Hypothesis::from_name(suspect) {
         Some(hypothesis) => format!("the host {} ({suspect})", hypothesis.meaning()),
         None if suspect == FILTER_HONOURED => {
