@@ -155,7 +155,7 @@ impl Comparison {
         };
         match (ran(old), ran(new)) {
             (true, false) => {
-                self.worse.push(format!("{place}: {} -> {}", old.verdict, new.verdict))
+                self.worse.push(format!("{place}: {} -> {}", old.verdict, new.verdict));
             }
             (false, true) => {
                 self.better.push(format!("{place}: {} -> {}", old.verdict, new.verdict));
@@ -205,9 +205,9 @@ impl Comparison {
         for (title, lines) in self.parts() {
             if !lines.is_empty() {
                 let _ = writeln!(text, "{title}:");
-                lines.iter().for_each(|line| {
+                for line in lines {
                     let _ = writeln!(text, "  {line}");
-                });
+                }
             }
         }
         let _ = writeln!(text, "maskmatch: {}", self.summary());

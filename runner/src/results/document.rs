@@ -27,6 +27,7 @@ pub fn schema() -> String {
 
 /// What a command with a verdict found, on one host or on many.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the form has this key")]
 pub struct Results {
     /// The version of this form.
     pub schema: u32,
@@ -218,7 +219,9 @@ pub enum GuestEnd {
 impl Results {
     /// These results as one: the verdict is the worst.
     pub fn of(made: DateTime<Utc>, command: Vec<String>, results: Vec<HostResult>) -> Self {
-        let verdict = worst(results.iter().map(|one| (one.verdict.into(), one.available)));
+        let verdict = worst(
+            &results.iter().map(|one| (one.verdict.into(), one.available)).collect::<Vec<_>>(),
+        );
         Self {
             schema: SCHEMA,
             maskmatch: env!("CARGO_PKG_VERSION").into(),

@@ -82,10 +82,9 @@ fn wrong(point: &Point<'_>, kind: NonSuccessKind, of: &str, why: &str) -> TestCa
 fn details(point: &Point<'_>) -> String {
     let mut text = String::new();
     let Some(group) = point.group else {
-        let lines = point.of.kernel_trouble.iter().chain(&point.of.errors);
-        lines.for_each(|line| {
+        for line in point.of.kernel_trouble.iter().chain(&point.of.errors) {
             let _ = writeln!(text, "{line}");
-        });
+        }
         return text;
     };
     if !group.suspects.is_empty() {

@@ -65,9 +65,9 @@ fn block(text: &mut String, point: &Point<'_>, message: &str, severity: &str) {
     {
         if point.group.is_none() && !lines.is_empty() {
             let _ = writeln!(text, "  {key}:");
-            lines.iter().for_each(|line| {
+            for line in lines {
                 let _ = writeln!(text, "    - {}", quoted(line));
-            });
+            }
         }
     }
     if let Some(group) = point.group {

@@ -159,16 +159,17 @@ impl RunResult {
 /// The worst verdict. A skip does not change a pass, unless something that was asked for is not
 /// available.
 pub fn overall(results: &[RunResult]) -> Verdict {
-    worst(results.iter().map(|result| (result.judgement.verdict, result.is_available())))
+    let verdicts = results.iter().map(|result| (result.judgement.verdict, result.is_available()));
+    worst(&verdicts.collect::<Vec<_>>())
 }
 
 /// The worst of verdicts, each with whether what was asked for was available: see [`overall`].
-pub fn worst(verdicts: impl Iterator<Item = (Verdict, bool)> + Clone) -> Verdict {
-    let is_passed = |(verdict, _)| verdict == Verdict::Pass;
-    match verdicts.clone().map(|(verdict, _)| verdict).max() {
+pub fn worst(verdicts: &[(Verdict, bool)]) -> Verdict {
+    let is_passed = |(verdict, _): &(Verdict, bool)| *verdict == Verdict::Pass;
+    match verdicts.iter().map(|(verdict, _)| *verdict).max() {
         Some(Verdict::Skip)
-            if verdicts.clone().any(is_passed)
-                && verdicts.clone().all(|(_, is_available)| is_available) =>
+            if verdicts.iter().any(is_passed)
+                && verdicts.iter().all(|(_, is_available)| *is_available) =>
         {
             Verdict::Pass
         }

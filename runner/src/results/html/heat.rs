@@ -113,36 +113,31 @@ fn on_host(tried: &Tried, result: &HostResult, group: &GroupResult) -> Markup {
         (0..tried.filters.len())
             .all(|at| tried.codes.iter().all(|code| tried.exits(*suspect, at, *code).is_some()))
     };
-    let suspects = group.suspects.iter().filter_map(|name| Hypothesis::from_name(name));
-    match suspects.clone().find(explains) {
-        Some(suspect) => {
-            let exits = |at, code| tried.exits(suspect, at, code) == Some(true);
-            let got = |at: usize, _: Filter| tried.count(|code| exits(at, code));
-            let wrong = |at: usize, filter: Filter| {
-                tried.count(|code| exits(at, code) != filter.exits(code))
-            };
-            html! {
-                p {
-                    "On " (result.name) ", as the suspected cause " (suspect.name())
-                    " says, which explains every decision of the group:"
-                }
-                (pair("got", all, |eb_pf| tried.map(eb_pf, got)))
-                (pair("wrong", all, |eb_pf| tried.map(eb_pf, wrong)))
+    let mut suspects = group.suspects.iter().filter_map(|name| Hypothesis::from_name(name));
+    if let Some(suspect) = suspects.find(explains) {
+        let exits = |at, code| tried.exits(suspect, at, code) == Some(true);
+        let got = |at: usize, _: Filter| tried.count(|code| exits(at, code));
+        let wrong =
+            |at: usize, filter: Filter| tried.count(|code| exits(at, code) != filter.exits(code));
+        return html! {
+            p {
+                "On " (result.name) ", as the suspected cause " (suspect.name())
+                " says, which explains every decision of the group:"
             }
+            (pair("got", all, |eb_pf| tried.map(eb_pf, got)))
+            (pair("wrong", all, |eb_pf| tried.map(eb_pf, wrong)))
+        };
+    }
+    let first: Vec<Filter> = decisions(group)
+        .filter_map(|way| way.id.as_deref()?.rsplit(':').next()?.parse().ok())
+        .collect();
+    let wrong = |_: usize, filter: Filter| if first.contains(&filter) { all } else { 0 };
+    html! {
+        p {
+            "On " (result.name) " no single cause says what happened under each filter. "
+            "Marked is the first filter of each way in which faults went to the wrong party:"
         }
-        None => {
-            let first: Vec<Filter> = decisions(group)
-                .filter_map(|way| way.id.as_deref()?.rsplit(':').next()?.parse().ok())
-                .collect();
-            let wrong = |_: usize, filter: Filter| if first.contains(&filter) { all } else { 0 };
-            html! {
-                p {
-                    "On " (result.name) " no single cause says what happened under each filter. "
-                    "Marked is the first filter of each way in which faults went to the wrong party:"
-                }
-                (pair("wrong", all, |eb_pf| tried.map(eb_pf, wrong)))
-            }
-        }
+        (pair("wrong", all, |eb_pf| tried.map(eb_pf, wrong)))
     }
 }
 
