@@ -7,6 +7,7 @@ mod lab;
 mod list;
 mod merge;
 mod on;
+mod results;
 mod run;
 mod value;
 mod xen;
@@ -18,6 +19,7 @@ pub use image::ImageArgs;
 pub use list::{ExplainArgs, ListArgs};
 pub use merge::MergeArgs;
 pub use on::{OnArgs, What};
+pub use results::{CompareArgs, ReportArgs};
 pub use run::{BenchArgs, HostedArgs, ReplayArgs, RunArgs};
 
 /// Checks how a hypervisor handles page faults of a nested guest.
@@ -55,6 +57,11 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Give the verdict on a serial log that was made anywhere.
     Check(CheckArgs),
+    /// Say what got worse, what got better, what is new and what is gone between two results of
+    /// --json. The exit code is 1 only if something got worse.
+    Compare(CompareArgs),
+    /// Show the results of many runs: a table, and with --html one page with their history.
+    Report(ReportArgs),
     /// Show groups, stimuli or case ids, without booting anything.
     List(ListArgs),
     /// Say what a case does, what the manual says about it, and what must happen.

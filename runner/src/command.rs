@@ -2,9 +2,11 @@
 
 pub mod bench;
 pub mod check;
+pub mod compare;
 pub mod doctor;
 pub mod explain;
 pub mod image;
 pub mod list;
 pub mod merge;
+pub mod report;
 pub mod run;

@@ -7,6 +7,11 @@ use std::path::{Path, PathBuf};
 
 use crate::verdict::exit_code::Stop;
 
+/// Whether the user named standard output, as `-`.
+pub fn is_standard_output(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
 /// Reads a file of at most `limit` bytes. Devices and pipes, which may have no end, are refused.
 ///
 /// # Errors
@@ -30,7 +35,10 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// One cannot, or two are.
 pub fn check_results(paths: &[&Path]) -> Result<(), Stop> {
     let mut places: Vec<PathBuf> = Vec::new();
-    for path in paths {
+    if paths.iter().filter(|path| is_standard_output(path)).count() > 1 {
+        return Err(Stop::usage("only one result can go to standard output: give others a file"));
+    }
+    for path in paths.iter().filter(|path| !is_standard_output(path)) {
         if check_writable(path)? {
             let place = place(path);
             if places.contains(&place) {
@@ -104,6 +112,8 @@ mod tests {
         std::fs::write(&one, "").unwrap();
         std::os::unix::fs::symlink(&one, &link).unwrap();
         assert!(check_results(&[&one, &link]).is_err());
+        assert!(check_results(&[Path::new("-"), &one]).is_ok());
+        assert!(check_results(&[Path::new("-"), Path::new("-")]).is_err());
         let null = Path::new("/dev/null");
         assert!(check_results(&[null, null]).is_ok());
     }

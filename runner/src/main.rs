@@ -5,7 +5,8 @@
 //! | options, and what they ask for | [`cli`], [`request`] |
 //! | what a command does | [`command`] |
 //! | hosts under test, and how one is chosen | [`host`] |
-//! | log -> findings -> verdict -> report, JSON, exit code | [`verdict`] |
+//! | log -> findings -> verdict -> report, exit code | [`verdict`] |
+//! | results as files, and what compares and shows them | [`results`] |
 //! | how an image is booted | [`vmm`] |
 //! | real Linux/KVM inside Bochs | [`lab`] |
 //! | what comes from Debian | [`debian`] |
@@ -26,6 +27,7 @@ mod memory;
 mod output;
 mod payload;
 mod request;
+mod results;
 mod verdict;
 mod vmm;
 
@@ -78,6 +80,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Stop> {
             command::bench::bench(&choices, &request)
         }
         Command::Check(args) => command::check::check(&args),
+        Command::Compare(args) => command::compare::compare(&args),
+        Command::Report(args) => command::report::report(args),
         Command::List(args) => command::list::list(&args),
         Command::Explain(args) => command::explain::explain(&args),
         Command::Image(args) => command::image::image(&args),

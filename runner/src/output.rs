@@ -35,6 +35,12 @@ pub fn text(text: &str) -> Result<(), Stop> {
     print(|out| out.write_all(for_terminal(text).as_bytes()))
 }
 
+/// Writes a report to stderr, where standard output has something else.
+pub fn apart(text: &str) {
+    // A closed stderr does not change the result.
+    let _ = io::stderr().write_all(for_terminal(text).as_bytes());
+}
+
 /// Writes one line to stderr, apart from the result.
 pub fn remark(line: &str) {
     // A closed stderr does not change the result.

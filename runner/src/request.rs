@@ -14,6 +14,7 @@ use spec::catalogue::plan::Profile;
 
 use crate::lab::kernel::Which;
 use crate::lab::params::ParamSet;
+use crate::results::publish::Outputs;
 use crate::verdict::account::Knowledge;
 use crate::verdict::exit_code::Stop;
 use crate::verdict::known::cases::Cases;
@@ -50,10 +51,8 @@ pub struct Request {
     pub strict: bool,
     /// Whether to echo the command lines of VMMs.
     pub verbose: bool,
-    /// Where the raw serial log goes.
-    pub log: Option<PathBuf>,
-    /// Where the results go as JSON.
-    pub json: Option<PathBuf>,
+    /// What is written besides the report.
+    pub outputs: Outputs,
     /// What QEMU runs the guest on.
     pub accel: Accel,
     /// Which Bochs.

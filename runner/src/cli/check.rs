@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::known::KnownArgs;
+use super::results::ResultArgs;
 
 /// Options of `check`.
 #[derive(Debug, Args)]
@@ -21,7 +22,6 @@ pub struct CheckArgs {
     pub strict: bool,
     #[command(flatten)]
     pub known: KnownArgs,
-    /// Write the result as JSON.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub results: ResultArgs,
 }

@@ -38,6 +38,9 @@ pub struct ListArgs {
     /// The manual's sections that are cited, as docs/sections.md has them.
     #[arg(long, conflicts_with_all = ["evidence", "known", "catalogue", "stimuli", "cases", "filter", "exclude", "profile", "maxphyaddr"])]
     pub sections: bool,
+    /// The form of results, as docs/results.schema.json has it: a JSON Schema of what `--json` writes.
+    #[arg(long, conflicts_with_all = ["sections", "evidence", "known", "catalogue", "stimuli", "cases", "filter", "exclude", "profile", "maxphyaddr"])]
+    pub schema: bool,
     #[command(flatten)]
     pub processor: ProcessorArgs,
 }

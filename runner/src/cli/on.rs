@@ -1,6 +1,6 @@
 //! Where and how to run, which `run`, `lab`, `replay` and `bench` share.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,9 +10,9 @@ use spec::catalogue::plan::Profile;
 
 use super::known::KnownArgs;
 use super::lab::LabArgs;
+use super::results::ResultArgs;
 use super::value::{one_of, profile, seconds};
 use super::xen::XenArgs;
-use crate::files;
 use crate::host::{self, Choice, Takes};
 use crate::lab::kernel::Which;
 use crate::request::{
@@ -60,13 +60,12 @@ pub struct OnArgs {
     pub strict: bool,
     #[command(flatten)]
     pub known: KnownArgs,
-    /// Keep the raw serial log, written as it arrives. Of several runs, each is written as FILE.1,
-    /// FILE.2 and so on.
+    /// Keep the raw serial log, written as it arrives; `-` is standard output. Of several runs, each
+    /// is written as FILE.1, FILE.2 and so on.
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
-    /// Write the result as JSON.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub results: ResultArgs,
     /// Echo the exact command line of the VMM.
     #[arg(short, long)]
     pub verbose: bool,
@@ -93,13 +92,11 @@ impl OnArgs {
         let choices = self.choices()?;
         let tables = self.known.tables()?;
         // A result that cannot be written ends the run before it begins.
-        let results: Vec<&Path> =
-            [&self.log, &self.json].into_iter().flatten().map(PathBuf::as_path).collect();
-        files::check_results(&results)?;
+        let outputs = self.results.outputs(self.log);
+        outputs.check()?;
         let What { filters, exclude, case } = what;
         selected(&selection(&filters, &exclude, Profile::Standard))?;
-        let Self { profile, accel, lab, xen, refresh, limit, strict, verbose, log, json, .. } =
-            self;
+        let Self { profile, accel, lab, xen, refresh, limit, strict, verbose, .. } = self;
         let LabArgs { kernel, kernel_image, modules, kvm_intel, params: sets, vmm } = lab;
         let XenArgs { xen_image: image, xen_options: options, isolate } = xen;
         let usual = Which { kernel: None, image: kernel_image, modules, kvm_intel, refresh };
@@ -121,8 +118,7 @@ impl OnArgs {
             tables,
             strict,
             verbose,
-            log,
-            json,
+            outputs,
             accel,
             bochs: BochsRequest { program: self.bochs, refresh, cpu: self.cpu },
             lab: LabRequest { kernels, sets, vmm },

@@ -13,10 +13,10 @@ use spec::log::cost::{FAULTS, WALKS};
 use crate::host::{self, Choice};
 use crate::payload;
 use crate::request::Request;
+use crate::results::publish::Outputs;
 use crate::verdict::exit_code::{Exit, Stop};
 use crate::verdict::findings::Group;
 use crate::verdict::judge::thousands;
-use crate::verdict::publish::publish;
 use crate::verdict::report;
 use crate::verdict::result::RunResult;
 
@@ -31,26 +31,27 @@ pub fn bench(choices: &[Choice], request: &Request) -> Result<Exit, Stop> {
             "bench runs a profile only on Bochs: leave out --profile, or add --l0 bochs",
         ));
     }
-    let json = request.json.as_deref();
     let prices = host::run(choices, &Request { bench: true, ..request.clone() })?;
     let mut text = String::new();
     if let [one] = &prices[..]
         && one.origin.subject.host.is_none()
         && one.origin.subject.counts_instructions()
     {
-        let groups = host::run(&bochs, &Request { log: None, ..request.clone() })?;
+        let without_log = Outputs { log: None, ..request.outputs.clone() };
+        let of_profile = Request { outputs: without_log, ..request.clone() };
+        let groups = host::run(&bochs, &of_profile)?;
         if let [groups] = &groups[..]
             && is_passed(groups)
         {
             profile(&mut text, groups, request.memory_mib);
         } else {
-            return publish(&report::text(&groups), &groups, None, json);
+            return of_profile.outputs.publish(&report::text(&groups), &groups);
         }
     }
     for result in &prices {
         text += &if is_passed(result) { prices_of(result) } else { report::text(from_ref(result)) };
     }
-    publish(&text, &prices, request.log.as_deref(), json)
+    request.outputs.publish(&text, &prices)
 }
 
 fn is_passed(result: &RunResult) -> bool {

@@ -12,7 +12,6 @@ use crate::verdict::capture::{self, Capture, Limits, unpack};
 use crate::verdict::exit_code::{Exit, Stop};
 use crate::verdict::findings::Findings;
 use crate::verdict::judge::Source;
-use crate::verdict::publish::publish;
 use crate::verdict::report;
 use crate::verdict::result::{Measured, Origin, RunResult};
 use crate::verdict::subject::{Product, Subject};
@@ -22,6 +21,8 @@ use crate::verdict::subject::{Product, Subject};
 /// # Errors
 /// The file cannot be read, or an option is wrong.
 pub fn check(arguments: &CheckArgs) -> Result<Exit, Stop> {
+    let outputs = arguments.results.clone().outputs(None);
+    outputs.check()?;
     let boots = read(&arguments.log)?;
     let given = if arguments.host.is_empty() {
         None
@@ -53,7 +54,7 @@ pub fn check(arguments: &CheckArgs) -> Result<Exit, Stop> {
         ));
     }
     let results = [result];
-    publish(&report::text(&results), &results, None, arguments.json.as_deref())
+    outputs.publish(&report::text(&results), &results)
 }
 
 /// Reads the logs of a capture. What was read before a packed one is damaged is kept.

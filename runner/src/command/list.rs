@@ -16,9 +16,10 @@ use spec::manual::pfec::Pfec;
 use crate::cli::ListArgs;
 use crate::output::{self, print};
 use crate::request::{selected, selection};
+use crate::results::document;
 use crate::verdict::exit_code::{Exit, Stop};
 use crate::verdict::judge::{counted, thousands};
-use crate::verdict::known::{Tables, document, evidence};
+use crate::verdict::known::{self, Tables, evidence};
 
 /// Prints what was asked for.
 ///
@@ -28,9 +29,10 @@ pub fn list(arguments: &ListArgs) -> Result<Exit, Stop> {
     let tables = Tables::built_in;
     let document = match arguments {
         ListArgs { catalogue: true, .. } => Some(catalogue::text()),
-        ListArgs { known: true, .. } => Some(document::text(&tables())),
+        ListArgs { known: true, .. } => Some(known::document::text(&tables())),
         ListArgs { evidence: true, .. } => Some(evidence::text(&tables())),
         ListArgs { sections: true, .. } => Some(sections::text(&tables())),
+        ListArgs { schema: true, .. } => Some(document::schema()),
         _ => None,
     };
     if let Some(text) = document {

@@ -3,7 +3,6 @@
 use crate::host::{self, Choice};
 use crate::request::Request;
 use crate::verdict::exit_code::{Exit, Stop};
-use crate::verdict::publish::publish;
 use crate::verdict::report;
 
 /// Runs and reports. A host that cannot be used is a verdict: skip.
@@ -12,5 +11,5 @@ use crate::verdict::report;
 /// The command line is wrong, or a file or standard output cannot be written.
 pub fn run(choices: &[Choice], request: &Request) -> Result<Exit, Stop> {
     let results = host::run(choices, request)?;
-    publish(&report::text(&results), &results, request.log.as_deref(), request.json.as_deref())
+    request.outputs.publish(&report::text(&results), &results)
 }

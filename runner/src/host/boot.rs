@@ -12,6 +12,7 @@ use spec::catalogue::options::Options;
 use spec::catalogue::plan::Profile;
 
 use super::kind::Host;
+use crate::files::is_standard_output;
 use crate::payload;
 use crate::request::{Request, cmdline_on, processors};
 use crate::verdict::intake::{Intake, SILENCE};
@@ -69,11 +70,11 @@ impl<V: Vmm> OneBoot<V> {
             verbose: request.verbose,
         };
         let (mut log, mut log_error) = (None, None);
-        match request.log.as_deref().map(create).transpose() {
+        match request.outputs.log.as_deref().map(create).transpose() {
             Ok(file) => log = file,
             Err(error) => log_error = Some(error),
         }
-        let log = log.as_mut().map(|log| log as &mut dyn Write);
+        let log = log.as_mut().map(|log| &mut **log as &mut dyn Write);
         let mut intake = Intake::new(SILENCE, log, request.progress(profile, self.subject.clone()));
         let start = Instant::now();
         let outcome = self.vmm.run(&boot, &mut intake);
@@ -90,7 +91,7 @@ impl<V: Vmm> OneBoot<V> {
             column: None,
         };
         let measured = Measured { instructions: outcome.instructions, seconds };
-        let path = request.log.as_deref().unwrap_or(Path::new("--log"));
+        let path = request.outputs.log.as_deref().unwrap_or(Path::new("--log"));
         let log_error =
             log_error.map(|error| format!("the log in {} is incomplete: {error}", path.display()));
         let source = Source::Run(outcome.end);
@@ -104,8 +105,11 @@ fn profile(request: &Request) -> Profile {
     request.profile.unwrap_or(Profile::Standard)
 }
 
-/// Opens the file of the raw log. A pipe without a reader is an error, and does not wait for one.
-fn create(path: &Path) -> io::Result<File> {
+/// Opens the file of the raw log, or standard output. A pipe without a reader is an error, and does not wait for one.
+fn create(path: &Path) -> io::Result<Box<dyn Write>> {
+    if is_standard_output(path) {
+        return Ok(Box::new(io::stdout()));
+    }
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
     let file = File::options()
         .write(true)
@@ -115,5 +119,5 @@ fn create(path: &Path) -> io::Result<File> {
         .open(path)?;
     // A reader that is slow is waited for.
     fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
-    Ok(file)
+    Ok(Box::new(file))
 }

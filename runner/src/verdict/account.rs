@@ -1,8 +1,10 @@
 //! Accounts for what a log says differs: what is a failure, and what is a known deviation of whom.
 
+use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use spec::catalogue::options::Options;
 
 use crate::verdict::example;
@@ -35,7 +37,7 @@ pub struct Account {
 }
 
 /// One way in which cases of a group differ.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Way {
     /// What differs, as the log writes it.
     pub difference: String,
@@ -45,12 +47,13 @@ pub struct Way {
     pub failure: Option<String>,
     /// The known deviations that it is attributed to. There are none if it is a failure.
     pub known: Vec<String>,
-    /// The accesses or scenes in which it is not known.
+    /// The accesses or scenes in which cases differ so.
+    pub probes: Vec<String>,
+    /// Those of them in which it is not known.
     pub unknown: Vec<String>,
     /// The id of a case that shows it.
     pub id: Option<String>,
     /// The case that the log has in full.
-    #[serde(skip)]
     pub example: Option<Failure>,
     /// What is not known, one by one.
     #[serde(skip)]
@@ -61,6 +64,30 @@ impl Way {
     /// Whether it is a failure.
     pub fn is_failure(&self) -> bool {
         self.known.is_empty()
+    }
+}
+
+/// How a group came out.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum GroupVerdict {
+    /// As the manual says.
+    Pass,
+    /// As the manual says, except for known deviations.
+    Known,
+    /// It could not run.
+    Skip,
+    /// It is wrong.
+    Fail,
+    /// It came to no end.
+    Unfinished,
+}
+
+impl fmt::Display for GroupVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }
 
@@ -159,6 +186,11 @@ impl Account {
                 left: judged.left.clone(),
                 cases: *cases,
                 known: if judged.is_known() { names(&judged.rows) } else { Vec::new() },
+                probes: probes
+                    .split(',')
+                    .filter(|probe| !probe.is_empty())
+                    .map(String::from)
+                    .collect(),
                 unknown: judged.unknown.clone(),
                 example: group
                     .failures
@@ -227,15 +259,17 @@ impl Accounts {
     }
 
     /// The word in reports for the group at an index.
-    pub fn verdict(&self, at: usize, group: &Group, strict: bool) -> &'static str {
+    pub fn verdict(&self, at: usize, group: &Group, strict: bool) -> GroupVerdict {
         match (&group.fate, self.groups.get(at)) {
-            (Fate::Unfinished, _) => "unfinished",
-            (Fate::Skipped(_), _) => "skip",
+            (Fate::Unfinished, _) => GroupVerdict::Unfinished,
+            (Fate::Skipped(_), _) => GroupVerdict::Skip,
             (Fate::Ran(_), Some(account)) if account.failed > 0 || strict && account.known > 0 => {
-                "fail"
+                GroupVerdict::Fail
             }
-            (Fate::Ran(_), Some(account)) if account.known + account.below > 0 => "known",
-            (Fate::Ran(_), _) => "pass",
+            (Fate::Ran(_), Some(account)) if account.known + account.below > 0 => {
+                GroupVerdict::Known
+            }
+            (Fate::Ran(_), _) => GroupVerdict::Pass,
         }
     }
 }

@@ -4,7 +4,6 @@
 //! are intersected, and the large groups decide. If no suspect is left, or something else is wrong,
 //! the conclusion is the kind of difference that most failing cases have.
 
-use serde::Serialize;
 use spec::manual::filter::Filter;
 use spec::manual::pfec::Pfec;
 
@@ -33,7 +32,7 @@ const OWN_ACCESS: &str = "own-";
 const START: &str = "start";
 
 /// What seems to be wrong with the host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conclusion {
     /// Names of hypotheses, one of which explains the run. Empty if `sentence` is of a kind of
     /// difference.
@@ -45,7 +44,6 @@ pub struct Conclusion {
     /// How many groups fail.
     pub failing: usize,
     /// The groups that it explains, by their index.
-    #[serde(skip)]
     explained: Vec<usize>,
 }
 

@@ -5,7 +5,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use spec::log::{Cost, Counts, Line, Reader, Verdict, words};
 use spec::manual::filter::Filter;
 use spec::tally::Difference;
@@ -20,7 +21,7 @@ const MOST_OF_GROUP: usize = 1000;
 const MOST_OF_LOG: usize = 1000;
 
 /// A failing case that the log has in full.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// The case's id.
     pub id: String,
@@ -44,7 +45,7 @@ pub struct Differing {
 }
 
 /// Cases of a group that came to no end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Incomplete {
     /// Why, in a word.
     pub word: String,

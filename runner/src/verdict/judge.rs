@@ -6,7 +6,6 @@
 
 use std::fmt::Write;
 
-use serde::{Serialize, Serializer};
 use spec::log::{BadLog, Verdict};
 
 use crate::verdict::account::Accounts;
@@ -27,19 +26,12 @@ pub enum Source {
 }
 
 /// The verdict and what is to be said with it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
     /// The verdict.
-    #[serde(serialize_with = "name")]
     pub verdict: Verdict,
     /// What follows the verdict's word: counts, or a sentence.
     pub sentence: String,
-}
-
-/// Writes a verdict as its word.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn name<S: Serializer>(verdict: &Verdict, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(verdict.name())
 }
 
 /// Judges a run. What differs from the manual is no failure if it is known. With `strict` it is one

@@ -1,4 +1,4 @@
-//! The result of a run: everything that the report and the JSON are made of.
+//! The result of a run: everything that the report and the kept results are made of.
 
 use std::sync::Arc;
 
@@ -164,10 +164,17 @@ impl RunResult {
 /// The worst verdict. A skip does not change a pass, unless something that was asked for is not
 /// available.
 pub fn overall(results: &[RunResult]) -> Verdict {
-    let is_passed = |result: &RunResult| result.judgement.verdict == Verdict::Pass;
-    match results.iter().map(|result| result.judgement.verdict).max() {
+    let verdicts = results.iter().map(|result| (result.judgement.verdict, result.is_available()));
+    worst(&verdicts.collect::<Vec<_>>())
+}
+
+/// The worst of verdicts, each with whether what was asked for was available: see [`overall`].
+pub fn worst(verdicts: &[(Verdict, bool)]) -> Verdict {
+    let is_passed = |(verdict, _): &(Verdict, bool)| *verdict == Verdict::Pass;
+    match verdicts.iter().map(|(verdict, _)| *verdict).max() {
         Some(Verdict::Skip)
-            if results.iter().any(is_passed) && results.iter().all(RunResult::is_available) =>
+            if verdicts.iter().any(is_passed)
+                && verdicts.iter().all(|(_, is_available)| *is_available) =>
         {
             Verdict::Pass
         }

@@ -50,7 +50,7 @@ fn the_quick_profile_passes_on_bochs_and_check_agrees() {
         groups,
         "a line per group"
     );
-    let result = folder.json("json");
+    let result = folder.result("json");
     assert_eq!(result["verdict"], "pass");
     assert_eq!(result["exit_code"], 0);
     assert_eq!(result["log_sound"], true);
@@ -62,7 +62,7 @@ fn the_quick_profile_passes_on_bochs_and_check_agrees() {
         run.verdict().starts_with(checked.verdict()),
         "the same but for the host: {checked:#?}"
     );
-    assert_eq!(folder.json("checked")["groups"], result["groups"]);
+    assert_eq!(folder.result("checked")["groups"], result["groups"]);
 
     let bytes = folder.read("log");
     let middle = bytes.len() / 2;
@@ -92,7 +92,7 @@ fn one_case_runs_alone() {
         let json = folder.path("json");
         let run = call(command.iter().copied().chain(["--l0", "bochs", "--json", &json])).expect(0);
         assert!(run.verdict().starts_with("maskmatch: pass: 1 group, 1 case"), "{run:#?}");
-        assert_eq!(cases(&folder.json("json")), 1);
+        assert_eq!(cases(&folder.result("json")), 1);
     }
 }
 
@@ -101,7 +101,7 @@ fn strictness_turns_a_known_deviation_into_a_failure() {
     let folder = Folder::new();
     let json = folder.path("json");
     let run = call(["run", "--l0", "bochs", "--profile", "quick", "--strict", "--json", &json]);
-    let result = folder.json("json");
+    let result = folder.result("json");
     if result["l0"].as_str().is_some_and(|l0| l0.starts_with("Bochs 2.7")) {
         let run = run.expect(1);
         assert!(run.verdict().contains("rf0"), "{run:#?}");
@@ -133,7 +133,7 @@ fn a_time_limit_ends_the_run_as_a_crash() {
     .expect(4);
     assert!(start.elapsed() < Duration::from_mins(2), "it hung");
     assert!(run.verdict().contains("the time limit of 0.2 s was reached"), "{run:#?}");
-    assert_eq!(folder.json("json")["end"], "timed-out");
+    assert_eq!(folder.result("json")["end"], "timed-out");
     line("run --l0 bochs --profile quick --limit 0").expect(4);
 }
 
@@ -146,7 +146,7 @@ fn a_processor_without_vmx_is_a_skip_that_names_vmx() {
     assert!(run.verdict().starts_with("maskmatch: skip: "), "{run:#?}");
     assert!(run.verdict().contains("VMX"), "{run:#?}");
     assert!(String::from_utf8_lossy(&folder.read("log")).contains("1..0 # SKIP "));
-    assert_eq!(folder.json("json")["log_sound"], true, "the image booted and said so itself");
+    assert_eq!(folder.result("json")["log_sound"], true, "the image booted and said so itself");
     let checked = call(["check", &log]).expect(3);
     assert!(checked.verdict().contains("VMX"), "{checked:#?}");
 }
@@ -159,7 +159,7 @@ fn a_processor_without_smep_and_smap_runs_what_does_not_depend_on_them() {
         line(&format!("run --l0 bochs --profile quick --cpu corei5_lynnfield_750 --json {json}"))
             .expect(0);
     assert!(run.out.contains("lacks SMEP or SMAP"), "{run:#?}");
-    let json = folder.json("json");
+    let json = folder.result("json");
     let groups = json["groups"].as_array().expect("groups");
     let skipped = groups.iter().filter(|group| group["verdict"] == "skip").count();
     assert!(skipped < groups.len() / 3, "{skipped} of {}", groups.len());
@@ -204,7 +204,7 @@ fn bench_prices_every_fault_under_every_filter() {
     ] {
         assert!(called.out.contains(part), "{part}: {called:#?}");
     }
-    let json = folder.json("json");
+    let json = folder.result("json");
     let prices = json["prices"].as_array().expect("prices");
     // Each filter with each kind of fault, and without a fault.
     assert_eq!(prices.len(), FILTERS_PRICED.len() * (stimuli(40).count() + 1));

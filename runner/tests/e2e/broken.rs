@@ -106,8 +106,10 @@ fn broken_module(files: &Folder, code: [u8; 2]) -> Vec<u8> {
 fn stock_module(files: &Folder) -> Vec<u8> {
     let json = files.path("release.json");
     line(&format!("lab --param ept=1 --limit 0.1 --json {json}")).expect(4);
-    let release =
-        files.json("release.json")["results"][0]["kernel"].as_str().expect("a release").to_string();
+    let release = files.json("release.json")["results"][0]["release"]
+        .as_str()
+        .expect("a release")
+        .to_string();
     let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache =
         cache.unwrap_or_else(|| Path::new(&env::var_os("HOME").expect("a home")).join(".cache"));

@@ -144,7 +144,7 @@ fn a_failure_is_shown_with_all_that_one_needs() {
         checked.verdict(),
         "maskmatch: fail: 1 of 1 group failed, 1 of 9 cases on KVMKVMKVM"
     );
-    let json = folder.json("json");
+    let json = folder.result("json");
     assert_eq!(json["exit_code"], 1);
     assert_eq!(json["conclusion"]["causes"], serde_json::json!([]));
     assert_eq!(json["end"], serde_json::Value::Null);
@@ -167,7 +167,7 @@ fn every_boot_of_a_capture_is_judged_and_the_worst_counts() {
     ] {
         assert!(checked.out.contains(part), "{part}: {checked:#?}");
     }
-    let boots = &folder.json("json")["boots"];
+    let boots = &folder.result("json")["boots"];
     assert_eq!((boots.as_array().map(Vec::len), &boots[1]["verdict"]), (Some(4), &"fail".into()));
     let two = folder.write("two", right + &wrong);
     assert!(

@@ -35,4 +35,13 @@ impl Folder {
     pub fn json(&self, name: &str) -> serde_json::Value {
         serde_json::from_slice(&self.read(name)).expect("the file is JSON")
     }
+
+    /// The only result in a JSON file of results.
+    pub fn result(&self, name: &str) -> serde_json::Value {
+        let json = self.json(name);
+        let [only] = &json["results"].as_array().expect("results")[..] else {
+            panic!("one result: {json:#}")
+        };
+        only.clone()
+    }
 }

@@ -16,7 +16,7 @@ fn check_says_of_a_log_that_the_iso_image_wrote_what_run_says() {
     let folder = Folder::new();
     let json = folder.path("run.json");
     let run = call(["run", "--l0", "bochs", "--profile", "quick", "--json", &json]).expect(0);
-    let run_json = folder.json("run.json");
+    let run_json = folder.result("run.json");
     call(["image", "--iso", &folder.path("cd.iso"), "--cmdline", "profile=quick"]).expect(0);
     let log = boot(&folder, run_json["processor"]["parameters"]["cpu"].as_str().expect("a model"));
     let header =
@@ -31,7 +31,7 @@ fn check_says_of_a_log_that_the_iso_image_wrote_what_run_says() {
     );
     assert!(checked.verdict().ends_with(" on Bochs"), "{checked:#?}");
     assert!(checked.err.contains("--host 'bochs 2.7'"), "{checked:#?}");
-    let checked_json = folder.json("checked.json");
+    let checked_json = folder.result("checked.json");
     assert_eq!(checked_json["processor"]["version"], Value::Null);
     assert_same(
         &checked_json,
@@ -48,7 +48,7 @@ fn check_says_of_a_log_that_the_iso_image_wrote_what_run_says() {
     };
     assert!(!named(&[], 0).err.contains("--host"));
     assert_same(
-        &folder.json("named.json"),
+        &folder.result("named.json"),
         &run_json,
         &["name", "verdict", "differences", "known_deviations"],
     );

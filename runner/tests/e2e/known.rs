@@ -77,7 +77,7 @@ fn a_row_that_had_to_show_and_did_not_is_told_and_a_failure_if_strict() {
             .contains("UNEXPECTED PASS: known deviation cr2-lost had to show and did not: Bochs "),
         "{told:#?}"
     );
-    assert_eq!(folder.json("json")["unexpected_passes"][0], "cr2-lost");
+    assert_eq!(folder.result("json")["unexpected_passes"][0], "cr2-lost");
     let strict = run("user-mov-read-np", &["--strict"]).expect(1);
     assert!(
         strict.verdict().contains("cr2-lost did not show, a failure by --strict"),
@@ -97,7 +97,7 @@ fn what_a_row_asks_of_the_image_is_done_and_noted() {
     let run = |more: &[&str]| {
         let words = "run --l0 bochs --profile quick --filter filter.high.long --filter event.long --filter inject.long";
         let words = words.split(' ').chain(["--json", &json]).chain(more.iter().copied());
-        (call(words).expect(0), folder.json("json"))
+        (call(words).expect(0), folder.result("json"))
     };
     let (with, without) = (run(&["--known", &table]), run(&[]));
     for note in [

@@ -26,7 +26,7 @@ fn real_kvm_passes_and_tells_what_was_in_force() {
     assert_eq!(json["verdict"], "pass");
     let results = json["results"].as_array().expect("results");
     let value = |at: usize, name: &str| {
-        results[at]["in_force"][name].as_str().unwrap_or_default().to_string()
+        results[at]["host"]["parameters"][name].as_str().unwrap_or_default().to_string()
     };
     assert_eq!((value(0, "ept"), value(0, "nested")), ("Y".into(), "Y".into()));
     assert!(results[1]["sentence"].as_str().is_some_and(|why| why.contains("warp_drive")));

@@ -69,7 +69,7 @@ fn filters_and_exclusions_may_be_repeated_and_list_and_image_agree_on_them() {
 
     let files = Folder::new();
     line(&format!("run --l0 bochs {groups} {exclude} --json {}", files.path("json"))).expect(0);
-    let json = files.json("json");
+    let json = files.result("json");
     let ran: Vec<(&str, usize)> = json["groups"]
         .as_array()
         .expect("groups")

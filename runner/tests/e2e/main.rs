@@ -3,9 +3,11 @@
 
 mod boot;
 mod broken;
+mod browser;
 mod cache;
 mod check;
 mod command;
+mod consumers;
 mod display;
 mod files;
 mod interrupt;

@@ -25,6 +25,7 @@
 
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spec::catalogue::options::Options;
 use spec::manual::section::Section;
@@ -35,7 +36,7 @@ use super::hosts::{Fit, Hosts};
 use crate::verdict::subject::{Product, Subject};
 
 /// Whose fault it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Party {
     /// The processor's, where that is emulated.

@@ -120,6 +120,11 @@ pub enum Memory {
 }
 
 impl Hypothesis {
+    /// The one of a name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|hypothesis| hypothesis.name() == name)
+    }
+
     /// Whether L0's own filter, which is not known, decides.
     pub const fn is_by_l0(self) -> bool {
         matches!(self, Self::L0FilterLeaked | Self::L0FilterOnly | Self::L0MaskMatch)
