@@ -9,6 +9,7 @@ mod merge;
 mod on;
 mod run;
 mod value;
+mod vbox;
 mod xen;
 
 use clap::{Parser, Subcommand};
