@@ -1,6 +1,6 @@
 //! Runs one virtual machine by VirtualBox's VMM, which is a shared library, until it powers off.
 //!
-//! VirtualBox' own programs do the same from a description in XML, by several processes that talk to
+//! VirtualBox's own programs do the same from a description in XML, by several processes that talk to
 //! each other. What they give the VMM in the end is a tree of settings; here it comes as JSON: an
 //! object is a node, a number an integer, an array of numbers bytes.
 //!
@@ -48,7 +48,7 @@ fn run() -> Result<(), String> {
     machine.power_on()?;
     loop {
         match machine.state().as_str() {
-            "CREATED" | "POWERING_ON" | "RUNNING" | "RUNNING_LS" | "RESETTING" => {
+            "CREATED" | "POWERING_ON" | "RUNNING" | "RESETTING" | "SOFT_RESETTING" => {
                 thread::sleep(POLL);
             }
             "POWERING_OFF" | "OFF" => return Ok(()),

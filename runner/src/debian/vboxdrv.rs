@@ -22,11 +22,13 @@ const TOOLS: [&str; 3] = ["make", "gcc", "ld"];
 const MODULE: &str = "vboxdrv.ko";
 /// Its folder among VirtualBox's modules.
 const SOURCES: &str = "vboxdrv";
-/// How the kernel's image package is called around its name.
-const IMAGE: (&str, &str) = ("linux-image-", "-unsigned");
+/// What is before the kernel's release in the name of its package, the longer one first, and what may
+/// be after it.
+const BEFORE: [&str; 3] = ["linux-image-", "linux-binary-unsigned-", "linux-binary-"];
+const AFTER: &str = "-unsigned";
 /// How long the build may take. It takes 12 s of a processor.
 const BUILD_LIMIT: Duration = Duration::from_mins(10);
-/// What objtool, which the headers bring, needs to be told of a folder that is not installed.
+/// Where the packages have headers.
 const HEADERS: &str = "usr/src";
 
 /// The module for a kernel, from the cache or built into it. `progress` gets a word about what takes
@@ -105,11 +107,8 @@ impl Package {
         let folder = image.parent().and_then(Path::file_name).and_then(OsStr::to_str);
         let names = || {
             let (name, version) = folder?.split_once('_')?;
-            let name = name.strip_prefix(IMAGE.0).or_else(|| {
-                name.strip_prefix("linux-binary-unsigned-")
-                    .or_else(|| name.strip_prefix("linux-binary-"))
-            })?;
-            let release = name.strip_suffix(IMAGE.1).unwrap_or(name);
+            let name = BEFORE.iter().find_map(|before| name.strip_prefix(before))?;
+            let release = name.strip_suffix(AFTER).unwrap_or(name);
             Some(Self { release: release.into(), version: version.replace("%3a", ":") })
         };
         names().ok_or_else(|| {
@@ -140,10 +139,9 @@ fn fetch(package: &Package, cache: &Path, debs: &Path) -> Result<(), Unavailable
             .and_then(|apt| {
                 let of_headers = |name: &str| name.starts_with("linux-");
                 let all = apt.depends_of_all(&headers, &of_headers)?;
-                let exact = all.into_iter().map(|name| match name == headers {
-                    true => format!("{name}={version}"),
-                    false => name,
-                });
+                let exact = all
+                    .into_iter()
+                    .map(|name| if name == headers { format!("{name}={version}") } else { name });
                 apt.download(&exact.collect::<Vec<_>>(), debs)
             });
         match fetched {
