@@ -1,5 +1,5 @@
-//! Builds the freestanding parts that the runner carries: the L1 image (with L2 in it), the boot ROM,
-//! and Xen's first domain.
+//! Builds the parts that the runner carries: the L1 image (with L2 in it), the boot ROM, Xen's first
+//! domain, all freestanding, and what runs VirtualBox, which is dynamic.
 
 use std::path::PathBuf;
 use std::{env, fs};
@@ -17,9 +17,9 @@ fn main() {
     {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
-    let packages = ["-p=l1", "-p=rom", "-p=dom0", "--features=l1/image,dom0/image"];
+    let packages = ["-p=l1", "-p=rom", "-p=dom0", "-p=vbox", "--features=l1/image,dom0/image"];
     let built = build_images(root, &packages, &out.join("image-target"));
-    for part in ["l1", "rom", "dom0"] {
+    for part in ["l1", "rom", "dom0", "vbox"] {
         let elf = fs::read(built.join(part)).expect("cargo built the part");
         fs::write(out.join(part), without_section_headers(elf)).expect("OUT_DIR is writable");
     }

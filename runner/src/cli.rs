@@ -10,6 +10,7 @@ mod on;
 mod results;
 mod run;
 mod value;
+mod vbox;
 mod xen;
 
 use clap::{Parser, Subcommand};

@@ -6,6 +6,9 @@ pub const L1_ELF: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/l1"));
 /// Xen's first domain in the lab, an ELF64 that Xen loads.
 pub const DOM0_ELF: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dom0"));
 
+/// What runs a virtual machine of VirtualBox in the lab, a dynamic executable for Linux.
+pub const VBOX_ELF: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/vbox"));
+
 /// The boot ROM for Bochs, an ELF from which `vmm::bochs` makes the 64 KiB.
 pub const ROM_ELF: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rom"));
 

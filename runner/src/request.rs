@@ -14,6 +14,7 @@ use spec::catalogue::plan::Profile;
 
 use crate::lab::kernel::Which;
 use crate::lab::params::ParamSet;
+use crate::lab::virtualbox::options::Options as VboxOptions;
 use crate::results::publish::Outputs;
 use crate::verdict::account::Knowledge;
 use crate::verdict::exit_code::Stop;
@@ -61,6 +62,8 @@ pub struct Request {
     pub lab: LabRequest,
     /// How Xen runs, if it is the lab's host.
     pub xen: XenRequest,
+    /// The virtual machines, if VirtualBox is the lab's host. If there are none, the usual ones.
+    pub vbox: Vec<VboxOptions>,
 }
 
 /// Which Bochs, and as which processor.

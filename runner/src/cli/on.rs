@@ -12,6 +12,7 @@ use super::known::KnownArgs;
 use super::lab::LabArgs;
 use super::results::ResultArgs;
 use super::value::{one_of, profile, seconds};
+use super::vbox::VboxArgs;
 use super::xen::XenArgs;
 use crate::host::{self, Choice, Takes};
 use crate::lab::kernel::Which;
@@ -37,6 +38,8 @@ pub struct OnArgs {
     pub lab: LabArgs,
     #[command(flatten)]
     pub xen: XenArgs,
+    #[command(flatten)]
+    pub vbox: VboxArgs,
     /// With `--l0 bochs` or the lab: the processor that Bochs presents, as `bochs -help cpu` lists
     /// them.
     #[arg(long, value_name = "BOCHS_MODEL")]
@@ -96,7 +99,7 @@ impl OnArgs {
         outputs.check()?;
         let What { filters, exclude, case } = what;
         selected(&selection(&filters, &exclude, Profile::Standard))?;
-        let Self { profile, accel, lab, xen, refresh, limit, strict, verbose, .. } = self;
+        let Self { profile, accel, lab, xen, vbox, refresh, limit, strict, verbose, .. } = self;
         let LabArgs { kernel, kernel_image, modules, kvm_intel, params: sets, vmm } = lab;
         let XenArgs { xen_image: image, xen_options: options, isolate } = xen;
         let usual = Which { kernel: None, image: kernel_image, modules, kvm_intel, refresh };
@@ -123,6 +126,7 @@ impl OnArgs {
             bochs: BochsRequest { program: self.bochs, refresh, cpu: self.cpu },
             lab: LabRequest { kernels, sets, vmm },
             xen: XenRequest { image, options, isolate },
+            vbox: vbox.vbox_options,
         };
         Ok((choices, request))
     }
@@ -167,6 +171,11 @@ impl OnArgs {
                 self.xen != XenArgs::default(),
                 Takes::Xen,
                 "--xen-image, --xen-options and --isolate are for Xen: use `maskmatch lab --host xen`",
+            ),
+            (
+                self.vbox != VboxArgs::default(),
+                Takes::VirtualBox,
+                "--vbox-options is for VirtualBox: use `maskmatch lab --host virtualbox`",
             ),
         ] {
             if is_given && !takes.contains(&of) {

@@ -37,9 +37,10 @@ pub struct HostedArgs {
 }
 
 /// What can be under test in the lab.
-const LAB_HOSTS: [(&str, &str, Choice); 2] = [
+const LAB_HOSTS: [(&str, &str, Choice); 3] = [
     ("kvm", "KVM of Linux", Choice::This(&host::lab::KIND)),
     ("xen", "Xen, with a first domain of maskmatch's own", Choice::This(&host::xen::KIND)),
+    ("virtualbox", "VirtualBox on Linux", Choice::This(&host::virtualbox::KIND)),
 ];
 
 /// Options of `bench`.

@@ -20,6 +20,10 @@ use crate::vmm::Unavailable;
 const UPDATE_LIMIT: Duration = Duration::from_mins(3);
 const DOWNLOAD_LIMIT: Duration = Duration::from_mins(10);
 const QUERY_LIMIT: Duration = Duration::from_mins(1);
+/// The part of the archive with free software that needs nothing else.
+const MAIN: [&str; 1] = ["main"];
+/// The same with free software that needs more, such as VirtualBox.
+pub const CONTRIB: [&str; 2] = ["main", "contrib"];
 /// The file of the entries.
 const ENTRIES: &str = "archive.sources";
 /// Names of Debian's suites other than their code names.
@@ -69,10 +73,10 @@ struct Source {
 
 impl Source {
     /// Its entry in a file of sources.
-    fn entry(&self) -> String {
-        let Self { uri, release, fields } = self;
+    fn entry(&self, parts: &[&str]) -> String {
+        let (Self { uri, release, fields }, parts) = (self, parts.join(" "));
         format!(
-            "Types: deb\nURIs: {uri}\nSuites: {release}\nComponents: main\nArchitectures: amd64\n{fields}\n"
+            "Types: deb\nURIs: {uri}\nSuites: {release}\nComponents: {parts}\nArchitectures: amd64\n{fields}\n"
         )
     }
 }
@@ -85,21 +89,8 @@ impl Apt {
     /// # Errors
     /// The machine's apt knows no Debian mirror, or the index cannot be had.
     pub fn open(folder: &Path, suite: &str, own: &str, updates: bool) -> Result<Self, Unavailable> {
-        let mut query = Command::new("apt-get");
-        query.args(["--print-uris", "update"]);
-        let mut sources = sources(&run(query, QUERY_LIMIT)?);
-        for source in &mut sources {
-            source.fields = trust::fields(&source.uri, &source.release);
-        }
-        let known = |source: &&Source| {
-            source.release == own || MOVING_NAMES.contains(&source.release.as_str())
-        };
-        let main = sources.iter().find(known).ok_or_else(|| {
-            Unavailable::new(
-                format!("this machine's apt has no source for Debian {own}"),
-                "add a source of Debian's archive to apt's configuration",
-            )
-        })?;
+        let sources = own_sources()?;
+        let main = main_source(&sources, own)?;
         let mut wanted = vec![Source { release: suite.into(), ..main.clone() }];
         if updates && !matches!(suite, "sid" | "unstable") {
             for part in ["-security", "-updates"] {
@@ -115,12 +106,28 @@ impl Apt {
             }
         }
         let apt = Self { folder: folder.to_path_buf() };
-        apt.update(&wanted)?;
+        apt.update(&wanted, &MAIN)?;
         Ok(apt)
     }
 
-    fn update(&self, wanted: &[Source]) -> Result<(), Unavailable> {
-        let written = self.lay_out(wanted).map_err(|error| {
+    /// Fetches the index of these parts of a suite, without updates.
+    ///
+    /// # Errors
+    /// As [`Apt::open`].
+    pub fn of_parts(
+        folder: &Path,
+        suite: &str,
+        own: &str,
+        parts: &[&str],
+    ) -> Result<Self, Unavailable> {
+        let main = main_source(&own_sources()?, own)?;
+        let apt = Self { folder: folder.to_path_buf() };
+        apt.update(&[Source { release: suite.into(), ..main }], parts)?;
+        Ok(apt)
+    }
+
+    fn update(&self, wanted: &[Source], parts: &[&str]) -> Result<(), Unavailable> {
+        let written = self.lay_out(wanted, parts).map_err(|error| {
             Unavailable::new(
                 format!("{} cannot be written: {error}", self.folder.display()),
                 "set XDG_CACHE_HOME to a folder that can be written to",
@@ -145,7 +152,7 @@ impl Apt {
         })
     }
 
-    fn lay_out(&self, wanted: &[Source]) -> std::io::Result<()> {
+    fn lay_out(&self, wanted: &[Source], parts: &[&str]) -> std::io::Result<()> {
         for folder in ["state/lists/partial", "cache/archives/partial", "etc"] {
             fs::create_dir_all(self.folder.join(folder))?;
         }
@@ -153,7 +160,7 @@ impl Apt {
         fs::write(self.folder.join("apt.conf"), self.configuration())?;
         fs::write(
             self.folder.join("etc").join(ENTRIES),
-            wanted.iter().map(Source::entry).collect::<String>(),
+            wanted.iter().map(|source| source.entry(parts)).collect::<String>(),
         )
     }
 
@@ -174,6 +181,29 @@ impl Apt {
             .filter_map(|entry| entry.split_whitespace().next())
             .map(str::to_string)
             .collect()
+    }
+
+    /// A package and all that it depends on, as far as `is_wanted`, and what that depends on.
+    ///
+    /// # Errors
+    /// apt-cache fails.
+    pub fn depends_of_all(
+        &self,
+        package: &str,
+        is_wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<String>, Unavailable> {
+        let (mut all, mut next) = (Vec::new(), vec![package.to_string()]);
+        while !next.is_empty() {
+            let mut command = self.command("apt-cache");
+            command.args(["depends", "--important"]).args(&next);
+            let named = dependencies(&run(command, QUERY_LIMIT)?);
+            all.append(&mut next);
+            next =
+                named.into_iter().filter(|name| is_wanted(name) && !all.contains(name)).collect();
+            next.sort();
+            next.dedup();
+        }
+        Ok(all)
     }
 
     /// One field of a package's entry in the index.
@@ -246,6 +276,29 @@ impl Apt {
     }
 }
 
+/// The places that this machine gets packages from.
+fn own_sources() -> Result<Vec<Source>, Unavailable> {
+    let mut query = Command::new("apt-get");
+    query.args(["--print-uris", "update"]);
+    let mut sources = sources(&run(query, QUERY_LIMIT)?);
+    for source in &mut sources {
+        source.fields = trust::fields(&source.uri, &source.release);
+    }
+    Ok(sources)
+}
+
+/// The place of this machine's own suite.
+fn main_source(sources: &[Source], own: &str) -> Result<Source, Unavailable> {
+    let known =
+        |source: &&Source| source.release == own || MOVING_NAMES.contains(&source.release.as_str());
+    sources.iter().find(known).cloned().ok_or_else(|| {
+        Unavailable::new(
+            format!("this machine's apt has no source for Debian {own}"),
+            "add a source of Debian's archive to apt's configuration",
+        )
+    })
+}
+
 /// What `--print-uris` says, without repetitions: the places with a component `main`.
 fn sources(listing: &str) -> Vec<Source> {
     let mut sources = Vec::new();
@@ -264,9 +317,30 @@ fn sources(listing: &str) -> Vec<Source> {
     sources
 }
 
+/// The packages in the answers of `apt-cache depends`. Of alternatives the first counts.
+fn dependencies(answer: &str) -> Vec<String> {
+    let (mut names, mut is_other) = (Vec::new(), false);
+    for line in answer.lines().map(str::trim) {
+        let Some((kind, name)) = line.split_once(": ") else { continue };
+        let is_alternative = std::mem::replace(&mut is_other, kind.starts_with('|'));
+        // A name in angle brackets is virtual.
+        if !is_alternative && kind.ends_with("Depends") && !name.starts_with('<') {
+            names.push(name.to_string());
+        }
+    }
+    names
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dependencies_are_read() {
+        let answer = "virtualbox\n  Depends: iproute2\n |Depends: systemd\n |Depends: other\n  Depends: last\n\
+                      \x20 PreDepends: libc6\n  Depends: <virtual>\n    libfoo\n  Conflicts: x\n";
+        assert_eq!(dependencies(answer), ["iproute2", "systemd", "libc6"]);
+    }
 
     #[test]
     fn the_listing_yields_places() {
@@ -277,8 +351,8 @@ mod tests {
         let [source] = &sources(listing)[..] else { panic!("one place") };
         let source = Source { fields: "Signed-By: /k.gpg\n".into(), ..source.clone() };
         assert_eq!(
-            source.entry(),
-            "Types: deb\nURIs: http://mirror.test/debian/\nSuites: bookworm\nComponents: main\nArchitectures: amd64\n\
+            source.entry(&CONTRIB),
+            "Types: deb\nURIs: http://mirror.test/debian/\nSuites: bookworm\nComponents: main contrib\nArchitectures: amd64\n\
              Signed-By: /k.gpg\n\n"
         );
     }

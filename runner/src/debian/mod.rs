@@ -1,5 +1,5 @@
-//! What comes from Debian's archive without being installed: kernels and Xen for the lab, and
-//! Bochs of another suite.
+//! What comes from Debian's archive without being installed: kernels, Xen and VirtualBox for the lab,
+//! and Bochs of another suite.
 //!
 //! The machine's own apt says where the archive is; [`apt`] keeps an index of one suite in a folder
 //! of ours. Everything is below the cache folder and needs no root.
@@ -11,6 +11,8 @@ pub mod kernel;
 pub mod setup;
 pub mod sums;
 mod trust;
+pub mod vboxdrv;
+pub mod virtualbox;
 pub mod xen;
 
 use std::env;

@@ -42,6 +42,8 @@ pub enum Takes {
     Lab,
     /// `--refresh`.
     Refresh,
+    /// `--vbox-options`.
+    VirtualBox,
     /// `--xen-image`, `--xen-options` and `--isolate`.
     Xen,
 }

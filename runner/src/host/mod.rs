@@ -14,6 +14,7 @@ mod kind;
 mod kvm;
 pub mod lab;
 mod qemu;
+pub mod virtualbox;
 pub mod xen;
 
 pub use kind::{Kind, Takes};
@@ -26,7 +27,8 @@ use crate::verdict::result::RunResult;
 use crate::vmm::Unavailable;
 
 /// All kinds of hosts.
-pub const TABLE: [&Kind; 5] = [&kvm::KIND, &qemu::KIND, &lab::KIND, &xen::KIND, &bochs::KIND];
+pub const TABLE: [&Kind; 6] =
+    [&kvm::KIND, &qemu::KIND, &lab::KIND, &xen::KIND, &virtualbox::KIND, &bochs::KIND];
 
 /// The kinds to try if none is asked for, the best first.
 const BEST: [&Kind; 3] = [&kvm::KIND, &lab::KIND, &bochs::KIND];

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::frame::{Decoder, Event};
 use super::kmsg;
-use super::message::Message;
+use super::message::{DRIVER_LOADED, KVM_LOADED, Message};
 use crate::output::remark;
 use crate::verdict::capture::Read;
 use crate::verdict::intake::{self, Intake};
@@ -215,13 +215,13 @@ impl Collector {
                         self.now / 1_000_000
                     ));
                 }
-                if stage == "modules" {
-                    remark("KVM is loaded");
+                if [KVM_LOADED, DRIVER_LOADED].contains(&stage.as_str()) {
+                    remark(&stage);
                 }
             }
             Message::Begin { set, effective } => {
                 if !set.is_empty() {
-                    remark(&format!("kvm_intel {set}"));
+                    remark(&format!("running with {set}"));
                 }
                 let intake = Intake::new(intake::SILENCE, None, (self.progress)(&effective));
                 let collected = Collected { effective, ..Collected::lost(set) };
@@ -240,7 +240,7 @@ impl Collector {
             Message::Kmsg(line) => self.kernel_line(&line),
             Message::End { set, failure } => self.end(set, SetEnd::Ran(failure)),
             Message::Skip { set, why } => {
-                remark(&format!("kvm_intel {set}: skip: {why}"));
+                remark(&format!("{set}: skip: {why}"));
                 self.end(set, SetEnd::Skipped(why));
             }
             Message::Done => {}

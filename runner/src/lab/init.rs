@@ -1,4 +1,5 @@
-//! Process 1 of the lab: loads `kvm_intel` with each parameter set and has the set run.
+//! Process 1 of the lab: loads `kvm_intel` with each parameter set and has the set run. What is done
+//! with VirtualBox is in [`virtualbox::inside`].
 //!
 //! On entry: the kernel has unpacked the initramfs of [`super::initramfs`] and executed `/init`,
 //! which is this very executable. Nothing is mounted. File descriptors 0 to 2 are /dev/console,
@@ -18,12 +19,13 @@ use rustix::system::{RebootCommand, delete_module, finit_module, reboot};
 
 use super::frame::MAX_PAYLOAD;
 use super::inside;
-use super::job::{self, Job};
+use super::job::{self, Job, KvmJob};
 use super::kmsg::{self, Kmsg};
-use super::message::Message;
+use super::message::{self, Message};
 use super::modules::KVM_INTEL;
 use super::params::ParamSet;
 use super::port::{self, Sender};
+use super::virtualbox;
 use crate::vmm::kvm::host::parameters;
 
 /// The file systems that init mounts.
@@ -89,20 +91,28 @@ fn work(sender: &Arc<Sender>) -> Result<(), String> {
         .map_err(|error| format!("{} is unreadable: {error}", job::PATH))?;
     let kmsg = Arc::new(Kmsg::open().map_err(|error| format!("/dev/kmsg does not open: {error}"))?);
     watch(&kmsg, sender);
+    match job {
+        Job::Kvm(job) => kvm(&job, &kmsg, sender),
+        Job::VirtualBox(job) => virtualbox::inside::run(&job, sender, &|| drain(&kmsg, sender)),
+    }
+}
+
+/// Runs all sets on KVM.
+fn kvm(job: &KvmJob, kmsg: &Kmsg, sender: &Sender) -> Result<(), String> {
     for module in &job.modules {
         load(module, quirk(module)).map_err(|error| format!("{module} does not load: {error}"))?;
     }
-    stage("modules");
+    sender.send(&Message::Stage(message::KVM_LOADED.into()));
     for set in &job.sets {
-        let end = one_set(&job, set, sender);
-        drain(&kmsg, sender);
+        let end = one_set(job, set, sender);
+        drain(kmsg, sender);
         sender.send(&end);
     }
     Ok(())
 }
 
 /// Loads, runs and unloads; returns the message that ends the set.
-fn one_set(job: &Job, set: &ParamSet, sender: &Sender) -> Message {
+fn one_set(job: &KvmJob, set: &ParamSet, sender: &Sender) -> Message {
     let name = set.to_string();
     let end = |failure| Message::End { set: set.to_string(), failure };
     if let Some(why) = set.unknown_to(&job.known_params) {
@@ -117,7 +127,7 @@ fn one_set(job: &Job, set: &ParamSet, sender: &Sender) -> Message {
         Message::Skip { set: name, why }
     } else {
         sender.send(&Message::Begin { set: name, effective: effective.clone() });
-        let mut serial = Serial { sender, line: Vec::new() };
+        let mut serial = Serial::new(sender);
         let result = inside::boot(&job.guest, set, effective, &mut |bytes| serial.take(bytes));
         serial.flush();
         end(result.err())
@@ -129,20 +139,27 @@ fn one_set(job: &Job, set: &ParamSet, sender: &Sender) -> Message {
 }
 
 /// Gathers the guest's bytes into lines, because a frame adds 25 bytes.
-struct Serial<'a> {
+pub(super) struct Serial<'a> {
     sender: &'a Sender,
     line: Vec<u8>,
 }
 
-impl Serial<'_> {
-    fn take(&mut self, bytes: &[u8]) {
+impl<'a> Serial<'a> {
+    /// No bytes yet.
+    pub(super) fn new(sender: &'a Sender) -> Self {
+        Self { sender, line: Vec::new() }
+    }
+
+    /// Takes the guest's next bytes.
+    pub(super) fn take(&mut self, bytes: &[u8]) {
         self.line.extend_from_slice(bytes);
         if self.line.len() >= SERIAL_PIECE.min(MAX_PAYLOAD) || bytes.contains(&b'\n') {
             self.flush();
         }
     }
 
-    fn flush(&mut self) {
+    /// Sends what is left.
+    pub(super) fn flush(&mut self) {
         if !self.line.is_empty() {
             self.sender.send(&Message::Serial(std::mem::take(&mut self.line)));
         }
@@ -181,7 +198,8 @@ fn quirk(path: &str) -> &'static str {
     if name.split('.').next() == Some("kvm") { "force_emulation_prefix=1" } else { "" }
 }
 
-fn load(path: &str, parameters: &str) -> io::Result<()> {
+/// Loads a module.
+pub(super) fn load(path: &str, parameters: &str) -> io::Result<()> {
     let parameters = std::ffi::CString::new(parameters)?;
     Ok(finit_module(File::open(path)?, &parameters, 0)?)
 }

@@ -8,7 +8,7 @@ use object::elf::{FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{LittleEndian, pod};
 
-use super::job::{self, Guest, Job};
+use super::job::{self, Guest, Job, KvmJob};
 use super::modules::{KVM_INTEL, Module};
 use super::params::ParamSet;
 
@@ -34,12 +34,11 @@ pub struct Extra {
     pub bytes: Vec<u8>,
 }
 
-/// Builds the archive: `init` is the static executable, `modules` as [`super::modules::gather`]
-/// returns them.
+/// Builds the archive for KVM: `init` is the static executable, `modules` as
+/// [`super::modules::gather`] returns them.
 ///
 /// # Errors
-/// `init` is not a static executable, `modules` lacks `kvm_intel`, or a file is too large for the
-/// format.
+/// As [`pack`], or `modules` lacks `kvm_intel`.
 pub fn build(
     init: &[u8],
     modules: &[Module],
@@ -51,7 +50,7 @@ pub fn build(
     let path = |module: &Module| format!("lib/modules/{}.ko", module.name);
     let subject = modules.iter().find(|module| module.name == KVM_INTEL);
     let subject = subject.ok_or_else(|| io::Error::other("the lab's modules lack kvm_intel"))?;
-    let job = Job {
+    let job = KvmJob {
         modules: modules
             .iter()
             .filter(|module| module.name != KVM_INTEL)
@@ -63,18 +62,30 @@ pub fn build(
         sets: sets.to_vec(),
         guest,
     };
+    let modules = modules.iter().map(|module| (path(module), false, &module.elf[..]));
+    let extra = extra.iter().map(|file| (file.path.clone(), file.executable, &file.bytes[..]));
+    pack(init, &Job::Kvm(job), modules.chain(extra))
+}
+
+/// Builds an archive with a job, and files: path without a leading slash, whether it can be executed,
+/// content.
+///
+/// # Errors
+/// `init` is not a static executable, or a file is too large for the format.
+pub fn pack<'a>(
+    init: &[u8],
+    job: &Job,
+    files: impl Iterator<Item = (String, bool, &'a [u8])>,
+) -> io::Result<Vec<u8>> {
     let mut archive = Archive::default();
     for folder in ["dev", "proc", "sys", "tmp"] {
         archive.folder(folder)?;
     }
     archive.entry("dev/console", CHARACTER_DEVICE, CONSOLE, &[])?;
     archive.file("init", EXECUTABLE, &loadable(init)?)?;
-    archive.file(job::PATH.trim_start_matches('/'), FILE, &serde_json::to_vec(&job)?)?;
-    for module in modules {
-        archive.file(&path(module), FILE, &module.elf)?;
-    }
-    for file in extra {
-        archive.file(&file.path, if file.executable { EXECUTABLE } else { FILE }, &file.bytes)?;
+    archive.file(job::PATH.trim_start_matches('/'), FILE, &serde_json::to_vec(job)?)?;
+    for (path, executable, bytes) in files {
+        archive.file(&path, if executable { EXECUTABLE } else { FILE }, bytes)?;
     }
     archive.finish()
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::params::ParamSet;
+use super::virtualbox;
 use crate::verdict::known::Asks;
 use crate::verdict::subject::Product;
 
@@ -11,7 +12,16 @@ pub const PATH: &str = "/job.json";
 
 /// One boot's work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Job {
+pub enum Job {
+    /// Judge the kernel's KVM.
+    Kvm(KvmJob),
+    /// Judge VirtualBox.
+    VirtualBox(virtualbox::job::Job),
+}
+
+/// What is to be done with KVM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KvmJob {
     /// Modules that stay loaded, paths inside the initramfs, dependencies first.
     pub modules: Vec<String>,
     /// `kvm_intel` itself, loaded and unloaded for each set.

@@ -12,24 +12,28 @@ use spec::frame::{JSON, SERIAL};
 
 use super::frame::Frame;
 
+/// The stage after which KVM can be loaded with a parameter set, and after which a machine of
+/// VirtualBox can be made.
+pub const KVM_LOADED: &str = "KVM is loaded";
+pub const DRIVER_LOADED: &str = "VirtualBox's driver is loaded";
+
 /// One thing that init reports to the runner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
     /// Init has come this far (a word or two).
     Stage(String),
-    /// `kvm_intel` is loaded with this set; `effective` is what the kernel says its parameters are
-    /// now.
+    /// A set begins: `kvm_intel` is loaded with it, or VirtualBox makes such a machine.
     Begin {
-        /// The set as [`super::params::ParamSet`] prints it.
+        /// The set as it prints.
         set: String,
-        /// Parameter names and their values, read back from `/sys/module`.
+        /// Parameter names and their values: those of `kvm_intel` as the kernel says they are now.
         effective: BTreeMap<String, String>,
     },
     /// Bytes that the guest wrote to its serial port.
     Serial(Vec<u8>),
     /// A line of the kernel's log while a set was running.
     Kmsg(String),
-    /// The set is over and `kvm_intel` unloaded; `failure` says why the run could not be completed.
+    /// The set is over; `failure` says why the run could not be completed.
     End {
         /// The set as it was in `Begin` or would have been.
         set: String,

@@ -1,4 +1,5 @@
-//! The lab: real Linux/KVM inside Bochs; [`xen`] is real Xen inside Bochs.
+//! The lab: real Linux/KVM inside Bochs; [`xen`] is real Xen inside Bochs, [`virtualbox`] real
+//! VirtualBox on Linux inside Bochs.
 //!
 //! A stock Debian kernel boots from memory. Its initramfs holds this very executable as `/init`. As
 //! process 1 it loads `kvm_intel` once for each [`params::ParamSet`], has the built-in KVM VMM run
@@ -21,11 +22,13 @@ pub mod job;
 pub mod kernel;
 pub mod kmod;
 pub mod kmsg;
+pub mod linux;
 pub mod message;
 pub mod modules;
 pub mod params;
 pub mod port;
 pub mod qemu;
 pub mod session;
+pub mod virtualbox;
 pub mod vmlinux;
 pub mod xen;

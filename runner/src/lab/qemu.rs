@@ -85,11 +85,11 @@ pub fn pack(qemu: &Qemu) -> Result<Packed, Unavailable> {
     Ok(Packed { version: qemu.version().into(), program: format!("/{}", inside(program)), files })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Unavailable> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Unavailable> {
     fs::read(path).map_err(|error| Unavailable::failed(format!("read {}", path.display()), error))
 }
 
-fn extra(path: &Path, executable: bool, bytes: Vec<u8>) -> Extra {
+pub(super) fn extra(path: &Path, executable: bool, bytes: Vec<u8>) -> Extra {
     Extra { path: inside(path), executable, bytes }
 }
 
@@ -121,7 +121,7 @@ fn interpreter(elf: &[u8]) -> Option<PathBuf> {
 ///
 /// # Errors
 /// The name of a library that the loader does not find.
-fn parse_list(list: &str) -> Result<Vec<PathBuf>, String> {
+pub(super) fn parse_list(list: &str) -> Result<Vec<PathBuf>, String> {
     let mut paths = Vec::new();
     for line in list.lines().map(str::trim) {
         let (name, place) = line.split_once(" => ").unwrap_or((line, line));
@@ -138,7 +138,7 @@ fn parse_list(list: &str) -> Result<Vec<PathBuf>, String> {
 }
 
 /// What a program prints.
-fn answer(command: &mut Command, what: &str) -> Result<String, Unavailable> {
+pub(super) fn answer(command: &mut Command, what: &str) -> Result<String, Unavailable> {
     let said =
         ask(command.env("LC_ALL", "C"), LIMIT).map_err(|error| Unavailable::failed(what, error))?;
     match said.ended {

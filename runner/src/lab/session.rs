@@ -7,29 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spec::catalogue::plan::Profile;
-use spec::log::Verdict;
 
-use super::boot_params;
-use super::cmdline;
 use super::collect::{Collected, Collector, SILENCE};
 use super::initramfs;
 use super::job::Guest;
 use super::kernel::{self, Kernel, Which};
+use super::linux::{self, Linux};
 use super::modules::{self, Module};
 use super::params::{self, ParamSet};
 use super::qemu::Packed;
-use super::vmlinux;
-use crate::interrupt;
 use crate::output::remark;
 use crate::request::{Request, cmdline_on};
-use crate::verdict::judge::Source;
-use crate::verdict::result::{Column, Measured, Origin, RunResult};
+use crate::verdict::result::{Column, Origin, RunResult};
 use crate::verdict::subject::{Product, Subject, TOLD};
+use crate::vmm::Unavailable;
 use crate::vmm::bochs::Bochs;
-use crate::vmm::bochs::machine::{Machine, Serial};
-use crate::vmm::bochs::rom::Entry;
 use crate::vmm::process::quote;
-use crate::vmm::{End, Unavailable};
 
 /// The lab's name on the command line.
 pub const L0: &str = "lab";
@@ -63,26 +56,9 @@ pub struct Ready {
     init: Vec<u8>,
 }
 
-/// Runs all sets on one kernel. After a boot that ends early, another runs the sets that are left.
+/// Runs all sets on one kernel.
 pub fn run(plan: &Plan<'_>, ready: &Ready) -> Vec<RunResult> {
-    let mut results = Vec::new();
-    if let Err(unavailable) = boots(plan, ready, &mut results) {
-        results.push(RunResult::unavailable(&unavailable, plan.request.strict));
-    }
-    results
-}
-
-fn boots(plan: &Plan<'_>, ready: &Ready, results: &mut Vec<RunResult>) -> Result<(), Unavailable> {
-    let mut left = &plan.sets[..];
-    while !left.is_empty() && !interrupt::pending() {
-        let done = boot(ready, plan, left)?;
-        left = &left[done.len().min(left.len())..];
-        results.extend(done);
-        if !left.is_empty() && !interrupt::pending() {
-            remark("the lab boots again for the parameter sets that are left");
-        }
-    }
-    Ok(())
+    linux::run_all(&plan.sets, plan.request.strict, |sets| boot(ready, plan, sets))
 }
 
 /// Finds or fetches all that a kernel needs to boot and run these sets.
@@ -114,9 +90,7 @@ pub fn prepare(
         let subject = Subject { processor: Some(bochs.product()), host: Some(host) };
         cmdline_on(&request.cmdline(Profile::Exhaustive), &request.tables.asks(), &subject)?;
     }
-    let init = std::env::current_exe()
-        .and_then(std::fs::read)
-        .map_err(|error| Unavailable::failed("read maskmatch's own executable", error))?;
+    let init = linux::own_executable()?;
     Ok(Ready { options: kernel_options(which, &kernel.label), kernel, modules, init })
 }
 
@@ -142,7 +116,7 @@ fn kernel_options(which: &Which, label: &str) -> String {
 /// any set was begun.
 fn boot(ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Result<Vec<RunResult>, Unavailable> {
     let Plan { bochs, qemu, request, profile, .. } = *plan;
-    let (major, minor) = bochs.version();
+    let (major, _) = bochs.version();
     let guest = Guest {
         cmdline: request.cmdline(profile),
         asks: request.tables.asks(),
@@ -154,25 +128,6 @@ fn boot(ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Result<Vec<RunResu
     let initramfs =
         initramfs::build(&ready.init, &ready.modules, sets, params::always(major), guest, extra)
             .map_err(|error| Unavailable::failed("build the lab's initramfs", error))?;
-    let memory_mib = if qemu.is_some() { MEMORY_WITH_QEMU_MIB } else { MEMORY_MIB };
-    let vmlinux = vmlinux::open(&ready.kernel.image, ready.kernel.unpacked.as_deref())?;
-    let cmdline = cmdline::command_line(bochs.has_sound_xsaves(), "");
-    let image = boot_params::lay_out(vmlinux, initramfs, &cmdline, memory_mib)?;
-    let machine = Machine {
-        memory_mib,
-        processors: 1,
-        ips: cmdline::IPS,
-        blobs: image.blobs,
-        entry: Entry::Linux64 { entry: image.entry, boot_params: image.boot_params },
-        serial: Serial::PortE9,
-        tables: Vec::new(),
-    };
-    remark(&format!("Linux {} boots in Bochs {major}.{minor}", ready.kernel.release));
-    if let Some(why) = bochs.kills_linux() {
-        remark(&format!(
-            "Linux is known to die in Bochs {major}.{minor}: {why}; `--bochs trixie` has a sound one"
-        ));
-    }
     let (of_progress, processor, release) =
         (request.clone(), bochs.product(), ready.kernel.release.clone());
     let progress = Box::new(move |effective: &BTreeMap<String, String>| {
@@ -181,61 +136,22 @@ fn boot(ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Result<Vec<RunResu
             .progress(profile, Subject { processor: Some(processor.clone()), host: Some(host) })
     });
     let mut collector = Collector::new(SILENCE, progress, request.verbose);
-    let outcome = bochs.execute(&machine, plan.limit, request.verbose, &mut collector)?;
-    collector.finish();
-    if let Some(instructions) = outcome.instructions {
-        remark(&format!("the lab is over after {} million instructions", instructions / 1_000_000));
-    }
-    let why = why_it_ended(&outcome.end, &collector);
+    let linux = Linux {
+        bochs,
+        kernel: &ready.kernel,
+        memory_mib: if qemu.is_some() { MEMORY_WITH_QEMU_MIB } else { MEMORY_MIB },
+        limit: plan.limit,
+        verbose: request.verbose,
+    };
+    let why = linux.boot(initramfs, &mut collector)?;
     if collector.sets.is_empty() {
         collector.sets.extend(sets.first().map(|set| Collected::lost(set.to_string())));
     }
-    Ok(collector.sets.into_iter().map(|collected| conclude(collected, ready, plan, &why)).collect())
-}
-
-/// The boot's end as a sentence, for the set that it cut off.
-fn why_it_ended(end: &End, collector: &Collector) -> String {
-    let mut why = match (collector.stopped(), end) {
-        (Some(stopped), _) => stopped.to_string(),
-        (None, End::PoweredOff) => "the lab powered off".into(),
-        (None, End::Crashed(how)) => format!("the lab's machine crashed: {how}"),
-        (None, End::TimedOut(limit)) => {
-            format!("the time limit of {} s was reached", limit.as_secs_f64())
-        }
-        (None, End::Stopped) => "the lab was interrupted".into(),
+    let concluded = |collected: Collected| {
+        let origin = origin(&collected, ready, plan);
+        linux::conclude(collected, origin, request.strict, &why)
     };
-    let complaints = collector.complaints.to_string();
-    if !complaints.is_empty() {
-        why.push_str("; ");
-        why.push_str(&complaints);
-    }
-    why
-}
-
-/// Judges a set.
-fn conclude(collected: Collected, ready: &Ready, plan: &Plan<'_>, why: &str) -> RunResult {
-    let strict = plan.request.strict;
-    let origin = origin(&collected, ready, plan);
-    let Collected { boots, raw, end, trouble, instructions, seconds, .. } = collected;
-    let measured = Measured { instructions: Some(instructions), seconds: Some(seconds) };
-    let mut result = match end.of_guest(|| End::Crashed(why.into())) {
-        Ok(end) => {
-            let source = Source::Run(end);
-            RunResult::of_boots(boots, |read| {
-                RunResult::new(read, source.clone(), strict, origin.clone(), measured)
-            })
-        }
-        Err(reason) => RunResult::skipped(reason, strict, origin),
-    };
-    result.raw = Some(raw);
-    result.trouble = trouble.iter().map(ToString::to_string).collect();
-    if let Some(first) = result.trouble.first()
-        && result.judgement.verdict < Verdict::Fail
-    {
-        result.judgement.verdict = Verdict::Fail;
-        result.judgement.sentence = format!("L0's kernel is in trouble: {first}");
-    }
-    result
+    Ok(collector.sets.into_iter().map(concluded).collect())
 }
 
 /// What a set ran on.

@@ -1,5 +1,6 @@
-//! Several results of a host side by side: a table for each version of it, with parameter sets
-//! as columns and groups as rows, and the verdict over all.
+//! Several results side by side, with groups as rows, and the verdict over all. The results of one host
+//! have a table for each version of it, with parameter sets as columns. Those of several hosts have
+//! one table, with hosts as columns.
 
 use std::fmt::Write;
 
@@ -8,6 +9,7 @@ use spec::log::Verdict;
 use crate::output;
 use crate::verdict::judge::{counted, thousands};
 use crate::verdict::result::{Column, RunResult, overall};
+use crate::verdict::subject::Product;
 
 /// More columns than these go into a table of their own.
 const COLUMNS: usize = 8;
@@ -18,6 +20,16 @@ pub fn tables(text: &mut String, results: &[RunResult]) {
         .iter()
         .filter_map(|result| Some((result.origin.column.as_ref()?, result)))
         .collect();
+    if placed.windows(2).any(|pair| pair[0].0.host != pair[1].0.host) {
+        let head = |column: &Column, result: &RunResult| {
+            let product = result.origin.subject.tested().map(Product::title);
+            format!("{}\n{}", product.unwrap_or_else(|| column.host.into()), column.set)
+        };
+        for part in placed.chunks(COLUMNS) {
+            let _ = writeln!(text, "verdict and million instructions\n{}", table(part, &head));
+        }
+        return;
+    }
     let is_same = |a: &Column, b: &Column| (a.host, &a.release) == (b.host, &b.release);
     for version in placed.chunk_by(|(a, _), (b, _)| is_same(a, b)) {
         for part in version.chunks(COLUMNS) {
@@ -25,15 +37,18 @@ pub fn tables(text: &mut String, results: &[RunResult]) {
             let _ = writeln!(
                 text,
                 "{host} {release} (verdict and million instructions)\n{}",
-                table(part)
+                table(part, &|column, _| column.set.clone())
             );
         }
     }
 }
 
-/// Rows are groups, columns are parameter sets.
-fn table(columns: &[(&Column, &RunResult)]) -> String {
-    let row = |name: &str, cells: &dyn Fn(&Column, &RunResult) -> String| -> Vec<String> {
+/// What is said of a result in a table.
+type CellOf<'a> = &'a dyn Fn(&Column, &RunResult) -> String;
+
+/// Rows are groups, columns are parameter sets, each with this head.
+fn table(columns: &[(&Column, &RunResult)], head: CellOf<'_>) -> String {
+    let row = |name: &str, cells: CellOf<'_>| -> Vec<String> {
         std::iter::once(name.to_string())
             .chain(columns.iter().map(|(column, result)| cells(column, result)))
             .collect()
@@ -57,7 +72,7 @@ fn table(columns: &[(&Column, &RunResult)]) -> String {
         let instructions = result.measured.instructions.unwrap_or_default();
         format!("{} {}", result.judgement.verdict, millions(instructions))
     }));
-    output::table(row("group", &|column, _| column.set.clone()), rows, 1)
+    output::table(row("group", head), rows, 1)
 }
 
 fn cell(result: &RunResult, at: usize) -> String {
@@ -112,6 +127,7 @@ mod tests {
     use crate::verdict::judge::Source;
     use crate::verdict::report;
     use crate::verdict::result::{Column, Measured, Origin, RunResult, overall};
+    use crate::verdict::subject::Subject;
     use crate::vmm::{End, Unavailable};
     use spec::log::{Counts, Verdict, Writer};
     use spec::manual::filter::Filter;
@@ -198,6 +214,23 @@ mod tests {
         }
         let last = "maskmatch: fail: 3 parameter sets (2 pass, 1 fail), 3,000 cases on KVM of Linux 6.1, \
                     KVM of Linux 7.2";
+        assert_eq!(text.lines().last(), Some(last));
+    }
+
+    #[test]
+    fn hosts_are_columns_of_one_table() {
+        let mut xen = ran("4.17.5", "default", 0);
+        if let Some(column) = &mut xen.origin.column {
+            column.host = "Xen";
+        }
+        xen.origin.subject = Subject::of(["bochs 2.7", "xen 4.17"]).unwrap();
+        let mut kvm = ran("6.1.0-57", "ept=0", 3);
+        kvm.origin.subject = Subject::of(["bochs 2.7", "kvm 6.1"]).unwrap();
+        let text = report::text(&[kvm, xen]);
+        assert_eq!(words(&text, "group"), [vec!["group", "KVM", "6.1", "Xen", "4.17"]]);
+        assert_eq!(words(&text, "ept=0"), [vec!["ept=0", "default"]]);
+        assert_eq!(words(&text, "all"), [vec!["all", "fail", "7", "pass", "7"]]);
+        let last = "maskmatch: fail: 2 parameter sets (1 pass, 1 fail), 2,000 cases on KVM of Linux 6.1.0-57, Xen 4.17.5";
         assert_eq!(text.lines().last(), Some(last));
     }
 

@@ -49,6 +49,8 @@ pub enum Family {
     Kvm,
     /// QEMU's own emulation.
     Qemu,
+    /// VirtualBox; its parameters are options of its virtual machine.
+    VirtualBox,
     /// Xen; its parameters are options of its command line.
     Xen,
 }
@@ -70,6 +72,7 @@ impl Subject {
         let vmx_basic = fact("vmx_basic").and_then(|text| u64::from_str_radix(text, 16).ok());
         match fact("hypervisor") {
             Some("KVMKVMKVM") => Self::host(Product::new(Family::Kvm, None)),
+            Some("VBoxVBoxVBox") => Self::host(Product::new(Family::VirtualBox, None)),
             Some("XenVMMXenVMM") => Self::host(Product::new(Family::Xen, None)),
             Some("none") if vmx_basic.is_some_and(is_of_bochs) => {
                 Self::processor(Product::new(Family::Bochs, None))
@@ -145,7 +148,7 @@ impl Subject {
             let product: Product = text.as_ref().parse()?;
             let place = match product.family {
                 Family::Bochs | Family::Qemu => &mut subject.processor,
-                Family::Kvm | Family::Xen => &mut subject.host,
+                Family::Kvm | Family::VirtualBox | Family::Xen => &mut subject.host,
             };
             if place.replace(product).is_some() {
                 return Err(format!(
@@ -204,6 +207,7 @@ impl Family {
             Self::Bochs => ("Bochs", "bochs 2.7"),
             Self::Kvm => ("KVM", "kvm 6.1 ept=0"),
             Self::Qemu => ("QEMU", "qemu 10.0"),
+            Self::VirtualBox => ("VirtualBox", "virtualbox 7.2 x86-vtx-vpid=off"),
             Self::Xen => ("Xen", "xen 4.17 vpid=0"),
         }
     }

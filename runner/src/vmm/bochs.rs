@@ -7,12 +7,10 @@
 use crate::interrupt;
 use crate::payload;
 use crate::verdict::subject::{Family, Product};
-use crate::vmm::bochs::machine::{Machine, Serial};
+use crate::vmm::bochs::machine::Machine;
 use crate::vmm::bochs::program::Program;
-use crate::vmm::bochs::rom::Entry;
-use crate::vmm::elf::Image;
 use crate::vmm::process::{self, Ended, Said};
-use crate::vmm::{Boot, Outcome, Sink, Unavailable, Vmm, multiboot2_info};
+use crate::vmm::{Boot, Outcome, Sink, Unavailable, Vmm};
 use std::time::Duration;
 
 mod config;
@@ -53,14 +51,6 @@ impl DefaultModel {
 fn loads_by_page(version: (u32, u32)) -> bool {
     version >= (3, 1)
 }
-
-/// Bochs' smallest. The emulated UART needs a fixed time for a character, which is `ips / 11520`
-/// instructions. The fewer, the cheaper the log.
-const IPS: u32 = 1_000_000;
-
-/// Where an image's multiboot2 information is put: after the ROM's parameter block, below the
-/// image.
-const INFO_ADDRESS: u64 = 0x10_1000;
 
 /// A Bochs with one of its CPU models.
 #[derive(Clone, Debug)]
@@ -163,22 +153,7 @@ impl Vmm for Bochs {
     }
 
     fn run(&self, boot: &Boot, sink: &mut dyn Sink) -> Result<Outcome, Unavailable> {
-        let image = Image::parse(boot.elf)?;
-        let Some((start, _)) = image.span() else {
-            return Err(Unavailable::new("the ELF image has nothing to load", ""));
-        };
-        let machine = Machine {
-            memory_mib: boot.memory_mib,
-            processors: boot.processors,
-            ips: IPS,
-            blobs: vec![
-                (INFO_ADDRESS, multiboot2_info::build(boot.cmdline, boot.memory_mib, &[])),
-                (start, image.flatten(0)),
-            ],
-            entry: Entry::Multiboot2 { entry: image.entry, info: INFO_ADDRESS },
-            serial: Serial::Com1,
-            tables: Vec::new(),
-        };
+        let machine = Machine::of_image(boot)?;
         self.execute(&machine, boot.limit, boot.verbose, sink)
     }
 }

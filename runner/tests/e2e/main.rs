@@ -21,4 +21,5 @@ mod player;
 mod robust;
 mod suites;
 mod usage;
+mod virtualbox;
 mod xen;

@@ -78,7 +78,7 @@ mod tests {
     fn every_bar_is_drawn_and_every_element_closed() {
         let needs: Vec<_> = NEEDS.iter().map(|need| (need, costs(need.filters, 3))).collect();
         let svg = svg(&needs);
-        assert_eq!(svg.matches("<rect").count(), 1 + 5 * 6);
+        assert_eq!(svg.matches("<rect").count(), 1 + 5 * 7);
         assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
         assert!(!svg.contains("NaN"));

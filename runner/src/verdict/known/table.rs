@@ -12,9 +12,10 @@ use super::row::{Party, Row};
 use crate::verdict::subject::Subject;
 
 /// The tables that are built in.
-const BUILT_IN: [(&str, &str); 3] = [
+const BUILT_IN: [(&str, &str); 4] = [
     ("runner/known/bochs.toml", include_str!("../../../known/bochs.toml")),
     ("runner/known/kvm.toml", include_str!("../../../known/kvm.toml")),
+    ("runner/known/virtualbox.toml", include_str!("../../../known/virtualbox.toml")),
     ("runner/known/xen.toml", include_str!("../../../known/xen.toml")),
 ];
 

@@ -1,7 +1,8 @@
 //! What Bochs is to boot: the guest's RAM as it is at reset, and where to enter it.
 
-use crate::vmm::Unavailable;
 use crate::vmm::bochs::rom::{BLOB_ADDRESS, Entry, end_mark, parameters};
+use crate::vmm::elf::Image;
+use crate::vmm::{Boot, Unavailable, multiboot2_info};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -10,6 +11,14 @@ use std::os::unix::fs::FileExt;
 pub const LOWEST_BLOB: u64 = BLOB_ADDRESS + PAGE;
 
 const PAGE: u64 = 4096;
+
+/// Bochs' smallest. The emulated UART needs a fixed time for a character, which is `ips / 11520`
+/// instructions. The fewer, the cheaper the log.
+const IPS: u32 = 1_000_000;
+
+/// Where an image's multiboot2 information is put: after the ROM's parameter block, below the
+/// image.
+const INFO_ADDRESS: u64 = 0x10_1000;
 
 /// Which of the guest's ports is its serial line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,13 +51,36 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// The machine that a multiboot2 image boots in.
+    ///
+    /// # Errors
+    /// The image is none.
+    pub fn of_image(boot: &Boot) -> Result<Self, Unavailable> {
+        let image = Image::parse(boot.elf)?;
+        let Some((start, _)) = image.span() else {
+            return Err(Unavailable::new("the ELF image has nothing to load", ""));
+        };
+        Ok(Self {
+            memory_mib: boot.memory_mib,
+            processors: boot.processors,
+            ips: IPS,
+            blobs: vec![
+                (INFO_ADDRESS, multiboot2_info::build(boot.cmdline, boot.memory_mib, &[])),
+                (start, image.flatten(0)),
+            ],
+            entry: Entry::Multiboot2 { entry: image.entry, info: INFO_ADDRESS },
+            serial: Serial::Com1,
+            tables: Vec::new(),
+        })
+    }
+
     /// Writes the file that Bochs loads at [`BLOB_ADDRESS`]: one piece with holes between the
     /// blobs, since Bochs loads only one piece correctly.
     ///
     /// # Errors
     /// The blobs do not fit the memory or each other; or, in the inner result, the file cannot be
     /// written.
-    pub(super) fn write_ram(&self, file: &File) -> Result<io::Result<()>, Unavailable> {
+    pub fn write_ram(&self, file: &File) -> Result<io::Result<()>, Unavailable> {
         let end = self.end()?;
         let write = || -> io::Result<()> {
             file.write_all_at(&parameters(self.entry, end as u32), 0)?;

@@ -10,6 +10,9 @@ spec::listed! {
         /// What KVM does since 2020: if L0 needs any fault, MASK = MATCH = 0 and EB.PF = 1, else
         /// L1's filter.
         Kvm => "kvm",
+        /// What VirtualBox does: if L0's EB.PF is 1, MASK = MATCH = 0, else L1's pair; and EB.PF if
+        /// either party has it. That is KVM's rule, in other words.
+        VirtualBox => "virtualbox",
         /// The thread's draft of 2022-07-15, as written.
         Draft => "draft",
         /// The draft without its mistake, and with EB.PF = 0 taken as a filter like any other.
@@ -35,6 +38,8 @@ impl Policy {
         match self {
             Self::Kvm if l0_needs => Filter::ALWAYS,
             Self::Kvm => l1,
+            Self::VirtualBox if l0_needs => Filter::new(eb_pf, 0, 0),
+            Self::VirtualBox => Filter { eb_pf, ..l1 },
             Self::Draft if eb_pf => draft(parties, l0_needs),
             Self::Draft => Filter { eb_pf, ..before },
             Self::DraftRepaired => draft_repaired(parties, l0_needs),

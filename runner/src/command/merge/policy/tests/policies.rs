@@ -25,12 +25,21 @@ fn judged(policy: Policy, l0: &[Filter], l1: Filter) -> Judgement {
 #[test]
 fn without_a_need_of_l0_each_policy_but_two_takes_l1s_filter() {
     for l1 in filters(5) {
-        for policy in [Policy::Kvm, Policy::DraftRepaired, Policy::Xen] {
+        for policy in [Policy::Kvm, Policy::VirtualBox, Policy::DraftRepaired, Policy::Xen] {
             assert_eq!(vmcs02(policy, &[], l1), l1);
             assert_eq!(vmcs02(policy, &[Filter::NEVER, Filter::new(false, 0, 0)], l1), l1);
         }
         assert!(judged(Policy::Exact, &[], l1).is_exact());
         assert_eq!(vmcs02(Policy::Cleared, &[], l1), Filter::new(l1.eb_pf, 0, 0));
+    }
+}
+
+#[test]
+fn virtualbox_makes_what_kvm_makes() {
+    let pairs =
+        filters(3).into_iter().flat_map(|l0| filters(3).into_iter().map(move |l1| ([l0], l1)));
+    for (l0, l1) in pairs {
+        assert_eq!(vmcs02(Policy::VirtualBox, &l0, l1), vmcs02(Policy::Kvm, &l0, l1));
     }
 }
 

@@ -1,0 +1,183 @@
+//! Runs VirtualBox on one kernel, a machine for each set of options.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use spec::catalogue::plan::Profile;
+
+use super::files;
+use super::inside::{DRIVER, PROGRAM};
+use super::job::Job;
+use super::options::Options;
+use crate::debian;
+use crate::lab::collect::{Collected, Collector, SILENCE};
+use crate::lab::initramfs::{self, Extra};
+use crate::lab::job;
+use crate::lab::kernel::{self, Kernel, Which};
+use crate::lab::kmod;
+use crate::lab::linux::{self, Linux};
+use crate::output::remark;
+use crate::payload;
+use crate::request::{Request, cmdline_on};
+use crate::verdict::result::{Column, Origin, RunResult};
+use crate::verdict::subject::{Family, Product, Subject, version};
+use crate::vmm::Unavailable;
+use crate::vmm::bochs::Bochs;
+use crate::vmm::process::quote;
+
+/// VirtualBox's name on the command line.
+pub const L0: &str = "virtualbox";
+/// RAM of the machine that Linux runs in.
+const MEMORY_MIB: u32 = 512;
+
+/// VirtualBox on one kernel, ready to boot.
+pub struct Ready {
+    kernel: Kernel,
+    version: String,
+    files: Vec<Extra>,
+    init: Vec<u8>,
+}
+
+/// What is to be done.
+pub struct Plan<'a> {
+    /// The Bochs that Linux boots in.
+    pub bochs: &'a Bochs,
+    /// What is to run, and how.
+    pub request: &'a Request,
+    /// How much of each group.
+    pub profile: Profile,
+    /// The machines, in order.
+    pub machines: Vec<Options>,
+    /// Time limit of a boot.
+    pub limit: Duration,
+}
+
+/// Finds or fetches all that is needed.
+///
+/// # Errors
+/// Kernel, packages or build tools cannot be had, or the image's command line would be too long.
+pub fn prepare(
+    request: &Request,
+    bochs: &Bochs,
+    which: &Which,
+    machines: &[Options],
+) -> Result<Ready, Unavailable> {
+    let mut stage = |stage: &str| remark(stage);
+    let cache = debian::cache_folder()?;
+    // What is missing most often comes first.
+    let virtualbox = debian::virtualbox::obtain(request.bochs.refresh, &cache, &mut stage)?;
+    let kernel = kernel::obtain(which, &mut stage)?;
+    let driver = debian::vboxdrv::obtain(&virtualbox, &kernel, &cache, &mut stage)?;
+    for options in machines {
+        let subject = subject(&virtualbox.version, options, &bochs.product());
+        cmdline_on(&request.cmdline(Profile::Exhaustive), &request.tables.asks(), &subject)?;
+    }
+    let mut files = files::gather(&virtualbox.root)?;
+    let file = |path: &str, bytes| Extra {
+        path: path.trim_start_matches('/').into(),
+        executable: true,
+        bytes,
+    };
+    let driver = read_driver(&driver)?;
+    files.extend([file(PROGRAM, payload::VBOX_ELF.to_vec()), file(DRIVER, driver)]);
+    Ok(Ready { kernel, version: virtualbox.version, files, init: linux::own_executable()? })
+}
+
+/// The driver, made leaner.
+fn read_driver(path: &PathBuf) -> Result<Vec<u8>, Unavailable> {
+    let elf = std::fs::read(path)
+        .map_err(|error| Unavailable::failed(format!("read {}", path.display()), error))?;
+    Ok(kmod::lean(&elf).unwrap_or(elf))
+}
+
+/// What is under test.
+pub fn subject(release: &str, options: &Options, processor: &Product) -> Subject {
+    let host = Product {
+        family: Family::VirtualBox,
+        version: version(release),
+        parameters: options.in_force(),
+    };
+    Subject { processor: Some(processor.clone()), host: Some(host) }
+}
+
+/// Runs all machines.
+pub fn run(plan: &Plan<'_>, ready: &Ready) -> Vec<RunResult> {
+    linux::run_all(&plan.machines, plan.request.strict, |machines| boot(plan, ready, machines))
+}
+
+/// Boots the kernel once with these machines. Returns their results as far as it came.
+fn boot(
+    plan: &Plan<'_>,
+    ready: &Ready,
+    machines: &[Options],
+) -> Result<Vec<RunResult>, Unavailable> {
+    let Plan { bochs, request, profile, .. } = *plan;
+    let job = Job {
+        version: ready.version.clone(),
+        machines: machines.to_vec(),
+        cmdline: request.cmdline(profile),
+        asks: request.tables.asks(),
+        memory_mib: request.memory_mib,
+        processor: bochs.product(),
+    };
+    let files = ready.files.iter();
+    let files = files.map(|file| (file.path.clone(), file.executable, &file.bytes[..]));
+    let initramfs = initramfs::pack(&ready.init, &job::Job::VirtualBox(job), files)
+        .map_err(|error| Unavailable::failed("build the lab's initramfs", error))?;
+    let of_progress = (request.clone(), ready.version.clone(), bochs.product());
+    let progress = Box::new(move |effective: &BTreeMap<String, String>| {
+        let (request, release, processor) = &of_progress;
+        let mut subject = subject(release, &Options::default(), processor);
+        subject.host.iter_mut().for_each(|host| host.parameters.clone_from(effective));
+        request.progress(profile, subject)
+    });
+    let mut collector = Collector::new(SILENCE, progress, request.verbose);
+    let linux = Linux {
+        bochs,
+        kernel: &ready.kernel,
+        memory_mib: MEMORY_MIB + request.memory_mib,
+        limit: plan.limit,
+        verbose: request.verbose,
+    };
+    let why = linux.boot(initramfs, &mut collector)?;
+    if collector.sets.is_empty() {
+        collector.sets.extend(machines.first().map(|set| Collected::lost(set.to_string())));
+    }
+    let concluded = |(collected, options): (Collected, &Options)| {
+        linux::conclude(collected, origin(plan, ready, options), request.strict, &why)
+    };
+    Ok(collector.sets.into_iter().zip(machines).map(concluded).collect())
+}
+
+/// What a machine ran on.
+fn origin(plan: &Plan<'_>, ready: &Ready, options: &Options) -> Origin {
+    let Plan { bochs, request, profile, .. } = *plan;
+    let Ready { kernel, version, .. } = ready;
+    let (major, minor) = bochs.version();
+    let in_force = options.in_force().into_iter().map(|(name, value)| format!("{name}={value}"));
+    Origin {
+        l0: format!(
+            "VirtualBox {version} with options {options} on Linux {} in Bochs {major}.{minor}",
+            kernel.release
+        ),
+        subject: subject(version, options, &bochs.product()),
+        options: format!(
+            " --l0 {L0} --kernel {} --vbox-options {}{}{}",
+            kernel.label,
+            quote(&options.given()),
+            request.bochs.options(),
+            request.memory_option()
+        ),
+        tables: Arc::clone(&request.tables),
+        asked: Some(request.cmdline(profile)),
+        column: Some(Column {
+            l0: L0,
+            host: "VirtualBox",
+            release: version.clone(),
+            set: options.to_string(),
+            in_force: in_force.collect::<Vec<_>>().join(" "),
+        }),
+    }
+}
