@@ -1,13 +1,12 @@
 //! Does what the guest asks for, see [`spec::channel`], so far as Xen's interface has it.
 
 use dom0::abi::Errno;
-use dom0::abi::dm::{InjectEvent, InjectMsi, RelocateMemory, SetMemType};
+use dom0::abi::dm::{InjectEvent, InjectMsi, RelocateMemory};
 use dom0::abi::domctl::{SendTrigger, SetDebugging, ShadowOp};
-use spec::channel::{Ask, EVENT_ADDRESS, EVENT_PFEC, INTERRUPT_VECTOR, Status, Step, page_of};
+use spec::channel::{Ask, EVENT_ADDRESS, EVENT_PFEC, INTERRUPT_VECTOR, Status, Step};
 
 use crate::guest::Guest;
 use crate::hypercall::dm;
-use crate::memory::PAGE;
 
 /// The vector of #PF.
 const PAGE_FAULT: u8 = 14;
@@ -22,16 +21,15 @@ impl Guest {
         let Some(ask) = Ask::from_code(code) else {
             return Status::Refused { step: Step::Know, errno: 0 };
         };
-        match self.does(ask, page_of(code)) {
+        match self.does(ask) {
             Some(Ok(())) => Status::Done,
             Some(Err(Errno(errno))) => Status::Refused { step: Step::Offer, errno },
             None => Status::Refused { step: Step::Offer, errno: 0 },
         }
     }
 
-    /// Does it; some of it is about the page at an address. `None` means that Xen has nothing of the
-    /// kind.
-    fn does(&mut self, ask: Ask, address: u64) -> Option<Result<(), Errno>> {
+    /// Does it. `None` means that Xen has nothing of the kind.
+    fn does(&mut self, ask: Ask) -> Option<Result<(), Errno>> {
         let Self { control, domain, .. } = *self;
         let trigger = |trigger| control.domctl(domain, SendTrigger { trigger, vcpu: 0 }).map(drop);
         let debug = |enable| control.domctl(domain, SetDebugging { enable }).map(drop);
@@ -47,12 +45,6 @@ impl Guest {
             Ask::RemoveMemory => self
                 .relocate_memory(0, ELSEWHERE)
                 .and_then(|()| self.relocate_memory(ELSEWHERE, 0)),
-            Ask::ReadOnlyOn => {
-                self.read_only = Some(address / PAGE);
-                self.set_type(SetMemType::READ_ONLY)
-            }
-            // Xen drops what is written, and says nothing about it.
-            Ask::ReadOnlyOff | Ask::ReadOnlyEnd => self.set_type(SetMemType::RAM),
             Ask::DebugOn => debug(1),
             Ask::DebugOff => debug(0),
             // Xen says why: it takes a CPU policy only for a domain that has not run yet.
@@ -85,12 +77,6 @@ impl Guest {
     fn relocate_memory(&self, src_gfn: u64, dst_gfn: u64) -> Result<(), Errno> {
         let size = self.memory.pages();
         dm(self.domain, RelocateMemory { size, pad: 0, src_gfn, dst_gfn }).map(drop)
-    }
-
-    /// Sets the type of the page that is or was read-only.
-    fn set_type(&self, mem_type: u16) -> Result<(), Errno> {
-        let Some(first_pfn) = self.read_only else { return Ok(()) };
-        dm(self.domain, SetMemType { nr: 1, mem_type, pad: 0, first_pfn }).map(drop)
     }
 
     /// Makes a page fault for the first vCPU.

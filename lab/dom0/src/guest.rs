@@ -60,8 +60,6 @@ pub struct Guest {
     pub memory: Memory,
     /// Whether Xen logs writes to it.
     pub logs_writes: bool,
-    /// The page that was made read-only last.
-    pub read_only: Option<u64>,
 }
 
 impl Guest {
@@ -71,13 +69,8 @@ impl Guest {
         let bytes = u64::from(job.memory_mib) << 20;
         let domain = create(control).map_err(at("make a domain"))?;
         // From here on it is torn down when something fails.
-        let mut guest = Self {
-            control,
-            domain,
-            memory: Memory::of(domain, bytes),
-            logs_writes: false,
-            read_only: None,
-        };
+        let mut guest =
+            Self { control, domain, memory: Memory::of(domain, bytes), logs_writes: false };
         let limit = MaxMem { max_memkb: (bytes >> 10) + (MORE_MIB << 10) };
         control
             .domctl(domain, SetPagingMempool { size: PAGING })

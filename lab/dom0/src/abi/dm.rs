@@ -154,31 +154,6 @@ impl DmOp for InjectMsi {
     const OP: u32 = 14;
 }
 
-/// `struct xen_dm_op_set_mem_type`: what a range of pages is for the guest.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
-pub struct SetMemType {
-    /// How many pages.
-    pub nr: u32,
-    /// [`SetMemType::RAM`] or [`SetMemType::READ_ONLY`].
-    pub mem_type: u16,
-    /// Zero.
-    pub pad: u16,
-    /// The first page.
-    pub first_pfn: u64,
-}
-
-impl SetMemType {
-    /// HVMMEM_ram_rw.
-    pub const RAM: u16 = 0;
-    /// HVMMEM_ram_ro: what is written is lost.
-    pub const READ_ONLY: u16 = 1;
-}
-
-impl DmOp for SetMemType {
-    const OP: u32 = 12;
-}
-
 /// `struct xen_dm_op_relocate_memory`: pages that go elsewhere in the guest's address space.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]

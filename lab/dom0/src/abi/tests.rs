@@ -193,13 +193,6 @@ fn of_devices(facts: &mut Facts) {
     layout!(facts, "struct xen_dm_op_inject_msi", dm::InjectMsi, whole, [data, addr]);
     layout!(
         facts,
-        "struct xen_dm_op_set_mem_type",
-        dm::SetMemType,
-        whole,
-        [nr, mem_type, first_pfn]
-    );
-    layout!(
-        facts,
         "struct xen_dm_op_relocate_memory",
         dm::RelocateMemory,
         whole,
@@ -238,9 +231,6 @@ fn of_devices(facts: &mut Facts) {
         ("XEN_DMOP_inject_event", dm::InjectEvent::OP.into()),
         ("XEN_DMOP_EVENT_hw_exc", dm::InjectEvent::EXCEPTION.into()),
         ("XEN_DMOP_inject_msi", dm::InjectMsi::OP.into()),
-        ("XEN_DMOP_set_mem_type", dm::SetMemType::OP.into()),
-        ("HVMMEM_ram_rw", dm::SetMemType::RAM.into()),
-        ("HVMMEM_ram_ro", dm::SetMemType::READ_ONLY.into()),
         ("XEN_DMOP_relocate_memory", dm::RelocateMemory::OP.into()),
         ("XEN_DMOP_IO_RANGE_PORT", dm::PORTS.into()),
         ("XEN_DMOP_IO_RANGE_MEMORY", dm::MEMORY.into()),
