@@ -42,9 +42,9 @@ impl Guest {
             Ask::PendingFault => self.fault(),
             Ask::Interrupt => self.interrupt(),
             Ask::InterruptAndFault => self.interrupt().and_then(|()| self.fault()),
-            Ask::RemoveMemory => self
-                .relocate_memory(0, ELSEWHERE)
-                .and_then(|()| self.relocate_memory(ELSEWHERE, 0)),
+            Ask::RemoveMemory => {
+                self.relocate_memory(0, ELSEWHERE).and_then(|()| self.relocate_memory(ELSEWHERE, 0))
+            }
             Ask::DebugOn => debug(1),
             Ask::DebugOff => debug(0),
             // Xen says why: it takes a CPU policy only for a domain that has not run yet.

@@ -23,12 +23,7 @@ const MAX_CAUSE: usize = 90;
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write(
-    host: Host,
-    changes: &[&Change],
-    store: &Store,
-    package: &str,
-) -> Result<(), Stop> {
+pub fn write(host: Host, changes: &[&Change], store: &Store, package: &str) -> Result<(), Stop> {
     let path = Path::new(PATH);
     let old = fs::read_to_string(path).unwrap_or_default();
     let known: Vec<(&Change, Record)> =
@@ -60,7 +55,8 @@ fn part(host: Host, known: &[(&Change, Record)], package: &str) -> String {
     let percent = |part: usize| 100 * part / known.len().max(1);
     let _ = write!(
         text,
-        "\n    {package}\n\n{} changes: {quick} ({} %) are noticed by quick, {all} ({} %) by quick or standard.\n",
+        "\n    {package}\n\n{} changes: {quick} ({} %) are noticed by quick, {all} ({} %) by quick or \
+         standard.\n",
         known.len(),
         percent(quick),
         percent(all)
@@ -79,7 +75,8 @@ fn part(host: Host, known: &[(&Change, Record)], package: &str) -> String {
     }
     let _ = write!(
         text,
-        "\n### Survivors on {0}\n\nThe reasons are inferred from {0}'s source and from the catalogue.\n\n",
+        "\n### Survivors on {0}\n\nThe reasons are inferred from {0}'s source and from the \
+         catalogue.\n\n",
         host.title()
     );
     for (change, record) in known.iter().filter(|(_, record)| record.noticed().is_none()) {

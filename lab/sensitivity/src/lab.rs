@@ -184,7 +184,8 @@ impl Lab {
         self.ask(&mut command).map(drop)
     }
 
-    /// Runs what a change was built to, by `built`'s options. The report is kept in the results folder.
+    /// Runs what a change was built to, by `built`'s options. The report is kept in the results
+    /// folder.
     ///
     /// # Errors
     /// The lab could not run at all.

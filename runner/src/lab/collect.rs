@@ -259,7 +259,9 @@ impl Collector {
                 self.end(set, SetEnd::Skipped(why));
             }
             Message::Done => {}
-            Message::Error(why) => self.complaints.add(Whose::Lab, format!("the lab's init: {why}")),
+            Message::Error(why) => {
+                self.complaints.add(Whose::Lab, format!("the lab's init: {why}"))
+            }
         }
     }
 

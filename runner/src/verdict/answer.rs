@@ -40,11 +40,13 @@ pub fn mismatch_of_parts(logs: &[Findings], line: &str) -> Option<String> {
         words.filter(|word| !word.starts_with("filter=")).map(String::from).collect()
     };
     let odd = logs.iter().map(Findings::image_options).find(|own| common(own) != common(line));
-    let why = odd.map(|own| format!("options are '{own}', and '{line}' was asked for")).or_else(|| {
-        let wanted = Group::selected(Options::parse(line).ok()?).map(|group| group.to_string());
-        let tried = logs.iter().flat_map(|log| &log.groups).map(|group| group.name.clone());
-        (!tried.eq(wanted)).then(|| "the groups are not those of the options, once each".into())
-    })?;
+    let why = odd.map(|own| format!("options are '{own}', and '{line}' was asked for")).or_else(
+        || {
+            let wanted = Group::selected(Options::parse(line).ok()?).map(|group| group.to_string());
+            let tried = logs.iter().flat_map(|log| &log.groups).map(|group| group.name.clone());
+            (!tried.eq(wanted)).then(|| "the groups are not those of the options, once each".into())
+        },
+    )?;
     Some(format!("the logs are not the answer to what was asked: {why}"))
 }
 

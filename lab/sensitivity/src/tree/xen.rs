@@ -32,7 +32,8 @@ const TOOLS: [(&str, &str); 7] = [
 const HYPERVISOR: &str = "xen";
 const X86: &str = "arch/x86";
 /// What is built in: Debian's choice, without what the lab has no use for and takes time to build.
-const CONFIGURATION: &str = "CONFIG_DEBUG=n\nCONFIG_LIVEPATCH=n\nCONFIG_SHADOW_PAGING=n\nCONFIG_KEXEC=n\n";
+const CONFIGURATION: &str =
+    "CONFIG_DEBUG=n\nCONFIG_LIVEPATCH=n\nCONFIG_SHADOW_PAGING=n\nCONFIG_KEXEC=n\n";
 /// What is built, as the lab takes it.
 const BUILT: &str = "xen-4.17-amd64.gz";
 
@@ -128,7 +129,9 @@ impl Tree for Xen {
             return Ok(Build::Failed(why));
         }
         // A loader of EFI would be linked too, and is of no use here.
-        if let Err(stop) = run(make(&hypervisor).args(["XEN_TARGET_ARCH=x86_64", "efi-y=", "build"])) {
+        if let Err(stop) =
+            run(make(&hypervisor).args(["XEN_TARGET_ARCH=x86_64", "efi-y=", "build"]))
+        {
             return Ok(Build::Failed(stop.why));
         }
         let (from, to) = (hypervisor.join("xen.gz"), self.folder.join(BUILT));

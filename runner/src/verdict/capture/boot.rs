@@ -109,7 +109,9 @@ impl Boot {
         let ways = ways.iter().filter(|way| way.escapes <= has.escapes && way.blanks <= has.blanks);
         let of_text = |text| ways.clone().map(move |way| (text, *way));
         // The first way of these lines was tried as they came.
-        for (text, without) in of_text(&*lines).skip(1).chain(whole.iter().flat_map(|text| of_text(text))) {
+        for (text, without) in
+            of_text(&*lines).skip(1).chain(whole.iter().flat_map(|text| of_text(text)))
+        {
             if best.findings.reader.sound().is_ok() {
                 break;
             }
