@@ -1,7 +1,7 @@
 //! Does what the guest asks for, see [`spec::channel`], so far as Xen's interface has it.
 
 use dom0::abi::Errno;
-use dom0::abi::dm::{InjectEvent, InjectMsi};
+use dom0::abi::dm::{InjectEvent, InjectMsi, RelocateMemory};
 use dom0::abi::domctl::{SendTrigger, SetDebugging, ShadowOp};
 use spec::channel::{Ask, EVENT_ADDRESS, EVENT_PFEC, INTERRUPT_VECTOR, Status, Step};
 
@@ -12,6 +12,8 @@ use crate::hypercall::dm;
 const PAGE_FAULT: u8 = 14;
 /// The address of a message to the local APIC with ID 0.
 const MSI_TO_APIC_0: u64 = 0xfee0_0000;
+/// The page at 4 GiB, where the guest has nothing.
+const ELSEWHERE: u64 = 1 << 20;
 
 impl Guest {
     /// Does what a code asks for.
@@ -40,6 +42,9 @@ impl Guest {
             Ask::PendingFault => self.fault(),
             Ask::Interrupt => self.interrupt(),
             Ask::InterruptAndFault => self.interrupt().and_then(|()| self.fault()),
+            Ask::RemoveMemory => {
+                self.relocate_memory(0, ELSEWHERE).and_then(|()| self.relocate_memory(ELSEWHERE, 0))
+            }
             Ask::DebugOn => debug(1),
             Ask::DebugOff => debug(0),
             // Xen says why: it takes a CPU policy only for a domain that has not run yet.
@@ -66,6 +71,12 @@ impl Guest {
 
     fn shadow(&self, op: u32) -> Result<(), Errno> {
         self.control.domctl(self.domain, ShadowOp { op, ..ShadowOp::default() }).map(drop)
+    }
+
+    /// Moves all memory from one page on to another.
+    fn relocate_memory(&self, src_gfn: u64, dst_gfn: u64) -> Result<(), Errno> {
+        let size = self.memory.pages();
+        dm(self.domain, RelocateMemory { size, pad: 0, src_gfn, dst_gfn }).map(drop)
     }
 
     /// Makes a page fault for the first vCPU.

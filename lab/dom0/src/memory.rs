@@ -75,6 +75,11 @@ impl Memory {
         Self { domain, bytes, shown: None }
     }
 
+    /// How many pages it has.
+    pub fn pages(&self) -> u32 {
+        self.bytes.div_ceil(PAGE) as u32
+    }
+
     /// Writes a value.
     pub fn put<T: Copy>(&mut self, address: u64, value: T) -> Result<(), Errno> {
         self.store(address, (&raw const value).cast(), size_of::<T>())

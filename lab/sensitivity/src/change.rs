@@ -1,8 +1,10 @@
-//! The changes: each makes KVM wrong in one place.
+//! The changes: each makes a host wrong in one place.
 
 use serde::{Deserialize, Serialize};
 
-/// The tables, by kind.
+use crate::host::Host;
+
+/// The tables of KVM, by kind.
 const TABLES: [(&str, &str); 7] = [
     ("merge", include_str!("../changes/merge.toml")),
     ("reflection", include_str!("../changes/reflection.toml")),
@@ -12,9 +14,12 @@ const TABLES: [(&str, &str); 7] = [
     ("shadow-paging", include_str!("../changes/shadow-paging.toml")),
     ("restore", include_str!("../changes/restore.toml")),
 ];
-
-/// The lab's parameter sets that a change runs with unless its row names others.
-const SETS: [&str; 1] = ["ept=1"];
+/// The tables of Xen.
+const TABLES_OF_XEN: [(&str, &str); 3] = [
+    ("xen-merge", include_str!("../changes/xen-merge.toml")),
+    ("xen-exits", include_str!("../changes/xen-exits.toml")),
+    ("xen-entries", include_str!("../changes/xen-entries.toml")),
+];
 
 /// One change.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -22,10 +27,13 @@ const SETS: [&str; 1] = ["ept=1"];
 pub struct Change {
     /// Its name.
     pub name: String,
+    /// The host that it makes wrong.
+    #[serde(skip)]
+    pub host: Host,
     /// Its kind: the name of its table.
     #[serde(default)]
     pub kind: String,
-    /// The file, below `arch/x86/kvm`.
+    /// The file, below `arch/x86/kvm` of Linux, or `xen/arch/x86` of Xen.
     pub file: String,
     /// The function in it.
     pub within: String,
@@ -37,8 +45,8 @@ pub struct Change {
     pub why: String,
     /// Patterns of the groups that should notice it.
     pub groups: Vec<String>,
-    /// Parameter sets under which it can show.
-    #[serde(default = "usual_sets")]
+    /// Parameter sets under which it can show, or options of Xen.
+    #[serde(default)]
     pub sets: Vec<String>,
     /// Whether CI runs it.
     #[serde(default)]
@@ -53,35 +61,46 @@ struct Table {
     change: Vec<Change>,
 }
 
-fn usual_sets() -> Vec<String> {
-    SETS.map(String::from).into()
+/// A host's tables.
+const fn tables(host: Host) -> &'static [(&'static str, &'static str)] {
+    match host {
+        Host::Kvm => &TABLES,
+        Host::Xen => &TABLES_OF_XEN,
+    }
 }
 
-/// All changes, by kind.
+/// All changes, by host and kind.
 pub fn all() -> Vec<Change> {
-    let of_kind = |(kind, text): (&str, &str)| {
+    let of_kind = |host: Host, kind: &str, text: &str| {
         let table: Table = toml::from_str(text).expect("a test parses the tables");
         let kind = kind.to_string();
-        table.change.into_iter().map(move |change| Change { kind: kind.clone(), ..change })
+        table.change.into_iter().map(move |mut change| {
+            if change.sets.is_empty() {
+                change.sets = host.usual_sets().iter().map(ToString::to_string).collect();
+            }
+            Change { host, kind: kind.clone(), ..change }
+        })
     };
-    TABLES.into_iter().flat_map(of_kind).collect()
+    let of_host =
+        |host| tables(host).iter().flat_map(move |(kind, text)| of_kind(host, kind, text));
+    Host::ALL.into_iter().flat_map(of_host).collect()
 }
 
-/// The kinds, in order.
-pub fn kinds() -> impl Iterator<Item = &'static str> {
-    TABLES.into_iter().map(|(kind, _)| kind)
+/// The kinds of a host's changes, in order.
+pub fn kinds(host: Host) -> impl Iterator<Item = &'static str> {
+    tables(host).iter().map(|(kind, _)| *kind)
 }
 
 impl Change {
-    /// No change at all: under all parameter sets of the lab.
-    pub fn none() -> Self {
+    /// No change at all of a host: under all sets of the lab.
+    pub fn none(host: Host) -> Self {
         let text = "name = 'unchanged'\nfile = ''\nwithin = ''\nfind = ''\nput = ''\nwhy = ''\ngroups = []\nsets = []";
-        toml::from_str(text).expect("every key is there")
+        Self { host, ..toml::from_str(text).expect("every key is there") }
     }
 
     /// Whether a word of the command line names it.
     pub fn is(&self, word: &str) -> bool {
-        self.name == word || self.kind == word
+        [self.name.as_str(), &self.kind, self.host.name()].contains(&word)
     }
 
     /// The file's text with the change.
@@ -105,7 +124,7 @@ impl Change {
     }
 }
 
-/// Where the definition of a function begins and ends, as the kernel's style has it.
+/// Where the definition of a function begins and ends, as the styles of Linux and Xen have it.
 fn function(text: &str, name: &str) -> Option<(usize, usize)> {
     let call = format!("{name}(");
     text.match_indices(&call).find_map(|(at, _)| {
@@ -131,12 +150,15 @@ mod tests {
     use spec::catalogue::options::Options;
 
     use super::{Change, all, function, kinds};
+    use crate::host::Host;
 
     #[test]
     fn every_kind_has_changes_and_each_row_is_whole() {
         let changes = all();
-        assert!(changes.len() >= 60);
-        for kind in kinds() {
+        for (host, least) in Host::ALL.into_iter().zip([60, 15]) {
+            assert!(changes.iter().filter(|change| change.host == host).count() >= least);
+        }
+        for kind in Host::ALL.into_iter().flat_map(kinds) {
             assert!(changes.iter().filter(|change| change.kind == kind).count() >= 5, "{kind}");
         }
         let names: HashSet<&str> = changes.iter().map(|change| change.name.as_str()).collect();
@@ -152,7 +174,8 @@ mod tests {
                 "{}",
                 change.name
             );
-            assert!(kinds().all(|kind| kind != change.name));
+            let mut words = Host::ALL.into_iter().flat_map(kinds).chain(Host::ALL.map(Host::name));
+            assert!(words.all(|word| word != change.name));
         }
     }
 
@@ -176,7 +199,7 @@ mod tests {
             within: within.into(),
             find: find.into(),
             put: "z".into(),
-            ..Change::none()
+            ..Change::none(Host::Kvm)
         };
         assert_eq!(change("f", "x = 1").apply(text).unwrap(), text.replacen("x = 1", "z", 1));
         assert!(change("g", "y(1)").apply(text).unwrap_err().contains("2 times"));

@@ -5,32 +5,49 @@ use std::fs;
 use std::path::Path;
 
 use crate::change::{self, Change};
+use crate::host::Host;
 use crate::lab::Profile;
 use crate::stop::Stop;
 use crate::store::{Record, Store};
 
 /// Where it is.
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/sensitivity.md");
-/// What stands before the tables.
+/// What stands before the hosts' parts.
 const HEAD: &str = include_str!("head.md");
 /// The longest line of its prose.
 const WIDTH: usize = 100;
 /// The longest cause that a table shows: a kernel's line is longer.
 const MAX_CAUSE: usize = 140;
 
-/// Writes the document.
+/// Writes a host's part of the document, and keeps those of the others.
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write(changes: &[Change], store: &Store, kernel: &str) -> Result<(), Stop> {
-    let known: Vec<(&Change, Record)> =
-        changes.iter().map(|change| (change, store.load(change))).collect();
+pub fn write(host: Host, changes: &[&Change], store: &Store, package: &str) -> Result<(), Stop> {
     let path = Path::new(PATH);
-    fs::write(path, text(&known, kernel)).map_err(|error| Stop::file(path, error))
+    let old = fs::read_to_string(path).unwrap_or_default();
+    let known: Vec<(&Change, Record)> =
+        changes.iter().map(|change| (*change, store.load(change))).collect();
+    let parts = Host::ALL.map(|of| {
+        if of == host { part(host, &known, package) } else { part_of(of, &old).to_string() }
+    });
+    fs::write(path, HEAD.to_string() + &parts.concat()).map_err(|error| Stop::file(path, error))
 }
 
-fn text(known: &[(&Change, Record)], kernel: &str) -> String {
-    let mut text = HEAD.replace("KERNEL", kernel);
+/// How a host's part begins.
+fn heading(host: Host) -> String {
+    format!("\n## {}\n", host.title())
+}
+
+/// A host's part of a document; empty if it has none.
+fn part_of(host: Host, document: &str) -> &str {
+    let Some(begin) = document.find(&heading(host)) else { return "" };
+    let end = document[begin + 1..].find("\n## ").map_or(document.len(), |end| begin + 1 + end);
+    &document[begin..end]
+}
+
+fn part(host: Host, known: &[(&Change, Record)], package: &str) -> String {
+    let mut text = heading(host);
     let count =
         |of: &dyn Fn(&Record) -> bool| known.iter().filter(|(_, record)| of(record)).count();
     let quick = count(&|record| matches!(record.noticed(), Some((Profile::Quick, _))));
@@ -38,15 +55,16 @@ fn text(known: &[(&Change, Record)], kernel: &str) -> String {
     let percent = |part: usize| 100 * part / known.len().max(1);
     let _ = write!(
         text,
-        "\n{} changes: {quick} ({} %) are noticed by quick, {all} ({} %) by quick or standard.\n",
+        "\n    {package}\n\n{} changes: {quick} ({} %) are noticed by quick, {all} ({} %) by quick or \
+         standard.\n",
         known.len(),
         percent(quick),
         percent(all)
     );
-    for kind in change::kinds() {
+    for kind in change::kinds(host) {
         let of_kind = || known.iter().filter(|(change, _)| change.kind == kind);
         let noticed = of_kind().filter(|(_, record)| record.noticed().is_some()).count();
-        let _ = write!(text, "\n## {kind}: {noticed} of {}\n\n", of_kind().count());
+        let _ = write!(text, "\n### {kind}: {noticed} of {}\n\n", of_kind().count());
         text.push_str(
             "| change | what goes wrong | noticed first by | cause named |\n|---|---|---|---|\n",
         );
@@ -55,8 +73,12 @@ fn text(known: &[(&Change, Record)], kernel: &str) -> String {
             let _ = writeln!(text, "| {} | {} | {by} | {cause} |", change.name, change.why);
         }
     }
-    text.push_str("\n## Survivors\n\n");
-    text.push_str("The reasons are inferred from KVM's source and from the catalogue.\n\n");
+    let _ = write!(
+        text,
+        "\n### Survivors on {0}\n\nThe reasons are inferred from {0}'s source and from the \
+         catalogue.\n\n",
+        host.title()
+    );
     for (change, record) in known.iter().filter(|(_, record)| record.noticed().is_none()) {
         let reason = change.survives.as_deref().unwrap_or("No reason is known.");
         let ran = match (&record.quick, &record.standard) {
@@ -75,10 +97,12 @@ fn text(known: &[(&Change, Record)], kernel: &str) -> String {
 /// What noticed a change, and the cause that the report names.
 fn noticed_by(record: &Record) -> (String, String) {
     let Some((profile, seen)) = record.noticed() else { return ("nothing".into(), String::new()) };
+    // Xen has its options of its own by default.
+    let set = if seen.set == "default" { String::new() } else { format!(", {}", seen.set) };
     let by = match (&seen.group, seen.verdict.as_str()) {
-        (Some(group), "fail") => format!("{}, {}: `{group}`", profile.name(), seen.set),
-        (Some(group), verdict) => format!("{}, {}: `{group}`, {verdict}", profile.name(), seen.set),
-        (None, verdict) => format!("{}, {}: {verdict}", profile.name(), seen.set),
+        (Some(group), "fail") => format!("{}{set}: `{group}`", profile.name()),
+        (Some(group), verdict) => format!("{}{set}: `{group}`, {verdict}", profile.name()),
+        (None, verdict) => format!("{}{set}: {verdict}", profile.name()),
     };
     (
         by,
@@ -114,4 +138,19 @@ fn wrapped(item: &str) -> String {
         column += word.len();
     }
     text + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{heading, part_of};
+    use crate::host::Host;
+
+    #[test]
+    fn a_host_s_part_ends_where_the_next_begins() {
+        let (kvm, xen) = ("x\n\n### merge: 1 of 1\n", "y\n");
+        let document = format!("# Head\n{}{kvm}{}{xen}", heading(Host::Kvm), heading(Host::Xen));
+        assert_eq!(part_of(Host::Kvm, &document), format!("{}{kvm}", heading(Host::Kvm)));
+        assert_eq!(part_of(Host::Xen, &document), format!("{}{xen}", heading(Host::Xen)));
+        assert_eq!(part_of(Host::Xen, "# Head\n"), "");
+    }
 }

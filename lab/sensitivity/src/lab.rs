@@ -1,5 +1,6 @@
-//! Runs maskmatch's lab on built modules, and reads what it reports.
+//! Runs maskmatch's lab on a built host, and reads what it reports.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
@@ -11,9 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::change::Change;
 use crate::stop::Stop;
 use crate::store::Store;
-use crate::tree::{KERNEL, Modules};
 
-/// The groups of the run that only fetches a kernel.
+/// The groups of the run that only fetches a host.
 const SMALLEST: &str = "host.touch";
 /// What stands before the group that was cut off.
 const LAST_SEEN: &str = "last seen in group ";
@@ -164,18 +164,32 @@ impl Lab {
         }
     }
 
-    /// Has the lab fetch the newest kernel and its package index.
+    /// Has the lab fetch a kernel and its package index anew.
     ///
     /// # Errors
     /// The archive cannot be reached, or Bochs is missing.
-    pub fn refresh_kernel(&self) -> Result<(), Stop> {
-        println!("asking Debian's archive for the newest kernel {KERNEL}");
-        let options =
-            ["lab", "--kernel", KERNEL, "--refresh", "--param", "ept=1", "--filter", SMALLEST];
-        self.ask(self.command().args(options)).map(drop)
+    pub fn refresh_kernel(&self, kernel: &str) -> Result<(), Stop> {
+        println!("asking Debian's archive for the newest kernel {kernel}");
+        self.refresh(&["--kernel", kernel, "--param", "ept=1"])
     }
 
-    /// Runs a change's modules. The report is kept in the results folder.
+    /// Has the lab fetch a Xen and its package index anew.
+    ///
+    /// # Errors
+    /// The archive cannot be reached, or Bochs is missing.
+    pub fn refresh_xen(&self, version: &str) -> Result<(), Stop> {
+        println!("asking Debian's archive for the newest Xen {version}");
+        self.refresh(&["--host", "xen", "--kernel", version, "--xen-options", ""])
+    }
+
+    fn refresh(&self, which: &[&str]) -> Result<(), Stop> {
+        let mut command = self.command();
+        command.arg("lab").args(which).args(["--refresh", "--filter", SMALLEST]);
+        self.ask(&mut command).map(drop)
+    }
+
+    /// Runs what a change was built to, by `built`'s options. The report is kept in the results
+    /// folder.
     ///
     /// # Errors
     /// The lab could not run at all.
@@ -183,7 +197,7 @@ impl Lab {
         &self,
         change: &Change,
         profile: Profile,
-        modules: &Modules,
+        built: &[OsString],
         store: &Store,
     ) -> Result<Outcome, Stop> {
         let json = store.path(change, &format!("{}.report.json", profile.name()));
@@ -191,12 +205,11 @@ impl Lab {
         let _ = fs::remove_file(&json);
         let mut command = self.command();
         command.args(["lab", "--profile", profile.name(), "--limit", profile.limit()]);
-        command.args(change.sets.iter().flat_map(|set| ["--param", set]));
+        command.args(change.sets.iter().flat_map(|set| [change.host.option_of_sets(), set]));
         if profile == Profile::Standard {
             command.args(change.groups.iter().flat_map(|group| ["--filter", group]));
         }
-        command.arg("--kernel-image").arg(&modules.image).arg("--modules").arg(&modules.folder);
-        command.arg("--json").arg(&json);
+        command.args(built).arg("--json").arg(&json);
         let output = command.output().map_err(|error| Stop::file(&self.program, error))?;
         let text = store.path(change, &format!("{}.txt", profile.name()));
         fs::write(&text, &output.stdout).map_err(|error| Stop::file(&text, error))?;

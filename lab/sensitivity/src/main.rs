@@ -1,12 +1,14 @@
-//! Who tests the tests: builds KVM wrong on purpose, runs maskmatch's lab on it, and writes down
-//! what noticed it.
+//! Who tests the tests: builds KVM and Xen wrong on purpose, runs maskmatch's lab on them, and
+//! writes down what noticed it.
 //!
-//! Each wrong host is one small change of Debian's KVM 6.1, a row of `changes/*.toml`. All is kept
+//! Each wrong host is one small change of Debian's KVM 6.1 or Xen 4.17, a row of `changes/*.toml`.
+//! All is kept
 //! in `~/.cache/maskmatch/sensitivity`: sources, build tree and results. What was run is not run
 //! again unless the change, the image or the known deviations changed.
 
 mod change;
 mod document;
+mod host;
 mod lab;
 mod stop;
 mod store;
@@ -17,15 +19,16 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::change::Change;
+use crate::host::Host;
 use crate::lab::{Lab, Outcome, Profile};
 use crate::stop::Stop;
 use crate::store::{Record, Store};
 use crate::tree::{Build, Tree};
 
-/// Runs maskmatch on builds of KVM that are wrong on purpose, and says which of them it notices.
+/// Runs maskmatch on builds of KVM and Xen that are wrong on purpose, and says which of them it notices.
 ///
 /// Each change runs in the quick profile; those that it misses run in the standard profile of the
-/// groups concerned. A run of all changes writes docs/sensitivity.md.
+/// groups concerned. A run of all changes of a host writes its part of docs/sensitivity.md.
 ///
 /// Exit codes: 0, all is as the changes say; 1, a change passed that should be noticed, is noticed
 /// though it is said to survive, or no longer applies; 2, the command line is wrong; 3, a tool, a
@@ -33,8 +36,8 @@ use crate::tree::{Build, Tree};
 #[derive(Parser)]
 #[command(name = "sensitivity", version, verbatim_doc_comment)]
 struct Options {
-    /// Only this change or kind of changes; may be repeated.
-    #[arg(long, value_name = "NAME|KIND")]
+    /// Only this change, this kind of changes, or those of this host; may be repeated.
+    #[arg(long, value_name = "NAME|KIND|kvm|xen")]
     only: Vec<String>,
     /// `quick` leaves out the standard profile; `standard` runs it for all changes.
     #[arg(long)]
@@ -69,21 +72,29 @@ fn run(options: &Options) -> Result<bool, Stop> {
         return Ok(true);
     }
     let lab = Lab::open()?;
-    let tree = Tree::open(&lab)?;
-    let store = Store::open(&tree, &lab)?;
-    unchanged_passes(&tree, &lab, &store)?;
     let mut as_told = true;
-    for (at, change) in chosen.iter().enumerate() {
-        let verdict = match examine(change, options, &tree, &lab, &store)? {
-            Ok(record) => judge(change, &record),
-            Err(why) => Err(why),
-        };
-        let (Ok(text) | Err(text)) = &verdict;
-        println!("[{}/{}] {} ({}): {text}", at + 1, chosen.len(), change.name, change.kind);
-        as_told &= verdict.is_ok();
-    }
-    if chosen.len() == changes.len() {
-        document::write(&changes, &store, &tree.kernel)?;
+    for host in Host::ALL {
+        let of_host = |change: &&Change| change.host == host;
+        let chosen: Vec<&Change> = chosen.iter().copied().filter(of_host).collect();
+        if chosen.is_empty() {
+            continue;
+        }
+        let tree = host.open(&lab)?;
+        let on = On { host, tree: &*tree, store: Store::open(host, &*tree, &lab)?, lab: &lab };
+        on.unchanged_passes()?;
+        for (at, change) in chosen.iter().enumerate() {
+            let verdict = match on.examine(change, options)? {
+                Ok(record) => judge(change, &record),
+                Err(why) => Err(why),
+            };
+            let (Ok(text) | Err(text)) = &verdict;
+            println!("[{}/{}] {} ({}): {text}", at + 1, chosen.len(), change.name, change.kind);
+            as_told &= verdict.is_ok();
+        }
+        let all: Vec<&Change> = changes.iter().filter(of_host).collect();
+        if chosen.len() == all.len() {
+            document::write(host, &all, &on.store, tree.package())?;
+        }
     }
     Ok(as_told)
 }
@@ -93,7 +104,7 @@ fn choose<'a>(options: &Options, changes: &'a [Change]) -> Result<Vec<&'a Change
     let known = |word: &String| changes.iter().any(|change| change.is(word));
     if let Some(odd) = options.only.iter().find(|word| !known(word)) {
         return Err(Stop::usage(format!(
-            "no change or kind is named '{odd}': --list shows them all"
+            "no change, kind or host is named '{odd}': --list shows them all"
         )));
     }
     let named = |change: &&Change| {
@@ -102,59 +113,68 @@ fn choose<'a>(options: &Options, changes: &'a [Change]) -> Result<Vec<&'a Change
     Ok(changes.iter().filter(|change| change.small || !options.small).filter(named).collect())
 }
 
-/// A rebuild without a change must pass, or nothing follows from a build that fails.
-fn unchanged_passes(tree: &Tree, lab: &Lab, store: &Store) -> Result<(), Stop> {
-    let unchanged = Change::none();
-    let mut record = store.load(&unchanged);
-    if record.quick.is_none() {
-        println!("building KVM of {} without a change", tree.kernel);
-        match tree.build(&unchanged)? {
-            Build::Done(modules) => {
-                record.quick = Some(lab.run(&unchanged, Profile::Quick, &modules, store)?);
-            }
-            Build::Failed(why) => return Err(Stop::missing(format!("KVM cannot be built: {why}"))),
-        }
-        store.keep(&unchanged, &record)?;
-    }
-    match record.quick {
-        Some(Outcome::Noticed(seen)) => {
-            Err(Stop::failed(format!("KVM rebuilt without a change does not pass: {seen}")))
-        }
-        _ => Ok(()),
-    }
+/// A host, and what runs on it.
+struct On<'a> {
+    host: Host,
+    tree: &'a dyn Tree,
+    store: Store,
+    lab: &'a Lab,
 }
 
-/// Runs what is not known yet of a change. The inner `Err`: it cannot be built.
-fn examine(
-    change: &Change,
-    options: &Options,
-    tree: &Tree,
-    lab: &Lab,
-    store: &Store,
-) -> Result<Result<Record, String>, Stop> {
-    let mut record = store.load(change);
-    let mut built = None;
-    for profile in [Profile::Quick, Profile::Standard] {
-        let wanted = match (profile, options.profile) {
-            (Profile::Quick, _) | (_, Some(Profile::Standard)) => true,
-            (_, Some(Profile::Quick)) => false,
-            (_, None) => !options.small && record.noticed().is_none(),
-        };
-        if !wanted || record.of(profile).is_some() {
-            continue;
-        }
-        if built.is_none() {
-            match tree.build(change)? {
-                Build::Done(modules) => built = Some(modules),
-                Build::Failed(why) => return Ok(Err(why)),
+impl On<'_> {
+    /// A rebuild without a change must pass, or nothing follows from a build that fails.
+    fn unchanged_passes(&self) -> Result<(), Stop> {
+        let Self { host, tree, store, lab } = self;
+        let unchanged = Change::none(*host);
+        let mut record = store.load(&unchanged);
+        let title = host.title();
+        if record.quick.is_none() {
+            println!("building {title} of {} without a change", tree.package());
+            match tree.build(&unchanged)? {
+                Build::Done(built) => {
+                    record.quick = Some(lab.run(&unchanged, Profile::Quick, &built, store)?);
+                }
+                Build::Failed(why) => {
+                    return Err(Stop::missing(format!("{title} cannot be built: {why}")));
+                }
             }
+            store.keep(&unchanged, &record)?;
         }
-        if let Some(modules) = &built {
-            *record.of(profile) = Some(lab.run(change, profile, modules, store)?);
-            store.keep(change, &record)?;
+        match record.quick {
+            Some(Outcome::Noticed(seen)) => {
+                Err(Stop::failed(format!("{title} rebuilt without a change does not pass: {seen}")))
+            }
+            _ => Ok(()),
         }
     }
-    Ok(Ok(record))
+
+    /// Runs what is not known yet of a change. The inner `Err`: it cannot be built.
+    fn examine(&self, change: &Change, options: &Options) -> Result<Result<Record, String>, Stop> {
+        let Self { tree, store, lab, .. } = self;
+        let mut record = store.load(change);
+        let mut built = None;
+        for profile in [Profile::Quick, Profile::Standard] {
+            let wanted = match (profile, options.profile) {
+                (Profile::Quick, _) | (_, Some(Profile::Standard)) => true,
+                (_, Some(Profile::Quick)) => false,
+                (_, None) => !options.small && record.noticed().is_none(),
+            };
+            if !wanted || record.of(profile).is_some() {
+                continue;
+            }
+            if built.is_none() {
+                match tree.build(change)? {
+                    Build::Done(options) => built = Some(options),
+                    Build::Failed(why) => return Ok(Err(why)),
+                }
+            }
+            if let Some(built) = &built {
+                *record.of(profile) = Some(lab.run(change, profile, built, store)?);
+                store.keep(change, &record)?;
+            }
+        }
+        Ok(Ok(record))
+    }
 }
 
 /// What came of a change, in a sentence; `Err` if that is not what its row says.

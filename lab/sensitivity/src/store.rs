@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
+use crate::host::Host;
 use crate::lab::{Lab, Outcome, Profile, Seen};
 use crate::stop::Stop;
-use crate::tree::Tree;
+use crate::tree::{Tree, cache_folder};
 
 /// The results folder.
 pub struct Store {
     folder: PathBuf,
-    /// What holds for all changes: the kernel, the image and the known deviations.
+    /// What holds for all changes: the host, the image and the known deviations.
     common: String,
 }
 
@@ -49,14 +50,14 @@ impl Record {
 }
 
 impl Store {
-    /// Opens the results of this tree, image and table of known deviations.
+    /// Opens the results of a host as this tree has it, with this image and table of known deviations.
     ///
     /// # Errors
     /// The folder cannot be made.
-    pub fn open(tree: &Tree, lab: &Lab) -> Result<Self, Stop> {
-        let folder = tree.cache.join("results");
+    pub fn open(host: Host, tree: &dyn Tree, lab: &Lab) -> Result<Self, Stop> {
+        let folder = cache_folder()?.join("sensitivity/results").join(host.name());
         fs::create_dir_all(&folder).map_err(|error| Stop::file(&folder, error))?;
-        Ok(Self { folder, common: format!("{} {:08x}", tree.kernel, lab.digest) })
+        Ok(Self { folder, common: format!("{} {:08x}", tree.package(), lab.digest) })
     }
 
     /// A file of a change.

@@ -70,27 +70,42 @@ impl fmt::Display for Trouble {
     }
 }
 
+/// Whose words a complaint has.
+#[derive(Clone, Copy, Debug)]
+enum Whose {
+    /// The lab's: the stream is damaged, or init gave up.
+    Lab,
+    /// L0's own, between sets.
+    L0,
+}
+
 /// What is wrong with the stream: the first few things, and how many there are.
 #[derive(Debug, Default)]
 pub struct Complaints {
-    first: Vec<String>,
+    first: Vec<(Whose, String)>,
     all: u64,
 }
 
 impl Complaints {
-    fn add(&mut self, why: String) {
+    fn add(&mut self, whose: Whose, why: String) {
         self.all += 1;
         if self.first.len() < COMPLAINTS {
-            self.first.push(why);
+            self.first.push((whose, why));
         }
     }
-}
 
-impl fmt::Display for Complaints {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.first.join("; "))?;
+    /// The complaints; in front of L0's own stands `l0`.
+    pub fn text(&self, l0: &str) -> String {
+        let texts = self.first.iter().map(|(whose, why)| match whose {
+            Whose::Lab => why.clone(),
+            Whose::L0 => format!("{l0}{why}"),
+        });
+        let mut text = texts.collect::<Vec<_>>().join("; ");
         let more = self.all - self.first.len() as u64;
-        if more > 0 { write!(f, "; and {more} more of such complaints") } else { Ok(()) }
+        if more > 0 {
+            text.push_str(&format!("; and {more} more of such complaints"));
+        }
+        text
     }
 }
 
@@ -200,7 +215,7 @@ impl Collector {
     }
 
     fn damaged(&mut self, why: String) {
-        self.complaints.add(why);
+        self.complaints.add(Whose::Lab, why);
         if self.complaints.all > MAX_DAMAGE {
             self.stopped = Some("what came was not from the lab".into());
         }
@@ -244,7 +259,9 @@ impl Collector {
                 self.end(set, SetEnd::Skipped(why));
             }
             Message::Done => {}
-            Message::Error(why) => self.complaints.add(format!("the lab's init: {why}")),
+            Message::Error(why) => {
+                self.complaints.add(Whose::Lab, format!("the lab's init: {why}"))
+            }
         }
     }
 
@@ -258,7 +275,7 @@ impl Collector {
             return;
         }
         let Some(current) = &mut self.current else {
-            self.complaints.add(format!("L0's kernel: {line}"));
+            self.complaints.add(Whose::L0, line.into());
             return;
         };
         let place =
@@ -437,7 +454,7 @@ mod tests {
         let _ = collector.bytes(&one);
         let _ = collector.bytes(&all[last..]);
         collector.finish();
-        assert_eq!(collector.complaints.to_string(), "frames 1 to 1 were lost");
+        assert_eq!(collector.complaints.text(""), "frames 1 to 1 were lost");
     }
 
     #[test]
@@ -446,7 +463,7 @@ mod tests {
         let markers = b"\xf5MM\xfa".repeat(4000);
         assert!((0..10).any(|_| collector.bytes(&markers) == Flow::Stop));
         collector.finish();
-        let complaints = collector.complaints.to_string();
+        let complaints = collector.complaints.text("");
         assert!(
             complaints.len() < 4000 && complaints.ends_with(" more of such complaints"),
             "{complaints}"

@@ -110,7 +110,7 @@ fn why_it_ended(end: &End, collector: &Collector) -> String {
         }
         (None, End::Stopped) => "the lab was interrupted".into(),
     };
-    let complaints = collector.complaints.to_string();
+    let complaints = collector.complaints.text("L0's kernel: ");
     if !complaints.is_empty() {
         why.push_str("; ");
         why.push_str(&complaints);

@@ -32,6 +32,24 @@ pub fn mismatch(findings: &Findings, asked: Option<&str>) -> Option<String> {
     })
 }
 
+/// Why the logs of several guests, each of which was asked for a part of `line`, are not the answer
+/// to it together. `logs` are whole.
+pub fn mismatch_of_parts(logs: &[Findings], line: &str) -> Option<String> {
+    let common = |line: &str| -> Vec<String> {
+        let words = line.split_ascii_whitespace();
+        words.filter(|word| !word.starts_with("filter=")).map(String::from).collect()
+    };
+    let odd = logs.iter().map(Findings::image_options).find(|own| common(own) != common(line));
+    let why = odd.map(|own| format!("options are '{own}', and '{line}' was asked for")).or_else(
+        || {
+            let wanted = Group::selected(Options::parse(line).ok()?).map(|group| group.to_string());
+            let tried = logs.iter().flat_map(|log| &log.groups).map(|group| group.name.clone());
+            (!tried.eq(wanted)).then(|| "the groups are not those of the options, once each".into())
+        },
+    )?;
+    Some(format!("the logs are not the answer to what was asked: {why}"))
+}
+
 /// What the header says that was not asked for.
 fn of_header(findings: &Findings, asked: &str) -> Option<String> {
     let version = findings.version.as_deref().unwrap_or_default();
@@ -103,4 +121,48 @@ fn of_counts(
     let Counts { cases, .. } = *counts;
     (cases > planned + more || is_whole && cases != planned)
         .then(|| format!("group {name} has {cases} cases, and the plan has {planned}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Group, Options, mismatch_of_parts};
+    use crate::verdict::findings::Findings;
+    use crate::verdict::intake::{Intake, SILENCE};
+    use crate::verdict::progress::Progress;
+    use crate::vmm::Sink;
+    use spec::log::Writer;
+
+    const LINE: &str = "profile=quick filter=host.* on=xen";
+
+    /// The log of a guest with these options that skips each group.
+    fn log(options: &str, groups: &[String]) -> Findings {
+        let mut text = String::new();
+        let facts = format!("boot=pvh options={}", options.replace(' ', "+"));
+        let mut log = Writer::begin(&mut text, "0.1.0", &facts);
+        log.plan(groups.len());
+        for (number, group) in (1..).zip(groups) {
+            log.skip(number, group, &"x");
+        }
+        log.end();
+        let mut intake = Intake::new(SILENCE, None, Progress::none());
+        let _ = intake.bytes(text.as_bytes());
+        intake.finish().remove(0).0
+    }
+
+    #[test]
+    fn parts_together_are_what_was_asked_for() {
+        let groups: Vec<String> =
+            Group::selected(Options::parse(LINE).unwrap()).map(|group| group.to_string()).collect();
+        let (one, rest) = groups.split_at(1);
+        let part = |groups: &[String]| log("profile=quick on=xen filter=host.touch", groups);
+        assert_eq!(mismatch_of_parts(&[part(one), part(rest)], LINE), None);
+        for wrong in [
+            vec![part(one), part(&rest[1..])],
+            vec![part(one), part(&groups)],
+            vec![part(rest), part(one)],
+            vec![part(one), log("profile=standard on=xen filter=host.touch", rest)],
+        ] {
+            assert!(mismatch_of_parts(&wrong, LINE).is_some());
+        }
+    }
 }

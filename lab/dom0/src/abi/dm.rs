@@ -154,6 +154,24 @@ impl DmOp for InjectMsi {
     const OP: u32 = 14;
 }
 
+/// `struct xen_dm_op_relocate_memory`: pages that go elsewhere in the guest's address space.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct RelocateMemory {
+    /// How many pages.
+    pub size: u32,
+    /// Zero.
+    pub pad: u32,
+    /// Where the first is.
+    pub src_gfn: u64,
+    /// Where it goes.
+    pub dst_gfn: u64,
+}
+
+impl DmOp for RelocateMemory {
+    const OP: u32 = 17;
+}
+
 /// `struct ioreq`: an access of a vCPU to a device.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]

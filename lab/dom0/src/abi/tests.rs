@@ -191,6 +191,13 @@ fn of_devices(facts: &mut Facts) {
         [vcpuid, vector, r#type, insn_len, error_code, cr2]
     );
     layout!(facts, "struct xen_dm_op_inject_msi", dm::InjectMsi, whole, [data, addr]);
+    layout!(
+        facts,
+        "struct xen_dm_op_relocate_memory",
+        dm::RelocateMemory,
+        whole,
+        [size, src_gfn, dst_gfn]
+    );
     layout!(facts, "struct ioreq", dm::Ioreq, whole, [addr, data, count, size, vp_eport, r#type]);
     layout!(
         facts,
@@ -224,6 +231,7 @@ fn of_devices(facts: &mut Facts) {
         ("XEN_DMOP_inject_event", dm::InjectEvent::OP.into()),
         ("XEN_DMOP_EVENT_hw_exc", dm::InjectEvent::EXCEPTION.into()),
         ("XEN_DMOP_inject_msi", dm::InjectMsi::OP.into()),
+        ("XEN_DMOP_relocate_memory", dm::RelocateMemory::OP.into()),
         ("XEN_DMOP_IO_RANGE_PORT", dm::PORTS.into()),
         ("XEN_DMOP_IO_RANGE_MEMORY", dm::MEMORY.into()),
         ("STATE_IOREQ_READY", dm::Ioreq::READY.into()),

@@ -14,7 +14,7 @@ use crate::interrupt;
 use crate::lab::collect::{Collected, Collector, SILENCE};
 use crate::output::remark;
 use crate::request::{Request, cmdline_on};
-use crate::verdict::findings::Findings;
+use crate::verdict::answer::mismatch_of_parts;
 use crate::verdict::judge::Source;
 use crate::verdict::result::{Column, Measured, Origin, RunResult};
 use crate::verdict::subject::{Family, Product, Subject, version};
@@ -69,6 +69,7 @@ fn boot(
         }),
     };
     let cmdline = cmdline_on(&request.cmdline(profile), &request.tables.asks(), &subject(name))?;
+    let is_apart = request.xen.isolate && request.case.is_none() && !request.bench;
     let job = Job { line: &cmdline, isolate: request.xen.isolate, memory_mib: request.memory_mib };
     let machine = machine(image, line, &job)?;
     let (major, minor) = bochs.version();
@@ -97,8 +98,8 @@ fn boot(
             request.memory_option()
         ),
         tables: Arc::clone(&request.tables),
-        // Each of several domains is asked for a part.
-        asked: (collector.sets.len() == 1).then(|| request.cmdline(profile)),
+        // Each of several domains is asked for a part, and so is an isolated one.
+        asked: (collector.sets.len() == 1 && !is_apart).then(|| request.cmdline(profile)),
         column: Some(Column {
             l0: L0,
             host: "Xen",
@@ -116,25 +117,33 @@ fn boot(
     };
     let stopped = collector.stopped().map(String::from);
     // The report says whose they are.
-    let complaints = collector.complaints.to_string().replace("L0's kernel: ", "");
-    let mut result =
-        join(collector.sets, &outcome.end, stopped.as_deref(), request.strict, &origin, measured);
+    let complaints = collector.complaints.text("");
+    let ended = Ended { boot: &outcome.end, stopped: stopped.as_deref(), line: &cmdline };
+    let mut result = join(collector.sets, &ended, request.strict, &origin, measured);
     result.trouble.extend(Some(complaints).filter(|complaints| !complaints.is_empty()));
     Ok(result)
+}
+
+/// How a boot ended.
+struct Ended<'a> {
+    boot: &'a End,
+    /// Why it was stopped from outside, if it was.
+    stopped: Option<&'a str>,
+    /// The image's command line for all domains.
+    line: &'a str,
 }
 
 /// Judges the domains of a boot as one.
 fn join(
     domains: Vec<Collected>,
-    boot: &End,
-    stopped: Option<&str>,
+    &Ended { boot, stopped, line }: &Ended<'_>,
     strict: bool,
     origin: &Origin,
     measured: Measured,
 ) -> RunResult {
     let judged =
         |read, end| RunResult::new(read, Source::Run(end), strict, origin.clone(), measured);
-    let (mut all, mut raw, mut crash) = (None::<Findings>, Vec::new(), None);
+    let (mut logs, mut raw, mut crash) = (Vec::new(), Vec::new(), None);
     for Collected { boots, raw: bytes, end, .. } in domains {
         // No domain is a skip.
         let end = end.of_guest(|| boot.clone()).unwrap_or_else(|_| boot.clone());
@@ -147,13 +156,18 @@ fn join(
             if one.judgement.verdict == Verdict::Crash && crash.is_none() {
                 crash = Some(one.judgement);
             }
-            match &mut all {
-                Some(all) => all.join(findings),
-                none => *none = Some(findings),
-            }
+            logs.push(findings);
         }
     }
-    let mut result = judged((all.unwrap_or_default(), None), boot.clone());
+    // One that was asked for everything was held against that.
+    let are_parts = origin.asked.is_none() && logs.iter().all(|log| log.skip.is_none());
+    let mismatch =
+        (are_parts && !logs.is_empty() && crash.is_none()).then(|| mismatch_of_parts(&logs, line));
+    let all = logs.into_iter().reduce(|mut all, later| {
+        all.join(later);
+        all
+    });
+    let mut result = judged((all.unwrap_or_default(), mismatch.flatten()), boot.clone());
     result.raw = Some(raw);
     if let Some(crash) = crash {
         result.judgement = crash;

@@ -1,8 +1,8 @@
 //! One boot's log in a capture: its lines, read in each way in which terminals change them.
 //!
 //! As the lines come, they are read as they are. If that gives no sound log, they are read again
-//! without terminal escapes and without blanks at their ends. A log's checksum fits only one
-//! reading, so there is nothing to guess.
+//! without terminal escapes and without blanks at their ends, and with lines put together that a
+//! console cut. A log's checksum fits only one reading, so there is nothing to guess.
 
 use std::borrow::Cow;
 
@@ -12,6 +12,7 @@ use spec::log::{BadLog, VERSION_LINE};
 use super::Read;
 use super::frame::Frame;
 use super::mark::after_version;
+use super::pieces::joined;
 use crate::verdict::findings::{Findings, News};
 
 /// What is left out of lines.
@@ -101,17 +102,21 @@ impl Boot {
     pub fn end(self) -> Read {
         let mut best = self.reading;
         let has = self.has;
-        let ways = [(true, false), (false, true), (true, true)];
+        let lines = String::from_utf8_lossy(&self.lines);
+        let whole = joined(&lines);
+        let ways = [(false, false), (true, false), (false, true), (true, true)];
         let ways = ways.map(|(escapes, blanks)| Without { escapes, blanks });
-        for without in
-            ways.into_iter().filter(|way| way.escapes <= has.escapes && way.blanks <= has.blanks)
+        let ways = ways.iter().filter(|way| way.escapes <= has.escapes && way.blanks <= has.blanks);
+        let of_text = |text| ways.clone().map(move |way| (text, *way));
+        // The first way of these lines was tried as they came.
+        for (text, without) in
+            of_text(&*lines).skip(1).chain(whole.iter().flat_map(|text| of_text(text)))
         {
             if best.findings.reader.sound().is_ok() {
                 break;
             }
             let mut reading = Reading { without, ..Reading::default() };
-            let lines = String::from_utf8_lossy(&self.lines);
-            for line in lines.split_terminator('\n') {
+            for line in text.split_terminator('\n') {
                 reading.line(line);
             }
             reading.findings.broken_off |= best.findings.broken_off;

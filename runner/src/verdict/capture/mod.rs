@@ -17,6 +17,7 @@ mod boot;
 mod frame;
 mod lines;
 mod mark;
+mod pieces;
 #[cfg(test)]
 mod tests;
 pub mod unpack;

@@ -6,7 +6,7 @@ use std::io::Write;
 pub type Way = fn(&str) -> Vec<u8>;
 
 /// Every way, by its name.
-pub const WAYS: [(&str, Way); 35] = [
+pub const WAYS: [(&str, Way); 36] = [
     ("as it came", |log| log.into()),
     ("CR LF", |log| log.replace('\n', "\r\n").into()),
     ("CR CR LF", |log| log.replace('\n', "\r\r\n").into()),
@@ -54,6 +54,14 @@ pub const WAYS: [(&str, Way); 35] = [
         each(log, |_, line| format!("- {{\"dt\": \"2026-11-29\", \"msg\": \"{line}\"}}"))
     }),
     ("Xen", |log| each(log, |_, line| format!("(d1) {line}"))),
+    ("Xen's console", |log| {
+        each(log, |_, line| {
+            let pieces: Vec<_> = line.as_bytes().chunks(199).map(String::from_utf8_lossy).collect();
+            // After a full piece comes another, if only an empty one.
+            let more = if line.len() % 199 == 0 && !line.is_empty() { "\n(d1) " } else { "" };
+            format!("(d1) {}{more}", pieces.join("\n(d1) "))
+        })
+    }),
     ("Xen with a time", |log| {
         each(log, |at, line| format!("(XEN) [2026-11-29 22:35:{:02}] (d1) {line}", at % 60))
     }),
