@@ -20,6 +20,7 @@
 //! | what the manual leaves open of that | [`freedom`] |
 //! | what comes between two plays | [`between`] |
 //! | how L1 invalidates translations | [`invalidation`] |
+//! | VM entries that must fail | [`flaw`] |
 //! | what a row of a table says | [`Row`] |
 //! | a scene as the image has it | [`SceneId`] |
 //! | the scenes themselves | [`rows`] |
@@ -35,6 +36,7 @@ pub mod ept;
 pub mod event;
 pub mod expect;
 pub mod feature;
+pub mod flaw;
 pub mod freedom;
 pub mod guest_memory;
 pub mod invalidation;

@@ -124,6 +124,7 @@ impl Cpu {
             Feature::ForcedEmulation
             | Feature::DescriptorTableExiting
             | Feature::Cr3WithoutExits
+            | Feature::CodeByVector
             | Feature::ExecuteOnly
             | Feature::Invept
             | Feature::AnyInvvpid

@@ -28,6 +28,7 @@ use spec::scene::end::{
 };
 use spec::scene::environment::{ENVIRONMENTS, Environment, Width};
 use spec::scene::event::{EventType, Source};
+use spec::scene::flaw::Flaw;
 use spec::scene::expect::{BLOCKING_BY_NMI, CR2_AT_START, DR6_AT_START, NMI_UNBLOCKED};
 use spec::scene::place::Place;
 use spec::scene::rows::forced;
@@ -54,6 +55,8 @@ static VMCS_REGIONS: [Region; 2] = [const { Region::new() }; 2];
 
 /// What was seen before anything was.
 const NOT_SEEN: Ends = Ends { first: End::new(How::Done), second: None };
+/// Bit 31 of the exit reason: the VM entry failed. SDM vol. 3C, "Basic VM-Exit Information".
+const ENTRY_FAILED: u64 = 1 << 31;
 /// The stage's VPID; L1 has no other guest with one.
 const VPID: u16 = 1;
 
@@ -78,6 +81,10 @@ struct SceneVcpu {
     vmcs: Vmcs,
     /// L2's registers: for the next entry, and those of the last exit.
     registers: Registers,
+    /// What is wrong with the next entry, which may fail, and the one after it too.
+    flaw: Option<Flaw>,
+    /// The VM-instruction error of an entry that failed as it may.
+    error: Option<u16>,
     /// The environment that is written.
     environment: Option<&'static Environment>,
     filter: FilterFields,
@@ -177,6 +184,9 @@ impl Stage {
             }
             Feature::LocalApic => (!self.interrupts_itself(around))
                 .then_some("the local APIC does not deliver what its processor sends itself"),
+            Feature::CodeByVector => (!vmx.has_code_by_vector()).then_some(
+                "VM entries deliver any exception with or without an error code (IA32_VMX_BASIC[56])",
+            ),
             _ => None,
         })
     }
@@ -258,7 +268,8 @@ impl Stage {
         self.main.enter()?;
         self.seen.second = None;
         self.wrong_between = None;
-        end(scene, self.environment, &self.main.registers, &want.first, &mut self.seen.first);
+        let SceneVcpu { registers, error, .. } = &self.main;
+        end(scene, self.environment, registers, *error, &want.first, &mut self.seen.first);
         if want.first.how != self.seen.first.how {
             // It went where its state was not foreseen.
             self.main.environment = None;
@@ -269,6 +280,7 @@ impl Stage {
             return Ok(());
         };
         match scene.answer {
+            _ if scene.flaw.is_some() => self.main.enter_mended()?,
             Answer::Again(between) => {
                 if !self.do_between(between, scene, filter, around)? {
                     if let Some((must, was)) = self.wrong_between {
@@ -285,7 +297,8 @@ impl Stage {
             }
         }
         let seen = self.seen.second.insert(End::new(second.how));
-        end(scene, self.environment, &self.main.registers, second, seen);
+        let SceneVcpu { registers, error, .. } = &self.main;
+        end(scene, self.environment, registers, *error, second, seen);
         if let Some((must, was)) = self.wrong_between
             && second.admits(seen)
         {
@@ -304,6 +317,8 @@ impl SceneVcpu {
         Ok(Self {
             vmcs,
             registers: Registers::ZERO,
+            flaw: None,
+            error: None,
             environment: None,
             filter: FilterFields::default(),
             exiting: Exiting::Nothing,
@@ -363,6 +378,8 @@ impl SceneVcpu {
             state::write_dr6(DR6_AT_START);
         }
         pending::make(scene, around.apic);
+        self.flaw = scene.flaw;
+        self.flaw.iter().for_each(state::flip);
         Ok(())
     }
 
@@ -385,8 +402,26 @@ impl SceneVcpu {
     fn enter_as_is(&mut self) -> Result<(), VmFail> {
         changes::entry();
         self.before_entry = core::mem::take(&mut self.kept);
-        self.registers = enter::enter(&mut self.vmcs, &self.registers)?;
+        let was_launched = self.vmcs.is_launched();
+        let entered = enter::enter(&mut self.vmcs, &self.registers);
+        self.error = None;
+        match (entered, self.flaw) {
+            (Err(VmFail { error: Some(error), .. }), Some(_)) => self.error = Some(error as u16),
+            (entered, flaw) => {
+                self.registers = entered?;
+                if flaw.is_some() && !was_launched && vmread(Field::ExitReason) & ENTRY_FAILED != 0
+                {
+                    self.vmcs.stays_clear();
+                }
+            }
+        }
         Ok(())
+    }
+
+    /// Makes good what is wrong with the entry that failed, and nothing else, and enters L2.
+    fn enter_mended(&mut self) -> Result<(), VmFail> {
+        self.flaw.iter().for_each(state::flip);
+        self.enter_as_is()
     }
 
     /// Writes what changes of the instructions that L1 intercepts and of CR4.
@@ -475,13 +510,22 @@ fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> R
     Ok(())
 }
 
-/// Reads how the scene ended.
-fn end(scene: &Scene, environment: &Environment, registers: &Registers, want: &End, end: &mut End) {
-    let reason = vmread(Field::ExitReason) as u16;
+/// Reads how the scene ended. `error` is the VM-instruction error of an entry that failed.
+fn end(
+    scene: &Scene,
+    environment: &Environment,
+    registers: &Registers,
+    error: Option<u16>,
+    want: &End,
+    end: &mut End,
+) {
+    let reason = vmread(Field::ExitReason);
     let rip = environment.linear(vmread(Field::GuestRip));
-    let how = match Place::of(rip) {
-        _ if u64::from(reason) != REASON_VMCALL => How::Exit(reason),
-        Some(Place::Handlers) => How::Delivered(((rip - Place::Handlers.linear()) / HANDLER) as u8),
+    let how = match (error, Place::of(rip)) {
+        (Some(error), _) => How::Failed(error),
+        _ if reason & ENTRY_FAILED != 0 => How::Failed(reason as u16),
+        _ if reason != REASON_VMCALL => How::Exit(reason as u16),
+        (None, Some(Place::Handlers)) => How::Delivered(((rip - Place::Handlers.linear()) / HANDLER) as u8),
         _ => How::Done,
     };
     let wanted = if how == want.how { want.fixed } else { EVERY_WORD };
@@ -500,7 +544,7 @@ fn end(scene: &Scene, environment: &Environment, registers: &Registers, want: &E
         end.words[word as usize] = match how {
             // What real mode pushes is looked at as memory.
             How::Delivered(vector) if !scene.real => frame.word(word, vector, is_software(vector)),
-            How::Delivered(_) | How::Exit(_) | How::Done => None,
+            How::Delivered(_) | How::Exit(_) | How::Done | How::Failed(_) => None,
         }
         .or_else(|| state::word(word, environment))
         .or_else(|| memory::word(word, scene, environment))

@@ -96,6 +96,8 @@ pub struct Capabilities {
     exit: Allowed,
     /// There are TRUE capability MSRs.
     has_true: bool,
+    /// Whether an exception has an error code, VM entries take from its vector.
+    code_by_vector: bool,
     execute_only: bool,
     /// The pin-based controls that may be 1.
     pin_based_may: u32,
@@ -173,6 +175,7 @@ impl Capabilities {
             entry: allowed(IA32_VMX_ENTRY_CTLS),
             exit: allowed(IA32_VMX_EXIT_CTLS),
             has_true,
+            code_by_vector: basic >> 56 & 1 == 0,
             execute_only: Self::read_execute_only(),
             pin_based_may: (rdmsr(IA32_VMX_PINBASED_CTLS) >> 32) as u32,
             misc: rdmsr(IA32_VMX_MISC),
@@ -257,6 +260,12 @@ impl Capabilities {
         let offered = |msr: u32, bit: u32| rdmsr(msr) >> 32 & u64::from(bit) != 0;
         offered(IA32_VMX_PROCBASED_CTLS, ProcessorBased::SECONDARY.bits())
             && offered(IA32_VMX_PROCBASED_CTLS2, control.bits())
+    }
+
+    /// Whether VM entries refuse an error code with exceptions that have none, and the lack of one
+    /// with others. SDM vol. 3D, "Basic VMX Information".
+    pub fn has_code_by_vector(&self) -> bool {
+        self.code_by_vector
     }
 
     /// Whether EPT entries may allow only execution.

@@ -96,6 +96,11 @@ impl Vmx {
         self.capabilities.controls_for(environment)
     }
 
+    /// See [`Capabilities::has_code_by_vector`].
+    pub fn has_code_by_vector(&self) -> bool {
+        self.capabilities.has_code_by_vector()
+    }
+
     /// See [`Capabilities::has_execute_only`].
     pub fn has_execute_only(&self) -> bool {
         self.capabilities.has_execute_only()

@@ -107,8 +107,13 @@ impl Vmcs {
     }
 
     /// Whether the next entry is by VMRESUME; VMLAUNCH is for the first.
-    pub(super) fn is_launched(&self) -> bool {
+    pub fn is_launched(&self) -> bool {
         self.launched
+    }
+
+    /// An entry by VMLAUNCH ended in an exit that says that it failed: the VMCS stays clear.
+    pub fn stays_clear(&mut self) {
+        self.launched = false;
     }
 
     /// How an entry went: `failed` is 0 if an exit came, and RFLAGS if none did.

@@ -341,12 +341,16 @@ sections! {
         PREEMPTION_TIMER at("5.1"), "VMX-Preemption Timer";
     }
     "3C" "VM Entries" Some("26"), Some("29") => {
+        ENTRY_CONTROL_CHECKS derived("2.1.3"), "VM-Entry Control Fields";
         CONTROL_REGISTER_CHECKS at("3.1.1"), "Checks on Guest Control Registers, Debug Registers, and MSRs";
+        SEGMENT_CHECKS derived("3.1.2"), "Checks on Guest Segment Registers";
         RFLAGS_CHECKS at("3.1.4"), "Checks on Guest RIP, RFLAGS, and SSP";
+        NON_REGISTER_CHECKS derived("3.1.5"), "Checks on Guest Non-Register State";
         LOADING_PDPTES at("3.2.4"), "Loading Page-Directory-Pointer-Table Entries";
         EVENT_INJECTION at("6.1"), "Vectored-Event Injection";
         INTERRUPTIBILITY at("7.1"), "Interruptibility State";
         INTERRUPT_WINDOW at("7.5"), "Interrupt-Window Exiting and Virtual-Interrupt Delivery";
+        FAILED_ENTRIES derived("8"), "VM-Entry Failures During or After Loading Guest State";
     }
     "3C" "VM Exits" Some("27"), Some("30") => {
         VM_EXITS WHOLE, "VM Exits";

@@ -38,6 +38,8 @@ crate::listed! {
         Event => "event", "faults while an event is delivered, up to double and triple faults",
         /// What L1 injects.
         Inject => "inject", "events that L1 injects, and faults while they are delivered",
+        /// VM entries that fail.
+        Entry => "entry", "VM entries that must fail, and the right ones that follow them",
         /// What is reported of L2's state.
         State => "state", "the state of L2 that a fault leaves: interruptibility, debug, NMIs, A and D flags",
         /// Changes of the filter, and what must not change it.
@@ -81,6 +83,7 @@ impl Act {
             Self::Unpaged => rows::unpaged::ROWS,
             Self::Event => rows::event::ROWS,
             Self::Inject => rows::inject::ROWS,
+            Self::Entry => rows::entry::ROWS,
             Self::State => rows::state::ROWS,
         }
     }
@@ -113,6 +116,7 @@ impl Act {
                 | Self::Tlb
                 | Self::Event
                 | Self::Inject
+                | Self::Entry
         )
     }
 
@@ -127,7 +131,7 @@ impl Act {
     /// all.
     #[must_use]
     pub const fn words(self, profile: Profile) -> Words {
-        let about = matches!(self, Self::Event | Self::Inject | Self::State | Self::Stale);
+        let about = matches!(self, Self::Event | Self::Inject | Self::Entry | Self::State | Self::Stale);
         if about || !matches!(profile, Profile::Quick) { Words::MAX } else { !DEAR }
     }
 

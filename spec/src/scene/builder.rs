@@ -4,6 +4,7 @@
 use super::end::{Word, Words};
 use super::ept::Nested;
 use super::event::{Event, Pending, Sender};
+use super::flaw::{Checked, Flaw, INVALID_CONTROL, INVALID_STATE};
 use super::place::{Kind, Place};
 use super::tested::Tested;
 use super::{Answer, Exiting, Fault, Feature, Fits, Intercepted, Scene, Texts, Unwanted};
@@ -225,6 +226,21 @@ impl Row {
     pub const fn implicit_first(mut self, address: u64, access: Access) -> Self {
         self.scene.first =
             Some(Fault { address, access, privilege: Privilege::Supervisor, rip: None });
+        self
+    }
+
+    /// With control fields that are wrong at first, so that VM-instruction error 7 comes.
+    #[must_use]
+    pub const fn wrong_control(mut self, bits: &'static [(Checked, u64)]) -> Self {
+        self.scene.flaw = Some(Flaw { bits, number: INVALID_CONTROL, qualification: None });
+        self
+    }
+
+    /// With guest state that is wrong at first, so that the entry fails with exit reason 33.
+    #[must_use]
+    pub const fn wrong_state(mut self, bits: &'static [(Checked, u64)], qualification: u64) -> Self {
+        let qualification = Some(qualification);
+        self.scene.flaw = Some(Flaw { bits, number: INVALID_STATE, qualification });
         self
     }
 

@@ -135,6 +135,9 @@ pub enum How {
     Delivered(u8),
     /// The instruction completed, and the next one was reached.
     Done,
+    /// The VM entry failed, with this VM-instruction error or this basic exit reason. The numbers
+    /// of the two do not meet.
+    Failed(u16),
 }
 
 /// The basic exit reason of exceptions. SDM vol. 3D, "VMX Basic Exit Reasons".
@@ -228,6 +231,7 @@ impl fmt::Display for End {
             How::Exit(reason) => write!(f, "exit,reason={reason:x}")?,
             How::Delivered(vector) => write!(f, "delivered,vector={vector:x}")?,
             How::Done => f.write_str("done")?,
+            How::Failed(number) => write!(f, "failed,number={number:x}")?,
         }
         words_of(self.fixed)
             .try_for_each(|word| write!(f, ",{}={:x}", word.name(), self.word(word)))

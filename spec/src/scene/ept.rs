@@ -375,7 +375,7 @@ impl Scene {
                 Nested { frame: None, ..*nested }
             }
             How::Exit(_) => Nested { guest: None, ..*nested },
-            How::Delivered(_) | How::Done => return Ends { first, second: None },
+            How::Delivered(_) | How::Done | How::Failed(_) => return Ends { first, second: None },
         };
         let second = match self.answer {
             Answer::Nothing | Answer::Resume | Answer::Spoil(_) => None,

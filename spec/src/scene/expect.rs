@@ -11,6 +11,7 @@ use super::between::Between;
 use super::end::{EVERY_REGISTER, EXIT_EXCEPTION, EXIT_TRIPLE_FAULT, End, Ends, How, Word};
 use super::environment::Environment;
 use super::event::{Event, EventType, Source};
+use super::flaw::{Checked, Flaw};
 use super::place::Place;
 use super::{Answer, Fault, Intercepted, Scene, Unwanted};
 use crate::manual::filter::{EXCEPTION_BITMAP_PF, Filter};
@@ -169,6 +170,10 @@ impl Scene {
 
     /// What must be seen of one fault, or of none.
     fn expect_64(&self, filter: Filter, pfec: Option<Pfec>) -> Ends {
+        if let Some(flaw) = &self.flaw {
+            let first = self.with_filter(self.refused(flaw), filter);
+            return Ends { first, second: Some(self.end_under(filter, pfec)) };
+        }
         if let Some(intercepted) = self.intercepted {
             return Ends { first: self.exit_by_instruction(intercepted), second: None };
         }
@@ -409,6 +414,18 @@ impl Scene {
         end.set_all(
             intercepted.qualification.map(|qualification| (Word::Qualification, qualification)),
         );
+        end
+    }
+
+    /// A VM entry that failed: nothing of L2's state changed, nor of the event that was to be
+    /// injected.
+    fn refused(&self, flaw: &Flaw) -> End {
+        let mut end = self.unchanged(How::Failed(flaw.number));
+        end.set(Word::Cr2, CR2_AT_START);
+        end.set(Word::Rip, self.rip ^ flaw.of(Checked::Rip));
+        end.set(Word::Rsp, self.start_rsp());
+        end.set(Word::Rflags, self.start_rflags() ^ flaw.of(Checked::Rflags));
+        end.set_all(flaw.qualification.map(|value| (Word::Qualification, value)));
         end
     }
 

@@ -40,6 +40,9 @@ pub enum Feature {
     ForcedEmulation,
     /// The secondary control "descriptor-table exiting".
     DescriptorTableExiting,
+    /// VM entries deliver an error code with just the exceptions that have one:
+    /// IA32_VMX_BASIC\[56\] is 0.
+    CodeByVector,
     /// INVPCID, and the secondary control that enables it for L2.
     InvpcidExiting,
 }

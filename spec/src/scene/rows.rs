@@ -6,6 +6,7 @@ mod delivery;
 mod delivery_32;
 mod delivery_ept;
 pub mod device;
+pub mod entry;
 pub mod ept;
 pub mod event;
 mod event_32;

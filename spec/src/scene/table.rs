@@ -17,6 +17,7 @@ use super::end::{Word, Words};
 use super::environment::{ENVIRONMENTS, Environment};
 use super::ept::Nested;
 use super::event::{Event, Pending};
+use super::flaw::Flaw;
 use super::names::first_of;
 use super::place::{Kind, Place};
 use super::tested::Tested;
@@ -225,6 +226,8 @@ fields! {
     at_end: &'static [(Word, u64)] = (&[]), same::words;
     /// Words that the manual leaves open here.
     open: Words = (0), same::never;
+    /// What is wrong with the first VM entry, which fails; the next one is right.
+    flaw: Option<Flaw> = (None), same::never;
     /// What L1 does about an exit.
     answer: Answer = (Answer::Nothing), same::answer;
     /// What the processor must have.

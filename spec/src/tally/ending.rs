@@ -41,6 +41,8 @@ pub struct Ending {
     pub vector: u8,
     /// The instruction had its effect.
     pub done: bool,
+    /// The VM-instruction error or the basic exit reason with which the VM entry failed, or 0.
+    pub failed: u16,
 }
 
 /// The vector of #PF, the only fault of a walk.
@@ -49,15 +51,26 @@ const VECTOR_PF: u8 = 14;
 impl Ending {
     /// Nothing was seen: an access that completed without its effect, or a second end that did not
     /// come.
-    pub const NOTHING: Self =
-        Self { exits: Times::Never, reason: 0, deliveries: Times::Never, vector: 0, done: false };
+    pub const NOTHING: Self = Self {
+        exits: Times::Never,
+        reason: 0,
+        deliveries: Times::Never,
+        vector: 0,
+        done: false,
+        failed: 0,
+    };
     /// The instruction completed.
     pub const DONE: Self = Self { done: true, ..Self::NOTHING };
 
     /// Whether one thing was seen, once.
     #[must_use]
     pub fn is_single(self) -> bool {
-        let ends = [self.exits == Times::Once, self.deliveries == Times::Once, self.done];
+        let ends = [
+            self.exits == Times::Once,
+            self.deliveries == Times::Once,
+            self.done,
+            self.failed != 0,
+        ];
         let more = self.exits == Times::Repeatedly || self.deliveries == Times::Repeatedly;
         !more && ends.into_iter().filter(|end| *end).count() == 1
     }
@@ -81,6 +94,7 @@ impl From<How> for Ending {
             How::Exit(reason) => Self::exit(reason),
             How::Delivered(vector) => Self::delivered(vector),
             How::Done => Self::DONE,
+            How::Failed(failed) => Self { failed, ..Self::NOTHING },
         }
     }
 }
@@ -102,6 +116,7 @@ const REPEATED: &str = "repeated-";
 const EXIT: &str = "exit";
 const DELIVERED: &str = "delivered";
 const DONE: &str = "done";
+const FAILED: &str = "failed";
 const NOTHING: &str = "nothing";
 
 impl fmt::Display for Ending {
@@ -118,6 +133,9 @@ impl fmt::Display for Ending {
                 write!(f, "{joint}{repeated}{word}{number}")?;
                 joint = "+";
             }
+        }
+        if self.failed != 0 {
+            return write!(f, "{joint}{FAILED}{}", self.failed);
         }
         if self.done { write!(f, "{joint}{DONE}") } else { Ok(()) }
     }
@@ -145,6 +163,8 @@ impl FromStr for Ending {
                 (ending.deliveries, ending.vector) = (times, vector.parse().map_err(|_| NoEnding)?);
             } else if part == DONE {
                 ending.done = true;
+            } else if let Some(number) = word.strip_prefix(FAILED) {
+                ending.failed = number.parse().map_err(|_| NoEnding)?;
             } else {
                 return Err(NoEnding);
             }
@@ -156,7 +176,7 @@ impl FromStr for Ending {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ending, Times};
+    use super::{Ending, How, Times};
     use std::string::ToString;
 
     #[test]
@@ -172,6 +192,7 @@ mod tests {
             (Ending::exit(0), "exit0"),
             (Ending::delivered(14), "delivered14"),
             (Ending::DONE, "done"),
+            (How::Failed(33).into(), "failed33"),
             (Ending::NOTHING, "nothing"),
             (mixed, "repeated-exit48+delivered14+done"),
         ] {
@@ -191,6 +212,9 @@ mod tests {
             "delivered256",
             "done+exit0",
             "done+done",
+            "failed",
+            "failed0",
+            "failed07",
             "exit0+",
         ] {
             assert!(text.parse::<Ending>().is_err(), "{text}");

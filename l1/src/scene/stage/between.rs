@@ -112,7 +112,7 @@ impl Stage {
         let want = scene.expect(self.environment, inverse, around.maxphyaddr).second;
         self.wrong_between = want.and_then(|want| {
             let mut seen = End::new(want.how);
-            end(scene, self.environment, &self.other.registers, &want, &mut seen);
+            end(scene, self.environment, &self.other.registers, None, &want, &mut seen);
             (!want.admits(&seen)).then_some((want, seen))
         });
         let right = self.wrong_between.is_none_or(|(must, was)| must.how == was.how);

@@ -16,6 +16,7 @@ use spec::scene::end::{
 };
 use spec::scene::environment::{Environment, NARROW_FS_BASE, REAL, REAL_SELECTOR, Width};
 use spec::scene::expect::{DR7_AT_START, selectors};
+use spec::scene::flaw::{Checked, Flaw};
 use spec::scene::guest_memory::{REAL_BASE, guest_physical};
 use spec::scene::place::Place;
 use x86_64::registers::control::{Cr0Flags, Cr2};
@@ -112,7 +113,7 @@ impl Kept {
                 How::Delivered(_) => {
                     environment.width == Width::Bits64 && scene.cpl == Privilege::Supervisor
                 }
-                How::Exit(_) | How::Done => false,
+                How::Exit(_) | How::Done | How::Failed(_) => false,
             };
         if !unchanged || scene.activity != 0 || scene.pending_debug != 0 {
             return Self::default();
@@ -153,6 +154,30 @@ pub fn write_scene(scene: &Scene, environment: &Environment, kept: &mut Kept) {
         for fields in [vmcs12::CS, vmcs12::SS] {
             write_segment(fields, REAL_SEGMENT);
         }
+    }
+}
+
+/// Spoils the VM entry, or makes it good again.
+pub fn flip(flaw: &Flaw) {
+    for (checked, bits) in flaw.bits {
+        let field = match checked {
+            Checked::Info => Field::EntryInterruptionInfo,
+            Checked::ErrorCode => Field::EntryExceptionErrorCode,
+            Checked::Length => Field::EntryInstructionLength,
+            Checked::Rip => Field::GuestRip,
+            Checked::Rflags => Field::GuestRflags,
+            Checked::Interruptibility => Field::GuestInterruptibility,
+            Checked::Activity => Field::GuestActivity,
+            Checked::PendingDebug => Field::GuestPendingDebug,
+            Checked::Cr0 => Field::GuestCr0,
+            Checked::Cr3 => Field::GuestCr3,
+            Checked::Cr4 => Field::GuestCr4,
+            Checked::Efer => Field::GuestEfer,
+            Checked::CsAccess => Field::GuestCsAccess,
+            Checked::SsAccess => Field::GuestSsAccess,
+            Checked::Link => Field::VmcsLinkPointer,
+        };
+        vmwrite(field, vmread(field) ^ bits);
     }
 }
 

@@ -9,6 +9,7 @@ use spec::scene::case::{SceneCase, SceneGroup};
 use spec::scene::end::{EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, End, How};
 use spec::scene::ept::{During, GuestFrame, Nested};
 use spec::scene::event::{Sender, Source};
+use spec::scene::flaw::INVALID_CONTROL;
 use spec::scene::place::{Kind, Place};
 use spec::scene::tested::linear;
 
@@ -89,6 +90,9 @@ pub fn explain(text: &mut String, case: &SceneCase, maxphyaddr: Maxphyaddr) {
     if let Some(nested) = &scene.nested {
         self::nested(text, nested);
     }
+    for (field, bits) in scene.flaw.iter().flat_map(|flaw| flaw.bits) {
+        let _ = writeln!(text, "  wrong        at first: {} differs in {bits:#x}", field.what());
+    }
     match (scene.fault, pfec) {
         (Some(fault), Some(pfec)) => {
             let implicit =
@@ -114,6 +118,7 @@ pub fn explain(text: &mut String, case: &SceneCase, maxphyaddr: Maxphyaddr) {
     let _ = writeln!(text, "  {}", ends.first);
     if let Some(second) = &ends.second {
         let answer = match scene.answer {
+            _ if scene.flaw.is_some() => "L1 makes good what was wrong, and enters again",
             Answer::Nothing => "L1 goes on",
             Answer::Retry if is_ept(&ends.first) => {
                 "L1 makes the EPT entry good and enters L2 again"
@@ -203,6 +208,12 @@ fn end(end: &End) -> String {
         How::Exit(reason) => format!("a VM exit to L1 with basic exit reason {reason}."),
         How::Delivered(vector) => {
             format!("L2's handler of vector {vector} runs, and no exit to L1 comes first.")
+        }
+        How::Failed(INVALID_CONTROL) => {
+            "the VM entry fails with VM-instruction error 7: invalid control fields.".into()
+        }
+        How::Failed(number) => {
+            format!("the VM entry fails with basic exit reason {number}: invalid guest state.")
         }
         How::Done => "the instruction completes; L1 sees no exit, L2 no fault.".into(),
     }

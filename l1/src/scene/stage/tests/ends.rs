@@ -4,6 +4,7 @@ use std::string::ToString;
 
 use spec::manual::paging::Privilege;
 use spec::scene::expect::selectors;
+use spec::scene::flaw::INVALID_CONTROL;
 
 use super::*;
 
@@ -123,7 +124,11 @@ fn an_end_is_read_as_the_processor_leaves_it() {
             memory::lay_out(&scene, environment, DEVICE_PAGE, MAXPHYADDR);
             let registers = leave_end(&scene, environment, &want);
             let mut seen = End::new(How::Done);
-            end(&scene, environment, &registers, &want, &mut seen);
+            let error = match want.how {
+                How::Failed(error) if error == INVALID_CONTROL => Some(error),
+                _ => None,
+            };
+            end(&scene, environment, &registers, error, &want, &mut seen);
             let differing = words_of(want.differing(&seen)).map(|word| word.to_string());
             let differing = differing.collect::<Vec<_>>();
             assert!(
@@ -191,6 +196,7 @@ fn leave_end(scene: &Scene, environment: &Environment, end: &End) -> Registers {
                 vmwrite(Field::GuestRsp, leave_frame(scene, environment, end, vector));
             }
         }
+        How::Failed(number) => vmwrite(Field::ExitReason, ENTRY_FAILED | u64::from(number)),
         How::Done => {}
     }
     if let Some(watch) = scene.watch.filter(|watch| Place::of(*watch) != Some(Place::Device)) {
