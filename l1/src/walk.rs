@@ -9,5 +9,6 @@ pub mod host;
 pub mod interrupt;
 pub mod judge;
 pub mod l1_faults;
+pub mod own_operand;
 pub mod tables;
 pub mod walker;

@@ -21,6 +21,7 @@
 //! | what comes between two plays | [`between`] |
 //! | how L1 invalidates translations | [`invalidation`] |
 //! | VM entries that must fail | [`flaw`] |
+//! | VMX instructions of L1 that fault | [`own`] |
 //! | what a row of a table says | [`Row`] |
 //! | a scene as the image has it | [`SceneId`] |
 //! | the scenes themselves | [`rows`] |
@@ -41,6 +42,7 @@ pub mod freedom;
 pub mod guest_memory;
 pub mod invalidation;
 mod names;
+pub mod own;
 pub mod place;
 pub mod rows;
 mod same;
@@ -62,7 +64,7 @@ use tested::Tested;
 
 pub use act::Act;
 pub use builder::Row;
-pub use feature::{Exiting, Feature, Intercepted};
+pub use feature::{Exiting, Feature, Intercepted, Stop};
 pub use table::{Scene, SceneId, Texts};
 
 /// The page fault that a scene meets, unless its entry allows it.
@@ -177,7 +179,11 @@ impl Scene {
     pub fn exists(&self, environment: &Environment, maxphyaddr: Maxphyaddr) -> bool {
         let format = environment.format;
         let tested = self.tested.map(|tested| tested.page);
-        tested.into_iter().chain(self.before).all(|page| page.exists_in(format, maxphyaddr))
+        let own = match self.answer {
+            Answer::Again(Between::Own(own)) => own.exists(maxphyaddr),
+            _ => true,
+        };
+        own && tested.into_iter().chain(self.before).all(|page| page.exists_in(format, maxphyaddr))
             && self.pages.iter().all(|(_, kind)| kind.exists(format, maxphyaddr))
             && self.nested.is_none_or(|nested| nested.exists(environment, maxphyaddr))
     }

@@ -123,7 +123,8 @@ fn lacks(
     }
     let vmx = around.vmx;
     let lacking = [
-        (!vmx.allows_pins(scene.pins), "VMX offers no \"NMI exiting\" or \"virtual NMIs\""),
+        (!vmx.allows_pins(scene.pins), "VMX lacks a pin-based control of the scene"),
+        (!Stage::intercepts(vmx, scene.exiting), "VMX lacks the control by which the scene exits"),
         (
             !vmx.allows_activity(scene.activity),
             "VMX offers no activity state HLT (IA32_VMX_MISC[6])",

@@ -45,6 +45,7 @@ use crate::machine::trace;
 use crate::vmx::enter::{self, Registers};
 use crate::vmx::exit::REASON_VMCALL;
 use crate::vmx::invalidate::invvpid;
+use crate::vmx::controls::PinBased;
 use crate::vmx::{
     Capabilities, Field, FilterFields, Region, VmFail, Vmcs, Vmx, changes, limit, vmcs12, vmread,
     vmwrite,
@@ -147,6 +148,11 @@ impl Stage {
         self.environment = environment;
         self.other.environment = None;
         self.main.set_up(vmx, environment, maxphyaddr)
+    }
+
+    /// Whether the processor has the control by which L1 intercepts that.
+    pub fn intercepts(vmx: &Vmx, exiting: Exiting) -> bool {
+        exiting::is_offered(vmx, exiting)
     }
 
     /// What is lacking for a scene that needs a feature, as far as VMX and L0 are concerned. An
@@ -350,6 +356,9 @@ impl SceneVcpu {
         (self.pin_based, self.pins) = (limit::set(vmx), 0);
         if environment.vpid {
             vmwrite(Field::Vpid, VPID.into());
+        }
+        if vmx.allows_pins(PinBased::PREEMPTION_TIMER.bits()) {
+            vmwrite(Field::PreemptionTimer, 0);
         }
         ept::set_up(environment, maxphyaddr)?;
         // With the addresses that memory has through these EPT tables.

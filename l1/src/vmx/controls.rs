@@ -10,14 +10,36 @@ bitflags! {
     /// set.
     #[derive(Clone, Copy, Debug)]
     pub struct ProcessorBased: u32 {
+        /// Interrupt-window exiting.
+        const INTERRUPT_WINDOW_EXITING = 1 << 2;
+        /// HLT exiting.
+        const HLT_EXITING = 1 << 7;
         /// INVLPG exiting; INVPCID, too.
         const INVLPG_EXITING = 1 << 9;
+        /// RDPMC exiting.
+        const RDPMC_EXITING = 1 << 11;
+        /// RDTSC exiting.
+        const RDTSC_EXITING = 1 << 12;
         /// CR3-load exiting.
         const CR3_LOAD_EXITING = 1 << 15;
         /// CR3-store exiting.
         const CR3_STORE_EXITING = 1 << 16;
+        /// CR8-load exiting.
+        const CR8_LOAD_EXITING = 1 << 19;
+        /// CR8-store exiting.
+        const CR8_STORE_EXITING = 1 << 20;
+        /// NMI-window exiting.
+        const NMI_WINDOW_EXITING = 1 << 22;
+        /// MOV-DR exiting.
+        const MOV_DR_EXITING = 1 << 23;
         /// Unconditional I/O exiting.
         const UNCONDITIONAL_IO_EXITING = 1 << 24;
+        /// Use I/O bitmaps.
+        const IO_BITMAPS = 1 << 25;
+        /// Monitor trap flag.
+        const MONITOR_TRAP = 1 << 27;
+        /// PAUSE exiting.
+        const PAUSE_EXITING = 1 << 30;
         /// Activate secondary controls.
         const SECONDARY = 1 << 31;
     }

@@ -101,6 +101,11 @@ impl Vmcs {
         outcome("vmptrld-failed", carry, zero)
     }
 
+    /// Its physical address.
+    pub fn address(&self) -> u64 {
+        self.address
+    }
+
     /// The processor that it is active on.
     pub(super) fn processor(&self) -> usize {
         self.processor

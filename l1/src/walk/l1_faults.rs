@@ -69,7 +69,7 @@ unsafe extern "sysv64" {
 
 /// Maps the pages under test for L1 as they are for L2, and forgets what the processor knows of
 /// them.
-fn map() {
+pub(super) fn map() {
     let (root, _) = Cr3::read();
     let root = root.start_address().as_u64() as *mut u64;
     for (at, entry) in tables::test_region().into_iter().enumerate() {

@@ -11,6 +11,8 @@ const NAMES: &[(u32, &str)] = &[
     (0x080a, "guest GS selector"),
     (0x080c, "guest LDTR selector"),
     (0x080e, "guest TR selector"),
+    (0x2000, "I/O bitmap A"),
+    (0x2002, "I/O bitmap B"),
     (0x201a, "EPT pointer"),
     (0x2802, "guest IA32_DEBUGCTL"),
     (0x2806, "guest IA32_EFER"),

@@ -327,6 +327,7 @@ sections! {
         PIN_CONTROLS at("6.1"), "Pin-Based VM-Execution Controls";
         PROCESSOR_CONTROLS at("6.2"), "Processor-Based VM-Execution Controls";
         EXCEPTION_BITMAP derived("6.3"), "Exception Bitmap";
+        IO_BITMAPS derived("6.4"), "I/O-Bitmap Addresses";
         EPTP at("6.11"), "Extended-Page-Table Pointer (EPTP)";
         EXIT_CONTROLS derived("7.1"), "VM-Exit Controls";
         ENTRY_CONTROLS derived("8.1"), "VM-Entry Controls";
@@ -335,10 +336,12 @@ sections! {
     }
     "3C" "VMX Non-Root Operation" Some("25"), Some("28") => {
         FAULT_PRIORITY derived("1.1"), "Relative Priority of Faults and VM Exits";
+        UNCONDITIONAL_EXITS derived("1.2"), "Instructions That Cause VM Exits Unconditionally";
         CONDITIONAL_EXITS derived("1.3"), "Instructions That Cause VM Exits Conditionally";
         OTHER_CAUSES at("2"), "Other Causes of VM Exits";
         CHANGED_INSTRUCTIONS at("3"), "Changes to Instruction Behavior in VMX Non-Root Operation";
         PREEMPTION_TIMER at("5.1"), "VMX-Preemption Timer";
+        MONITOR_TRAP derived("5.2"), "Monitor Trap Flag";
     }
     "3C" "VM Entries" Some("26"), Some("29") => {
         ENTRY_CONTROL_CHECKS derived("2.1.3"), "VM-Entry Control Fields";
@@ -350,6 +353,7 @@ sections! {
         EVENT_INJECTION at("6.1"), "Vectored-Event Injection";
         INTERRUPTIBILITY at("7.1"), "Interruptibility State";
         INTERRUPT_WINDOW at("7.5"), "Interrupt-Window Exiting and Virtual-Interrupt Delivery";
+        NMI_WINDOW derived("7.6"), "NMI-Window Exiting";
         FAILED_ENTRIES derived("8"), "VM-Entry Failures During or After Loading Guest State";
     }
     "3C" "VM Exits" Some("27"), Some("30") => {
@@ -386,6 +390,7 @@ sections! {
     }
     "3D" "VMX Capability Reporting Facility" Some("A"), Some("A") => {
         VMX_CAPABILITIES WHOLE, "VMX Capability Reporting Facility";
+        VMX_BASIC derived("1"), "Basic VMX Information";
         DEFAULT_SETTINGS derived("2"), "Reserved Controls and Default Settings";
         VMX_MISC at("6"), "Miscellaneous Data";
         EPT_CAPABILITIES at("10"), "VPID and EPT Capabilities";

@@ -25,6 +25,12 @@ crate::listed! {
         Implicit => "implicit", "descriptor tables and TSS: implicit supervisor-mode accesses",
         /// Instructions that L1 intercepts: VM exit before fault.
         Priority => "priority", "instructions that L1 intercepts: VM exit before fault",
+        /// Instructions that L1 intercepts, with and without L0's emulator.
+        Intercept => "intercept", "instructions that L1 intercepts, executed by the processor and by L0's emulator",
+        /// VM exits at instruction boundaries.
+        Boundary => "boundary", "VM exits at instruction boundaries beside a fault: windows, the timer, the monitor trap, NMIs",
+        /// L1's own VMX instructions.
+        Operand => "operand", "page faults of L1's own VMX instructions, between two plays of a scene",
         /// Each entry of the walk, in each paging mode.
         Page => "page", "every access through every entry of the walk, large pages too",
         /// Translations that must be gone, and ones that must hold.
@@ -84,6 +90,9 @@ impl Act {
             Self::Event => rows::event::ROWS,
             Self::Inject => rows::inject::ROWS,
             Self::Entry => rows::entry::ROWS,
+            Self::Intercept => rows::intercept::ROWS,
+            Self::Boundary => rows::boundary::ROWS,
+            Self::Operand => rows::operand::ROWS,
             Self::State => rows::state::ROWS,
         }
     }
@@ -117,6 +126,7 @@ impl Act {
                 | Self::Event
                 | Self::Inject
                 | Self::Entry
+                | Self::Boundary
         )
     }
 

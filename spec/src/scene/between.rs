@@ -2,6 +2,7 @@
 //! or as it was changed: a host that keeps a copy of the filter must bring it up to date, and must
 //! not lose it.
 
+use super::own::Own;
 use crate::manual::filter::Filter;
 use crate::manual::pfec::Pfec;
 
@@ -48,6 +49,10 @@ pub enum Between {
     OwnRegisters,
     /// L2's CR0.WP and CR4.SMEP go off for one entry, and on again.
     GuestRegisters,
+    /// L1 executes a VMX instruction of its own with an operand in memory.
+    Own(Own),
+    /// L1 sends itself an NMI after the exit by one: it must wait until L1 has done an IRET.
+    Nmi,
 }
 
 impl Between {
@@ -83,6 +88,10 @@ impl Between {
             Self::OwnFaults => "L1 takes page faults of its own, and enters L2 again",
             Self::OwnRegisters => {
                 "L1 changes its own CR0.WP and CR4.SMEP and sets them back, and enters L2 again"
+            }
+            Self::Own(_) => "L1 executes its own instruction, and enters L2 for the scene again",
+            Self::Nmi => {
+                "L1 sends itself an NMI, which must wait for L1's IRET, and enters L2 for the scene again"
             }
             Self::GuestRegisters => {
                 "L2 runs once with CR0.WP and CR4.SMEP off, and then the scene again"

@@ -1,13 +1,13 @@
 //! How a row says what its scene is: it begins as an instruction that completes, and each method
 //! says what differs.
 
-use super::end::{Word, Words};
+use super::end::{EXIT_EXCEPTION, Word, Words};
 use super::ept::Nested;
 use super::event::{Event, Pending, Sender};
 use super::flaw::{Checked, Flaw, INVALID_CONTROL, INVALID_STATE};
 use super::place::{Kind, Place};
 use super::tested::Tested;
-use super::{Answer, Exiting, Fault, Feature, Fits, Intercepted, Scene, Texts, Unwanted};
+use super::{Answer, Exiting, Fault, Feature, Fits, Intercepted, Scene, Stop, Texts, Unwanted};
 use crate::manual::paging::{Access, Level, Privilege};
 use crate::manual::section::Citation;
 use crate::walk::page::Page;
@@ -248,6 +248,27 @@ impl Row {
     #[must_use]
     pub const fn nmi_unblocked(mut self) -> Self {
         self.scene.nmi_unblocked = true;
+        self
+    }
+
+    /// With a VM exit before the first instruction, after the delivery of an injected event.
+    #[must_use]
+    pub const fn stops_before(mut self, reason: u16) -> Self {
+        self.scene.stop = Some(Stop { reason, info: 0, after: false });
+        self
+    }
+
+    /// With a VM exit after the first instruction, or after the delivery of what it raises.
+    #[must_use]
+    pub const fn stops_after(mut self, reason: u16) -> Self {
+        self.scene.stop = Some(Stop { reason, info: 0, after: true });
+        self
+    }
+
+    /// With a VM exit by an event after the first instruction.
+    #[must_use]
+    pub const fn stops_by(mut self, event: Event) -> Self {
+        self.scene.stop = Some(Stop { reason: EXIT_EXCEPTION, info: event.info(), after: true });
         self
     }
 

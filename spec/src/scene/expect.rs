@@ -8,12 +8,13 @@
 //! "Exception and Interrupt Reference".
 
 use super::between::Between;
+use super::descriptor::handler;
 use super::end::{EVERY_REGISTER, EXIT_EXCEPTION, EXIT_TRIPLE_FAULT, End, Ends, How, Word};
-use super::environment::Environment;
+use super::environment::{Environment, REAL_SELECTOR};
 use super::event::{Event, EventType, Source};
 use super::flaw::{Checked, Flaw};
 use super::place::Place;
-use super::{Answer, Fault, Intercepted, Scene, Unwanted};
+use super::{Answer, FORCED_EMULATION_PREFIX, Fault, Feature, Intercepted, Scene, Stop, Unwanted};
 use crate::manual::filter::{EXCEPTION_BITMAP_PF, Filter};
 use crate::manual::paging::keys::shadow_stack_access;
 use crate::manual::paging::{Access, Entry, Level, Maxphyaddr, Mode, Privilege, walk_in};
@@ -240,12 +241,39 @@ impl Scene {
 
     /// Where the instruction leads.
     fn end_under(&self, filter: Filter, pfec: Option<Pfec>) -> End {
-        match self.fault.zip(pfec) {
+        let end = match self.fault.zip(pfec) {
             Some((fault, pfec)) => {
                 self.arises(fault, pfec, self.event.as_ref(), CR2_AT_START, filter)
             }
             None => self.settled(),
+        };
+        self.stop.map_or(end, |stop| self.stopped(end, stop))
+    }
+
+    /// The end where a VM exit comes at the first boundary between instructions, or at the second.
+    /// One by the fault comes before that. What a delivery pushed is not looked at.
+    fn stopped(&self, end: End, Stop { reason, info, after }: Stop) -> End {
+        let mut stopped = match end.how {
+            _ if !after && self.event.is_none() => {
+                let mut start = self.unchanged(end.how);
+                self.frame(&mut start, self.rip);
+                start.with(Word::Rflags, self.start_rflags()).with(Word::Cr2, CR2_AT_START)
+            }
+            How::Exit(_) | How::Failed(_) => return end,
+            How::Done => end,
+            How::Delivered(vector) => {
+                const PUSHED: [Word; 5] =
+                    [Word::ErrorCode, Word::Rsp, Word::Rflags, Word::Cs, Word::Ss];
+                let kept = PUSHED.into_iter().fold(end, End::open);
+                kept.with(Word::Rip, handler(vector))
+            }
+        };
+        stopped.how = How::Exit(reason);
+        stopped.set(Word::IdtInfo, 0);
+        if info != 0 {
+            stopped.set(Word::Info, info);
         }
+        stopped
     }
 
     /// What must be seen where a page fault comes in the delivery of one. Interception of each is
@@ -377,7 +405,8 @@ impl Scene {
         end.set(Word::Cr2, CR2_AT_START);
         // What is pushed in real mode is looked at as memory.
         if !self.real {
-            self.frame(&mut end, self.rip + if event.is_software() { event.length } else { 0 });
+            let length = if event.is_software() { event.length } else { 0 };
+            self.frame(&mut end, self.rip + self.prefix() + length);
             end.set(Word::Interruptibility, self.nmi_blocking());
             end.set_all(event.error_code.map(|code| (Word::ErrorCode, code.into())));
             // What an injected event pushes of RF is left open.
@@ -392,25 +421,35 @@ impl Scene {
     /// A VM exit by an exception of the instruction that L1 intercepts.
     fn exit_by_event(&self, event: &Event) -> End {
         let mut end = self.unchanged(How::Exit(EXIT_EXCEPTION));
-        self.frame(&mut end, self.rip);
+        self.frame(&mut end, self.rip + self.prefix());
         end.set(Word::Info, event.info());
         end.set(Word::IdtInfo, 0);
         end.set(Word::Cr2, CR2_AT_START);
-        end.set(Word::ErrorCode, event.error_code.unwrap_or_default().into());
+        end.set_all(event.error_code.map(|code| (Word::ErrorCode, code.into())));
         self.finish(&mut end, self.at_end);
         end
+    }
+
+    /// Bytes of the forced-emulation prefix, after which RIP is when the instruction begins.
+    fn prefix(&self) -> u64 {
+        if self.needs == Some(Feature::ForcedEmulation) {
+            FORCED_EMULATION_PREFIX.len() as u64
+        } else {
+            0
+        }
     }
 
     /// A VM exit by the instruction itself: nothing of it was done. RFLAGS.RF is saved as 0, even
     /// if it was 1, "Saving RIP, RSP, RFLAGS, and SSP"; the length is there, "Information for VM
     /// Exits Due to Instruction Execution".
     fn exit_by_instruction(&self, intercepted: Intercepted) -> End {
+        let prefix = self.prefix();
         let mut end = self.unchanged(How::Exit(intercepted.reason));
-        self.frame(&mut end, self.rip);
+        self.frame(&mut end, self.rip + prefix);
         end.set(Word::Rflags, self.start_rflags());
         end.set(Word::Cr2, CR2_AT_START);
         end.set(Word::IdtInfo, 0);
-        end.set(Word::Length, self.code.len() as u64);
+        end.set(Word::Length, self.code.len() as u64 - prefix);
         end.set_all(
             intercepted.qualification.map(|qualification| (Word::Qualification, qualification)),
         );
@@ -441,7 +480,8 @@ impl Scene {
 
     /// What a handler's stack holds of a fault at `rip`.
     fn frame(&self, end: &mut End, rip: u64) {
-        let (cs, ss) = selectors(self.cpl);
+        let (cs, ss) =
+            if self.real { (REAL_SELECTOR, REAL_SELECTOR) } else { selectors(self.cpl) };
         end.set(Word::Rip, rip);
         end.set(Word::Rsp, self.start_rsp());
         end.set(Word::Rflags, self.start_rflags() | RFLAGS_RF);

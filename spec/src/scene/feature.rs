@@ -77,6 +77,45 @@ pub enum Exiting {
     Invlpg,
     /// "Unconditional I/O exiting".
     Io,
+    /// "Use I/O bitmaps": two ports' bits are set, [`LISTED_PORT_A`] and [`LISTED_PORT_B`].
+    IoBitmaps,
+    /// "HLT exiting".
+    Hlt,
+    /// "PAUSE exiting".
+    Pause,
+    /// "RDTSC exiting".
+    Rdtsc,
+    /// "RDPMC exiting".
+    Rdpmc,
+    /// "CR3-load exiting" and "CR3-store exiting".
+    Cr3,
+    /// "CR8-load exiting" and "CR8-store exiting".
+    Cr8,
+    /// "MOV-DR exiting".
+    DebugRegisters,
+    /// "Monitor trap flag".
+    MonitorTrap,
+    /// "Interrupt-window exiting".
+    InterruptWindow,
+    /// "NMI-window exiting".
+    NmiWindow,
+}
+
+/// The port whose bit in I/O bitmap A is set, and that in bitmap B; no device has them.
+pub const LISTED_PORT_A: u16 = 0x5d52;
+/// See [`LISTED_PORT_A`].
+pub const LISTED_PORT_B: u16 = 0xad52;
+
+/// A VM exit for whatever L2 does: at an instruction boundary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// The basic exit reason.
+    pub reason: u16,
+    /// The interruption information, where the exit is one by an event.
+    pub info: u64,
+    /// Whether it comes only after the first instruction, or after the delivery of its fault. If
+    /// not, it comes before that, or after the delivery of an injected event.
+    pub after: bool,
 }
 
 /// A VM exit by the instruction itself, before it accesses its operands.

@@ -1,7 +1,7 @@
 //! VM entries that must fail: what is wrong with one, and how the failure is reported.
 //!
-//! SDM vol. 3C, "VM Entries": "VM-Entry Control Fields", "Checks on the Guest State Area" and
-//! "VM-Entry Failures During or After Loading Guest State". A failed entry writes nothing of the
+//! SDM vol. 3C, "VM-Entry Control Fields", "Checks on Guest Non-Register State" and "VM-Entry
+//! Failures During or After Loading Guest State". A failed entry writes nothing of the
 //! VMCS but the error, or the exit reason and the exit qualification: the event that was to be
 //! injected, L2's state and the filter stay. So once L1 has made good what was wrong, and written
 //! nothing else, the same entry does what it would have done at first.

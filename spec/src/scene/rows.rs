@@ -2,6 +2,7 @@
 
 pub mod access;
 mod apic;
+pub mod boundary;
 mod delivery;
 mod delivery_32;
 mod delivery_ept;
@@ -14,7 +15,9 @@ pub mod forced;
 pub mod implicit;
 pub mod inject;
 mod inject_32;
+pub mod intercept;
 pub mod modify;
+pub mod operand;
 pub mod page;
 pub mod pkey;
 pub mod ports;

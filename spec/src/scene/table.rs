@@ -21,7 +21,7 @@ use super::flaw::Flaw;
 use super::names::first_of;
 use super::place::{Kind, Place};
 use super::tested::Tested;
-use super::{Act, Answer, Exiting, Fault, Feature, Fits, Intercepted, RIP, Row, Unwanted, same};
+use super::{Act, Answer, Exiting, Fault, Feature, Fits, Intercepted, RIP, Row, Stop, Unwanted, same};
 use crate::manual::paging::{Level, Privilege};
 use crate::manual::section::Citation;
 use crate::walk::page::Page;
@@ -214,6 +214,8 @@ fields! {
     exiting: Exiting = (Exiting::Nothing), same::never;
     /// The VM exit that comes before any access of the instruction.
     intercepted: Option<Intercepted> = (None), same::never;
+    /// The VM exit at an instruction boundary.
+    stop: Option<Stop> = (None), same::never;
     /// PKRU, or IA32_PKRS where the scene needs [`Feature::Pks`].
     keys: u32 = (0), same::never;
     /// SSP at the start, where the scene needs [`Feature::ShadowStack`].

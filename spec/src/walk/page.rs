@@ -128,6 +128,26 @@ const IGNORED: u64 = 0x07f0_0000_0000_0e00;
 /// An address bit of a large page that must be 0, for 2 MiB and 1 GiB alike.
 const LARGE_PAGE_LOW_BIT: u64 = 1 << 13;
 
+/// The index of a page in [`PAGES`], at compile time.
+///
+/// # Panics
+/// If there is no such page.
+#[must_use]
+pub const fn index_of(name: &str) -> PageIndex {
+    let (name, mut at) = (name.as_bytes(), 0);
+    while at < PAGES.len() {
+        let (other, mut same) = (PAGES[at].name.as_bytes(), 0);
+        while same < name.len() && same < other.len() && name[same] == other[same] {
+            same += 1;
+        }
+        if same == name.len() && same == other.len() {
+            return at;
+        }
+        at += 1;
+    }
+    panic!("no page has the name");
+}
+
 /// Every page. To add one, add a row: the oracle walks it, L1 maps it, ids and lists follow.
 pub const PAGES: &[Page] = &[
     // Allowed to everyone, and with ignored bits set: the legal twins of the reserved ones.

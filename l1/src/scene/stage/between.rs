@@ -6,18 +6,21 @@ use spec::manual::paging::Mode;
 use spec::scene::Scene;
 use spec::scene::between::Between;
 use spec::scene::descriptor::idt_base;
-use spec::scene::end::End;
+use spec::manual::vector::NMI;
+use spec::scene::end::{End, How};
+use spec::scene::own::OwnInstruction;
 use spec::scene::environment::Environment;
 use spec::scene::event::{Event, EventType, Source};
 use spec::scene::place::STAGE_BASE;
 use spec::walk::outcome::IDT_VECTORING_VALID;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 
+use super::pending::{self, NmiSeen};
 use super::{Around, Stage, end, inject};
 use crate::vmx::exit::REASON_VMCALL;
 use crate::vmx::vmcs12::write_paging;
 use crate::vmx::{Field, VmFail, vmread, vmwrite};
-use crate::walk::l1_faults;
+use crate::walk::{l1_faults, own_operand};
 
 /// No page of the stage is there.
 const NOWHERE: u64 = STAGE_BASE;
@@ -75,6 +78,25 @@ impl Stage {
             }
             Between::OwnRegisters => {
                 toggle_own_registers(around.vmx.offered());
+                true
+            }
+            Between::Own(own) => {
+                let (current, other) = (self.main.vmcs.address(), self.other.vmcs.address());
+                let seen = own_operand::execute(own, current, other);
+                if own.instruction == OwnInstruction::Vmclear {
+                    self.other.vmcs.clear()?;
+                }
+                let must = own.expect(around.maxphyaddr);
+                self.wrong_between = (!must.admits(&seen)).then_some((must, seen));
+                true
+            }
+            Between::Nmi => {
+                let [done, nmi] = [How::Done, How::Delivered(NMI)].map(End::new);
+                self.wrong_between = match around.apic.map(pending::nmi_waits_for_iret) {
+                    Some(NmiSeen::AtOnce) => Some((done, nmi)),
+                    Some(NmiSeen::Never) => Some((nmi, done)),
+                    Some(NmiSeen::AfterIret) | None => None,
+                };
                 true
             }
             Between::GuestRegisters => {

@@ -85,6 +85,28 @@ pub fn clear(event: &Event, apic: Apic) {
     drop_late_nmis(false);
 }
 
+/// When an NMI comes that L1 sends itself while NMIs are blocked.
+#[derive(Clone, Copy)]
+pub enum NmiSeen {
+    /// Right away: they are not blocked.
+    AtOnce,
+    /// After an IRET, as it must.
+    AfterIret,
+    /// Not even then.
+    Never,
+}
+
+/// Sends an NMI where the exit by one has blocked others.
+pub fn nmi_waits_for_iret(apic: Apic) -> NmiSeen {
+    if comes_by(|| apic.nmi()) {
+        NmiSeen::AtOnce
+    } else if comes_by(unblock_nmis) {
+        NmiSeen::AfterIret
+    } else {
+        NmiSeen::Never
+    }
+}
+
 /// Interrupts of devices are masked, and the local APIC accepts others.
 fn prepare(apic: Apic) {
     for port in PIC_MASKS {

@@ -2,17 +2,21 @@
 //! them, and RIP is after the prefix then. Only L0s that say so have them; everything reported is
 //! as hardware would give it.
 
-use crate::manual::paging::Access::{Read, Write};
+use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Privilege::Supervisor;
 use crate::scene::builder::user;
 use crate::scene::descriptor::FRESH_USER_DATA_SELECTOR;
-use crate::scene::end::Word::{Memory, Rax, Rbp, Rdi, Rsi};
+use crate::scene::end::Word::{Dr6, Memory, Rax, Rbp, Rdi, Rflags, Rip, Rsi};
+use crate::scene::event::{Event, EventType, Source};
+use crate::scene::expect::{DR6_AT_START, DR6_BS};
 use crate::scene::place::Kind;
-use crate::scene::place::Place::{Data0, Data1, Gdt};
+use crate::scene::place::Place::{Code1, Data0, Data1, Gdt};
 use crate::scene::{Answer, FORCED_EMULATION_PREFIX, Feature, RIP, Row, Unwanted};
+use crate::walk::outcome::RFLAGS_TF;
 
 const DATA0: u64 = Data0.linear();
 const DATA1: u64 = Data1.linear();
+const CODE1: u64 = Code1.linear();
 const GDT: u64 = Gdt.linear();
 /// The last eight bytes before the second data page.
 const END0: u64 = DATA1 - 8;
@@ -174,6 +178,33 @@ pub const ROWS: &[Row] = &[
         .registers(&[(Rbp, DATA0 + 0x40)])
         .pages(&[(Data0, Kind::NP)])
         .fault_after(DATA0 + 0x40, Read, NEXT),
+    forced!("fetch-np", "an instruction on a page that is not present, after the prefix", [0x90], "nop")
+        .rip(CODE1 - 5)
+        .pages(&[(Code1, Kind::NP)])
+        .fault_after(CODE1, Fetch, CODE1),
+    forced!("fetch-nx", "an instruction on a page without execution, after the prefix", [0x90], "nop")
+        .rip(CODE1 - 5)
+        .pages(&[(Code1, Kind::NX)])
+        .fault_after(CODE1, Fetch, CODE1),
+    forced!("step", "a single step", [0x90], "nop")
+        .rflags(RFLAGS_TF)
+        .event(Event::new(Source::Raised, EventType::HardwareException, 1))
+        .at_end(&[
+            (Dr6, DR6_AT_START | DR6_BS),
+            (Rip, NEXT + 1),
+            (Rflags, RFLAGS_TF | 2),
+        ]),
+    forced!("step-read", "a single step of a read", [0x8b, 0x07], "mov eax,[rdi]")
+        .registers(&[(Rdi, DATA0), (Rax, 0)])
+        .memory(&[(DATA0, 0x1234)])
+        .rflags(RFLAGS_TF)
+        .event(Event::new(Source::Raised, EventType::HardwareException, 1))
+        .at_end(&[
+            (Dr6, DR6_AT_START | DR6_BS),
+            (Rip, NEXT + 2),
+            (Rax, 0x1234),
+            (Rflags, RFLAGS_TF | 2),
+        ]),
     forced!("movs-source", "MOVS from a bad page", [0xa5], "movsd [rdi],[rsi]")
         .registers(&[(Rsi, DATA1), (Rdi, DATA0)])
         .pages(&[(Data1, Kind::NP)])
