@@ -125,6 +125,7 @@ impl Cpu {
             | Feature::DescriptorTableExiting
             | Feature::Cr3WithoutExits
             | Feature::CodeByVector
+            | Feature::Moves
             | Feature::ExecuteOnly
             | Feature::Invept
             | Feature::AnyInvvpid

@@ -15,6 +15,7 @@ mod exiting;
 mod features;
 mod invalidation;
 mod memory;
+mod needs;
 mod pending;
 mod state;
 mod tables;
@@ -28,10 +29,9 @@ use spec::scene::end::{
 };
 use spec::scene::environment::{ENVIRONMENTS, Environment, Width};
 use spec::scene::event::{EventType, Source};
-use spec::scene::flaw::Flaw;
 use spec::scene::expect::{BLOCKING_BY_NMI, CR2_AT_START, DR6_AT_START, NMI_UNBLOCKED};
+use spec::scene::flaw::Flaw;
 use spec::scene::place::Place;
-use spec::scene::rows::forced;
 use spec::scene::{Answer, Exiting, Feature, Scene};
 use spec::walk::layout::Header;
 use spec::walk::outcome::{IDT_VECTORING_VALID, INTERRUPTION_INFO_PF};
@@ -42,10 +42,10 @@ use crate::machine::apic::Apic;
 use crate::machine::cpu::write_cr2;
 use crate::machine::expected::unblock_nmis;
 use crate::machine::trace;
+use crate::vmx::controls::PinBased;
 use crate::vmx::enter::{self, Registers};
 use crate::vmx::exit::REASON_VMCALL;
 use crate::vmx::invalidate::invvpid;
-use crate::vmx::controls::PinBased;
 use crate::vmx::{
     Capabilities, Field, FilterFields, Region, VmFail, Vmcs, Vmx, changes, limit, vmcs12, vmread,
     vmwrite,
@@ -71,6 +71,8 @@ pub struct Stage {
     forces_emulation: Option<bool>,
     /// Whether the local APIC brings L1 what it sends itself, once that was tried.
     interrupts_itself: Option<bool>,
+    /// Whether the VMM moves the VM, once that was tried.
+    moves: Option<bool>,
     /// How the last scene ended.
     seen: Ends,
     /// How what came between its two plays had to end, and how it ended, if that is wrong.
@@ -130,6 +132,7 @@ impl Stage {
             environment: &ENVIRONMENTS[0],
             forces_emulation: None,
             interrupts_itself: None,
+            moves: None,
             seen: NOT_SEEN,
             wrong_between: None,
         })
@@ -150,53 +153,6 @@ impl Stage {
         self.main.set_up(vmx, environment, maxphyaddr)
     }
 
-    /// Whether the processor has the control by which L1 intercepts that.
-    pub fn intercepts(vmx: &Vmx, exiting: Exiting) -> bool {
-        exiting::is_offered(vmx, exiting)
-    }
-
-    /// What is lacking for a scene that needs a feature, as far as VMX and L0 are concerned. An
-    /// environment is set up.
-    pub fn lacks_feature(
-        &mut self,
-        feature: Feature,
-        around: Around<'_>,
-    ) -> Result<Option<&'static str>, VmFail> {
-        let vmx = around.vmx;
-        Ok(match feature {
-            Feature::DescriptorTableExiting => (!exiting::is_offered(vmx, Exiting::DescriptorTables))
-                .then_some("VMX lacks descriptor-table exiting (IA32_VMX_PROCBASED_CTLS2[34])"),
-            Feature::InvpcidExiting => (!exiting::is_offered(vmx, Exiting::Invlpg))
-                .then_some("VMX lacks INVPCID for L2 (IA32_VMX_PROCBASED_CTLS2[44])"),
-            Feature::ShadowStack => {
-                vmx.entry_with_cet().is_none().then_some("VMX lacks \"load CET state\" (IA32_VMX_ENTRY_CTLS[52])")
-            }
-            Feature::ForcedEmulation => (!self.forces_emulation(around)?).then_some(
-                "L0 does not emulate what follows the forced-emulation prefix (KVM's force_emulation_prefix)",
-            ),
-            Feature::ExecuteOnly => {
-                (!vmx.has_execute_only()).then_some("the CPU lacks execute-only EPT entries (IA32_VMX_EPT_VPID_CAP[0])")
-            }
-            Feature::Cr3WithoutExits => invalidation::cr3_exits(vmx, self.environment)
-                .then_some("VMX offers no CR3 accesses without exits (CR3-load, CR3-store exiting)"),
-            Feature::Invept => {
-                (!Capabilities::has_invept()).then_some("the CPU lacks INVEPT (IA32_VMX_EPT_VPID_CAP[20])")
-            }
-            Feature::AnyInvvpid => {
-                (!Capabilities::has_any_invvpid()).then_some("the CPU lacks INVVPID (IA32_VMX_EPT_VPID_CAP[32])")
-            }
-            Feature::Invvpid(how) => {
-                (!invalidation::has(how)).then_some("VMX lacks this type of INVVPID (IA32_VMX_EPT_VPID_CAP[43:40])")
-            }
-            Feature::LocalApic => (!self.interrupts_itself(around))
-                .then_some("the local APIC does not deliver what its processor sends itself"),
-            Feature::CodeByVector => (!vmx.has_code_by_vector()).then_some(
-                "VM entries deliver any exception with or without an error code (IA32_VMX_BASIC[56])",
-            ),
-            _ => None,
-        })
-    }
-
     /// What the VMCS holds is not known any more.
     pub fn forget(&mut self) {
         self.main.environment = None;
@@ -207,29 +163,10 @@ impl Stage {
         &self.seen
     }
 
-    fn interrupts_itself(&mut self, around: Around<'_>) -> bool {
-        *self.interrupts_itself.get_or_insert_with(|| around.apic.is_some_and(pending::is_possible))
-    }
-
-    /// Tries the prefix before an instruction that does nothing: without it, UD2 raises #UD.
-    fn forces_emulation(&mut self, around: Around<'_>) -> Result<bool, VmFail> {
-        if let Some(known) = self.forces_emulation {
-            return Ok(known);
-        }
-        let done = End::new(How::Done);
-        self.play(
-            &forced::NOP.scene,
-            Filter::NEVER,
-            &mut Ends { first: done, second: None },
-            around,
-        )?;
-        let forces_emulation = self.seen.first.how == How::Done;
-        Ok(*self.forces_emulation.insert(forces_emulation))
-    }
-
     /// Plays a scene under a filter. `want` says what must be seen; what was is read as far as
-    /// `want` fixes it, and in full where it ended otherwise; [`Stage::seen`] has it. If what came between two plays is
-    /// wrong and the second play is not, the second end is that of what came between.
+    /// `want` fixes it, and in full where it ended otherwise; [`Stage::seen`] has it. If what came
+    /// between two plays is wrong and the second play is not, the second end is that of what came
+    /// between.
     pub fn play(
         &mut self,
         scene: &Scene,
@@ -357,9 +294,6 @@ impl SceneVcpu {
         if environment.vpid {
             vmwrite(Field::Vpid, VPID.into());
         }
-        if vmx.allows_pins(PinBased::PREEMPTION_TIMER.bits()) {
-            vmwrite(Field::PreemptionTimer, 0);
-        }
         ept::set_up(environment, maxphyaddr)?;
         // With the addresses that memory has through these EPT tables.
         memory::build(environment, maxphyaddr);
@@ -377,7 +311,7 @@ impl SceneVcpu {
         state::write_scene(scene, environment, &mut self.kept);
         state::write_pdptes(environment);
         self.set_controls(around.vmx, scene);
-        self.set_pins(scene.pins);
+        self.set_pins(around.vmx, scene.pins);
         if let Some(event) = scene.event.filter(|event| event.source == Source::Injected) {
             inject(event.info(), event.error_code.unwrap_or_default().into(), event.length);
         }
@@ -452,11 +386,19 @@ impl SceneVcpu {
         features::write(vmx, scene);
     }
 
-    /// Sets pin-based controls in addition to those of the environment, and no others.
-    fn set_pins(&mut self, pins: u32) {
-        if self.pins != pins {
-            vmwrite(Field::PinBasedControls, (self.pin_based | pins).into());
-            self.pins = pins;
+    /// Sets pin-based controls in addition to those of the environment, and no others. A scene that
+    /// asks for the VMX-preemption timer has it run out at once.
+    fn set_pins(&mut self, vmx: &Vmx, pins: u32) {
+        let changed = core::mem::replace(&mut self.pins, pins) ^ pins;
+        if changed == 0 {
+            return;
+        }
+        vmwrite(Field::PinBasedControls, (self.pin_based | pins).into());
+        let timer = PinBased::PREEMPTION_TIMER.bits();
+        if pins & timer != 0 {
+            vmwrite(Field::PreemptionTimer, 0);
+        } else if changed & timer != 0 {
+            limit::set(vmx);
         }
     }
 }
@@ -534,7 +476,9 @@ fn end(
         (Some(error), _) => How::Failed(error),
         _ if reason & ENTRY_FAILED != 0 => How::Failed(reason as u16),
         _ if reason != REASON_VMCALL => How::Exit(reason as u16),
-        (None, Some(Place::Handlers)) => How::Delivered(((rip - Place::Handlers.linear()) / HANDLER) as u8),
+        (None, Some(Place::Handlers)) => {
+            How::Delivered(((rip - Place::Handlers.linear()) / HANDLER) as u8)
+        }
         _ => How::Done,
     };
     let wanted = if how == want.how { want.fixed } else { EVERY_WORD };

@@ -120,9 +120,7 @@ pub fn execute(own: Own, current: u64, other: u64) -> End {
         )
     };
     if count == 0 {
-        return End::new(How::Done)
-            .with(Word::Rflags, flags)
-            .with(Word::Memory, found ^ after);
+        return End::new(How::Done).with(Word::Rflags, flags).with(Word::Memory, found ^ after);
     }
     End::new(How::Delivered(spec::manual::vector::PAGE_FAULT))
         .with(Word::ErrorCode, last.error_code)

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::host::Host;
 
 /// The tables of KVM, by kind.
-const TABLES: [(&str, &str); 7] = [
+const TABLES: [(&str, &str); 11] = [
     ("merge", include_str!("../changes/merge.toml")),
     ("reflection", include_str!("../changes/reflection.toml")),
     ("exit-state", include_str!("../changes/exit-state.toml")),
@@ -13,6 +13,10 @@ const TABLES: [(&str, &str); 7] = [
     ("emulation", include_str!("../changes/emulation.toml")),
     ("shadow-paging", include_str!("../changes/shadow-paging.toml")),
     ("restore", include_str!("../changes/restore.toml")),
+    ("entry", include_str!("../changes/entry.toml")),
+    ("intercept", include_str!("../changes/intercept.toml")),
+    ("operand", include_str!("../changes/operand.toml")),
+    ("boundary", include_str!("../changes/boundary.toml")),
 ];
 /// The tables of Xen.
 const TABLES_OF_XEN: [(&str, &str); 3] = [

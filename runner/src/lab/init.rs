@@ -22,7 +22,7 @@ use super::inside;
 use super::job::{self, Job, KvmJob};
 use super::kmsg::{self, Kmsg};
 use super::message::{self, Message};
-use super::modules::KVM_INTEL;
+use super::modules::{KVM, KVM_INTEL};
 use super::params::ParamSet;
 use super::port::{self, Sender};
 use super::virtualbox;
@@ -118,11 +118,43 @@ fn one_set(job: &KvmJob, set: &ParamSet, sender: &Sender) -> Message {
     if let Some(why) = set.unknown_to(&job.known_params) {
         return Message::Skip { set: name, why };
     }
+    let of_kvm: Vec<_> = set.of(KVM).map(|(name, value)| format!("{name}={value}")).collect();
+    if !of_kvm.is_empty()
+        && let Err(error) = reload_kvm(job, &of_kvm.join(" "))
+    {
+        return end(Some(format!("kvm does not load with {}: {error}", of_kvm.join(" "))));
+    }
+    let outcome = with_kvm_intel(job, set, sender);
+    if of_kvm.is_empty() {
+        return outcome;
+    }
+    match reload_kvm(job, "") {
+        Ok(()) => outcome,
+        Err(error) => end(Some(format!("kvm does not load again: {error}"))),
+    }
+}
+
+/// Loads `kvm` anew, with these parameters beside those that it always has.
+fn reload_kvm(job: &KvmJob, parameters: &str) -> io::Result<()> {
+    unload(KVM)?;
+    let path = job.modules.iter().find(|path| module_of(path) == KVM);
+    let path = path.ok_or_else(|| io::Error::other("it is not in the initramfs"))?;
+    load(path, &format!("{} {parameters}", quirk(path)))
+}
+
+/// Loads `kvm_intel`, runs the image and unloads.
+fn with_kvm_intel(job: &KvmJob, set: &ParamSet, sender: &Sender) -> Message {
+    let name = set.to_string();
+    let end = |failure| Message::End { set: set.to_string(), failure };
     let line = set.module_line(&job.always);
     if let Err(error) = load(&job.kvm_intel, &line) {
         return end(Some(format!("kvm_intel does not load with {line}: {error}")));
     }
-    let effective = parameters();
+    let mut effective = parameters();
+    for (name, _) in set.of(KVM) {
+        let value = fs::read_to_string(format!("/sys/module/{KVM}/parameters/{name}"));
+        effective.extend(value.map(|value| (format!("{KVM}.{name}"), value.trim().to_string())));
+    }
     let outcome = if let Some(why) = set.refused_by(&effective) {
         Message::Skip { set: name, why }
     } else {
@@ -132,7 +164,7 @@ fn one_set(job: &KvmJob, set: &ParamSet, sender: &Sender) -> Message {
         serial.flush();
         end(result.err())
     };
-    match unload() {
+    match unload(KVM_INTEL) {
         Ok(()) => outcome,
         Err(error) => end(Some(format!("kvm_intel does not unload: {error}"))),
     }
@@ -194,8 +226,13 @@ fn drain(kmsg: &Kmsg, sender: &Sender) {
 /// The parameters of modules other than `kvm_intel`: KVM must emulate what follows the
 /// forced-emulation prefix, which otherwise raises #UD.
 fn quirk(path: &str) -> &'static str {
+    if module_of(path) == KVM { "force_emulation_prefix=1" } else { "" }
+}
+
+/// The name of the module in a file.
+fn module_of(path: &str) -> &str {
     let name = path.rsplit('/').next().unwrap_or(path);
-    if name.split('.').next() == Some("kvm") { "force_emulation_prefix=1" } else { "" }
+    name.split('.').next().unwrap_or(name)
 }
 
 /// Loads a module.
@@ -204,9 +241,9 @@ pub(super) fn load(path: &str, parameters: &str) -> io::Result<()> {
     Ok(finit_module(File::open(path)?, &parameters, 0)?)
 }
 
-/// Removes `kvm_intel`, and waits for its last user to be gone.
-fn unload() -> io::Result<()> {
-    let name = std::ffi::CString::new(KVM_INTEL)?;
+/// Removes a module, and waits for its last user to be gone.
+fn unload(name: &str) -> io::Result<()> {
+    let name = std::ffi::CString::new(name)?;
     let mut tries = 0;
     loop {
         match delete_module(&name, libc::O_NONBLOCK) {

@@ -9,7 +9,7 @@ use object::read::elf::{FileHeader, ProgramHeader};
 use object::{LittleEndian, pod};
 
 use super::job::{self, Guest, Job, KvmJob};
-use super::modules::{KVM_INTEL, Module};
+use super::modules::{KVM_INTEL, Module, parameters};
 use super::params::ParamSet;
 
 const DIRECTORY: u32 = 0o040_755;
@@ -57,7 +57,7 @@ pub fn build(
             .map(|module| format!("/{}", path(module)))
             .collect(),
         kvm_intel: format!("/{}", path(subject)),
-        known_params: subject.parameters.iter().map(|(name, _)| name.clone()).collect(),
+        known_params: parameters(modules).into_iter().map(|(name, _)| name).collect(),
         always,
         sets: sets.to_vec(),
         guest,

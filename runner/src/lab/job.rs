@@ -26,7 +26,7 @@ pub struct KvmJob {
     pub modules: Vec<String>,
     /// `kvm_intel` itself, loaded and unloaded for each set.
     pub kvm_intel: String,
-    /// The parameters that this `kvm_intel` has.
+    /// The parameters that these modules have, see [`super::modules::parameters`].
     pub known_params: Vec<String>,
     /// Parameters of every set, see [`super::params::always`].
     pub always: Vec<(String, String)>,

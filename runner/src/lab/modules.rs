@@ -14,6 +14,8 @@ use crate::vmm::Unavailable;
 
 /// The module under test.
 pub const KVM_INTEL: &str = "kvm_intel";
+/// The module that it is built on, which has parameters too.
+pub const KVM: &str = "kvm";
 /// How deep a folder of modules may be.
 const MAX_DEPTH: usize = 16;
 
@@ -46,6 +48,18 @@ pub fn gather(folder: &Path, instead: Option<&Path>) -> Result<Vec<Module>, Unav
     let mut loaded = Vec::new();
     visit(KVM_INTEL, folder, &index, &mut Vec::new(), &mut loaded)?;
     Ok(loaded)
+}
+
+/// The parameters of all modules with their types. Those of other modules than `kvm_intel` have the
+/// module's name before theirs.
+pub fn parameters(modules: &[Module]) -> Vec<(String, String)> {
+    let of = |module: &Module| {
+        let before =
+            if module.name == KVM_INTEL { String::new() } else { format!("{}.", module.name) };
+        let named = |(name, kind): &(String, String)| (format!("{before}{name}"), kind.clone());
+        module.parameters.iter().map(named).collect::<Vec<_>>()
+    };
+    modules.iter().flat_map(of).collect()
 }
 
 /// Checks that all modules were built for the kernel of this release, and in the same way.

@@ -1,4 +1,5 @@
-//! Sets of `kvm_intel` parameters: how L0 is loaded, and which sets are worth a run.
+//! Sets of parameters of `kvm_intel` and `kvm`: how L0 is loaded, and which sets are worth a run. A
+//! parameter of `kvm` has the module's name before it: `kvm.tdp_mmu=0`.
 //!
 //! What matters is whether L0 itself needs page faults while L2 runs. Without EPT it always does.
 //! With EPT it does only if `allow_smaller_maxphyaddr` is on and the guest's MAXPHYADDR is below
@@ -21,6 +22,10 @@ const PML_OFF: (&str, &str) = ("pml", "0");
 /// The default. 5.10 does not go back to it by itself: the variable is kvm.ko's and outlives
 /// kvm_intel.
 const SMALLER_OFF: (&str, &str) = ("allow_smaller_maxphyaddr", "0");
+/// The module whose parameters stand without its name.
+const UNNAMED: &str = "kvm_intel.";
+/// What stands before the name of a parameter of another module.
+const JOINT: char = '.';
 /// The name under which a set gives the guest's MAXPHYADDR. It is for the VMM, not for the module.
 const GUEST_MAXPHYADDR: &str = "guest_maxphyaddr";
 /// A MAXPHYADDR below every host's (Bochs has 40), and one that real guests have had.
@@ -50,10 +55,18 @@ impl ParamSet {
     pub fn module_line(&self, always: &[(String, String)]) -> String {
         let own = |name: &str| self.values.iter().any(|(known, _)| known == name);
         let kept = always.iter().filter(|(name, _)| !own(name));
-        kept.chain(&self.values)
+        kept.chain(self.values.iter().filter(|(name, _)| !name.contains(JOINT)))
             .map(|(name, value)| format!("{name}={value}"))
             .collect::<Vec<_>>()
             .join(" ")
+    }
+
+    /// The parameters of another module than `kvm_intel`, without its name.
+    pub fn of<'a>(&'a self, module: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.values.iter().filter_map(move |(name, value)| {
+            let (of, name) = name.split_once(JOINT)?;
+            (of == module).then_some((name, value.as_str()))
+        })
     }
 
     /// If the module lacks a parameter of this set, a sentence that says which. The kernel would
@@ -118,6 +131,7 @@ impl FromStr for ParamSet {
                 })
                 .ok_or_else(|| format!("'{part}' is not of the form name=value, like ept=0"))?;
             let name = name.replace('-', "_");
+            let name = name.strip_prefix(UNNAMED).unwrap_or(&name).to_string();
             if name == GUEST_MAXPHYADDR {
                 let bits = value.parse().ok().filter(|bits| (32..=52).contains(bits));
                 set.guest_maxphyaddr = Some(
@@ -179,15 +193,33 @@ pub fn always(bochs_major: u32) -> Vec<(String, String)> {
         .collect()
 }
 
+/// Sets that only the exhaustive profile runs.
+const EXHAUSTIVE: [&str; 8] = [
+    "unrestricted_guest=0",
+    "vpid=0",
+    "kvm.tdp_mmu=0",
+    "kvm.nx_huge_pages=force",
+    "nested_early_check=1",
+    "vnmi=0",
+    "eptad=0",
+    "preemption_timer=0",
+];
+
 /// The sets that are run when the user names none.
 pub fn matrix(exhaustive: bool) -> Vec<ParamSet> {
     let standard = ["ept=1", "ept=0", "allow_smaller_maxphyaddr=1", "enable_shadow_vmcs=0"];
-    let more: &[&str] = if exhaustive { &["unrestricted_guest=0", "vpid=0"] } else { &[] };
+    let more: &[&str] = if exhaustive { &EXHAUSTIVE } else { &[] };
     standard.iter().chain(more).filter_map(|text| text.parse().ok()).collect()
 }
 
+/// Whether it is the name of a parameter, or one after the name of its module.
 fn is_word(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    };
+    let (module, name) = name.split_once(JOINT).unwrap_or((name, name));
+    is_name(module) && is_name(name)
 }
 
 fn is_off(value: &str) -> bool {
@@ -195,10 +227,10 @@ fn is_off(value: &str) -> bool {
 }
 
 /// Whether a parameter's value is the one asked for. The kernel prints booleans as Y and N, numbers
-/// in decimal.
+/// in decimal. A parameter that shows as a boolean can have words for values, as `force`.
 fn is_same(wanted: &str, got: &str) -> bool {
     match got {
-        "Y" => is_on(wanted),
+        "Y" => !is_off(wanted),
         "N" => is_off(wanted),
         _ => wanted == got || !wanted.bytes().all(|b| b.is_ascii_digit()),
     }
@@ -215,6 +247,7 @@ mod tests {
             "ept=1,vpid=0",
             "allow_smaller_maxphyaddr=1,guest_maxphyaddr=36",
             "guest_maxphyaddr=39",
+            "kvm.tdp_mmu=0",
         ] {
             assert_eq!(text.parse::<ParamSet>().map(|set| set.to_string()), Ok(text.to_string()));
         }
@@ -224,9 +257,19 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in
-            ["", "ept", "ept=", "=1", "ept=0,ept=1", "nested=0", "guest_maxphyaddr=99", "e\u{e9}=1"]
-        {
+        for text in [
+            "",
+            "ept",
+            "ept=",
+            "=1",
+            ".ept=1",
+            "kvm.=1",
+            "a.b.c=1",
+            "ept=0,ept=1",
+            "nested=0",
+            "guest_maxphyaddr=99",
+            "e\u{e9}=1",
+        ] {
             assert!(text.parse::<ParamSet>().is_err(), "{text}");
         }
     }
@@ -280,6 +323,13 @@ mod tests {
 
     #[test]
     fn the_matrix_is_whole() {
-        assert_eq!((matrix(false).len(), matrix(true).len()), (4, 6));
+        assert_eq!((matrix(false).len(), matrix(true).len()), (4, 4 + EXHAUSTIVE.len()));
+    }
+
+    #[test]
+    fn parameters_of_kvm_are_apart() {
+        let set: ParamSet = "kvm.tdp-mmu=0,kvm_intel.ept=1".parse().unwrap();
+        assert_eq!(set.module_line(&[]), "ept=1");
+        assert_eq!(set.of("kvm").collect::<Vec<_>>(), [("tdp_mmu", "0")]);
     }
 }

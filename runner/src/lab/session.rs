@@ -77,8 +77,8 @@ pub fn prepare(
     let modules = modules::gather(&kernel.modules, which.kvm_intel.as_deref())
         .and_then(|modules| modules::check(&modules, &kernel.release).map(|()| modules))
         .map_err(|error| Unavailable { is_usage: of_user, ..error })?;
-    let parameters = modules.last().map_or(&[][..], |kvm_intel| &kvm_intel.parameters);
-    if let Some(why) = sets.iter().find_map(|set| set.misfit(parameters)) {
+    let parameters = modules::parameters(&modules);
+    if let Some(why) = sets.iter().find_map(|set| set.misfit(&parameters)) {
         return Err(Unavailable::usage(why, "give --param such a value"));
     }
     for set in sets {

@@ -46,6 +46,8 @@ crate::listed! {
         Inject => "inject", "events that L1 injects, and faults while they are delivered",
         /// VM entries that fail.
         Entry => "entry", "VM entries that must fail, and the right ones that follow them",
+        /// L2 saved and restored.
+        Restored => "restored", "L2 of every kind, saved and restored in the middle",
         /// What is reported of L2's state.
         State => "state", "the state of L2 that a fault leaves: interruptibility, debug, NMIs, A and D flags",
         /// Changes of the filter, and what must not change it.
@@ -93,6 +95,7 @@ impl Act {
             Self::Intercept => rows::intercept::ROWS,
             Self::Boundary => rows::boundary::ROWS,
             Self::Operand => rows::operand::ROWS,
+            Self::Restored => rows::restored::ROWS,
             Self::State => rows::state::ROWS,
         }
     }
@@ -127,6 +130,7 @@ impl Act {
                 | Self::Inject
                 | Self::Entry
                 | Self::Boundary
+                | Self::Restored
         )
     }
 
@@ -141,7 +145,8 @@ impl Act {
     /// all.
     #[must_use]
     pub const fn words(self, profile: Profile) -> Words {
-        let about = matches!(self, Self::Event | Self::Inject | Self::Entry | Self::State | Self::Stale);
+        let about =
+            matches!(self, Self::Event | Self::Inject | Self::Entry | Self::State | Self::Stale);
         if about || !matches!(profile, Profile::Quick) { Words::MAX } else { !DEAR }
     }
 

@@ -238,7 +238,11 @@ impl Row {
 
     /// With guest state that is wrong at first, so that the entry fails with exit reason 33.
     #[must_use]
-    pub const fn wrong_state(mut self, bits: &'static [(Checked, u64)], qualification: u64) -> Self {
+    pub const fn wrong_state(
+        mut self,
+        bits: &'static [(Checked, u64)],
+        qualification: u64,
+    ) -> Self {
         let qualification = Some(qualification);
         self.scene.flaw = Some(Flaw { bits, number: INVALID_STATE, qualification });
         self

@@ -103,7 +103,7 @@ pub const fn real_vector(vector: u8) -> u32 {
 }
 
 /// Linear address of a vector's handler.
-pub(super) const fn handler(vector: u8) -> u64 {
+pub(crate) const fn handler(vector: u8) -> u64 {
     Place::Handlers.linear() + vector as u64 * HANDLER
 }
 

@@ -7,19 +7,19 @@
 //! L2: SDM vol. 3A, "Exception- or Interrupt-Handler Procedures", "64-Bit Mode Stack Frame", and
 //! "Exception and Interrupt Reference".
 
+mod exits;
+
 use super::between::Between;
-use super::descriptor::handler;
 use super::end::{EVERY_REGISTER, EXIT_EXCEPTION, EXIT_TRIPLE_FAULT, End, Ends, How, Word};
 use super::environment::{Environment, REAL_SELECTOR};
 use super::event::{Event, EventType, Source};
-use super::flaw::{Checked, Flaw};
 use super::place::Place;
-use super::{Answer, FORCED_EMULATION_PREFIX, Fault, Feature, Intercepted, Scene, Stop, Unwanted};
+use super::{Answer, Fault, Scene, Unwanted};
 use crate::manual::filter::{EXCEPTION_BITMAP_PF, Filter};
 use crate::manual::paging::keys::shadow_stack_access;
 use crate::manual::paging::{Access, Entry, Level, Maxphyaddr, Mode, Privilege, walk_in};
 use crate::manual::pfec::Pfec;
-use crate::walk::outcome::{INTERRUPTION_INFO_PF, RFLAGS_AC, RFLAGS_RF};
+use crate::walk::outcome::{RFLAGS_AC, RFLAGS_RF};
 use crate::walk::page::good;
 
 /// What CR2 holds at the start of a scene: no page of the stage is there.
@@ -250,32 +250,6 @@ impl Scene {
         self.stop.map_or(end, |stop| self.stopped(end, stop))
     }
 
-    /// The end where a VM exit comes at the first boundary between instructions, or at the second.
-    /// One by the fault comes before that. What a delivery pushed is not looked at.
-    fn stopped(&self, end: End, Stop { reason, info, after }: Stop) -> End {
-        let mut stopped = match end.how {
-            _ if !after && self.event.is_none() => {
-                let mut start = self.unchanged(end.how);
-                self.frame(&mut start, self.rip);
-                start.with(Word::Rflags, self.start_rflags()).with(Word::Cr2, CR2_AT_START)
-            }
-            How::Exit(_) | How::Failed(_) => return end,
-            How::Done => end,
-            How::Delivered(vector) => {
-                const PUSHED: [Word; 5] =
-                    [Word::ErrorCode, Word::Rsp, Word::Rflags, Word::Cs, Word::Ss];
-                let kept = PUSHED.into_iter().fold(end, End::open);
-                kept.with(Word::Rip, handler(vector))
-            }
-        };
-        stopped.how = How::Exit(reason);
-        stopped.set(Word::IdtInfo, 0);
-        if info != 0 {
-            stopped.set(Word::Info, info);
-        }
-        stopped
-    }
-
     /// What must be seen where a page fault comes in the delivery of one. Interception of each is
     /// decided before a double fault is made of them: "Other Causes of VM Exits".
     fn expect_two(&self, first: (Fault, Pfec), then: (Fault, Pfec), filter: Filter) -> Ends {
@@ -418,56 +392,6 @@ impl Scene {
         end
     }
 
-    /// A VM exit by an exception of the instruction that L1 intercepts.
-    fn exit_by_event(&self, event: &Event) -> End {
-        let mut end = self.unchanged(How::Exit(EXIT_EXCEPTION));
-        self.frame(&mut end, self.rip + self.prefix());
-        end.set(Word::Info, event.info());
-        end.set(Word::IdtInfo, 0);
-        end.set(Word::Cr2, CR2_AT_START);
-        end.set_all(event.error_code.map(|code| (Word::ErrorCode, code.into())));
-        self.finish(&mut end, self.at_end);
-        end
-    }
-
-    /// Bytes of the forced-emulation prefix, after which RIP is when the instruction begins.
-    fn prefix(&self) -> u64 {
-        if self.needs == Some(Feature::ForcedEmulation) {
-            FORCED_EMULATION_PREFIX.len() as u64
-        } else {
-            0
-        }
-    }
-
-    /// A VM exit by the instruction itself: nothing of it was done. RFLAGS.RF is saved as 0, even
-    /// if it was 1, "Saving RIP, RSP, RFLAGS, and SSP"; the length is there, "Information for VM
-    /// Exits Due to Instruction Execution".
-    fn exit_by_instruction(&self, intercepted: Intercepted) -> End {
-        let prefix = self.prefix();
-        let mut end = self.unchanged(How::Exit(intercepted.reason));
-        self.frame(&mut end, self.rip + prefix);
-        end.set(Word::Rflags, self.start_rflags());
-        end.set(Word::Cr2, CR2_AT_START);
-        end.set(Word::IdtInfo, 0);
-        end.set(Word::Length, self.code.len() as u64 - prefix);
-        end.set_all(
-            intercepted.qualification.map(|qualification| (Word::Qualification, qualification)),
-        );
-        end
-    }
-
-    /// A VM entry that failed: nothing of L2's state changed, nor of the event that was to be
-    /// injected.
-    fn refused(&self, flaw: &Flaw) -> End {
-        let mut end = self.unchanged(How::Failed(flaw.number));
-        end.set(Word::Cr2, CR2_AT_START);
-        end.set(Word::Rip, self.rip ^ flaw.of(Checked::Rip));
-        end.set(Word::Rsp, self.start_rsp());
-        end.set(Word::Rflags, self.start_rflags() ^ flaw.of(Checked::Rflags));
-        end.set_all(flaw.qualification.map(|value| (Word::Qualification, value)));
-        end
-    }
-
     /// Bit 3 of the interruptibility state when what happens has happened: delivery of an NMI
     /// blocks further ones, even if it meets a fault, and IRET unblocks them, even if it does.
     /// "Architectural State Before a VM Exit", and "Changes to Instruction Behavior in VMX Non-Root
@@ -480,8 +404,7 @@ impl Scene {
 
     /// What a handler's stack holds of a fault at `rip`.
     fn frame(&self, end: &mut End, rip: u64) {
-        let (cs, ss) =
-            if self.real { (REAL_SELECTOR, REAL_SELECTOR) } else { selectors(self.cpl) };
+        let (cs, ss) = if self.real { (REAL_SELECTOR, REAL_SELECTOR) } else { selectors(self.cpl) };
         end.set(Word::Rip, rip);
         end.set(Word::Rsp, self.start_rsp());
         end.set(Word::Rflags, self.start_rflags() | RFLAGS_RF);
@@ -512,54 +435,6 @@ impl Scene {
         end.set(Word::Cr2, fault.address);
         end.set(Word::Interruptibility, self.nmi_blocking());
         self.finish(&mut end, self.at_fault);
-        end
-    }
-
-    /// An exit by a fault of the instruction, or in the delivery of `event`.
-    fn exit(&self, fault: Fault, pfec: Pfec, event: Option<&Event>, cr2: u64) -> End {
-        let unblocked = if self.nmi_unblocked { NMI_UNBLOCKED } else { 0 };
-        let mut end = self.exit_state(fault, event);
-        end.set(Word::Info, INTERRUPTION_INFO_PF | unblocked);
-        end.set(Word::ErrorCode, pfec.bits().into());
-        end.set(Word::Qualification, fault.address);
-        end.set(Word::Cr2, cr2);
-        self.finish(&mut end, self.at_fault);
-        end
-    }
-
-    /// An exit by an exception other than #PF that comes in the delivery of #PF.
-    fn exit_in_pf(&self, fault: Fault, pfec: Pfec, exception: &Event) -> End {
-        let page_fault = Event::new(Source::Raised, EventType::HardwareException, VECTOR_PF)
-            .error_code(pfec.bits());
-        let mut end = self.exit_state(fault, Some(&page_fault));
-        end.set(Word::Info, exception.info());
-        end.set(Word::Qualification, 0);
-        end.set(Word::Cr2, fault.address);
-        end.set_all(exception.error_code.map(|code| (Word::ErrorCode, code.into())));
-        self.finish(&mut end, self.at_fault);
-        end
-    }
-
-    /// What an exit by an exception reports beside the exception.
-    fn exit_state(&self, fault: Fault, event: Option<&Event>) -> End {
-        // An exit directly by an exception leaves blocking by STI and by MOV SS as it was: "Saving
-        // Non-Register State". There is none where an event led to the exit indirectly, wherever it
-        // came from: "Architectural State Before a VM Exit".
-        let blocking = if event.is_some() { 0 } else { self.interruptibility & !BLOCKING_BY_NMI };
-        // Saved as clear but where blocking by MOV SS holds them back: "Saving Non-Register State".
-        let pending = if blocking & BLOCKING_BY_MOV_SS == 0 { 0 } else { self.pending_debug };
-        let mut end = self.unchanged(How::Exit(EXIT_EXCEPTION));
-        self.frame(&mut end, fault.rip.unwrap_or(self.rip));
-        end.set(Word::IdtInfo, event.map_or(0, Event::info));
-        end.set(Word::Interruptibility, blocking | self.nmi_blocking());
-        end.set(Word::Activity, 0);
-        end.set(Word::PendingDebug, pending);
-        end.set(Word::Dr7, DR7_AT_START);
-        end.set(Word::Debugctl, 0);
-        if let Some(event) = event {
-            end.set_all(event.error_code.map(|code| (Word::IdtError, code.into())));
-            end.set_all(event.is_software().then_some((Word::Length, event.length)));
-        }
         end
     }
 }

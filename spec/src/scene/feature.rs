@@ -31,6 +31,8 @@ pub enum Feature {
     LocalApic,
     /// maskmatch's built-in VMM, for its device.
     Channel,
+    /// A VMM that saves the VM and restores it when it is asked to.
+    Moves,
     /// 1-GByte pages: CPUID.80000001H:EDX\[26\].
     GbytePages,
     /// EPT entries that allow execution alone: IA32_VMX_EPT_VPID_CAP\[0\].

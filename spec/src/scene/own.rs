@@ -79,9 +79,9 @@ impl Own {
                 .with(Word::Cr2, self.address())
                 .with(Word::Rip, RIP)
                 .with(Word::Rflags, WALK_RFLAGS | RFLAGS_RF),
-            None => End::new(How::Done)
-                .with(Word::Rflags, WALK_RFLAGS & !CLEARED)
-                .with(Word::Memory, 0),
+            None => {
+                End::new(How::Done).with(Word::Rflags, WALK_RFLAGS & !CLEARED).with(Word::Memory, 0)
+            }
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod page;
 pub mod pkey;
 pub mod ports;
 pub mod priority;
+pub mod restored;
 pub mod shadow;
 pub mod stack;
 pub mod stale;

@@ -21,7 +21,9 @@ use super::flaw::Flaw;
 use super::names::first_of;
 use super::place::{Kind, Place};
 use super::tested::Tested;
-use super::{Act, Answer, Exiting, Fault, Feature, Fits, Intercepted, RIP, Row, Stop, Unwanted, same};
+use super::{
+    Act, Answer, Exiting, Fault, Feature, Fits, Intercepted, RIP, Row, Stop, Unwanted, same,
+};
 use crate::manual::paging::{Level, Privilege};
 use crate::manual::section::Citation;
 use crate::walk::page::Page;

@@ -103,7 +103,8 @@ fn an_answer_is_given_to_exits_only_and_between_plays_always() {
     for width in WIDTHS {
         for (environment, scene) in all_scenes(width).filter(|(_, scene)| scene.nested.is_none()) {
             let second = |filter| scene.expect(environment, filter, width).second.is_some();
-            let again = matches!(scene.answer, Answer::Again(_) | Answer::Spoil(_));
+            let again =
+                scene.flaw.is_some() || matches!(scene.answer, Answer::Again(_) | Answer::Spoil(_));
             assert_eq!(second(Filter::NEVER), again, "{}", scene.id);
             let faults = scene.pfec(environment, width).is_some();
             assert_eq!(second(Filter::ALWAYS), again || faults && scene.answer != Answer::Nothing);

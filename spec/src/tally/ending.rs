@@ -187,6 +187,7 @@ mod tests {
             deliveries: Times::Once,
             vector: 14,
             done: true,
+            ..Ending::NOTHING
         };
         for (ending, text) in [
             (Ending::exit(0), "exit0"),

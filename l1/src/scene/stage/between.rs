@@ -3,14 +3,14 @@
 
 use spec::manual::filter::Filter;
 use spec::manual::paging::Mode;
+use spec::manual::vector::NMI;
 use spec::scene::Scene;
 use spec::scene::between::Between;
 use spec::scene::descriptor::idt_base;
-use spec::manual::vector::NMI;
 use spec::scene::end::{End, How};
-use spec::scene::own::OwnInstruction;
 use spec::scene::environment::Environment;
 use spec::scene::event::{Event, EventType, Source};
+use spec::scene::own::OwnInstruction;
 use spec::scene::place::STAGE_BASE;
 use spec::walk::outcome::IDT_VECTORING_VALID;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};

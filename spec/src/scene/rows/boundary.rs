@@ -90,23 +90,35 @@ pub const ROWS: &[Row] = &[
     window(read("window-closed", "interrupt-window exiting with IF = 0: a read")).rflags(0),
     window(read("window-sti", "interrupt-window exiting, blocked by STI: a read"))
         .interruptibility(BLOCKING_BY_STI),
-    window(nop("window-after-sti", "interrupt-window exiting after an instruction that STI blocks"))
-        .interruptibility(BLOCKING_BY_STI)
-        .stops_after(INTERRUPT_WINDOW),
+    window(nop(
+        "window-after-sti",
+        "interrupt-window exiting after an instruction that STI blocks",
+    ))
+    .interruptibility(BLOCKING_BY_STI)
+    .stops_after(INTERRUPT_WINDOW),
     window(pf("window-pf", "interrupt-window exiting, #PF injected, whose handler clears IF")),
     nmi_window(read("nmi-window", "NMI-window exiting, and a read")).stops_before(NMI_WINDOW),
     nmi_window(read("nmi-window-closed", "NMI-window exiting, virtual NMIs blocked: a read"))
         .interruptibility(BLOCKING_BY_NMI),
-    nmi_window(nop("nmi-window-after-mov-ss", "NMI-window exiting after an instruction that MOV SS blocks"))
-        .interruptibility(BLOCKING_BY_MOV_SS)
-        .stops_after(NMI_WINDOW),
+    nmi_window(nop(
+        "nmi-window-after-mov-ss",
+        "NMI-window exiting after an instruction that MOV SS blocks",
+    ))
+    .interruptibility(BLOCKING_BY_MOV_SS)
+    .stops_after(NMI_WINDOW),
     nmi_window(pf("nmi-window-pf", "NMI-window exiting, #PF injected")).stops_before(NMI_WINDOW),
-    nmi_window(pf_idt_np("nmi-window-pf-idt-np", "NMI-window exiting, #PF injected, IDT not present"))
-        .stops_before(NMI_WINDOW),
+    nmi_window(pf_idt_np(
+        "nmi-window-pf-idt-np",
+        "NMI-window exiting, #PF injected, IDT not present",
+    ))
+    .stops_before(NMI_WINDOW),
     timer(read("timer", "the VMX-preemption timer at 0, and a read")).stops_before(TIMER),
     timer(pf("timer-pf", "the VMX-preemption timer at 0, #PF injected")).stops_before(TIMER),
-    timer(pf_idt_np("timer-pf-idt-np", "the VMX-preemption timer at 0, #PF injected, IDT not present"))
-        .stops_before(TIMER),
+    timer(pf_idt_np(
+        "timer-pf-idt-np",
+        "the VMX-preemption timer at 0, #PF injected, IDT not present",
+    ))
+    .stops_before(TIMER),
     trap(nop("trap", "the monitor trap flag, and an instruction that completes"))
         .stops_after(MONITOR_TRAP),
     trap(read("trap-read", "the monitor trap flag, and a read")).stops_after(MONITOR_TRAP),
@@ -116,16 +128,26 @@ pub const ROWS: &[Row] = &[
     trap(user("trap-int", "the monitor trap flag, and INT n", &[0xcd, 0x09], "int 9"))
         .event(software(EventType::SoftwareInterrupt, VECTOR, 2))
         .stops_after(MONITOR_TRAP),
-    trap(user("trap-int-idt-np", "the monitor trap flag, and INT n, IDT not present", &[0xcd, 0x09], "int 9"))
-        .event(software(EventType::SoftwareInterrupt, VECTOR, 2))
-        .pages(&[(Idt0, Kind::NP)])
-        .implicit_fault(gate_address(VECTOR), Read)
-        .fits(Fits::Long)
-        .stops_after(MONITOR_TRAP),
-    trap(user("trap-forced", "the monitor trap flag, and an instruction that L0 emulates", &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x90], "nop"))
-        .needs(Feature::ForcedEmulation)
-        .only_64_bit()
-        .stops_after(MONITOR_TRAP),
+    trap(user(
+        "trap-int-idt-np",
+        "the monitor trap flag, and INT n, IDT not present",
+        &[0xcd, 0x09],
+        "int 9",
+    ))
+    .event(software(EventType::SoftwareInterrupt, VECTOR, 2))
+    .pages(&[(Idt0, Kind::NP)])
+    .implicit_fault(gate_address(VECTOR), Read)
+    .fits(Fits::Long)
+    .stops_after(MONITOR_TRAP),
+    trap(user(
+        "trap-forced",
+        "the monitor trap flag, and an instruction that L0 emulates",
+        &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x90],
+        "nop",
+    ))
+    .needs(Feature::ForcedEmulation)
+    .only_64_bit()
+    .stops_after(MONITOR_TRAP),
     read("interrupt", "an interrupt that exits, IF = 0, and a read")
         .pins(EXTERNAL_INTERRUPT_EXITING)
         .pending(ARRIVES, Hypervisor)
@@ -134,11 +156,16 @@ pub const ROWS: &[Row] = &[
         .pins(EXTERNAL_INTERRUPT_EXITING)
         .pending(ARRIVES, Hypervisor)
         .stops_before(INTERRUPT),
-    user("nmi", "an NMI that L2 sends itself and that exits: it blocks NMIs in L1", &[0x89, 0x07], "mov [rdi],eax")
-        .registers(const { &[(Rdi, Device.linear() + COMMAND), (Rax, SEND_NMI)] })
-        .pins(NMI_EXITING)
-        .pending(THE_NMI, Guest)
-        .stops_by(THE_NMI)
-        .answer(Answer::Again(Between::Nmi))
-        .section(Section::OTHER_CAUSES.says("")),
+    user(
+        "nmi",
+        "an NMI that L2 sends itself and that exits: it blocks NMIs in L1",
+        &[0x89, 0x07],
+        "mov [rdi],eax",
+    )
+    .registers(const { &[(Rdi, Device.linear() + COMMAND), (Rax, SEND_NMI)] })
+    .pins(NMI_EXITING)
+    .pending(THE_NMI, Guest)
+    .stops_by(THE_NMI)
+    .answer(Answer::Again(Between::Nmi))
+    .section(Section::OTHER_CAUSES.says("")),
 ];

@@ -118,12 +118,20 @@ pub const ROWS: &[Row] = &[
         .needs(Feature::CodeByVector),
     exception("ud-vector-38", "#UD injected, first as an exception of vector 38", UD)
         .wrong_control(&[(Info, 1 << 5)]),
-    event("gp-code-missing", "#GP injected, first without its error code", injected(EventType::HardwareException, GP).error_code(0x18))
-        .wrong_control(&[(Info, CODE)])
-        .needs(Feature::CodeByVector),
-    event("df-code-missing", "#DF injected, first without its error code", injected(EventType::HardwareException, DF).error_code(0))
-        .wrong_control(&[(Info, CODE)])
-        .needs(Feature::CodeByVector),
+    event(
+        "gp-code-missing",
+        "#GP injected, first without its error code",
+        injected(EventType::HardwareException, GP).error_code(0x18),
+    )
+    .wrong_control(&[(Info, CODE)])
+    .needs(Feature::CodeByVector),
+    event(
+        "df-code-missing",
+        "#DF injected, first without its error code",
+        injected(EventType::HardwareException, DF).error_code(0),
+    )
+    .wrong_control(&[(Info, CODE)])
+    .needs(Feature::CodeByVector),
     nmi("nmi-code", "an NMI injected, first with an error code").wrong_control(&[(Info, CODE)]),
     nmi("nmi-vector-3", "an NMI injected, first with vector 3").wrong_control(&[(Info, 1)]),
     extint("extint-code", "an external interrupt injected, first with an error code")
@@ -136,48 +144,112 @@ pub const ROWS: &[Row] = &[
     real("real-pf-code", "vector 14 injected into real mode, first with an error code", PF)
         .wrong_control(&[(Info, CODE)]),
     // The event and L2's state.
-    wrong(extint("extint-if-clear", "an external interrupt injected, first with IF = 0"), &[(Rflags, RFLAGS_IF)]),
-    wrong(extint("extint-sti", "an external interrupt injected, first blocked by STI"), &[(Interruptibility, BLOCKING_BY_STI)]).section(NON_REGISTERS),
-    wrong(extint("extint-mov-ss", "an external interrupt injected, first blocked by MOV SS"), &[(Interruptibility, BLOCKING_BY_MOV_SS)]).section(NON_REGISTERS),
-    wrong(nmi("nmi-mov-ss", "an NMI injected, first blocked by MOV SS"), &[(Interruptibility, BLOCKING_BY_MOV_SS)]).section(NON_REGISTERS),
-    wrong(nmi("nmi-blocked-virtual", "a virtual NMI injected, first blocked"), &[(Interruptibility, BLOCKING_BY_NMI)])
-        .pins(NMI_EXITING | VIRTUAL_NMIS)
-        .section(NON_REGISTERS),
+    wrong(
+        extint("extint-if-clear", "an external interrupt injected, first with IF = 0"),
+        &[(Rflags, RFLAGS_IF)],
+    ),
+    wrong(
+        extint("extint-sti", "an external interrupt injected, first blocked by STI"),
+        &[(Interruptibility, BLOCKING_BY_STI)],
+    )
+    .section(NON_REGISTERS),
+    wrong(
+        extint("extint-mov-ss", "an external interrupt injected, first blocked by MOV SS"),
+        &[(Interruptibility, BLOCKING_BY_MOV_SS)],
+    )
+    .section(NON_REGISTERS),
+    wrong(
+        nmi("nmi-mov-ss", "an NMI injected, first blocked by MOV SS"),
+        &[(Interruptibility, BLOCKING_BY_MOV_SS)],
+    )
+    .section(NON_REGISTERS),
+    wrong(
+        nmi("nmi-blocked-virtual", "a virtual NMI injected, first blocked"),
+        &[(Interruptibility, BLOCKING_BY_NMI)],
+    )
+    .pins(NMI_EXITING | VIRTUAL_NMIS)
+    .section(NON_REGISTERS),
     wrong(pf("pf-hlt", "#PF injected, first into HLT"), &[(Activity, HLT)]).section(NON_REGISTERS),
-    wrong(pf("pf-shutdown", "#PF injected, first into shutdown"), &[(Activity, SHUTDOWN)]).section(NON_REGISTERS),
-    wrong(int("int-hlt", "INT n injected, first into HLT"), &[(Activity, HLT)]).section(NON_REGISTERS),
-    wrong(pf("pf-rflags-bit1", "#PF injected, first with bit 1 of RFLAGS clear"), &[(Rflags, 1 << 1)]),
+    wrong(pf("pf-shutdown", "#PF injected, first into shutdown"), &[(Activity, SHUTDOWN)])
+        .section(NON_REGISTERS),
+    wrong(
+        extint("extint-hlt-user", "an external interrupt injected, first into HLT at CPL 3"),
+        &[(Activity, HLT)],
+    )
+    .section(NON_REGISTERS),
+    wrong(int("int-hlt", "INT n injected, first into HLT"), &[(Activity, HLT)])
+        .section(NON_REGISTERS),
+    wrong(
+        pf("pf-rflags-bit1", "#PF injected, first with bit 1 of RFLAGS clear"),
+        &[(Rflags, 1 << 1)],
+    ),
     pf("pf-link", "#PF injected, first with a VMCS link pointer that is not aligned")
         .wrong_state(&[(Link, 1)], LINK_POINTER),
     // L2's state.
     wrong(read("rflags-bit3", "a read, first with bit 3 of RFLAGS"), &[(Rflags, 1 << 3)]),
     wrong(read("rflags-bit22", "a read, first with bit 22 of RFLAGS"), &[(Rflags, 1 << 22)]),
-    wrong(read("rflags-vm", "a read, first in virtual-8086 mode within IA-32e mode"), &[(Rflags, RFLAGS_VM)])
-        .fits(Fits::Long),
-    wrong(read("sti-if-clear", "a read, first blocked by STI with IF = 0"), &[(Interruptibility, BLOCKING_BY_STI)]),
-    wrong(read("sti-and-mov-ss", "a read, first blocked by STI and by MOV SS"), &[(Interruptibility, BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)])
-        .rflags(RFLAGS_IF),
-    wrong(read("blocked-by-smi", "a read, first with SMIs blocked outside SMM"), &[(Interruptibility, 1 << 2)]),
-    wrong(read("interruptibility-bit5", "a read, first with bit 5 of the interruptibility state"), &[(Interruptibility, 1 << 5)]),
+    wrong(
+        read("rflags-vm", "a read, first in virtual-8086 mode within IA-32e mode"),
+        &[(Rflags, RFLAGS_VM)],
+    )
+    .fits(Fits::Long),
+    wrong(
+        read("sti-if-clear", "a read, first blocked by STI with IF = 0"),
+        &[(Interruptibility, BLOCKING_BY_STI)],
+    ),
+    wrong(
+        read("sti-and-mov-ss", "a read, first blocked by STI and by MOV SS"),
+        &[(Interruptibility, BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)],
+    )
+    .rflags(RFLAGS_IF),
+    wrong(
+        read("blocked-by-smi", "a read, first with SMIs blocked outside SMM"),
+        &[(Interruptibility, 1 << 2)],
+    ),
+    wrong(
+        read("interruptibility-bit5", "a read, first with bit 5 of the interruptibility state"),
+        &[(Interruptibility, 1 << 5)],
+    ),
     wrong(read("activity-4", "a read, first with activity state 4"), &[(Activity, 4)]),
-    wrong(read("hlt-sti", "a read, first in HLT and blocked by STI"), &[(Activity, HLT), (Interruptibility, BLOCKING_BY_STI)])
-        .rflags(RFLAGS_IF),
-    wrong(read("hlt-user", "a read, first in HLT at CPL 3"), &[(Activity, HLT)]),
-    wrong(read("pending-debug-bit4", "a read, first with bit 4 of the pending debug exceptions"), &[(PendingDebug, 1 << 4)]),
-    wrong(read("step-without-tf", "a read, first with a single step pending after MOV SS, and TF clear"), &[(PendingDebug, PENDING_BS), (Interruptibility, BLOCKING_BY_MOV_SS)]),
-    wrong(read("tf-without-step", "a read with TF after MOV SS, first with no single step pending"), &[(PendingDebug, PENDING_BS)])
-        .rflags(RFLAGS_TF)
-        .interruptibility(BLOCKING_BY_MOV_SS)
-        .pending_debug(PENDING_BS),
-    wrong(read("cr0-pg-without-pe", "a read, first with paging outside protected mode"), &[(Cr0, 1 << 0)]),
+    wrong(
+        read("pending-debug-bit4", "a read, first with bit 4 of the pending debug exceptions"),
+        &[(PendingDebug, 1 << 4)],
+    ),
+    wrong(
+        read(
+            "step-without-tf",
+            "a read, first with a single step pending after MOV SS, and TF clear",
+        ),
+        &[(PendingDebug, PENDING_BS), (Interruptibility, BLOCKING_BY_MOV_SS)],
+    ),
+    wrong(
+        read("tf-without-step", "a read with TF after MOV SS, first with no single step pending"),
+        &[(PendingDebug, PENDING_BS)],
+    )
+    .rflags(RFLAGS_TF)
+    .interruptibility(BLOCKING_BY_MOV_SS)
+    .pending_debug(PENDING_BS),
+    wrong(
+        read("cr0-pg-without-pe", "a read, first with paging outside protected mode"),
+        &[(Cr0, 1 << 0)],
+    ),
     wrong(read("cr3-bit57", "a read, first with bit 57 of CR3"), &[(Cr3, 1 << 57)]),
     wrong(read("cr4-bit15", "a read, first with bit 15 of CR4"), &[(Cr4, 1 << 15)]),
-    wrong(read("cr4-pae-clear", "a read, first without PAE in IA-32e mode"), &[(Cr4, 1 << 5)]).fits(Fits::Long),
-    wrong(read("efer-lma", "a read, first with IA32_EFER.LMA the other way round"), &[(Efer, 1 << 10)]),
+    wrong(read("cr4-pae-clear", "a read, first without PAE in IA-32e mode"), &[(Cr4, 1 << 5)])
+        .fits(Fits::Long),
+    wrong(
+        read("efer-lma", "a read, first with IA32_EFER.LMA the other way round"),
+        &[(Efer, 1 << 10)],
+    ),
     wrong(read("cs-data", "a read, first with data in CS"), &[(CsAccess, 1 << 3)]),
-    wrong(read("cs-l-and-d", "a read, first with L and D in CS"), &[(CsAccess, 1 << 14)]).fits(Fits::Bits64),
-    wrong(read("ss-dpl", "a read, first with DPL 0 in SS"), &[(SsAccess, 3 << 5)]),
-    wrong(read("rip-not-canonical", "a read, first with an RIP that is not canonical"), &[(Rip, 1 << 62)])
+    wrong(read("cs-l-and-d", "a read, first with L and D in CS"), &[(CsAccess, 1 << 14)])
         .fits(Fits::Bits64),
-    read("link", "a read, first with a VMCS link pointer that is not aligned").wrong_state(&[(Link, 1)], LINK_POINTER),
+    wrong(read("ss-dpl", "a read, first with DPL 0 in SS"), &[(SsAccess, 3 << 5)]),
+    wrong(
+        read("rip-not-canonical", "a read, first with an RIP that is not canonical"),
+        &[(Rip, 1 << 62)],
+    )
+    .fits(Fits::Bits64),
+    read("link", "a read, first with a VMCS link pointer that is not aligned")
+        .wrong_state(&[(Link, 1)], LINK_POINTER),
 ];

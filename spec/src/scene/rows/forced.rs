@@ -178,22 +178,28 @@ pub const ROWS: &[Row] = &[
         .registers(&[(Rbp, DATA0 + 0x40)])
         .pages(&[(Data0, Kind::NP)])
         .fault_after(DATA0 + 0x40, Read, NEXT),
-    forced!("fetch-np", "an instruction on a page that is not present, after the prefix", [0x90], "nop")
-        .rip(CODE1 - 5)
-        .pages(&[(Code1, Kind::NP)])
-        .fault_after(CODE1, Fetch, CODE1),
-    forced!("fetch-nx", "an instruction on a page without execution, after the prefix", [0x90], "nop")
-        .rip(CODE1 - 5)
-        .pages(&[(Code1, Kind::NX)])
-        .fault_after(CODE1, Fetch, CODE1),
+    forced!(
+        "fetch-np",
+        "an instruction on a page that is not present, after the prefix",
+        [0x90],
+        "nop"
+    )
+    .rip(CODE1 - 5)
+    .pages(&[(Code1, Kind::NP)])
+    .fault_after(CODE1, Fetch, CODE1),
+    forced!(
+        "fetch-nx",
+        "an instruction on a page without execution, after the prefix",
+        [0x90],
+        "nop"
+    )
+    .rip(CODE1 - 5)
+    .pages(&[(Code1, Kind::NX)])
+    .fault_after(CODE1, Fetch, CODE1),
     forced!("step", "a single step", [0x90], "nop")
         .rflags(RFLAGS_TF)
         .event(Event::new(Source::Raised, EventType::HardwareException, 1))
-        .at_end(&[
-            (Dr6, DR6_AT_START | DR6_BS),
-            (Rip, NEXT + 1),
-            (Rflags, RFLAGS_TF | 2),
-        ]),
+        .at_end(&[(Dr6, DR6_AT_START | DR6_BS), (Rip, NEXT + 1), (Rflags, RFLAGS_TF | 2)]),
     forced!("step-read", "a single step of a read", [0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0), (Rax, 0)])
         .memory(&[(DATA0, 0x1234)])

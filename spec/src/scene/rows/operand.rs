@@ -15,7 +15,12 @@ use crate::walk::page::index_of;
 
 const DATA0: u64 = Data0.linear();
 
-const fn own(name: &'static str, what: &'static str, instruction: OwnInstruction, page: &str) -> Row {
+const fn own(
+    name: &'static str,
+    what: &'static str,
+    instruction: OwnInstruction,
+    page: &str,
+) -> Row {
     let own = Own { instruction, page: index_of(page) };
     let row = user(name, what, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])

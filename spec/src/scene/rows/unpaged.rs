@@ -11,8 +11,8 @@ use crate::scene::ept::{During, EptEntry, GuestFrame, Nested};
 use crate::scene::event::EventType::{ExternalInterrupt, HardwareException, SoftwareInterrupt};
 use crate::scene::event::{Event, Source};
 use crate::scene::expect::{DR6_AT_START, DR6_BS};
-use crate::scene::place::{Kind, PAGE, STAGE_BASE};
 use crate::scene::place::Place::{Code1, Data0, Data1, Stack};
+use crate::scene::place::{Kind, PAGE, STAGE_BASE};
 use crate::scene::{Answer, Feature, RIP, Row, stack_of};
 use crate::walk::outcome::{RFLAGS_IF, RFLAGS_TF};
 
@@ -170,9 +170,7 @@ pub const ROWS: &[Row] = &[
     // Exceptions.
     raises(GP_READ, GP),
     exits(GP_READ.renamed("gp-exits"), GP),
-    raises(SS_POP, SS)
-        .watch(FRAME_AT_LAST)
-        .at_end(const { &[(Memory, frame(RIP) << 8)] }),
+    raises(SS_POP, SS).watch(FRAME_AT_LAST).at_end(const { &[(Memory, frame(RIP) << 8)] }),
     exits(SS_POP.renamed("ss-exits"), SS),
     raises(UD_ITSELF, UD),
     exits(UD_ITSELF.renamed("ud-exits"), UD),
@@ -182,9 +180,9 @@ pub const ROWS: &[Row] = &[
         .rflags(RFLAGS_TF)
         .event(Event::new(Source::Raised, HardwareException, DB))
         .watch(TOP - 6)
-        .at_end(const {
-            &[(Memory, frame(RIP + 1) | RFLAGS_TF << 32), (Dr6, DR6_AT_START | DR6_BS)]
-        }),
+        .at_end(
+            const { &[(Memory, frame(RIP + 1) | RFLAGS_TF << 32), (Dr6, DR6_AT_START | DR6_BS)] },
+        ),
     real("int-14", "INT 14, which is no #PF", &[0xcd, 14], "int 0Eh")
         .event(Event::new(Source::Raised, SoftwareInterrupt, PF).length(2))
         .watch(TOP - 6)
@@ -203,9 +201,7 @@ pub const ROWS: &[Row] = &[
         .at_end(const { &[(Rax, 0x1234)] }),
     raises(FORCED_GP, GP).at_end(const { &[(Memory, frame(RIP + 5))] }),
     exits(FORCED_GP.renamed("forced-gp-exits"), GP),
-    raises(FORCED_SS, SS)
-        .watch(FRAME_AT_LAST)
-        .at_end(const { &[(Memory, frame(RIP + 5) << 8)] }),
+    raises(FORCED_SS, SS).watch(FRAME_AT_LAST).at_end(const { &[(Memory, frame(RIP + 5) << 8)] }),
     exits(FORCED_SS.renamed("forced-ss-exits"), SS),
     // EPT-induced exits come all the same.
     spoiled(READ.renamed("read-ept"), DATA0, Read, EptEntry::NP),

@@ -1,0 +1,144 @@
+//! L2 of every kind saved and restored in the middle: it asks the VMM to move the VM, by the port
+//! of [`crate::channel`], and then does what the filter is asked about. What was asked for must be
+//! done: the status that L2 reads is 0.
+
+use crate::channel::{Ask, PORT, STATUS_PORT};
+use crate::manual::paging::Access::{Read, Write};
+use crate::manual::paging::Privilege::{self, Supervisor, User};
+use crate::manual::section::Section;
+use crate::scene::descriptor::gate_address;
+use crate::scene::end::Word::{self, Memory, Rax, Rcx, Rdi, Rdx, Rip, Rsi};
+use crate::scene::environment::REAL;
+use crate::scene::event::{Event, EventType, Source};
+use crate::scene::expect::BLOCKING_BY_NMI;
+use crate::scene::feature::LISTED_PORT_A;
+use crate::scene::place::Kind;
+use crate::scene::place::Place::{Data0, Idt0};
+use crate::scene::{Answer, Exiting, Feature, Fits, RIP, Row};
+
+const DATA0: u64 = Data0.linear();
+const VECTOR: u8 = 9;
+/// The basic exit reason of I/O instructions, and the bit of the qualification that says a string.
+const IO: u16 = 30;
+const STRING: u64 = 1 << 4;
+/// RFLAGS.IOPL = 3.
+const IOPL: u64 = 3 << 12;
+/// The bytes before the instruction under test, and where that is.
+const ASKING: u64 = 4;
+const ASKING_REAL: u64 = 6;
+const NEXT: u64 = RIP + ASKING;
+const ASK: (Word, u64) = (Rax, Ask::Move as u64);
+const AT: (Word, u64) = (Rdx, PORT as u64);
+const DONE: (Word, u64) = (Rax, 0);
+const STATUS: (Word, u64) = (Rdx, STATUS_PORT as u64);
+
+/// A scene of an instruction after the move. DL is 51H then, and EAX the status.
+macro_rules! moved {
+    ($name:literal, $what:literal, $cpl:ident, [$($code:literal),*], $instruction:literal) => {
+        row($name, $what, $cpl, &[0xef, 0xb2, 0x51, 0xed, $($code),*],
+            concat!("out dx,eax; mov dl,51h; in eax,dx", $instruction))
+    };
+}
+
+const fn row(
+    name: &'static str,
+    what: &'static str,
+    cpl: Privilege,
+    code: &'static [u8],
+    instruction: &'static str,
+) -> Row {
+    assert!(STATUS_PORT == PORT + 4 && STATUS_PORT & 0xff == 0x51);
+    Row::new(name, what, cpl, code, instruction)
+        .registers(&[ASK, AT, (Rdi, DATA0), (Rsi, 0x77)])
+        .rflags(IOPL)
+        .at_fault(&[DONE, STATUS])
+        .at_end(&[DONE, STATUS])
+        .needs(Feature::Moves)
+        .section(Section::VM_EXITS.says(""))
+}
+
+/// In real mode.
+macro_rules! moved_real {
+    ($name:literal, $what:literal, [$($code:literal),*], $instruction:literal) => {
+        row($name, $what, Supervisor, &[0x66, 0xef, 0xb2, 0x51, 0x66, 0xed, $($code),*],
+            concat!("out dx,eax; mov dl,51h; in eax,dx", $instruction))
+            .real()
+            .rflags(0)
+            .registers(const { &[ASK, AT, (Rdi, REAL.pointer(DATA0)), (Rcx, 0x5678)] })
+    };
+}
+
+/// The rows.
+pub const ROWS: &[Row] = &[
+    moved!("read", "a read", User, [0x8b, 0x0f], "; mov ecx,[rdi]")
+        .memory(&[(DATA0, 0x1234)])
+        .at_end(&[DONE, STATUS, (Rcx, 0x1234)]),
+    moved!(
+        "read-np",
+        "a read of a page that is not present",
+        User,
+        [0x8b, 0x0f],
+        "; mov ecx,[rdi]"
+    )
+    .memory(&[(DATA0, 0x1234)])
+    .pages(&[(Data0, Kind::NP)])
+    .fault_after(DATA0, Read, NEXT)
+    .answer(Answer::Retry)
+    .at_end(&[DONE, STATUS, (Rcx, 0x1234)]),
+    moved!("write-ro", "a write to a read-only page", User, [0x89, 0x37], "; mov [rdi],esi")
+        .watch(DATA0)
+        .pages(&[(Data0, Kind::RO)])
+        .fault_after(DATA0, Write, NEXT)
+        .answer(Answer::Retry)
+        .at_end(&[DONE, STATUS, (Memory, 0x77)]),
+    moved!(
+        "super-write-rsvd",
+        "a write to a page with a reserved bit",
+        Supervisor,
+        [0x89, 0x37],
+        "; mov [rdi],esi"
+    )
+    .watch(DATA0)
+    .pages(&[(Data0, Kind::RSVD)])
+    .fault_after(DATA0, Write, NEXT),
+    moved!(
+        "super-read-nmi-blocked",
+        "a read of a page that is not present, NMIs blocked",
+        Supervisor,
+        [0x8b, 0x0f],
+        "; mov ecx,[rdi]"
+    )
+    .interruptibility(BLOCKING_BY_NMI)
+    .pages(&[(Data0, Kind::NP)])
+    .fault_after(DATA0, Read, NEXT),
+    moved!("int", "INT n", User, [0xcd, 0x09], "; int 9")
+        .event(Event::new(Source::Raised, EventType::SoftwareInterrupt, VECTOR).length(2))
+        .at_end(&[DONE, STATUS, (Rip, NEXT + 2)]),
+    moved!("int-idt-np", "INT n, IDT not present", User, [0xcd, 0x09], "; int 9")
+        .event(Event::new(Source::Raised, EventType::SoftwareInterrupt, VECTOR).length(2))
+        .pages(&[(Idt0, Kind::NP)])
+        .implicit_fault_after(gate_address(VECTOR, true), Read, NEXT)
+        .fits(Fits::Long),
+    moved!(
+        "outs-listed",
+        "OUTS to a port that L1 intercepts",
+        Supervisor,
+        [0x66, 0xba, 0x52, 0x5d, 0x6e],
+        "; mov dx,5D52h; outsb dx,[rsi]"
+    )
+    .registers(&[ASK, AT, (Rsi, DATA0)])
+    .pages(&[(Data0, Kind::NP)])
+    .fault_after(DATA0, Read, NEXT + 4)
+    .at_fault(const { &[DONE, (Rdx, LISTED_PORT_A as u64)] })
+    .exiting(Exiting::IoBitmaps)
+    .intercepted(IO, Some((LISTED_PORT_A as u64) << 16 | STRING))
+    .only_64_bit(),
+    moved_real!("real-write", "a write in real mode", [0x89, 0x0d], "; mov [di],cx")
+        .watch(DATA0)
+        .pages(&[(Data0, Kind::RO)])
+        .at_end(&[DONE, STATUS, (Memory, 0x5678)]),
+    moved_real!("real-ud", "UD2 in real mode, which L1 intercepts", [0x0f, 0x0b], "; ud2")
+        .event(Event::new(Source::Raised, EventType::HardwareException, 6))
+        .intercepts(1 << 6)
+        .at_end(&[DONE, STATUS, (Rip, RIP + ASKING_REAL)]),
+];
