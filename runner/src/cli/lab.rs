@@ -25,9 +25,9 @@ pub struct LabArgs {
     /// A kvm-intel.ko to load in place of the kernel's.
     #[arg(long, value_name = "FILE.ko")]
     pub kvm_intel: Option<PathBuf>,
-    /// Parameters of kvm_intel, as in `ept=0` or `ept=1,vpid=0`; `guest_maxphyaddr=36` is the
-    /// guest's. May be repeated: each is a run of its own. By default ept=1, ept=0,
-    /// allow_smaller_maxphyaddr=1 and enable_shadow_vmcs=0.
+    /// Parameters of kvm_intel, as in `ept=0` or `ept=1,vpid=0`, or of kvm, as in `kvm.tdp_mmu=0`;
+    /// `guest_maxphyaddr=36` is the guest's. May be repeated: each is a run of its own. By default
+    /// ept=1, ept=0, allow_smaller_maxphyaddr=1 and enable_shadow_vmcs=0.
     #[arg(long = "param", value_name = "NAME=VALUE,...")]
     pub params: Vec<ParamSet>,
     /// What boots the test image on the lab's KVM.
