@@ -51,7 +51,8 @@ pub fn run(
             None => Err(Failed::NoSuchStimulus),
         };
     }
-    turn.tally.counts.tsc = tsc().wrapping_sub(started);
+    // Where the VM was moved, the counter may have gone back.
+    turn.tally.counts.tsc = tsc().saturating_sub(started);
     Ok(Ran::Tried)
 }
 

@@ -218,6 +218,7 @@ impl Capabilities {
         let mut secondary = Secondary::empty();
         for (wanted, control) in [
             (environment.ept.is_some(), Secondary::EPT),
+            (environment.ept.is_some_and(|ept| ept.modes), Secondary::MODE_BASED_EXECUTE),
             (environment.vpid, Secondary::VPID),
             (environment.unrestricted, Secondary::UNRESTRICTED_GUEST),
         ] {
@@ -362,6 +363,10 @@ fn allowed_secondary(wanted: Secondary) -> Result<u32, Missing> {
     for (control, name) in [
         (Secondary::EPT, "enable EPT (IA32_VMX_PROCBASED_CTLS2[33])"),
         (Secondary::VPID, "enable VPID (IA32_VMX_PROCBASED_CTLS2[37])"),
+        (
+            Secondary::MODE_BASED_EXECUTE,
+            "mode-based execute control for EPT (IA32_VMX_PROCBASED_CTLS2[54])",
+        ),
         (Secondary::UNRESTRICTED_GUEST, "unrestricted guest (IA32_VMX_PROCBASED_CTLS2[39])"),
     ] {
         if wanted.contains(control) && allowed.value(control.bits(), 0).is_none() {

@@ -68,6 +68,8 @@ bitflags! {
         const VPID = 1 << 5;
         /// Unrestricted guest.
         const UNRESTRICTED_GUEST = 1 << 7;
+        /// Mode-based execute control for EPT.
+        const MODE_BASED_EXECUTE = 1 << 22;
         /// Enable INVPCID.
         const ENABLE_INVPCID = 1 << 12;
     }

@@ -231,18 +231,14 @@ impl Row {
 
     /// With control fields that are wrong at first, so that VM-instruction error 7 comes.
     #[must_use]
-    pub const fn wrong_control(mut self, bits: &'static [(Checked, u64)]) -> Self {
+    pub const fn wrong_control(mut self, bits: &'static [(Checked, u8)]) -> Self {
         self.scene.flaw = Some(Flaw { bits, number: INVALID_CONTROL, qualification: None });
         self
     }
 
     /// With guest state that is wrong at first, so that the entry fails with exit reason 33.
     #[must_use]
-    pub const fn wrong_state(
-        mut self,
-        bits: &'static [(Checked, u64)],
-        qualification: u64,
-    ) -> Self {
+    pub const fn wrong_state(mut self, bits: &'static [(Checked, u8)], qualification: u8) -> Self {
         let qualification = Some(qualification);
         self.scene.flaw = Some(Flaw { bits, number: INVALID_STATE, qualification });
         self

@@ -43,6 +43,7 @@ const MAX_SCENES: usize = {
 
 /// Steps of the quick profile: prime, since rows often come in pairs or in groups of a few.
 const HOME_STEP: usize = 3;
+const MANY_STEP: usize = 7;
 const PAGE_STEP: usize = 19;
 const EPT_STEP: usize = 11;
 const ELSEWHERE_STEP: usize = 53;
@@ -86,6 +87,9 @@ impl SceneGroup {
             Act::Tlb => 1,
             Act::Page if first => PAGE_STEP,
             Act::Ept | Act::Page => RARE_STEP,
+            // A move is expensive.
+            Act::Restored => ELSEWHERE_STEP,
+            Act::Entry | Act::Intercept | Act::Operand if first => MANY_STEP,
             _ if first => HOME_STEP,
             Act::Unpaged => HOME_STEP,
             _ => ELSEWHERE_STEP,
@@ -148,7 +152,8 @@ impl Kind for SceneGroup {
             Act::Unpaged => true,
             _ => environment.number == 0,
         };
-        !home && !(act as usize + environment.number).is_multiple_of(5)
+        let is_fifth = (act as usize + environment.number).is_multiple_of(5);
+        !home && (act == Act::Restored || !is_fifth)
     }
 
     fn filter_count(self, profile: Profile) -> usize {

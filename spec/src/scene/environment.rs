@@ -33,6 +33,8 @@ pub struct Ept {
     pub ad: bool,
     /// The stage's memory is in pages of 2 MiB, not of 4 KiB.
     pub large: bool,
+    /// Mode-based execute control: code of user-mode addresses needs a right of its own.
+    pub modes: bool,
 }
 
 impl Width {
@@ -207,6 +209,14 @@ impl Environment {
         if real {
             return true;
         }
+        let has_modes = matches!(self.ept, Some(Ept { modes: true, .. }));
+        if let Some(nested) = &scene.nested
+            && let Some((_, entry)) = &nested.frame
+            && entry.user.is_some()
+            && !has_modes
+        {
+            return false;
+        }
         if let Answer::Spoil(how) = scene.answer
             && matches!(how, Invalidation::Entry) == self.vpid
         {
@@ -298,7 +308,7 @@ use Width::{Bits32, Compatibility};
 const LEGACY: Format = Format::Legacy { pse: false };
 const LEGACY_PSE: Format = Format::Legacy { pse: true };
 /// EPT with pages of 4 KiB, without accessed and dirty flags.
-const EPT: Ept = Ept { ad: false, large: false };
+const EPT: Ept = Ept { ad: false, large: false, modes: false };
 
 /// Selector of the segment that the stage is in, in real mode; its base is 16 times that.
 pub const REAL_SELECTOR: u64 = 0x1000;
@@ -363,6 +373,12 @@ const ROWS: &[Environment] = &[
         .default_controls()
         .thin(),
     REAL,
+    Environment::new(
+        "long-ept-modes",
+        "64-bit mode, EPT with rights to execute for each of supervisor and user mode",
+    )
+    .ept(Ept { modes: true, ..EPT })
+    .thin(),
 ];
 
 /// The same with their numbers, without the texts, which need not be in the image.

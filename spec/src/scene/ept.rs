@@ -14,7 +14,7 @@ use super::place::{Kind, PAGE, PLACES, Place};
 use super::{Answer, Scene};
 use crate::manual::filter::Filter;
 use crate::manual::paging::format::Format;
-use crate::manual::paging::{Access, Level, Maxphyaddr, walk};
+use crate::manual::paging::{Access, Level, Maxphyaddr, Privilege, walk};
 use crate::manual::pfec::Pfec;
 use crate::walk::outcome::{INTERRUPTION_INFO_PF, RFLAGS_RF};
 use crate::walk::page::good;
@@ -97,11 +97,16 @@ pub struct EptEntry {
     pub memory_type: u8,
     /// A reserved bit of the address is set.
     pub reserved: bool,
+    /// With mode-based execute control, bit 10: execute for user-mode addresses, where it is not as
+    /// bit 2, which is for supervisor-mode addresses then.
+    pub user: Option<bool>,
 }
 
 const READ: u8 = 1 << 0;
 const WRITE: u8 = 1 << 1;
 const EXECUTE: u8 = 1 << 2;
+/// Bit 10 of an entry, which is ignored without mode-based execute control.
+pub const EXECUTE_FOR_USER: u64 = 1 << 10;
 /// Write-back.
 const WB: u8 = 6;
 /// Bit 7 of an EPT page-directory entry: it maps a page of 2 MiB.
@@ -130,11 +135,25 @@ impl EptEntry {
     pub const TYPE2: Self = Self { memory_type: 2, ..Self::GOOD };
     /// With memory type 3, which is reserved.
     pub const TYPE3: Self = Self { memory_type: 3, ..Self::GOOD };
+    /// Execute for supervisor-mode addresses alone.
+    pub const XS: Self = Self { user: Some(false), ..Self::GOOD };
+    /// Execute for user-mode addresses alone.
+    pub const XU: Self = Self { user: Some(true), ..Self::NX };
+    /// Read, and execute for user-mode addresses alone.
+    pub const RO_XU: Self = Self { user: Some(true), ..Self::with_rights(READ) };
     /// With memory type 7, which is reserved.
     pub const TYPE7: Self = Self { memory_type: 7, ..Self::GOOD };
 
     const fn with_rights(rights: u8) -> Self {
-        Self { rights, memory_type: WB, reserved: false }
+        Self { rights, memory_type: WB, reserved: false, user: None }
+    }
+
+    /// Whether code of user-mode addresses may be executed.
+    const fn executes_for_user(self) -> bool {
+        match self.user {
+            Some(user) => user,
+            None => self.rights & EXECUTE != 0,
+        }
     }
 
     /// The entry without its address, in a page table or, if `large`, in a page directory.
@@ -146,7 +165,8 @@ impl EptEntry {
             (true, false) => 1 << maxphyaddr,
             (false, _) => 0,
         };
-        self.rights as u64 | (self.memory_type as u64) << 3 | page_size | reserved
+        let user = if self.executes_for_user() { EXECUTE_FOR_USER } else { 0 };
+        self.rights as u64 | (self.memory_type as u64) << 3 | page_size | user | reserved
     }
 
     /// Whether a processor with this address width has such entries: with 52 bits none of the
@@ -199,6 +219,8 @@ pub const QUALIFICATION_READ: u64 = 1 << 0;
 pub const QUALIFICATION_WRITE: u64 = 1 << 1;
 const QUALIFICATION_FETCH: u64 = 1 << 2;
 const QUALIFICATION_RIGHTS: u32 = 3;
+/// Bit 6, with mode-based execute control: code of user-mode addresses may be executed.
+pub const QUALIFICATION_EXECUTE_FOR_USER: u64 = 1 << 6;
 const QUALIFICATION_LINEAR_VALID: u64 = 1 << 7;
 /// Bit 8: the access is to the translation of a linear address, not to a paging-structure entry.
 pub const QUALIFICATION_TRANSLATION: u64 = 1 << 8;
@@ -252,7 +274,7 @@ impl Nested {
     }
 
     /// The EPT-induced exit of a step.
-    fn exit_of(&self, step: &Step) -> Option<Met> {
+    fn exit_of(&self, step: &Step, of_user: bool) -> Option<Met> {
         let (frame, entry) = self.frame?;
         if frame != step.frame {
             return None;
@@ -262,17 +284,28 @@ impl Nested {
             return Some(Met::Misconfiguration { guest_physical });
         }
         let translation = if step.translated { QUALIFICATION_TRANSLATION } else { 0 };
+        let user = if entry.user == Some(true) { QUALIFICATION_EXECUTE_FOR_USER } else { 0 };
         let qualification = step.access
             | u64::from(entry.rights) << QUALIFICATION_RIGHTS
+            | user
             | QUALIFICATION_LINEAR_VALID
             | translation;
-        let allowed = step.access & !u64::from(entry.rights) == 0;
+        let rights = match (of_user, entry.user) {
+            (true, Some(true)) => entry.rights | EXECUTE,
+            (true, Some(false)) => entry.rights & !EXECUTE,
+            _ => entry.rights,
+        };
+        let allowed = step.access & !u64::from(rights) == 0;
         (!allowed).then_some(Met::Violation { qualification, guest_physical, linear: step.linear })
     }
 
     /// What the access meets first, "Prioritization of EPT Misconfigurations and EPT Violations".
     fn meets(&self, scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> Met {
-        let check = |step: &Step| self.exit_of(step);
+        // Stage pages that are a user's, and the deep page, are user-mode at CPL 3.
+        let of_user = scene.cpl == Privilege::User
+            && Place::of(self.address).is_none_or(Place::is_users)
+            && self.access == Access::Fetch;
+        let check = |step: &Step| self.exit_of(step, of_user);
         // With accessed and dirty flags for EPT, the walk's accesses count as writes too. "EPT
         // Violations".
         let walks = QUALIFICATION_READ

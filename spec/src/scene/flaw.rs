@@ -46,25 +46,28 @@ crate::listed! {
 }
 
 /// The VM-instruction error of invalid control fields. SDM vol. 3C, "VM Instruction Error Numbers".
-pub const INVALID_CONTROL: u16 = 7;
+pub const INVALID_CONTROL: u8 = 7;
 /// The basic exit reason of invalid guest state. SDM vol. 3D, "VMX Basic Exit Reasons".
-pub const INVALID_STATE: u16 = 33;
+pub const INVALID_STATE: u8 = 33;
 
 /// What is wrong with a VM entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flaw {
-    /// The bits that are not as in the entry that follows.
-    pub bits: &'static [(Checked, u64)],
+    /// The numbers of the bits that are not as in the entry that follows.
+    pub bits: &'static [(Checked, u8)],
     /// The VM-instruction error, or the basic exit reason.
-    pub number: u16,
+    pub number: u8,
     /// The exit qualification, where the failure has one.
-    pub qualification: Option<u64>,
+    pub qualification: Option<u8>,
 }
 
 impl Flaw {
     /// The bits of a field that are wrong.
     #[must_use]
     pub fn of(&self, field: Checked) -> u64 {
-        self.bits.iter().filter(|(wrong, _)| *wrong == field).fold(0, |all, (_, bits)| all | bits)
+        self.bits
+            .iter()
+            .filter(|(wrong, _)| *wrong == field)
+            .fold(0, |all, (_, bit)| all | 1 << bit)
     }
 }

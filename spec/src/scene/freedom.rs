@@ -7,7 +7,7 @@
 
 use super::descriptor::{CALL_GATE_SELECTOR, LDT_SELECTOR, TSS_SELECTOR};
 use super::end::{EXIT_EPT_VIOLATION, EXIT_EXCEPTION, End, Ends, How, Word};
-use super::ept::{During, QUALIFICATION_OPTIONAL};
+use super::ept::{During, QUALIFICATION_EXECUTE_FOR_USER, QUALIFICATION_OPTIONAL};
 use super::expect::{BLOCKING_BY_MOV_SS, NMI_UNBLOCKED, PENDING_BS, VECTOR_DF, VECTOR_PF};
 use super::place::{PAGE, Place};
 use super::{Fault, Scene};
@@ -55,9 +55,9 @@ pub const FREEDOM: &[Freedom] = &[
         word: Word::Qualification,
         bits: |scene, end| match end.how {
             How::Exit(EXIT_EPT_VIOLATION) if bit_12_is_undefined(scene, end) => {
-                QUALIFICATION_OPTIONAL | NMI_UNBLOCKED
+                of_violation(scene) | NMI_UNBLOCKED
             }
-            How::Exit(EXIT_EPT_VIOLATION) => QUALIFICATION_OPTIONAL,
+            How::Exit(EXIT_EPT_VIOLATION) => of_violation(scene),
             How::Exit(EXIT_EXCEPTION) => of_faults(scene),
             _ => 0,
         },
@@ -91,6 +91,14 @@ pub const FREEDOM: &[Freedom] = &[
 /// valid, and with "NMI exiting" without "virtual NMIs".
 fn bit_12_is_undefined(scene: &Scene, end: &End) -> bool {
     end.word(Word::IdtInfo) & VALID != 0 || scene.pins & (NMI_EXITING | VIRTUAL_NMIS) == NMI_EXITING
+}
+
+/// The bits of an EPT violation that depend on features; with mode-based execute control bit 6 is
+/// defined.
+fn of_violation(scene: &Scene) -> u64 {
+    let frame = scene.nested.and_then(|nested| nested.frame);
+    let has_modes = frame.is_some_and(|(_, entry)| entry.user.is_some());
+    QUALIFICATION_OPTIONAL & !if has_modes { QUALIFICATION_EXECUTE_FOR_USER } else { 0 }
 }
 
 /// The bits of an address in which the bytes from `first` on differ.

@@ -44,8 +44,8 @@ mod tests {
     use crate::scene::tested::FRAME;
     use std::collections::HashSet;
 
-    const SMALL: Option<Ept> = Some(Ept { ad: false, large: false });
-    const LARGE: Option<Ept> = Some(Ept { ad: true, large: true });
+    const SMALL: Option<Ept> = Some(Ept { ad: false, large: false, modes: false });
+    const LARGE: Option<Ept> = Some(Ept { ad: true, large: true, modes: false });
 
     #[test]
     fn every_frame_has_an_ept_entry_of_its_own_that_leads_back_to_it() {

@@ -40,8 +40,8 @@ const CLEARED: u64 = 0x8d5;
 pub struct Own {
     /// The instruction.
     pub instruction: OwnInstruction,
-    /// The page of its operand, a row of [`PAGES`].
-    pub page: PageIndex,
+    /// The page of its operand, by the number of its row in [`PAGES`].
+    pub page: u8,
 }
 
 impl Own {
@@ -60,13 +60,13 @@ impl Own {
     }
 
     const fn stimulus(self, access: Access) -> Stimulus {
-        Stimulus { privilege: Privilege::Supervisor, access, page: self.page }
+        Stimulus { privilege: Privilege::Supervisor, access, page: self.page as PageIndex }
     }
 
     /// Whether a processor with this address width can have the page.
     #[must_use]
     pub const fn exists(self, maxphyaddr: Maxphyaddr) -> bool {
-        PAGES[self.page].exists(maxphyaddr)
+        PAGES[self.page as PageIndex].exists(maxphyaddr)
     }
 
     /// What must be seen of it. RIP is [`RIP`] for that of the instruction; [`Word::Memory`] is 0

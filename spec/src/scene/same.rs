@@ -11,7 +11,7 @@ use super::end::Word;
 use super::event::Event;
 use super::place::{Kind, Place};
 use super::tested::Tested;
-use super::{Answer, Fault, Feature, Fits, Unwanted};
+use super::{Answer, Fault, Feature, Fits, Intercepted, Stop, Unwanted};
 use crate::manual::paging::Privilege;
 
 /// Not looked at: of a field that few rows set.
@@ -84,6 +84,16 @@ pub const fn event(a: &Option<Event>, b: &Option<Event>) -> bool {
         _ => false,
     };
     a.source as u8 == b.source as u8 && a.info() == b.info() && same_code && a.length == b.length
+}
+
+pub const fn intercepted(a: &Option<Intercepted>, b: &Option<Intercepted>) -> bool {
+    let (Some(a), Some(b)) = (a, b) else { return false };
+    a.reason == b.reason && optional_number(&a.qualification, &b.qualification)
+}
+
+pub const fn stop(a: &Option<Stop>, b: &Option<Stop>) -> bool {
+    let (Some(a), Some(b)) = (a, b) else { return false };
+    a.reason == b.reason && a.info == b.info && a.after == b.after
 }
 
 pub const fn tested(a: &Option<Tested>, b: &Option<Tested>) -> bool {

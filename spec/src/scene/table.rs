@@ -215,9 +215,9 @@ fields! {
     /// What L1 intercepts of instructions.
     exiting: Exiting = (Exiting::Nothing), same::never;
     /// The VM exit that comes before any access of the instruction.
-    intercepted: Option<Intercepted> = (None), same::never;
+    intercepted: Option<Intercepted> = (None), same::intercepted;
     /// The VM exit at an instruction boundary.
-    stop: Option<Stop> = (None), same::never;
+    stop: Option<Stop> = (None), same::stop;
     /// PKRU, or IA32_PKRS where the scene needs [`Feature::Pks`].
     keys: u32 = (0), same::never;
     /// SSP at the start, where the scene needs [`Feature::ShadowStack`].

@@ -8,7 +8,7 @@ use spec::manual::ept;
 use spec::manual::paging::format::Format;
 use spec::manual::paging::{Level, Maxphyaddr};
 use spec::scene::environment::{Environment, Ept, Width};
-use spec::scene::ept::{EptEntry, FRAMES, GuestFrame};
+use spec::scene::ept::{EXECUTE_FOR_USER, EptEntry, FRAMES, GuestFrame};
 use spec::scene::guest_memory::{GUEST_BASE, L1_BASE, REAL_BASE, guest_physical};
 use spec::scene::place::{PAGE, Place};
 use spec::scene::tested::FRAME;
@@ -48,9 +48,9 @@ static TABLES: Global<Tables> = Global::new(Tables {
 });
 
 /// Read, write, execute of an entry that leads to a table.
-const TABLE: u64 = 7;
+const TABLE: u64 = 7 | EXECUTE_FOR_USER;
 /// An entry of a device: read, write, execute, uncacheable.
-const DEVICE: u64 = 7;
+const DEVICE: u64 = 7 | EXECUTE_FOR_USER;
 /// What the tables are now: those of which environment, the frame that is spoiled, the width of
 /// addresses.
 struct State {

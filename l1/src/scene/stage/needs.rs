@@ -59,10 +59,11 @@ impl Stage {
         })
     }
 
-    /// Tries a move while L1 runs. A VMM that cannot move the VM says so.
+    /// Whether the VMM is one that moves the VM: it is the one that has immediate exits, too. To
+    /// try one costs less than a move.
     fn moves(&mut self) -> bool {
         *self.moves.get_or_insert_with(|| {
-            channel::present() && !channel::ask(Ask::Move.word()).is_unknown_here()
+            channel::present() && !channel::ask(Ask::ImmediateExit.word()).is_unknown_here()
         })
     }
 

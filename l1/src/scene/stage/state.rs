@@ -159,7 +159,7 @@ pub fn write_scene(scene: &Scene, environment: &Environment, kept: &mut Kept) {
 
 /// Spoils the VM entry, or makes it good again.
 pub fn flip(flaw: &Flaw) {
-    for (checked, bits) in flaw.bits {
+    for (checked, bit) in flaw.bits {
         let field = match checked {
             Checked::Info => Field::EntryInterruptionInfo,
             Checked::ErrorCode => Field::EntryExceptionErrorCode,
@@ -177,7 +177,7 @@ pub fn flip(flaw: &Flaw) {
             Checked::SsAccess => Field::GuestSsAccess,
             Checked::Link => Field::VmcsLinkPointer,
         };
-        vmwrite(field, vmread(field) ^ bits);
+        vmwrite(field, vmread(field) ^ 1 << bit);
     }
 }
 

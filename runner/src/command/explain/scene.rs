@@ -90,8 +90,8 @@ pub fn explain(text: &mut String, case: &SceneCase, maxphyaddr: Maxphyaddr) {
     if let Some(nested) = &scene.nested {
         self::nested(text, nested);
     }
-    for (field, bits) in scene.flaw.iter().flat_map(|flaw| flaw.bits) {
-        let _ = writeln!(text, "  wrong        at first: {} differs in {bits:#x}", field.what());
+    for (field, bit) in scene.flaw.iter().flat_map(|flaw| flaw.bits) {
+        let _ = writeln!(text, "  wrong        at first: bit {bit} of {}", field.what());
     }
     match (scene.fault, pfec) {
         (Some(fault), Some(pfec)) => {
@@ -178,6 +178,11 @@ fn nested(text: &mut String, nested: &Nested) {
             .map(|(bit, letter)| right(bit, letter))
             .collect();
         let reserved = if entry.reserved { ", a reserved bit" } else { "" };
+        let user = match entry.user {
+            Some(true) => " and x at user-mode addresses",
+            Some(false) => " and no x at user-mode addresses",
+            None => "",
+        };
         let frame = match frame {
             GuestFrame::Place(place) => format!("{place:?}"),
             GuestFrame::Page => "the page".into(),
@@ -185,7 +190,7 @@ fn nested(text: &mut String, nested: &Nested) {
         };
         let _ = writeln!(
             text,
-            "  EPT entry    of {frame}: {rights}, memory type {}{reserved}; no filter is asked about EPT-induced exits",
+            "  EPT entry    of {frame}: {rights}{user}, memory type {}{reserved}; no filter is asked about EPT-induced exits",
             entry.memory_type
         );
     }
@@ -209,7 +214,7 @@ fn end(end: &End) -> String {
         How::Delivered(vector) => {
             format!("L2's handler of vector {vector} runs, and no exit to L1 comes first.")
         }
-        How::Failed(INVALID_CONTROL) => {
+        How::Failed(number) if number == INVALID_CONTROL.into() => {
             "the VM entry fails with VM-instruction error 7: invalid control fields.".into()
         }
         How::Failed(number) => {

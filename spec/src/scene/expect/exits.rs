@@ -81,12 +81,12 @@ impl Scene {
     /// A VM entry that failed: nothing of L2's state changed, nor of the event that was to be
     /// injected.
     pub(super) fn refused(&self, flaw: &Flaw) -> End {
-        let mut end = self.unchanged(How::Failed(flaw.number));
+        let mut end = self.unchanged(How::Failed(flaw.number.into()));
         end.set(Word::Cr2, CR2_AT_START);
         end.set(Word::Rip, self.rip ^ flaw.of(Checked::Rip));
         end.set(Word::Rsp, self.start_rsp());
         end.set(Word::Rflags, self.start_rflags() ^ flaw.of(Checked::Rflags));
-        end.set_all(flaw.qualification.map(|value| (Word::Qualification, value)));
+        end.set_all(flaw.qualification.map(|value| (Word::Qualification, value.into())));
         end
     }
 

@@ -7,13 +7,14 @@
 use super::delivery_ept::{FIRST_PUSH, GP, INT, INTERRUPT, NMI, VECTOR, delivery, fault_delivery};
 use crate::manual::paging::Access::{self, Fetch, Read, Write};
 use crate::manual::paging::Level::{self, Pde, Pdpte, Pml4e, Pte};
+use crate::manual::paging::Privilege::Supervisor;
 use crate::manual::section::{Citation, Section};
 use crate::scene::builder::user;
 use crate::scene::descriptor::gate_address;
 use crate::scene::end::Word::{Memory, Qualification, Rax, Rdi};
 use crate::scene::ept::GuestFrame::{self, Page, Pd, Pdpt, Place as At, Pt, Root};
 use crate::scene::ept::{DEEP, During, EptEntry, Nested};
-use crate::scene::place::Place::{FaultStack, Idt1, Stack};
+use crate::scene::place::Place::{Code1, FaultStack, Idt1, Stack};
 use crate::scene::place::{Kind, PAGE};
 use crate::scene::{Answer, Feature, Row, initial_register};
 
@@ -77,12 +78,57 @@ const fn clean(name: &'static str, level: Level) -> Row {
     row.open(Qualification.bit())
 }
 
+/// A fetch of CPL 0 from a page of the stage.
+const fn super_fetch(name: &'static str, entry: EptEntry) -> Row {
+    let address = Code1.linear() + 0x40;
+    let frame = Some((At(Code1), entry));
+    let nested = Nested { address, access: Fetch, during: During::Instruction, guest: None, frame };
+    Row::new(name, "a fetch of CPL 0, with rights for each mode", Supervisor, &[0x90], "nop")
+        .rip(address)
+        .nested(nested)
+        .answer(Answer::Retry)
+        .section(Section::EPT_VIOLATIONS.says("mode-based execute control"))
+}
+
 /// The rows.
 pub const ROWS: &[Row] = &[
     // Nothing is spoiled.
     deep("read", "a read through four tables", Read, None, None),
     deep("write", "a write through four tables", Write, None, None),
     deep("fetch", "a fetch through four tables", Fetch, None, None),
+    // Mode-based execute control. The deep page is a user's, the stage's code CPL 0's here.
+    frame!(
+        "fetch-page-xs",
+        "the page is executable at supervisor-mode addresses alone",
+        Fetch,
+        Page,
+        XS
+    ),
+    frame!("fetch-page-xu", "the page is executable at user-mode addresses alone", Fetch, Page, XU),
+    frame!(
+        "fetch-pt-xs",
+        "the page table is executable at supervisor-mode addresses alone",
+        Fetch,
+        Pt,
+        XS
+    ),
+    frame!(
+        "read-page-xs",
+        "the page is executable at supervisor-mode addresses alone",
+        Read,
+        Page,
+        XS
+    ),
+    frame!(
+        "write-page-ro-xu",
+        "the page is read-only and executable at user-mode addresses alone",
+        Write,
+        Page,
+        RO_XU
+    ),
+    both!("fetch-nx-xs", "the guest entry and EPT forbid the fetch", Fetch, Pte, NX, Page, XS),
+    super_fetch("super-fetch-xs", EptEntry::XS),
+    super_fetch("super-fetch-xu", EptEntry::XU),
     // EPT violations of each frame, by each access.
     frame!("read-root", "L2's root table is not there", Read, Root, NP),
     frame!("read-pdpt", "the PDPT's frame is not there", Read, Pdpt, NP),

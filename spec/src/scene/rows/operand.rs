@@ -21,7 +21,7 @@ const fn own(
     instruction: OwnInstruction,
     page: &str,
 ) -> Row {
-    let own = Own { instruction, page: index_of(page) };
+    let own = Own { instruction, page: index_of(page) as u8 };
     let row = user(name, what, &[0x8b, 0x07], "mov eax,[rdi]")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::NP)])
