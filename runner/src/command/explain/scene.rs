@@ -214,7 +214,7 @@ fn end(end: &End) -> String {
         How::Delivered(vector) => {
             format!("L2's handler of vector {vector} runs, and no exit to L1 comes first.")
         }
-        How::Failed(number) if number == INVALID_CONTROL.into() => {
+        How::Failed(number) if number == u16::from(INVALID_CONTROL) => {
             "the VM entry fails with VM-instruction error 7: invalid control fields.".into()
         }
         How::Failed(number) => {

@@ -125,7 +125,7 @@ fn an_end_is_read_as_the_processor_leaves_it() {
             let registers = leave_end(&scene, environment, &want);
             let mut seen = End::new(How::Done);
             let error = match want.how {
-                How::Failed(error) if error == INVALID_CONTROL.into() => Some(error),
+                How::Failed(error) if error == u16::from(INVALID_CONTROL) => Some(error),
                 _ => None,
             };
             end(&scene, environment, &registers, error, &want, &mut seen);
