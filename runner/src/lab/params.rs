@@ -198,7 +198,7 @@ const EXHAUSTIVE: [&str; 8] = [
     "unrestricted_guest=0",
     "vpid=0",
     "kvm.tdp_mmu=0",
-    "kvm.nx_huge_pages=force",
+    "kvm.nx_huge_pages=1",
     "nested_early_check=1",
     "vnmi=0",
     "eptad=0",
@@ -227,10 +227,10 @@ fn is_off(value: &str) -> bool {
 }
 
 /// Whether a parameter's value is the one asked for. The kernel prints booleans as Y and N, numbers
-/// in decimal. A parameter that shows as a boolean can have words for values, as `force`.
+/// in decimal.
 fn is_same(wanted: &str, got: &str) -> bool {
     match got {
-        "Y" => !is_off(wanted),
+        "Y" => is_on(wanted),
         "N" => is_off(wanted),
         _ => wanted == got || !wanted.bytes().all(|b| b.is_ascii_digit()),
     }

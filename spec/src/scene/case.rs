@@ -43,7 +43,7 @@ const MAX_SCENES: usize = {
 
 /// Steps of the quick profile: prime, since rows often come in pairs or in groups of a few.
 const HOME_STEP: usize = 3;
-const MANY_STEP: usize = 7;
+const MANY_STEP: usize = 11;
 const PAGE_STEP: usize = 19;
 const EPT_STEP: usize = 11;
 const ELSEWHERE_STEP: usize = 53;
