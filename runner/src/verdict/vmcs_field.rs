@@ -103,7 +103,7 @@ mod tests {
             named("field 4006 value=2 before=0"),
             "  page-fault error-code mask (4006) value=2 before=0"
         );
-        assert_eq!(named("field 2000 value=2"), "  field (2000) value=2");
+        assert_eq!(named("field 201e value=2"), "  field (201e) value=2");
         assert_eq!(named("field"), "field");
         assert_eq!(named("exit,info=1"), "exit,info=1");
     }

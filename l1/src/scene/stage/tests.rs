@@ -14,6 +14,7 @@ use spec::scene::descriptor::{VMCALL, idt_base, idt_limit};
 use spec::scene::ept::{DEEP, EptEntry, FRAMES, GuestFrame, is_deep};
 use spec::scene::guest_memory::{REAL_BASE, guest_physical};
 use spec::scene::place::PAGE;
+use spec::scene::rows::forced;
 use spec::scene::tested::{FRAME, GOOD, last_canonical, linear};
 
 use super::*;

@@ -44,6 +44,7 @@ const STEP: u8 = 14;
 const LINK_POINTER: u8 = 4;
 
 const CONTROLS: Citation = Section::ENTRY_CONTROL_CHECKS.says("");
+const SEGMENTS: Citation = Section::SEGMENT_CHECKS.says("");
 const NON_REGISTERS: Citation = Section::NON_REGISTER_CHECKS.says("");
 
 /// A read of a page that is not present.
@@ -243,10 +244,12 @@ pub const ROWS: &[Row] = &[
     wrong(read("cr4-pae-clear", "a read, first without PAE in IA-32e mode"), &[(Cr4, 5)])
         .fits(Fits::Long),
     wrong(read("efer-lma", "a read, first with IA32_EFER.LMA the other way round"), &[(Efer, 10)]),
-    wrong(read("cs-data", "a read, first with data in CS"), &[(CsAccess, 3)]),
+    wrong(read("cs-data", "a read, first with data in CS"), &[(CsAccess, 3)]).section(SEGMENTS),
     wrong(read("cs-l-and-d", "a read, first with L and D in CS"), &[(CsAccess, 14)])
-        .fits(Fits::Bits64),
-    wrong(read("ss-dpl", "a read, first with DPL 0 in SS"), &[(SsAccess, 5), (SsAccess, 6)]),
+        .fits(Fits::Bits64)
+        .section(SEGMENTS),
+    wrong(read("ss-dpl", "a read, first with DPL 0 in SS"), &[(SsAccess, 5), (SsAccess, 6)])
+        .section(SEGMENTS),
     wrong(
         read("rip-not-canonical", "a read, first with an RIP that is not canonical"),
         &[(Rip, 62)],
