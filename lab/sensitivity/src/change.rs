@@ -163,7 +163,7 @@ mod tests {
             assert!(changes.iter().filter(|change| change.host == host).count() >= least);
         }
         for kind in Host::ALL.into_iter().flat_map(kinds) {
-            assert!(changes.iter().filter(|change| change.kind == kind).count() >= 5, "{kind}");
+            assert!(changes.iter().filter(|change| change.kind == kind).count() >= 3, "{kind}");
         }
         let names: HashSet<&str> = changes.iter().map(|change| change.name.as_str()).collect();
         assert_eq!(names.len(), changes.len());
