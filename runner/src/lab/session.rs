@@ -105,7 +105,7 @@ fn kernel_options(which: &Which, label: &str) -> String {
         .into_iter()
         .filter_map(|(option, path)| Some((option, path.as_ref()?.to_string_lossy())));
     let mut options =
-        if which.image.is_some() { String::new() } else { format!(" --kernel {label}") };
+        if which.modules.is_some() { String::new() } else { format!(" --kernel {label}") };
     for (option, path) in own {
         let _ = write!(options, " {option} {}", quote(&path));
     }
