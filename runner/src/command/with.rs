@@ -47,7 +47,8 @@ pub fn with(arguments: &WithArgs) -> Result<Option<Cli>, Stop> {
     let wrong = |why: String| Stop::usage(format!("{}: {why}", path.display()));
     let all: Table = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     let Some(name) = &arguments.name else {
-        output::text(&all.keys().map(|name| format!("{name}\n")).collect::<String>())?;
+        let names: Vec<&str> = all.keys().map(String::as_str).collect();
+        output::text(&(names.join("\n") + "\n"))?;
         return Ok(None);
     };
     let names = || all.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
