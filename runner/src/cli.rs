@@ -1,6 +1,7 @@
 //! The command line: every command and option, with the help that users read.
 
 mod check;
+mod help;
 mod image;
 mod known;
 mod lab;
@@ -16,6 +17,7 @@ mod xen;
 use clap::{Parser, Subcommand};
 
 pub use check::CheckArgs;
+pub use help::{CompletionsArgs, ManArgs, WithArgs};
 pub use image::ImageArgs;
 pub use list::{ExplainArgs, ListArgs};
 pub use merge::MergeArgs;
@@ -77,6 +79,16 @@ pub enum Command {
     Image(ImageArgs),
     /// Say what this machine can run, and how to fix what it cannot.
     Doctor,
+    /// Run a command line that maskmatch.toml has under a name.
+    ///
+    /// The file is in this folder or in one above. `[nightly]` with `command = "lab"`, `param =
+    /// ["ept=1", "ept=0"]` and `strict = true` is `maskmatch lab --param ept=1 --param ept=0
+    /// --strict`.
+    With(WithArgs),
+    /// Print completions for a shell.
+    Completions(CompletionsArgs),
+    /// Write man pages into a folder.
+    Man(ManArgs),
     /// Measure what a page fault of L2 costs under filters of L1 that hypervisors use, and what a
     /// bare VMCALL costs.
     ///
@@ -122,7 +134,7 @@ mod tests {
         let cli =
             Cli::try_parse_from(std::iter::once("maskmatch").chain(line.split_ascii_whitespace()))
                 .unwrap();
-        let RunArgs { filter: filters, exclude, case, on } = cli.run;
+        let RunArgs { filter: filters, exclude, case, on, .. } = cli.run;
         on.request(What { filters, exclude, case })
     }
 

@@ -12,10 +12,12 @@
 //! | what comes from Debian | [`debian`] |
 //! | files that the user names | [`files`] |
 //! | the end of memory | [`memory`] |
+//! | colours | [`color`] |
 //! | Ctrl-C | [`interrupt`] |
 //! | text from elsewhere, made harmless | [`escape`] |
 
 mod cli;
+mod color;
 mod command;
 mod debian;
 mod escape;
@@ -37,7 +39,7 @@ use clap::Parser;
 
 use cli::{BenchArgs, Cli, Command, HostedArgs, OnArgs, ReplayArgs, RunArgs, What};
 use host::Choice;
-use verdict::exit_code::{Exit, Stop};
+use verdict::exit_code::{self, Exit, Stop};
 
 fn main() -> ExitCode {
     if lab::init::is_init() {
@@ -87,10 +89,17 @@ fn dispatch(cli: Cli) -> Result<Exit, Stop> {
         Command::Image(args) => command::image::image(&args),
         Command::Merge(args) => command::merge::merge(&args),
         Command::Doctor => command::doctor::doctor(),
+        Command::With(args) => command::with::with(&args)?.map_or(Ok(Exit::Pass), dispatch),
+        Command::Completions(args) => command::help::completions(&args),
+        Command::Man(args) => command::help::man(&args),
     }
 }
 
-fn run(RunArgs { filter: filters, exclude, case, on }: RunArgs) -> Result<Exit, Stop> {
-    let (choices, request) = on.request(What { filters, exclude, case })?;
-    command::run::run(&choices, &request)
+fn run(RunArgs { filter: filters, exclude, case, bisect, on }: RunArgs) -> Result<Exit, Stop> {
+    let run = || {
+        let (choices, request) = on.request(What { filters, exclude, case })?;
+        command::run::run(&choices, &request)
+    };
+    let ended = run();
+    if bisect { exit_code::for_bisect(ended) } else { ended }
 }

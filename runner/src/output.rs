@@ -35,6 +35,18 @@ pub fn text(text: &str) -> Result<(), Stop> {
     print(|out| out.write_all(for_terminal(text).as_bytes()))
 }
 
+/// Writes a report as [`text`], painted.
+///
+/// # Errors
+/// As [`print()`].
+pub fn report(report: &str, paint: Option<fn(&str) -> String>) -> Result<(), Stop> {
+    let harmless = for_terminal(report);
+    match paint {
+        Some(paint) => print(|out| out.write_all(paint(&harmless).as_bytes())),
+        None => print(|out| out.write_all(harmless.as_bytes())),
+    }
+}
+
 /// Writes a report to stderr, where standard output has something else.
 pub fn apart(text: &str) {
     // A closed stderr does not change the result.

@@ -3,6 +3,7 @@
 //! Which host it is to run on is not part of it: see [`crate::host::Choice`]. Options that only
 //! some hosts have are here for those that do.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +53,8 @@ pub struct Request {
     pub strict: bool,
     /// Whether to echo the command lines of VMMs.
     pub verbose: bool,
+    /// How many boots of the lab run at the same time.
+    pub jobs: NonZeroUsize,
     /// What is written besides the report.
     pub outputs: Outputs,
     /// What QEMU runs the guest on.
@@ -117,13 +120,14 @@ impl Request {
         line + if self.bench { " bench=yes" } else { "" }
     }
 
-    /// Shows how far the run is.
-    pub fn progress(&self, profile: Profile, subject: Subject) -> Progress {
+    /// Shows how far a run is; of several at the same time each has its name.
+    pub fn progress(&self, profile: Profile, subject: Subject, name: &str) -> Progress {
+        let name = if self.jobs.get() > 1 { name } else { "" };
         let knowledge = Knowledge { tables: Arc::clone(&self.tables), subject };
         let line = self.cmdline(profile);
         match Options::parse(&line) {
             Ok(options) if self.case.is_none() && !self.bench => {
-                Progress::of_run(options, knowledge)
+                Progress::of_run(options, knowledge, name)
             }
             _ => Progress::none(),
         }

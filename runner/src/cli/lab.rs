@@ -19,8 +19,9 @@ pub struct LabArgs {
     /// A kernel of your own, with --modules.
     #[arg(long, value_name = "BZIMAGE", requires = "modules", conflicts_with = "kernel")]
     pub kernel_image: Option<PathBuf>,
-    /// The folder with the modules of --kernel-image.
-    #[arg(long, value_name = "DIR", requires = "kernel_image")]
+    /// The folder with the modules of --kernel-image, or a kernel's build tree, which has its
+    /// bzImage too.
+    #[arg(long, value_name = "DIR", conflicts_with = "kernel")]
     pub modules: Option<PathBuf>,
     /// A kvm-intel.ko to load in place of the kernel's.
     #[arg(long, value_name = "FILE.ko")]

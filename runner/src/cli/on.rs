@@ -1,5 +1,6 @@
 //! Where and how to run, which `run`, `lab`, `replay` and `bench` share.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::results::ResultArgs;
 use super::value::{one_of, profile, seconds};
 use super::vbox::VboxArgs;
 use super::xen::XenArgs;
-use crate::host::{self, Choice, Takes};
+use crate::host::{self, Choice, Takes, parallel};
 use crate::lab::kernel::Which;
 use crate::request::{
     BochsRequest, DEFAULT_MEMORY_MIB, LabRequest, Request, XenRequest, selected, selection,
@@ -52,6 +53,9 @@ pub struct OnArgs {
     /// Look for a newer kernel and a newer `--bochs` than those kept from an earlier run.
     #[arg(long)]
     pub refresh: bool,
+    /// How many boots of the lab run at the same time; by default one for each processor.
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
     /// Memory of the guest, in MiB.
     #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MEMORY_MIB, value_parser = clap::value_parser!(u32).range(i64::from(DEFAULT_MEMORY_MIB)..=2048))]
     pub memory: u32,
@@ -121,6 +125,7 @@ impl OnArgs {
             tables,
             strict,
             verbose,
+            jobs: self.jobs.unwrap_or_else(parallel::usual_jobs),
             outputs,
             accel,
             bochs: BochsRequest { program: self.bochs, refresh, cpu: self.cpu },
@@ -166,6 +171,11 @@ impl OnArgs {
                 !self.lab.kernel.is_empty(),
                 Takes::Kernel,
                 "--kernel is the lab's: use `maskmatch lab`",
+            ),
+            (
+                self.jobs.is_some(),
+                Takes::Kernel,
+                "--jobs is the lab's, which can boot several times at once: use `maskmatch lab`",
             ),
             (
                 self.xen != XenArgs::default(),

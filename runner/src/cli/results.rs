@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ColorChoice};
 
 use crate::results::publish::Outputs;
 
@@ -10,6 +10,9 @@ use crate::results::publish::Outputs;
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Results (as FILE, `-` is standard output)")]
 pub struct ResultArgs {
+    /// Whether verdicts in the report are coloured.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
     /// Write the results as JSON, in the form that `list --schema` prints.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -31,8 +34,8 @@ pub struct ResultArgs {
 impl ResultArgs {
     /// What is to be written, with the raw log.
     pub fn outputs(self, log: Option<PathBuf>) -> Outputs {
-        let Self { json, junit, tap, html, history } = self;
-        Outputs { log, json, junit, tap, html, history }
+        let Self { color, json, junit, tap, html, history } = self;
+        Outputs { color, log, json, junit, tap, html, history }
     }
 }
 

@@ -22,6 +22,10 @@ pub struct RunArgs {
     /// One case instead of groups: an id as a report or `maskmatch list --cases` shows it.
     #[arg(long, value_name = "ID", value_parser = case)]
     pub case: Option<Case>,
+    /// Exit codes for `git bisect run`: 0 pass, 1 fail, and 125, which leaves a commit out, for all
+    /// that is no verdict on the host.
+    #[arg(long)]
+    pub bisect: bool,
     #[command(flatten)]
     pub on: OnArgs,
 }

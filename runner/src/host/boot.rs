@@ -75,7 +75,8 @@ impl<V: Vmm> OneBoot<V> {
             Err(error) => log_error = Some(error),
         }
         let log = log.as_mut().map(|log| &mut **log as &mut dyn Write);
-        let mut intake = Intake::new(SILENCE, log, request.progress(profile, self.subject.clone()));
+        let mut intake =
+            Intake::new(SILENCE, log, request.progress(profile, self.subject.clone(), ""));
         let start = Instant::now();
         let outcome = self.vmm.run(&boot, &mut intake);
         let seconds = Some(start.elapsed().as_secs_f64());

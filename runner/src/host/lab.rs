@@ -3,6 +3,7 @@
 use spec::catalogue::plan::Profile;
 
 use super::kind::{Host, Kind, Takes};
+use super::parallel::on_kernels;
 use super::{bochs, qemu};
 use crate::debian;
 use crate::interrupt;
@@ -67,19 +68,15 @@ fn profile(request: &Request) -> Profile {
 
 impl Host for Lab {
     fn run(&self, request: &Request) -> Vec<RunResult> {
-        let (profile, sets) = (profile(request), self.sets.clone());
-        // A boot runs all sets one after the other.
-        let slowness = SLOWNESS.saturating_mul(u32::try_from(sets.len()).unwrap_or(u32::MAX));
-        let limit = request.limit(profile, slowness);
-        let plan =
-            Plan { bochs: &self.bochs, qemu: self.qemu.as_ref(), request, profile, sets, limit };
+        let profile = profile(request);
         let is_single = self.kernels.len() == 1;
-        let kernels = self.kernels.iter().take_while(|_| !interrupt::pending());
-        let results = kernels.flat_map(|kernel| match kernel {
-            Ok(ready) => session::run(&plan, ready),
-            Err(unavailable) => vec![RunResult::unavailable(unavailable, request.strict)],
+        let mut results = on_kernels(request, profile, &self.kernels, &self.sets, |ready, sets| {
+            // A boot runs its sets one after the other.
+            let slowness = SLOWNESS.saturating_mul(u32::try_from(sets.len()).unwrap_or(u32::MAX));
+            let limit = request.limit(profile, slowness);
+            let (bochs, qemu, sets) = (&self.bochs, self.qemu.as_ref(), sets.to_vec());
+            session::run(&Plan { bochs, qemu, request, profile, sets, limit }, ready)
         });
-        let mut results: Vec<RunResult> = results.collect();
         if !results.iter().any(RunResult::is_available) {
             // Where nothing ran, one reason is enough.
             results.truncate(1);

@@ -13,6 +13,7 @@ mod boot;
 mod kind;
 mod kvm;
 pub mod lab;
+pub mod parallel;
 mod qemu;
 pub mod virtualbox;
 pub mod xen;

@@ -5,6 +5,7 @@ use spec::catalogue::plan::Profile;
 use super::bochs;
 use super::kind::{Host, Kind, Takes};
 use super::lab::SLOWNESS;
+use super::parallel::on_kernels;
 use crate::debian;
 use crate::interrupt;
 use crate::lab::virtualbox::options::{Options, matrix};
@@ -51,18 +52,14 @@ fn find(request: &Request) -> Result<Box<dyn Host>, Unavailable> {
 impl Host for VirtualBox {
     fn run(&self, request: &Request) -> Vec<RunResult> {
         let profile = request.profile.unwrap_or(Profile::Quick);
-        let machines = self.machines.clone();
-        // A boot runs all machines one after the other.
-        let count = u32::try_from(machines.len()).unwrap_or(u32::MAX);
-        let slowness = (SLOWNESS * SLOWER).saturating_mul(count);
-        let limit = request.limit(profile, slowness);
-        let plan = Plan { bochs: &self.bochs, request, profile, machines, limit };
-        let kernels = self.kernels.iter().take_while(|_| !interrupt::pending());
-        let results = kernels.map(|kernel| match kernel {
-            Ok(ready) => session::run(&plan, ready),
-            Err(unavailable) => vec![RunResult::unavailable(unavailable, request.strict)],
-        });
-        results.flatten().collect()
+        on_kernels(request, profile, &self.kernels, &self.machines, |ready, machines| {
+            // A boot runs its machines one after the other.
+            let count = u32::try_from(machines.len()).unwrap_or(u32::MAX);
+            let slowness = (SLOWNESS * SLOWER).saturating_mul(count);
+            let limit = request.limit(profile, slowness);
+            let machines = machines.to_vec();
+            session::run(&Plan { bochs: &self.bochs, request, profile, machines, limit }, ready)
+        })
     }
 }
 

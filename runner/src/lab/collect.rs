@@ -153,8 +153,8 @@ struct Current {
     started: Instant,
 }
 
-/// Makes what shows how far a set is, from the parameters in force.
-type ProgressOf = dyn Fn(&BTreeMap<String, String>) -> Progress;
+/// Makes what shows how far a set is, from its name and the parameters in force.
+type ProgressOf = dyn Fn(&str, &BTreeMap<String, String>) -> Progress;
 
 /// Takes what Bochs prints.
 pub struct Collector {
@@ -238,7 +238,7 @@ impl Collector {
                 if !set.is_empty() {
                     remark(&format!("running with {set}"));
                 }
-                let intake = Intake::new(intake::SILENCE, None, (self.progress)(&effective));
+                let intake = Intake::new(intake::SILENCE, None, (self.progress)(&set, &effective));
                 let collected = Collected { effective, ..Collected::lost(set) };
                 self.current =
                     Some(Current { collected, intake, began: self.now, started: Instant::now() });
@@ -377,7 +377,7 @@ mod tests {
     use std::time::Duration;
 
     fn collector() -> Collector {
-        Collector::new(Duration::from_mins(1), Box::new(|_| Progress::none()), false)
+        Collector::new(Duration::from_mins(1), Box::new(|_, _| Progress::none()), false)
     }
 
     fn stream(messages: &[Message]) -> Vec<u8> {
@@ -472,7 +472,8 @@ mod tests {
 
     #[test]
     fn silence_stops_the_boot() {
-        let mut collector = Collector::new(Duration::ZERO, Box::new(|_| Progress::none()), false);
+        let mut collector =
+            Collector::new(Duration::ZERO, Box::new(|_, _| Progress::none()), false);
         std::thread::sleep(Duration::from_millis(2));
         assert_eq!(collector.bytes(b""), Flow::Stop);
         assert!(collector.stopped().is_some());

@@ -14,6 +14,9 @@ use super::vmlinux;
 use crate::debian::{self, sums};
 use crate::vmm::Unavailable;
 
+/// Where a build tree has the kernel.
+const BZIMAGE: &str = "arch/x86/boot/bzImage";
+
 /// What the user asked for. If all fields are empty, the machine's own suite.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Which {
@@ -21,7 +24,7 @@ pub struct Which {
     pub kernel: Option<String>,
     /// `--kernel-image`: a bzImage of the user's own.
     pub image: Option<PathBuf>,
-    /// `--modules`: the folder with that kernel's modules.
+    /// `--modules`: the folder with that kernel's modules, or its build tree.
     pub modules: Option<PathBuf>,
     /// `--kvm-intel`: a module to take instead of the kernel's own.
     pub kvm_intel: Option<PathBuf>,
@@ -51,6 +54,7 @@ pub struct Kernel {
 pub fn obtain(which: &Which, progress: &mut dyn FnMut(&str)) -> Result<Kernel, Unavailable> {
     match (&which.image, &which.modules, &which.kernel) {
         (Some(image), Some(modules), None) => own(image, modules),
+        (None, Some(tree), None) => own(&built_image(tree)?, tree),
         (None, None, name) => {
             fetched(name.as_deref(), which.refresh, &debian::cache_folder()?, progress)
         }
@@ -59,6 +63,18 @@ pub fn obtain(which: &Which, progress: &mut dyn FnMut(&str)) -> Result<Kernel, U
             "give either --kernel, or both --kernel-image and --modules",
         )),
     }
+}
+
+/// The kernel of a build tree.
+fn built_image(tree: &Path) -> Result<PathBuf, Unavailable> {
+    let image = tree.join(BZIMAGE);
+    if image.is_file() {
+        return Ok(image);
+    }
+    Err(Unavailable::usage(
+        format!("{} is no build tree of a kernel: it has no {BZIMAGE}", tree.display()),
+        "build it by `make bzImage modules`, or name the kernel with --kernel-image",
+    ))
 }
 
 /// The user's own files.

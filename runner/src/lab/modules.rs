@@ -40,8 +40,10 @@ pub struct Module {
 /// # Errors
 /// A module is missing or unreadable.
 pub fn gather(folder: &Path, instead: Option<&Path>) -> Result<Vec<Module>, Unavailable> {
-    let mut index = HashMap::new();
-    index_folder(folder, MAX_DEPTH, &mut index);
+    let mut index = index_built(folder);
+    if index.is_empty() {
+        index_folder(folder, MAX_DEPTH, &mut index);
+    }
     if let Some(file) = instead {
         index.insert(KVM_INTEL.to_string(), file.to_path_buf());
     }
@@ -106,6 +108,19 @@ pub fn copy_needed(from: &Path, to: &Path) -> Result<(), Unavailable> {
         )?;
     }
     Ok(())
+}
+
+/// The modules that a kernel's build tree lists, in which copies of them may lie about. Empty for any
+/// other folder.
+fn index_built(folder: &Path) -> HashMap<String, PathBuf> {
+    let listed = fs::read_to_string(folder.join("modules.order")).unwrap_or_default();
+    // As `arch/x86/kvm/kvm.o`, by older kernels `kernel/arch/x86/kvm/kvm.ko`.
+    let built = |line: &str| {
+        let path = line.strip_prefix("kernel/").unwrap_or(line);
+        Some(folder.join(path).with_extension("ko")).filter(|path| path.is_file())
+    };
+    let paths = listed.lines().filter_map(built);
+    paths.filter_map(|path| Some((module_name(&path)?, path))).collect()
 }
 
 /// Adds every module file below `folder` under its name.
@@ -189,6 +204,26 @@ mod tests {
         assert_eq!(name("a/kvm-intel.ko.xz"), Some("kvm_intel".into()));
         assert_eq!(name("irqbypass.ko"), Some("irqbypass".into()));
         assert_eq!(name("modules.dep"), None);
+    }
+
+    #[test]
+    fn of_a_build_tree_what_it_lists_counts() {
+        let tree = tempfile::tempdir().unwrap();
+        for path in ["arch/x86/kvm/kvm-intel.ko", "virt/lib/irqbypass.ko", "copy/kvm-intel.ko"] {
+            let path = tree.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        assert!(index_built(tree.path()).is_empty());
+        for listed in [
+            "arch/x86/kvm/kvm-intel.o\nvirt/lib/irqbypass.o\nnot/built.o\n",
+            "kernel/arch/x86/kvm/kvm-intel.ko\nkernel/virt/lib/irqbypass.ko\n",
+        ] {
+            fs::write(tree.path().join("modules.order"), listed).unwrap();
+            let index = index_built(tree.path());
+            assert_eq!(index.len(), 2, "{index:?}");
+            assert_eq!(index[KVM_INTEL], tree.path().join("arch/x86/kvm/kvm-intel.ko"));
+        }
     }
 
     #[test]

@@ -105,7 +105,7 @@ fn kernel_options(which: &Which, label: &str) -> String {
         .into_iter()
         .filter_map(|(option, path)| Some((option, path.as_ref()?.to_string_lossy())));
     let mut options =
-        if which.image.is_some() { String::new() } else { format!(" --kernel {label}") };
+        if which.modules.is_some() { String::new() } else { format!(" --kernel {label}") };
     for (option, path) in own {
         let _ = write!(options, " {option} {}", quote(&path));
     }
@@ -130,10 +130,10 @@ fn boot(ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Result<Vec<RunResu
             .map_err(|error| Unavailable::failed("build the lab's initramfs", error))?;
     let (of_progress, processor, release) =
         (request.clone(), bochs.product(), ready.kernel.release.clone());
-    let progress = Box::new(move |effective: &BTreeMap<String, String>| {
+    let progress = Box::new(move |set: &str, effective: &BTreeMap<String, String>| {
         let host = Product::kvm(&release, effective.clone());
-        of_progress
-            .progress(profile, Subject { processor: Some(processor.clone()), host: Some(host) })
+        let subject = Subject { processor: Some(processor.clone()), host: Some(host) };
+        of_progress.progress(profile, subject, &format!("{release} {set}"))
     });
     let mut collector = Collector::new(SILENCE, progress, request.verbose);
     let linux = Linux {

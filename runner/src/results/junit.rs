@@ -38,6 +38,10 @@ fn suite(results: &Results, result: &HostResult) -> TestSuite {
     suite.add_property(Property::new("options", result.options.as_str()));
     suite.add_properties(known("release", &result.release));
     suite.add_properties(known("profile", &result.profile));
+    let conclusion = result.conclusion.as_ref();
+    suite.add_properties(
+        conclusion.map(|conclusion| Property::new("conclusion", conclusion.sentence.as_str())),
+    );
     suite.add_properties(
         result.unexpected_passes.iter().map(|name| Property::new("unexpected-pass", name.as_str())),
     );

@@ -4,8 +4,11 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use clap::ColorChoice;
+
 use super::document::Results;
 use super::{html, junit, of_run, store, tap};
+use crate::color;
 use crate::files;
 use crate::output;
 use crate::verdict::exit_code::{Exit, Stop};
@@ -15,6 +18,8 @@ use crate::verdict::result::{RunResult, overall};
 /// standard error.
 #[derive(Clone, Debug, Default)]
 pub struct Outputs {
+    /// Whether the report is coloured.
+    pub color: ColorChoice,
     /// The raw serial log.
     pub log: Option<PathBuf>,
     /// The results as JSON.
@@ -83,7 +88,8 @@ impl Outputs {
         if self.takes_standard_output() {
             output::apart(report);
         } else {
-            written.push(output::text(report));
+            let paint = color::is_on(self.color).then_some(color::painted as fn(&str) -> String);
+            written.push(output::report(report, paint));
         }
         if let Some(path) = &self.json {
             written.push(store::write(path, &store::text(results)));

@@ -22,6 +22,20 @@ pub enum Exit {
     Crash = 4,
     /// maskmatch itself is wrong.
     Error = 5,
+    /// With `--bisect`: all that is neither pass nor fail. `git bisect run` leaves the commit out.
+    NoVerdict = 125,
+}
+
+/// How a run ends with `--bisect`.
+///
+/// # Errors
+/// As the run: only the exit code is another.
+pub fn for_bisect(ended: Result<Exit, Stop>) -> Result<Exit, Stop> {
+    match ended {
+        Ok(exit @ (Exit::Pass | Exit::Fail)) => Ok(exit),
+        Ok(_) => Ok(Exit::NoVerdict),
+        Err(stop) => Err(Stop { exit: Exit::NoVerdict, ..stop }),
+    }
 }
 
 impl From<Verdict> for Exit {
@@ -73,5 +87,21 @@ impl From<Unavailable> for Stop {
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Exit, Stop, for_bisect};
+
+    #[test]
+    fn what_is_no_verdict_leaves_a_commit_out() {
+        assert_eq!(for_bisect(Ok(Exit::Pass)), Ok(Exit::Pass));
+        assert_eq!(for_bisect(Ok(Exit::Fail)), Ok(Exit::Fail));
+        for exit in [Exit::Nothing, Exit::Crash, Exit::Error] {
+            assert_eq!(for_bisect(Ok(exit)), Ok(Exit::NoVerdict));
+        }
+        let stop = for_bisect(Err(Stop::usage("why"))).unwrap_err();
+        assert_eq!((stop.exit, stop.why.as_str()), (Exit::NoVerdict, "why"));
     }
 }

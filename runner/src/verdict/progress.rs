@@ -3,9 +3,10 @@
 
 use std::cell::Cell;
 use std::io::{IsTerminal, Write};
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use spec::catalogue::group::Group;
 use spec::catalogue::options::Options;
 use spec::catalogue::plan::Profile;
@@ -20,12 +21,20 @@ use crate::verdict::names;
 /// The address width for which cases are counted before the run. It is close enough for a bar.
 const USUAL_MAXPHYADDR: Maxphyaddr = 40;
 
+/// The lines of all runs.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
 /// Shows how far a run is.
 pub enum Progress {
     /// Nothing is shown.
     None,
     /// One line for each finished group.
-    Lines(Knowledge),
+    Lines {
+        /// What is known of what differs.
+        knowledge: Knowledge,
+        /// Which run it is of several, with a space after it.
+        name: String,
+    },
     /// A bar that counts cases.
     Bar {
         /// The bar.
@@ -46,14 +55,16 @@ impl Progress {
     }
 
     /// Shows a run of these groups as stderr permits.
-    pub fn of_run(options: Options<'_>, knowledge: Knowledge) -> Self {
+    pub fn of_run(options: Options<'_>, knowledge: Knowledge, name: &str) -> Self {
+        let name = if name.is_empty() { String::new() } else { format!("{name} ") };
         let profile = options.profile;
         if !takes_escapes() {
-            return Self::Lines(knowledge);
+            return Self::Lines { knowledge, name };
         }
         let cases = Group::selected(options).map(|group| cases(group, profile)).sum();
-        let bar = ProgressBar::new(cases);
-        let template = "{spinner} {wide_bar} {percent:>3}% {elapsed} {msg}";
+        // Several runs at the same time have a line each.
+        let bar = BARS.add(ProgressBar::new(cases).with_prefix(name));
+        let template = "{spinner} {prefix}{wide_bar} {percent:>3}% {elapsed} {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
@@ -68,14 +79,14 @@ impl Progress {
     pub fn news(&self, news: News, findings: &Findings) {
         match self {
             Self::None => {}
-            Self::Lines(knowledge) => {
+            Self::Lines { knowledge, name } => {
                 if let News::Group(at) = news {
                     // A closed stderr does not change the result.
                     let account = knowledge.account(&findings.groups[at]);
                     let _ = writeln!(
                         std::io::stderr(),
                         "{}",
-                        for_terminal(&finished(findings, at, &account))
+                        for_terminal(&format!("{name}{}", finished(findings, at, &account)))
                     );
                 }
             }
@@ -96,7 +107,8 @@ impl Progress {
                     bar.set_position(done.get());
                     let account = knowledge.account(&findings.groups[at]);
                     if account.failed > 0 {
-                        bar.println(for_terminal(&finished(findings, at, &account)));
+                        let finished = finished(findings, at, &account);
+                        bar.println(for_terminal(&format!("{}{finished}", bar.prefix())));
                     }
                 }
             },

@@ -18,6 +18,7 @@ mod listing;
 mod machines;
 mod missing;
 mod player;
+mod results;
 mod robust;
 mod suites;
 mod usage;

@@ -127,11 +127,11 @@ fn boot(
     let initramfs = initramfs::pack(&ready.init, &job::Job::VirtualBox(job), files)
         .map_err(|error| Unavailable::failed("build the lab's initramfs", error))?;
     let of_progress = (request.clone(), ready.version.clone(), bochs.product());
-    let progress = Box::new(move |effective: &BTreeMap<String, String>| {
+    let progress = Box::new(move |set: &str, effective: &BTreeMap<String, String>| {
         let (request, release, processor) = &of_progress;
         let mut subject = subject(release, &Options::default(), processor);
         subject.host.iter_mut().for_each(|host| host.parameters.clone_from(effective));
-        request.progress(profile, subject)
+        request.progress(profile, subject, set)
     });
     let mut collector = Collector::new(SILENCE, progress, request.verbose);
     let linux = Linux {

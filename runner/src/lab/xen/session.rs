@@ -10,6 +10,7 @@ use spec::catalogue::plan::Profile;
 use spec::log::Verdict;
 
 use super::layout::{Job, machine, read};
+use crate::host::parallel;
 use crate::interrupt;
 use crate::lab::collect::{Collected, Collector, SILENCE};
 use crate::output::remark;
@@ -45,11 +46,13 @@ pub fn run(plan: &Plan<'_>, xen: &Path, options: &str) -> Result<Vec<RunResult>,
     let given = &plan.request.xen.options;
     let matrix: Vec<&str> =
         if given.is_empty() { MATRIX.into() } else { given.iter().map(String::as_str).collect() };
-    let lines = matrix.into_iter().take_while(|_| !interrupt::pending());
     // Only Xen itself is sure to know; the image's log gets what the file's name says.
     let name =
         xen.file_name().and_then(|name| name.to_str()?.strip_prefix("xen-")).unwrap_or_default();
-    lines.map(|line| boot(plan, (&image, name), line, options)).collect()
+    let results = parallel::each(plan.request.jobs, matrix, |line| {
+        (!interrupt::pending()).then(|| boot(plan, (&image, name), line, options))
+    });
+    results.into_iter().flatten().collect()
 }
 
 /// One boot.
@@ -75,9 +78,9 @@ fn boot(
     let (major, minor) = bochs.version();
     let shown = if line.is_empty() { "default" } else { line };
     remark(&format!("Xen boots in Bochs {major}.{minor}, options: {shown}"));
-    let of_progress = (request.clone(), subject(name));
-    let progress = Box::new(move |_: &BTreeMap<String, String>| {
-        of_progress.0.progress(profile, of_progress.1.clone())
+    let of_progress = (request.clone(), subject(name), format!("xen {name} {shown}"));
+    let progress = Box::new(move |_: &str, _: &BTreeMap<String, String>| {
+        of_progress.0.progress(profile, of_progress.1.clone(), &of_progress.2)
     });
     let mut collector = Collector::new(SILENCE, progress, request.verbose);
     let outcome = bochs.execute(&machine, limit, request.verbose, &mut collector)?;
