@@ -72,16 +72,12 @@ fn machine(job: &Job, options: &Options, serial: &mut Serial<'_>) -> Result<(), 
     for (path, bytes) in [(FIRMWARE, &firmware[..]), (SETTINGS, settings.as_bytes())] {
         fs::write(path, bytes).map_err(|error| failed(path, error))?;
     }
-    let written = File::create(RAM)
-        .map(|file| Machine::of_image(&boot).and_then(|machine| machine.write_ram(&file)));
-    written
-        .map(|result| result.map_err(why))
-        .map_err(|error| failed(RAM, error))??
-        .map_err(|error| failed(RAM, error))?;
+    let ram = File::create(RAM).map_err(|error| failed(RAM, error))?;
+    let written = Machine::of_image(&boot).and_then(|machine| machine.write_ram(&ram));
+    written.map_err(why)?.map_err(|error| failed(RAM, error))?;
     // A file in memory: to be woken by each byte would cost more than the byte.
-    let mut line = File::options().read(true).append(true).create(true).open(SERIAL);
-    let line = line.as_mut().map_err(|error| format!("{SERIAL} cannot be opened: {error}"))?;
-    line.set_len(0).map_err(|error| failed(SERIAL, error))?;
+    let line = File::create(SERIAL).and_then(|_| File::open(SERIAL));
+    let mut line = line.map_err(|error| failed(SERIAL, error))?;
     let mut said = Tail::default();
     let mut command = Command::new(PROGRAM);
     command.args([SETTINGS, RAM]).env_clear().env("HOME", "/tmp").env("LC_ALL", "C");

@@ -109,7 +109,6 @@ fn most_rows_say_where_in_the_source_they_are() {
         "trap-lost",
         "emulated-io",
         "vbox-entry",
-        "vbox-int1",
         "xen-interrupt",
         "xen-real",
     ];
