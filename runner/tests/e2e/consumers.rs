@@ -78,14 +78,14 @@ const CONSUMERS: [Consumer; 7] = [
         usage: "maskmatch run --tap | npx tap-parser",
     },
     Consumer {
-        name: "kunit.py of Linux 6.1",
+        name: "kunit.py of Linux",
         install: "cd $D && apt-get download -q linux-source-6.1 && dpkg-deb --fsys-tarfile \
                   linux-source-6.1*.deb | tar x ./usr/src/linux-source-6.1.tar.xz && mkdir kunit && tar x \
-                  -C kunit --strip-components=4 -f usr/src/linux-source-6.1.tar.xz \
+                  -C kunit --strip-components=1 -f usr/src/linux-source-6.1.tar.xz \
                   --wildcards 'linux-source-6.1/tools/testing/kunit/*'",
         version: "echo 6.1",
         reads: "tap",
-        count: "python3 $D/kunit/kunit.py parse $F | sed -n 's/.*Ran [0-9]* tests: //p' | tr , '\\n' | awk -F: \
+        count: "python3 $D/kunit/tools/testing/kunit/kunit.py parse $F | sed -n 's/.*Ran [0-9]* tests: //p' | tr , '\\n' | awk -F: \
                 '{ n[$1] = $2 } END { print n[\"passed\"] + 0, 0, n[\" skipped\"] + 0, n[\" failed\"] + 0 }'",
         known: Known::Failed,
         usage: "maskmatch run --tap >result.tap; kunit.py parse $PWD/result.tap",
@@ -185,7 +185,7 @@ fn consumers() {
             "| {} {version} | {} | `{}` |",
             consumer.name,
             cells.join(" | "),
-            consumer.usage
+            consumer.usage.replace('|', "\\|")
         );
     }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/consumers.md");
