@@ -171,19 +171,45 @@ fn event(info: &str, error_code: &str, address: &str) -> Option<String> {
     })
 }
 
-/// A basic exit reason's name. SDM vol. 3D, "VMX Basic Exit Reasons".
-pub fn exit_reason(reason: u64) -> &'static str {
-    match reason & 0xffff {
-        0 => " (exception or NMI)",
-        1 => " (external interrupt)",
-        2 => " (triple fault)",
-        3 => " (INIT signal)",
-        33 => " (invalid guest state)",
-        48 => " (EPT violation)",
-        49 => " (EPT misconfiguration)",
-        52 => " (VMX-preemption timer: L2 did not go on)",
-        _ => "",
-    }
+/// Names of basic exit reasons. SDM vol. 3D, "VMX Basic Exit Reasons".
+const REASONS: [(u64, &str); 31] = [
+    (0, "exception or NMI"),
+    (1, "external interrupt"),
+    (2, "triple fault"),
+    (3, "INIT signal"),
+    (10, "CPUID"),
+    (12, "HLT"),
+    (14, "INVLPG"),
+    (18, "VMCALL"),
+    (19, "VMCLEAR"),
+    (20, "VMLAUNCH"),
+    (21, "VMPTRLD"),
+    (22, "VMPTRST"),
+    (23, "VMREAD"),
+    (24, "VMRESUME"),
+    (25, "VMWRITE"),
+    (26, "VMXOFF"),
+    (27, "VMXON"),
+    (28, "control-register access"),
+    (29, "MOV DR"),
+    (30, "I/O instruction"),
+    (31, "RDMSR"),
+    (32, "WRMSR"),
+    (33, "invalid guest state"),
+    (46, "access to GDTR or IDTR"),
+    (47, "access to LDTR or TR"),
+    (48, "EPT violation"),
+    (49, "EPT misconfiguration"),
+    (50, "INVEPT"),
+    (52, "VMX-preemption timer: L2 did not go on"),
+    (53, "INVVPID"),
+    (58, "INVPCID"),
+];
+
+/// The name of an exit's basic reason, in parentheses.
+pub fn exit_reason(reason: u64) -> String {
+    let found = REASONS.iter().find(|(number, _)| *number == reason & 0xffff);
+    found.map(|(_, name)| format!(" ({name})")).unwrap_or_default()
 }
 
 fn what(kind: &str) -> &str {
