@@ -13,7 +13,7 @@ use crate::verdict::example;
 use crate::verdict::findings::{Differing, Findings, Group};
 use crate::verdict::kind::{Kind, OWN};
 use crate::verdict::known::element::Component;
-use crate::verdict::suspects::{Hypothesis, Plan, Suspect};
+use crate::verdict::suspects::{Hypothesis, Plan, Suspect, Walks};
 
 /// With more names than these nothing is concluded: the groups are too small to tell.
 const MOST_NAMES: usize = 2;
@@ -156,39 +156,32 @@ fn meets_l0s(findings: &Findings, accounts: &Accounts) -> bool {
 /// Whether the filter by which L2 runs explains under which of L1's it stops: where L0 makes L2's
 /// page tables, it must get their faults.
 fn by_stops(findings: &Findings, failing: usize) -> Option<Conclusion> {
-    let hosts: [(Hypothesis, fn(Filter) -> Filter); 2] = [
-        (Hypothesis::L0NeedMissing, |filter| filter),
-        (Hypothesis::L0NeedWithoutEb, |filter| Filter::new(filter.eb_pf, 0, 0)),
-    ];
-    let walks = Plan::walks_of_run(findings);
-    let walks: Vec<_> = walks
-        .into_iter()
-        .filter(|(at, ..)| findings.groups[*at].name.starts_with(FILTERS))
-        .collect();
-    let stopped = |stops: &dyn Fn(Filter) -> bool| {
-        let mut count = 0;
-        let fits = walks.iter().all(|(_, filters, broken, ended)| {
-            count += broken.len();
-            let safe = filters.iter().filter(|filter| !stops(**filter)).count();
-            broken.iter().all(|filter| stops(*filter)) && safe <= *ended
-        });
-        let safe = |(_, filters, ..): &(usize, Vec<Filter>, Vec<Filter>, usize)| {
-            filters.iter().filter(|filter| !stops(**filter)).count()
+    let mut walks = Walks::of_run(findings);
+    walks.retain(|walks| findings.groups[walks.group].name.starts_with(FILTERS));
+    let stopped: usize = walks.iter().map(|walks| walks.stopped.len()).sum();
+    if stopped < ENOUGH_WALKS {
+        return None;
+    }
+    let explains = |hypothesis: &Hypothesis| {
+        // L2 may stop where one of these faults does not reach L0, and cannot where all do.
+        let may_stop = |filter: &Filter| {
+            let filter = match hypothesis {
+                Hypothesis::L0NeedWithoutEb => Filter::new(filter.eb_pf, 0, 0),
+                _ => *filter,
+            };
+            NOT_PRESENT.map(Pfec::from_bits_retain).iter().any(|code| !filter.exits(*code))
         };
-        fits && count >= ENOUGH_WALKS && walks.iter().map(safe).sum::<usize>() >= ENOUGH_WALKS
+        let safe = |walks: &Walks| walks.filters.iter().filter(|filter| !may_stop(filter)).count();
+        walks.iter().map(safe).sum::<usize>() >= ENOUGH_WALKS
+            && walks
+                .iter()
+                .all(|walks| walks.stopped.iter().all(may_stop) && safe(walks) <= walks.ended)
     };
-    let explains = |(_, runs_on): &&(Hypothesis, fn(Filter) -> Filter)| {
-        let lets_through = |filter: Filter| {
-            let codes = NOT_PRESENT.map(Pfec::from_bits_retain);
-            codes.iter().any(|code| !runs_on(filter).exits(*code))
-        };
-        stopped(&lets_through)
-    };
-    let names: Vec<Hypothesis> =
-        hosts.iter().filter(explains).map(|(hypothesis, _)| *hypothesis).collect();
-    let explained = walks.iter().filter(|(_, _, broken, _)| !broken.is_empty());
-    let explained = explained.map(|(at, ..)| *at).collect();
-    (!names.is_empty()).then(|| Conclusion::by(&names, explained, failing))
+    let mut hypotheses = vec![Hypothesis::L0NeedMissing, Hypothesis::L0NeedWithoutEb];
+    hypotheses.retain(explains);
+    let explained = walks.iter().filter(|walks| !walks.stopped.is_empty());
+    let explained = explained.map(|walks| walks.group).collect();
+    (!hypotheses.is_empty()).then(|| Conclusion::by(&hypotheses, explained, failing))
 }
 
 /// One kind of difference, and where it was seen.
@@ -284,10 +277,11 @@ mod tests {
     const WANT: &str = "exit,info=80000b0e,ec=b,qual=1000,rip=40,rflags=10cd7,idt=0,cr2=0";
     const PROBE: &str = "user-write-np-pte";
 
+    /// A group, its differences with their numbers of cases, and a case in full.
+    type Differing<'a> = (&'static str, &'a [(&'a str, u64)], &'a str);
+
     /// What is concluded of groups that differ so, on Bochs 2.7, whose VM exits save RF = 0.
-    fn concluded(
-        groups: &[(&'static str, &[(&str, u64)], &str)],
-    ) -> (Option<Conclusion>, Accounts) {
+    fn concluded(groups: &[Differing<'_>]) -> (Option<Conclusion>, Accounts) {
         let mut text = String::new();
         let mut log = Writer::begin(&mut text, "0.1.0", &"boot=pvh maxphyaddr=40");
         log.plan(groups.len());

@@ -27,7 +27,9 @@ const PROBES_SHOWN: usize = 6;
 /// The whole report, with the verdict as its last line.
 pub fn text(results: &[RunResult]) -> String {
     let mut text = String::new();
-    results.iter().for_each(|result| conclusion(&mut text, result));
+    for result in results {
+        conclusion(&mut text, result);
+    }
     let [one] = results else {
         matrix::tables(&mut text, results);
         for result in results {

@@ -12,6 +12,6 @@ mod suspect;
 mod tests;
 
 pub use hypothesis::Hypothesis;
-pub use plan::Plan;
+pub use plan::{Plan, Walks};
 pub use raised::Raised;
 pub use suspect::Suspect;

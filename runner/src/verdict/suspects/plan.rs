@@ -76,32 +76,13 @@ impl Plan {
         let mut entry = always;
         let mut plans = Vec::new();
         for (at, group) in findings.groups.iter().enumerate() {
-            let walks = names::group(&group.name).and_then(Walks::of);
+            let walks = names::group(&group.name).and_then(Walking::of);
             let Some(walks) = walks.filter(|_| group.counts().is_some()) else { continue };
             let plan = walks.plan(group, &options, maxphyaddr, entry);
             entry = plan.as_ref().map_or(always, Self::after);
             plans.extend(plan.map(|plan| (at, plan)));
         }
         plans
-    }
-
-    /// The groups of `filter.*` and `action.*` that ran: index, filters, the filters of those walks
-    /// that are known to have stopped, and how many walks ended.
-    pub fn walks_of_run(findings: &Findings) -> Vec<(usize, Vec<Filter>, Vec<Filter>, usize)> {
-        let line = findings.image_options();
-        let Ok(options) = Options::parse_loaded(&line) else { return Vec::new() };
-        let walks = findings.groups.iter().enumerate().filter_map(|(at, group)| {
-            let walks = names::group(&group.name).and_then(Walks::of)?;
-            let filters = walks.filters(&options);
-            let counts = group.counts()?;
-            let per_walk = counts.cases / filters.len().max(1) as u64;
-            let incomplete: u64 = group.incomplete.iter().map(|incomplete| incomplete.cases).sum();
-            let stopped = incomplete.checked_div(per_walk)? as usize;
-            let broken = group.failures.iter().filter_map(broken_walk).collect();
-            let ended = filters.len().saturating_sub(stopped);
-            Some((at, filters, broken, ended))
-        });
-        walks.collect()
     }
 
     /// The filters after the last walk.
@@ -115,14 +96,48 @@ impl Plan {
     }
 }
 
+/// Which walks of a group L2 got through.
+#[derive(Clone, Debug)]
+pub struct Walks {
+    /// The group, by its index.
+    pub group: usize,
+    /// The filter of each walk.
+    pub filters: Vec<Filter>,
+    /// The filters under which L2 is known to have stopped. The log has the first ones.
+    pub stopped: Vec<Filter>,
+    /// How many walks ended.
+    pub ended: usize,
+}
+
+impl Walks {
+    /// Those of the groups that ran.
+    pub fn of_run(findings: &Findings) -> Vec<Self> {
+        let line = findings.image_options();
+        let Ok(options) = Options::parse_loaded(&line) else { return Vec::new() };
+        let walks = findings.groups.iter().enumerate().filter_map(|(at, group)| {
+            let filters = names::group(&group.name).and_then(Walking::of)?.filters(&options);
+            let per_walk = group.counts()?.cases / filters.len().max(1) as u64;
+            let incomplete: u64 = group.incomplete.iter().map(|incomplete| incomplete.cases).sum();
+            let stopped = incomplete.checked_div(per_walk)? as usize;
+            Some(Self {
+                group: at,
+                stopped: group.failures.iter().filter_map(broken_walk).collect(),
+                ended: filters.len().saturating_sub(stopped),
+                filters,
+            })
+        });
+        walks.collect()
+    }
+}
+
 /// A group that walks.
 #[derive(Clone, Copy)]
-struct Walks {
+struct Walking {
     group: Group,
     setting: &'static Setting,
 }
 
-impl Walks {
+impl Walking {
     fn of(group: Group) -> Option<Self> {
         let setting = match group {
             Group::Walk(walk) => walk.setting,
@@ -200,35 +215,24 @@ impl Walks {
 
     /// The accesses of each walk, on a processor that has all of them.
     fn stimuli(self, options: &Options<'_>, maxphyaddr: Maxphyaddr) -> Vec<Stimulus> {
-        match self.group {
-            Group::Walk(group) => {
-                let only = match options.case {
-                    Some(Case::Walk(case)) => Some(case.stimulus),
-                    _ => None,
-                };
-                let profile = if only.is_some() { Profile::Exhaustive } else { options.profile };
-                let is_left_out = |stimulus| {
-                    let case = WalkCase { group, stimulus, filter: Filter::NEVER };
-                    options.exclude.excludes(&Case::Walk(case))
-                };
-                group
-                    .stimuli(profile, maxphyaddr)
-                    .filter(|stimulus| only.is_none_or(|only| only == *stimulus))
-                    .filter(|stimulus| !is_left_out(*stimulus))
-                    .collect()
-            }
-            _ => {
-                let only = match options.case {
-                    Some(Case::Action(ActionCase {
-                        probe: ActionProbe::Stimulus(only), ..
-                    })) => Some(only),
-                    _ => None,
-                };
-                Action::stimuli(maxphyaddr)
-                    .filter(|stimulus| only.is_none_or(|only| only == *stimulus))
-                    .collect()
-            }
-        }
+        let (only, profile) = match options.case {
+            Some(
+                Case::Walk(WalkCase { stimulus, .. })
+                | Case::Action(ActionCase { probe: ActionProbe::Stimulus(stimulus), .. }),
+            ) => (Some(stimulus), Profile::Exhaustive),
+            _ => (None, options.profile),
+        };
+        let mut stimuli: Vec<Stimulus> = if let Group::Walk(group) = self.group {
+            let is_left_out = |stimulus| {
+                let case = WalkCase { group, stimulus, filter: Filter::NEVER };
+                options.exclude.excludes(&Case::Walk(case))
+            };
+            group.stimuli(profile, maxphyaddr).filter(|stimulus| !is_left_out(*stimulus)).collect()
+        } else {
+            Action::stimuli(maxphyaddr).collect()
+        };
+        stimuli.retain(|stimulus| only.is_none_or(|only| only == *stimulus));
+        stimuli
     }
 }
 

@@ -94,7 +94,7 @@ impl Run<'_> {
 
     fn group(&mut self, log: &mut Writer<&mut String>, number: usize, group: WalkGroup) {
         let name = Group::Walk(group);
-        let mut room = [None; 4096];
+        let mut room = vec![None; 4096];
         let mut tally = Tally::new(&mut room);
         let (mut counts, mut digest) = (Counts::default(), CRC32.digest());
         let stimuli: Vec<Stimulus> = group.stimuli(self.profile, MAXPHYADDR).collect();
