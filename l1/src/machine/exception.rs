@@ -94,15 +94,24 @@ global_asm!(
         je 3f
         add rsp, {rip}
         iretq
-        # Right where VM exits lead, no instruction of L1's can have raised it: it was L2's.
+        # Right where VM exits lead, no instruction of L1's can have raised it: it was L2's. One by
+        # an instruction of L2 comes with that one's length, at most 2, added to RIP: within the
+        # first instruction of L1, which begins again.
     4:  push rax
-        lea rax, [rip + l1_exit]
-        cmp [rsp + 8 + {rip}], rax
-        je 5f
-        lea rax, [rip + l1_exit_of_walk]
-        cmp [rsp + 8 + {rip}], rax
-    5:  pop rax
-        jne 1f
+        lea rax, [rip + l1_exit + 2]
+        sub rax, [rsp + 8 + {rip}]
+        cmp rax, 2
+        jbe 5f
+        lea rax, [rip + l1_exit_of_walk + 2]
+        sub rax, [rsp + 8 + {rip}]
+        cmp rax, 2
+        jbe 5f
+        pop rax
+        jmp 1f
+        # RAX is 2 less what was added.
+    5:  add [rsp + 8 + {rip}], rax
+        sub qword ptr [rsp + 8 + {rip}], 2
+        pop rax
     3:  bts qword ptr [rsp + {vector}], {stray_bit}
         push rax
         mov rax, [rsp + 8 + {vector}]

@@ -17,7 +17,7 @@ const HEAD: &str = include_str!("head.md");
 /// The longest line of its prose.
 const WIDTH: usize = 100;
 /// The longest cause that a table shows: a kernel's line is longer.
-const MAX_CAUSE: usize = 140;
+const MAX_CAUSE: usize = 200;
 
 /// Writes a host's part of the document, and keeps those of the others.
 ///

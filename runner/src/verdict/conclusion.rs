@@ -207,7 +207,7 @@ fn by_kind(findings: &Findings, accounts: &Accounts, failing: usize) -> Option<C
                 .iter()
                 .find(|failure| failure.got.split(',').next() == Some(incomplete.word.as_str()));
             let lines = example.map(|failure| differences(&failure.want, &failure.got));
-            let sentence = lines.and_then(|lines| lines.into_iter().nth(1));
+            let sentence = lines.and_then(|mut lines| lines.pop());
             let kind = Kind::Ending(sentence.unwrap_or_else(|| incomplete.word.clone()));
             // Where L2 does not even start, all else is of no account.
             let is_start =
