@@ -26,6 +26,8 @@ use crate::vmm::{Boot, Flow, Unavailable};
 pub const DRIVER: &str = "/vboxdrv.ko";
 /// What runs a machine, inside. VirtualBox trusts programs of its own folder.
 pub const PROGRAM: &str = "/usr/lib/virtualbox/vbox";
+/// Its status if VirtualBox refuses to make the machine.
+const REFUSED: i32 = 3;
 /// The settings of the machine.
 const SETTINGS: &str = "/tmp/machine.json";
 /// What is in its RAM when it starts.
@@ -47,13 +49,31 @@ pub fn run(job: &Job, sender: &Sender, drain: &dyn Fn()) -> Result<(), String> {
         let result = machine(job, options, &mut serial);
         serial.flush();
         drain();
-        sender.send(&Message::End { set, failure: result.err() });
+        sender.send(&match result {
+            Err(Failure::Refused(why)) => Message::Skip { set, why },
+            Err(Failure::Failed(why)) => Message::End { set, failure: Some(why) },
+            Ok(()) => Message::End { set, failure: None },
+        });
     }
     Ok(())
 }
 
+/// Why a machine did not come to its end.
+enum Failure {
+    /// VirtualBox does not make it, in its words.
+    Refused(String),
+    /// Anything else.
+    Failed(String),
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
 /// Runs one machine to its end.
-fn machine(job: &Job, options: &Options, serial: &mut Serial<'_>) -> Result<(), String> {
+fn machine(job: &Job, options: &Options, serial: &mut Serial<'_>) -> Result<(), Failure> {
     let failed = |what: &str, error: std::io::Error| format!("{what} cannot be made: {error}");
     let subject = subject(&job.version, options, &job.processor);
     let cmdline = cmdline_on(&job.cmdline, &job.asks, &subject).map_err(|error| error.why)?;
@@ -97,10 +117,13 @@ fn machine(job: &Job, options: &Options, serial: &mut Serial<'_>) -> Result<(), 
     pass_on(serial);
     match ended.map_err(|error| format!("{PROGRAM} cannot be started: {error}"))? {
         Ended::Exited(status) if status.success() => Ok(()),
-        Ended::Exited(status) if status.code() == Some(1) => Err(said.last_line()),
-        Ended::Exited(status) => {
-            Err(format!("VirtualBox ended with {status}: {}", said.last_line()))
+        Ended::Exited(status) if status.code() == Some(REFUSED) => {
+            Err(Failure::Refused(said.last_line()))
         }
-        Ended::TimedOut | Ended::Stopped => Err("VirtualBox was stopped".into()),
+        Ended::Exited(status) if status.code() == Some(1) => Err(said.last_line().into()),
+        Ended::Exited(status) => {
+            Err(format!("VirtualBox ended with {status}: {}", said.last_line()).into())
+        }
+        Ended::TimedOut | Ended::Stopped => Err("VirtualBox was stopped".to_string().into()),
     }
 }

@@ -60,12 +60,12 @@ pub fn settings(options: &Options, processors: u32, memory_mib: u32) -> Value {
 
 fn devices(processors: u32) -> Value {
     let (port, irq) = COM1;
-    let mut serial = device(json!({ "IRQ": irq, "IOAddress": port, "UartType": "16550A" }));
+    let mut serial = device(&json!({ "IRQ": irq, "IOAddress": port, "UartType": "16550A" }));
     serial["0"]["LUN#0"] = json!({
         "Driver": "Char",
         "AttachedDriver": { "Driver": "RawFile", "Config": { "Location": SERIAL } },
     });
-    let mut acpi = device(json!({ "NumCPUs": processors, "IOAPIC": 1 }));
+    let mut acpi = device(&json!({ "NumCPUs": processors, "IOAPIC": 1 }));
     acpi["0"]["PCIBusNo"] = json!(0);
     acpi["0"]["PCIDeviceNo"] = json!(PIIX4.0);
     acpi["0"]["PCIFunctionNo"] = json!(PIIX4.1);
@@ -82,22 +82,22 @@ fn devices(processors: u32) -> Value {
         bios.extend(boots);
     }
     json!({
-        "pcarch": device(json!({})),
-        "8237A": device(json!({})),
-        "pci": device(json!({ "IOAPIC": 1 })),
-        "i8254": device(json!({})),
-        "i8259": device(json!({})),
-        "apic": device(json!({ "IOAPIC": 1, "Mode": X2APIC, "NumCPUs": processors })),
-        "ioapic": device(json!({ "NumCPUs": processors })),
-        "mc146818": device(json!({ "UseUTC": 1 })),
-        "pcbios": device(bios),
+        "pcarch": device(&json!({})),
+        "8237A": device(&json!({})),
+        "pci": device(&json!({ "IOAPIC": 1 })),
+        "i8254": device(&json!({})),
+        "i8259": device(&json!({})),
+        "apic": device(&json!({ "IOAPIC": 1, "Mode": X2APIC, "NumCPUs": processors })),
+        "ioapic": device(&json!({ "NumCPUs": processors })),
+        "mc146818": device(&json!({ "UseUTC": 1 })),
+        "pcbios": device(&bios),
         "serial": serial,
         "acpi": acpi,
     })
 }
 
 /// The only one of a kind of device.
-fn device(config: Value) -> Value {
+fn device(config: &Value) -> Value {
     let (name, value) = TRUSTED;
     json!({ "0": { name: value, "Config": config } })
 }

@@ -39,11 +39,10 @@ impl Policy {
             Self::Kvm if l0_needs => Filter::ALWAYS,
             Self::Kvm => l1,
             Self::VirtualBox if l0_needs => Filter::new(eb_pf, 0, 0),
-            Self::VirtualBox => Filter { eb_pf, ..l1 },
             Self::Draft if eb_pf => draft(parties, l0_needs),
             Self::Draft => Filter { eb_pf, ..before },
             Self::DraftRepaired => draft_repaired(parties, l0_needs),
-            Self::Xen => Filter { eb_pf, ..l1 },
+            Self::VirtualBox | Self::Xen => Filter { eb_pf, ..l1 },
             Self::Cleared => Filter::new(eb_pf, 0, 0),
             Self::Exact => exact(parties),
         }
