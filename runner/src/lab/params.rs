@@ -194,12 +194,11 @@ pub fn always(bochs_major: u32) -> Vec<(String, String)> {
 }
 
 /// Sets that only the exhaustive profile runs.
-const EXHAUSTIVE: [&str; 8] = [
+const EXHAUSTIVE: [&str; 7] = [
     "unrestricted_guest=0",
     "vpid=0",
     "kvm.tdp_mmu=0",
     "kvm.nx_huge_pages=1",
-    "nested_early_check=1",
     "vnmi=0",
     "eptad=0",
     "preemption_timer=0",

@@ -107,7 +107,7 @@ fn most_rows_say_where_in_the_source_they_are() {
         "nmi-exit-blocks",
         "real-code",
         "trap-lost",
-        "emulated-io",
+        "emulated-exits",
         "vbox-entry",
         "xen-interrupt",
         "xen-real",
