@@ -109,7 +109,7 @@ pub fn vmwrite(field: Field, value: u64) {
 
 /// INVEPT.
 #[expect(clippy::unnecessary_wraps, reason = "the real one can fail")]
-pub fn invept(pointer: u64) -> Result<(), VmFail> {
+pub fn invept_of(_: u64, pointer: u64) -> Result<(), VmFail> {
     processor().invepts.push(pointer);
     Ok(())
 }

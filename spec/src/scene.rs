@@ -129,6 +129,8 @@ pub enum Fits {
     Linear57,
     /// Compatibility mode and protected mode alone.
     Narrow,
+    /// 64-bit mode where debug controls are loaded and saved: with the default1 controls.
+    DebugControls,
     /// 64-bit mode and compatibility mode: gates, the TSS and frames are those of IA-32e mode.
     Long,
     /// Compatibility mode alone.
@@ -164,12 +166,13 @@ const INITIAL_REGISTERS: [u64; Word::REGISTERS] = {
 };
 
 impl Scene {
-    /// The rights of protection keys that are in force.
+    /// The rights of protection keys that are in force when the access comes that can fault.
     #[must_use]
     pub fn keys_in_force(&self) -> Keys {
+        let keys = self.keys_then.unwrap_or(self.keys);
         Keys {
-            user: (self.needs == Some(Feature::Pku)).then_some(self.keys),
-            supervisor: (self.needs == Some(Feature::Pks)).then_some(self.keys),
+            user: (self.needs == Some(Feature::Pku)).then_some(keys),
+            supervisor: (self.needs == Some(Feature::Pks)).then_some(keys),
         }
     }
 
@@ -197,6 +200,10 @@ impl Scene {
         environment: &Environment,
         maxphyaddr: Maxphyaddr,
     ) -> bool {
+        let flips = self.flips;
+        if flips.smep && !offered.smep || flips.smap && !offered.smap {
+            return false;
+        }
         let there = environment.mode(environment.mode.on(offered));
         let ends = |environment, filter| self.expect(environment, filter, maxphyaddr);
         let same = |filter| ends(&there, filter) == ends(environment, filter);
@@ -235,10 +242,19 @@ impl Scene {
         }
     }
 
-    /// The frame whose EPT entry is not good, and that entry.
+    /// The frame whose EPT entry is not good in the end, and that entry.
     #[must_use]
     pub fn spoiled(&self) -> Option<(GuestFrame, EptEntry)> {
         self.nested.and_then(|nested| nested.frame)
+    }
+
+    /// The same at the start.
+    #[must_use]
+    pub fn spoiled_at_start(&self) -> Option<(GuestFrame, EptEntry)> {
+        match self.answer {
+            Answer::Spoil(_) => None,
+            _ => self.spoiled(),
+        }
     }
 
     /// Whether a linear address is in a page of the stage whose entry is good.

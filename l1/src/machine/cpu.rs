@@ -106,7 +106,10 @@ impl Cpu {
             Feature::Xsave => {
                 (self.basic_ecx >> 26 & 1 == 1, "the CPU lacks XSAVE (CPUID.1:ECX[26])")
             }
-            Feature::Invpcid | Feature::InvpcidExiting => {
+            Feature::Pcid => {
+                (self.basic_ecx >> 17 & 1 == 1, "the CPU lacks PCIDs (CPUID.1:ECX[17])")
+            }
+            Feature::Invpcid | Feature::InvpcidExiting | Feature::InvpcidWithoutExits => {
                 (ebx >> 10 & 1 == 1, "the CPU lacks INVPCID (CPUID.(7,0):EBX[10])")
             }
             Feature::Pku => (ecx >> 3 & 1 == 1, "the CPU lacks PKU (CPUID.(7,0):ECX[3])"),
@@ -128,6 +131,7 @@ impl Cpu {
             | Feature::Moves
             | Feature::ExecuteOnly
             | Feature::Invept
+            | Feature::InveptOfAll
             | Feature::AnyInvvpid
             | Feature::Invvpid(_) => (true, ""),
             Feature::Channel => (channel::present(), "needs maskmatch's built-in VMM"),

@@ -58,7 +58,7 @@ static VMCS_REGIONS: [Region; 2] = [const { Region::new() }; 2];
 const NOT_SEEN: Ends = Ends { first: End::new(How::Done), second: None };
 /// Bit 31 of the exit reason: the VM entry failed. SDM vol. 3C, "Basic VM-Exit Information".
 const ENTRY_FAILED: u64 = 1 << 31;
-/// The stage's VPID; L1 has no other guest with one.
+/// The stage's first VPID; L1 has no other guest with one.
 const VPID: u16 = 1;
 
 /// The stage with its VMCSs.
@@ -102,6 +102,8 @@ struct SceneVcpu {
     /// Pin-based controls that the environment has, and those that the last scene added.
     pin_based: u32,
     pins: u32,
+    /// Its VPID.
+    vpid: u16,
     /// Whether INVVPID comes before each entry, with VPID in the environment or without.
     always_invalidates: bool,
 }
@@ -181,6 +183,9 @@ impl Stage {
         if played.is_err() {
             // An event may still be to be injected.
             self.forget();
+        }
+        if scene.unsettles {
+            self.main.settle(around.vmx);
         }
         if let Some((pending, apic)) = scene.pending.zip(around.apic) {
             pending::clear(&pending.event, apic);
@@ -271,6 +276,7 @@ impl SceneVcpu {
             dr6: true,
             pin_based: vmx.controls.pin_based,
             pins: 0,
+            vpid: VPID,
             always_invalidates,
         })
     }
@@ -292,7 +298,7 @@ impl SceneVcpu {
         vmcs12::write_controls(&controls);
         (self.pin_based, self.pins) = (limit::set(vmx), 0);
         if environment.vpid {
-            vmwrite(Field::Vpid, VPID.into());
+            vmwrite(Field::Vpid, self.vpid.into());
         }
         ept::set_up(environment, maxphyaddr)?;
         // With the addresses that memory has through these EPT tables.
@@ -307,7 +313,7 @@ impl SceneVcpu {
         let device = device::page(scene, around.apic);
         ept::set_device(device)?;
         memory::lay_out(scene, environment, device, around.maxphyaddr);
-        ept::spoil(scene.spoiled(), around.maxphyaddr)?;
+        ept::spoil(scene.spoiled_at_start(), around.maxphyaddr)?;
         state::write_scene(scene, environment, &mut self.kept);
         state::write_pdptes(environment);
         self.set_controls(around.vmx, scene);
@@ -326,6 +332,14 @@ impl SceneVcpu {
         Ok(())
     }
 
+    /// Writes anew what all scenes of the environment share of L2's state, if it is known.
+    fn settle(&mut self, vmx: &Vmx) {
+        if let Some(environment) = self.environment {
+            state::write_environment(vmx, environment);
+            (self.feature, self.kept) = (None, Kept::default());
+        }
+    }
+
     /// The environment that is written.
     fn environment(&self) -> &'static Environment {
         self.environment.unwrap_or(&ENVIRONMENTS[0])
@@ -336,7 +350,7 @@ impl SceneVcpu {
     /// INVVPID Instruction".
     fn enter(&mut self) -> Result<(), VmFail> {
         if self.environment().vpid || self.always_invalidates {
-            invvpid(VPID)?;
+            invvpid(self.vpid)?;
         }
         self.enter_as_is()
     }

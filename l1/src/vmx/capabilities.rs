@@ -256,6 +256,11 @@ impl Capabilities {
         Self::allows_secondary(Secondary::EPT) && has_all(INVEPT)
     }
 
+    /// Whether INVEPT has a type. The processor has INVEPT.
+    pub fn has_invept_of(kind: u64) -> bool {
+        has_all(INVEPT | INVEPT_SINGLE_CONTEXT >> 1 << kind)
+    }
+
     /// Whether a secondary processor-based control may be 1.
     fn allows_secondary(control: Secondary) -> bool {
         let offered = |msr: u32, bit: u32| rdmsr(msr) >> 32 & u64::from(bit) != 0;

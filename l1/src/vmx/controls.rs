@@ -38,6 +38,8 @@ bitflags! {
         const IO_BITMAPS = 1 << 25;
         /// Monitor trap flag.
         const MONITOR_TRAP = 1 << 27;
+        /// Use MSR bitmaps.
+        const MSR_BITMAPS = 1 << 28;
         /// PAUSE exiting.
         const PAUSE_EXITING = 1 << 30;
         /// Activate secondary controls.

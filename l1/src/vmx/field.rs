@@ -14,7 +14,7 @@ pub enum Field {
     HostEs = 0x0c00, HostCs = 0x0c02, HostSs = 0x0c04, HostDs = 0x0c06, HostFs = 0x0c08,
     HostGs = 0x0c0a, HostTr = 0x0c0c,
     // 64 bits.
-    IoBitmapA = 0x2000, IoBitmapB = 0x2002, EptPointer = 0x201a,
+    IoBitmapA = 0x2000, IoBitmapB = 0x2002, MsrBitmaps = 0x2004, EptPointer = 0x201a,
     GuestPhysicalAddress = 0x2400, VmcsLinkPointer = 0x2800, GuestDebugctl = 0x2802, GuestEfer = 0x2806,
     GuestPdpte0 = 0x280a, GuestPdpte1 = 0x280c, GuestPdpte2 = 0x280e, GuestPdpte3 = 0x2810, HostEfer = 0x2c02,
     // 32 bits, controls.

@@ -10,18 +10,23 @@ use spec::manual::ept::{SINGLE_CONTEXT, invvpid_descriptor};
 use crate::vmx::vmcs::{VmFail, outcome};
 
 #[cfg(test)]
-pub use crate::fake::invept;
+pub use crate::fake::invept_of;
 
 /// Invalidates what is cached of an EPT pointer. INVEPT must have its single-context type.
-#[cfg(not(test))]
 pub fn invept(ept_pointer: u64) -> Result<(), VmFail> {
+    invept_of(SINGLE_CONTEXT, ept_pointer)
+}
+
+/// INVEPT of a type that the processor has, for an EPT pointer.
+#[cfg(not(test))]
+pub fn invept_of(kind: u64, ept_pointer: u64) -> Result<(), VmFail> {
     let descriptor = invept_descriptor(ept_pointer);
     let (carry, zero): (u8, u8);
     // SAFETY: the instruction reads the 16 bytes of the descriptor and makes the processor forget
     // translations, which L1's and L2's tables give anew. Outside VMX operation it raises #UD,
     // which ends L1 with an error.
     unsafe {
-        asm!("invept {0}, [{1}]", "setc {2}", "setz {3}", in(reg) SINGLE_CONTEXT, in(reg) &raw const descriptor,
+        asm!("invept {0}, [{1}]", "setc {2}", "setz {3}", in(reg) kind, in(reg) &raw const descriptor,
             lateout(reg_byte) carry, lateout(reg_byte) zero, options(nostack));
     }
     outcome("invept-failed", carry, zero)

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::host::Host;
 
 /// The tables of KVM, by kind.
-const TABLES: [(&str, &str); 11] = [
+const TABLES: [(&str, &str); 12] = [
     ("merge", include_str!("../changes/merge.toml")),
     ("reflection", include_str!("../changes/reflection.toml")),
     ("exit-state", include_str!("../changes/exit-state.toml")),
@@ -17,6 +17,7 @@ const TABLES: [(&str, &str); 11] = [
     ("intercept", include_str!("../changes/intercept.toml")),
     ("operand", include_str!("../changes/operand.toml")),
     ("boundary", include_str!("../changes/boundary.toml")),
+    ("while-l2-lives", include_str!("../changes/while-l2-lives.toml")),
 ];
 /// The tables of Xen.
 const TABLES_OF_XEN: [(&str, &str); 3] = [

@@ -119,6 +119,21 @@ impl Mode {
     pub const fn on(self, offered: Self) -> Self {
         Self { smep: self.smep && offered.smep, smap: self.smap && offered.smap, ..self }
     }
+
+    /// No bit.
+    pub const NONE: Self = Self { wp: false, smep: false, smap: false, ac: false, nxe: false };
+
+    /// The bits that only one of the two has.
+    #[must_use]
+    pub const fn xor(self, other: Self) -> Self {
+        Self {
+            wp: self.wp != other.wp,
+            smep: self.smep != other.smep,
+            smap: self.smap != other.smap,
+            ac: self.ac != other.ac,
+            nxe: self.nxe != other.nxe,
+        }
+    }
 }
 
 /// The walk's physical-address width: MAXPHYADDR, from CPUID.80000008H:EAX\[7:0\], at most 52.

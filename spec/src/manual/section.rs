@@ -364,6 +364,7 @@ sections! {
         NMI_UNBLOCKING derived("2.3"), "Information About NMI Unblocking Due to IRET";
         EVENT_DELIVERY at("2.4"), "Information for VM Exits During Event Delivery";
         INSTRUCTION_EXITS derived("2.5"), "Information for VM Exits Due to Instruction Execution";
+        SAVING_CONTROL_REGISTERS at("3.1"), "Saving Control Registers, Debug Registers, and MSRs";
         SAVING_RIP at("3.3"), "Saving RIP, RSP, RFLAGS, and SSP";
         SAVING_NON_REGISTERS at("3.4"), "Saving Non-Register State";
     }

@@ -33,11 +33,17 @@ crate::listed! {
         Operand => "operand", "page faults of L1's own VMX instructions, between two plays of a scene",
         /// Each entry of the walk, in each paging mode.
         Page => "page", "every access through every entry of the walk, large pages too",
+        /// A page after L2 changed its own mode.
+        Mode => "mode", "accesses after L2 changed its own mode without an exit",
+        /// A page after another use of it.
+        History => "history", "one page or table, used in several ways in turn",
         /// Translations that must be gone, and ones that must hold.
         Tlb => "tlb",
             "translations that must be gone, by INVLPG, MOV to CR3, INVVPID or a VM entry, and ones that must hold",
         /// Accesses through EPT.
         Ept => "ept", "which comes first, the page fault or the EPT-induced exit, and what is reported of it",
+        /// Instructions that L0 emulates, on pages that L1's EPT keeps.
+        Guarded => "guarded", "instructions that L0 emulates, on pages that L1's EPT keeps from L2",
         /// Accesses in real mode.
         Unpaged => "unpaged", "accesses without paging, which raise no page fault",
         /// What is delivered when the fault comes.
@@ -50,6 +56,8 @@ crate::listed! {
         Restored => "restored", "L2 of every kind, saved and restored in the middle",
         /// What is reported of L2's state.
         State => "state", "the state of L2 that a fault leaves: interruptibility, debug, NMIs, A and D flags",
+        /// What L2 changed before the fault.
+        Saved => "saved", "what L2 changed before the fault, saved and given back",
         /// Changes of the filter, and what must not change it.
         Stale => "stale", "a filter that changes, and one that must not",
         /// Instructions that L0 emulates for a device.
@@ -75,6 +83,10 @@ impl Act {
         match self {
             Self::Access => rows::access::ROWS,
             Self::Stale => rows::stale::ROWS,
+            Self::Guarded => rows::guarded::ROWS,
+            Self::Saved => rows::saved::ROWS,
+            Self::Mode => rows::mode::ROWS,
+            Self::History => rows::history::ROWS,
             Self::Tlb => rows::tlb::ROWS,
             Self::Page => rows::page::ROWS,
             Self::Modify => rows::modify::ROWS,
@@ -111,7 +123,8 @@ impl Act {
     pub fn plays_at_all(self, environment: &Environment) -> bool {
         let has_width = self.plays_narrow()
             || environment.width == Width::Bits64 && (!environment.thin || self.plays_thin());
-        has_width && !(environment.walk_only && self == Self::Tlb)
+        has_width
+            && !(environment.walk_only && matches!(self, Self::Tlb | Self::Mode | Self::History))
     }
 
     /// Whether the scenes are for code of any width. The others push eight bytes, have descriptors
@@ -126,6 +139,9 @@ impl Act {
                 | Self::Ept
                 | Self::Unpaged
                 | Self::Tlb
+                | Self::Mode
+                | Self::Saved
+                | Self::History
                 | Self::Event
                 | Self::Inject
                 | Self::Entry
@@ -145,8 +161,10 @@ impl Act {
     /// all.
     #[must_use]
     pub const fn words(self, profile: Profile) -> Words {
-        let about =
-            matches!(self, Self::Event | Self::Inject | Self::Entry | Self::State | Self::Stale);
+        let about = matches!(
+            self,
+            Self::Saved | Self::Event | Self::Inject | Self::Entry | Self::State | Self::Stale
+        );
         if about || !matches!(profile, Profile::Quick) { Words::MAX } else { !DEAR }
     }
 
@@ -210,7 +228,9 @@ const DEAR: Words = Word::Cs.bit()
     | Word::PendingDebug.bit()
     | Word::Dr6.bit()
     | Word::Dr7.bit()
-    | Word::Debugctl.bit();
+    | Word::Debugctl.bit()
+    | Word::CsAccess.bit()
+    | Word::SsAccess.bit();
 
 /// Always and never in both forms, not present, present.
 const QUICK: [Filter; 6] = [

@@ -36,6 +36,10 @@ pub enum Between {
     },
     /// The scene plays on another VMCS, whose MASK and MATCH decide the other way.
     OtherVmcs,
+    /// The scene plays on another VMCS, whose MASK and MATCH decide the other way, and then on the
+    /// two of them in turn. Where an exit left L2 at the instruction, L1 writes nothing at all
+    /// before it enters that VMCS again, and else only what the delivery changed.
+    InTurn,
     /// VMCLEAR, VMPTRLD, and VMLAUNCH in place of VMRESUME.
     Clear,
     /// An entry that exits for another reason.
@@ -79,6 +83,9 @@ impl Between {
             }
             Self::OtherVmcs => {
                 "L1 does the same on another VMCS whose MASK and MATCH decide otherwise, and comes back"
+            }
+            Self::InTurn => {
+                "L1 does the same on another VMCS whose MASK and MATCH decide otherwise, and then enters the two in turn, with nothing written that is not to be"
             }
             Self::Clear => "L1 does VMCLEAR, VMPTRLD and VMLAUNCH",
             Self::OtherExit => "L1 enters L2 for a VMCALL, and then for the scene again",

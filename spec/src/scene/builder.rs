@@ -8,7 +8,7 @@ use super::flaw::{Checked, Flaw, INVALID_CONTROL, INVALID_STATE};
 use super::place::{Kind, Place};
 use super::tested::Tested;
 use super::{Answer, Exiting, Fault, Feature, Fits, Intercepted, Scene, Stop, Texts, Unwanted};
-use crate::manual::paging::{Access, Level, Privilege};
+use crate::manual::paging::{Access, Level, Mode, Privilege};
 use crate::manual::section::Citation;
 use crate::walk::page::Page;
 
@@ -100,6 +100,10 @@ impl Row {
         exiting(Exiting);
         /// With rights of protection keys.
         keys(u32);
+        /// With other rights of protection keys, which L2's code sets.
+        keys_then(u32) in Some;
+        /// With bits of its mode that L2's code turns over.
+        flips(Mode);
         /// With a shadow-stack pointer.
         ssp(u64);
         /// With words that the fault changes.
@@ -205,6 +209,20 @@ impl Row {
     #[must_use]
     pub const fn implicit_fault_after(self, address: u64, access: Access, rip: u64) -> Self {
         self.faults(Fault { address, access, privilege: Privilege::Supervisor, rip: Some(rip) })
+    }
+
+    /// With a fault that is one of an implicit access, whatever the scene's privilege.
+    #[must_use]
+    pub const fn of_implicit_access(mut self) -> Self {
+        self.scene.implicit = true;
+        self
+    }
+
+    /// With state that L2 leaves changed: control registers, segments, descriptor-table registers.
+    #[must_use]
+    pub const fn unsettles(mut self) -> Self {
+        self.scene.unsettles = true;
+        self
     }
 
     /// With a fault of a shadow-stack access of the scene's privilege.

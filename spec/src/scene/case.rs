@@ -84,7 +84,10 @@ impl SceneGroup {
         match self.act {
             Act::Ept if self.environment.name == environment::LONG_EPT.name => EPT_STEP,
             // The few that show whether an invalidation is done.
-            Act::Tlb => 1,
+            Act::Tlb if first || self.environment.vpid => 1,
+            Act::Tlb => HOME_STEP,
+            Act::Guarded if self.environment.name == environment::LONG_EPT.name => 1,
+            Act::Mode | Act::History | Act::Saved if first => 2,
             Act::Page if first => PAGE_STEP,
             Act::Ept | Act::Page => RARE_STEP,
             // A move is expensive.

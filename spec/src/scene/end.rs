@@ -71,6 +71,44 @@ crate::listed! {
         Dr7 => "dr7",
         /// Guest IA32_DEBUGCTL.
         Debugctl => "debugctl",
+        /// Access rights of CS in the VMCS.
+        CsAccess => "csar",
+        /// Access rights of SS in the VMCS.
+        SsAccess => "ssar",
+        /// DS selector in the VMCS, and so on.
+        Ds => "ds",
+        /// Access rights of DS.
+        DsAccess => "dsar",
+        /// Limit of DS.
+        DsLimit => "dslim",
+        /// Base of DS.
+        DsBase => "dsbase",
+        /// Base of FS.
+        FsBase => "fsbase",
+        /// Base of GS.
+        GsBase => "gsbase",
+        /// LDTR selector.
+        Ldtr => "ldtr",
+        /// Base of GDTR.
+        GdtrBase => "gdtbase",
+        /// Limit of GDTR.
+        GdtrLimit => "gdtlim",
+        /// Base of IDTR.
+        IdtrBase => "idtbase",
+        /// Limit of IDTR.
+        IdtrLimit => "idtlim",
+        /// The bits of CR0 that are not as L1 wrote them.
+        Cr0 => "cr0",
+        /// How far CR3 is from L2's root table: bits 11:0, if L2 loaded no other root.
+        Cr3 => "cr3",
+        /// The bits of CR4 that are not as L1 wrote them.
+        Cr4 => "cr4",
+        /// IA32_SYSENTER_CS in the VMCS, and so on.
+        SysenterCs => "sysentercs",
+        /// IA32_SYSENTER_ESP.
+        SysenterEsp => "sysenteresp",
+        /// IA32_SYSENTER_EIP.
+        SysenterEip => "sysentereip",
         /// The exception bitmap as VMREAD gives it.
         Bitmap => "bitmap",
         /// The page-fault error-code mask as VMREAD gives it.

@@ -3,9 +3,9 @@
 use core::iter;
 
 use super::end::{Ends, Word};
-use super::invalidation::Invalidation;
 use super::place::{PAGE, Place, STAGE_BASE};
 use super::{Answer, Fits, Scene};
+use crate::manual::descriptor::{CODE_32, CODE_64, access_rights};
 use crate::manual::paging::format::Format;
 use crate::manual::paging::{Entry, Mode, Privilege};
 use crate::walk::setting::BASE;
@@ -62,6 +62,15 @@ impl Width {
             (Self::Compatibility | Self::Bits32, 0x08) => 0x28,
             (Self::Compatibility | Self::Bits32, 0x1b) => 0x33,
             _ => selector,
+        }
+    }
+
+    /// The access rights of a scene's code segment in this width, for those in 64-bit mode.
+    const fn code_rights(self, rights: u64) -> u64 {
+        const WIDTHS: u64 = access_rights(CODE_64) ^ access_rights(CODE_32);
+        match self {
+            Self::Compatibility | Self::Bits32 if rights != 0 => rights ^ WIDTHS,
+            _ => rights,
         }
     }
 }
@@ -218,7 +227,8 @@ impl Environment {
             return false;
         }
         if let Answer::Spoil(how) = scene.answer
-            && matches!(how, Invalidation::Entry) == self.vpid
+            && let Some(vpid) = how.vpid()
+            && vpid != self.vpid
         {
             return false;
         }
@@ -229,6 +239,7 @@ impl Environment {
             Fits::Bits64 => !narrow,
             Fits::Linear48 => !narrow && !five_levels,
             Fits::Linear57 => !narrow && five_levels,
+            Fits::DebugControls => !narrow && self.default_controls,
             Fits::Narrow => narrow,
             Fits::Long => self.width.is_long(),
             Fits::Compatibility => matches!(self.width, Width::Compatibility),
@@ -293,6 +304,8 @@ impl Environment {
         for end in iter::once(&mut ends.first).chain(&mut ends.second) {
             let cs = &mut end.words[Word::Cs as usize];
             *cs = self.width.code_selector(*cs);
+            let rights = &mut end.words[Word::CsAccess as usize];
+            *rights = self.width.code_rights(*rights);
             if self.width == Width::Bits32 {
                 for at in Word::R8 as usize..=Word::R15 as usize {
                     end.fixed &= !(1 << at);

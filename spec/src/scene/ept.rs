@@ -402,6 +402,9 @@ impl Scene {
             return self.expect_during_fault(nested, environment, filter, maxphyaddr);
         }
         let end = |nested: &Nested| self.met(&nested.meets(self, environment, maxphyaddr), filter);
+        if let Answer::Spoil(_) = self.answer {
+            return Ends { first: self.settled(), second: Some(end(nested)) };
+        }
         let first = end(nested);
         let mended = match first.how {
             How::Exit(EXIT_EPT_VIOLATION | EXIT_EPT_MISCONFIGURATION) => {
@@ -452,7 +455,8 @@ impl Scene {
         let end = End { how: How::Exit(reason), ..self.own_exit(Pfec::empty()) };
         let end = end.with(Word::Info, 0).open(Word::ErrorCode);
         let end = if self.real {
-            end.with(Word::Cs, REAL_SELECTOR).with(Word::Ss, REAL_SELECTOR)
+            let end = end.with(Word::Cs, REAL_SELECTOR).with(Word::Ss, REAL_SELECTOR);
+            end.open(Word::CsAccess).open(Word::SsAccess)
         } else {
             end
         };

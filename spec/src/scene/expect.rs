@@ -112,8 +112,10 @@ impl Scene {
         }
         // Implicit accesses do not look at RFLAGS.AC. SDM vol. 3A, "Determination of Access
         // Rights".
-        let implicit = fault.privilege != self.cpl;
-        let mode = Mode { ac: !implicit && self.rflags & RFLAGS_AC != 0, ..environment.mode };
+        let implicit = self.implicit || fault.privilege != self.cpl;
+        let mode = Mode { ac: self.rflags & RFLAGS_AC != 0, ..environment.mode };
+        let mode = mode.xor(self.flips);
+        let mode = Mode { ac: !implicit && mode.ac, ..mode };
         let entries = &entries[..levels.len()];
         let walked = |access| {
             walk_in(environment.format, entries, access, fault.privilege, mode, maxphyaddr)
@@ -340,8 +342,19 @@ impl Scene {
     }
 
     fn finish(&self, end: &mut End, changes: &[(Word, u64)]) {
-        end.set_all(changes.iter().copied());
+        Self::set_changes(end, changes);
         self.open_words(end);
+    }
+
+    /// Sets the words that changed. Where a selector is among them, the access rights must be too, or
+    /// they are left open.
+    fn set_changes(end: &mut End, changes: &[(Word, u64)]) {
+        for (selector, rights) in [(Word::Cs, Word::CsAccess), (Word::Ss, Word::SsAccess)] {
+            if changes.iter().any(|(word, _)| *word == selector) {
+                end.unset(rights);
+            }
+        }
+        end.set_all(changes.iter().copied());
     }
 
     /// Opens what the manual leaves open here.
@@ -435,6 +448,9 @@ impl Scene {
         end.set(Word::Cr2, fault.address);
         end.set(Word::Interruptibility, self.nmi_blocking());
         self.finish(&mut end, self.at_fault);
+        // The VMCS has those of the handler.
+        end.unset(Word::CsAccess);
+        end.unset(Word::SsAccess);
         end
     }
 }

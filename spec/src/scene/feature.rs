@@ -23,6 +23,12 @@ pub enum Feature {
     /// INVEPT, without which it raises #UD: IA32_VMX_PROCBASED_CTLS2\[33\] and
     /// IA32_VMX_EPT_VPID_CAP\[20\].
     Invept,
+    /// INVEPT of all contexts: IA32_VMX_EPT_VPID_CAP\[26\].
+    InveptOfAll,
+    /// Process-context identifiers, CPUID.1:ECX\[17\], and what [`Feature::Cr3WithoutExits`] says.
+    Pcid,
+    /// The same as [`Feature::InvpcidExiting`], where INVPCID is not to exit.
+    InvpcidWithoutExits,
     /// INVVPID of any type: IA32_VMX_PROCBASED_CTLS2\[37\] and IA32_VMX_EPT_VPID_CAP\[32\].
     AnyInvvpid,
     /// INVVPID of a type.
@@ -77,8 +83,13 @@ pub enum Exiting {
     DescriptorTables,
     /// "INVLPG exiting", with "enable INVPCID".
     Invlpg,
+    /// Not even INVPCID, which raises #UD otherwise: "enable INVPCID".
+    NotEvenInvpcid,
     /// "Unconditional I/O exiting".
     Io,
+    /// Not even RDMSR and WRMSR, of which each execution exits otherwise: "use MSR bitmaps", with
+    /// none of their bits set.
+    NotEvenMsrs,
     /// "Use I/O bitmaps": two ports' bits are set, [`LISTED_PORT_A`] and [`LISTED_PORT_B`].
     IoBitmaps,
     /// "HLT exiting".

@@ -8,11 +8,13 @@
 )]
 
 use super::end::Word;
+use super::ept::Nested;
 use super::event::Event;
 use super::place::{Kind, Place};
 use super::tested::Tested;
 use super::{Answer, Fault, Feature, Fits, Intercepted, Stop, Unwanted};
 use crate::manual::paging::Privilege;
+use crate::walk::page::Page;
 
 /// Not looked at: of a field that few rows set.
 pub const fn never<T>(_: &T, _: &T) -> bool {
@@ -68,6 +70,11 @@ pub const fn optional_number(a: &Option<u64>, b: &Option<u64>) -> bool {
     }
 }
 
+pub const fn page(a: &Option<Page>, b: &Option<Page>) -> bool {
+    let (Some(a), Some(b)) = (a, b) else { return false };
+    a.same(b)
+}
+
 pub const fn fault(a: &Option<Fault>, b: &Option<Fault>) -> bool {
     let (Some(a), Some(b)) = (a, b) else { return false };
     a.address == b.address
@@ -106,6 +113,30 @@ const fn kind(a: &Kind, b: &Kind) -> bool {
         && a.with.bits() == b.with.bits()
         && a.reserved == b.reserved
         && a.key == b.key
+}
+
+pub const fn nested(a: &Option<Nested>, b: &Option<Nested>) -> bool {
+    let (Some(a), Some(b)) = (a, b) else { return false };
+    let same_guest = match (&a.guest, &b.guest) {
+        (Some(a), Some(b)) => a.0 as u8 == b.0 as u8 && kind(&a.1, &b.1),
+        (None, None) => true,
+        _ => false,
+    };
+    let same_frame = match (&a.frame, &b.frame) {
+        (Some(a), Some(b)) => {
+            a.0.number() == b.0.number()
+                && a.1.rights == b.1.rights
+                && a.1.memory_type == b.1.memory_type
+                && a.1.reserved == b.1.reserved
+        }
+        (None, None) => true,
+        _ => false,
+    };
+    same_guest
+        && same_frame
+        && a.address == b.address
+        && a.access as u8 == b.access as u8
+        && a.during as u8 == b.during as u8
 }
 
 /// Lists, given how their elements are the same.

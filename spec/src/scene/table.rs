@@ -24,7 +24,7 @@ use super::tested::Tested;
 use super::{
     Act, Answer, Exiting, Fault, Feature, Fits, Intercepted, RIP, Row, Stop, Unwanted, same,
 };
-use crate::manual::paging::{Level, Privilege};
+use crate::manual::paging::{Level, Mode, Privilege};
 use crate::manual::section::Citation;
 use crate::walk::page::Page;
 
@@ -45,15 +45,16 @@ pub struct Texts {
     pub section: Option<Citation>,
 }
 
-/// How many values a column can have: [`Detail`] counts them in eight bits.
-const COLUMN: usize = 256;
+/// How many values a column can have, and how many fields there can be: [`Detail`] counts them.
+const COLUMN: usize = 512;
+const FIELDS: usize = 1 << 16 >> COLUMN.ilog2();
 
 /// A field's values, and where each row finds its own.
 struct Column<T> {
     values: [T; COLUMN],
     len: usize,
     /// The row's value, if it is another than most have.
-    places: [Option<u8>; COUNT],
+    places: [Option<u16>; COUNT],
     /// How many rows have one.
     rows: usize,
 }
@@ -75,11 +76,21 @@ macro_rules! fields {
             pub(super) const USUAL: Self = Self { id: SceneId(0), $($field: $($usual)+,)* };
         }
 
-        /// A field that a row sets, and the place of its value in the field's column.
         #[expect(non_camel_case_types, reason = "they are called as the fields")]
+        enum Field {
+            $($field,)*
+            Number,
+        }
+        const _: () = assert!(Field::Number as usize <= FIELDS, "there are more fields");
+
+        /// A field that a row sets, and the place of its value in the field's column.
         #[derive(Clone, Copy)]
-        enum Detail {
-            $($field(u8),)*
+        struct Detail(u16);
+
+        impl Detail {
+            const fn new(field: Field, place: u16) -> Self {
+                Self(field as u16 * COLUMN as u16 + place)
+            }
         }
 
         mod columns {
@@ -106,7 +117,7 @@ macro_rules! fields {
                                 column.values[place] = value;
                                 column.len += 1;
                             }
-                            column.places[row] = Some(place as u8);
+                            column.places[row] = Some(place as u16);
                             column.rows += 1;
                         }
                         row += 1;
@@ -123,11 +134,11 @@ macro_rules! fields {
         /// The details of all rows, and how many the rows before each have.
         #[expect(clippy::large_stack_arrays, reason = "it is evaluated at compile time only")]
         const fn details() -> ([Detail; DETAILS_LEN], [u16; COUNT + 1]) {
-            let (mut details, mut before) = ([Detail::code(0); DETAILS_LEN], [0; COUNT + 1]);
+            let (mut details, mut before) = ([Detail(0); DETAILS_LEN], [0; COUNT + 1]);
             let (mut len, mut row) = (0, 0);
             while row < COUNT {
                 $(if let Some(place) = columns::$field::ALL.places[row] {
-                    details[len] = Detail::$field(place);
+                    details[len] = Detail::new(Field::$field, place);
                     len += 1;
                 })*
                 row += 1;
@@ -142,9 +153,11 @@ macro_rules! fields {
             pub fn scene(self) -> Scene {
                 let mut scene = Scene { id: self, ..Scene::USUAL };
                 for detail in &DETAILS[self.range(&DETAILS_BEFORE)] {
-                    match *detail {
-                        $(Detail::$field(place) => scene.$field = columns::$field::VALUES[usize::from(place)],)*
-                    }
+                    let (field, place) = (usize::from(detail.0) / COLUMN, usize::from(detail.0) % COLUMN);
+                    $(if field == Field::$field as usize {
+                        scene.$field = columns::$field::VALUES[place];
+                        continue;
+                    })*
                 }
                 scene
             }
@@ -174,7 +187,7 @@ fields! {
     /// The page that it accesses beside those of [`Place`].
     tested: Option<Tested> = (None), same::tested;
     /// That page at the start, where L2's code or [`Answer::Spoil`] makes [`Scene::tested`] of it.
-    before: Option<Page> = (None), same::never;
+    before: Option<Page> = (None), same::page;
     /// The level of the table that L2 has at [`Place::Device`].
     table: Option<Level> = (None), same::never;
     /// Guest activity state at the entry.
@@ -192,7 +205,7 @@ fields! {
     /// Gates of these vectors, one bit each up to 63, use [`Place::EventStack`].
     event_stack: u64 = (0), same::number;
     /// The access in which EPT has a word, and what it meets.
-    nested: Option<Nested> = (None), same::never;
+    nested: Option<Nested> = (None), same::nested;
     /// The instruction is one of 16-bit code, and its pointers are those of real mode.
     real: bool = (false), same::never;
     /// The event that is under way when the fault comes, or that is delivered where none comes.
@@ -222,6 +235,14 @@ fields! {
     keys: u32 = (0), same::never;
     /// SSP at the start, where the scene needs [`Feature::ShadowStack`].
     ssp: u64 = (0), same::number;
+    /// The rights of protection keys once L2's code has changed them.
+    keys_then: Option<u32> = (None), same::never;
+    /// The bits of its mode that L2's code has turned over when the access comes that can fault.
+    flips: Mode = (Mode::NONE), same::never;
+    /// It is an implicit access that faults, at CPL 0: RFLAGS.AC does not count.
+    implicit: bool = (false), same::never;
+    /// L2 leaves more of its state changed than a VM entry of the next scene writes.
+    unsettles: bool = (false), same::never;
     /// Whether it is a shadow-stack access that faults.
     shadow: bool = (false), same::never;
     /// Words that a fault leaves otherwise than at the start: a string instruction's registers.
@@ -229,7 +250,7 @@ fields! {
     /// Words that completion leaves otherwise than at the start.
     at_end: &'static [(Word, u64)] = (&[]), same::words;
     /// Words that the manual leaves open here.
-    open: Words = (0), same::never;
+    open: Words = (0), same::number;
     /// What is wrong with the first VM entry, which fails; the next one is right.
     flaw: Option<Flaw> = (None), same::never;
     /// What L1 does about an exit.

@@ -37,6 +37,8 @@ fn a_feature_is_its_own_bit_of_cpuid() {
         (Feature::Xsave, (1, 2, 26)),
         (Feature::Invpcid, (7, 1, 10)),
         (Feature::InvpcidExiting, (7, 1, 10)),
+        (Feature::InvpcidWithoutExits, (7, 1, 10)),
+        (Feature::Pcid, (1, 2, 17)),
         (Feature::Pku, (7, 2, 3)),
         (Feature::Pks, (7, 2, 31)),
         (Feature::ShadowStack, (7, 2, 7)),

@@ -10,13 +10,15 @@ use spec::scene::descriptor::idt_base;
 use spec::scene::end::{End, How};
 use spec::scene::environment::Environment;
 use spec::scene::event::{Event, EventType, Source};
+use spec::scene::expect::CR2_AT_START;
 use spec::scene::own::OwnInstruction;
 use spec::scene::place::STAGE_BASE;
 use spec::walk::outcome::IDT_VECTORING_VALID;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 
 use super::pending::{self, NmiSeen};
-use super::{Around, Stage, end, inject};
+use super::{Around, SceneVcpu, Stage, end, inject};
+use crate::machine::cpu::write_cr2;
 use crate::vmx::exit::REASON_VMCALL;
 use crate::vmx::vmcs12::write_paging;
 use crate::vmx::{Field, VmFail, vmread, vmwrite};
@@ -48,6 +50,7 @@ impl Stage {
                 true
             }
             Between::OtherVmcs => self.on_other_vmcs(scene, filter, around)?,
+            Between::InTurn => return self.in_turn(scene, filter, around),
             Between::Clear => {
                 self.main.vmcs.clear()?;
                 self.main.vmcs.make_current()?;
@@ -114,15 +117,14 @@ impl Stage {
     }
 
     /// Plays the scene on the other VMCS under a filter that decides the other way, and makes the
-    /// first current again.
+    /// first current again. False if it ended elsewhere.
     fn on_other_vmcs(
         &mut self,
         scene: &Scene,
         filter: Filter,
         around: Around<'_>,
     ) -> Result<bool, VmFail> {
-        let code = scene.pfec(self.environment, around.maxphyaddr);
-        let inverse = code.map_or(filter, |code| filter.inverse_for(code));
+        let inverse = self.inverse(scene, filter, around);
         if self.other.environment.is_none() {
             self.other.set_up(around.vmx, self.environment, around.maxphyaddr)?;
         } else {
@@ -131,16 +133,76 @@ impl Stage {
         self.other.begin(scene, around)?;
         self.other.filter.set(inverse, scene.intercepts);
         self.other.enter()?;
-        let want = scene.expect(self.environment, inverse, around.maxphyaddr).second;
-        self.wrong_between = want.and_then(|want| {
-            let mut seen = End::new(want.how);
-            end(scene, self.environment, &self.other.registers, None, &want, &mut seen);
-            (!want.admits(&seen)).then_some((want, seen))
-        });
-        let right = self.wrong_between.is_none_or(|(must, was)| must.how == was.how);
+        let right = self.other_ended(scene, inverse, around);
         self.main.vmcs.make_current()?;
         Ok(right)
     }
+
+    /// Plays the scene on the other VMCS, and on the two in turn, up to where the last entry of the
+    /// first is to come. False if something ended elsewhere than it must.
+    fn in_turn(
+        &mut self,
+        scene: &Scene,
+        filter: Filter,
+        around: Around<'_>,
+    ) -> Result<bool, VmFail> {
+        let inverse = self.inverse(scene, filter, around);
+        let ends = |filter| scene.expect(self.environment, filter, around.maxphyaddr).first;
+        let (own, others) = (ends(filter), ends(inverse));
+        if !self.on_other_vmcs(scene, filter, around)? {
+            return Ok(false);
+        }
+        self.main.begin_again(scene, &own, around)?;
+        self.main.enter_as_is()?;
+        self.wrong_between = wrong(scene, &self.main, &own);
+        self.other.vmcs.make_current()?;
+        self.other.begin_again(scene, &others, around)?;
+        self.other.enter_as_is()?;
+        let right = self.wrong_between.is_none() && self.other_ended(scene, inverse, around);
+        self.main.vmcs.make_current()?;
+        if right {
+            self.main.begin_again(scene, &own, around)?;
+        }
+        Ok(right)
+    }
+
+    /// A filter of the other VMCS, whose MASK and MATCH decide the other way.
+    fn inverse(&self, scene: &Scene, filter: Filter, around: Around<'_>) -> Filter {
+        let code = scene.pfec(self.environment, around.maxphyaddr);
+        code.map_or(filter, |code| filter.inverse_for(code))
+    }
+
+    /// Whether the other VMCS, which is current, ended where it must; notes what was wrong.
+    fn other_ended(&mut self, scene: &Scene, filter: Filter, around: Around<'_>) -> bool {
+        let want = scene.expect(self.environment, filter, around.maxphyaddr).second;
+        self.wrong_between = want.and_then(|want| wrong(scene, &self.other, &want));
+        self.wrong_between.is_none_or(|(must, was)| must.how == was.how)
+    }
+}
+
+impl SceneVcpu {
+    /// Puts L2 back to the start of the scene that it played last, and that ended as it must, with
+    /// as few VMWRITEs as that takes: none if it is there. The VMCS is current.
+    fn begin_again(
+        &mut self,
+        scene: &Scene,
+        ended: &End,
+        around: Around<'_>,
+    ) -> Result<(), VmFail> {
+        if matches!(ended.how, How::Exit(_)) {
+            write_cr2(CR2_AT_START);
+            return Ok(());
+        }
+        self.kept = self.before_entry.after(scene, self.environment(), ended);
+        self.begin(scene, around)
+    }
+}
+
+/// How the last entry of a VMCS, which is current, had to end, and how it did, if that is wrong.
+fn wrong(scene: &Scene, vcpu: &SceneVcpu, want: &End) -> Option<(End, End)> {
+    let mut seen = End::new(want.how);
+    end(scene, vcpu.environment(), &vcpu.registers, None, want, &mut seen);
+    (!want.admits(&seen)).then_some((*want, seen))
 }
 
 /// Turns CR0.WP and CR4.SMEP of L1 off and on, or the other way round.

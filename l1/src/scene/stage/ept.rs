@@ -4,7 +4,7 @@
 #![allow(unsafe_code, reason = "fills tables in statics")]
 
 use spec::channel::DEVICE_PAGE;
-use spec::manual::ept;
+use spec::manual::ept::{self, SINGLE_CONTEXT};
 use spec::manual::paging::format::Format;
 use spec::manual::paging::{Level, Maxphyaddr};
 use spec::scene::environment::{Environment, Ept, Width};
@@ -16,7 +16,7 @@ use spec::scene::tested::FRAME;
 use super::{deep, memory, tables};
 use crate::machine::global::Global;
 use crate::machine::page::{self, Page};
-use crate::vmx::invalidate::invept;
+use crate::vmx::invalidate::{invept, invept_of};
 use crate::vmx::{Field, VmFail, vmwrite};
 
 /// All tables. Each second-level table serves one GiB.
@@ -118,6 +118,15 @@ fn pointer(tables: Ept) -> u64 {
 
 /// Makes the EPT entry of a frame another than a good one, or all good.
 pub fn spoil(frame: Option<(GuestFrame, EptEntry)>, maxphyaddr: Maxphyaddr) -> Result<(), VmFail> {
+    spoil_by(SINGLE_CONTEXT, frame, maxphyaddr)
+}
+
+/// The same with INVEPT of a type.
+pub fn spoil_by(
+    kind: u64,
+    frame: Option<(GuestFrame, EptEntry)>,
+    maxphyaddr: Maxphyaddr,
+) -> Result<(), VmFail> {
     let Some(ept) = state().ept else {
         return Ok(());
     };
@@ -129,7 +138,7 @@ pub fn spoil(frame: Option<(GuestFrame, EptEntry)>, maxphyaddr: Maxphyaddr) -> R
     {
         set_entry(frame, entry, maxphyaddr);
     }
-    invept(pointer(ept))
+    invept_of(kind, pointer(ept))
 }
 
 /// Makes [`Place::Device`] another page than the device's, or that again.

@@ -12,11 +12,15 @@ use crate::vmx::{Controls, Field, ProcessorBased, Secondary, Vmx, vmwrite};
 /// "I/O-Bitmap Addresses".
 static IO_BITMAPS: Global<[Page; 2]> = Global::new([Page::EMPTY; 2]);
 
+/// No MSR's bit is set. SDM vol. 3C, "MSR-Bitmap Address".
+static MSR_BITMAPS: Global<Page> = Global::new(Page::EMPTY);
+
 /// The bits of the two processor-based control fields.
 fn bits(exiting: Exiting) -> (ProcessorBased, Secondary) {
     let primary = match exiting {
         Exiting::Nothing => ProcessorBased::empty(),
-        Exiting::DescriptorTables => ProcessorBased::SECONDARY,
+        Exiting::DescriptorTables | Exiting::NotEvenInvpcid => ProcessorBased::SECONDARY,
+        Exiting::NotEvenMsrs => ProcessorBased::MSR_BITMAPS,
         Exiting::Invlpg => ProcessorBased::INVLPG_EXITING | ProcessorBased::SECONDARY,
         Exiting::Io => ProcessorBased::UNCONDITIONAL_IO_EXITING,
         Exiting::IoBitmaps => ProcessorBased::IO_BITMAPS,
@@ -33,7 +37,7 @@ fn bits(exiting: Exiting) -> (ProcessorBased, Secondary) {
     };
     let secondary = match exiting {
         Exiting::DescriptorTables => Secondary::DESCRIPTOR_TABLE_EXITING,
-        Exiting::Invlpg => Secondary::ENABLE_INVPCID,
+        Exiting::Invlpg | Exiting::NotEvenInvpcid => Secondary::ENABLE_INVPCID,
         _ => Secondary::empty(),
     };
     (primary, secondary)
@@ -51,6 +55,9 @@ pub fn write(controls: &Controls, exiting: Exiting) {
     let (primary, secondary) = bits(exiting);
     let primary = controls.processor_based | primary.bits();
     vmwrite(Field::ProcessorBasedControls, primary.into());
+    if exiting == Exiting::NotEvenMsrs {
+        vmwrite(Field::MsrBitmaps, physical(MSR_BITMAPS.get()));
+    }
     if primary & ProcessorBased::SECONDARY.bits() != 0 {
         vmwrite(
             Field::SecondaryControls,

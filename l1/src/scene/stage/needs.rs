@@ -6,6 +6,7 @@ use spec::scene::end::{End, Ends, How};
 use spec::scene::rows::forced;
 use spec::scene::{Exiting, Feature};
 
+use super::invalidation::INVEPT_ALL;
 use super::{Around, Stage, exiting, invalidation, pending};
 use crate::machine::channel;
 use crate::vmx::{Capabilities, VmFail, Vmx};
@@ -27,7 +28,7 @@ impl Stage {
         Ok(match feature {
             Feature::DescriptorTableExiting => (!exiting::is_offered(vmx, Exiting::DescriptorTables))
                 .then_some("VMX lacks descriptor-table exiting (IA32_VMX_PROCBASED_CTLS2[34])"),
-            Feature::InvpcidExiting => (!exiting::is_offered(vmx, Exiting::Invlpg))
+            Feature::InvpcidExiting | Feature::InvpcidWithoutExits => (!exiting::is_offered(vmx, Exiting::Invlpg))
                 .then_some("VMX lacks INVPCID for L2 (IA32_VMX_PROCBASED_CTLS2[44])"),
             Feature::ShadowStack => {
                 vmx.entry_with_cet().is_none().then_some("VMX lacks \"load CET state\" (IA32_VMX_ENTRY_CTLS[52])")
@@ -38,11 +39,13 @@ impl Stage {
             Feature::ExecuteOnly => {
                 (!vmx.has_execute_only()).then_some("the CPU lacks execute-only EPT entries (IA32_VMX_EPT_VPID_CAP[0])")
             }
-            Feature::Cr3WithoutExits => invalidation::cr3_exits(vmx, self.environment)
+            Feature::Cr3WithoutExits | Feature::Pcid => invalidation::cr3_exits(vmx, self.environment)
                 .then_some("VMX offers no CR3 accesses without exits (CR3-load, CR3-store exiting)"),
             Feature::Invept => {
                 (!Capabilities::has_invept()).then_some("the CPU lacks INVEPT (IA32_VMX_EPT_VPID_CAP[20])")
             }
+            Feature::InveptOfAll => (!(Capabilities::has_invept() && Capabilities::has_invept_of(INVEPT_ALL)))
+                .then_some("the CPU lacks INVEPT of all contexts (IA32_VMX_EPT_VPID_CAP[26])"),
             Feature::AnyInvvpid => {
                 (!Capabilities::has_any_invvpid()).then_some("the CPU lacks INVVPID (IA32_VMX_EPT_VPID_CAP[32])")
             }

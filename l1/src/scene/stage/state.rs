@@ -222,6 +222,29 @@ pub fn word(word: Word, environment: &Environment) -> Option<u64> {
         Word::Match => Field::PfecMatch,
         Word::Dr7 => Field::GuestDr7,
         Word::Debugctl => Field::GuestDebugctl,
+        Word::CsAccess => Field::GuestCsAccess,
+        Word::SsAccess => Field::GuestSsAccess,
+        Word::Ds => Field::GuestDs,
+        Word::DsAccess => Field::GuestDsAccess,
+        Word::DsLimit => Field::GuestDsLimit,
+        Word::DsBase => Field::GuestDsBase,
+        Word::FsBase => Field::GuestFsBase,
+        Word::GsBase => Field::GuestGsBase,
+        Word::Ldtr => Field::GuestLdtr,
+        Word::GdtrBase => Field::GuestGdtrBase,
+        Word::GdtrLimit => Field::GuestGdtrLimit,
+        Word::IdtrBase => Field::GuestIdtrBase,
+        Word::IdtrLimit => Field::GuestIdtrLimit,
+        Word::SysenterCs => Field::GuestSysenterCs,
+        Word::SysenterEsp => Field::GuestSysenterEsp,
+        Word::SysenterEip => Field::GuestSysenterEip,
+        // L1 lets L2 read of these registers what it wrote, and L2's writes do not change that.
+        Word::Cr0 => return Some(vmread(Field::GuestCr0) ^ vmread(Field::Cr0ReadShadow)),
+        Word::Cr4 => return Some(vmread(Field::GuestCr4) ^ vmread(Field::Cr4ReadShadow)),
+        Word::Cr3 => {
+            let root = guest_physical(environment.ept, tables::root(environment.format));
+            return Some(vmread(Field::GuestCr3).wrapping_sub(root));
+        }
         // Registers, and what is in memory.
         _ => return None,
     };

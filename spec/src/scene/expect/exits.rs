@@ -3,6 +3,7 @@
 use super::{
     BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, CR2_AT_START, DR7_AT_START, NMI_UNBLOCKED, VECTOR_PF,
 };
+use crate::manual::descriptor::{CODE_64, DATA, access_rights, with_dpl};
 use crate::manual::pfec::Pfec;
 use crate::scene::descriptor::handler;
 use crate::scene::end::{EXIT_EXCEPTION, End, How, Word};
@@ -131,6 +132,8 @@ impl Scene {
         end.set(Word::PendingDebug, pending);
         end.set(Word::Dr7, DR7_AT_START);
         end.set(Word::Debugctl, 0);
+        let rights = |descriptor| access_rights(with_dpl(descriptor, self.cpl));
+        end.set_all([(Word::CsAccess, rights(CODE_64)), (Word::SsAccess, rights(DATA))]);
         if let Some(event) = event {
             end.set_all(event.error_code.map(|code| (Word::IdtError, code.into())));
             end.set_all(event.is_software().then_some((Word::Length, event.length)));

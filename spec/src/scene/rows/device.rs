@@ -67,6 +67,14 @@ pub const ROWS: &[Row] = &[
         .pages(&[(Device, Kind::SUPER)])
         .fault(DEVICE, Read),
     device(
+        "device-add-np",
+        "a read and write of the device, which is not there: a write",
+        &[0x01, 0x07],
+        "add [rdi],eax",
+    )
+    .pages(&[(Device, Kind::NP)])
+    .fault(DEVICE, Write),
+    device(
         "device-add-ro",
         "a read and write of the device, which cannot be written",
         &[0x01, 0x07],

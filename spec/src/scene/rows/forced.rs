@@ -103,6 +103,15 @@ pub const ROWS: &[Row] = &[
     .watch(END0)
     .fault_after(DATA1, Write, NEXT)
     .in_parts(),
+    forced!(
+        "add-np",
+        "a destination that is read and written, and not there",
+        [0x01, 0x07],
+        "add [rdi],eax"
+    )
+    .registers(&[(Rdi, DATA0)])
+    .pages(&[(Data0, Kind::NP)])
+    .fault_after(DATA0, Write, NEXT),
     forced!("add-ro", "a destination that is read and written", [0x01, 0x07], "add [rdi],eax")
         .registers(&[(Rdi, DATA0)])
         .pages(&[(Data0, Kind::RO)])

@@ -6,6 +6,7 @@
 //! bit before the GDT: KVM that emulates a smaller MAXPHYADDR never ends the delivery of its page
 //! fault, and L1 would not get the processor back.
 
+use super::implicit_smap;
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::manual::section::{Citation, Section};
@@ -57,7 +58,9 @@ const fn call_far(name: &'static str, what: &'static str, cpl: Privilege) -> Row
 }
 
 /// The rows.
-pub const ROWS: &[Row] = &[
+pub const ROWS: &[Row] =
+    &super::delivery::join::<{ BAD.len() + implicit_smap::ROWS.len() }>(BAD, implicit_smap::ROWS);
+const BAD: &[Row] = &[
     // Segments loaded: the operand is read explicitly, the descriptor implicitly.
     user(
         "user-mov-ds-operand",

@@ -2,8 +2,9 @@
 //! the filter stale.
 
 use crate::manual::paging::Access::{Read, Write};
+use crate::manual::paging::Privilege::Supervisor;
 use crate::scene::between::Between::{
-    self, Clear, GuestRegisters, OtherExit, OtherVmcs, OwnFaults, OwnRegisters, Rewrite,
+    self, Clear, GuestRegisters, InTurn, OtherExit, OtherVmcs, OwnFaults, OwnRegisters, Rewrite,
 };
 use crate::scene::between::FilterField::{self, Bitmap, Mask, Match};
 use crate::scene::builder::user;
@@ -43,6 +44,15 @@ const fn reserved(name: &'static str, between: Between) -> Row {
         .fits(Fits::Bits64)
 }
 
+/// The same at CPL 0, where a delivery loads no segment register with something else.
+const fn at_cpl_0(mut row: Row, name: &'static str) -> Row {
+    row.scene.cpl = Supervisor;
+    if let Some(fault) = &mut row.scene.fault {
+        fault.privilege = Supervisor;
+    }
+    row.renamed(name)
+}
+
 /// One bit of a field's upper half changes.
 const fn upper(field: FilterField, bit: u8, set: bool) -> Between {
     Between::Upper { field, bit, set }
@@ -65,6 +75,8 @@ pub const ROWS: &[Row] = &[
     not_present("np-mask-alone", Rewrite(Mask)),
     not_present("np-match-alone", Rewrite(Match)),
     not_present("np-other-vmcs", OtherVmcs),
+    not_present("np-in-turn", InTurn),
+    at_cpl_0(not_present("", InTurn), "super-np-in-turn"),
     not_present("np-vmclear", Clear),
     not_present("np-other-exit", OtherExit),
     not_present("np-own-faults", OwnFaults),
@@ -74,6 +86,8 @@ pub const ROWS: &[Row] = &[
     read_only("ro-mask-alone", Rewrite(Mask)),
     read_only("ro-match-alone", Rewrite(Match)),
     read_only("ro-other-vmcs", OtherVmcs),
+    read_only("ro-in-turn", InTurn),
+    at_cpl_0(read_only("", InTurn), "super-ro-in-turn"),
     read_only("ro-vmclear", Clear),
     read_only("ro-other-exit", OtherExit),
     read_only("ro-own-faults", OwnFaults),
@@ -83,6 +97,8 @@ pub const ROWS: &[Row] = &[
     reserved("rsvd-mask-alone", Rewrite(Mask)),
     reserved("rsvd-match-alone", Rewrite(Match)),
     reserved("rsvd-other-vmcs", OtherVmcs),
+    reserved("rsvd-in-turn", InTurn),
+    at_cpl_0(reserved("", InTurn), "super-rsvd-in-turn"),
     reserved("rsvd-vmclear", Clear),
     reserved("rsvd-other-exit", OtherExit),
     reserved("rsvd-own-faults", OwnFaults),

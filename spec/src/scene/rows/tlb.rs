@@ -3,7 +3,8 @@
 //! registers, whatever memory has. SDM vol. 3A, "Invalidation of TLBs and Paging-Structure Caches",
 //! and "PDPTE Registers"; vol. 3C, "Invalidating Cached Translation Information".
 
-use super::delivery::{GP, raised};
+use super::delivery::{GP, join, raised};
+use super::tlb_contexts;
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Privilege::Supervisor;
 use crate::manual::paging::format::Format;
@@ -99,7 +100,7 @@ macro_rules! loads_pdpte {
     ($name:literal, $what:literal, $byte:literal, [$($read:literal),*], $then:literal) => {
         loads_cr3(
             pdpte($name, $what, &[0xc6, 0x06, $byte, 0x0f, 0x20, 0xd9, 0x0f, 0x22, 0xd9, $($read),*], ""),
-            concat!("mov byte ptr [rsi],", $byte, "; mov ecx,cr3; mov cr3,ecx", $then),
+            concat!("mov byte ptr [rsi],", $byte, "; mov rcx,cr3; mov cr3,rcx", $then),
         )
     };
 }
@@ -134,6 +135,9 @@ macro_rules! spoiled {
 /// Rows in which L1 changes the page.
 const BY_L1: &[Row] = spoiled![
     "entry", Entry;
+    "entry-cut", EntryCut, needs Feature::LocalApic;
+    "new-vpid", NewVpid;
+    "new-vpid-cut", NewVpidCut, needs Feature::LocalApic;
     "invvpid-address", Address, needs Feature::Invvpid(Invalidation::Address);
     "invvpid-context", SingleContext, needs Feature::Invvpid(Invalidation::SingleContext);
     "invvpid-all", AllContexts, needs Feature::Invvpid(Invalidation::AllContexts);
@@ -197,12 +201,8 @@ const BY_L2: &[Row] = &[
     .before(SUPER_NP)
     .tested(of(SUPER, Formats::WIDE))
     .at_end(&[(Rax, VALUE)]),
-    loads_cr3(CR3_NP, "mov eax,[rdi]; mov byte ptr [rsi],62h; mov rcx,cr3; mov cr3,rcx; mov eax,[rdi]").only_64_bit(),
-    loads_cr3(CR3_NP, "mov eax,[rdi]; mov byte ptr [rsi],62h; mov ecx,cr3; mov cr3,ecx; mov eax,[rdi]")
-        .fits(Fits::Narrow),
-    loads_cr3(CR3_RO, "mov [rdi],eax; mov byte ptr [rsi],61h; mov rcx,cr3; mov cr3,rcx; mov [rdi],eax").only_64_bit(),
-    loads_cr3(CR3_RO, "mov [rdi],eax; mov byte ptr [rsi],61h; mov ecx,cr3; mov cr3,ecx; mov [rdi],eax")
-        .fits(Fits::Narrow),
+    loads_cr3(CR3_NP, "mov eax,[rdi]; mov byte ptr [rsi],62h; mov rcx,cr3; mov cr3,rcx; mov eax,[rdi]"),
+    loads_cr3(CR3_RO, "mov [rdi],eax; mov byte ptr [rsi],61h; mov rcx,cr3; mov cr3,rcx; mov [rdi],eax"),
     // The PDPTE registers.
     loads_pdpte!("pdpte-np", "L2 clears P of a PDPTE and loads CR3; a read by way of it", 0, then read)
         .fault_after(BY_PDPTE, Read, RIP + 9)
@@ -246,7 +246,9 @@ const BY_L2: &[Row] = &[
 ];
 
 /// The rows.
-pub const ROWS: &[Row] = &super::delivery::join::<{ BY_L1.len() + BY_L2.len() }>(BY_L1, BY_L2);
+pub const ROWS: &[Row] =
+    &join::<{ PAGES.len() + tlb_contexts::ROWS.len() }>(PAGES, tlb_contexts::ROWS);
+const PAGES: &[Row] = &join::<{ BY_L1.len() + BY_L2.len() }>(BY_L1, BY_L2);
 
 #[cfg(test)]
 mod tests {

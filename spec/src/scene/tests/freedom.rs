@@ -136,8 +136,8 @@ fn the_sources_of_freedom_are_where_the_manual_has_them() {
 
 /// Rows whose operand a disassembler does not see as a whole: a bit string, of which the processor
 /// may access a byte, and what ENTER tries at the end; and instructions whose parts it does not
-/// list.
-const UNSEEN: [&str; 3] = ["user-bt-back-np", "user-enter-final", "user-gate-stack"];
+/// list; and an access after IRET.
+const UNSEEN: [&str; 4] = ["user-bt-back-np", "user-enter-final", "user-gate-stack", "iret-user"];
 
 /// Whether an instruction's accesses to the page that faults are more than one, or on two pages.
 fn is_in_parts(environment: &Environment, scene: &Scene, fault: &Fault) -> bool {
