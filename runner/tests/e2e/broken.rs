@@ -54,7 +54,8 @@ fn a_hang_is_ended_and_tells_where() {
 fn run(files: &Folder, code: [u8; 2], sets: &[&str], filter: &str) -> (Called, Value) {
     let module = files.write("kvm-intel.ko", broken_module(files, code));
     let json = files.path("json");
-    let mut arguments = vec!["lab", "--kvm-intel", &module, "--json", &json, "--filter", filter];
+    let mut arguments =
+        vec!["lab", "--jobs", "1", "--kvm-intel", &module, "--json", &json, "--filter", filter];
     arguments.extend(sets.iter().flat_map(|set| ["--param", set]));
     let called = call(arguments).expect(4);
     let json = files.json("json");

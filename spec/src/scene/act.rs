@@ -156,6 +156,22 @@ impl Act {
         !matches!(self, Self::Priority | Self::Pkey | Self::Shadow)
     }
 
+    /// Whether the quick profile leaves it out of environments that it is not at home in: they
+    /// differ little for it, or are dear to set up.
+    pub(super) const fn stays_at_home(self) -> bool {
+        matches!(
+            self,
+            Self::Restored
+                | Self::Mode
+                | Self::History
+                | Self::Saved
+                | Self::Entry
+                | Self::Intercept
+                | Self::Operand
+                | Self::Boundary
+        )
+    }
+
     /// The words that a profile looks at. Under KVM to read one of those that the quick profile
     /// leaves out is a VM exit to L0 each; acts that are about them, and other profiles, look at
     /// all.

@@ -83,11 +83,11 @@ impl SceneGroup {
         let first = self.environment.number == 0;
         match self.act {
             Act::Ept if self.environment.name == environment::LONG_EPT.name => EPT_STEP,
-            // The few that show whether an invalidation is done.
-            Act::Tlb if first || self.environment.vpid => 1,
+            // Many show whether an invalidation is done.
+            Act::Tlb if first || self.environment.vpid => 2,
             Act::Tlb => HOME_STEP,
             Act::Guarded if self.environment.name == environment::LONG_EPT.name => 1,
-            Act::Mode | Act::History | Act::Saved if first => 2,
+            Act::Mode | Act::History | Act::Saved if first => 4,
             Act::Page if first => PAGE_STEP,
             Act::Ept | Act::Page => RARE_STEP,
             // A move is expensive.
@@ -147,7 +147,7 @@ impl Kind for SceneGroup {
         group.has_scenes().then_some(group)
     }
 
-    /// Of the environments that are not its home, an act plays in every fifth.
+    /// Of the environments that are not its home, an act plays in every fifth, or in none.
     fn is_long(self) -> bool {
         let Self { act, environment } = self;
         let home = match act {
@@ -156,7 +156,7 @@ impl Kind for SceneGroup {
             _ => environment.number == 0,
         };
         let is_fifth = (act as usize + environment.number).is_multiple_of(5);
-        !home && (act == Act::Restored || !is_fifth)
+        !home && (act.stays_at_home() || !is_fifth)
     }
 
     fn filter_count(self, profile: Profile) -> usize {
