@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use super::frame::{Decoder, Event};
@@ -103,7 +104,7 @@ impl Complaints {
         let mut text = texts.collect::<Vec<_>>().join("; ");
         let more = self.all - self.first.len() as u64;
         if more > 0 {
-            text.push_str(&format!("; and {more} more of such complaints"));
+            let _ = write!(text, "; and {more} more of such complaints");
         }
         text
     }
@@ -260,7 +261,7 @@ impl Collector {
             }
             Message::Done => {}
             Message::Error(why) => {
-                self.complaints.add(Whose::Lab, format!("the lab's init: {why}"))
+                self.complaints.add(Whose::Lab, format!("the lab's init: {why}"));
             }
         }
     }

@@ -8,6 +8,7 @@
 #![allow(
     clippy::redundant_pattern_matching,
     clippy::match_like_matches_macro,
+    clippy::needless_continue,
     reason = "one macro for fields of all types; clippy says so of the image's build only"
 )]
 

@@ -63,14 +63,14 @@ impl SceneVcpu {
             _ => {}
         }
         match around.apic.filter(|_| how.is_cut()) {
-            Some(apic) => self.enter_cut(scene, around.vmx, apic),
+            Some(apic) => self.enter_cut(around.vmx, scene, apic),
             None => self.enter_as_is(),
         }
     }
 
     /// Enters L2 while an interrupt is pending that exits, so that L2 executes nothing, and again
     /// without it. If something else comes of the first entry, that is where the scene ends.
-    fn enter_cut(&mut self, scene: &Scene, vmx: &Vmx, apic: Apic) -> Result<(), VmFail> {
+    fn enter_cut(&mut self, vmx: &Vmx, scene: &Scene, apic: Apic) -> Result<(), VmFail> {
         self.set_pins(vmx, scene.pins | PinBased::EXTERNAL_INTERRUPT_EXITING.bits());
         apic.interrupt_itself(INTERRUPT.vector);
         self.enter_as_is()?;

@@ -15,6 +15,7 @@ use crate::walk::outcome::INTERRUPTION_INFO_PF;
 impl Scene {
     /// The end where a VM exit comes at the first boundary between instructions, or at the second.
     /// One by the fault comes before that. What a delivery pushed is not looked at.
+    #[expect(clippy::large_types_passed_by_value, reason = "it becomes the result")]
     pub(super) fn stopped(&self, end: End, Stop { reason, info, after }: Stop) -> End {
         let mut stopped = match end.how {
             _ if !after && self.event.is_none() => {

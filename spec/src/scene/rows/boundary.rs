@@ -6,6 +6,8 @@
 //! What comes before the first instruction hides its fault. What comes after it does not hide an
 //! exit by the fault, and finds L2 in its handler where the filter let the fault through.
 
+#![expect(clippy::large_types_passed_by_value, reason = "as the builder methods of scenes")]
+
 use super::delivery::{FAR, NMI, PF, VECTOR, arrived, gate_address, injected, software};
 use crate::manual::paging::Access::Read;
 use crate::manual::section::{Citation, Section};

@@ -2,6 +2,8 @@
 //! fault of L2 that meets the filter, must come as if the first had not been tried. Each row is a
 //! scene that works, and the bits of one field or two that spoil its first entry.
 
+#![expect(clippy::large_types_passed_by_value, reason = "as the builder methods of scenes")]
+
 use super::delivery::{DF, GP, NMI, PF, UD, VECTOR, injected};
 use crate::manual::paging::Access::Read;
 use crate::manual::paging::Privilege::Supervisor;

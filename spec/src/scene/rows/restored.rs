@@ -47,7 +47,7 @@ const fn row(
     code: &'static [u8],
     instruction: &'static str,
 ) -> Row {
-    assert!(STATUS_PORT == PORT + 4 && STATUS_PORT & 0xff == 0x51);
+    const { assert!(STATUS_PORT == PORT + 4 && STATUS_PORT & 0xff == 0x51) };
     Row::new(name, what, cpl, code, instruction)
         .registers(&[ASK, AT, (Rdi, DATA0), (Rsi, 0x77)])
         .rflags(IOPL)

@@ -1,5 +1,5 @@
 //! What L2 changed before the fault: it is saved as it is then, and the next VM entry gives it back
-//! to L2. SDM vol. 3C, "Saving Guest State", and "Loading Guest State".
+//! to L2. SDM vol. 3C, "VM Exits" and "VM Entries".
 
 use super::parts::{Part, last, parts};
 use crate::manual::descriptor::{CODE_64, DATA as DATA_SEGMENT, access_rights, with_dpl};

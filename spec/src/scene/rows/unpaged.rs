@@ -2,6 +2,8 @@
 //! Control Registers, Debug Registers, and MSRs": an unrestricted guest may have CR0.PE and CR0.PG
 //! clear.
 
+#![expect(clippy::large_types_passed_by_value, reason = "as the builder methods of scenes")]
+
 use crate::manual::paging::Access::{self, Fetch, Read, Write};
 use crate::manual::paging::Privilege::Supervisor;
 use crate::manual::section::Section;
@@ -41,7 +43,6 @@ const fn real(
 }
 
 /// With a frame that EPT spoils.
-#[expect(clippy::large_types_passed_by_value, reason = "as the builder methods of scenes")]
 const fn spoiled(row: Row, address: u64, access: Access, entry: EptEntry) -> Row {
     let frame = match access {
         Fetch => GuestFrame::Place(Code1),

@@ -108,7 +108,10 @@ fn most_rows_say_where_in_the_source_they_are() {
         "real-code",
         "trap-lost",
         "emulated-exits",
+        "smap-implicit",
         "vbox-entry",
+        "vbox-pcide",
+        "xen-ept-emulated",
         "xen-interrupt",
         "xen-real",
     ];
