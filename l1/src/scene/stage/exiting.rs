@@ -12,7 +12,7 @@ use crate::vmx::{Controls, Field, ProcessorBased, Secondary, Vmx, vmwrite};
 /// "I/O-Bitmap Addresses".
 static IO_BITMAPS: Global<[Page; 2]> = Global::new([Page::EMPTY; 2]);
 
-/// No MSR's bit is set. SDM vol. 3C, "MSR-Bitmap Address".
+/// The MSR bitmap: no MSR's bit is set.
 static MSR_BITMAPS: Global<Page> = Global::new(Page::EMPTY);
 
 /// The bits of the two processor-based control fields.
