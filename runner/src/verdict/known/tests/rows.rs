@@ -115,6 +115,7 @@ fn most_rows_say_where_in_the_source_they_are() {
         "vbox-pcide",
         "xen-ept-emulated",
         "xen-interrupt",
+        "xen-nxe",
         "xen-real",
     ];
     let tables = Tables::built_in();
