@@ -147,7 +147,7 @@ fn an_end_is_read_as_the_processor_leaves_it() {
 /// L2 leaves VMCS, registers, stack and memory with the words of an end, at the places that the
 /// manual has for them.
 fn leave_end(scene: &Scene, environment: &Environment, end: &End) -> Registers {
-    const FIELDS: [(Word, Field); 19] = [
+    const FIELDS: [(Word, Field); 21] = [
         (Word::Info, Field::ExitInterruptionInfo),
         (Word::ErrorCode, Field::ExitInterruptionErrorCode),
         (Word::Qualification, Field::ExitQualification),
@@ -158,6 +158,8 @@ fn leave_end(scene: &Scene, environment: &Environment, end: &End) -> Registers {
         (Word::Rflags, Field::GuestRflags),
         (Word::Cs, Field::GuestCs),
         (Word::Ss, Field::GuestSs),
+        (Word::CsAccess, Field::GuestCsAccess),
+        (Word::SsAccess, Field::GuestSsAccess),
         (Word::Interruptibility, Field::GuestInterruptibility),
         (Word::Activity, Field::GuestActivity),
         (Word::PendingDebug, Field::GuestPendingDebug),
