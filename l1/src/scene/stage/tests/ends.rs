@@ -147,7 +147,7 @@ fn an_end_is_read_as_the_processor_leaves_it() {
 /// L2 leaves VMCS, registers, stack and memory with the words of an end, at the places that the
 /// manual has for them.
 fn leave_end(scene: &Scene, environment: &Environment, end: &End) -> Registers {
-    const FIELDS: [(Word, Field); 21] = [
+    const FIELDS: [(Word, Field); 35] = [
         (Word::Info, Field::ExitInterruptionInfo),
         (Word::ErrorCode, Field::ExitInterruptionErrorCode),
         (Word::Qualification, Field::ExitQualification),
@@ -160,6 +160,20 @@ fn leave_end(scene: &Scene, environment: &Environment, end: &End) -> Registers {
         (Word::Ss, Field::GuestSs),
         (Word::CsAccess, Field::GuestCsAccess),
         (Word::SsAccess, Field::GuestSsAccess),
+        (Word::Ds, Field::GuestDs),
+        (Word::DsAccess, Field::GuestDsAccess),
+        (Word::DsLimit, Field::GuestDsLimit),
+        (Word::DsBase, Field::GuestDsBase),
+        (Word::FsBase, Field::GuestFsBase),
+        (Word::GsBase, Field::GuestGsBase),
+        (Word::Ldtr, Field::GuestLdtr),
+        (Word::GdtrBase, Field::GuestGdtrBase),
+        (Word::GdtrLimit, Field::GuestGdtrLimit),
+        (Word::IdtrBase, Field::GuestIdtrBase),
+        (Word::IdtrLimit, Field::GuestIdtrLimit),
+        (Word::SysenterCs, Field::GuestSysenterCs),
+        (Word::SysenterEsp, Field::GuestSysenterEsp),
+        (Word::SysenterEip, Field::GuestSysenterEip),
         (Word::Interruptibility, Field::GuestInterruptibility),
         (Word::Activity, Field::GuestActivity),
         (Word::PendingDebug, Field::GuestPendingDebug),
@@ -174,6 +188,11 @@ fn leave_end(scene: &Scene, environment: &Environment, end: &End) -> Registers {
     for (word, field) in FIELDS {
         vmwrite(field, end.word(word));
     }
+    vmwrite(Field::GuestCr0, end.word(Word::Cr0) ^ vmread(Field::Cr0ReadShadow));
+    vmwrite(Field::GuestCr4, end.word(Word::Cr4) ^ vmread(Field::Cr4ReadShadow));
+    let root =
+        guest_physical(environment.ept, crate::scene::stage::tables::root(environment.format));
+    vmwrite(Field::GuestCr3, end.word(Word::Cr3).wrapping_add(root));
     vmwrite(Field::ExitReason, REASON_VMCALL);
     vmwrite(Field::GuestRip, rip);
     vmwrite(Field::GuestRsp, rsp);
