@@ -1,6 +1,7 @@
 //! Whether two values of a field are the same, at compile time, where these types have no `==`.
 //!
-//! To miss that two are the same costs a few bytes of the image, and nothing else.
+//! To miss that two are the same costs a few bytes of the image, and nothing else. To call two the
+//! same that are not gives a scene another's value, which `each_scene_is_what_its_row_says` finds.
 #![expect(
     clippy::trivially_copy_pass_by_ref,
     clippy::ref_option,
@@ -8,7 +9,7 @@
 )]
 
 use super::end::Word;
-use super::ept::Nested;
+use super::ept::{EptEntry, Nested};
 use super::event::Event;
 use super::place::{Kind, Place};
 use super::tested::Tested;
@@ -108,6 +109,16 @@ pub const fn tested(a: &Option<Tested>, b: &Option<Tested>) -> bool {
     a.same(b)
 }
 
+const fn ept_entry(a: &EptEntry, b: &EptEntry) -> bool {
+    let EptEntry { rights, memory_type, reserved, user } = *a;
+    let same_user = match (user, b.user) {
+        (Some(a), Some(b)) => a == b,
+        (None, None) => true,
+        _ => false,
+    };
+    rights == b.rights && memory_type == b.memory_type && reserved == b.reserved && same_user
+}
+
 const fn kind(a: &Kind, b: &Kind) -> bool {
     a.without.bits() == b.without.bits()
         && a.with.bits() == b.with.bits()
@@ -123,12 +134,7 @@ pub const fn nested(a: &Option<Nested>, b: &Option<Nested>) -> bool {
         _ => false,
     };
     let same_frame = match (&a.frame, &b.frame) {
-        (Some(a), Some(b)) => {
-            a.0.number() == b.0.number()
-                && a.1.rights == b.1.rights
-                && a.1.memory_type == b.1.memory_type
-                && a.1.reserved == b.1.reserved
-        }
+        (Some(a), Some(b)) => a.0.number() == b.0.number() && ept_entry(&a.1, &b.1),
         (None, None) => true,
         _ => false,
     };
