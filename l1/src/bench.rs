@@ -17,8 +17,9 @@ use crate::machine::cpu::{Cpu, tsc};
 use crate::machine::log::log;
 use crate::turn::Failed;
 use crate::vmx::Vmx;
+use crate::walk::broken::{Broken, EntryFailed};
 use crate::walk::guest::Guest;
-use crate::walk::walker::{self, Broken, EntryFailed, Walker};
+use crate::walk::walker::{self, Walker};
 
 /// Where the faults of a walk went, if not where the filter says.
 struct Went {

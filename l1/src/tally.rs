@@ -26,10 +26,11 @@ use crate::probe::Probe;
 use crate::smp::pair::{Gone, Judged};
 use crate::turn::Failed;
 use crate::walk::action::Acting;
+use crate::walk::broken::{Broken, EntryFailed};
 use crate::walk::host::{FreshMemory, Pages};
 use crate::walk::judge::Judge;
 use crate::walk::l1_faults;
-use crate::walk::walker::{Broken, CR2_AT_START, EntryFailed, Walked, Walker};
+use crate::walk::walker::{CR2_AT_START, Walked, Walker};
 
 /// What a group has seen so far.
 pub struct Tried<'a> {

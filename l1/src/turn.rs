@@ -10,7 +10,8 @@ use crate::machine::cpu::Cpu;
 use crate::machine::log::log;
 use crate::tally::Tried;
 use crate::vmx::VmFail;
-use crate::walk::walker::{EntryFailed, Walker};
+use crate::walk::broken::EntryFailed;
+use crate::walk::walker::Walker;
 
 /// Why groups could not be run.
 #[derive(Clone, Copy, Debug)]

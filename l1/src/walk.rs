@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod async_fault;
+pub mod broken;
 pub mod difference;
 pub mod group;
 pub mod guest;

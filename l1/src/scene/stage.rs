@@ -7,6 +7,7 @@
 //! `SceneVcpu::enter_as_is` calls. While any other code here runs, no one else writes to the
 //! stage's memory and tables.
 
+mod answer;
 mod between;
 mod deep;
 mod device;
@@ -23,18 +24,14 @@ mod tables;
 use spec::manual::filter::Filter;
 use spec::manual::paging::Maxphyaddr;
 use spec::scene::descriptor::HANDLER;
-use spec::scene::end::{
-    EVERY_REGISTER, EVERY_WORD, EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, EXIT_EXCEPTION, End,
-    Ends, How, Word, words_of,
-};
+use spec::scene::end::{EVERY_REGISTER, EVERY_WORD, End, Ends, How, Word, words_of};
 use spec::scene::environment::{ENVIRONMENTS, Environment, Width};
-use spec::scene::event::{EventType, Source};
-use spec::scene::expect::{BLOCKING_BY_NMI, CR2_AT_START, DR6_AT_START, NMI_UNBLOCKED};
+use spec::scene::event::Source;
+use spec::scene::expect::{CR2_AT_START, DR6_AT_START};
 use spec::scene::flaw::Flaw;
 use spec::scene::place::Place;
 use spec::scene::{Answer, Exiting, Feature, Scene};
 use spec::walk::layout::Header;
-use spec::walk::outcome::{IDT_VECTORING_VALID, INTERRUPTION_INFO_PF};
 
 use state::Kept;
 
@@ -220,7 +217,7 @@ impl Stage {
         end(scene, self.environment, registers, *error, &want.first, &mut self.seen.first);
         if want.first.how != self.seen.first.how {
             // It went where its state was not foreseen.
-            self.main.environment = None;
+            self.forget();
             return Ok(());
         }
         let Some(second) = &want.second else {
@@ -240,7 +237,7 @@ impl Stage {
             }
             Answer::Spoil(how) => self.main.enter_spoiled(how, scene, around)?,
             _ => {
-                answer(scene, self.environment, around.maxphyaddr)?;
+                answer::answer(scene, self.environment, around.maxphyaddr)?;
                 self.main.enter()?;
             }
         }
@@ -319,7 +316,7 @@ impl SceneVcpu {
         self.set_controls(around.vmx, scene);
         self.set_pins(around.vmx, scene.pins);
         if let Some(event) = scene.event.filter(|event| event.source == Source::Injected) {
-            inject(event.info(), event.error_code.unwrap_or_default().into(), event.length);
+            answer::inject(event.info(), event.error_code.unwrap_or_default().into(), event.length);
         }
         self.registers = Registers::in_order(scene.start_registers());
         write_cr2(CR2_AT_START);
@@ -417,64 +414,6 @@ impl SceneVcpu {
     }
 }
 
-/// Does what the scene says about its exit.
-fn answer(scene: &Scene, environment: &Environment, maxphyaddr: Maxphyaddr) -> Result<(), VmFail> {
-    let reason = vmread(Field::ExitReason) as u16;
-    match scene.answer {
-        Answer::Retry | Answer::Reinject
-            if matches!(reason, EXIT_EPT_VIOLATION | EXIT_EPT_MISCONFIGURATION) =>
-        {
-            ept::spoil(None, maxphyaddr)?;
-        }
-        Answer::Retry | Answer::Reinject => {
-            deep::mend(environment.ept);
-            if let Some(place) = Place::of(vmread(Field::ExitQualification)) {
-                memory::mend(scene, environment, place, maxphyaddr);
-            }
-        }
-        Answer::Nothing
-        | Answer::Reflect
-        | Answer::Again(_)
-        | Answer::Resume
-        | Answer::Spoil(_) => {}
-    }
-    match scene.answer {
-        Answer::Nothing | Answer::Again(_) | Answer::Resume | Answer::Spoil(_) => {}
-        // An IRET that comes again must find NMIs blocked. SDM vol. 3C, "Information About NMI
-        // Unblocking Due to IRET".
-        Answer::Retry => {
-            let idt_vectoring = vmread(Field::IdtVectoringInfo) & IDT_VECTORING_VALID != 0;
-            let by_exception = reason == EXIT_EXCEPTION;
-            if by_exception
-                && !idt_vectoring
-                && vmread(Field::ExitInterruptionInfo) & NMI_UNBLOCKED != 0
-            {
-                vmwrite(Field::GuestInterruptibility, BLOCKING_BY_NMI);
-            }
-        }
-        Answer::Reinject => {
-            let info = vmread(Field::IdtVectoringInfo) & !NMI_UNBLOCKED;
-            if info & IDT_VECTORING_VALID != 0 {
-                // With virtual NMIs, an NMI cannot be injected while they are blocked, and its
-                // delivery blocks them.
-                if info >> 8 & 7 == EventType::Nmi as u64 {
-                    vmwrite(Field::GuestInterruptibility, 0);
-                }
-                inject(
-                    info,
-                    vmread(Field::IdtVectoringErrorCode),
-                    vmread(Field::ExitInstructionLength),
-                );
-            }
-        }
-        Answer::Reflect => {
-            write_cr2(vmread(Field::ExitQualification));
-            inject(INTERRUPTION_INFO_PF, vmread(Field::ExitInterruptionErrorCode), 0);
-        }
-    }
-    Ok(())
-}
-
 /// Reads how the scene ended. `error` is the VM-instruction error of an entry that failed.
 fn end(
     scene: &Scene,
@@ -519,13 +458,6 @@ fn end(
     }
     end.clear_open(scene);
     trace::step(end);
-}
-
-/// Injects an event at the next VM entry.
-fn inject(info: u64, error_code: u64, length: u64) {
-    vmwrite(Field::EntryInterruptionInfo, info);
-    vmwrite(Field::EntryExceptionErrorCode, error_code);
-    vmwrite(Field::EntryInstructionLength, length);
 }
 
 #[cfg(test)]

@@ -16,10 +16,11 @@ use crate::machine::channel;
 use crate::machine::cpu::Cpu;
 use crate::machine::expected::drop_late_nmis;
 use crate::walk::async_fault::AsyncFaults;
+use crate::walk::broken::{Broken, EntryFailed};
 use crate::walk::guest;
 use crate::walk::interrupt::Interrupts;
 use crate::walk::judge::Judge;
-use crate::walk::walker::{self, Broken, CR2_AT_START, EntryFailed, Walker};
+use crate::walk::walker::{self, CR2_AT_START, Walker};
 
 /// Walks that L2 makes until the VM must have moved: many times more than there is time for.
 const WALKS_FOR_MOVE: u32 = 1 << 20;

@@ -34,13 +34,15 @@ pub struct Linux<'a> {
 }
 
 impl Linux<'_> {
-    /// Boots it with an initramfs. Returns why it ended, for the set that it cut off.
+    /// Boots it with an initramfs. Returns why it ended, for the set that it cut off. If it said
+    /// nothing of any set, that is the `first`.
     ///
     /// # Errors
     /// The kernel does not fit the machine, or Bochs does not start.
     pub fn boot(
         &self,
         initramfs: Vec<u8>,
+        first: Option<&impl ToString>,
         collector: &mut Collector,
     ) -> Result<String, Unavailable> {
         let Self { bochs, kernel, memory_mib, limit, verbose } = *self;
@@ -65,6 +67,9 @@ impl Linux<'_> {
         }
         let outcome = bochs.execute(&machine, limit, verbose, collector)?;
         collector.finish();
+        if collector.sets.is_empty() {
+            collector.sets.extend(first.map(|set| Collected::lost(set.to_string())));
+        }
         if let Some(instructions) = outcome.instructions {
             let millions = instructions / 1_000_000;
             remark(&format!("the lab is over after {millions} million instructions"));

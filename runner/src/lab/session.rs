@@ -143,10 +143,7 @@ fn boot(ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Result<Vec<RunResu
         limit: plan.limit,
         verbose: request.verbose,
     };
-    let why = linux.boot(initramfs, &mut collector)?;
-    if collector.sets.is_empty() {
-        collector.sets.extend(sets.first().map(|set| Collected::lost(set.to_string())));
-    }
+    let why = linux.boot(initramfs, sets.first(), &mut collector)?;
     let concluded = |collected: Collected| {
         let origin = origin(&collected, ready, plan);
         linux::conclude(collected, origin, request.strict, &why)

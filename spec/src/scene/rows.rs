@@ -36,6 +36,7 @@ pub mod state;
 pub mod strings;
 pub mod tlb;
 mod tlb_contexts;
+mod to_user;
 pub mod unpaged;
 
 use crate::manual::section::{Citation, Section};

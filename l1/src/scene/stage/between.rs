@@ -16,8 +16,9 @@ use spec::scene::place::STAGE_BASE;
 use spec::walk::outcome::IDT_VECTORING_VALID;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 
+use super::answer::inject;
 use super::pending::{self, NmiSeen};
-use super::{Around, SceneVcpu, Stage, end, inject};
+use super::{Around, SceneVcpu, Stage, end};
 use crate::machine::cpu::write_cr2;
 use crate::vmx::exit::REASON_VMCALL;
 use crate::vmx::vmcs12::write_paging;

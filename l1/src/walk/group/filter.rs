@@ -9,8 +9,9 @@ use spec::walk::setting::BASE;
 
 use crate::machine::cpu::tsc;
 use crate::turn::{EXCLUDED, Failed, Ran, Turn, UNPROTECTED};
+use crate::walk::broken::EntryFailed;
 use crate::walk::judge::Judge;
-use crate::walk::walker::{EntryFailed, Walker};
+use crate::walk::walker::Walker;
 
 /// Filters between two heartbeats.
 const HEARTBEAT: usize = 64;

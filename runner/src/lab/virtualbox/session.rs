@@ -141,10 +141,7 @@ fn boot(
         limit: plan.limit,
         verbose: request.verbose,
     };
-    let why = linux.boot(initramfs, &mut collector)?;
-    if collector.sets.is_empty() {
-        collector.sets.extend(machines.first().map(|set| Collected::lost(set.to_string())));
-    }
+    let why = linux.boot(initramfs, machines.first(), &mut collector)?;
     let concluded = |(collected, options): (Collected, &Options)| {
         linux::conclude(collected, origin(plan, ready, options), request.strict, &why)
     };

@@ -53,16 +53,14 @@ const fn deep(
     row.nested(nested).answer(Answer::Retry).section(PRIORITIES)
 }
 
-/// A spoiled frame alone.
-macro_rules! frame {
-    ($name:literal, $what:literal, $access:expr, $frame:expr, $entry:ident) => {
+/// A spoiled frame, with or without a guest entry that is not good. The access comes first, then
+/// the guest entry's level and kind, then the frame and its EPT entry.
+macro_rules! row {
+    ($name:literal, $what:literal; $access:ident $frame:ident $entry:ident) => {
         deep($name, $what, $access, None, Some(($frame, EptEntry::$entry)))
     };
-}
-
-/// A guest entry and a spoiled frame.
-macro_rules! both {
-    ($name:literal, $what:literal, $access:expr, $level:expr, $kind:ident, $frame:expr, $entry:ident) => {
+    ($name:literal, $what:literal;
+        $access:ident $level:ident $kind:ident, $frame:ident $entry:ident) => {
         deep($name, $what, $access, Some(($level, Kind::$kind)), Some(($frame, EptEntry::$entry)))
     };
 }
@@ -97,399 +95,161 @@ pub const ROWS: &[Row] = &[
     deep("write", "a write through four tables", Write, None, None),
     deep("fetch", "a fetch through four tables", Fetch, None, None),
     // Mode-based execute control. The deep page is a user's, the stage's code CPL 0's here.
-    frame!(
-        "fetch-page-xs",
-        "the page is executable at supervisor-mode addresses alone",
-        Fetch,
-        Page,
-        XS
-    ),
-    frame!("fetch-page-xu", "the page is executable at user-mode addresses alone", Fetch, Page, XU),
-    frame!(
-        "fetch-pt-xs",
-        "the page table is executable at supervisor-mode addresses alone",
-        Fetch,
-        Pt,
-        XS
-    ),
-    frame!(
-        "read-page-xs",
-        "the page is executable at supervisor-mode addresses alone",
-        Read,
-        Page,
-        XS
-    ),
-    frame!(
-        "write-page-ro-xu",
-        "the page is read-only and executable at user-mode addresses alone",
-        Write,
-        Page,
-        RO_XU
-    ),
-    both!("fetch-nx-xs", "the guest entry and EPT forbid the fetch", Fetch, Pte, NX, Page, XS),
+    row!("fetch-page-xs", "the page is executable at supervisor-mode addresses only";
+        Fetch Page XS),
+    row!("fetch-page-xu", "the page is executable at user-mode addresses only"; Fetch Page XU),
+    row!("fetch-pt-xs", "the page table is executable at supervisor-mode addresses only";
+        Fetch Pt XS),
+    row!("read-page-xs", "the page is executable at supervisor-mode addresses only"; Read Page XS),
+    row!("write-page-ro-xu", "the page is read-only and executable at user-mode addresses only";
+        Write Page RO_XU),
+    row!("fetch-nx-xs", "the guest entry and EPT forbid the fetch"; Fetch Pte NX, Page XS),
     super_fetch("super-fetch-xs", EptEntry::XS),
     super_fetch("super-fetch-xu", EptEntry::XU),
     // EPT violations of each frame, by each access.
-    frame!("read-root", "L2's root table is not there", Read, Root, NP),
-    frame!("read-pdpt", "the PDPT's frame is not there", Read, Pdpt, NP),
-    frame!("read-pd", "the page directory's frame is not there", Read, Pd, NP),
-    frame!("read-pt", "the page table's frame is not there", Read, Pt, NP),
-    frame!("read-page", "the page's frame is not there", Read, Page, NP),
-    frame!("write-pdpt", "the PDPT's frame is not there", Write, Pdpt, NP),
-    frame!("write-pd", "the page directory's frame is not there", Write, Pd, NP),
-    frame!("write-pt", "the page table's frame is not there", Write, Pt, NP),
-    frame!("write-page", "the page's frame is not there", Write, Page, NP),
-    frame!("fetch-root", "L2's root table is not there", Fetch, Root, NP),
-    frame!("fetch-pdpt", "the PDPT's frame is not there", Fetch, Pdpt, NP),
-    frame!("fetch-pd", "the page directory's frame is not there", Fetch, Pd, NP),
-    frame!("fetch-pt", "the page table's frame is not there", Fetch, Pt, NP),
-    frame!("fetch-page", "the page's frame is not there", Fetch, Page, NP),
+    row!("read-root", "L2's root table is not there"; Read Root NP),
+    row!("read-pdpt", "the PDPT's frame is not there"; Read Pdpt NP),
+    row!("read-pd", "the page directory's frame is not there"; Read Pd NP),
+    row!("read-pt", "the page table's frame is not there"; Read Pt NP),
+    row!("read-page", "the page's frame is not there"; Read Page NP),
+    row!("write-pdpt", "the PDPT's frame is not there"; Write Pdpt NP),
+    row!("write-pd", "the page directory's frame is not there"; Write Pd NP),
+    row!("write-pt", "the page table's frame is not there"; Write Pt NP),
+    row!("write-page", "the page's frame is not there"; Write Page NP),
+    row!("fetch-root", "L2's root table is not there"; Fetch Root NP),
+    row!("fetch-pdpt", "the PDPT's frame is not there"; Fetch Pdpt NP),
+    row!("fetch-pd", "the page directory's frame is not there"; Fetch Pd NP),
+    row!("fetch-pt", "the page table's frame is not there"; Fetch Pt NP),
+    row!("fetch-page", "the page's frame is not there"; Fetch Page NP),
     // Rights. Tables that are read-only or not executable serve, unless the walk counts as writing.
-    frame!("read-root-ro", "L2's root table is read-only", Read, Root, RO),
-    frame!("read-pdpt-ro", "the PDPT is read-only", Read, Pdpt, RO),
-    frame!("read-pd-ro", "the page directory is read-only", Read, Pd, RO),
-    frame!("read-pt-ro", "the page table is read-only", Read, Pt, RO),
-    frame!("write-pt-ro", "the page table is read-only", Write, Pt, RO),
-    frame!("fetch-pt-ro", "the page table is read-only", Fetch, Pt, RO),
-    frame!("fetch-pt-nx", "the page table is not executable", Fetch, Pt, NX),
-    frame!("read-page-ro", "the page is read-only", Read, Page, RO),
-    frame!("write-page-ro", "the page is read-only", Write, Page, RO),
-    frame!("fetch-page-ro", "the page is read-only", Fetch, Page, RO),
-    frame!("read-page-nx", "the page is not executable", Read, Page, NX),
-    frame!("write-page-nx", "the page is not executable", Write, Page, NX),
-    frame!("fetch-page-nx", "the page is not executable", Fetch, Page, NX),
-    frame!("read-page-xo", "the page is for execution alone", Read, Page, XO)
+    row!("read-root-ro", "L2's root table is read-only"; Read Root RO),
+    row!("read-pdpt-ro", "the PDPT is read-only"; Read Pdpt RO),
+    row!("read-pd-ro", "the page directory is read-only"; Read Pd RO),
+    row!("read-pt-ro", "the page table is read-only"; Read Pt RO),
+    row!("write-pt-ro", "the page table is read-only"; Write Pt RO),
+    row!("fetch-pt-ro", "the page table is read-only"; Fetch Pt RO),
+    row!("fetch-pt-nx", "the page table is not executable"; Fetch Pt NX),
+    row!("read-page-ro", "the page is read-only"; Read Page RO),
+    row!("write-page-ro", "the page is read-only"; Write Page RO),
+    row!("fetch-page-ro", "the page is read-only"; Fetch Page RO),
+    row!("read-page-nx", "the page is not executable"; Read Page NX),
+    row!("write-page-nx", "the page is not executable"; Write Page NX),
+    row!("fetch-page-nx", "the page is not executable"; Fetch Page NX),
+    row!("read-page-xo", "the page is for execution only"; Read Page XO)
         .needs(Feature::ExecuteOnly),
-    frame!("write-page-xo", "the page is for execution alone", Write, Page, XO)
+    row!("write-page-xo", "the page is for execution only"; Write Page XO)
         .needs(Feature::ExecuteOnly),
-    frame!("fetch-page-xo", "the page is for execution alone", Fetch, Page, XO)
+    row!("fetch-page-xo", "the page is for execution only"; Fetch Page XO)
         .needs(Feature::ExecuteOnly),
-    frame!("read-pt-xo", "the page table is for execution alone", Read, Pt, XO)
+    row!("read-pt-xo", "the page table is for execution only"; Read Pt XO)
         .needs(Feature::ExecuteOnly),
     clean("read-clean-root", Pml4e),
     clean("read-clean-pdpt", Pdpte),
     clean("read-clean-pd", Pde),
     clean("read-clean-pt", Pte),
     // EPT misconfigurations.
-    frame!("read-root-rsvd", "a reserved bit for L2's root table", Read, Root, RSVD),
-    frame!("read-pdpt-rsvd", "a reserved bit for the PDPT", Read, Pdpt, RSVD),
-    frame!("read-pd-rsvd", "a reserved bit for the page directory", Read, Pd, RSVD),
-    frame!("read-pt-rsvd", "a reserved bit for the page table", Read, Pt, RSVD),
-    frame!("read-page-rsvd", "a reserved bit for the page", Read, Page, RSVD),
-    frame!("write-page-rsvd", "a reserved bit for the page", Write, Page, RSVD),
-    frame!("fetch-page-rsvd", "a reserved bit for the page", Fetch, Page, RSVD),
-    frame!("read-page-wo", "the page can be written alone", Read, Page, WO),
-    frame!("write-page-wo", "the page can be written alone", Write, Page, WO),
-    frame!("write-page-wx", "the page can be written and executed", Write, Page, WX),
-    frame!("fetch-page-wx", "the page can be written and executed", Fetch, Page, WX),
-    frame!("read-pt-wo", "the page table can be written alone", Read, Pt, WO),
-    frame!("read-page-type2", "memory type 2", Read, Page, TYPE2),
-    frame!("write-page-type3", "memory type 3", Write, Page, TYPE3),
-    frame!("read-page-type7", "memory type 7", Read, Page, TYPE7),
+    row!("read-root-rsvd", "a reserved bit for L2's root table"; Read Root RSVD),
+    row!("read-pdpt-rsvd", "a reserved bit for the PDPT"; Read Pdpt RSVD),
+    row!("read-pd-rsvd", "a reserved bit for the page directory"; Read Pd RSVD),
+    row!("read-pt-rsvd", "a reserved bit for the page table"; Read Pt RSVD),
+    row!("read-page-rsvd", "a reserved bit for the page"; Read Page RSVD),
+    row!("write-page-rsvd", "a reserved bit for the page"; Write Page RSVD),
+    row!("fetch-page-rsvd", "a reserved bit for the page"; Fetch Page RSVD),
+    row!("read-page-wo", "the page can only be written"; Read Page WO),
+    row!("write-page-wo", "the page can only be written"; Write Page WO),
+    row!("write-page-wx", "the page can be written and executed"; Write Page WX),
+    row!("fetch-page-wx", "the page can be written and executed"; Fetch Page WX),
+    row!("read-pt-wo", "the page table can only be written"; Read Pt WO),
+    row!("read-page-type2", "memory type 2"; Read Page TYPE2),
+    row!("write-page-type3", "memory type 3"; Write Page TYPE3),
+    row!("read-page-type7", "memory type 7"; Read Page TYPE7),
     // A guest entry that is not present, against the frame that holds it, the next one, and the
     // page.
-    both!("read-np-pml4e-root", "no PML4 entry, its table not there", Read, Pml4e, NP, Root, NP),
-    both!(
-        "read-np-pml4e-pdpt",
-        "no PML4 entry, the next table not there",
-        Read,
-        Pml4e,
-        NP,
-        Pdpt,
-        NP
-    ),
-    both!("read-np-pml4e-page", "no PML4 entry, the page not there", Read, Pml4e, NP, Page, NP),
-    both!("read-np-pdpte-pdpt", "no PDPT entry, its table not there", Read, Pdpte, NP, Pdpt, NP),
-    both!("read-np-pdpte-pd", "no PDPT entry, the next table not there", Read, Pdpte, NP, Pd, NP),
-    both!("read-np-pdpte-page", "no PDPT entry, the page not there", Read, Pdpte, NP, Page, NP),
-    both!("read-np-pde-pd", "no PD entry, its table not there", Read, Pde, NP, Pd, NP),
-    both!("read-np-pde-pt", "no PD entry, the next table not there", Read, Pde, NP, Pt, NP),
-    both!("write-np-pde-pt", "no PD entry, the next table not there", Write, Pde, NP, Pt, NP),
-    both!("fetch-np-pde-pt", "no PD entry, the next table not there", Fetch, Pde, NP, Pt, NP),
-    both!("read-np-pde-page", "no PD entry, the page not there", Read, Pde, NP, Page, NP),
-    both!("read-np-pte-pd", "no PT entry, a table before not there", Read, Pte, NP, Pd, NP),
-    both!("read-np-pte-pt", "no PT entry, its table not there", Read, Pte, NP, Pt, NP),
-    both!("write-np-pte-pt", "no PT entry, its table not there", Write, Pte, NP, Pt, NP),
-    both!("fetch-np-pte-pt", "no PT entry, its table not there", Fetch, Pte, NP, Pt, NP),
-    both!("read-np-pte-page", "no PT entry, the page not there", Read, Pte, NP, Page, NP),
-    both!("write-np-pte-page", "no PT entry, the page not there", Write, Pte, NP, Page, NP),
-    both!("fetch-np-pte-page", "no PT entry, the page not there", Fetch, Pte, NP, Page, NP),
+    row!("read-np-pml4e-root", "no PML4 entry, its table not there"; Read Pml4e NP, Root NP),
+    row!("read-np-pml4e-pdpt", "no PML4 entry, the next table not there"; Read Pml4e NP, Pdpt NP),
+    row!("read-np-pml4e-page", "no PML4 entry, the page not there"; Read Pml4e NP, Page NP),
+    row!("read-np-pdpte-pdpt", "no PDPT entry, its table not there"; Read Pdpte NP, Pdpt NP),
+    row!("read-np-pdpte-pd", "no PDPT entry, the next table not there"; Read Pdpte NP, Pd NP),
+    row!("read-np-pdpte-page", "no PDPT entry, the page not there"; Read Pdpte NP, Page NP),
+    row!("read-np-pde-pd", "no PD entry, its table not there"; Read Pde NP, Pd NP),
+    row!("read-np-pde-pt", "no PD entry, the next table not there"; Read Pde NP, Pt NP),
+    row!("write-np-pde-pt", "no PD entry, the next table not there"; Write Pde NP, Pt NP),
+    row!("fetch-np-pde-pt", "no PD entry, the next table not there"; Fetch Pde NP, Pt NP),
+    row!("read-np-pde-page", "no PD entry, the page not there"; Read Pde NP, Page NP),
+    row!("read-np-pte-pd", "no PT entry, a table before not there"; Read Pte NP, Pd NP),
+    row!("read-np-pte-pt", "no PT entry, its table not there"; Read Pte NP, Pt NP),
+    row!("write-np-pte-pt", "no PT entry, its table not there"; Write Pte NP, Pt NP),
+    row!("fetch-np-pte-pt", "no PT entry, its table not there"; Fetch Pte NP, Pt NP),
+    row!("read-np-pte-page", "no PT entry, the page not there"; Read Pte NP, Page NP),
+    row!("write-np-pte-page", "no PT entry, the page not there"; Write Pte NP, Page NP),
+    row!("fetch-np-pte-page", "no PT entry, the page not there"; Fetch Pte NP, Page NP),
     // ... and with a read-only table around it, which is for the walk to write if EPT has accessed
     // and dirty flags.
-    both!("read-np-pdpte-pdpt-ro", "no PDPT entry in a read-only table", Read, Pdpte, NP, Pdpt, RO),
-    both!("read-np-pde-pd-ro", "no PD entry in a read-only table", Read, Pde, NP, Pd, RO),
-    both!("read-np-pte-pt-ro", "no PT entry in a read-only table", Read, Pte, NP, Pt, RO),
-    both!("write-np-pte-pt-ro", "no PT entry in a read-only table", Write, Pte, NP, Pt, RO),
-    both!("fetch-np-pte-pt-ro", "no PT entry in a read-only table", Fetch, Pte, NP, Pt, RO),
+    row!("read-np-pdpte-pdpt-ro", "no PDPT entry in a read-only table"; Read Pdpte NP, Pdpt RO),
+    row!("read-np-pde-pd-ro", "no PD entry in a read-only table"; Read Pde NP, Pd RO),
+    row!("read-np-pte-pt-ro", "no PT entry in a read-only table"; Read Pte NP, Pt RO),
+    row!("write-np-pte-pt-ro", "no PT entry in a read-only table"; Write Pte NP, Pt RO),
+    row!("fetch-np-pte-pt-ro", "no PT entry in a read-only table"; Fetch Pte NP, Pt RO),
     // ... and against misconfigurations.
-    both!(
-        "read-np-pml4e-pdpt-rsvd",
-        "no PML4 entry, the next frame misconfigured",
-        Read,
-        Pml4e,
-        NP,
-        Pdpt,
-        RSVD
-    ),
-    both!(
-        "read-np-pdpte-pdpt-rsvd",
-        "no PDPT entry, its frame misconfigured",
-        Read,
-        Pdpte,
-        NP,
-        Pdpt,
-        RSVD
-    ),
-    both!("read-np-pde-pd-rsvd", "no PD entry, its frame misconfigured", Read, Pde, NP, Pd, RSVD),
-    both!("read-np-pte-pt-rsvd", "no PT entry, its frame misconfigured", Read, Pte, NP, Pt, RSVD),
-    both!(
-        "read-np-pte-page-rsvd",
-        "no PT entry, the page misconfigured",
-        Read,
-        Pte,
-        NP,
-        Page,
-        RSVD
-    ),
+    row!("read-np-pml4e-pdpt-rsvd", "no PML4 entry, the next frame misconfigured";
+        Read Pml4e NP, Pdpt RSVD),
+    row!("read-np-pdpte-pdpt-rsvd", "no PDPT entry, its frame misconfigured";
+        Read Pdpte NP, Pdpt RSVD),
+    row!("read-np-pde-pd-rsvd", "no PD entry, its frame misconfigured"; Read Pde NP, Pd RSVD),
+    row!("read-np-pte-pt-rsvd", "no PT entry, its frame misconfigured"; Read Pte NP, Pt RSVD),
+    row!("read-np-pte-page-rsvd", "no PT entry, the page misconfigured"; Read Pte NP, Page RSVD),
     // A reserved bit in a guest entry.
-    both!(
-        "read-rsvd-pml4e-pdpt",
-        "a reserved bit in the PML4 entry, the next table not there",
-        Read,
-        Pml4e,
-        RSVD,
-        Pdpt,
-        NP
-    ),
-    both!(
-        "read-rsvd-pdpte-pdpt",
-        "a reserved bit in the PDPT entry, its table not there",
-        Read,
-        Pdpte,
-        RSVD,
-        Pdpt,
-        NP
-    ),
-    both!(
-        "read-rsvd-pdpte-pd",
-        "a reserved bit in the PDPT entry, the next table not there",
-        Read,
-        Pdpte,
-        RSVD,
-        Pd,
-        NP
-    ),
-    both!(
-        "read-rsvd-pde-pd",
-        "a reserved bit in the PD entry, its table not there",
-        Read,
-        Pde,
-        RSVD,
-        Pd,
-        NP
-    ),
-    both!(
-        "read-rsvd-pde-pt",
-        "a reserved bit in the PD entry, the next table not there",
-        Read,
-        Pde,
-        RSVD,
-        Pt,
-        NP
-    ),
-    both!(
-        "read-rsvd-pte-pt",
-        "a reserved bit in the PT entry, its table not there",
-        Read,
-        Pte,
-        RSVD,
-        Pt,
-        NP
-    ),
-    both!(
-        "read-rsvd-pte-page",
-        "a reserved bit in the PT entry, the page not there",
-        Read,
-        Pte,
-        RSVD,
-        Page,
-        NP
-    ),
-    both!(
-        "write-rsvd-pte-page-ro",
-        "a reserved bit in the PT entry, the page read-only",
-        Write,
-        Pte,
-        RSVD,
-        Page,
-        RO
-    ),
-    both!(
-        "fetch-rsvd-pte-page-nx",
-        "a reserved bit in the PT entry, the page not executable",
-        Fetch,
-        Pte,
-        RSVD,
-        Page,
-        NX
-    ),
+    row!("read-rsvd-pml4e-pdpt", "a reserved bit in the PML4 entry, the next table not there";
+        Read Pml4e RSVD, Pdpt NP),
+    row!("read-rsvd-pdpte-pdpt", "a reserved bit in the PDPT entry, its table not there";
+        Read Pdpte RSVD, Pdpt NP),
+    row!("read-rsvd-pdpte-pd", "a reserved bit in the PDPT entry, the next table not there";
+        Read Pdpte RSVD, Pd NP),
+    row!("read-rsvd-pde-pd", "a reserved bit in the PD entry, its table not there";
+        Read Pde RSVD, Pd NP),
+    row!("read-rsvd-pde-pt", "a reserved bit in the PD entry, the next table not there";
+        Read Pde RSVD, Pt NP),
+    row!("read-rsvd-pte-pt", "a reserved bit in the PT entry, its table not there";
+        Read Pte RSVD, Pt NP),
+    row!("read-rsvd-pte-page", "a reserved bit in the PT entry, the page not there";
+        Read Pte RSVD, Page NP),
+    row!("write-rsvd-pte-page-ro", "a reserved bit in the PT entry, the page read-only";
+        Write Pte RSVD, Page RO),
+    row!("fetch-rsvd-pte-page-nx", "a reserved bit in the PT entry, the page not executable";
+        Fetch Pte RSVD, Page NX),
     // Rights that a guest entry lacks: looked at after the walk, and before the page.
-    both!(
-        "write-ro-pml4e-pdpt",
-        "a read-only PML4 entry, the next table not there",
-        Write,
-        Pml4e,
-        RO,
-        Pdpt,
-        NP
-    ),
-    both!(
-        "write-ro-pml4e-pt",
-        "a read-only PML4 entry, the last table not there",
-        Write,
-        Pml4e,
-        RO,
-        Pt,
-        NP
-    ),
-    both!(
-        "write-ro-pml4e-page",
-        "a read-only PML4 entry, the page not there",
-        Write,
-        Pml4e,
-        RO,
-        Page,
-        NP
-    ),
-    both!(
-        "write-ro-pdpte-pt",
-        "a read-only PDPT entry, the last table not there",
-        Write,
-        Pdpte,
-        RO,
-        Pt,
-        NP
-    ),
-    both!(
-        "write-ro-pdpte-page",
-        "a read-only PDPT entry, the page not there",
-        Write,
-        Pdpte,
-        RO,
-        Page,
-        NP
-    ),
-    both!(
-        "write-ro-pde-pt",
-        "a read-only PD entry, the last table not there",
-        Write,
-        Pde,
-        RO,
-        Pt,
-        NP
-    ),
-    both!(
-        "write-ro-pde-page",
-        "a read-only PD entry, the page not there",
-        Write,
-        Pde,
-        RO,
-        Page,
-        NP
-    ),
-    both!("write-ro-pte-pt", "a read-only PT entry, its table not there", Write, Pte, RO, Pt, NP),
-    both!(
-        "write-ro-pte-page",
-        "a read-only PT entry, the page not there",
-        Write,
-        Pte,
-        RO,
-        Page,
-        NP
-    ),
-    both!(
-        "write-ro-pte-page-ro",
-        "a read-only PT entry, the page read-only",
-        Write,
-        Pte,
-        RO,
-        Page,
-        RO
-    ),
-    both!(
-        "write-ro-pte-page-rsvd",
-        "a read-only PT entry, the page misconfigured",
-        Write,
-        Pte,
-        RO,
-        Page,
-        RSVD
-    ),
-    both!(
-        "read-super-pml4e-pt",
-        "a supervisor's PML4 entry, the last table not there",
-        Read,
-        Pml4e,
-        SUPER,
-        Pt,
-        NP
-    ),
-    both!(
-        "read-super-pde-page",
-        "a supervisor's PD entry, the page not there",
-        Read,
-        Pde,
-        SUPER,
-        Page,
-        NP
-    ),
-    both!(
-        "read-super-pte-pt",
-        "a supervisor's PT entry, its table not there",
-        Read,
-        Pte,
-        SUPER,
-        Pt,
-        NP
-    ),
-    both!(
-        "read-super-pte-page",
-        "a supervisor's PT entry, the page not there",
-        Read,
-        Pte,
-        SUPER,
-        Page,
-        NP
-    ),
-    both!(
-        "read-super-pte-page-rsvd",
-        "a supervisor's PT entry, the page misconfigured",
-        Read,
-        Pte,
-        SUPER,
-        Page,
-        RSVD
-    ),
-    both!(
-        "fetch-nx-pdpte-pt",
-        "XD in the PDPT entry, the last table not there",
-        Fetch,
-        Pdpte,
-        NX,
-        Pt,
-        NP
-    ),
-    both!("fetch-nx-pde-page", "XD in the PD entry, the page not there", Fetch, Pde, NX, Page, NP),
-    both!("fetch-nx-pte-pt", "XD in the PT entry, its table not there", Fetch, Pte, NX, Pt, NP),
-    both!(
-        "fetch-nx-pte-page",
-        "XD in the PT entry, the page not executable",
-        Fetch,
-        Pte,
-        NX,
-        Page,
-        NX
-    ),
+    row!("write-ro-pml4e-pdpt", "a read-only PML4 entry, the next table not there";
+        Write Pml4e RO, Pdpt NP),
+    row!("write-ro-pml4e-pt", "a read-only PML4 entry, the last table not there";
+        Write Pml4e RO, Pt NP),
+    row!("write-ro-pml4e-page", "a read-only PML4 entry, the page not there";
+        Write Pml4e RO, Page NP),
+    row!("write-ro-pdpte-pt", "a read-only PDPT entry, the last table not there";
+        Write Pdpte RO, Pt NP),
+    row!("write-ro-pdpte-page", "a read-only PDPT entry, the page not there";
+        Write Pdpte RO, Page NP),
+    row!("write-ro-pde-pt", "a read-only PD entry, the last table not there"; Write Pde RO, Pt NP),
+    row!("write-ro-pde-page", "a read-only PD entry, the page not there"; Write Pde RO, Page NP),
+    row!("write-ro-pte-pt", "a read-only PT entry, its table not there"; Write Pte RO, Pt NP),
+    row!("write-ro-pte-page", "a read-only PT entry, the page not there"; Write Pte RO, Page NP),
+    row!("write-ro-pte-page-ro", "a read-only PT entry, the page read-only"; Write Pte RO, Page RO),
+    row!("write-ro-pte-page-rsvd", "a read-only PT entry, the page misconfigured";
+        Write Pte RO, Page RSVD),
+    row!("read-super-pml4e-pt", "a supervisor's PML4 entry, the last table not there";
+        Read Pml4e SUPER, Pt NP),
+    row!("read-super-pde-page", "a supervisor's PD entry, the page not there";
+        Read Pde SUPER, Page NP),
+    row!("read-super-pte-pt", "a supervisor's PT entry, its table not there";
+        Read Pte SUPER, Pt NP),
+    row!("read-super-pte-page", "a supervisor's PT entry, the page not there";
+        Read Pte SUPER, Page NP),
+    row!("read-super-pte-page-rsvd", "a supervisor's PT entry, the page misconfigured";
+        Read Pte SUPER, Page RSVD),
+    row!("fetch-nx-pdpte-pt", "XD in the PDPT entry, the last table not there";
+        Fetch Pdpte NX, Pt NP),
+    row!("fetch-nx-pde-page", "XD in the PD entry, the page not there"; Fetch Pde NX, Page NP),
+    row!("fetch-nx-pte-pt", "XD in the PT entry, its table not there"; Fetch Pte NX, Pt NP),
+    row!("fetch-nx-pte-page", "XD in the PT entry, the page not executable"; Fetch Pte NX, Page NX),
     // During the delivery of an event.
     delivery(
         "interrupt-push",

@@ -1,23 +1,19 @@
 //! One page or table, used in turn in several ways: what an access was allowed must not allow the
 //! next one.
 
-use super::parts::{Part, parts};
-use crate::manual::descriptor::{CODE_64, DATA as DATA_SEGMENT, access_rights, with_dpl};
+use super::parts::{CALL, IRET, Part, READ, WP_OFF, WRITE, parts};
+use super::to_user::{self, STACK_3, TARGET, USER, USER_READ, USER_WRITE, to_user};
 use crate::manual::paging::Access::{self, Fetch, Read, Write};
 use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::manual::paging::format::Format;
 use crate::manual::paging::{Entry, Level};
 use crate::manual::section::{Citation, Section};
-use crate::scene::end::Word::{
-    self, Cs, CsAccess, Interruptibility, Leaf, Memory, Rax, Rbx, Rdi, Rflags, Rip, Rsi, Rsp, Ss,
-    SsAccess,
-};
-use crate::scene::expect::selectors;
+use crate::scene::end::Word::{self, Leaf, Memory, Rax, Rbx, Rdi, Rip, Rsi, Rsp};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{self, Code1, Data0, Device};
 use crate::scene::tested::{Formats, GOOD, Tested, linear};
-use crate::scene::{Fault, Feature, Row, stack_of};
-use crate::walk::outcome::{RFLAGS_AC, RFLAGS_RF};
+use crate::scene::{Feature, Row, stack_of};
+use crate::walk::outcome::RFLAGS_AC;
 use crate::walk::page::Page;
 
 const DATA: u64 = Data0.linear();
@@ -25,55 +21,8 @@ const DEVICE: u64 = Device.linear();
 const VALUE: u64 = 0x1234;
 const RIGHTS: Citation = Section::DETERMINING_RIGHTS.says("");
 
-const READ: Part = Part(&[0x8b, 0x1f], "mov ebx,[rdi]");
-const WRITE: Part = Part(&[0x89, 0x1f], "mov [rdi],ebx");
-const CALL: Part = Part(&[0xff, 0xd7], "call rdi");
-const WP_OFF: Part = Part(
-    &[0x0f, 0x20, 0xc0, 0x8d, 0x80, 0x00, 0x00, 0xff, 0xff, 0x0f, 0x22, 0xc0],
-    "mov rax,cr0; lea eax,[rax-10000h]; mov cr0,rax",
-);
-/// To CPL 3, where the code of [`then_user`] is.
-const IRET: Part = Part(&[0x48, 0xcf], "iretq");
-
-/// The code at CPL 3: an access of two bytes and VMCALL, in little-endian order.
-const USER_READ: u64 = 0xc1_010f_1f8b;
-const USER_WRITE: u64 = 0xc1_010f_1f89;
-const TARGET: u64 = Code1.linear();
-const STACK: u64 = stack_of(Supervisor);
-const STACK_3: u64 = stack_of(User);
-const CS_3: u64 = selectors(User).0;
-const SS_3: u64 = selectors(User).1;
-
-/// A user-mode page in a scene of CPL 0, and the same read-only.
-const USER: Kind = Kind { with: Entry::US, ..Kind::GOOD };
 const USER_RO: Kind = Kind { with: Entry::US, ..Kind::RO };
 const RO_NX: Kind = Kind { with: Entry::XD, ..Kind::RO };
-
-/// What the stack of CPL 0 has for IRET, and the code there.
-macro_rules! frame {
-    ($code:expr) => {
-        &[
-            (STACK, TARGET),
-            (STACK + 8, CS_3),
-            (STACK + 16, 2),
-            (STACK + 24, STACK_3),
-            (STACK + 32, SS_3),
-            (TARGET, $code),
-            (DATA, VALUE),
-        ]
-    };
-}
-
-/// What a fault at CPL 3 finds.
-const AT_CPL_3: &[(Word, u64)] = &[
-    (Rsp, STACK_3),
-    (Rflags, 2 | RFLAGS_RF),
-    (Cs, CS_3),
-    (Ss, SS_3),
-    (CsAccess, access_rights(with_dpl(CODE_64, User))),
-    (SsAccess, access_rights(with_dpl(DATA_SEGMENT, User))),
-    (Interruptibility, 0),
-];
 
 impl Row {
     /// With IRET to CPL 3 as its last instruction, after which this access, of two bytes, faults or
@@ -81,14 +30,12 @@ impl Row {
     const fn then_user(self, fault: Option<(u64, Access)>) -> Self {
         let row = self
             .rflags(RFLAGS_AC)
-            .at_fault(AT_CPL_3)
+            .at_fault(to_user::AT_FAULT)
             .at_end(&[(Rsp, STACK_3), (Rip, TARGET + 2)])
             .only_64_bit()
             .changed();
         match fault {
-            Some((address, access)) => {
-                row.faults(Fault { address, access, privilege: User, rip: Some(TARGET) })
-            }
+            Some((address, access)) => row.faults(to_user::fault(address, access)),
             None => row,
         }
     }
@@ -110,38 +57,38 @@ const ONE_PAGE: &[Row] = &[
     // By CPL 0 and CPL 3 in turn.
     parts!("wp0-write-user-write", "CPL 0 writes a user's read-only page with WP = 0; then CPL 3 writes it", Supervisor; WP_OFF, WRITE, IRET)
         .then_user(Some((DATA, Write)))
-        .memory(frame!(USER_WRITE))
+        .memory(const { &to_user(USER_WRITE, VALUE) })
         .pages(&[(Code1, USER), (Data0, USER_RO)]),
     parts!("wp0-write-user-read", "CPL 0 writes a user's read-only page with WP = 0; then CPL 3 reads it", Supervisor; WP_OFF, WRITE, IRET)
         .then_user(None)
-        .memory(frame!(USER_READ))
+        .memory(const { &to_user(USER_READ, VALUE) })
         .pages(&[(Code1, USER), (Data0, USER_RO)]),
     parts!("wp0-write-user-write-good", "CPL 0 writes a user's page with WP = 0; then CPL 3 writes it", Supervisor; WP_OFF, WRITE, IRET)
         .then_user(None)
-        .memory(frame!(USER_WRITE))
+        .memory(const { &to_user(USER_WRITE, VALUE) })
         .pages(&[(Code1, USER), (Data0, USER)]),
     parts!("wp0-write-fetch", "CPL 0 writes a user's read-only page with WP = 0; then it fetches from it", Supervisor; WP_OFF, WRITE, CALL)
         .changed()
         .rflags(RFLAGS_AC)
         .pages(&[(Data0, USER_RO)])
         .fault_after(DATA, Fetch, DATA)
-        .at_fault(&[(Rsp, STACK - 8)])
+        .at_fault(&[(Rsp, stack_of(Supervisor) - 8)])
         .only_64_bit(),
     parts!("super-read-user-read", "CPL 0 reads its page; then CPL 3 reads it", Supervisor; READ, IRET)
         .then_user(Some((DATA, Read)))
-        .memory(frame!(USER_READ))
+        .memory(const { &to_user(USER_READ, VALUE) })
         .pages(&[(Code1, USER)]),
     parts!("super-write-user-write", "CPL 0 writes its page; then CPL 3 writes it", Supervisor; WRITE, IRET)
         .then_user(Some((DATA, Write)))
-        .memory(frame!(USER_WRITE))
+        .memory(const { &to_user(USER_WRITE, VALUE) })
         .pages(&[(Code1, USER)]),
     parts!("super-read-user-write", "CPL 0 reads a user's read-only page; then CPL 3 writes it", Supervisor; READ, IRET)
         .then_user(Some((DATA, Write)))
-        .memory(frame!(USER_WRITE))
+        .memory(const { &to_user(USER_WRITE, VALUE) })
         .pages(&[(Code1, USER), (Data0, USER_RO)]),
     parts!("device-super-read-user-read", "CPL 0 reads the device by its own page; then CPL 3 reads that", Supervisor; READ, IRET)
         .then_user(Some((DEVICE, Read)))
-        .memory(frame!(USER_READ))
+        .memory(const { &to_user(USER_READ, VALUE) })
         .registers(&[(Rdi, DEVICE)])
         .pages(&[(Code1, USER)])
         .open(Rbx.bit())

@@ -2,7 +2,7 @@
 //! those to descriptor tables and the TSS, whatever the CPL.
 
 use super::delivery::{IST1, IST2, RSP0, UD, VECTOR, gate_address, raised, software};
-use super::parts::{Part, SMAP_OFF, SMAP_ON, parts};
+use super::parts::{LLDT, MOV_DS, Part, READ, READ_FORCED, SMAP_OFF, SMAP_ON, parts};
 use crate::manual::paging::Access::Read;
 use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::manual::paging::{Entry, Mode};
@@ -24,13 +24,9 @@ const USER: Kind = Kind { with: Entry::US, ..Kind::GOOD };
 const IMPLICIT: Citation = Section::ACCESS_RIGHTS.says("implicit supervisor-mode accesses");
 const INT: Event = software(EventType::SoftwareInterrupt, VECTOR, 2);
 
-const MOV_DS: Part = Part(&[0x8e, 0xd9], "mov ds,cx");
 const MOV_DS_FORCED: Part = Part(&[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8e, 0xd9], "mov ds,cx");
 const LSL: Part = Part(&[0x0f, 0x03, 0xc1], "lsl eax,ecx");
 const VERR: Part = Part(&[0x0f, 0x00, 0xe1], "verr cx");
-const LLDT: Part = Part(&[0x0f, 0x00, 0xd1], "lldt cx");
-const READ: Part = Part(&[0x8b, 0x1f], "mov ebx,[rdi]");
-const READ_FORCED: Part = Part(&[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8b, 0x1f], "mov ebx,[rdi]");
 
 impl Row {
     /// With AC set, and an LDT on a user's page, of which a selector is in CX.

@@ -1,7 +1,9 @@
 //! L2 changes its own mode, which no control makes an exit, and accesses a page whose rights depend
 //! on it: the new mode holds at once, and the old one no longer does.
 
-use super::parts::{Part, SMAP_OFF, SMAP_ON, parts};
+use super::parts::{
+    CALL, INVLPG, Part, READ, READ_FORCED, SMAP_OFF, SMAP_ON, WP_OFF, WRITE, parts,
+};
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::manual::paging::{Entry, Mode};
@@ -18,10 +20,6 @@ const VALUE: u64 = 0x1234;
 const RIGHTS: Citation = Section::DETERMINING_RIGHTS.says("");
 
 /// What L2 turns over, by instructions that change no flag.
-const WP_OFF: Part = Part(
-    &[0x0f, 0x20, 0xc0, 0x8d, 0x80, 0x00, 0x00, 0xff, 0xff, 0x0f, 0x22, 0xc0],
-    "mov rax,cr0; lea eax,[rax-10000h]; mov cr0,rax",
-);
 const WP_ON: Part = Part(
     &[0x0f, 0x20, 0xc0, 0x8d, 0x80, 0x00, 0x00, 0x01, 0x00, 0x0f, 0x22, 0xc0],
     "mov rax,cr0; lea eax,[rax+10000h]; mov cr0,rax",
@@ -50,20 +48,13 @@ const NXE_ON: Part = Part(
     &[0xb9, 0x80, 0x00, 0x00, 0xc0, 0x0f, 0x32, 0x8d, 0x80, 0x00, 0x08, 0x00, 0x00, 0x0f, 0x30],
     "mov ecx,0C0000080h; rdmsr; lea eax,[rax+800h]; wrmsr",
 );
-/// What was cached while XD was a permission may outlive that, unless it is invalidated.
-const INVLPG: Part = Part(&[0x0f, 0x01, 0x3f], "invlpg [rdi]");
 const STAC: Part = Part(&[0x0f, 0x01, 0xcb], "stac");
 const CLAC: Part = Part(&[0x0f, 0x01, 0xca], "clac");
 const WRPKRU: Part = Part(&[0x0f, 0x01, 0xef], "wrpkru");
 /// Access-disable of key 1, to be written.
 const CLOSE: Part = Part(&[0xb8, 0x04, 0x00, 0x00, 0x00], "mov eax,4");
 const AD1: u32 = 1 << 2;
-/// What it does then.
-const READ: Part = Part(&[0x8b, 0x1f], "mov ebx,[rdi]");
-const WRITE: Part = Part(&[0x89, 0x1f], "mov [rdi],ebx");
-const CALL: Part = Part(&[0xff, 0xd7], "call rdi");
-/// The same, emulated.
-const READ_FORCED: Part = Part(&[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8b, 0x1f], "mov ebx,[rdi]");
+/// A write that L0 emulates.
 const WRITE_FORCED: Part = Part(&[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x1f], "mov [rdi],ebx");
 
 /// A user-mode page in a scene of CPL 0, and one with a key.
@@ -140,6 +131,7 @@ const OTHERS: &[Row] = &[
         .at_fault(&[(Rsp, stack_of(Supervisor) - 8)])
         .only_64_bit(),
     parts!("nxe-off", "IA32_EFER.NXE turned over: the read that was allowed meets a reserved bit", Supervisor;
+        // What was cached while XD was a permission may outlive that, unless it is invalidated.
         READ, NXE_OFF, INVLPG, READ => DATA, Read)
         .of_data(&[(Data0, Kind::NX)])
         .exiting(Exiting::NotEvenMsrs)

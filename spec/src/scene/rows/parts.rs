@@ -7,6 +7,22 @@ use crate::scene::FORCED_EMULATION_PREFIX;
 #[derive(Clone, Copy)]
 pub struct Part(pub &'static [u8], pub &'static str);
 
+/// Accesses of two bytes of code to where RDI leads.
+pub const READ: Part = Part(&[0x8b, 0x1f], "mov ebx,[rdi]");
+pub const WRITE: Part = Part(&[0x89, 0x1f], "mov [rdi],ebx");
+pub const CALL: Part = Part(&[0xff, 0xd7], "call rdi");
+/// A read that L0 emulates.
+pub const READ_FORCED: Part = Part(&[0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x8b, 0x1f], "mov ebx,[rdi]");
+pub const INVLPG: Part = Part(&[0x0f, 0x01, 0x3f], "invlpg [rdi]");
+pub const MOV_DS: Part = Part(&[0x8e, 0xd9], "mov ds,cx");
+pub const LLDT: Part = Part(&[0x0f, 0x00, 0xd1], "lldt cx");
+pub const IRET: Part = Part(&[0x48, 0xcf], "iretq");
+
+/// CR0.WP turned off, with no flag changed.
+pub const WP_OFF: Part = Part(
+    &[0x0f, 0x20, 0xc0, 0x8d, 0x80, 0x00, 0x00, 0xff, 0xff, 0x0f, 0x22, 0xc0],
+    "mov rax,cr0; lea eax,[rax-10000h]; mov cr0,rax",
+);
 /// CR4.SMAP turned off and on, with no flag changed.
 pub const SMAP_OFF: Part = Part(
     &[0x0f, 0x20, 0xe0, 0x8d, 0x80, 0x00, 0x00, 0xe0, 0xff, 0x0f, 0x22, 0xe0],

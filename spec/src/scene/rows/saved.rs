@@ -1,21 +1,21 @@
 //! What L2 changed before the fault: it is saved as it is then, and the next VM entry gives it back
 //! to L2. SDM vol. 3C, "VM Exits" and "VM Entries".
 
-use super::parts::{Part, last, parts};
-use crate::manual::descriptor::{CODE_64, DATA as DATA_SEGMENT, access_rights, with_dpl};
+use super::parts::{IRET, LLDT, MOV_DS, Part, READ, last, parts};
+use super::to_user::{self, USER, USER_READ, to_user};
+use crate::manual::descriptor::{DATA as DATA_SEGMENT, access_rights};
 use crate::manual::paging::Access::Read;
 use crate::manual::paging::Entry;
-use crate::manual::paging::Privilege::{Supervisor, User};
+use crate::manual::paging::Privilege::Supervisor;
 use crate::scene::descriptor::{FRESH_DATA_SELECTOR, idt_base};
 use crate::scene::end::Word::{
-    self, Cr0, Cr3, Cr4, Cs, CsAccess, Dr7, Ds, DsAccess, DsBase, DsLimit, FsBase, GdtrBase,
-    GdtrLimit, GsBase, IdtrBase, IdtrLimit, Interruptibility, Ldtr, Rax, Rbx, Rcx, Rdi, Rdx,
-    Rflags, Rip, Rsi, Rsp, Ss, SsAccess, SysenterCs, SysenterEip, SysenterEsp,
+    self, Cr0, Cr3, Cr4, Dr7, Ds, DsAccess, DsBase, DsLimit, FsBase, GdtrBase, GdtrLimit, GsBase,
+    IdtrBase, IdtrLimit, Ldtr, Rax, Rbx, Rcx, Rdi, Rdx, Rflags, Rsi, Ss, SsAccess, SysenterCs,
+    SysenterEip, SysenterEsp,
 };
-use crate::scene::expect::selectors;
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0, Data1, Gdt};
-use crate::scene::{Answer, Exiting, Fault, Feature, Fits, Row, stack_of};
+use crate::scene::{Answer, Exiting, Feature, Fits, Row};
 use crate::walk::outcome::RFLAGS_RF;
 
 const DATA: u64 = Data0.linear();
@@ -46,14 +46,11 @@ const CR3: Part = Part(
     &[0x0f, 0x20, 0xd8, 0x8d, 0x40, 0x18, 0x0f, 0x22, 0xd8],
     "mov rax,cr3; lea eax,[rax+18h]; mov cr3,rax",
 );
-const MOV_DS: Part = Part(&[0x8e, 0xd9], "mov ds,cx");
 const MOV_SS: Part = Part(&[0x8e, 0xd1, 0x90], "mov ss,cx; nop");
-const LLDT: Part = Part(&[0x0f, 0x00, 0xd1], "lldt cx");
 const LGDT: Part = Part(&[0x0f, 0x01, 0x16], "lgdt [rsi]");
 const LIDT: Part = Part(&[0x0f, 0x01, 0x1e], "lidt [rsi]");
 const MOV_DR7: Part = Part(&[0x0f, 0x23, 0xf8], "mov dr7,rax");
 const FLAGS: Part = Part(&[0xf9, 0xfd], "stc; std");
-const IRET: Part = Part(&[0x48, 0xcf], "iretq");
 /// With EDX = 0 SYSENTER's MSRs get 71H, 72H and 73H, the bases of FS and GS [`OPERAND`].
 const SYSENTER: Part = Part(
     &[
@@ -73,8 +70,6 @@ const GS_BASE: Part = Part(
 );
 const BY_FS: Part = Part(&[0x64, 0x8b, 0x1c, 0x25, 0x00, 0x00, 0x00, 0x00], "mov ebx,fs:[0]");
 const BY_GS: Part = Part(&[0x65, 0x8b, 0x1c, 0x25, 0x00, 0x00, 0x00, 0x00], "mov ebx,gs:[0]");
-/// The access that faults.
-const READ: Part = Part(&[0x8b, 0x1f], "mov ebx,[rdi]");
 
 impl Row {
     /// With state that changed before the page's fault, and that is there at the end too.
@@ -103,13 +98,9 @@ macro_rules! saved {
     };
 }
 
-const TARGET: u64 = Code1.linear();
-const STACK: u64 = stack_of(Supervisor);
-const STACK_3: u64 = stack_of(User);
-const CS_3: u64 = selectors(User).0;
-const SS_3: u64 = selectors(User).1;
-/// READ and VMCALL, in little-endian order.
-const USER_READ: u64 = 0xc1_010f_1f8b;
+/// What [`SYSENTER`] leaves; RAX is the last that it writes.
+const SYSENTER_READ: &[(Word, u64)] =
+    &[(Rax, 0x73), (SysenterCs, 0x71), (SysenterEsp, 0x72), (SysenterEip, 0x73)];
 
 /// The rows.
 pub const ROWS: &[Row] = &[
@@ -142,10 +133,8 @@ pub const ROWS: &[Row] = &[
         .at_fault(&[(Rflags, 0x403 | RFLAGS_RF)])
         .at_end(&[(Rflags, 0x403)]),
     saved!("sysenter", "the MSRs of SYSENTER were written"; SYSENTER, then RDMSR_EIP)
-        .keeps(&[(SysenterCs, 0x71), (SysenterEsp, 0x72), (SysenterEip, 0x73)])
-        .at_end(&[(Rax, 0x73), (SysenterCs, 0x71), (SysenterEsp, 0x72), (SysenterEip, 0x73)])
+        .keeps(SYSENTER_READ)
         .open(Rbx.bit() | Rcx.bit() | Rdx.bit())
-        .at_fault(&[(Rax, 0x73), (SysenterCs, 0x71), (SysenterEsp, 0x72), (SysenterEip, 0x73)])
         .msrs(),
     saved!("fs-base", "the base of FS was written"; FS_BASE, then BY_FS)
         .keeps(&[(FsBase, OPERAND)])
@@ -160,53 +149,17 @@ pub const ROWS: &[Row] = &[
         .memory(&[(OPERAND, VALUE)])
         .msrs(),
     parts!("iret-user", "IRET led to CPL 3", Supervisor; IRET)
-        .keeps(&[
-            (Rsp, STACK_3),
-            (Rflags, 2 | RFLAGS_RF),
-            (Cs, CS_3),
-            (Ss, SS_3),
-            (CsAccess, access_rights(with_dpl(CODE_64, User))),
-            (SsAccess, access_rights(with_dpl(DATA_SEGMENT, User))),
-            (Interruptibility, 0),
-        ])
-        .memory(&[
-            (STACK, TARGET),
-            (STACK + 8, CS_3),
-            (STACK + 16, 2),
-            (STACK + 24, STACK_3),
-            (STACK + 32, SS_3),
-            (TARGET, USER_READ),
-        ])
-        .pages(&[
-            (Code1, Kind { with: Entry::US, ..Kind::GOOD }),
-            (Data0, Kind { with: Entry::US, ..Kind::NP }),
-        ])
-        .faults(Fault { address: DATA, access: Read, privilege: User, rip: Some(TARGET) })
+        .keeps(to_user::AT_FAULT)
+        .memory(const { &to_user(USER_READ, 0) })
+        .pages(&[(Code1, USER), (Data0, Kind { with: Entry::US, ..Kind::NP })])
+        .faults(to_user::fault(DATA, Read))
         .answer(Answer::Resume)
         .only_64_bit(),
     parts!("iret-user-completes", "IRET led to CPL 3, and nothing faults", Supervisor; IRET)
         .keeps(&[])
-        .at_end(&[
-            (Rip, TARGET + 2),
-            (Rsp, STACK_3),
-            (Rflags, 2),
-            (Cs, CS_3),
-            (Ss, SS_3),
-            (CsAccess, access_rights(with_dpl(CODE_64, User))),
-            (SsAccess, access_rights(with_dpl(DATA_SEGMENT, User))),
-        ])
-        .memory(&[
-            (STACK, TARGET),
-            (STACK + 8, CS_3),
-            (STACK + 16, 2),
-            (STACK + 24, STACK_3),
-            (STACK + 32, SS_3),
-            (TARGET, USER_READ),
-        ])
-        .pages(&[
-            (Code1, Kind { with: Entry::US, ..Kind::GOOD }),
-            (Data0, Kind { with: Entry::US, ..Kind::GOOD }),
-        ])
+        .at_end(to_user::AT_END)
+        .memory(const { &to_user(USER_READ, 0) })
+        .pages(&[(Code1, USER), (Data0, USER)])
         .answer(Answer::Nothing)
         .only_64_bit(),
 ];

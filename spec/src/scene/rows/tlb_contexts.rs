@@ -1,7 +1,7 @@
 //! Translations that must be gone, by what is rarer than INVLPG: INVPCID, PCIDs, global pages, large
 //! pages in place of tables, INVEPT.
 
-use super::parts::{Part, parts};
+use super::parts::{INVLPG, Part, READ, WRITE, parts};
 use crate::manual::paging::Access::{self, Read, Write};
 use crate::manual::paging::Privilege::Supervisor;
 use crate::manual::paging::format::Format;
@@ -32,11 +32,8 @@ const TABLE: Page = Page::new("", Level::Pde).without(Entry::US);
 const LARGE_RO: Page = TABLE.without(Entry::RW).with(Entry::PS);
 const TABLE_RO: Page = TABLE.without(Entry::RW);
 
-const READ: Part = Part(&[0x8b, 0x1f], "mov ebx,[rdi]");
-const WRITE: Part = Part(&[0x89, 0x1f], "mov [rdi],ebx");
 /// The low byte of the supervisor's PTE without P.
 const CLEAR_P: Part = Part(&[0xc6, 0x06, 0x62], "mov byte ptr [rsi],62h");
-const INVLPG: Part = Part(&[0x0f, 0x01, 0x3f], "invlpg [rdi]");
 const INVPCID: Part = Part(&[0x66, 0x0f, 0x38, 0x82, 0x0a], "invpcid rcx,[rdx]");
 const PGE_ON: Part = Part(
     &[0x0f, 0x20, 0xe0, 0x8d, 0x80, 0x80, 0x00, 0x00, 0x00, 0x0f, 0x22, 0xe0],

@@ -3,6 +3,8 @@
 use std::string::ToString;
 
 use spec::manual::paging::Privilege;
+use spec::scene::end::{EXIT_EPT_MISCONFIGURATION, EXIT_EPT_VIOLATION, EXIT_EXCEPTION};
+use spec::scene::event::EventType;
 use spec::scene::expect::selectors;
 use spec::scene::flaw::INVALID_CONTROL;
 
