@@ -15,12 +15,17 @@ const LONG: usize = 0xf0;
 const TEXT: usize = 4096;
 const WORDS: usize = 512;
 const NAMES: usize = 16384;
+const HASHES: usize = 256;
 
 struct Made {
     /// The words, one after another, and how many bytes those before each have.
     text: [u8; TEXT],
     before: [u16; WORDS + 1],
     words: usize,
+    /// The newest word of each hash, and for each word the one before it with its hash; `WORDS` is
+    /// none. A search of all words would take the compiler seconds.
+    newest: [u16; HASHES],
+    older: [u16; WORDS],
     /// The words' numbers in all names, and how many bytes those of the scenes before each have.
     names: [u8; NAMES],
     names_before: [u16; COUNT + 1],
@@ -31,6 +36,8 @@ const MADE: Made = {
         text: [0; TEXT],
         before: [0; WORDS + 1],
         words: 0,
+        newest: [WORDS as u16; HASHES],
+        older: [WORDS as u16; WORDS],
         names: [0; NAMES],
         names_before: [0; COUNT + 1],
     };
@@ -59,8 +66,12 @@ const MADE: Made = {
 impl Made {
     /// The number of the word `name[start..end]`, which is added if it is new.
     const fn number(&mut self, name: &[u8], start: usize, end: usize) -> usize {
-        let mut number = 0;
-        while number < self.words {
+        let (mut hash, mut at) = (end - start, start);
+        while at < end {
+            (hash, at) = ((hash * 31 + name[at] as usize) % HASHES, at + 1);
+        }
+        let mut number = self.newest[hash] as usize;
+        while number < WORDS {
             let (at, after) = (self.before[number] as usize, self.before[number + 1] as usize);
             let mut same = 0;
             while after - at == end - start
@@ -72,8 +83,11 @@ impl Made {
             if same == end - start {
                 return number;
             }
-            number += 1;
+            number = self.older[number] as usize;
         }
+        let number = self.words;
+        self.older[number] = self.newest[hash];
+        self.newest[hash] = fits(number);
         let (mut len, mut at) = (self.before[number] as usize, start);
         while at < end {
             self.text[len] = name[at];

@@ -103,21 +103,23 @@ macro_rules! fields {
                     clippy::redundant_pattern_matching,
                     reason = "one form for all fields"
                 )]
-                pub const ALL: Column<$type> = {
+                pub const ALL: &Column<$type> = &{
                     let mut column: Column<$type> = Column { values: [$($usual)+; COLUMN], len: 0, places: [None; COUNT], rows: 0 };
                     let mut row = 0;
                     while row < COUNT {
                         let value = ROWS[row].scene.$field;
                         if !matches!(value, $($usual)+) {
-                            let mut place = 0;
-                            while place < column.len && !$same(&column.values[place], &value) {
-                                place += 1;
+                            // Rows that are alike stand together, so the newest value comes first.
+                            let mut left = column.len;
+                            while left > 0 && !$same(&column.values[left - 1], &value) {
+                                left -= 1;
                             }
-                            assert!(place < COLUMN, "too many values: `same` must find equal ones");
-                            if place == column.len {
-                                column.values[place] = value;
+                            if left == 0 {
+                                assert!(column.len < COLUMN, "too many values: `same` must find equal ones");
+                                column.values[column.len] = value;
                                 column.len += 1;
                             }
+                            let place = if left == 0 { column.len } else { left } - 1;
                             column.places[row] = Some(place as u16);
                             column.rows += 1;
                         }
@@ -281,8 +283,8 @@ pub(super) const COUNT: usize = {
     count
 };
 
-/// The row of each scene.
-pub(super) const ROWS: [&Row; COUNT] = {
+/// The row of each scene. By reference, since each use of a constant array copies it.
+pub(super) const ROWS: &[&Row; COUNT] = &{
     let (mut all, mut act) = ([&Act::ALL[0].rows()[0]; COUNT], 0);
     while act < Act::ALL.len() {
         let (rows, (first, _), mut at) = (Act::ALL[act].rows(), OF_ACT[Act::ALL[act] as usize], 0);
@@ -394,7 +396,7 @@ mod tests {
     #[test]
     fn each_scene_is_what_its_row_says() {
         assert_eq!(ROWS.len(), COUNT);
-        for (at, row) in ROWS.into_iter().enumerate() {
+        for (at, row) in ROWS.iter().enumerate() {
             let id = SceneId(at as u16);
             assert_eq!(id.scene(), Scene { id, ..row.scene });
             assert_eq!(*id.texts(), row.texts);
