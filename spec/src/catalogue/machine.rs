@@ -74,7 +74,7 @@ impl Region {
     #[must_use]
     pub fn from_numbers(text: &str) -> Option<Self> {
         let (start, size) = text.split_once(',')?;
-        let (start, size) = (hex(start)?.try_into().ok()?, hex(size)?.try_into().ok()?);
+        let (start, size): (u32, u32) = (hex(start)?.try_into().ok()?, hex(size)?.try_into().ok()?);
         let fits = start >= Self::LOWEST && size >= Self::SMALLEST && size - 1 <= u32::MAX - start;
         (fits && start.is_multiple_of(4)).then_some(Self { start, size })
     }

@@ -186,6 +186,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// The verdict by the manual alone, if the log ends here.
+    #[must_use]
     pub fn verdict(&self) -> Verdict {
         let Self { passed, failed, skipped, errors, cases, .. } = *self;
         Summary { passed, failed, skipped, errors, cases, crc32: 0 }.verdict()

@@ -69,7 +69,7 @@ fn made(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
 fn real_tables_say_how_the_machine_ends() {
     let (power, console, processors) = Pieces::of(PC).says().unwrap();
     assert_eq!(power.pm1, [Some((0x604, 0x2000)), None]);
-    assert_eq!((power.enable, power.sleep, power.reset), ((0xb2, 2), None, None));
+    assert_eq!((power.enable, power.sleep, power.reset), ((0xb2, 0xf1), None, None));
     assert_eq!((console, processors), (None, Some(2)));
 
     let (power, _, processors) = Pieces::of(OVMF).says().unwrap();
@@ -81,7 +81,7 @@ fn real_tables_say_how_the_machine_ends() {
     let (power, _, processors) = Pieces::of(MICROVM).says().unwrap();
     assert_eq!(power.pm1, [None; 2]);
     assert_eq!(power.sleep, Some((Register::Memory(0xfea0_0200), 0x34)));
-    assert_eq!(power.reset, Some((Register::Memory(0xfea0_0201), 0x42)));
+    assert_eq!(power.reset, Some((Register::Memory(0xfea0_0202), 0x42)));
     assert_eq!(processors, Some(2));
 }
 

@@ -94,9 +94,9 @@ fn leaves_that_are_not_there_say_nothing() {
 
 #[test]
 fn x2apic_mode_is_left_where_that_is_allowed() {
-    let _turn = begin();
     const X2APIC: u64 = 0xfee0_0d00;
     const XAPIC: u64 = 0xfee0_0900;
+    let _turn = begin();
     for (edx, capabilities, status, before, after) in [
         (0, 0, 0, X2APIC, XAPIC),
         (1 << 29, 0, 1, X2APIC, XAPIC),
