@@ -5,7 +5,6 @@
 //! "Serial Port Console Redirection Table". Tables may lie: what is out of reach, too long or has a
 //! wrong checksum counts as not there, and no loop is longer than a constant.
 
-use core::iter;
 use core::ops::Range;
 
 use crate::machine::register::{Register, Registers};
@@ -15,7 +14,7 @@ pub type Memory<'a> = &'a dyn Fn(u64, usize) -> Option<&'a [u8]>;
 
 /// Where the RSDP is if no loader says: within the BIOS' read-only memory.
 const BIOS: Range<u64> = 0xe_0000..0x10_0000;
-const BIOS_STEP: usize = 16;
+const BIOS_STEP: u64 = 16;
 /// Bytes of the RSDP's first version, and of all of it.
 const RSDP: usize = 20;
 const RSDP_ALL: usize = 36;
@@ -65,8 +64,18 @@ impl<'a> Acpi<'a> {
     /// The tables of the RSDP at an address, or of the one in the BIOS' memory if that is 0 or
     /// none.
     pub fn find(memory: Memory<'a>, rsdp: u64) -> Option<Self> {
-        let places = iter::once(rsdp).chain(BIOS.step_by(BIOS_STEP));
-        places.into_iter().find_map(|at| Self::of_rsdp(memory, at))
+        let mut at = rsdp;
+        let mut next = BIOS.start;
+        loop {
+            if let Some(acpi) = Self::of_rsdp(memory, at) {
+                return Some(acpi);
+            }
+            if next == BIOS.end {
+                return None;
+            }
+            at = next;
+            next += BIOS_STEP;
+        }
     }
 
     fn of_rsdp(memory: Memory<'a>, at: u64) -> Option<Self> {
@@ -74,26 +83,28 @@ impl<'a> Acpi<'a> {
             memory(at, RSDP).filter(|rsdp| rsdp.starts_with(b"RSD PTR ") && sum(rsdp) == 0)?;
         // Of revision 2 on, it is longer and has a 64-bit address.
         let all = memory(at, RSDP_ALL).filter(|all| rsdp[15] >= 2 && sum(all) == 0);
-        let roots = [(all.map_or(0, |all| number(all, 24, 8)), 8), (number(rsdp, 16, 4), 4)];
-        roots.into_iter().find_map(|(at, entry)| {
-            let name = if entry == 8 { b"XSDT" } else { b"RSDT" };
-            Some(Self { memory, root: &table(memory, at, name)?[HEADER..], entry })
-        })
+        let (root, entry) = match all.and_then(|all| table(memory, number(all, 24, 8), b"XSDT")) {
+            Some(root) => (root, 8),
+            None => (table(memory, number(rsdp, 16, 4), b"RSDT")?, 4),
+        };
+        Some(Self { memory, root: &root[HEADER..], entry })
     }
 
-    /// The tables of a name.
-    fn named(self, name: &'static [u8; 4]) -> impl Iterator<Item = &'a [u8]> {
-        let entries = self.root.chunks_exact(self.entry).take(MAX_TABLES);
-        entries.filter_map(move |at| table(self.memory, number(at, 0, at.len()), name))
+    /// The first table of a name.
+    #[inline(never)]
+    fn named(self, name: &[u8; 4]) -> Option<&'a [u8]> {
+        let count = (self.root.len() / self.entry).min(MAX_TABLES);
+        (0..count).find_map(|entry| {
+            table(self.memory, number(self.root, entry * self.entry, self.entry), name)
+        })
     }
 
     /// How to power off and reset.
     pub fn power(self) -> Power {
-        let Some(fadt) = self.named(b"FACP").next() else { return Power::NONE };
+        let Some(fadt) = self.named(b"FACP") else { return Power::NONE };
         let flags = number(fadt, 112, 4);
-        let dsdt = [number(fadt, 140, 8), number(fadt, 40, 4)];
-        let dsdt = dsdt.into_iter().find_map(|at| table(self.memory, at, b"DSDT"));
-        let soft_off = dsdt.into_iter().chain(self.named(b"SSDT")).find_map(soft_off);
+        let dsdt = |at, size| table(self.memory, number(fadt, at, size), b"DSDT");
+        let soft_off = dsdt(140, 8).or_else(|| dsdt(40, 4)).and_then(soft_off);
         // The registers by their long addresses, or by ports.
         let pm1 = [(172, 64), (184, 68)].map(|(long, short)| match register(fadt, long) {
             Some(Register::Port(port)) => port,
@@ -116,7 +127,7 @@ impl<'a> Acpi<'a> {
 
     /// The firmware's console, if it is a UART like COM1's.
     pub fn console(self) -> Option<Console> {
-        let spcr = self.named(b"SPCR").next()?;
+        let spcr = self.named(b"SPCR")?;
         let baud = match number(spcr, 58, 1) {
             3 => Some(9600),
             4 => Some(19_200),
@@ -132,7 +143,7 @@ impl<'a> Acpi<'a> {
 
     /// How many processors can be started, as far as the tables say.
     pub fn processors(self) -> Option<usize> {
-        let mut rest = self.named(b"APIC").next()?.get(HEADER + 8..)?;
+        let mut rest = self.named(b"APIC")?.get(HEADER + 8..)?;
         let mut count = 0;
         while let [kind, length, ..] = *rest {
             let entry = rest.get(..length.into()).filter(|entry| entry.len() >= 2)?;
@@ -160,13 +171,16 @@ const SLEEP_ENABLE_REDUCED: u8 = 1 << 5;
 const SLEEP_TYPE_REDUCED: u8 = 2;
 
 /// The little-endian number at an offset, 0 beyond the end.
-fn number(bytes: &[u8], at: usize, size: usize) -> u64 {
+// Inlined, it takes more room than a call in each of many places; so do the next ones.
+#[inline(never)]
+pub fn number(bytes: &[u8], at: usize, size: usize) -> u64 {
     let bytes = bytes.get(at..at + size).unwrap_or_default();
     bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
 /// The register of a generic address structure, if L1 can reach it. ACPI Specification, "Generic
 /// Address Structure".
+#[inline(never)]
 fn register(table: &[u8], at: usize) -> Option<Register> {
     match (number(table, at, 1), number(table, at + 4, 8)) {
         (_, 0) => None,
@@ -181,6 +195,7 @@ fn sum(bytes: &[u8]) -> u8 {
 }
 
 /// The table at an address, if it has this name and is whole.
+#[inline(never)]
 fn table<'a>(memory: Memory<'a>, at: u64, name: &[u8; 4]) -> Option<&'a [u8]> {
     let header = memory(at, HEADER).filter(|header| header.starts_with(name))?;
     let length = number(header, 4, 4) as usize;
@@ -191,15 +206,12 @@ fn table<'a>(memory: Memory<'a>, at: u64, name: &[u8; 4]) -> Option<&'a [u8]> {
 /// The kinds of sleep of soft off for both PM1 registers, from the package `\_S5` in AML. ACPI
 /// Specification, "AML Grammar Definition": PackageOp, length, number of elements, elements.
 fn soft_off(aml: &[u8]) -> Option<[u8; 2]> {
-    const NAME: &[u8] = b"_S5_";
-    const PACKAGE: u8 = 0x12;
     const BYTE_PREFIX: u8 = 0x0a;
-    aml.windows(NAME.len()).enumerate().filter(|(_, name)| *name == NAME).find_map(|(at, _)| {
-        let (&PACKAGE, rest) = aml[at + NAME.len()..].split_first()? else { return None };
-        let length = 1 + usize::from(rest.first()? >> 6);
-        let mut elements = rest.get(length + 1..)?.iter();
-        let mut element = || match *elements.next()? {
-            BYTE_PREFIX => elements.next().copied(),
+    (0..aml.len()).find_map(|at| {
+        let rest = aml[at..].strip_prefix(b"_S5_\x12")?;
+        let mut elements = rest.get(2 + usize::from(rest.first()? >> 6)..)?.iter().copied();
+        let mut element = || match elements.next()? {
+            BYTE_PREFIX => elements.next(),
             // ZeroOp and OneOp.
             small @ 0..=1 => Some(small),
             _ => None,

@@ -37,6 +37,7 @@ fn select(function: u32, word: u32) {
     unsafe { ADDRESS.clone().write(ENABLE | function << 8 | word) }
 }
 
+#[inline(never)]
 fn read(function: u32, word: u32) -> u32 {
     select(function, word);
     // SAFETY: a read of the words above has no effect.
@@ -47,11 +48,17 @@ fn read(function: u32, word: u32) -> u32 {
 pub fn serial_port() -> Option<Register> {
     // Without the first device there is no PCI, and no need to look for more.
     (read(0, ID) != NONE).then_some(())?;
-    (0..DEVICES).map(|device| device * FUNCTIONS).find_map(|first| {
-        let header = read(first, HEADER);
-        let more = header != NONE && header & MULTIFUNCTION != 0;
-        (first..first + if more { FUNCTIONS } else { 1 }).find_map(registers)
-    })
+    let mut function = 0;
+    while function < DEVICES * FUNCTIONS {
+        if let Some(found) = registers(function) {
+            return Some(found);
+        }
+        let header = read(function, HEADER);
+        let is_whole_device = header == NONE || header & MULTIFUNCTION == 0;
+        let is_first = function % FUNCTIONS == 0;
+        function += if is_first && is_whole_device { FUNCTIONS } else { 1 };
+    }
+    None
 }
 
 /// The registers of a function, if it is a serial port that L1 can reach.

@@ -207,6 +207,7 @@ unsafe fn write(register: Option<(Register, u8)>) {
     }
 }
 
+#[inline(never)]
 fn delay() {
     for _ in 0..DELAY.1 {
         // SAFETY: the port holds codes of the firmware's start; a read has no effect.

@@ -1,4 +1,6 @@
 //! Registers of devices, one byte wide, at an I/O port or in memory.
+//!
+//! Inlined, an access takes more room than a call in each of many places.
 #![allow(unsafe_code, reason = "accesses the registers of devices")]
 
 use x86_64::instructions::port::Port;
@@ -25,6 +27,7 @@ impl Register {
     ///
     /// # Safety
     /// A read of the device that is there has no effect on L1's memory or registers.
+    #[inline(never)]
     pub unsafe fn read(self) -> u8 {
         match self {
             // SAFETY: the caller's.
@@ -38,6 +41,7 @@ impl Register {
     ///
     /// # Safety
     /// A write of the value to the device that is there has no effect on L1's memory or registers.
+    #[inline(never)]
     pub unsafe fn write(self, value: u8) {
         match self {
             // SAFETY: the caller's.

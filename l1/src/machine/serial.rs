@@ -90,10 +90,12 @@ impl Serial {
         if let Some(Console { registers, baud }) = console {
             serial.add_uart(registers, baud.unwrap_or(BAUD));
         }
-        for outlet in [Outlet::Pci, Outlet::Debug, Outlet::Screen] {
-            if !serial.is_present() {
-                serial.add(outlet);
-            }
+        if !serial.is_present() {
+            serial.add(Outlet::Pci);
+        }
+        if !serial.is_present() {
+            serial.debug = true;
+            serial.screen = Some(Screen::new());
         }
         serial
     }

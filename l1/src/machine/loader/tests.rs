@@ -44,7 +44,7 @@ fn multiboot2(areas: &[(u64, u64, u32)], command_line: &[u8]) -> Boot {
     map.extend(areas.iter().flat_map(|&(start, size, kind)| words(&[start, size, kind.into()])));
     let tags = [tag(1, &[command_line, b"\0"].concat()), tag(6, &map), tag(0, &[])].concat();
     let info = put(0, &[words(&[8 + tags.len() as u64]), tags].concat());
-    read(multiboot2::MAGIC, info as u32)
+    read(MULTIBOOT2_MAGIC, info as u32)
 }
 
 const MIB: u64 = 1 << 20;
@@ -111,6 +111,27 @@ fn what_a_loader_leaves_out_of_reach_is_not_read() {
 }
 
 #[test]
+fn multiboot2_tags_that_lie_end_the_list() {
+    let _turn = begin();
+    let line = [1, 0, 0, 0, 10, 0, 0, 0, b'a', b'b', 0, 0, 0, 0, 0, 0];
+    for (size, lie) in [(0_u32, true), (7, true), (0x1000_0000, true), (u32::MAX, true), (8, false)]
+    {
+        let odd = [0xff, 0, 0, 0].into_iter().chain(size.to_le_bytes());
+        let tags: Vec<u8> = odd.chain(line).collect();
+        let info = put(0, &[words(&[8 + tags.len() as u64]), tags].concat());
+        let read = read(MULTIBOOT2_MAGIC, info as u32);
+        assert_eq!(read.command_line(), if lie { "" } else { "ab" }, "{size:x}");
+    }
+    // All of it would end above 4 GiB.
+    let info = put(0, &words(&[u64::from(u32::MAX)]));
+    assert_eq!(read(MULTIBOOT2_MAGIC, info as u32).memory_kib(), 0);
+    // Entries of no size.
+    let map = [8 + 8 + 16 + 24, 0, 6, 16 + 24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let map: Vec<u8> = map.into_iter().flat_map(u32::to_le_bytes).collect();
+    assert_eq!(read(MULTIBOOT2_MAGIC, put(0, &map) as u32).memory_kib(), 0);
+}
+
+#[test]
 fn multiboot2_has_a_copy_of_the_rsdp() {
     let _turn = begin();
     for kinds in [&[14][..], &[15], &[14, 15], &[15, 14]] {
@@ -122,7 +143,7 @@ fn multiboot2_has_a_copy_of_the_rsdp() {
         });
         let tags: Vec<u8> = tags.chain([0, 0, 0, 0, 8, 0, 0, 0]).collect();
         let info = put(0, &[words(&[8 + tags.len() as u64]), tags].concat());
-        let rsdp = read(multiboot2::MAGIC, info as u32).rsdp();
+        let rsdp = read(MULTIBOOT2_MAGIC, info as u32).rsdp();
         // SAFETY: it is in `LEFT`.
         let first = unsafe { mapped::<u8>(rsdp).read() };
         assert_eq!(u32::from(first), *kinds.iter().max().unwrap(), "{kinds:?}");
