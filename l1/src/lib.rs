@@ -3,7 +3,7 @@
 //! On entry: 64-bit mode, CPL 0, the low 4 GiB mapped one to one, a stack, SSE on, interrupts off,
 //! as [`boot`] leaves it; EAX and EBX of the loader as arguments.
 //!
-//! Duties: write one complete log to COM1 and power the machine off, whatever happens.
+//! Duties: write one complete log to where it is asked for and end the machine, whatever happens.
 //!
 //! Of this the image is made, by `main.rs`, and the tests, which run on the host: there `fake`
 //! takes the place of the processor.
@@ -24,6 +24,7 @@ mod walk;
 
 use core::panic::PanicInfo;
 
+use machine::acpi::Acpi;
 use spec::catalogue::options::Options;
 
 /// The story: each step either gives what the next one needs or ends the log with the reason.
@@ -34,20 +35,19 @@ use spec::catalogue::options::Options;
 extern "sysv64" fn l1_main(loader_magic: u32, loader_info: u32) -> ! {
     machine::exception::catch_all(0, machine::log::end_with_error);
     machine::pic::mask_all();
-    let serial = machine::serial::Serial::com1();
-    let has_com1 = serial.is_present();
     let boot = machine::loader::read(loader_magic, loader_info);
     let cpu = machine::cpu::Cpu::identify();
-    machine::log::begin(serial, &boot, &cpu, vmx::basic(&cpu));
-    if !has_com1 {
-        machine::log::log().note(&"no COM1: this log is on port 0xe9 and on the screen");
+    cpu.leave_x2apic();
+    let (options, bad) = Options::take(boot.command_line(), &mut |_| {});
+    let acpi = Acpi::find(&machine::loader::firmware_memory, boot.rsdp());
+    machine::power::plan(&options, acpi);
+    machine::log::begin(&options, acpi, &boot, &cpu, vmx::basic(&cpu));
+    Options::take(boot.command_line(), &mut |word| {
+        machine::log::log().note(&format_args!("not an option of the image: {word}"));
+    });
+    if let Some(bad) = bad {
+        machine::log::end_with_error(&bad);
     }
-    let mut unknown =
-        |word: &str| machine::log::log().note(&format_args!("not an option of the image: {word}"));
-    let options = match Options::read(boot.command_line(), &mut unknown) {
-        Ok(options) => options,
-        Err(bad) => machine::log::end_with_error(&bad),
-    };
     let capabilities = match vmx::Capabilities::of(&cpu) {
         Ok(capabilities) => capabilities,
         Err(missing) => machine::log::end_with_skip(&missing),

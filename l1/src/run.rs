@@ -31,7 +31,7 @@ pub fn run(
         options,
         cpu,
         walker: Walker::new(vmx, guest)?,
-        memory: FreshMemory::after_image(boot),
+        memory: FreshMemory::after_image(boot, options.memory),
         stage: None,
     };
     let mut room = Room::of_run();

@@ -6,6 +6,7 @@ pub mod case;
 pub mod glob;
 pub mod group;
 pub mod kind;
+pub mod machine;
 pub mod name;
 pub mod options;
 pub mod pattern;

@@ -21,6 +21,11 @@ use crate::fake::{__cpuid, __cpuid_count, Msr};
 use crate::machine::channel;
 
 const IA32_APIC_BASE: u32 = 0x1b;
+const IA32_XAPIC_DISABLE_STATUS: u32 = 0xbd;
+const IA32_ARCH_CAPABILITIES: u32 = 0x10a;
+/// In IA32_APIC_BASE: the APIC is enabled; the same, and in x2APIC mode.
+const APIC_ENABLED: u64 = 1 << 11;
+const APIC_MODE: u64 = APIC_ENABLED | 1 << 10;
 /// What CPUID.80000008H is taken to say where it does not exist.
 const DEFAULT_MAXPHYADDR: Maxphyaddr = 36;
 
@@ -41,6 +46,8 @@ pub struct Cpu {
     basic_ecx: u32,
     /// CPUID.(7,0):EBX and ECX.
     structured: (u32, u32),
+    /// CPUID.(7,0):EDX.
+    structured_edx: u32,
 }
 
 impl Cpu {
@@ -76,6 +83,7 @@ impl Cpu {
             pse: basic.edx >> 3 & 1 == 1,
             basic_ecx: basic.ecx,
             structured: (structured.ebx, structured.ecx),
+            structured_edx: structured.edx,
         }
     }
 
@@ -158,7 +166,31 @@ impl Cpu {
         // SAFETY: CPUID reports an APIC, and a processor with one and long mode has IA32_APIC_BASE;
         // a read has no effect.
         let base = unsafe { Msr::new(IA32_APIC_BASE).read() };
-        (base >> 10 & 3 == 2).then_some(base & 0xf_ffff_f000)
+        (base & APIC_MODE == APIC_ENABLED).then_some(base & 0xf_ffff_f000)
+    }
+
+    /// Puts the local APIC from x2APIC mode into xAPIC mode, if the processor allows that. Firmware
+    /// of machines with many processors leaves it there, and so does a Linux that enters L1 by
+    /// kexec. SDM vol. 3A, "x2APIC State Transitions".
+    pub fn leave_x2apic(&self) {
+        if !self.apic {
+            return;
+        }
+        // SAFETY: for IA32_APIC_BASE as in `local_apic`. CPUID reports IA32_ARCH_CAPABILITIES, and
+        // that IA32_XAPIC_DISABLE_STATUS, before they are read. The transitions by the disabled
+        // APIC are legal unless that MSR forbids them. L1 uses the APIC only after this.
+        unsafe {
+            let mut base = Msr::new(IA32_APIC_BASE);
+            let mode = base.read();
+            let has_capabilities = self.structured_edx >> 29 & 1 == 1;
+            let is_locked = has_capabilities
+                && Msr::new(IA32_ARCH_CAPABILITIES).read() >> 21 & 1 == 1
+                && Msr::new(IA32_XAPIC_DISABLE_STATUS).read() & 1 == 1;
+            if mode & APIC_MODE == APIC_MODE && !is_locked {
+                base.write(mode & !APIC_MODE);
+                base.write(mode & !APIC_MODE | APIC_ENABLED);
+            }
+        }
     }
 
     /// Whether the processor has VMX.

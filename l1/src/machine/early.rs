@@ -8,8 +8,10 @@
 
 use core::arch::global_asm;
 
-use crate::machine::screen::{COLOUR, COLUMNS, DEBUG_PORT, TEXT};
-use crate::machine::serial::COM1;
+use spec::catalogue::machine::COM1;
+
+use crate::machine::screen::{COLOUR, COLUMNS, TEXT};
+use crate::machine::serial::DEBUG_PORT;
 
 /// The logs, as assembly can name them.
 static NO_LONG_MODE: Log<{ include_bytes!(concat!(env!("OUT_DIR"), "/no-long-mode.log")).len() }> =

@@ -1,19 +1,26 @@
 //! What the loader says: command line and memory, by multiboot2 or PVH.
 #![allow(unsafe_code, reason = "reads what the loader left in memory")]
 
-use core::ffi::CStr;
-
-use multiboot2::{BootInformation, BootInformationHeader, MaybeDynSized, MemoryAreaType};
 use spec::catalogue::options::MAX_COMMAND_LINE;
 
-use crate::machine::page::mapped;
+use crate::machine::acpi::number;
+use crate::machine::page::{mapped, physical};
 
 /// Where L1 is loaded, see `linker/l1.ld`.
 const IMAGE_START: u64 = 2 << 20;
+/// What [`crate::machine::boot`] maps.
+const MAPPED: u64 = 4 << 30;
 /// EBX points at this in a PVH boot. Xen `xen/include/public/arch-x86/hvm/start_info.h`.
 const PVH_MAGIC: u32 = 0x336e_c578;
-/// Type of usable memory in PVH's memory map, as in E820.
-const PVH_RAM: u32 = 1;
+/// EAX in a multiboot2 boot, and types of tags. Multiboot2 Specification 2.0, "Boot information
+/// format".
+const MULTIBOOT2_MAGIC: u32 = 0x36d7_6289;
+const COMMAND_LINE: u64 = 1;
+const MEMORY_MAP: u64 = 6;
+const RSDP_OLD: u64 = 14;
+const RSDP_NEW: u64 = 15;
+/// Type of usable memory in either's memory map, as in E820.
+const RAM: u64 = 1;
 
 /// A byte more than an option may end at, so that a line that is too long shows.
 const ROOM: usize = MAX_COMMAND_LINE + 1;
@@ -49,6 +56,9 @@ pub struct Boot {
     protocol: &'static str,
     memory_bytes: u64,
     free_end: u64,
+    /// Where the first area above the image begins that is not usable.
+    ceiling: u64,
+    rsdp: u64,
     command_line: [u8; ROOM],
     command_line_len: usize,
 }
@@ -64,12 +74,24 @@ impl Boot {
         self.memory_bytes / 1024
     }
 
-    /// The end of the usable memory that L1 lies in, 0 if the loader did not say.
+    /// The end of the usable memory that L1 lies in and reaches, 0 if the loader did not say.
     pub fn free_end(&self) -> u64 {
-        self.free_end
+        self.free_end.min(self.ceiling)
     }
 
-    fn usable(&mut self, start: u64, size: u64) {
+    /// The address of ACPI's RSDP, 0 if the loader did not say.
+    pub fn rsdp(&self) -> u64 {
+        self.rsdp
+    }
+
+    /// Takes an area of the memory map. Areas come in any order, and may overlap.
+    fn area(&mut self, start: u64, size: u64, is_usable: bool) {
+        if !is_usable {
+            if start > IMAGE_START {
+                self.ceiling = self.ceiling.min(start);
+            }
+            return;
+        }
         self.memory_bytes = self.memory_bytes.saturating_add(size);
         let end = start.saturating_add(size);
         if (start..end).contains(&IMAGE_START) {
@@ -82,7 +104,9 @@ impl Boot {
         core::str::from_utf8(&self.command_line[..self.command_line_len]).unwrap_or_default()
     }
 
+    /// Copies text up to a 0.
     fn copy_command_line(&mut self, text: &[u8]) {
+        let text = text.iter().take_while(|&&byte| byte != 0);
         for (kept, &byte) in self.command_line.iter_mut().zip(text) {
             *kept = if byte.is_ascii() { byte } else { NOT_ASCII };
             self.command_line_len += 1;
@@ -96,10 +120,12 @@ pub fn read(magic: u32, info: u32) -> Boot {
         protocol: "unknown",
         memory_bytes: 0,
         free_end: 0,
+        ceiling: MAPPED,
+        rsdp: 0,
         command_line: [0; ROOM],
         command_line_len: 0,
     };
-    if magic == multiboot2::MAGIC {
+    if magic == MULTIBOOT2_MAGIC {
         boot.protocol = "multiboot2";
         read_multiboot2(&mut boot, info);
     } else if info != 0 && info.is_multiple_of(4) {
@@ -109,21 +135,33 @@ pub fn read(magic: u32, info: u32) -> Boot {
 }
 
 fn read_multiboot2(boot: &mut Boot, info: u32) {
-    // SAFETY: the loader's magic says that EBX points at multiboot2 information, which nothing has
-    // written since; the low 4 GiB are mapped.
-    let Ok(info) = (unsafe { BootInformation::load(mapped::<BootInformationHeader>(info.into())) })
-    else {
-        return;
-    };
-    if let Some(tag) = info.command_line_tag() {
-        let text = CStr::from_bytes_until_nul(tag.payload()).unwrap_or_default();
-        boot.copy_command_line(text.to_bytes());
-    }
-    if let Some(map) = info.memory_map_tag() {
-        for area in map.memory_areas().iter().filter(|area| area.typ() == MemoryAreaType::Available)
-        {
-            boot.usable(area.start_address(), area.size());
+    // Its size, and a word that is reserved.
+    let Some(size) = reach::<u32>(info.into(), 1) else { return };
+    // SAFETY: the loader's magic says that EBX points at multiboot2 information, whose first word is
+    // its size, and `reach` that L1 can read there; nothing has written there since.
+    let size = unsafe { size.read() } as usize;
+    let Some(all) = reach::<u8>(info.into(), size) else { return };
+    // SAFETY: as above.
+    let mut rest = unsafe { core::slice::from_raw_parts(all, size) }.get(8..).unwrap_or_default();
+    // Tags begin at multiples of 8, with their type and size.
+    while let Some(size) = Some(number(rest, 4, 4) as usize).filter(|&size| size >= 8)
+        && let Some((tag, more)) = rest.split_at_checked(size)
+    {
+        let body = &tag[8..];
+        match number(tag, 0, 4) {
+            COMMAND_LINE => boot.copy_command_line(body),
+            MEMORY_MAP => {
+                let entry = number(body, 0, 4) as usize;
+                for area in body.get(8..).unwrap_or_default().chunks_exact(entry.max(24)) {
+                    boot.area(number(area, 0, 8), number(area, 8, 8), number(area, 16, 4) == RAM);
+                }
+            }
+            // The longer copy of the RSDP comes from newer tables.
+            RSDP_OLD if boot.rsdp == 0 => boot.rsdp = physical(body.as_ptr()),
+            RSDP_NEW => boot.rsdp = physical(body.as_ptr()),
+            _ => {}
         }
+        rest = more.get(size.wrapping_neg() % 8..).unwrap_or_default();
     }
 }
 
@@ -136,26 +174,44 @@ fn read_pvh(boot: &mut Boot, info: u32) {
         return;
     }
     boot.protocol = "pvh";
-    if info.command_line != 0 {
-        // SAFETY: with PVH's magic the field is the physical address of a string that ends in 0
-        // (`start_info.h`), below 4 GiB; nothing has written there since.
-        let text = unsafe { CStr::from_ptr(mapped(info.command_line)) };
-        boot.copy_command_line(text.to_bytes());
+    boot.rsdp = info.rsdp;
+    if let Some(text) = reach::<u8>(info.command_line, ROOM) {
+        // SAFETY: with PVH's magic the field is the physical address of a string (`start_info.h`),
+        // and `reach` says that L1 can read there; nothing has written there since.
+        let text = unsafe { core::slice::from_raw_parts(text, ROOM) };
+        boot.copy_command_line(text);
     }
     // Version 0 ends before the memory map.
-    if info.version >= 1 && info.memory_map != 0 {
+    let entries = if info.version >= 1 { info.memory_map_entries as usize } else { 0 };
+    if let Some(map) = reach::<PvhMemory>(info.memory_map, entries) {
         // SAFETY: with PVH's magic and version 1 the two fields are the physical address and the
-        // number of entries (`start_info.h`), below 4 GiB; nothing has written there since.
-        let map = unsafe {
-            core::slice::from_raw_parts(
-                mapped::<PvhMemory>(info.memory_map),
-                info.memory_map_entries as usize,
-            )
-        };
-        for area in map.iter().filter(|area| area.kind == PVH_RAM) {
-            boot.usable(area.address, area.size);
+        // number of entries (`start_info.h`), and `reach` says that L1 can read there; nothing has
+        // written there since.
+        let map = unsafe { core::slice::from_raw_parts(map, entries) };
+        for area in map {
+            boot.area(area.address, area.size, u64::from(area.kind) == RAM);
         }
     }
+}
+
+/// Where L1 reads so many values at a physical address: not at 0, and below 4 GiB.
+fn reach<T>(at: u64, count: usize) -> Option<*const T> {
+    let end = at.checked_add(count.checked_mul(size_of::<T>())? as u64)?;
+    (at != 0 && at.is_multiple_of(align_of::<T>() as u64) && end <= MAPPED)
+        .then(|| mapped::<T>(at).cast_const())
+}
+
+/// Physical memory that the firmware or a loader has filled, for [`crate::machine::acpi`]. L1's own
+/// is not theirs.
+pub fn firmware_memory(at: u64, length: usize) -> Option<&'static [u8]> {
+    unsafe extern "C" {
+        static l1_end: u8;
+    }
+    let memory = reach::<u8>(at, length)?;
+    let is_image = at < (&raw const l1_end) as u64 && at + length as u64 > IMAGE_START;
+    // SAFETY: `reach` says that L1 can read there. Nothing writes there: the rest of L1 writes only
+    // to the image, whose own memory it is not, until the tables were read.
+    (!is_image).then(|| unsafe { core::slice::from_raw_parts(memory, length) })
 }
 
 #[cfg(test)]

@@ -3,16 +3,19 @@
 
 use core::fmt::{self, Display, Write};
 
+use spec::catalogue::options::Options;
 use spec::log::Writer;
 
+use crate::machine::acpi::Acpi;
 use crate::machine::channel;
 use crate::machine::cpu::Cpu;
 use crate::machine::global::Global;
+use crate::machine::kept::Kept;
 use crate::machine::loader::Boot;
 use crate::machine::power;
 use crate::machine::serial::Serial;
 
-/// COM1 from [`begin`] on.
+/// The log's outlets from [`begin`] on.
 pub struct Sink;
 
 static SERIAL: Global<Option<Serial>> = Global::new(None);
@@ -44,6 +47,8 @@ struct Facts<'a> {
     boot: &'a Boot,
     cpu: &'a Cpu,
     vmx_basic: Option<u64>,
+    /// How many processors the firmware lists.
+    processors: Option<usize>,
 }
 
 impl Display for Facts<'_> {
@@ -58,6 +63,9 @@ impl Display for Facts<'_> {
         )?;
         if let Some(basic) = self.vmx_basic {
             write!(f, " vmx_basic={basic:x}")?;
+        }
+        if let Some(processors) = self.processors {
+            write!(f, " processors={processors}")?;
         }
         write!(f, " options={}", OneWord(self.boot.command_line()))
     }
@@ -79,14 +87,30 @@ impl Display for OneWord<'_> {
     }
 }
 
-/// Begins the log. IA32_VMX_BASIC is in it where there is VMX.
-pub fn begin(serial: Serial, boot: &Boot, cpu: &Cpu, vmx_basic: Option<u64>) {
+/// Begins the log where the options or the firmware say. IA32_VMX_BASIC is in it where there is VMX.
+pub fn begin(
+    options: &Options<'_>,
+    acpi: Option<Acpi<'_>>,
+    boot: &Boot,
+    cpu: &Cpu,
+    vmx_basic: Option<u64>,
+) {
+    let memory = options.memory.and_then(Kept::begin);
+    let is_kept = memory.is_some();
+    let serial = Serial::open(options.serial, acpi.and_then(Acpi::console), memory);
+    let is_hidden = options.serial.is_none() && !serial.is_present();
+    let facts = Facts { boot, cpu, vmx_basic, processors: acpi.and_then(Acpi::processors) };
     // SAFETY: `main` calls this once, on the first processor, before anything is logged: there are
     // no references yet.
     unsafe {
         *SERIAL.get() = Some(serial);
-        *LOG.get() =
-            Some(Writer::begin(Sink, VERSION, &Facts { boot, cpu, vmx_basic }).flushed_by(flush));
+        *LOG.get() = Some(Writer::begin(Sink, VERSION, &facts).flushed_by(flush));
+    }
+    if options.memory.is_some() && !is_kept {
+        end_with_error(&"there is no memory where the option memory= says");
+    }
+    if is_hidden {
+        log().note(&"no COM1: this log is on port 0xe9 and on the screen");
     }
 }
 
@@ -107,7 +131,7 @@ pub fn log() -> &'static mut Writer<Sink> {
 #[inline(never)]
 fn begin_unknown() -> Writer<Sink> {
     // SAFETY: as in `begin`: without a log nothing refers to the serial port.
-    unsafe { *SERIAL.get() = Some(Serial::com1()) };
+    unsafe { *SERIAL.get() = Some(Serial::open(None, None, None)) };
     Writer::begin(Sink, VERSION, &"boot=unknown").flushed_by(flush)
 }
 
@@ -117,7 +141,7 @@ pub fn end() -> ! {
     if let Some(serial) = serial() {
         serial.drain();
     }
-    power::off()
+    power::end(log().verdict())
 }
 
 /// Ends both with an error of maskmatch.

@@ -1,13 +1,9 @@
-//! Where the log goes on a machine without COM1: to port 0xe9, which some VMMs record, and to the
-//! screen, if it is one of 80 by 25 characters.
-#![allow(unsafe_code, reason = "I/O ports, and the screen's memory")]
+//! The screen, if it is one of 80 by 25 characters: where the log goes on a machine without a
+//! serial port.
+#![allow(unsafe_code, reason = "the screen's memory")]
 
 use core::ptr::copy;
 
-use x86_64::instructions::port::Port;
-
-/// What is written here appears in a VMM's own log, if it has this port.
-pub const DEBUG_PORT: u16 = 0xe9;
 /// The screen's memory: two bytes for each character, its code and its colour.
 pub const TEXT: usize = 0xb_8000;
 /// Characters of a row.
@@ -33,8 +29,6 @@ impl Screen {
     #[inline(never)]
     pub fn write(&mut self, bytes: &[u8]) {
         for &byte in bytes {
-            // SAFETY: a write to this port is recorded, or where no device has it does nothing.
-            unsafe { Port::<u8>::new(DEBUG_PORT).write(byte) };
             if byte == b'\n' || self.column == COLUMNS {
                 self.next_row();
             }

@@ -23,6 +23,7 @@ use crate::vmx::{Capabilities, Vmx};
 extern "sysv64" fn l1_second_main() -> ! {
     exception::catch_all(1, died);
     let cpu = Cpu::identify();
+    cpu.leave_x2apic();
     let Some(apic) = Apic::of(&cpu) else { died(&NoSecond::Apic) };
     let capabilities = match Capabilities::of(&cpu) {
         Ok(capabilities) => capabilities,

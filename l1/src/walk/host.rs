@@ -4,6 +4,7 @@
 
 use core::fmt;
 
+use spec::catalogue::machine::Region;
 use spec::channel::{Ask, DEVICE_PAGE};
 use spec::manual::paging::{Access, Privilege};
 use spec::walk::host::{HostAccess, Need, Round};
@@ -43,9 +44,11 @@ unsafe extern "C" {
 }
 
 impl FreshMemory {
-    /// All from the image to the end of the memory that the loader reports.
-    pub fn after_image(boot: &Boot) -> Self {
-        Self { next: (&raw const l1_end) as u64, end: boot.free_end() }
+    /// All from the image to the end of the memory that the loader reports, or to what keeps the
+    /// log.
+    pub fn after_image(boot: &Boot, log: Option<Region>) -> Self {
+        let end = log.map_or(u64::MAX, |log| log.start.into()).min(boot.free_end());
+        Self { next: (&raw const l1_end) as u64, end }
     }
 
     fn pages(&self) -> u64 {

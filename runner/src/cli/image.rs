@@ -21,7 +21,8 @@ pub struct ImageForm {
 pub struct ImageArgs {
     #[command(flatten)]
     pub form: ImageForm,
-    /// The command line that the ISO image boots with, as in `profile=quick filter=filter.basic.*`.
+    /// The command line that the ISO image boots with, as in `profile=quick filter=filter.basic.*
+    /// serial=com2 end=reset`. docs/usage.md lists all options of the image.
     #[arg(long, value_name = "TEXT", default_value = "", conflicts_with = "elf")]
     pub cmdline: String,
 }

@@ -158,7 +158,7 @@ impl Qemu {
              -chardev socket,id=qmp,fd={monitor} -mon chardev=qmp,mode=control \
              -chardev socket,id=moves,fd={port} \
              -device isa-debugcon,iobase={MOVE_PORT:#x},readback={moves},chardev=moves \
-             -device isa-debug-exit,iobase=0xf4,iosize=0x04 -kernel {IMAGE} -append",
+             -kernel {IMAGE} -append",
             accel = self.accel.name(),
             cpu = self.cpu(),
             memory = boot.memory_mib,
@@ -272,11 +272,6 @@ fn meaning(status: ExitStatus, reason: Option<&str>, messages: &Tail) -> End {
             End::Crashed("the guest died of a triple fault, or reset the machine".into())
         }
         (Some(0), Some("guest-shutdown") | None) => End::PoweredOff,
-        // isa-debug-exit makes an odd status of any value. A status of 1 is QEMU's own failure
-        // unless it was silent.
-        (Some(code), _) if code % 2 == 1 && (code != 1 || messages.text().trim().is_empty()) => {
-            End::PoweredOff
-        }
         (_, Some(reason)) => End::Crashed(format!(
             "QEMU ended with {status}, reason {reason}: {}",
             messages.last_line()
@@ -333,8 +328,6 @@ mod unit {
         };
         assert_eq!(exit(0, Some("guest-shutdown"), b""), End::PoweredOff);
         assert!(matches!(exit(0, Some("guest-reset"), b""), End::Crashed(_)));
-        assert_eq!(exit(1, None, b""), End::PoweredOff, "isa-debug-exit with 0");
-        assert_eq!(exit(33, None, b""), End::PoweredOff, "isa-debug-exit with 16");
         let End::Crashed(why) = exit(1, None, b"qemu: no such CPU\n") else {
             panic!("QEMU's own failure")
         };

@@ -4,6 +4,7 @@ use core::fmt;
 
 use crate::catalogue::case::Case;
 use crate::catalogue::group::Group;
+use crate::catalogue::machine::{End, Outlets, Region, hex};
 use crate::catalogue::name::Name;
 use crate::catalogue::pattern::Pattern;
 use crate::catalogue::plan::Profile;
@@ -32,6 +33,15 @@ pub struct Options<'a> {
     /// What the image runs on, for the reader of the log. The runner knows more about it than CPUID
     /// says.
     pub on: &'a str,
+    /// Where the log goes. Without this, to the serial port that the image finds.
+    pub serial: Option<Outlets<'a>>,
+    /// Memory that keeps the log as well.
+    pub memory: Option<Region>,
+    /// How the machine ends.
+    pub end: End,
+    /// The I/O port that gets the verdict at the end, see
+    /// [`debug_exit`](crate::catalogue::machine::debug_exit).
+    pub debug_exit: Option<u16>,
 }
 
 /// The values of one key on a command line, each a [`Pattern`].
@@ -133,10 +143,7 @@ impl<'a> Options<'a> {
         Self::read(command_line, &mut |_| {})
     }
 
-    /// Reads a command line: words between spaces, each `KEY=VALUE`. `filter` and `exclude` may be
-    /// repeated. Of any other key the last one counts. Words that are no options go to `unknown`,
-    /// since loaders add some of their own. A first word without `=` is the image's own name, which
-    /// some loaders put there.
+    /// As [`Options::take`].
     ///
     /// # Errors
     /// The first option with a value that it cannot have, or the word at which the line is too long.
@@ -144,46 +151,82 @@ impl<'a> Options<'a> {
         command_line: &'a str,
         unknown: &mut dyn FnMut(&'a str),
     ) -> Result<Self, BadOption<'a>> {
+        let (options, bad) = Self::take(command_line, unknown);
+        bad.map_or(Ok(options), Err)
+    }
+
+    /// Reads a command line: words between spaces, each `KEY=VALUE`. `filter` and `exclude` may be
+    /// repeated. Of any other key the last one counts. Words that are no options go to `unknown`,
+    /// since loaders add some of their own. A first word without `=` is the image's own name, which
+    /// some loaders put there. Also gives the first part that cannot be taken; it is left out.
+    pub fn take(
+        command_line: &'a str,
+        unknown: &mut dyn FnMut(&'a str),
+    ) -> (Self, Option<BadOption<'a>>) {
         let mut options = Self {
             filter: Patterns { line: command_line, key: "filter" },
             exclude: Patterns { line: command_line, key: "exclude" },
             ..Self::default()
         };
+        let mut bad = None;
         for (at, option) in command_line.split_ascii_whitespace().enumerate() {
-            let bad = |wanted| Err(BadOption { option, wanted });
             let end = option.as_ptr().addr() - command_line.as_ptr().addr() + option.len();
-            if end > MAX_COMMAND_LINE {
-                return bad("the command line is too long: it may have 2048 bytes");
-            }
-            let Some((key, value)) = option.split_once('=') else {
-                if at > 0 {
-                    unknown(option);
+            let taken = match option.split_once('=') {
+                _ if end > MAX_COMMAND_LINE => {
+                    Err("the command line is too long: it may have 2048 bytes")
                 }
-                continue;
+                Some((key, value)) => options.set(key, value),
+                None => Ok(at == 0),
             };
-            let yes = match value {
-                "yes" => Some(true),
-                "no" => Some(false),
-                _ => None,
-            };
-            match (key, yes) {
-                ("filter" | "exclude", _) => {}
-                ("profile", _) => match Profile::from_name(value) {
-                    Some(profile) => options.profile = profile,
-                    None => return bad("profile is quick, standard or exhaustive"),
-                },
-                ("case", _) => match Case::from_id(value) {
-                    Some(case) => options.case = Some(case),
-                    None => return bad("case is an id as `maskmatch list --cases` shows"),
-                },
-                ("bench", Some(yes)) => options.bench = yes,
-                ("invvpid", Some(yes)) => options.invvpid = yes,
-                ("bench" | "invvpid", None) => return bad("it is yes or no"),
-                ("on", _) => options.on = value,
-                _ => unknown(option),
+            match taken {
+                Ok(true) => {}
+                Ok(false) => unknown(option),
+                Err(wanted) => bad = bad.or(Some(BadOption { option, wanted })),
             }
         }
-        Ok(options)
+        (options, bad)
+    }
+
+    /// Sets an option. Says whether there is one of this name.
+    ///
+    /// # Errors
+    /// What the value should have been.
+    fn set(&mut self, key: &str, value: &'a str) -> Result<bool, &'static str> {
+        let yes = match value {
+            "yes" => Ok(true),
+            "no" => Ok(false),
+            _ => Err("it is yes or no"),
+        };
+        match key {
+            "filter" | "exclude" => {}
+            "profile" => {
+                self.profile =
+                    Profile::from_name(value).ok_or("profile is quick, standard or exhaustive")?;
+            }
+            "case" => {
+                let case = Case::from_id(value);
+                self.case = Some(case.ok_or("case is an id as `maskmatch list --cases` shows")?);
+            }
+            "bench" => self.bench = yes?,
+            "invvpid" => self.invvpid = yes?,
+            "on" => self.on = value,
+            "serial" => {
+                let outlets = Outlets::from_names(value);
+                self.serial = Some(outlets.ok_or(Outlets::WANTED)?);
+            }
+            "memory" => {
+                let region = Region::from_numbers(value);
+                self.memory =
+                    Some(region.ok_or("memory is 0xADDRESS,0xSIZE, from 4 MiB to 4 GiB")?);
+            }
+            "end" => self.end = End::from_name(value).ok_or("end is poweroff, reset or halt")?,
+            "debug-exit" => {
+                let port = hex(value).and_then(|port| port.try_into().ok());
+                self.debug_exit = Some(port.ok_or("debug-exit is an I/O port as 0xPORT")?);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 
     /// The cases of a group that are tried on a processor that has all that they need, in the order
@@ -209,6 +252,7 @@ mod tests {
     use super::{MAX_COMMAND_LINE, Options};
     use crate::catalogue::case::Case;
     use crate::catalogue::group::Group;
+    use crate::catalogue::machine::{End, Outlets, Region};
     use crate::catalogue::plan::Profile;
     use proptest::prelude::*;
     use std::string::String;
@@ -218,13 +262,17 @@ mod tests {
     fn every_option_is_read() {
         let id = "filter.high.long:user-read-np-pte:0,80000000,0";
         let line = std::format!(
-            "filter=filter.basic.* profile=quick filter=host.* case={id} exclude=a:b bench=yes invvpid=yes on=kvm-6.1"
+            "filter=filter.basic.* profile=quick filter=host.* case={id} exclude=a:b bench=yes invvpid=yes on=kvm-6.1 \
+             serial=com1,e9 memory=0x1000000,0x10000 end=reset debug-exit=0x501"
         );
         let options = Options::parse(&line).unwrap();
         assert_eq!(options.filter.iter().collect::<Vec<_>>(), ["filter.basic.*", "host.*"]);
         assert_eq!(options.exclude.iter().collect::<Vec<_>>(), ["a:b"]);
         assert_eq!((options.profile, options.case), (Profile::Quick, Case::from_id(id)));
         assert_eq!((options.bench, options.invvpid, options.on), (true, true, "kvm-6.1"));
+        assert_eq!(options.serial, Outlets::from_names("com1,e9"));
+        assert_eq!(options.memory, Region::from_numbers("0x1000000,0x10000"));
+        assert_eq!((options.end, options.debug_exit), (End::Reset, Some(0x501)));
     }
 
     #[test]
@@ -241,10 +289,27 @@ mod tests {
 
     #[test]
     fn wrong_words_are_pointed_at() {
-        for line in ["profile=fast", "quiet case=filter.basic.long", "bench=1", "invvpid="] {
+        for line in [
+            "profile=fast",
+            "quiet case=filter.basic.long",
+            "bench=1",
+            "invvpid=",
+            "serial=com5",
+            "memory=16777216,65536",
+            "end=off",
+            "debug-exit=501",
+            "debug-exit=0x10000",
+        ] {
             let bad = Options::parse(line).unwrap_err();
             assert!(line.ends_with(bad.option), "{line}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_taken_leaves_the_rest() {
+        let (options, bad) = Options::take("profile=fast end=off debug-exit=0x501", &mut |_| {});
+        assert_eq!(bad.unwrap().option, "profile=fast");
+        assert_eq!((options.end, options.debug_exit), (End::PowerOff, Some(0x501)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The lines of the log, as the reader parses them.
 
-use super::{Cost, Counts, OTHERS, VERSION_LINE};
+use super::{Cost, Counts, OTHERS, VERSION_LINE, Verdict};
 use crate::manual::filter::Filter;
 use crate::tally::Difference;
 
@@ -121,6 +121,22 @@ pub struct Summary {
     pub cases: u64,
     /// CRC-32 of all bytes before the end record.
     pub crc32: u32,
+}
+
+impl Summary {
+    /// The verdict by the manual alone.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        if self.errors > 0 {
+            Verdict::Error
+        } else if self.failed > 0 {
+            Verdict::Fail
+        } else if self.passed == 0 {
+            Verdict::Skip
+        } else {
+            Verdict::Pass
+        }
+    }
 }
 
 /// The KEY=VALUE words of a line.

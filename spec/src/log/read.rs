@@ -280,16 +280,6 @@ impl Reader {
     /// The verdict by the manual alone, if the input ends here.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        if self.sound().is_err() {
-            Verdict::Crash
-        } else if self.counted.errors > 0 {
-            Verdict::Error
-        } else if self.counted.failed > 0 {
-            Verdict::Fail
-        } else if self.counted.passed == 0 {
-            Verdict::Skip
-        } else {
-            Verdict::Pass
-        }
+        if self.sound().is_err() { Verdict::Crash } else { self.counted.verdict() }
     }
 }

@@ -62,6 +62,23 @@ fn verdicts_of_whole_logs() {
 }
 
 #[test]
+fn the_writer_knows_the_verdict_that_a_reader_comes_to() {
+    let bodies: [fn(&mut Writer<&mut String>); 4] = [
+        |log| log.result(1, &GROUP, &COUNTS),
+        |log| log.result(1, &GROUP, &Counts { differing: 1, ..COUNTS }),
+        |log| log.skip(1, &GROUP, &"CPU lacks it"),
+        |log| log.error(&"bad option"),
+    ];
+    let verdicts = bodies.map(|body| {
+        let mut text = String::new();
+        let mut log = Writer::begin(&mut text, "0.1.0", &"boot=pvh");
+        body(&mut log);
+        log.verdict()
+    });
+    assert_eq!(verdicts, [Verdict::Pass, Verdict::Fail, Verdict::Skip, Verdict::Error]);
+}
+
+#[test]
 fn an_error_of_several_lines_is_one_line_of_the_log() {
     let text = log(|log| log.error(&"L1 panicked: at l1/src/walk.rs:1:2:\nL2 does not start\r\n"));
     assert_eq!(verdict(&text), Verdict::Error);

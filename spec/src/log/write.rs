@@ -4,7 +4,7 @@ use core::fmt::{self, Display, Write};
 
 use crc::Digest;
 
-use super::{CRC32, Cost, Counts, FORMAT, OTHERS, VERSION_LINE};
+use super::{CRC32, Cost, Counts, FORMAT, OTHERS, Summary, VERSION_LINE, Verdict};
 use crate::tally::{Line, Tally};
 
 /// Writes a log line by line and keeps what the end record needs.
@@ -183,6 +183,13 @@ impl<W: Write> Writer<W> {
         self.line(format_args!(
             "# end passed={passed} failed={failed} skipped={skipped} errors={errors} cases={cases} crc32={crc:08x}"
         ));
+    }
+
+    /// The verdict by the manual alone, if the log ends here.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let Self { passed, failed, skipped, errors, cases, .. } = *self;
+        Summary { passed, failed, skipped, errors, cases, crc32: 0 }.verdict()
     }
 
     fn line(&mut self, line: fmt::Arguments<'_>) {

@@ -126,7 +126,7 @@ impl FromStr for Filter {
 }
 
 /// Only hexadecimal digits: `from_str_radix` would take a sign.
-fn parse_hex(text: &str) -> Result<u32, ParseFilterError> {
+pub(crate) fn parse_hex(text: &str) -> Result<u32, ParseFilterError> {
     if text.starts_with('+') {
         return Err(ParseFilterError);
     }

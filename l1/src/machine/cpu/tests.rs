@@ -93,6 +93,36 @@ fn leaves_that_are_not_there_say_nothing() {
 }
 
 #[test]
+fn x2apic_mode_is_left_where_that_is_allowed() {
+    const X2APIC: u64 = 0xfee0_0d00;
+    const XAPIC: u64 = 0xfee0_0900;
+    let _turn = begin();
+    for (edx, capabilities, status, before, after) in [
+        (0, 0, 0, X2APIC, XAPIC),
+        (1 << 29, 0, 1, X2APIC, XAPIC),
+        (1 << 29, 1 << 21, 0, X2APIC, XAPIC),
+        (1 << 29, 1 << 21, 1, X2APIC, X2APIC),
+        (0, 0, 0, XAPIC, XAPIC),
+        (0, 0, 0, 0xfee0_0100, 0xfee0_0100),
+    ] {
+        let _ = with_all_but(u32::MAX, PSE);
+        let [eax, ebx, ecx, _] = processor().cpuid[&(7, 0)];
+        processor().cpuid.insert((7, 0), [eax, ebx, ecx, edx]);
+        processor().msrs.insert(IA32_APIC_BASE, before);
+        processor().msrs.insert(IA32_ARCH_CAPABILITIES, capabilities);
+        processor().msrs.insert(IA32_XAPIC_DISABLE_STATUS, status);
+        Cpu::identify().leave_x2apic();
+        assert_eq!(
+            processor().msrs[&IA32_APIC_BASE],
+            after,
+            "{before:x} {capabilities:x} {status}"
+        );
+    }
+    processor().msrs.clear();
+    with_all_but(u32::MAX, (1, 3, 9)).leave_x2apic();
+}
+
+#[test]
 fn the_local_apic_counts_in_xapic_mode_only() {
     let _turn = begin();
     for (base, page) in [

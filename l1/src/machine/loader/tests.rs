@@ -44,7 +44,7 @@ fn multiboot2(areas: &[(u64, u64, u32)], command_line: &[u8]) -> Boot {
     map.extend(areas.iter().flat_map(|&(start, size, kind)| words(&[start, size, kind.into()])));
     let tags = [tag(1, &[command_line, b"\0"].concat()), tag(6, &map), tag(0, &[])].concat();
     let info = put(0, &[words(&[8 + tags.len() as u64]), tags].concat());
-    read(multiboot2::MAGIC, info as u32)
+    read(MULTIBOOT2_MAGIC, info as u32)
 }
 
 const MIB: u64 = 1 << 20;
@@ -83,8 +83,71 @@ fn free_memory_ends_with_the_area_that_holds_the_image() {
     assert_eq!(end(&[(2 * MIB, 2 * MIB, RAM)]), 4 * MIB, "it begins there");
     assert_eq!(end(&[(2 * MIB + 1, 2 * MIB, RAM)]), 0);
     assert_eq!(end(&[(0, 4 * MIB, RESERVED)]), 0);
-    assert_eq!(end(&[(MIB, u64::MAX, RAM)]), u64::MAX, "it does not wrap");
+    assert_eq!(
+        end(&[(MIB, u64::MAX, RAM)]),
+        4096 * MIB,
+        "L1 reaches no more, and it does not wrap"
+    );
+    let hole = (16 * MIB, MIB, RESERVED);
+    for areas in [[(MIB, 63 * MIB, RAM), hole], [hole, (MIB, 63 * MIB, RAM)]] {
+        assert_eq!(end(&areas), 16 * MIB, "areas overlap");
+    }
     assert_eq!(end(&[]), 0);
+}
+
+#[test]
+fn what_a_loader_leaves_out_of_reach_is_not_read() {
+    let _turn = begin();
+    let far = 5 << 32;
+    let head = u64::from(PVH_MAGIC) | 1 << 32;
+    for (text, map, entries) in
+        [(far, far, 1), (MAPPED - 1, MAPPED - 8, 1), (u64::MAX, u64::MAX - 7, 1), (0, 8, u64::MAX)]
+    {
+        let info = put(0, &words(&[head, 0, 0, text, far, map, entries])) as u32;
+        let boot = read(0, info);
+        assert_eq!((boot.protocol(), boot.rsdp(), boot.memory_kib()), ("pvh", far, 0));
+        assert_eq!(boot.command_line(), "");
+    }
+}
+
+#[test]
+fn multiboot2_tags_that_lie_end_the_list() {
+    let _turn = begin();
+    let line = [1, 0, 0, 0, 10, 0, 0, 0, b'a', b'b', 0, 0, 0, 0, 0, 0];
+    for (size, lie) in [(0_u32, true), (7, true), (0x1000_0000, true), (u32::MAX, true), (8, false)]
+    {
+        let odd = [0xff, 0, 0, 0].into_iter().chain(size.to_le_bytes());
+        let tags: Vec<u8> = odd.chain(line).collect();
+        let info = put(0, &[words(&[8 + tags.len() as u64]), tags].concat());
+        let read = read(MULTIBOOT2_MAGIC, info as u32);
+        assert_eq!(read.command_line(), if lie { "" } else { "ab" }, "{size:x}");
+    }
+    // All of it would end above 4 GiB.
+    let info = put(0, &words(&[u64::from(u32::MAX)]));
+    assert_eq!(read(MULTIBOOT2_MAGIC, info as u32).memory_kib(), 0);
+    // Entries of no size.
+    let map = [8 + 8 + 16 + 24, 0, 6, 16 + 24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let map: Vec<u8> = map.into_iter().flat_map(u32::to_le_bytes).collect();
+    assert_eq!(read(MULTIBOOT2_MAGIC, put(0, &map) as u32).memory_kib(), 0);
+}
+
+#[test]
+fn multiboot2_has_a_copy_of_the_rsdp() {
+    let _turn = begin();
+    for kinds in [&[14][..], &[15], &[14, 15], &[15, 14]] {
+        let tags = kinds.iter().flat_map(|&kind: &u32| {
+            let size = if kind == 14 { 20 } else { 36 };
+            let mut tag = [kind.to_le_bytes(), (8 + size as u32).to_le_bytes()].concat();
+            tag.resize((8 + size as usize).next_multiple_of(8), kind as u8);
+            tag
+        });
+        let tags: Vec<u8> = tags.chain([0, 0, 0, 0, 8, 0, 0, 0]).collect();
+        let info = put(0, &[words(&[8 + tags.len() as u64]), tags].concat());
+        let rsdp = read(MULTIBOOT2_MAGIC, info as u32).rsdp();
+        // SAFETY: it is in `LEFT`.
+        let first = unsafe { mapped::<u8>(rsdp).read() };
+        assert_eq!(u32::from(first), *kinds.iter().max().unwrap(), "{kinds:?}");
+    }
 }
 
 #[test]

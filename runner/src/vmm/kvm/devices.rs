@@ -3,7 +3,7 @@
 //! | port | device |
 //! |---|---|
 //! | 0x3f8 to 0x3ff | COM1, IRQ 4 |
-//! | 0x604, 0x8900, 0xf4 | power off: 0x2000, the letters `Shutdown`, any value |
+//! | 0x604, 0x8900 | power off: 0x2000, the letters `Shutdown` |
 //! | 0x64 | 0xfe resets the machine |
 //! | `spec::channel::EXITS_PORT` | reads give the number of VM exits, see [`super::exits`] |
 //! | `spec::channel::LINE_PORT` | takes the address of a line for COM1 |
@@ -27,7 +27,6 @@ const COM1_LAST: u16 = 0x3ff;
 const COM1_IRQ: u32 = 4;
 const KEYBOARD_COMMAND: u16 = 0x64;
 const PULSE_RESET: u8 = 0xfe;
-const DEBUG_EXIT: u16 = 0xf4;
 const ACPI_PM1A_CONTROL: u16 = 0x604;
 const ACPI_SLEEP_ENABLE: u16 = 0x2000;
 const BOCHS_SHUTDOWN: u16 = 0x8900;
@@ -133,7 +132,6 @@ impl Ports {
                 }
                 Request::None
             }
-            (DEBUG_EXIT, _) => Request::PowerOff,
             (ACPI_PM1A_CONTROL, [low, high, ..])
                 if u16::from_le_bytes([*low, *high]) & ACPI_SLEEP_ENABLE != 0 =>
             {
