@@ -25,6 +25,7 @@ mod files;
 mod host;
 mod interrupt;
 mod lab;
+mod media;
 mod memory;
 mod output;
 mod payload;

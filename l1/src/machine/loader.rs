@@ -5,44 +5,17 @@ use core::ffi::CStr;
 
 use multiboot2::{BootInformation, BootInformationHeader, MaybeDynSized, MemoryAreaType};
 use spec::catalogue::options::MAX_COMMAND_LINE;
+use spec::pvh::{self, Memory, StartInfo};
 
 use crate::machine::page::mapped;
 
 /// Where L1 is loaded, see `linker/l1.ld`.
 const IMAGE_START: u64 = 2 << 20;
-/// EBX points at this in a PVH boot. Xen `xen/include/public/arch-x86/hvm/start_info.h`.
-const PVH_MAGIC: u32 = 0x336e_c578;
-/// Type of usable memory in PVH's memory map, as in E820.
-const PVH_RAM: u32 = 1;
 
 /// A byte more than an option may end at, so that a line that is too long shows.
 const ROOM: usize = MAX_COMMAND_LINE + 1;
 /// Stands for what is not ASCII. No option has it.
 const NOT_ASCII: u8 = 0x7f;
-
-/// `struct hvm_start_info`, version 1.
-#[repr(C)]
-struct PvhStartInfo {
-    magic: u32,
-    version: u32,
-    flags: u32,
-    modules: u32,
-    module_list: u64,
-    command_line: u64,
-    rsdp: u64,
-    memory_map: u64,
-    memory_map_entries: u32,
-    reserved: u32,
-}
-
-/// `struct hvm_memmap_table_entry`.
-#[repr(C)]
-struct PvhMemory {
-    address: u64,
-    size: u64,
-    kind: u32,
-    reserved: u32,
-}
 
 /// What was handed over, copied out of the loader's memory.
 pub struct Boot {
@@ -131,8 +104,8 @@ fn read_pvh(boot: &mut Boot, info: u32) {
     // SAFETY: the low 4 GiB are mapped, the address is not 0 and a multiple of 4 as `read` saw, and
     // any bytes are a value of the struct, whose fields of 64 bits are at offsets that a start of a
     // multiple of 8 aligns, as Xen gives it.
-    let info = unsafe { &*mapped::<PvhStartInfo>(info.into()) };
-    if info.magic != PVH_MAGIC {
+    let info = unsafe { &*mapped::<StartInfo>(info.into()) };
+    if info.magic != pvh::MAGIC {
         return;
     }
     boot.protocol = "pvh";
@@ -148,11 +121,11 @@ fn read_pvh(boot: &mut Boot, info: u32) {
         // number of entries (`start_info.h`), below 4 GiB; nothing has written there since.
         let map = unsafe {
             core::slice::from_raw_parts(
-                mapped::<PvhMemory>(info.memory_map),
+                mapped::<Memory>(info.memory_map),
                 info.memory_map_entries as usize,
             )
         };
-        for area in map.iter().filter(|area| area.kind == PVH_RAM) {
+        for area in map.iter().filter(|area| area.kind == Memory::RAM) {
             boot.usable(area.address, area.size);
         }
     }
