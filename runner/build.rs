@@ -13,9 +13,17 @@ fn main() {
     let manifest =
         PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
     let root = manifest.parent().expect("the workspace is the parent");
-    for input in
-        ["l1", "l2", "efi", "lab", "spec/src", "spec/Cargo.toml", "linker", "Cargo.toml", "Cargo.lock"]
-    {
+    for input in [
+        "l1",
+        "l2",
+        "efi",
+        "lab",
+        "spec/src",
+        "spec/Cargo.toml",
+        "linker",
+        "Cargo.toml",
+        "Cargo.lock",
+    ] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
     let packages = ["-p=l1", "-p=rom", "-p=dom0", "-p=vbox", "--features=l1/image,dom0/image"];

@@ -47,8 +47,7 @@ mod tests {
     #[test]
     fn the_segment_is_where_the_headers_say() {
         let mut elf = vec![0; 130];
-        let mut put =
-            |at: usize, word: u64| elf[at..at + 8].copy_from_slice(&word.to_le_bytes());
+        let mut put = |at: usize, word: u64| elf[at..at + 8].copy_from_slice(&word.to_le_bytes());
         put(24, 0x20_0040);
         put(32, 64);
         for (at, word) in [(8, 120), (24, 0x20_0000), (32, 10), (40, 0x1000)] {

@@ -45,7 +45,8 @@ pub fn of_file(text: &[u8]) -> Option<Line> {
 #[must_use]
 pub fn of_load_options(bytes: &[u8]) -> Option<Line> {
     let units = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
-    let text = char::decode_utf16(units.take_while(|unit| *unit != 0)).map(Result::unwrap_or_default);
+    let text =
+        char::decode_utf16(units.take_while(|unit| *unit != 0)).map(Result::unwrap_or_default);
     // Firmware may leave bytes of its own there.
     let text = line(text);
     let printable = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());

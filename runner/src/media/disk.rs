@@ -70,7 +70,10 @@ pub fn file(options: &str, path: &Path) -> Result<Vec<u8>, Unavailable> {
 /// The file with the options, which is a script of GRUB's.
 fn text(options: &str) -> Result<String, Unavailable> {
     if options.contains(['\'', '\n', '\0']) {
-        return Err(Unavailable::usage("the options for a disk must be one line without quotes", ""));
+        return Err(Unavailable::usage(
+            "the options for a disk must be one line without quotes",
+            "",
+        ));
     }
     Ok(format!(
         "# The options of maskmatch's image, between the quotes. docs/usage.md lists them.\n\
@@ -127,7 +130,8 @@ mod tests {
         assert_eq!((core[0], core[0x1f4], core[0x1fc]), (0xa5, 65, 0xa5));
 
         let config = GptConfig::new().logical_block_size(LogicalBlockSize::Lb512);
-        let table = config.open_from_device(Cursor::new(&mut made[..])).expect("both tables are sound");
+        let table =
+            config.open_from_device(Cursor::new(&mut made[..])).expect("both tables are sound");
         assert_eq!(table.partitions().len(), 2);
         let volume = &made[EFI.0 as usize * SECTOR..][..EFI.1 as usize * SECTOR];
         let mut volume = volume.to_vec();

@@ -40,7 +40,12 @@ pub enum Start {
 ///
 /// # Errors
 /// GRUB is missing and cannot be installed, or it fails.
-pub fn image(start: Start, prefix: &str, first: &str, options: &str) -> Result<Vec<u8>, Unavailable> {
+pub fn image(
+    start: Start,
+    prefix: &str,
+    first: &str,
+    options: &str,
+) -> Result<Vec<u8>, Unavailable> {
     ensure(&[GRUB])?;
     let failed = |error: io::Error| Unavailable::failed("prepare GRUB's files", error);
     let directory = tempfile::Builder::new().prefix("maskmatch-grub-").tempdir().map_err(failed)?;
@@ -80,8 +85,8 @@ pub fn words(options: &str) -> Result<String, Unavailable> {
 /// It cannot be started, fails, or does not end.
 pub fn run(command: &mut Command) -> Result<(), Unavailable> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let said = ask(command, LIMIT)
-        .map_err(|error| Unavailable::failed(format!("start {name}"), error))?;
+    let said =
+        ask(command, LIMIT).map_err(|error| Unavailable::failed(format!("start {name}"), error))?;
     let why = match said.ended {
         Ended::Exited(status) if status.success() => return Ok(()),
         Ended::Exited(status) => format!("{name} ended with {status}: {}", said.err.last_line()),
@@ -108,8 +113,7 @@ fn archive(files: &[(&str, &[u8])]) -> io::Result<Vec<u8>> {
 /// It cannot be read.
 pub fn part(name: &str) -> Result<Vec<u8>, Unavailable> {
     let path = Path::new(FOLDER).join(name);
-    fs::read(&path)
-        .map_err(|error| Unavailable::failed(format!("read {}", path.display()), error))
+    fs::read(&path).map_err(|error| Unavailable::failed(format!("read {}", path.display()), error))
 }
 
 #[cfg(test)]

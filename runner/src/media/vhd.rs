@@ -6,9 +6,8 @@ use super::disk::SIZE;
 /// Cylinders, heads, sectors of a track.
 pub const GEOMETRY: (u16, u8, u8) = (512, 4, 17);
 // Programs that go by the geometry then see the whole disk.
-const _: () = assert!(
-    GEOMETRY.0 as usize * GEOMETRY.1 as usize * GEOMETRY.2 as usize * 512 == SIZE
-);
+const _: () =
+    assert!(GEOMETRY.0 as usize * GEOMETRY.1 as usize * GEOMETRY.2 as usize * 512 == SIZE);
 
 const FOOTER: usize = 512;
 const CHECKSUM: usize = 64;
@@ -20,7 +19,8 @@ const FIXED: u32 = 2;
 pub fn of(mut disk: Vec<u8>) -> Vec<u8> {
     let size = (disk.len() as u64).to_be_bytes();
     let mut footer = [0; FOOTER];
-    let mut put = |place: usize, bytes: &[u8]| footer[place..][..bytes.len()].copy_from_slice(bytes);
+    let mut put =
+        |place: usize, bytes: &[u8]| footer[place..][..bytes.len()].copy_from_slice(bytes);
     put(0, b"conectix");
     put(8, &RESERVED_FEATURE.to_be_bytes());
     put(12, &VERSION.to_be_bytes());
@@ -52,8 +52,7 @@ mod tests {
         let footer = &file[SIZE..];
         assert_eq!((footer.len(), &footer[..8]), (512, &b"conectix"[..]));
         let checked = |at: usize| !(CHECKSUM..CHECKSUM + 4).contains(&at);
-        let sum: u32 =
-            (0..512).filter(|at| checked(*at)).map(|at| u32::from(footer[at])).sum();
+        let sum: u32 = (0..512).filter(|at| checked(*at)).map(|at| u32::from(footer[at])).sum();
         assert_eq!(footer[CHECKSUM..][..4], (!sum).to_be_bytes());
     }
 }

@@ -36,6 +36,9 @@ const TO_LOG: Duration = Duration::from_mins(10);
 const TO_END: Duration = Duration::from_mins(1);
 
 const LINUX: &str = "-kernel linux -initrd initramfs -append quiet";
+/// On microvm it wants a timer that it can calibrate the TSC by.
+const MICROVM_LINUX: &str =
+    concat!("-machine acpi=off,pit=on,pic=on ", "-kernel linux -initrd initramfs -append quiet");
 /// A network with a TFTP server, and what a machine loads from it first.
 macro_rules! tftp {
     ($file:literal) => {
@@ -110,7 +113,7 @@ const WAYS: [Way; 8] = [
     },
     Way {
         name: "kexec",
-        qemu: &[(BIOS, LINUX), (EFI_PC, LINUX), (EFI_Q35, LINUX), (MICROVM, LINUX)],
+        qemu: &[(BIOS, LINUX), (EFI_PC, LINUX), (EFI_Q35, LINUX), (MICROVM, MICROVM_LINUX)],
         bochs: Some((bios::CD, "linux.iso", "cd.iso")),
         others: "",
     },
@@ -218,9 +221,14 @@ fn boots() {
     for way in &WAYS {
         let _ = write!(table, "| {} ", way.name);
         for machine in MACHINES {
-            let options = way.qemu.iter().find(|(on, _)| *on == machine).map(|(_, options)| options);
+            let options =
+                way.qemu.iter().find(|(on, _)| *on == machine).map(|(_, options)| options);
             if let Some(options) = options {
-                let _ = writeln!(lines, "| {}, {} | `{} {options}` |", way.name, machine.name, machine.qemu);
+                let _ = writeln!(
+                    lines,
+                    "| {}, {} | `{} {options}` |",
+                    way.name, machine.name, machine.qemu
+                );
                 qemu(&folder, &format!("{} {options}", machine.qemu));
             }
             table += if options.is_some() { "| skip, off " } else { "| - " };
@@ -253,7 +261,8 @@ fn initramfs(folder: &Folder) -> Vec<u8> {
     }
     for name in ["bin", "sbin", "lib64"] {
         add(name, 0o40_755, b"");
-        for file in fs::read_dir(folder.path(&format!("files/{name}"))).expect("a folder").flatten() {
+        for file in fs::read_dir(folder.path(&format!("files/{name}"))).expect("a folder").flatten()
+        {
             let inside = format!("{name}/{}", file.file_name().to_string_lossy());
             add(&inside, 0o100_755, &fs::read(file.path()).expect("a file"));
         }
