@@ -23,7 +23,7 @@ fn main() {
 
     // Tests and lints need no L2.
     let l2 = env::var_os("CARGO_FEATURE_IMAGE").map_or_else(Vec::new, |_| {
-        let built = build_images(root, &["-p=l2"], &out.join("l2-target"));
+        let built = build_images(root, &["-p=l2"], &out.join("l2-target"), "static");
         flatten(&fs::read(built.join("l2")).expect("cargo built L2")).to_vec()
     });
     fs::write(out.join("l2.bin"), l2).expect("OUT_DIR is writable");
@@ -40,7 +40,7 @@ fn main() {
     for input in ["l2", "spec/src", "spec/Cargo.toml", "linker", "Cargo.toml"] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
-    link_freestanding("l1.ld");
+    link_freestanding("l1.ld", FIXED);
 }
 
 /// The bytes of the one loadable segment.

@@ -3,5 +3,5 @@
 include!("../linker/freestanding.rs");
 
 fn main() {
-    link_freestanding("l2.ld");
+    link_freestanding("l2.ld", FIXED);
 }

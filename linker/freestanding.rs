@@ -1,7 +1,12 @@
 // For build scripts, by `include!`: how a crate's binary becomes a freestanding image.
 
-/// Links the crate's binary by `script` of this folder, without a C library and its start files.
-fn link_freestanding(script: &str) {
+/// What is linked for one address.
+#[allow(dead_code, reason = "not every crate is")]
+const FIXED: &[&str] = &["-static", "-no-pie"];
+
+/// Links the crate's binary by `script` of this folder, without a C library and its start files, and
+/// with `options`.
+fn link_freestanding(script: &str, options: &[&str]) {
     let manifest = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     let linker = std::path::Path::new(&manifest)
         .ancestors()
@@ -13,13 +18,14 @@ fn link_freestanding(script: &str) {
     for arg in [
         "-nostartfiles",
         "-nostdlib",
-        "-static",
-        "-no-pie",
         "-Wl,--build-id=none",
         "-Wl,-z,max-page-size=4096",
         "-Wl,-z,noexecstack",
         "-Wl,--gc-sections",
-    ] {
+    ]
+    .iter()
+    .chain(options)
+    {
         println!("cargo::rustc-link-arg-bins={arg}");
     }
 }

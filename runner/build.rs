@@ -1,10 +1,11 @@
-//! Builds the parts that the runner carries: the L1 image (with L2 in it), the boot ROM, Xen's first
-//! domain, all freestanding, and what runs VirtualBox, which is dynamic.
+//! Builds the parts that the runner carries: the L1 image (with L2 in it), the EFI application around
+//! it, the boot ROM, Xen's first domain, all freestanding, and what runs VirtualBox, which is dynamic.
 
 use std::path::PathBuf;
 use std::{env, fs};
 
 include!("../linker/nested_cargo.rs");
+include!("../linker/pe.rs");
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
@@ -12,17 +13,30 @@ fn main() {
     let manifest =
         PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
     let root = manifest.parent().expect("the workspace is the parent");
-    for input in
-        ["l1", "l2", "lab", "spec/src", "spec/Cargo.toml", "linker", "Cargo.toml", "Cargo.lock"]
-    {
+    for input in [
+        "l1",
+        "l2",
+        "efi",
+        "lab",
+        "spec/src",
+        "spec/Cargo.toml",
+        "linker",
+        "Cargo.toml",
+        "Cargo.lock",
+    ] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
     let packages = ["-p=l1", "-p=rom", "-p=dom0", "-p=vbox", "--features=l1/image,dom0/image"];
-    let built = build_images(root, &packages, &out.join("image-target"));
+    let built = build_images(root, &packages, &out.join("image-target"), "static");
     for part in ["l1", "rom", "dom0", "vbox"] {
         let elf = fs::read(built.join(part)).expect("cargo built the part");
         fs::write(out.join(part), without_section_headers(elf)).expect("OUT_DIR is writable");
     }
+    let l1 = format!("env.MASKMATCH_L1='{}'", out.join("l1").display());
+    let efi = ["-p=efi", "--features=efi/image", "--config", &l1];
+    let built = build_images(root, &efi, &out.join("image-target"), "pie");
+    let elf = fs::read(built.join("efi")).expect("cargo built the application");
+    fs::write(out.join("efi"), efi_application(&elf)).expect("OUT_DIR is writable");
 }
 
 /// An ELF64 of program headers only, which is what loaders read: what follows the last segment is

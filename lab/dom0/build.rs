@@ -3,5 +3,5 @@
 include!("../../linker/freestanding.rs");
 
 fn main() {
-    link_freestanding("dom0.ld");
+    link_freestanding("dom0.ld", FIXED);
 }

@@ -3,5 +3,5 @@
 include!("../../linker/freestanding.rs");
 
 fn main() {
-    link_freestanding("rom.ld");
+    link_freestanding("rom.ld", FIXED);
 }

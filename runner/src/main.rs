@@ -8,6 +8,7 @@
 //! | log -> findings -> verdict -> report, exit code | [`verdict`] |
 //! | results as files, and what compares and shows them | [`results`] |
 //! | how an image is booted | [`vmm`] |
+//! | the image as disk, CD and what else boots | [`media`] |
 //! | real Linux/KVM inside Bochs | [`lab`] |
 //! | what comes from Debian | [`debian`] |
 //! | files that the user names | [`files`] |
@@ -25,6 +26,7 @@ mod files;
 mod host;
 mod interrupt;
 mod lab;
+mod media;
 mod memory;
 mod output;
 mod payload;

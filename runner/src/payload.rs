@@ -3,6 +3,9 @@
 /// The L1 image, an ELF64 for multiboot2 and PVH loaders.
 pub const L1_ELF: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/l1"));
 
+/// The EFI application that carries the same, with room for options.
+pub const EFI: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/efi"));
+
 /// Xen's first domain in the lab, an ELF64 that Xen loads.
 pub const DOM0_ELF: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dom0"));
 

@@ -17,6 +17,7 @@
 //! | the log's grammar | [`log`] |
 //! | the port that reaches the VMM | [`channel`] |
 //! | how the lab's bytes reach the runner | [`frame`] |
+//! | what a PVH loader hands over | [`pvh`] |
 #![no_std]
 
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub mod frame;
 mod listed;
 pub mod log;
 pub mod manual;
+pub mod pvh;
 pub mod scene;
 pub mod smp;
 pub mod tally;

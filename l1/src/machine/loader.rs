@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "reads what the loader left in memory")]
 
 use spec::catalogue::options::MAX_COMMAND_LINE;
+use spec::pvh::{self, Memory, StartInfo};
 
 use crate::machine::acpi::number;
 use crate::machine::page::{mapped, physical};
@@ -10,8 +11,6 @@ use crate::machine::page::{mapped, physical};
 const IMAGE_START: u64 = 2 << 20;
 /// What [`crate::machine::boot`] maps.
 const MAPPED: u64 = 4 << 30;
-/// EBX points at this in a PVH boot. Xen `xen/include/public/arch-x86/hvm/start_info.h`.
-const PVH_MAGIC: u32 = 0x336e_c578;
 /// EAX in a multiboot2 boot, and types of tags. Multiboot2 Specification 2.0, "Boot information
 /// format".
 const MULTIBOOT2_MAGIC: u32 = 0x36d7_6289;
@@ -19,37 +18,11 @@ const COMMAND_LINE: u64 = 1;
 const MEMORY_MAP: u64 = 6;
 const RSDP_OLD: u64 = 14;
 const RSDP_NEW: u64 = 15;
-/// Type of usable memory in either's memory map, as in E820.
-const RAM: u64 = 1;
 
 /// A byte more than an option may end at, so that a line that is too long shows.
 const ROOM: usize = MAX_COMMAND_LINE + 1;
 /// Stands for what is not ASCII. No option has it.
 const NOT_ASCII: u8 = 0x7f;
-
-/// `struct hvm_start_info`, version 1.
-#[repr(C)]
-struct PvhStartInfo {
-    magic: u32,
-    version: u32,
-    flags: u32,
-    modules: u32,
-    module_list: u64,
-    command_line: u64,
-    rsdp: u64,
-    memory_map: u64,
-    memory_map_entries: u32,
-    reserved: u32,
-}
-
-/// `struct hvm_memmap_table_entry`.
-#[repr(C)]
-struct PvhMemory {
-    address: u64,
-    size: u64,
-    kind: u32,
-    reserved: u32,
-}
 
 /// What was handed over, copied out of the loader's memory.
 pub struct Boot {
@@ -153,7 +126,11 @@ fn read_multiboot2(boot: &mut Boot, info: u32) {
             MEMORY_MAP => {
                 let entry = number(body, 0, 4) as usize;
                 for area in body.get(8..).unwrap_or_default().chunks_exact(entry.max(24)) {
-                    boot.area(number(area, 0, 8), number(area, 8, 8), number(area, 16, 4) == RAM);
+                    boot.area(
+                        number(area, 0, 8),
+                        number(area, 8, 8),
+                        number(area, 16, 4) == Memory::RAM.into(),
+                    );
                 }
             }
             // The longer copy of the RSDP comes from newer tables.
@@ -169,8 +146,8 @@ fn read_pvh(boot: &mut Boot, info: u32) {
     // SAFETY: the low 4 GiB are mapped, the address is not 0 and a multiple of 4 as `read` saw, and
     // any bytes are a value of the struct, whose fields of 64 bits are at offsets that a start of a
     // multiple of 8 aligns, as Xen gives it.
-    let info = unsafe { &*mapped::<PvhStartInfo>(info.into()) };
-    if info.magic != PVH_MAGIC {
+    let info = unsafe { &*mapped::<StartInfo>(info.into()) };
+    if info.magic != pvh::MAGIC {
         return;
     }
     boot.protocol = "pvh";
@@ -183,13 +160,13 @@ fn read_pvh(boot: &mut Boot, info: u32) {
     }
     // Version 0 ends before the memory map.
     let entries = if info.version >= 1 { info.memory_map_entries as usize } else { 0 };
-    if let Some(map) = reach::<PvhMemory>(info.memory_map, entries) {
+    if let Some(map) = reach::<Memory>(info.memory_map, entries) {
         // SAFETY: with PVH's magic and version 1 the two fields are the physical address and the
         // number of entries (`start_info.h`), and `reach` says that L1 can read there; nothing has
         // written there since.
         let map = unsafe { core::slice::from_raw_parts(map, entries) };
         for area in map {
-            boot.area(area.address, area.size, u64::from(area.kind) == RAM);
+            boot.area(area.address, area.size, area.kind == Memory::RAM);
         }
     }
 }

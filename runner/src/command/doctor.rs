@@ -23,7 +23,8 @@ pub fn doctor() -> Result<Exit, Stop> {
     let boots = Qemu::find(Accel::Tcg)
         .map(|qemu| format!("{}: boots the image, has no VMX", qemu.describe()));
     line(&mut text, "qemu tcg", "maskmatch run --l0 qemu --accel tcg", boots);
-    line(&mut text, "iso", "maskmatch image --iso FILE", tools(&setup::ISO));
+    line(&mut text, "iso", "maskmatch image --iso FILE", tools(&[setup::GRUB, setup::ISO]));
+    line(&mut text, "disk", "maskmatch image --disk FILE", tools(&[setup::GRUB]));
     let _ = writeln!(
         text,
         "\n{}",
@@ -49,13 +50,15 @@ fn line(text: &mut String, name: &str, command: &str, found: Result<String, Unav
     };
 }
 
-fn tools(package: &Package) -> Result<String, Unavailable> {
-    if package.present() {
-        Ok("GRUB and xorriso are installed".into())
-    } else {
-        Err(Unavailable::new(
-            format!("the tools for {} are not installed", package.purpose),
-            format!("sudo apt-get install --no-install-recommends {}", package.debian.join(" ")),
-        ))
+fn tools(packages: &[Package]) -> Result<String, Unavailable> {
+    let missing: Vec<&Package> = packages.iter().filter(|package| !package.present()).collect();
+    if missing.is_empty() {
+        return Ok("what it needs is installed".into());
     }
+    let purposes: Vec<&str> = missing.iter().map(|package| package.purpose).collect();
+    let names: Vec<&str> = missing.iter().flat_map(|package| package.debian).copied().collect();
+    Err(Unavailable::new(
+        format!("the tools for {} are not installed", purposes.join(" and ")),
+        format!("sudo apt-get install --no-install-recommends {}", names.join(" ")),
+    ))
 }

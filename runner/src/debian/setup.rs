@@ -44,17 +44,16 @@ pub const QEMU: Package = Package {
     files: &["/usr/bin/qemu-system-x86_64"],
 };
 
-/// What makes bootable ISO images.
-pub const ISO: Package = Package {
-    purpose: "an ISO image",
-    debian: &["grub-pc-bin", "grub-common", "xorriso", "mtools"],
-    files: &[
-        "/usr/bin/grub-mkrescue",
-        "/usr/bin/xorriso",
-        "/usr/bin/mformat",
-        "/usr/lib/grub/i386-pc/multiboot2.mod",
-    ],
+/// What boots the image from a BIOS.
+pub const GRUB: Package = Package {
+    purpose: "booting from a BIOS",
+    debian: &["grub-pc-bin", "grub-common"],
+    files: &["/usr/bin/grub-mkimage", "/usr/lib/grub/i386-pc/multiboot2.mod"],
 };
+
+/// What makes ISO images.
+pub const ISO: Package =
+    Package { purpose: "an ISO image", debian: &["xorriso"], files: &["/usr/bin/xorriso"] };
 
 impl Package {
     /// Whether it is there.
@@ -243,7 +242,7 @@ mod tests {
         assert!(error.why.contains(NO_INSTALL) && error.why.contains("Bochs and an ISO image"));
         assert_eq!(
             error.mend,
-            "sudo apt-get install --no-install-recommends bochs bochs-term grub-pc-bin grub-common xorriso mtools"
+            "sudo apt-get install --no-install-recommends bochs bochs-term xorriso"
         );
         assert!(refused(Situation { apt: false, ..ABLE }).why.contains("no apt-get"));
         assert!(refused(Situation { access: Access::None, ..ABLE }).why.contains("only root"));

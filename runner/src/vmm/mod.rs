@@ -12,7 +12,6 @@ use std::time::Duration;
 
 pub mod bochs;
 pub mod elf;
-pub mod iso;
 pub mod kvm;
 pub mod multiboot2_info;
 pub mod process;

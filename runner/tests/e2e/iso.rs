@@ -1,15 +1,11 @@
 //! The image without the runner: the ISO image in a Bochs with a BIOS and a CD drive, and the log
 //! that it leaves.
 
-use std::process::Command;
-
 use serde_json::Value;
 
-use crate::command::{Called, call, own_network};
+use crate::bios;
+use crate::command::{Called, call};
 use crate::files::Folder;
-
-/// What starts a program that must end.
-const LIMIT: [&str; 2] = ["timeout", "300"];
 
 #[test]
 fn check_says_of_a_log_that_the_iso_image_wrote_what_run_says() {
@@ -18,7 +14,8 @@ fn check_says_of_a_log_that_the_iso_image_wrote_what_run_says() {
     let run = call(["run", "--l0", "bochs", "--profile", "quick", "--json", &json]).expect(0);
     let run_json = folder.result("run.json");
     call(["image", "--iso", &folder.path("cd.iso"), "--cmdline", "profile=quick"]).expect(0);
-    let log = boot(&folder, run_json["processor"]["parameters"]["cpu"].as_str().expect("a model"));
+    let model = run_json["processor"]["parameters"]["cpu"].as_str().expect("a model");
+    let log = bios::boot(&folder, model, bios::CD);
     let header =
         String::from_utf8_lossy(&folder.read("log")).lines().nth(2).unwrap_or_default().to_string();
     assert!(header.ends_with(" options=profile=quick"), "nobody named the host: {header}");
@@ -56,48 +53,9 @@ fn check_says_of_a_log_that_the_iso_image_wrote_what_run_says() {
     named(&["--no-known"], 1);
 }
 
-/// Boots the ISO image of a folder, to the end of its log.
-fn boot(folder: &Folder, model: &str) -> String {
-    let config = format!(
-        "config_interface: textconfig\n\
-         display_library: rfb, options=\"timeout=0\"\n\
-         memory: guest=32, host=32\n\
-         romimage: file=/usr/share/bochs/BIOS-bochs-latest\n\
-         vgaromimage: file=/usr/share/vgabios/vgabios.bin\n\
-         cpu: model={model}, ips=50000000, reset_on_triple_fault=0\n\
-         clock: sync=none\n\
-         ata0-master: type=cdrom, path=cd.iso, status=inserted\n\
-         boot: cdrom\n\
-         com1: enabled=1, mode=file, dev=log\n\
-         log: bochs.log\n\
-         panic: action=fatal\n\
-         error: action=ignore\n\
-         info: action=ignore\n"
-    );
-    folder.write("bochsrc", config);
-    folder.write("commands", "c\n");
-    let network =
-        own_network().map(|way| std::iter::once(&"unshare").chain(way)).into_iter().flatten();
-    let words: Vec<&str> = LIMIT
-        .iter()
-        .chain(network)
-        .chain(&["bochs", "-q", "-f", "bochsrc", "-rc", "commands"])
-        .copied()
-        .collect();
-    // The guest powers off, which Bochs calls a panic.
-    let ended = Command::new(words[0])
-        .args(&words[1..])
-        .current_dir(folder.path(""))
-        .output()
-        .expect("Bochs starts");
-    let said = String::from_utf8_lossy(&folder.read("bochs.log")).into_owned();
-    assert!(said.contains("shutdown requested"), "{ended:?}\n{said}");
-    folder.path("log")
-}
-
 /// Two results say the same of each group in these fields.
 #[track_caller]
-fn assert_same(one: &Value, other: &Value, fields: &[&str]) {
+pub fn assert_same(one: &Value, other: &Value, fields: &[&str]) {
     let of_groups = |json: &Value| -> Vec<Vec<Value>> {
         let groups = json["groups"].as_array().expect("groups");
         groups

@@ -1,7 +1,9 @@
 //! The built `maskmatch`, end to end. Nothing here passes by being skipped: The runs install Bochs
 //! and QEMU themselves. Where a machine lacks nested VMX, the tests expect a clean skip.
 
+mod bios;
 mod boot;
+mod boots;
 mod broken;
 mod browser;
 mod cache;

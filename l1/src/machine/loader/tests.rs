@@ -27,7 +27,7 @@ fn pvh(version: u32, areas: &[(u64, u64, u32)], command_line: &[u8]) -> Boot {
     let map = put(0x100, &words(&map.collect::<Vec<_>>()));
     let text =
         if command_line.is_empty() { 0 } else { put(SECOND, &[command_line, b"\0"].concat()) };
-    let head = u64::from(PVH_MAGIC) | u64::from(version) << 32;
+    let head = u64::from(pvh::MAGIC) | u64::from(version) << 32;
     let info = put(0, &words(&[head, 0, 0, text, 0, map, areas.len() as u64]));
     read(0x2bad_b002, info as u32)
 }
@@ -99,7 +99,7 @@ fn free_memory_ends_with_the_area_that_holds_the_image() {
 fn what_a_loader_leaves_out_of_reach_is_not_read() {
     let _turn = begin();
     let far = 5 << 32;
-    let head = u64::from(PVH_MAGIC) | 1 << 32;
+    let head = u64::from(pvh::MAGIC) | 1 << 32;
     for (text, map, entries) in
         [(far, far, 1), (MAPPED - 1, MAPPED - 8, 1), (u64::MAX, u64::MAX - 7, 1), (0, 8, u64::MAX)]
     {
@@ -168,7 +168,7 @@ fn pvh_is_known_by_its_magic_and_has_a_map_from_version_1_on() {
     let _turn = begin();
     let boot = pvh(0, &[(MIB, 3 * MIB, RAM)], b"bench");
     assert_eq!((boot.protocol(), boot.memory_kib(), boot.command_line()), ("pvh", 0, "bench"));
-    let info = put(0, &words(&[u64::from(PVH_MAGIC + 1), 0, 0, 0, 0, 0, 0])) as u32;
+    let info = put(0, &words(&[u64::from(pvh::MAGIC + 1), 0, 0, 0, 0, 0, 0])) as u32;
     for info in [info, 0, info + 2] {
         assert_eq!(read(0, info).protocol(), "unknown");
     }
