@@ -107,7 +107,8 @@ fn images(known: &[(&Change, Record)]) -> String {
     let mut text = format!("The results are of the image and known deviations {most:08x}");
     let mut link = ", except";
     for digest in counts.keys().filter(|digest| *digest != most) {
-        let of = known.iter().filter(|(_, record)| record.quick.is_some() && record.digest == *digest);
+        let of =
+            known.iter().filter(|(_, record)| record.quick.is_some() && record.digest == *digest);
         let names: Vec<&str> = of.map(|(change, _)| change.name.as_str()).collect();
         let _ = write!(text, "{link} those of {digest:08x}: {}", names.join(", "));
         link = "; and";

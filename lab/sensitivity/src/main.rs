@@ -171,7 +171,13 @@ impl On<'_> {
                     None => judge(change, &self.store.load(change)),
                 };
                 let (Ok(text) | Err(text)) = &verdict;
-                println!("[{}/{}] {} ({}): {text}", at + 1, changes.len(), change.name, change.kind);
+                println!(
+                    "[{}/{}] {} ({}): {text}",
+                    at + 1,
+                    changes.len(),
+                    change.name,
+                    change.kind
+                );
                 as_told &= verdict.is_ok();
             }
             Ok(as_told)
