@@ -53,11 +53,13 @@ fn part(host: Host, known: &[(&Change, Record)], package: &str) -> String {
         |of: &dyn Fn(&Record) -> bool| known.iter().filter(|(_, record)| of(record)).count();
     let quick = count(&|record| matches!(record.noticed(), Some((Profile::Quick, _))));
     let all = count(&|record| record.noticed().is_some());
-    let percent = |part: usize| 100 * part / known.len().max(1);
+    let ran = count(&|record| record.quick.is_some());
+    let percent = |part: usize| 100 * part / ran.max(1);
+    let some = if ran < known.len() { format!(", of which {ran} ran") } else { String::new() };
     let _ = write!(
         text,
-        "\n    {package}\n\n{} changes: {quick} ({} %) are noticed by quick, {all} ({} %) by quick or \
-         standard.\n",
+        "\n    {package}\n\n{} changes{some}: {quick} ({} %) are noticed by quick, {all} ({} %) by \
+         quick or standard.\n",
         known.len(),
         percent(quick),
         percent(all)
@@ -81,13 +83,10 @@ fn part(host: Host, known: &[(&Change, Record)], package: &str) -> String {
          catalogue.\n\n",
         host.title()
     );
-    for (change, record) in known.iter().filter(|(_, record)| record.noticed().is_none()) {
+    let survived = |record: &Record| record.quick.is_some() && record.noticed().is_none();
+    for (change, record) in known.iter().filter(|(_, record)| survived(record)) {
         let reason = change.survives.as_deref().unwrap_or("No reason is known.");
-        let ran = match (&record.quick, &record.standard) {
-            (None, _) => "not run",
-            (_, None) => "quick only",
-            _ => "quick and standard",
-        };
+        let ran = if record.standard.is_some() { "quick and standard" } else { "quick only" };
         let item =
             format!("- **{}** ({}; {ran}). {} {reason}", change.name, change.kind, change.why);
         text.push_str(&wrapped(&item, "  "));
@@ -118,7 +117,10 @@ fn images(known: &[(&Change, Record)]) -> String {
 
 /// What noticed a change, and the cause that the report names.
 fn noticed_by(record: &Record) -> (String, String) {
-    let Some((profile, seen)) = record.noticed() else { return ("nothing".into(), String::new()) };
+    let Some((profile, seen)) = record.noticed() else {
+        let by = if record.quick.is_some() { "nothing" } else { "not run" };
+        return (by.into(), String::new());
+    };
     // Xen has its options of its own by default.
     let set = if seen.set == "default" { String::new() } else { format!(", {}", seen.set) };
     let by = match (&seen.group, seen.verdict.as_str()) {
