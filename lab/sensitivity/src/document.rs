@@ -85,8 +85,11 @@ fn part(host: Host, known: &[(&Change, Record)], package: &str) -> String {
     );
     let survived = |record: &Record| record.quick.is_some() && record.noticed().is_none();
     for (change, record) in known.iter().filter(|(_, record)| survived(record)) {
-        let reason = change.survives.as_deref().unwrap_or("No reason is known.");
-        let ran = if record.standard.is_some() { "quick and standard" } else { "quick only" };
+        let (ran, unknown) = match record.standard {
+            Some(_) => ("quick and standard", "No reason is known."),
+            None => ("quick only", "The standard profile is still to be run."),
+        };
+        let reason = change.survives.as_deref().unwrap_or(unknown);
         let item =
             format!("- **{}** ({}; {ran}). {} {reason}", change.name, change.kind, change.why);
         text.push_str(&wrapped(&item, "  "));
