@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::host::Host;
 
 /// The tables of KVM, by kind.
-const TABLES: [(&str, &str); 12] = [
+const TABLES: [(&str, &str); 14] = [
     ("merge", include_str!("../changes/merge.toml")),
     ("reflection", include_str!("../changes/reflection.toml")),
     ("exit-state", include_str!("../changes/exit-state.toml")),
@@ -15,9 +15,11 @@ const TABLES: [(&str, &str); 12] = [
     ("restore", include_str!("../changes/restore.toml")),
     ("entry", include_str!("../changes/entry.toml")),
     ("intercept", include_str!("../changes/intercept.toml")),
+    ("real-mode", include_str!("../changes/real-mode.toml")),
     ("operand", include_str!("../changes/operand.toml")),
     ("boundary", include_str!("../changes/boundary.toml")),
     ("while-l2-lives", include_str!("../changes/while-l2-lives.toml")),
+    ("parameters", include_str!("../changes/parameters.toml")),
 ];
 /// The tables of Xen.
 const TABLES_OF_XEN: [(&str, &str); 3] = [

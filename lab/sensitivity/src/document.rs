@@ -1,5 +1,6 @@
 //! `docs/sensitivity.md`: what noticed each change.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -27,7 +28,7 @@ pub fn write(host: Host, changes: &[&Change], store: &Store, package: &str) -> R
     let path = Path::new(PATH);
     let old = fs::read_to_string(path).unwrap_or_default();
     let known: Vec<(&Change, Record)> =
-        changes.iter().map(|change| (*change, store.load(change))).collect();
+        changes.iter().map(|change| (*change, store.kept(change))).collect();
     let parts = Host::ALL.map(|of| {
         if of == host { part(host, &known, package) } else { part_of(of, &old).to_string() }
     });
@@ -52,15 +53,18 @@ fn part(host: Host, known: &[(&Change, Record)], package: &str) -> String {
         |of: &dyn Fn(&Record) -> bool| known.iter().filter(|(_, record)| of(record)).count();
     let quick = count(&|record| matches!(record.noticed(), Some((Profile::Quick, _))));
     let all = count(&|record| record.noticed().is_some());
-    let percent = |part: usize| 100 * part / known.len().max(1);
+    let ran = count(&|record| record.quick.is_some());
+    let percent = |part: usize| 100 * part / ran.max(1);
+    let some = if ran < known.len() { format!(", of which {ran} ran") } else { String::new() };
     let _ = write!(
         text,
-        "\n    {package}\n\n{} changes: {quick} ({} %) are noticed by quick, {all} ({} %) by quick or \
-         standard.\n",
+        "\n    {package}\n\n{} changes{some}: {quick} ({} %) are noticed by quick, {all} ({} %) by \
+         quick or standard.\n",
         known.len(),
         percent(quick),
         percent(all)
     );
+    text.push_str(&images(known));
     for kind in change::kinds(host) {
         let of_kind = || known.iter().filter(|(change, _)| change.kind == kind);
         let noticed = of_kind().filter(|(_, record)| record.noticed().is_some()).count();
@@ -79,24 +83,47 @@ fn part(host: Host, known: &[(&Change, Record)], package: &str) -> String {
          catalogue.\n\n",
         host.title()
     );
-    for (change, record) in known.iter().filter(|(_, record)| record.noticed().is_none()) {
-        let reason = change.survives.as_deref().unwrap_or("No reason is known.");
-        let ran = match (&record.quick, &record.standard) {
-            (None, _) => "not run",
-            (_, None) => "quick only",
-            _ => "quick and standard",
+    let survived = |record: &Record| record.quick.is_some() && record.noticed().is_none();
+    for (change, record) in known.iter().filter(|(_, record)| survived(record)) {
+        let (ran, unknown) = match record.standard {
+            Some(_) => ("quick and standard", "No reason is known."),
+            None => ("quick only", "The standard profile is still to be run."),
         };
-        text.push_str(&wrapped(&format!(
-            "- **{}** ({}; {ran}). {} {reason}",
-            change.name, change.kind, change.why
-        )));
+        let reason = change.survives.as_deref().unwrap_or(unknown);
+        let item =
+            format!("- **{}** ({}; {ran}). {} {reason}", change.name, change.kind, change.why);
+        text.push_str(&wrapped(&item, "  "));
     }
     text
 }
 
+/// Which image the results rest on: that of most, and which results are of another.
+fn images(known: &[(&Change, Record)]) -> String {
+    let mut counts = BTreeMap::new();
+    for (_, record) in known.iter().filter(|(_, record)| record.quick.is_some()) {
+        *counts.entry(record.digest).or_insert(0) += 1;
+    }
+    let Some((most, _)) = counts.iter().max_by_key(|(_, count)| **count) else {
+        return String::new();
+    };
+    let mut text = format!("The results are of the image and known deviations {most:08x}");
+    let mut link = ", except";
+    for digest in counts.keys().filter(|digest| *digest != most) {
+        let of =
+            known.iter().filter(|(_, record)| record.quick.is_some() && record.digest == *digest);
+        let names: Vec<&str> = of.map(|(change, _)| change.name.as_str()).collect();
+        let _ = write!(text, "{link} those of {digest:08x}: {}", names.join(", "));
+        link = "; and";
+    }
+    format!("\n{}", wrapped(&(text + "."), ""))
+}
+
 /// What noticed a change, and the cause that the report names.
 fn noticed_by(record: &Record) -> (String, String) {
-    let Some((profile, seen)) = record.noticed() else { return ("nothing".into(), String::new()) };
+    let Some((profile, seen)) = record.noticed() else {
+        let by = if record.quick.is_some() { "nothing" } else { "not run" };
+        return (by.into(), String::new());
+    };
     // Xen has its options of its own by default.
     let set = if seen.set == "default" { String::new() } else { format!(", {}", seen.set) };
     let by = match (&seen.group, seen.verdict.as_str()) {
@@ -122,22 +149,21 @@ fn without_folders(cause: &str) -> String {
     place.map_or_else(|| cause.to_string(), |(what, place)| format!("{what} at {place}"))
 }
 
-/// An item of a list in lines of the document's width.
-fn wrapped(item: &str) -> String {
-    let (mut text, mut column) = (String::new(), 0);
-    for word in item.split(' ') {
+/// Text in lines of the document's width; all but the first begin with `indent`.
+fn wrapped(text: &str, indent: &str) -> String {
+    let (mut lines, mut column) = (String::new(), 0);
+    for word in text.split(' ') {
         if column > 0 && column + 1 + word.len() > WIDTH {
-            text.push_str("\n ");
-            column = 1;
-        }
-        if column > 0 {
-            text.push(' ');
+            lines = lines + "\n" + indent;
+            column = indent.len();
+        } else if column > 0 {
+            lines.push(' ');
             column += 1;
         }
-        text.push_str(word);
+        lines.push_str(word);
         column += word.len();
     }
-    text + "\n"
+    lines + "\n"
 }
 
 #[cfg(test)]

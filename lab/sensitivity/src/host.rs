@@ -56,7 +56,7 @@ impl Host {
     ///
     /// # Errors
     /// A tool or a package is missing.
-    pub fn open(self, lab: &Lab) -> Result<Box<dyn Tree>, Stop> {
+    pub fn open(self, lab: &Lab) -> Result<Box<dyn Tree + Sync>, Stop> {
         Ok(match self {
             Self::Kvm => Box::new(Kvm::open(lab)?),
             Self::Xen => Box::new(Xen::open(lab)?),

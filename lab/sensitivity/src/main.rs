@@ -14,7 +14,10 @@ mod stop;
 mod store;
 mod tree;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
 use clap::Parser;
 
@@ -48,6 +51,9 @@ struct Options {
     /// List the changes, and build nothing.
     #[arg(long)]
     list: bool,
+    /// Write docs/sensitivity.md from what was kept, of whatever image, and run nothing.
+    #[arg(long, conflicts_with_all = ["only", "profile", "small", "list"])]
+    document: bool,
 }
 
 fn main() -> ExitCode {
@@ -80,18 +86,12 @@ fn run(options: &Options) -> Result<bool, Stop> {
             continue;
         }
         let tree = host.open(&lab)?;
-        let on = On { host, tree: &*tree, store: Store::open(host, &*tree, &lab)?, lab: &lab };
-        on.unchanged_passes()?;
-        for (at, change) in chosen.iter().enumerate() {
-            let verdict = match on.examine(change, options)? {
-                Ok(record) => judge(change, &record),
-                Err(why) => Err(why),
-            };
-            let (Ok(text) | Err(text)) = &verdict;
-            println!("[{}/{}] {} ({}): {text}", at + 1, chosen.len(), change.name, change.kind);
-            as_told &= verdict.is_ok();
-        }
         let all: Vec<&Change> = changes.iter().filter(of_host).collect();
+        let on = On { host, tree: &*tree, store: Store::open(host, &*tree, &lab)?, lab: &lab };
+        if !options.document {
+            on.unchanged_passes()?;
+            as_told &= on.examine_all(&chosen, options)?;
+        }
         if chosen.len() == all.len() {
             document::write(host, &all, &on.store, tree.package())?;
         }
@@ -116,7 +116,7 @@ fn choose<'a>(options: &Options, changes: &'a [Change]) -> Result<Vec<&'a Change
 /// A host, and what runs on it.
 struct On<'a> {
     host: Host,
-    tree: &'a dyn Tree,
+    tree: &'a (dyn Tree + Sync),
     store: Store,
     lab: &'a Lab,
 }
@@ -130,7 +130,7 @@ impl On<'_> {
         let title = host.title();
         if record.quick.is_none() {
             println!("building {title} of {} without a change", tree.package());
-            match tree.build(&unchanged)? {
+            match tree.build(&unchanged, 0)? {
                 Build::Done(built) => {
                     record.quick = Some(lab.run(&unchanged, Profile::Quick, &built, store)?);
                 }
@@ -148,32 +148,64 @@ impl On<'_> {
         }
     }
 
-    /// Runs what is not known yet of a change. The inner `Err`: it cannot be built.
-    fn examine(&self, change: &Change, options: &Options) -> Result<Result<Record, String>, Stop> {
-        let Self { tree, store, lab, .. } = self;
-        let mut record = store.load(change);
-        let mut built = None;
-        for profile in [Profile::Quick, Profile::Standard] {
-            let wanted = match (profile, options.profile) {
-                (Profile::Quick, _) | (_, Some(Profile::Standard)) => true,
-                (_, Some(Profile::Quick)) => false,
-                (_, None) => !options.small && record.noticed().is_none(),
-            };
-            if !wanted || record.of(profile).is_some() {
-                continue;
-            }
-            if built.is_none() {
-                match tree.build(change)? {
-                    Build::Done(options) => built = Some(options),
-                    Build::Failed(why) => return Ok(Err(why)),
+    /// Builds each change while the lab runs the one before. Returns whether all is as the changes
+    /// say.
+    fn examine_all(&self, changes: &[&Change], options: &Options) -> Result<bool, Stop> {
+        thread::scope(|scope| {
+            // A build is handed over when the run before has ended, so that two places are enough.
+            let (hand_over, builds) = sync_channel(0);
+            scope.spawn(move || {
+                for (at, change) in changes.iter().enumerate() {
+                    let is_needed = missing(&self.store.load(change), options).is_some();
+                    let built = is_needed.then(|| self.tree.build(change, at % 2)).transpose();
+                    if hand_over.send(built).is_err() {
+                        return;
+                    }
                 }
+            });
+            let mut as_told = true;
+            for (at, (change, built)) in changes.iter().zip(builds).enumerate() {
+                let verdict = match built? {
+                    Some(Build::Failed(why)) => Err(why),
+                    Some(Build::Done(built)) => judge(change, &self.run(change, &built, options)?),
+                    None => judge(change, &self.store.load(change)),
+                };
+                let (Ok(text) | Err(text)) = &verdict;
+                println!(
+                    "[{}/{}] {} ({}): {text}",
+                    at + 1,
+                    changes.len(),
+                    change.name,
+                    change.kind
+                );
+                as_told &= verdict.is_ok();
             }
-            if let Some(built) = &built {
-                *record.of(profile) = Some(lab.run(change, profile, built, store)?);
-                store.keep(change, &record)?;
-            }
+            Ok(as_told)
+        })
+    }
+
+    /// Runs what is not known yet of a change.
+    fn run(&self, change: &Change, built: &[OsString], options: &Options) -> Result<Record, Stop> {
+        let mut record = self.store.load(change);
+        while let Some(profile) = missing(&record, options) {
+            *record.of(profile) = Some(self.lab.run(change, profile, built, &self.store)?);
+            self.store.keep(change, &record)?;
         }
-        Ok(Ok(record))
+        Ok(record)
+    }
+}
+
+/// The profile that is to run next for a change, of which `record` is known.
+fn missing(record: &Record, options: &Options) -> Option<Profile> {
+    let standard = match options.profile {
+        Some(Profile::Standard) => true,
+        Some(Profile::Quick) => false,
+        None => !options.small && record.noticed().is_none(),
+    };
+    if record.quick.is_none() {
+        Some(Profile::Quick)
+    } else {
+        (standard && record.standard.is_none()).then_some(Profile::Standard)
     }
 }
 

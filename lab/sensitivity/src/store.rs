@@ -14,15 +14,19 @@ use crate::tree::{Tree, cache_folder};
 /// The results folder.
 pub struct Store {
     folder: PathBuf,
-    /// What holds for all changes: the host, the image and the known deviations.
-    common: String,
+    /// The host's package.
+    package: String,
+    /// A digest of the image and of the known deviations.
+    digest: u32,
 }
 
 /// What is known of a change: the outcome of each profile that ran.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Record {
-    /// What the outcomes rest on.
+    /// What the outcomes rest on: the package and the change.
     key: u32,
+    /// The digest of the image and of the known deviations that they rest on too.
+    pub digest: u32,
     /// The quick profile.
     pub quick: Option<Outcome>,
     /// The standard profile of `groups`.
@@ -57,7 +61,7 @@ impl Store {
     pub fn open(host: Host, tree: &dyn Tree, lab: &Lab) -> Result<Self, Stop> {
         let folder = cache_folder()?.join("sensitivity/results").join(host.name());
         fs::create_dir_all(&folder).map_err(|error| Stop::file(&folder, error))?;
-        Ok(Self { folder, common: format!("{} {:08x}", tree.package(), lab.digest) })
+        Ok(Self { folder, package: tree.package().into(), digest: lab.digest })
     }
 
     /// A file of a change.
@@ -65,12 +69,24 @@ impl Store {
         self.folder.join(format!("{}.{suffix}", change.name))
     }
 
-    /// What is known of a change as it is now.
+    /// What is known of a change as it is now, with this image and these known deviations.
     pub fn load(&self, change: &Change) -> Record {
+        let digest = self.digest;
+        let kept = self.kept(change);
+        if kept.digest == digest { kept } else { Record { digest, ..self.nothing(change) } }
+    }
+
+    fn nothing(&self, change: &Change) -> Record {
+        let groups = change.groups.clone();
+        Record { key: self.key(change), groups, ..Record::default() }
+    }
+
+    /// What is known of a change as it is now, whatever image it was run with.
+    pub fn kept(&self, change: &Change) -> Record {
         let key = self.key(change);
         let text = fs::read(self.path(change, "json")).unwrap_or_default();
         let known = serde_json::from_slice(&text).ok().filter(|record: &Record| record.key == key);
-        let mut record = known.unwrap_or(Record { key, ..Record::default() });
+        let mut record = known.unwrap_or_else(|| self.nothing(change));
         if record.groups != change.groups {
             record.standard = None;
             record.groups.clone_from(&change.groups);
@@ -92,6 +108,6 @@ impl Store {
     /// A digest of all that an outcome of the quick profile rests on.
     fn key(&self, change: &Change) -> u32 {
         let Change { file, within, find, put, sets, .. } = change;
-        crc32fast::hash(format!("{:?}", (&self.common, file, within, find, put, sets)).as_bytes())
+        crc32fast::hash(format!("{:?}", (&self.package, file, within, find, put, sets)).as_bytes())
     }
 }

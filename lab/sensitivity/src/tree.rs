@@ -24,11 +24,12 @@ pub trait Tree {
     /// Debian's package of the host, with its version.
     fn package(&self) -> &str;
 
-    /// Builds the host with a change. What an earlier build made is gone then.
+    /// Builds the host with a change, into one of two places. What an earlier build put there is
+    /// gone then.
     ///
     /// # Errors
     /// A file cannot be read or written, or `make` cannot be started.
-    fn build(&self, change: &Change) -> Result<Build, Stop>;
+    fn build(&self, change: &Change, place: usize) -> Result<Build, Stop>;
 }
 
 /// What came of a build.
@@ -77,6 +78,13 @@ fn make(folder: &Path) -> Command {
     make.arg("-C").arg(folder);
     make.arg(format!("-j{}", available_parallelism().map_or(1, usize::from)));
     make
+}
+
+/// The folder of one of the two places below a tree's folder.
+fn made(folder: &Path, place: usize) -> Result<PathBuf, Stop> {
+    let folder = folder.join(format!("built.{place}"));
+    fs::create_dir_all(&folder).map_err(|error| Stop::file(&folder, error))?;
+    Ok(folder)
 }
 
 /// maskmatch's cache folder.

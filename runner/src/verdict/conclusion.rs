@@ -23,6 +23,11 @@ const ENOUGH_WALKS: usize = 4;
 const NOT_PRESENT: [u32; 6] = [0x0, 0x2, 0x4, 0x6, 0x10, 0x14];
 /// The groups that try nothing but filters.
 const FILTERS: &str = "filter.";
+/// The acts in which L0 emulates the instruction, and makes its faults.
+const EMULATED: [&str; 4] = ["device.", "forced.", "guarded.", "ports."];
+/// What is wrong if only such faults go to the wrong party.
+const SOFTWARE: &str = "L0 judges the page faults that it makes itself by another filter than L1's: \
+                        some that L1 wants go to L2, and some that it does not want go to L1";
 /// The groups in which L2 never faults.
 const SILENT: &str = "host.";
 
@@ -68,6 +73,7 @@ impl Conclusion {
         }
         by_filter(findings, accounts, failing)
             .or_else(|| by_stops(findings, failing))
+            .or_else(|| by_emulation(findings, accounts, failing))
             .or_else(|| by_kind(findings, accounts, failing))
     }
 
@@ -182,6 +188,34 @@ fn by_stops(findings: &Findings, failing: usize) -> Option<Conclusion> {
     let explained = walks.iter().filter(|walks| !walks.stopped.is_empty());
     let explained = explained.map(|walks| walks.group).collect();
     (!hypotheses.is_empty()).then(|| Conclusion::by(&hypotheses, explained, failing))
+}
+
+/// Whether only faults that L0 makes go to the wrong party, some to L1 and some to L2.
+fn by_emulation(findings: &Findings, accounts: &Accounts, failing: usize) -> Option<Conclusion> {
+    let (mut to_l1, mut to_l2, mut explained) = (false, false, Vec::new());
+    let is_filter = |group: &Group| group.name.starts_with(FILTERS) && group.counts().is_some();
+    for (at, (group, account)) in findings.groups.iter().zip(&accounts.groups).enumerate() {
+        let left = account.ways.iter().filter(|way| way.is_failure()).flat_map(|way| &way.left);
+        let (mut l1_gets, mut l2_gets) = (false, false);
+        for Component { want, got, .. } in left.filter(|component| component.word.is_none()) {
+            l1_gets |= want == "delivered14" && got.starts_with("exit");
+            l2_gets |= want == "exit0" && got == "delivered14";
+        }
+        if l1_gets || l2_gets {
+            if !EMULATED.iter().any(|act| group.name.starts_with(act)) {
+                return None;
+            }
+            explained.push(at);
+        }
+        (to_l1, to_l2) = (to_l1 || l1_gets, to_l2 || l2_gets);
+    }
+    (to_l1 && to_l2 && findings.groups.iter().any(is_filter)).then(|| Conclusion {
+        causes: Vec::new(),
+        sentence: SOFTWARE.into(),
+        groups: explained.len(),
+        failing,
+        explained,
+    })
 }
 
 /// One kind of difference, and where it was seen.
@@ -327,6 +361,18 @@ mod tests {
         let ways = &accounts.groups[0].ways;
         assert_eq!(ways[0].failure, None);
         assert_eq!(ways[1].failure.as_deref(), Some("exit0:ec^8"));
+    }
+
+    #[test]
+    fn another_filter_for_faults_that_l0_makes_is_told_from_one_for_all() {
+        let both: &[(&str, u64)] = &[("delivered14>exit30", 2), ("exit0>delivered14", 1)];
+        let (filters, ports) = (("filter.basic.long", &[][..], ""), ("ports.long", both, ""));
+        let is_named =
+            |groups: &[Differing<'_>]| concluded(groups).0.unwrap().sentence == super::SOFTWARE;
+        assert!(is_named(&[filters, ports]));
+        assert!(!is_named(&[ports]));
+        assert!(!is_named(&[filters, ports, ("stale.long", both, "")]));
+        assert!(!is_named(&[filters, ("ports.long", &both[..1], "")]));
     }
 
     #[test]

@@ -176,7 +176,7 @@ const REASONS: [(u64, &str); 31] = [
     (0, "exception or NMI"),
     (1, "external interrupt"),
     (2, "triple fault"),
-    (3, "INIT signal"),
+    (3, "INIT signal: the VMM ends L2 that does not go on"),
     (10, "CPUID"),
     (12, "HLT"),
     (14, "INVLPG"),

@@ -23,6 +23,7 @@ pub mod mmio;
 pub mod second;
 pub mod serve;
 pub mod state;
+pub mod stay;
 pub mod vcpu;
 pub mod watch;
 

@@ -169,6 +169,7 @@ impl Act {
                 | Self::Intercept
                 | Self::Operand
                 | Self::Boundary
+                | Self::Guarded
         )
     }
 

@@ -19,6 +19,8 @@ pub struct Row {
     /// What it says of the scene.
     pub scene: Scene,
     pub(super) texts: Texts,
+    /// The quick profile plays it before its neighbours.
+    pub(super) telling: bool,
 }
 
 /// Methods that set the field of their name: to the value, or to `Some` of it.
@@ -54,7 +56,7 @@ impl Row {
         instruction: &'static str,
     ) -> Self {
         let scene = Scene { cpl, code, ..Scene::USUAL };
-        Self { scene, texts: Texts { name, what, instruction, section: None } }
+        Self { scene, texts: Texts { name, what, instruction, section: None }, telling: false }
     }
 
     setters! {
@@ -136,6 +138,14 @@ impl Row {
     #[must_use]
     pub const fn section(mut self, section: Citation) -> Self {
         self.texts.section = Some(section);
+        self
+    }
+
+    /// As one that the quick profile plays before its neighbours: it notices a fault of hosts that
+    /// they do not.
+    #[must_use]
+    pub const fn telling(mut self) -> Self {
+        self.telling = true;
         self
     }
 

@@ -61,8 +61,8 @@ impl SceneGroup {
         act.plays_at_all(environment) && ACT_PLAYS_IN[act as usize] >> environment.number & 1 == 1
     }
 
-    /// The scenes that a profile plays. The quick profile plays a sample, another one in each
-    /// environment.
+    /// The scenes that a profile plays. The quick profile plays one of several neighbours: one that
+    /// is telling if the act is at home, else another one in each environment.
     pub fn scenes_in(self, profile: Profile) -> impl Iterator<Item = SceneId> {
         let Self { act, environment } = self;
         let plays = act.plays_at_all(environment);
@@ -71,10 +71,13 @@ impl SceneGroup {
         let end = if plays { end } else { first };
         (first..end).step_by(step).enumerate().filter_map(move |(at, first)| {
             let len = step.min((end - first).into());
-            let mut chunk = (environment.number + at..)
+            let chunk = (environment.number + at..)
                 .take(len)
-                .map(|turn| SceneId(first + (turn % len) as u16));
-            chunk.find(|id| id.plays_in(environment))
+                .map(|turn| SceneId(first + (turn % len) as u16))
+                .filter(|id| id.plays_in(environment));
+            let is_home = (2..ELSEWHERE_STEP).contains(&step);
+            let telling = chunk.clone().find(|id| is_home && id.is_telling());
+            telling.or_else(|| chunk.clone().next())
         })
     }
 
@@ -86,13 +89,14 @@ impl SceneGroup {
             // Many show whether an invalidation is done.
             Act::Tlb if first || self.environment.vpid => 2,
             Act::Tlb => HOME_STEP,
-            Act::Guarded if self.environment.name == environment::LONG_EPT.name => 1,
-            Act::Mode | Act::History | Act::Saved if first => 4,
+            Act::Guarded if self.environment.name == environment::LONG_EPT.name => 6,
+            Act::Mode if first => 4,
+            Act::Operand if first => 5,
             Act::Page if first => PAGE_STEP,
             Act::Ept | Act::Page => RARE_STEP,
             // A move is expensive.
             Act::Restored => ELSEWHERE_STEP,
-            Act::Entry | Act::Intercept | Act::Operand if first => MANY_STEP,
+            Act::Entry | Act::Intercept if first => MANY_STEP,
             _ if first => HOME_STEP,
             Act::Unpaged => HOME_STEP,
             _ => ELSEWHERE_STEP,
@@ -151,7 +155,7 @@ impl Kind for SceneGroup {
     fn is_long(self) -> bool {
         let Self { act, environment } = self;
         let home = match act {
-            Act::Ept => environment.name == environment::LONG_EPT.name,
+            Act::Ept | Act::Guarded => environment.name == environment::LONG_EPT.name,
             Act::Unpaged => true,
             _ => environment.number == 0,
         };

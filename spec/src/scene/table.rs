@@ -340,6 +340,16 @@ pub(super) static ACT_PLAYS_IN: [u32; Act::ALL.len()] = {
     plays_in
 };
 
+/// The scenes that the quick profile plays before their neighbours, a bit each.
+static TELLING: [u64; COUNT.div_ceil(64)] = {
+    let (mut telling, mut row) = ([0; COUNT.div_ceil(64)], 0);
+    while row < COUNT {
+        telling[row / 64] |= (ROWS[row].telling as u64) << (row % 64);
+        row += 1;
+    }
+    telling
+};
+
 /// Not in the image: nothing there asks for it.
 static TEXTS: [Texts; COUNT] = {
     let (mut texts, mut row) = ([ROWS[0].texts; COUNT], 0);
@@ -380,6 +390,12 @@ impl SceneId {
     pub fn plays_in(self, environment: &Environment) -> bool {
         static SETS: ([u32; self::SETS], [u8; COUNT]) = PLAYS_IN;
         SETS.0[usize::from(SETS.1[usize::from(self.0)])] >> environment.number & 1 == 1
+    }
+
+    /// Whether the quick profile plays the scene before its neighbours.
+    #[must_use]
+    pub fn is_telling(self) -> bool {
+        TELLING[usize::from(self.0 / 64)] >> (self.0 % 64) & 1 == 1
     }
 
     /// The scene's part of a list, given where each part begins.

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Build, Sources, Tree, WHOLE, cache_folder, check_tools, make, run};
+use super::{Build, Sources, Tree, WHOLE, cache_folder, check_tools, made, make, run};
 use crate::change::Change;
 use crate::host::Host;
 use crate::lab::Lab;
@@ -159,7 +159,7 @@ impl Tree for Kvm {
         &self.kernel
     }
 
-    fn build(&self, change: &Change) -> Result<Build, Stop> {
+    fn build(&self, change: &Change, place: usize) -> Result<Build, Stop> {
         let in_folder = |name: &str| self.folder.join(name).join(KVM);
         let (right, work) = (in_folder("source"), in_folder("work"));
         if let Err(why) = (Sources { right, work: work.clone() }).put(Host::Kvm, change)? {
@@ -178,8 +178,7 @@ impl Tree for Kvm {
         if let Err(stop) = run(&mut make) {
             return Ok(Build::Failed(stop.why));
         }
-        let folder = self.folder.join("modules");
-        fs::create_dir_all(&folder).map_err(|error| Stop::file(&folder, error))?;
+        let folder = made(&self.folder, place)?;
         for (from, name) in
             [(&work, "kvm.ko"), (&work, "kvm-intel.ko"), (&self.stock.folder, "irqbypass.ko")]
         {

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Build, Sources, Tree, WHOLE, cache_folder, check_tools, make, run};
+use super::{Build, Sources, Tree, WHOLE, cache_folder, check_tools, made, make, run};
 use crate::change::Change;
 use crate::host::Host;
 use crate::lab::Lab;
@@ -122,7 +122,7 @@ impl Tree for Xen {
         &self.package
     }
 
-    fn build(&self, change: &Change) -> Result<Build, Stop> {
+    fn build(&self, change: &Change, place: usize) -> Result<Build, Stop> {
         let hypervisor = self.folder.join("work").join(HYPERVISOR);
         let sources = Sources { right: self.folder.join("source"), work: hypervisor.join(X86) };
         if let Err(why) = sources.put(Host::Xen, change)? {
@@ -134,7 +134,7 @@ impl Tree for Xen {
         {
             return Ok(Build::Failed(stop.why));
         }
-        let (from, to) = (hypervisor.join("xen.gz"), self.folder.join(BUILT));
+        let (from, to) = (hypervisor.join("xen.gz"), made(&self.folder, place)?.join(BUILT));
         fs::copy(&from, &to).map_err(|error| Stop::file(&from, error))?;
         Ok(Build::Done(vec!["--host".into(), "xen".into(), "--xen-image".into(), to.into()]))
     }

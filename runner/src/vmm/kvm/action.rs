@@ -23,7 +23,7 @@ const PAGE_FAULT: u8 = 14;
 /// A message to the local APIC with ID 0, and its data: delivery mode INIT, level asserted. Only a
 /// vector is an interrupt.
 const MSI_TO_APIC_0: u32 = 0xfee0_0000;
-const MSI_INIT: u32 = 5 << 8 | 1 << 14;
+pub const MSI_INIT: u32 = 5 << 8 | 1 << 14;
 
 /// How many signals move the vCPU, and how many exits do.
 const MOVES_BY_KICK: u32 = 4;
@@ -154,7 +154,7 @@ impl Machine {
     }
 
     /// A message to the local APIC 0.
-    fn signal(&self, data: u32) -> Result<(), Failed> {
+    pub(super) fn signal(&self, data: u32) -> Result<(), Failed> {
         let message = kvm_msi { address_lo: MSI_TO_APIC_0, data, ..Default::default() };
         match self.vm.signal_msi(message).map_err(Failed::at(Step::Msi))? {
             // No APIC took it.

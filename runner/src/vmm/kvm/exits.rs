@@ -1,4 +1,5 @@
-//! How many VM exits of a vCPU KVM has taken, L2's included: its statistic `exits`.
+//! How many VM exits of a vCPU KVM has taken, L2's included, and how often it has entered L2: its
+//! statistics `exits` and `nested_run`.
 //!
 //! KVM gives a file for each vCPU (KVM_GET_STATS_FD, Linux 5.14 and later;
 //! `Documentation/virt/kvm/api.rst`): a header, a descriptor for each statistic, and the values.
@@ -27,11 +28,12 @@ const MAX: u32 = 4096;
 /// The counter of one vCPU.
 pub struct ExitCounter {
     file: File,
-    at: u64,
+    exits: u64,
+    entries: u64,
 }
 
 impl ExitCounter {
-    /// Finds the statistic; `None` where KVM does not have it.
+    /// Finds the statistics; `None` where KVM does not have them.
     pub fn of(vcpu: &VcpuFd) -> Option<Self> {
         // SAFETY: the ioctl has no argument, and gives a new descriptor or -1.
         let fd = unsafe { libc::ioctl(vcpu.as_raw_fd(), KVM_GET_STATS_FD as libc::Ioctl, 0) };
@@ -40,14 +42,24 @@ impl ExitCounter {
         }
         // SAFETY: the descriptor is new, and nobody else has it.
         let file = unsafe { File::from_raw_fd(fd) };
-        let at = place(&mut |at, bytes| file.read_exact_at(bytes, at), "exits").ok()??;
-        Some(Self { file, at })
+        let find = |name| place(&mut |at, bytes| file.read_exact_at(bytes, at), name).ok()?;
+        let (exits, entries) = (find("exits")?, find("nested_run")?);
+        Some(Self { file, exits, entries })
     }
 
-    /// How many there have been.
+    /// How many exits there have been.
     pub fn read(&self) -> Option<u64> {
+        self.value(self.exits)
+    }
+
+    /// How many entries of L2 there have been, and how many exits.
+    pub fn with_entries(&self) -> Option<(u64, u64)> {
+        Some((self.value(self.entries)?, self.read()?))
+    }
+
+    fn value(&self, at: u64) -> Option<u64> {
         let mut bytes = [0; 8];
-        self.file.read_exact_at(&mut bytes, self.at).ok()?;
+        self.file.read_exact_at(&mut bytes, at).ok()?;
         Some(u64::from_le_bytes(bytes))
     }
 }

@@ -9,6 +9,7 @@ use crate::vmm::kvm::memory::Memory;
 use crate::vmm::kvm::mmio::{self, Scratch};
 use crate::vmm::kvm::second::Second;
 use crate::vmm::kvm::state::Failed;
+use crate::vmm::kvm::stay::Stay;
 use crate::vmm::kvm::{KvmOptions, cpuid, load, vcpu};
 use crate::vmm::{Boot, Unavailable};
 use kvm_bindings::{KVM_CAP_EXCEPTION_PAYLOAD, kvm_enable_cap, kvm_pit_config};
@@ -58,6 +59,7 @@ pub struct Machine {
     pub(super) kicks: Option<Kicks>,
     pub(super) exits: Exits,
     pub(super) counter: Option<ExitCounter>,
+    pub(super) stay: Stay,
     /// Memory whose pages come late.
     pub(super) late: Option<Late>,
 }
@@ -116,6 +118,7 @@ impl Machine {
             kicks: None,
             exits: Exits::Plain,
             counter,
+            stay: Stay::default(),
             late: None,
         };
         Ok((machine, receiver))

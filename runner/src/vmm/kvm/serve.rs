@@ -1,7 +1,7 @@
 //! The loop that runs the guest and serves its exits.
 //!
-//! [`Machine::run`] needs its own thread. Another thread ends it by setting `stop` and kicking it
-//! with a signal until it is gone. If a kick comes between two checks, the next one works.
+//! [`Machine::run`] needs its own thread. Another thread says what it wants by [`Wishes`], and kicks
+//! this one with a signal. If a kick comes between two checks, the next one works.
 
 #![allow(unsafe_code, reason = "KVM's run page has a union")]
 
@@ -19,18 +19,27 @@ use vm_memory::{Address, Bytes, GuestAddress};
 /// The largest number of words that an internal error comes with.
 const MAX_ERROR_DATA: usize = 16;
 
+/// What another thread wants of the one that runs the guest.
+#[derive(Debug, Default)]
+pub struct Wishes {
+    /// To end.
+    pub stop: AtomicBool,
+    /// To look whether L2 goes on.
+    pub look: AtomicBool,
+}
+
 impl Machine {
-    /// Runs the guest until it ends or `stop` is set.
-    pub fn run(mut self, stop: &AtomicBool) -> End {
-        let end = self.serve(stop);
+    /// Runs the guest until it ends or is to stop.
+    pub fn run(mut self, wishes: &Wishes) -> End {
+        let end = self.serve(wishes);
         self.ports.flush();
         end
     }
 
-    fn serve(&mut self, stop: &AtomicBool) -> End {
+    fn serve(&mut self, wishes: &Wishes) -> End {
         // Whether the next KVM_RUN has to complete an instruction.
         let mut incomplete = false;
-        while !stop.load(Ordering::Acquire) {
+        while !wishes.stop.load(Ordering::Acquire) {
             let completes = std::mem::replace(&mut incomplete, true) && self.exits != Exits::Plain;
             self.vcpu.set_kvm_immediate_exit(u8::from(completes));
             let request = match self.vcpu.run() {
@@ -72,11 +81,13 @@ impl Machine {
                         "KVM left the guest for a reason that has no handler: {exit:?}"
                     ));
                 }
-                // A signal (the kick), or a page that is not there yet: look at `stop`, go on.
+                // A signal (the kick), or a page that is not there yet: see what is wanted, go on.
                 Err(error) if [libc::EINTR, libc::EAGAIN].contains(&error.errno()) => {
                     incomplete = false;
                     if completes {
                         self.exit_served();
+                    } else if wishes.look.swap(false, Ordering::AcqRel) {
+                        self.look();
                     } else {
                         self.kicked();
                     }

@@ -1,11 +1,13 @@
 //! The other thread of a run: it feeds the sink, watches the clock, and ends the vCPU's thread when
-//! it must.
+//! it must. While the guest writes nothing, it has the vCPU's thread look whether L2 goes on.
 
 use crate::interrupt;
 use crate::vmm::kvm::machine::Machine;
+use crate::vmm::kvm::serve::Wishes;
+use crate::vmm::kvm::stay;
 use crate::vmm::{End, Flow, Outcome, Sink, Unavailable};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -30,15 +32,16 @@ pub fn run(
     register_signal_handler(SIGRTMIN(), kicked)
         .map_err(|error| Unavailable::failed("handle the signal that stops a vCPU", error))?;
     let start = Instant::now();
-    let stop = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&stop);
+    let wishes = Arc::new(Wishes::default());
+    let seen = Arc::clone(&wishes);
     let vcpu = thread::Builder::new()
         .name("vcpu0".into())
         .spawn(move || machine.run(&seen))
         .map_err(|error| Unavailable::failed("start the vCPU's thread", error))?;
-    let vcpu = Running { vcpu: Some(vcpu), stop };
+    let vcpu = Running { vcpu: Some(vcpu), wishes };
 
     let mut wanted = true;
+    let mut next_look = start + stay::PAUSE;
     let early = loop {
         let left = limit.saturating_sub(start.elapsed());
         if left.is_zero() {
@@ -49,6 +52,7 @@ pub fn run(
         }
         match serial.recv_timeout(left.min(TICK)) {
             Ok(bytes) => {
+                next_look = Instant::now() + stay::PAUSE;
                 if sink.bytes(&bytes) == Flow::Stop {
                     wanted = false;
                     break Some(End::Stopped);
@@ -58,6 +62,10 @@ pub fn run(
                 if sink.bytes(&[]) == Flow::Stop {
                     wanted = false;
                     break Some(End::Stopped);
+                }
+                if Instant::now() >= next_look {
+                    next_look = Instant::now() + stay::PAUSE;
+                    vcpu.look();
                 }
             }
             // The vCPU's thread is done, and everything that it sent was received.
@@ -81,14 +89,23 @@ pub fn run(
 /// The vCPU's thread; it is ended when this goes out of scope.
 struct Running {
     vcpu: Option<JoinHandle<End>>,
-    stop: Arc<AtomicBool>,
+    wishes: Arc<Wishes>,
 }
 
 impl Running {
+    /// Has the thread look whether L2 goes on.
+    fn look(&self) {
+        self.wishes.look.store(true, Ordering::Release);
+        if let Some(vcpu) = &self.vcpu {
+            // An error means that the thread is already gone.
+            let _ = vcpu.kill(SIGRTMIN());
+        }
+    }
+
     /// Stops the thread if it still runs, passes on what it still sends, and says how it ended.
     fn end(mut self, serial: &Receiver<Vec<u8>>, rest: &mut dyn FnMut(&[u8])) -> Option<End> {
         let vcpu = self.vcpu.take()?;
-        self.stop.store(true, Ordering::Release);
+        self.wishes.stop.store(true, Ordering::Release);
         let mut next_kick = Instant::now() + TICK;
         loop {
             // No more often than that: a thread that is kicked all the time cannot even end.
@@ -113,7 +130,7 @@ impl Drop for Running {
     /// Reached with a thread only if the sink panics: the thread then ends by itself at its next
     /// exit.
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
+        self.wishes.stop.store(true, Ordering::Release);
         if let Some(vcpu) = &self.vcpu {
             let _ = vcpu.kill(SIGRTMIN());
         }

@@ -114,7 +114,7 @@ pub const ROWS: &[Row] = &[
         "NMI-window exiting, #PF injected, IDT not present",
     ))
     .stops_before(NMI_WINDOW),
-    timer(read("timer", "the VMX-preemption timer at 0, and a read")).stops_before(TIMER),
+    timer(read("timer", "the VMX-preemption timer at 0, and a read")).stops_before(TIMER).telling(),
     timer(pf("timer-pf", "the VMX-preemption timer at 0, #PF injected")).stops_before(TIMER),
     timer(pf_idt_np(
         "timer-pf-idt-np",
@@ -122,7 +122,8 @@ pub const ROWS: &[Row] = &[
     ))
     .stops_before(TIMER),
     trap(nop("trap", "the monitor trap flag, and an instruction that completes"))
-        .stops_after(MONITOR_TRAP),
+        .stops_after(MONITOR_TRAP)
+        .telling(),
     trap(read("trap-read", "the monitor trap flag, and a read")).stops_after(MONITOR_TRAP),
     trap(pf("trap-pf", "the monitor trap flag, #PF injected")).stops_before(MONITOR_TRAP),
     trap(pf_idt_np("trap-pf-idt-np", "the monitor trap flag, #PF injected, IDT not present"))

@@ -158,7 +158,8 @@ pub const ROWS: &[Row] = &[
     wrong(
         extint("extint-if-clear", "an external interrupt injected, first with IF = 0"),
         &[(Rflags, IF)],
-    ),
+    )
+    .telling(),
     wrong(
         extint("extint-sti", "an external interrupt injected, first blocked by STI"),
         &[(Interruptibility, STI)],
@@ -192,7 +193,8 @@ pub const ROWS: &[Row] = &[
         .section(NON_REGISTERS),
     wrong(pf("pf-rflags-bit1", "#PF injected, first with bit 1 of RFLAGS clear"), &[(Rflags, 1)]),
     pf("pf-link", "#PF injected, first with a VMCS link pointer that is not aligned")
-        .wrong_state(&[(Link, 0)], LINK_POINTER),
+        .wrong_state(&[(Link, 0)], LINK_POINTER)
+        .telling(),
     // L2's state.
     wrong(read("rflags-bit3", "a read, first with bit 3 of RFLAGS"), &[(Rflags, 3)]),
     wrong(read("rflags-bit22", "a read, first with bit 22 of RFLAGS"), &[(Rflags, 22)]),

@@ -56,6 +56,7 @@ impl Row {
 const ONE_PAGE: &[Row] = &[
     // By CPL 0 and CPL 3 in turn.
     parts!("wp0-write-user-write", "CPL 0 writes a user's read-only page with WP = 0; then CPL 3 writes it", Supervisor; WP_OFF, WRITE, IRET)
+        .telling()
         .then_user(Some((DATA, Write)))
         .memory(const { &to_user(USER_WRITE, VALUE) })
         .pages(&[(Code1, USER), (Data0, USER_RO)]),
@@ -68,6 +69,7 @@ const ONE_PAGE: &[Row] = &[
         .memory(const { &to_user(USER_WRITE, VALUE) })
         .pages(&[(Code1, USER), (Data0, USER)]),
     parts!("wp0-write-fetch", "CPL 0 writes a user's read-only page with WP = 0; then it fetches from it", Supervisor; WP_OFF, WRITE, CALL)
+        .telling()
         .changed()
         .rflags(RFLAGS_AC)
         .pages(&[(Data0, USER_RO)])
@@ -87,6 +89,7 @@ const ONE_PAGE: &[Row] = &[
         .memory(const { &to_user(USER_WRITE, VALUE) })
         .pages(&[(Code1, USER), (Data0, USER_RO)]),
     parts!("device-super-read-user-read", "CPL 0 reads the device by its own page; then CPL 3 reads that", Supervisor; READ, IRET)
+        .telling()
         .then_user(Some((DEVICE, Read)))
         .memory(const { &to_user(USER_READ, VALUE) })
         .registers(&[(Rdi, DEVICE)])

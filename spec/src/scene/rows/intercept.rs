@@ -67,7 +67,7 @@ macro_rules! both {
                 &[0x0f, 0x0b, 0x6b, 0x76, 0x6d, $($code),+],
                 $text,
             );
-            $made.needs(Feature::ForcedEmulation)
+            Row { telling: false, ..$made.needs(Feature::ForcedEmulation) }
         },)*]
     };
 }
@@ -83,7 +83,7 @@ pub const ROWS: &[Row] = both![
     "wrmsr": "WRMSR without MSR bitmaps", Supervisor, [0x0f, 0x30], "wrmsr", |row|
         row.registers(&[(Rcx, 0x174), (Rax, 0), (Rdx, 0)]).intercepted(WRMSR, Some(0));
     "hlt": "HLT with HLT exiting", Supervisor, [0xf4], "hlt", |row|
-        row.exiting(Exiting::Hlt).intercepted(HLT, Some(0));
+        row.exiting(Exiting::Hlt).intercepted(HLT, Some(0)).telling();
     "pause": "PAUSE with PAUSE exiting", User, [0xf3, 0x90], "pause", |row|
         row.exiting(Exiting::Pause).intercepted(PAUSE, Some(0));
     "pause-free": "PAUSE without PAUSE exiting", User, [0xf3, 0x90], "pause", |row| row;
@@ -100,7 +100,7 @@ pub const ROWS: &[Row] = both![
     "cr8-load": "MOV to CR8 with CR8-load exiting", Supervisor, [0x44, 0x0f, 0x22, 0xc0], "mov cr8,rax", |row|
         row.exiting(Exiting::Cr8).intercepted(CONTROL_REGISTER, Some(8));
     "dr-load": "MOV to DR7 with MOV-DR exiting", Supervisor, [0x0f, 0x23, 0xfe], "mov dr7,rsi", |row|
-        row.exiting(Exiting::DebugRegisters).intercepted(DEBUG_REGISTER, Some(6 << 8 | 7));
+        row.exiting(Exiting::DebugRegisters).intercepted(DEBUG_REGISTER, Some(6 << 8 | 7)).telling();
     "dr-store": "MOV from DR7 with MOV-DR exiting", Supervisor, [0x0f, 0x21, 0xf9], "mov rcx,dr7", |row|
         row.exiting(Exiting::DebugRegisters).intercepted(DEBUG_REGISTER, Some(1 << 8 | 1 << 4 | 7));
     "dr-store-free": "MOV from DR7 without MOV-DR exiting", Supervisor, [0x0f, 0x21, 0xf9], "mov rcx,dr7", |row|
@@ -158,7 +158,7 @@ pub const ROWS: &[Row] = both![
     "in-wraps": "IN of two bytes beyond the last port, whose bits are clear", Supervisor, [0x66, 0xed], "in ax,dx", |row|
         row.registers(&[(Rdx, 0xffff)]).exiting(Exiting::IoBitmaps).intercepted(IO, Some(0xffff << 16 | IN | 1));
     "out-listed": "OUT to a port whose bit in bitmap B is set", Supervisor, [0xee], "out dx,al", |row|
-        row.registers(&[(Rdx, IO_B)]).exiting(Exiting::IoBitmaps).intercepted(IO, Some(IO_B << 16));
+        row.registers(&[(Rdx, IO_B)]).exiting(Exiting::IoBitmaps).intercepted(IO, Some(IO_B << 16)).telling();
     "out-unlisted": "OUT to the port before it", Supervisor, [0xee], "out dx,al", |row|
         row.registers(&[(Rdx, IO_B - 1)]).exiting(Exiting::IoBitmaps);
     "outs-listed": "OUTS to a port whose bit is set, its source bad", Supervisor, [0x6e], "outsb dx,[rsi]", |row|

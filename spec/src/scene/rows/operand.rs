@@ -38,19 +38,19 @@ const fn own(
 
 /// Rows of an instruction: a name and the page for each.
 macro_rules! operands {
-    ($($Instruction:ident $text:literal: $($name:literal $page:literal),+;)*) => {
-        &[$($(own($name, concat!($text, " with its operand on the page ", $page), OwnInstruction::$Instruction, $page),)+)*]
+    ($($Instruction:ident $text:literal: $($name:literal $page:literal $($telling:ident)?),+;)*) => {
+        &[$($(own($name, concat!($text, " with its operand on the page ", $page), OwnInstruction::$Instruction, $page)$(.$telling())?,)+)*]
     };
 }
 
 /// The rows.
 pub const ROWS: &[Row] = operands![
     Vmread "VMREAD": "vmread" "user", "vmread-np" "np-pte", "vmread-np-pml4e" "np-pml4e",
-        "vmread-rsvd" "rsvd-low-pte", "vmread-ro" "user-ro", "vmread-ro-pde" "ro-pde";
-    Vmwrite "VMWRITE": "vmwrite" "user", "vmwrite-ro" "user-ro", "vmwrite-np" "np-pde",
+        "vmread-rsvd" "rsvd-low-pte", "vmread-ro" "user-ro" telling, "vmread-ro-pde" "ro-pde";
+    Vmwrite "VMWRITE": "vmwrite" "user", "vmwrite-ro" "user-ro" telling, "vmwrite-np" "np-pde",
         "vmwrite-rsvd" "rsvd-top-pte";
-    Vmptrld "VMPTRLD": "vmptrld" "user", "vmptrld-np" "np-pte", "vmptrld-rsvd" "rsvd-low-pdpte";
-    Vmptrst "VMPTRST": "vmptrst" "user", "vmptrst-np" "np-pdpte", "vmptrst-ro" "super-ro",
+    Vmptrld "VMPTRLD": "vmptrld" "user", "vmptrld-np" "np-pte" telling, "vmptrld-rsvd" "rsvd-low-pdpte";
+    Vmptrst "VMPTRST": "vmptrst" "user", "vmptrst-np" "np-pdpte", "vmptrst-ro" "super-ro" telling,
         "vmptrst-rsvd" "rsvd-low-pte";
     Vmclear "VMCLEAR": "vmclear" "super", "vmclear-np" "np-pte", "vmclear-rsvd" "rsvd-2m-pde";
     Invept "INVEPT": "invept-np" "np-pte", "invept-rsvd" "rsvd-low-pte";

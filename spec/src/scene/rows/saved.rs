@@ -105,7 +105,9 @@ const SYSENTER_READ: &[(Word, u64)] =
 /// The rows.
 pub const ROWS: &[Row] = &[
     saved!("cr0", "CR0.WP, AM and TS were turned over"; CR0).keeps(&[(Cr0, CR0_CHANGED)]),
-    saved!("cr4", "CR4.TSD, DE and PGE were turned over"; CR4).keeps(&[(Cr4, CR4_CHANGED)]),
+    saved!("cr4", "CR4.TSD, DE and PGE were turned over"; CR4)
+        .keeps(&[(Cr4, CR4_CHANGED)])
+        .telling(),
     saved!("cr3", "CR3 was loaded with PWT and PCD"; CR3)
         .keeps(&[(Cr3, 0x18)])
         .needs(Feature::Cr3WithoutExits),
@@ -113,7 +115,8 @@ pub const ROWS: &[Row] = &[
         .keeps(&[(Ds, FRESH), (DsBase, BASE), (DsLimit, LIMIT), (DsAccess, RIGHTS)])
         .registers(&[(Rdi, DATA), (Rcx, FRESH)])
         .memory(&[(GDT + FRESH, DESCRIPTOR)])
-        .only_64_bit(),
+        .only_64_bit()
+        .telling(),
     saved!("ss", "SS was loaded"; MOV_SS)
         .keeps(&[(Ss, FRESH), (SsAccess, SS_FLAT)])
         .registers(&[(Rdi, DATA), (Rcx, FRESH)])
@@ -135,7 +138,8 @@ pub const ROWS: &[Row] = &[
     saved!("sysenter", "the MSRs of SYSENTER were written"; SYSENTER, then RDMSR_EIP)
         .keeps(SYSENTER_READ)
         .open(Rbx.bit() | Rcx.bit() | Rdx.bit())
-        .msrs(),
+        .msrs()
+        .telling(),
     saved!("fs-base", "the base of FS was written"; FS_BASE, then BY_FS)
         .keeps(&[(FsBase, OPERAND)])
         .at_end(&[(FsBase, OPERAND), (Rbx, VALUE)])
@@ -149,6 +153,7 @@ pub const ROWS: &[Row] = &[
         .memory(&[(OPERAND, VALUE)])
         .msrs(),
     parts!("iret-user", "IRET led to CPL 3", Supervisor; IRET)
+        .telling()
         .keeps(to_user::AT_FAULT)
         .memory(const { &to_user(USER_READ, 0) })
         .pages(&[(Code1, USER), (Data0, Kind { with: Entry::US, ..Kind::NP })])

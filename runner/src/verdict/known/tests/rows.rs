@@ -20,10 +20,13 @@ pub fn subjects() -> Vec<Subject> {
                 .push(format!("kvm {version} ept={ept} allow_smaller_maxphyaddr={smaller} vnmi=1"));
         }
     }
-    for (version, vnmi) in [("2.7", 0), ("3.0", 0), ("2.7", 1)] {
-        texts.push(format!(
-            "bochs {version} / kvm 6.1 ept=1 allow_smaller_maxphyaddr=0 vnmi={vnmi}"
-        ));
+    for (version, kvm) in [
+        ("2.7", "6.1 vnmi=0"),
+        ("3.0", "6.1 vnmi=0"),
+        ("2.7", "6.1 vnmi=1"),
+        ("2.7", "5.10 vnmi=1"),
+    ] {
+        texts.push(format!("bochs {version} / kvm {kvm} ept=1 allow_smaller_maxphyaddr=0"));
     }
     texts.extend(["xen 4.17 ept=1", "xen 4.20 ept=0", "virtualbox 7.2"].map(String::from));
     texts.push("bochs 2.7 / xen 4.17 ept=1".into());
@@ -107,6 +110,7 @@ fn most_rows_say_where_in_the_source_they_are() {
         "pkru-alone",
         "nmi-exit-blocks",
         "real-code",
+        "real-code-forced",
         "trap-lost",
         "smap-implicit",
         "vpid-unsynced",
