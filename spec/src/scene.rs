@@ -18,6 +18,7 @@
 //! | what is seen at the end | [`end`] |
 //! | what must be seen | [`expect`] |
 //! | what the manual leaves open of that | [`freedom`] |
+//! | under which filters they play | [`filters`] |
 //! | what comes between two plays | [`between`] |
 //! | how L1 invalidates translations | [`invalidation`] |
 //! | VM entries that must fail | [`flaw`] |
@@ -37,6 +38,7 @@ pub mod ept;
 pub mod event;
 pub mod expect;
 pub mod feature;
+mod filters;
 pub mod flaw;
 pub mod freedom;
 pub mod guest_memory;

@@ -8,6 +8,7 @@ pub mod case;
 pub mod family;
 pub mod host;
 pub mod layout;
+mod meaning;
 pub mod outcome;
 pub mod page;
 pub mod setting;

@@ -9,11 +9,14 @@ crate::listed! {
         /// A few dozen filters, each against one stimulus of each error code, and a sample of the
         /// rest. It finds every way to be wrong that was ever seen, in seconds on any host.
         Quick => "quick",
-        /// All filters over the five basic bits, and each of the other bits.
+        /// All stimuli under a filter of each meaning over the five basic bits; all filters over
+        /// these, and each of the other bits, for one stimulus of each error code; all scenes, each
+        /// under the filters that its error code is about.
         #[default]
         Standard => "standard",
-        /// All filters over the basic bits, PK and SS; the other bits as in [`Profile::Standard`],
-        /// and all pairs of a bit in MASK and a bit in MATCH.
+        /// All stimuli under all filters over the basic bits, PK and SS, under each of the other
+        /// bits, and under all pairs of a bit in MASK and a bit in MATCH; all scenes under all
+        /// filters of scenes.
         Exhaustive => "exhaustive",
     }
     /// The word on command lines and in logs.
@@ -36,7 +39,10 @@ pub(crate) fn every_named(index: usize) -> Filter {
     Filter::new(index & 1 == 1, (index >> 1 & 127) as u32, (index >> 8) as u32)
 }
 
-/// The filters of the quick profile: each class of filter, in the direct and in the inverse form.
+/// With how many filters [`QUICK_BASIC`] begins that are always or never, each in both forms.
+pub(crate) const FORMS: usize = 4;
+
+/// A filter of each class, in the direct and in the inverse form.
 pub(crate) const QUICK_BASIC: [Filter; 28] = [
     Filter::ALWAYS,
     Filter::NEVER,

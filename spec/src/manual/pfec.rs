@@ -40,6 +40,21 @@ impl Pfec {
     pub const BASIC: Self =
         Self::P.union(Self::WR).union(Self::US).union(Self::RSVD).union(Self::ID);
 
+    /// The set of the basic codes that there are: bit `n` stands for error code `n`. RSVD implies P,
+    /// and a fetch is no write.
+    pub const POSSIBLE: u32 = {
+        let (mut set, mut code) = (0, 0);
+        while code < 32 {
+            let (of, fetched_write) = (Self::from_bits_retain(code), Self::WR.union(Self::ID));
+            let rsvd_alone = of.contains(Self::RSVD) && !of.contains(Self::P);
+            if !rsvd_alone && !of.contains(fetched_write) {
+                set |= 1 << code;
+            }
+            code += 1;
+        }
+        set
+    };
+
     /// The index of this code in a 32-bit set of codes, if it has only [`Pfec::BASIC`] bits.
     #[must_use]
     pub const fn basic_index(self) -> Option<u32> {

@@ -1,13 +1,10 @@
-//! Acts: scenes that belong together, the environments that have them, and the filters under which
-//! they play.
+//! Acts: scenes that belong together, and the environments that have them.
 
 use super::end::{Word, Words};
 use super::environment::{Environment, Width};
 use super::table::OF_ACT;
 use super::{Row, SceneId, rows};
-use crate::catalogue::plan::{self, Profile, QUICK_BASIC};
-use crate::manual::filter::Filter;
-use crate::manual::pfec::Pfec;
+use crate::catalogue::plan::Profile;
 
 crate::listed! {
     /// Scenes that belong together.
@@ -184,59 +181,7 @@ impl Act {
         );
         if about || !matches!(profile, Profile::Quick) { Words::MAX } else { !DEAR }
     }
-
-    /// How many filters the scenes are played under.
-    #[must_use]
-    pub fn filter_count(self, profile: Profile) -> usize {
-        match profile {
-            Profile::Exhaustive if self.bit().is_some() => plan::EVERY_NAMED,
-            _ => self.row(profile).len() + if self.bit().is_some() { BIT.len() } else { 0 },
-        }
-    }
-
-    /// The filter at `index`, which must be below [`Act::filter_count`].
-    #[must_use]
-    pub fn filter(self, profile: Profile, index: usize) -> Filter {
-        let row = self.row(profile);
-        match (self.bit(), profile) {
-            (Some(_), Profile::Exhaustive) => plan::every_named(index),
-            (Some(bit), _) if index >= row.len() => BIT[index - row.len()](bit.bits()),
-            _ => row[index],
-        }
-    }
-
-    /// The filters of all acts.
-    const fn row(self, profile: Profile) -> &'static [Filter] {
-        match (self, profile) {
-            // Many scenes that differ in the error code alone.
-            (Self::Page, Profile::Quick) => &QUICK_PAGE,
-            (Self::Page, Profile::Standard) | (_, Profile::Quick) => &QUICK,
-            (_, Profile::Standard | Profile::Exhaustive) => &QUICK_BASIC,
-        }
-    }
-
-    /// The bit of the error code, beyond the basic ones, that the act is about.
-    const fn bit(self) -> Option<Pfec> {
-        match self {
-            Self::Pkey => Some(Pfec::PK),
-            Self::Shadow => Some(Pfec::SS),
-            _ => None,
-        }
-    }
 }
-
-/// Filters with a bit of an act: wanted set, wanted clear, in both forms, together with P, and MASK
-/// without MATCH.
-const BIT: [fn(u32) -> Filter; 8] = [
-    |bit| Filter::new(true, bit, bit),
-    |bit| Filter::new(true, bit, 0),
-    |bit| Filter::new(false, bit, bit),
-    |bit| Filter::new(false, bit, 0),
-    |bit| Filter::new(true, bit | 1, 1),
-    |bit| Filter::new(true, bit | 1, bit | 1),
-    |bit| Filter::new(true, 0, bit),
-    |bit| Filter::new(false, bit | 0x1f, bit | 0x05),
-];
 
 /// Words of an exit that no shadow VMCS has, and DR6, which KVM intercepts.
 const DEAR: Words = Word::Cs.bit()
@@ -248,16 +193,3 @@ const DEAR: Words = Word::Cs.bit()
     | Word::Debugctl.bit()
     | Word::CsAccess.bit()
     | Word::SsAccess.bit();
-
-/// Always and never in both forms, not present, present.
-const QUICK: [Filter; 6] = [
-    Filter::ALWAYS,
-    Filter::NEVER,
-    Filter::new(false, 0, 1),
-    Filter::new(false, 0, 0),
-    Filter::new(true, 1, 0),
-    Filter::new(true, 1, 1),
-];
-
-/// Always and never: each fault as an exit and as a delivery.
-const QUICK_PAGE: [Filter; 2] = [Filter::ALWAYS, Filter::NEVER];

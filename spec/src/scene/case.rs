@@ -2,6 +2,7 @@
 
 use super::act::Act;
 use super::environment::{self, ENVIRONMENTS, Environment};
+use super::filters::{Asked, Filters};
 use super::table::{ACT_PLAYS_IN, OF_ACT};
 use super::{Scene, SceneId};
 use crate::catalogue::kind::Kind;
@@ -103,10 +104,9 @@ impl SceneGroup {
         }
     }
 
-    /// The cases that a profile plays, in the order in which L1 plays them, and how many those are
-    /// on a processor that has them all. One filter comes after the other, since a new one is
-    /// expensive; where scenes have EPT entries of their own, which are more so, one scene after
-    /// the other. In the quick profile each scene has one filter, in turns.
+    /// The cases that a profile plays, in the order in which L1 plays them, and how many they are.
+    /// One filter comes after the other, since a new one is expensive; where scenes have EPT
+    /// entries of their own, which are more so, one scene after the other.
     pub fn plays(
         self,
         profile: Profile,
@@ -114,28 +114,30 @@ impl SceneGroup {
     ) -> (usize, impl Iterator<Item = SceneCase>) {
         // Found once: to ask of each scene whether it plays takes longer than to enter L2.
         let mut scenes = [None; MAX_SCENES];
+        let first = if profile == Profile::Quick { 0 } else { self.environment.number };
         let mut count = 0;
-        for (place, scene) in scenes.iter_mut().zip(self.scenes_in(profile)) {
-            *place = Some(scene).filter(|id| id.scene().exists(self.environment, maxphyaddr));
+        for (place, id) in scenes.iter_mut().zip(self.scenes_in(profile)) {
+            let scene = id.scene();
+            if scene.exists(self.environment, maxphyaddr) {
+                let code = scene.pfec(self.environment, maxphyaddr);
+                let turn = first + count;
+                *place = Some((id, Asked { code, turn }));
+            }
             count += 1;
         }
-        let filters = self.act.filter_count(profile);
-        let quick = profile == Profile::Quick;
-        let step = if quick { filters } else { 1 };
+        let filters = Filters::of(self.act, profile);
         let by_scene = self.act == Act::Ept;
-        let (outer, inner) = if by_scene { (count, filters) } else { (filters, count) };
+        let (outer, inner) = if by_scene { (count, filters.len()) } else { (filters.len(), count) };
         let pairs = (0..outer).flat_map(move |out| {
-            let first = if quick { out % filters } else { 0 };
-            (first..inner).step_by(step).map(move |at| if by_scene { (at, out) } else { (out, at) })
+            (0..inner).map(move |at| if by_scene { (at, out) } else { (out, at) })
         });
-        let cases = pairs.filter_map(move |(filter, number)| {
-            Some(SceneCase {
-                group: self,
-                id: scenes[number]?,
-                filter: self.act.filter(profile, filter),
-            })
+        let played = pairs.filter_map(move |(filter, number)| {
+            let (id, asked) = scenes[number]?;
+            filters.asks(filter, asked).then_some((id, filter))
         });
-        (if quick { count } else { count * filters }, cases)
+        let cases = played.clone().count();
+        let case = move |(id, filter)| SceneCase { group: self, id, filter: filters.at(filter) };
+        (cases, played.map(case))
     }
 }
 
@@ -164,11 +166,11 @@ impl Kind for SceneGroup {
     }
 
     fn filter_count(self, profile: Profile) -> usize {
-        self.act.filter_count(profile)
+        Filters::of(self.act, profile).len()
     }
 
     fn filter(self, profile: Profile, number: usize) -> Filter {
-        self.act.filter(profile, number)
+        Filters::of(self.act, profile).at(number)
     }
 
     fn cases_with(
@@ -188,8 +190,7 @@ impl Kind for SceneGroup {
     }
 
     fn case_count(self, profile: Profile, maxphyaddr: Maxphyaddr) -> usize {
-        let filters = if profile == Profile::Quick { 1 } else { self.act.filter_count(profile) };
-        filters * self.cases_with(Filter::NEVER, profile, maxphyaddr).count()
+        self.plays(profile, maxphyaddr).0
     }
 }
 

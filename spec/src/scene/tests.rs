@@ -2,11 +2,11 @@ use super::case::SceneGroup;
 use super::environment::{ENVIRONMENTS, Environment, Width};
 use super::{Act, Answer, FORCED_EMULATION_PREFIX, Feature, Scene, SceneId};
 use crate::catalogue::kind::Kind;
-use crate::catalogue::plan::Profile;
+use crate::catalogue::plan::{FORMS, Profile, QUICK_BASIC};
 use crate::manual::filter::Filter;
 use crate::manual::paging::Maxphyaddr;
 use crate::manual::paging::format::Format;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::vec::Vec;
 
 #[test]
@@ -46,20 +46,47 @@ fn each_profile_plays_in_each_environment_of_an_act() {
     for group in SceneGroup::all() {
         for width in WIDTHS {
             let name = (group.act.name(), group.environment.name, width);
-            let all = group.cases(Profile::Standard, width).count();
-            let most = group.scenes().count() * group.filter_count(Profile::Standard);
-            assert!(all == most || all < most && width == 52, "{name:?}");
-            assert_eq!(group.case_count(Profile::Standard, width), all, "{name:?}");
-            let quick: Vec<_> = group.cases(Profile::Quick, width).collect();
-            assert_eq!(group.plays(Profile::Standard, width).0, most);
-            let most = group.plays(Profile::Quick, width).0;
-            assert!(quick.len() == most || quick.len() < most && width == 52, "{name:?}");
-            assert_eq!(group.case_count(Profile::Quick, width), quick.len(), "{name:?}");
-            let scenes: HashSet<_> = quick.iter().map(|case| case.id).collect();
-            // A sample can be of one scene, which such a processor does not have.
-            assert!(!quick.is_empty() || width == 52, "{name:?}");
-            assert_eq!(scenes.len(), quick.len(), "each scene has one filter");
+            for profile in [Profile::Quick, Profile::Standard] {
+                let cases: Vec<_> = group.cases(profile, width).collect();
+                assert_eq!(group.case_count(profile, width), cases.len(), "{name:?}");
+                let scenes: HashSet<_> = cases.iter().map(|case| case.id).collect();
+                // A sample can be of one scene, which such a processor does not have.
+                assert!(!cases.is_empty() || width == 52, "{name:?}");
+                if profile == Profile::Quick {
+                    assert_eq!(scenes.len(), cases.len(), "each scene has one filter");
+                    continue;
+                }
+                let exist = group.scenes().filter(|id| id.scene().exists(group.environment, width));
+                assert_eq!(scenes, exist.collect(), "{name:?}");
+            }
         }
+    }
+}
+
+/// What the standard profile plays a scene under, at least: always and never in both forms, its own
+/// error code and all but it. Others come in turns, and exhaustive plays all.
+#[test]
+fn each_scene_is_asked_about_its_own_code_and_others_in_turns() {
+    for group in SceneGroup::all() {
+        let mut under: HashMap<SceneId, HashSet<Filter>> = HashMap::new();
+        for case in group.cases(Profile::Standard, 40) {
+            assert!(under.entry(case.id).or_default().insert(case.filter), "{case:?} twice");
+        }
+        let mut seen = HashSet::new();
+        for (id, filters) in &under {
+            let name = (group.act.name(), group.environment.name, id);
+            let mut most: HashSet<_> = QUICK_BASIC[..FORMS].iter().copied().collect();
+            if let Some(code) = id.scene().pfec(group.environment, 40) {
+                let code = code.bits() & 0x1f;
+                most.extend([true, false].map(|eb_pf| Filter::new(eb_pf, 0x1f, code)));
+            }
+            assert!(filters.is_superset(&most), "{name:?}");
+            seen.extend(filters.difference(&most).copied());
+        }
+        let singles: HashSet<_> =
+            QUICK_BASIC[FORMS..].iter().copied().filter(|filter| filter.mask != 0x1f).collect();
+        let many = under.len() >= 10 && group.act != Act::Page;
+        assert!(!many || seen.is_superset(&singles), "{:?}", group.act);
     }
 }
 

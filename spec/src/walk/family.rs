@@ -1,7 +1,9 @@
 //! Families of filters, which the groups `filter.*` try.
 
+use super::meaning::{MEANINGS, SPELLINGS, meaning, spelling};
 use crate::catalogue::plan::{EVERY_NAMED, Profile, QUICK_BASIC, every_named};
 use crate::manual::filter::Filter;
+use crate::walk::setting::Setting;
 
 crate::listed! {
     /// Filters that belong together and are reported as one.
@@ -9,9 +11,12 @@ crate::listed! {
     pub enum Family {
         /// Always and never, each in both forms, for the fields that are reported of each stimulus.
         Each => "each",
-        /// EB.PF, MASK and MATCH over [`crate::manual::pfec::Pfec::BASIC`]: 2,048 filters; in
-        /// [`Profile::Exhaustive`] also over PK and SS: 32,768.
+        /// EB.PF, MASK and MATCH over [`crate::manual::pfec::Pfec::BASIC`]: one filter of each
+        /// meaning, 206; in [`Profile::Exhaustive`] all, and over PK and SS too: 32,768.
         Basic => "basic",
+        /// All 2,048 filters over [`crate::manual::pfec::Pfec::BASIC`], for one stimulus of each
+        /// error code. In [`Profile::Exhaustive`] `basic` has them, and this has a sample.
+        Spelling => "spelling",
         /// Filters that use the other 27 bits, which no basic fault sets.
         High => "high",
     }
@@ -27,8 +32,9 @@ impl Family {
             (Self::Each, Profile::Quick) => QUICK_EACH.len(),
             (Self::Each, _) => EACH.len(),
             (Self::Basic, Profile::Quick) => QUICK_BASIC.len(),
-            (Self::Basic, Profile::Standard) => 2 * 32 * 32,
+            (Self::Basic, Profile::Standard) => MEANINGS,
             (Self::Basic, Profile::Exhaustive) => EVERY_NAMED,
+            (Self::Spelling, _) => SPELLINGS,
             (Self::High, Profile::Quick) => 2 * QUICK_HIGH_BITS.len() * HIGH_SHAPES,
             (Self::High, Profile::Standard) => STANDARD_HIGH,
             (Self::High, Profile::Exhaustive) => STANDARD_HIGH + 2 * 32 * 32,
@@ -37,25 +43,19 @@ impl Family {
 
     /// The filter at `index`, which must be below [`Family::len`].
     #[must_use]
-    pub fn filter(self, profile: Profile, index: usize) -> Filter {
+    pub fn filter(self, setting: &Setting, profile: Profile, index: usize) -> Filter {
         match (self, profile) {
             (Self::Each, Profile::Quick) => QUICK_EACH[index],
             (Self::Each, _) => EACH[index],
             (Self::Basic, Profile::Quick) => QUICK_BASIC[index],
-            (Self::Basic, Profile::Standard) => {
-                Filter::new(index & 1 == 1, (index >> 1 & 31) as u32, (index >> 6) as u32)
-            }
+            (Self::Basic, Profile::Standard) => meaning(setting.number(), index),
             (Self::Basic, Profile::Exhaustive) => every_named(index),
+            (Self::Spelling, _) => spelling(index),
             (Self::High, Profile::Quick) => {
                 high_bit(QUICK_HIGH_BITS[index / (2 * HIGH_SHAPES)], index)
             }
             (Self::High, Profile::Standard | Profile::Exhaustive) => standard_high(index),
         }
-    }
-
-    /// All filters of the family in a profile, in the order in which L1 sets them.
-    pub fn filters(self, profile: Profile) -> impl Iterator<Item = Filter> {
-        (0..self.len(profile)).map(move |index| self.filter(profile, index))
     }
 }
 
@@ -108,12 +108,21 @@ mod tests {
     use super::Family;
     use crate::catalogue::plan::Profile;
     use crate::manual::filter::Filter;
+    use crate::walk::setting::BASE;
     use std::collections::HashSet;
     use std::vec::Vec;
 
+    fn filters(family: Family, profile: Profile) -> Vec<Filter> {
+        (0..family.len(profile)).map(|index| family.filter(BASE, profile, index)).collect()
+    }
+
+    fn set(family: Family, profile: Profile) -> HashSet<Filter> {
+        filters(family, profile).into_iter().collect()
+    }
+
     #[test]
-    fn the_basic_family_is_complete() {
-        let all: HashSet<Filter> = Family::Basic.filters(Profile::Standard).collect();
+    fn every_spelling_is_complete() {
+        let all = set(Family::Spelling, Profile::Standard);
         assert_eq!(all.len(), 2048);
         for mask in 0..32 {
             for matching in 0..32 {
@@ -125,14 +134,14 @@ mod tests {
 
     #[test]
     fn the_exhaustive_basic_family_is_complete_over_seven_bits() {
-        let all: HashSet<Filter> = Family::Basic.filters(Profile::Exhaustive).collect();
+        let all = set(Family::Basic, Profile::Exhaustive);
         assert_eq!(all.len(), 2 * 128 * 128);
         assert!(all.iter().all(|filter| filter.mask < 128 && filter.matching < 128));
     }
 
     #[test]
     fn the_high_family_has_every_single_bit_on_either_side() {
-        let all: HashSet<Filter> = Family::High.filters(Profile::Standard).collect();
+        let all = set(Family::High, Profile::Standard);
         for bit in (5..32).map(|n| 1u32 << n) {
             for eb in [false, true] {
                 for (mask, matching) in [(bit, 0), (bit, bit), (0, bit)] {
@@ -151,8 +160,7 @@ mod tests {
     fn no_family_repeats_itself_within_a_profile() {
         for family in Family::ALL {
             for profile in [Profile::Quick, Profile::Standard] {
-                let all: Vec<Filter> = family.filters(profile).collect();
-                let unique: HashSet<Filter> = all.iter().copied().collect();
+                let (all, unique) = (filters(family, profile), set(family, profile));
                 assert_eq!(all.len(), unique.len(), "{} {}", family.name(), profile.name());
             }
         }
@@ -163,7 +171,7 @@ mod tests {
         for family in Family::ALL {
             assert!(
                 family.len(Profile::Quick) < family.len(Profile::Standard)
-                    || family == Family::Each
+                    || matches!(family, Family::Each | Family::Spelling)
             );
             assert!(family.len(Profile::Standard) <= family.len(Profile::Exhaustive));
         }

@@ -153,7 +153,7 @@ pub fn is_corrected(stimulus: &Stimulus) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Access, LOOPS, Mode, Privilege, Stimulus, WALK_ORDER};
+    use super::{Access, LOOPS, Mode, Pfec, Privilege, Stimulus, WALK_ORDER};
     use crate::walk::layout::MAX_SLOTS;
     use crate::walk::setting::{BASE, SETTINGS};
     use std::collections::{BTreeSet, HashSet};
@@ -203,10 +203,9 @@ mod tests {
 
     #[test]
     fn every_code_that_the_five_bits_allow_is_raised() {
-        // RSVD implies P, so codes with only RSVD cannot arise; a fetch is no write.
-        let possible: BTreeSet<u32> = (0..32)
-            .filter(|code| (code & 8 == 0 || code & 1 == 1) && code & 0x12 != 0x12)
-            .collect();
+        let possible: BTreeSet<u32> =
+            (0..32).filter(|code| Pfec::POSSIBLE >> code & 1 == 1).collect();
+        assert_eq!(possible.len(), 18);
         for width in WIDTHS {
             let raised: BTreeSet<u32> = Stimulus::all(BASE, width)
                 .filter_map(|s| s.pfec(BASE, width))

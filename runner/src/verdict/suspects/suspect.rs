@@ -2,6 +2,7 @@
 
 use spec::log::CRC32;
 use spec::manual::filter::Filter;
+use spec::manual::pfec::Pfec;
 
 use super::hypothesis::{Entry, Hypothesis, Memory};
 use super::plan::{Fault, Plan, Shown};
@@ -92,11 +93,11 @@ impl Suspect {
 /// Filters that L0 may have: each set of error codes once, except for all and none, which are other
 /// hypotheses.
 pub fn l0_filters() -> Vec<Filter> {
-    let mut seen = vec![0, possible_codes()];
+    let mut seen = vec![0, Pfec::POSSIBLE];
     // Those with EB.PF = 1 first: a set of codes with both forms counts as one of these.
     let all = (0..2048u32).map(|n| Filter::new(n < 1024, n & 31, n >> 5 & 31));
     let is_new = |filter: &Filter| {
-        let set = filter.basic_exits() & possible_codes();
+        let set = filter.basic_exits() & Pfec::POSSIBLE;
         let is_new = !seen.contains(&set);
         seen.push(set);
         is_new
@@ -104,27 +105,22 @@ pub fn l0_filters() -> Vec<Filter> {
     all.filter(is_new).collect()
 }
 
-/// The set of the basic error codes that there are: RSVD implies P, and a fetch is no write.
-fn possible_codes() -> u32 {
-    let is_possible = |code: &u32| (code & 8 == 0 || code & 1 != 0) && code & 0x12 != 0x12;
-    (0..32).filter(is_possible).fold(0, |set, code| set | 1 << code)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{l0_filters, possible_codes};
+    use super::l0_filters;
+    use spec::manual::pfec::Pfec;
     use std::collections::HashSet;
 
     #[test]
     fn l0_s_filters_are_different_for_codes_that_there_are() {
-        let sets = || l0_filters().into_iter().map(|l0| l0.basic_exits() & possible_codes());
+        let sets = || l0_filters().into_iter().map(|l0| l0.basic_exits() & Pfec::POSSIBLE);
         assert_eq!(sets().collect::<HashSet<_>>().len(), l0_filters().len());
-        assert!(sets().all(|set| set != 0 && set != possible_codes()));
-        assert_eq!(possible_codes().count_ones(), 18);
+        assert!(sets().all(|set| set != 0 && set != Pfec::POSSIBLE));
+        assert_eq!(Pfec::POSSIBLE.count_ones(), 18);
         // Each code alone, and all but that one.
-        for code in (0..32).map(|code| 1u32 << code).filter(|code| code & possible_codes() != 0) {
+        for code in (0..32).map(|code| 1u32 << code).filter(|code| code & Pfec::POSSIBLE != 0) {
             assert!(
-                sets().any(|set| set == code) && sets().any(|set| set == possible_codes() & !code)
+                sets().any(|set| set == code) && sets().any(|set| set == Pfec::POSSIBLE & !code)
             );
         }
     }

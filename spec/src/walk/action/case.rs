@@ -5,7 +5,7 @@ use core::fmt;
 use super::rows::ACTIONS;
 use super::{Action, Then, own_pfec};
 use crate::catalogue::kind::Kind;
-use crate::catalogue::plan::{Profile, QUICK_BASIC};
+use crate::catalogue::plan::{FORMS, Profile, QUICK_BASIC};
 use crate::channel::Ask;
 use crate::manual::filter::Filter;
 use crate::manual::paging::Maxphyaddr;
@@ -51,12 +51,24 @@ const QUICK_WIDTH: [Filter; 2] = [Filter::new(false, 0, 1), Filter::new(true, 8,
 /// All except writes, in the inverse form: some faults exit, some do not.
 const QUICK: [Filter; 1] = [Filter::new(false, 2, 2)];
 
-/// Every class of filter, or in the quick profile the few that say most.
-fn filters(action: &Action, profile: Profile) -> &'static [Filter] {
+/// One in so many of the others is tried.
+const STEP: usize = 3;
+const OTHERS: usize = QUICK_BASIC.len() - FORMS;
+const _: () = assert!(OTHERS.is_multiple_of(STEP));
+
+/// Every class of filter, or in the quick profile the few that say most. What an action does takes
+/// long, and the filter that it must not disturb is whole or lost: in the standard profile each
+/// action has always, never and some of the others, in turns. Where MAXPHYADDR changes, each filter
+/// is one of its own.
+fn filter(action: &Action, profile: Profile, number: usize) -> Filter {
     match profile {
-        Profile::Quick if action.changes_width() => &QUICK_WIDTH,
-        Profile::Quick => &QUICK,
-        Profile::Standard | Profile::Exhaustive => &QUICK_BASIC,
+        Profile::Quick if action.changes_width() => QUICK_WIDTH[number],
+        Profile::Quick => QUICK[number],
+        Profile::Standard if !action.changes_width() && number >= FORMS => {
+            let turn = ACTIONS.iter().position(|row| row.name == action.name).unwrap_or(0);
+            QUICK_BASIC[FORMS + turn % STEP + (number - FORMS) * STEP]
+        }
+        Profile::Standard | Profile::Exhaustive => QUICK_BASIC[number],
     }
 }
 
@@ -93,11 +105,16 @@ impl Kind for &'static Action {
     }
 
     fn filter_count(self, profile: Profile) -> usize {
-        filters(self, profile).len()
+        match profile {
+            Profile::Quick if self.changes_width() => QUICK_WIDTH.len(),
+            Profile::Quick => QUICK.len(),
+            Profile::Standard if !self.changes_width() => FORMS + OTHERS / STEP,
+            Profile::Standard | Profile::Exhaustive => QUICK_BASIC.len(),
+        }
     }
 
     fn filter(self, profile: Profile, number: usize) -> Filter {
-        filters(self, profile)[number]
+        filter(self, profile, number)
     }
 
     fn cases_with(
@@ -114,5 +131,32 @@ impl Kind for &'static Action {
             probe,
             filter,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Action, FORMS, Filter, Kind, Profile, QUICK_BASIC};
+    use std::collections::HashSet;
+
+    #[test]
+    fn each_action_has_always_and_never_and_all_actions_have_every_filter() {
+        let mut seen = HashSet::new();
+        for action in <&Action>::all() {
+            let count = action.filter_count(Profile::Standard);
+            let own: HashSet<Filter> =
+                (0..count).map(|number| action.filter(Profile::Standard, number)).collect();
+            assert_eq!(own.len(), count, "{}", action.name);
+            assert!(
+                QUICK_BASIC[..FORMS].iter().all(|filter| own.contains(filter)),
+                "{}",
+                action.name
+            );
+            assert!(!action.changes_width() || count == QUICK_BASIC.len());
+            if !action.changes_width() {
+                seen.extend(own);
+            }
+        }
+        assert_eq!(seen, QUICK_BASIC.into_iter().collect());
     }
 }
