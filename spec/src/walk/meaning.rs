@@ -6,7 +6,6 @@
 
 use crate::manual::filter::Filter;
 use crate::manual::pfec::Pfec;
-use crate::walk::setting::SETTINGS;
 
 /// How many filters there are over [`Pfec::BASIC`].
 pub(crate) const SPELLINGS: usize = 2 * 32 * 32;
@@ -18,18 +17,21 @@ pub(crate) const fn spelling(index: usize) -> Filter {
     Filter::new(index & 1 == 1, (index >> 1 & 31) as u32, (index >> 6) as u32)
 }
 
-/// The filter that stands in a setting for the meaning of a number. Each setting has its own
-/// spellings where there are several.
+/// The filter that stands in a setting for the meaning of a number. Settings that follow each other
+/// have other spellings, where there are several.
 pub(crate) fn meaning(setting: usize, number: usize) -> Filter {
-    spelling(CHOSEN[setting][number].into())
+    spelling(CHOSEN[setting % TURNS][number].into())
 }
 
-/// By setting the indices of the spellings that stand for the meanings.
-static CHOSEN: [[u16; MEANINGS]; SETTINGS.len()] = {
-    let (of, mut chosen, mut setting) = (meanings(), [[0; MEANINGS]; SETTINGS.len()], 0);
-    while setting < SETTINGS.len() {
-        chosen[setting] = choose(&of, setting);
-        setting += 1;
+/// How many choices of spellings there are.
+const TURNS: usize = 4;
+
+/// By turn the indices of the spellings that stand for the meanings.
+static CHOSEN: [[u16; MEANINGS]; TURNS] = {
+    let (of, mut chosen, mut turn) = (meanings(), [[0; MEANINGS]; TURNS], 0);
+    while turn < TURNS {
+        chosen[turn] = choose(&of, turn);
+        turn += 1;
     }
     chosen
 };
@@ -54,8 +56,8 @@ const fn meanings() -> [usize; SPELLINGS] {
     numbers
 }
 
-/// A spelling of each meaning: of several, each setting has the next.
-const fn choose(of: &[usize; SPELLINGS], setting: usize) -> [u16; MEANINGS] {
+/// A spelling of each meaning: of several, each turn has the next.
+const fn choose(of: &[usize; SPELLINGS], turn: usize) -> [u16; MEANINGS] {
     /// Odd, so that it leads to each spelling, and near the golden section of [`SPELLINGS`]: those
     /// that follow each other differ in each field.
     const STEP: usize = 1265;
@@ -68,7 +70,7 @@ const fn choose(of: &[usize; SPELLINGS], setting: usize) -> [u16; MEANINGS] {
     while at < SPELLINGS {
         let index = at * STEP % SPELLINGS;
         let meaning = of[index];
-        if seen[meaning] == setting % all[meaning] {
+        if seen[meaning] == turn % all[meaning] {
             chosen[count] = index as u16;
             count += 1;
         }
