@@ -61,21 +61,20 @@ pub struct Acpi<'a> {
 }
 
 impl<'a> Acpi<'a> {
-    /// The tables of the RSDP at an address, or of the one in the BIOS' memory if that is 0 or
-    /// none.
-    pub fn find(memory: Memory<'a>, rsdp: u64) -> Option<Self> {
-        let mut at = rsdp;
-        let mut next = BIOS.start;
-        loop {
+    /// The tables of the RSDP at an address, or of the one in the BIOS' memory if the loader does
+    /// not say where it is. Where that is no memory, each read of it can be an exit to the VMM.
+    pub fn find(memory: Memory<'a>, rsdp: Option<u64>) -> Option<Self> {
+        if let Some(at) = rsdp {
+            return Self::of_rsdp(memory, at);
+        }
+        let mut at = BIOS.start;
+        while at < BIOS.end {
             if let Some(acpi) = Self::of_rsdp(memory, at) {
                 return Some(acpi);
             }
-            if next == BIOS.end {
-                return None;
-            }
-            at = next;
-            next += BIOS_STEP;
+            at += BIOS_STEP;
         }
+        None
     }
 
     fn of_rsdp(memory: Memory<'a>, at: u64) -> Option<Self> {

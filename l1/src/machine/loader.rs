@@ -31,7 +31,7 @@ pub struct Boot {
     free_end: u64,
     /// Where the first area above the image begins that is not usable.
     ceiling: u64,
-    rsdp: u64,
+    rsdp: Option<u64>,
     command_line: [u8; ROOM],
     command_line_len: usize,
 }
@@ -52,8 +52,8 @@ impl Boot {
         self.free_end.min(self.ceiling)
     }
 
-    /// The address of ACPI's RSDP, 0 if the loader did not say.
-    pub fn rsdp(&self) -> u64 {
+    /// The address of ACPI's RSDP, if the loader says one; 0 if it says that there is none.
+    pub fn rsdp(&self) -> Option<u64> {
         self.rsdp
     }
 
@@ -94,7 +94,7 @@ pub fn read(magic: u32, info: u32) -> Boot {
         memory_bytes: 0,
         free_end: 0,
         ceiling: MAPPED,
-        rsdp: 0,
+        rsdp: None,
         command_line: [0; ROOM],
         command_line_len: 0,
     };
@@ -134,8 +134,8 @@ fn read_multiboot2(boot: &mut Boot, info: u32) {
                 }
             }
             // The longer copy of the RSDP comes from newer tables.
-            RSDP_OLD if boot.rsdp == 0 => boot.rsdp = physical(body.as_ptr()),
-            RSDP_NEW => boot.rsdp = physical(body.as_ptr()),
+            RSDP_OLD if boot.rsdp.is_none() => boot.rsdp = Some(physical(body.as_ptr())),
+            RSDP_NEW => boot.rsdp = Some(physical(body.as_ptr())),
             _ => {}
         }
         rest = more.get(size.wrapping_neg() % 8..).unwrap_or_default();
@@ -151,7 +151,7 @@ fn read_pvh(boot: &mut Boot, info: u32) {
         return;
     }
     boot.protocol = "pvh";
-    boot.rsdp = info.rsdp;
+    boot.rsdp = Some(info.rsdp);
     if let Some(text) = reach::<u8>(info.command_line, ROOM) {
         // SAFETY: with PVH's magic the field is the physical address of a string (`start_info.h`),
         // and `reach` says that L1 can read there; nothing has written there since.

@@ -192,7 +192,9 @@ unsafe fn power_off(power: &Power) {
             control.write(kept | sleep);
         }
     }
-    delay();
+    if power.pm1 != [None; 2] {
+        delay();
+    }
 }
 
 /// Writes a register, and gives the machine time to end.
@@ -207,6 +209,7 @@ unsafe fn write(register: Option<(Register, u8)>) {
     }
 }
 
+/// Takes a machine a while, above all where each read is an exit to a VMM.
 #[inline(never)]
 fn delay() {
     for _ in 0..DELAY.1 {

@@ -307,6 +307,7 @@ sections! {
         APIC WHOLE, "Advanced Programmable Interrupt Controller (APIC)";
         LOCAL_APIC derived("4.1"), "The Local APIC Block Diagram";
         APIC_ENABLING derived("4.3"), "Enabling or Disabling the Local APIC";
+        X2APIC_TRANSITIONS derived("12.5"), "x2APIC State Transitions";
     }
     "3B" "Debug, Branch Profile, TSC, and Intel Resource Director Technology (Intel RDT) Features"
     Some("17"), Some("20") => {

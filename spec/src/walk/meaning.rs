@@ -24,7 +24,7 @@ pub(crate) fn meaning(setting: usize, number: usize) -> Filter {
 }
 
 /// How many choices of spellings there are.
-const TURNS: usize = 4;
+const TURNS: usize = 2;
 
 /// By turn the indices of the spellings that stand for the meanings.
 static CHOSEN: [[u16; MEANINGS]; TURNS] = {

@@ -105,7 +105,7 @@ fn what_a_loader_leaves_out_of_reach_is_not_read() {
     {
         let info = put(0, &words(&[head, 0, 0, text, far, map, entries])) as u32;
         let boot = read(0, info);
-        assert_eq!((boot.protocol(), boot.rsdp(), boot.memory_kib()), ("pvh", far, 0));
+        assert_eq!((boot.protocol(), boot.rsdp(), boot.memory_kib()), ("pvh", Some(far), 0));
         assert_eq!(boot.command_line(), "");
     }
 }
@@ -143,7 +143,7 @@ fn multiboot2_has_a_copy_of_the_rsdp() {
         });
         let tags: Vec<u8> = tags.chain([0, 0, 0, 0, 8, 0, 0, 0]).collect();
         let info = put(0, &[words(&[8 + tags.len() as u64]), tags].concat());
-        let rsdp = read(MULTIBOOT2_MAGIC, info as u32).rsdp();
+        let rsdp = read(MULTIBOOT2_MAGIC, info as u32).rsdp().unwrap();
         // SAFETY: it is in `LEFT`.
         let first = unsafe { mapped::<u8>(rsdp).read() };
         assert_eq!(u32::from(first), *kinds.iter().max().unwrap(), "{kinds:?}");
