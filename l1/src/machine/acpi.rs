@@ -82,16 +82,16 @@ impl<'a> Acpi<'a> {
             memory(at, RSDP).filter(|rsdp| rsdp.starts_with(b"RSD PTR ") && sum(rsdp) == 0)?;
         // Of revision 2 on, it is longer and has a 64-bit address.
         let all = memory(at, RSDP_ALL).filter(|all| rsdp[15] >= 2 && sum(all) == 0);
-        let (root, entry) = match all.and_then(|all| table(memory, number(all, 24, 8), b"XSDT")) {
+        let (root, entry) = match all.and_then(|all| table(memory, number(all, 24, 8), *b"XSDT")) {
             Some(root) => (root, 8),
-            None => (table(memory, number(rsdp, 16, 4), b"RSDT")?, 4),
+            None => (table(memory, number(rsdp, 16, 4), *b"RSDT")?, 4),
         };
         Some(Self { memory, root: &root[HEADER..], entry })
     }
 
     /// The first table of a name.
     #[inline(never)]
-    fn named(self, name: &[u8; 4]) -> Option<&'a [u8]> {
+    fn named(self, name: [u8; 4]) -> Option<&'a [u8]> {
         let count = (self.root.len() / self.entry).min(MAX_TABLES);
         (0..count).find_map(|entry| {
             table(self.memory, number(self.root, entry * self.entry, self.entry), name)
@@ -100,9 +100,9 @@ impl<'a> Acpi<'a> {
 
     /// How to power off and reset.
     pub fn power(self) -> Power {
-        let Some(fadt) = self.named(b"FACP") else { return Power::NONE };
+        let Some(fadt) = self.named(*b"FACP") else { return Power::NONE };
         let flags = number(fadt, 112, 4);
-        let dsdt = |at, size| table(self.memory, number(fadt, at, size), b"DSDT");
+        let dsdt = |at, size| table(self.memory, number(fadt, at, size), *b"DSDT");
         let soft_off = dsdt(140, 8).or_else(|| dsdt(40, 4)).and_then(soft_off);
         // The registers by their long addresses, or by ports.
         let pm1 = [(172, 64), (184, 68)].map(|(long, short)| match register(fadt, long) {
@@ -126,7 +126,7 @@ impl<'a> Acpi<'a> {
 
     /// The firmware's console, if it is a UART like COM1's.
     pub fn console(self) -> Option<Console> {
-        let spcr = self.named(b"SPCR")?;
+        let spcr = self.named(*b"SPCR")?;
         let baud = match number(spcr, 58, 1) {
             3 => Some(9600),
             4 => Some(19_200),
@@ -142,7 +142,7 @@ impl<'a> Acpi<'a> {
 
     /// How many processors can be started, as far as the tables say.
     pub fn processors(self) -> Option<usize> {
-        let mut rest = self.named(b"APIC")?.get(HEADER + 8..)?;
+        let mut rest = self.named(*b"APIC")?.get(HEADER + 8..)?;
         let mut count = 0;
         while let [kind, length, ..] = *rest {
             let entry = rest.get(..length.into()).filter(|entry| entry.len() >= 2)?;
@@ -195,8 +195,8 @@ fn sum(bytes: &[u8]) -> u8 {
 
 /// The table at an address, if it has this name and is whole.
 #[inline(never)]
-fn table<'a>(memory: Memory<'a>, at: u64, name: &[u8; 4]) -> Option<&'a [u8]> {
-    let header = memory(at, HEADER).filter(|header| header.starts_with(name))?;
+fn table(memory: Memory<'_>, at: u64, name: [u8; 4]) -> Option<&[u8]> {
+    let header = memory(at, HEADER).filter(|header| header.starts_with(&name))?;
     let length = number(header, 4, 4) as usize;
     (HEADER..=MAX_TABLE).contains(&length).then_some(())?;
     memory(at, length).filter(|table| sum(table) == 0)

@@ -1,3 +1,4 @@
+use std::vec;
 use std::vec::Vec;
 
 use super::*;
@@ -59,7 +60,7 @@ fn mend(table: &mut [u8]) {
 }
 
 /// A table with this after its header.
-fn made(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
+fn made(name: [u8; 4], body: &[u8]) -> Vec<u8> {
     let length = (HEADER + body.len()) as u32;
     let mut table = [&name[..], &length.to_le_bytes(), &[0; HEADER - 8], body].concat();
     mend(&mut table);
@@ -119,14 +120,14 @@ fn both_kinds_of_local_apics_count_if_they_are_enabled() {
         &[9, 16, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
     ];
     let body = [&[0; 8][..], &entries.concat()].concat();
-    assert_eq!(with(PC, b"APIC", made(b"APIC", &body)).says().unwrap().2, Some(2));
+    assert_eq!(with(PC, b"APIC", made(*b"APIC", &body)).says().unwrap().2, Some(2));
     for entry in [&[0, 0][..], &[0, 1], &[0, 9, 0, 0, 1], &[9, 255]] {
         let body = [&body, entry].concat();
-        assert_eq!(with(PC, b"APIC", made(b"APIC", &body)).says().unwrap().2, None, "{entry:?}");
+        assert_eq!(with(PC, b"APIC", made(*b"APIC", &body)).says().unwrap().2, None, "{entry:?}");
     }
     let odd = [&body[..], &[0]].concat();
-    assert_eq!(with(PC, b"APIC", made(b"APIC", &odd)).says().unwrap().2, Some(2));
-    assert_eq!(with(PC, b"APIC", made(b"APIC", &[0; 7])).says().unwrap().2, None);
+    assert_eq!(with(PC, b"APIC", made(*b"APIC", &odd)).says().unwrap().2, Some(2));
+    assert_eq!(with(PC, b"APIC", made(*b"APIC", &[0; 7])).says().unwrap().2, None);
 }
 
 #[test]
@@ -136,7 +137,7 @@ fn the_console_is_a_uart_that_l1_can_reach() {
         let mut body = [0; 44];
         (body[0], body[4], body[5], body[22]) = (kind, space, width, baud);
         body[8..16].copy_from_slice(&at.to_le_bytes());
-        with(PC, b"APIC", made(b"SPCR", &body)).says().unwrap().1
+        with(PC, b"APIC", made(*b"SPCR", &body)).says().unwrap().1
     };
     let found = |at, shift, baud| Some(Console { registers: Registers { at, shift }, baud });
     let com2 = Register::Port(0x2f8);
@@ -218,7 +219,7 @@ fn tables_that_lie_are_not_there() {
 #[test]
 fn a_root_of_any_length_is_read_to_a_limit() {
     let reads = core::cell::Cell::new(0);
-    let pieces = with(PC, b"RSDT", made(b"RSDT", &[0x11; 4 * 100_000]));
+    let pieces = with(PC, b"RSDT", made(*b"RSDT", &vec![0x11; 4 * 100_000]));
     let memory = |at, length| {
         reads.set(reads.get() + 1);
         pieces.read(at, length)

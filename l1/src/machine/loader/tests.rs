@@ -136,8 +136,8 @@ fn multiboot2_has_a_copy_of_the_rsdp() {
     let _turn = begin();
     for kinds in [&[14][..], &[15], &[14, 15], &[15, 14]] {
         let tags = kinds.iter().flat_map(|&kind: &u32| {
-            let size = if kind == 14 { 20 } else { 36 };
-            let mut tag = [kind.to_le_bytes(), (8 + size as u32).to_le_bytes()].concat();
+            let size: u32 = if kind == 14 { 20 } else { 36 };
+            let mut tag = [kind.to_le_bytes(), (8 + size).to_le_bytes()].concat();
             tag.resize((8 + size as usize).next_multiple_of(8), kind as u8);
             tag
         });
