@@ -18,7 +18,7 @@
 //! | what is seen at the end | [`end`] |
 //! | what must be seen | [`expect`] |
 //! | what the manual leaves open of that | [`freedom`] |
-//! | under which filters they play | [`filters`] |
+//! | under which filters they play | `filters` |
 //! | what comes between two plays | [`between`] |
 //! | how L1 invalidates translations | [`invalidation`] |
 //! | VM entries that must fail | [`flaw`] |

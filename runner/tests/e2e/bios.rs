@@ -49,6 +49,6 @@ pub fn boot(folder: &Folder, model: &str, drives: &str) -> String {
         .output()
         .expect("Bochs starts");
     let said = String::from_utf8_lossy(&folder.read("bochs.log")).into_owned();
-    assert!(said.contains("shutdown requested"), "{ended:?}\n{said}");
+    assert!(said.contains("soft power off"), "{ended:?}\n{said}");
     folder.path("log")
 }
