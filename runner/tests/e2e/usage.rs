@@ -88,5 +88,5 @@ fn the_iso_image_is_a_bootable_iso_image() {
     call(["image", "--iso", &folder.path("iso"), "--cmdline", "profile=quick"]).expect(0);
     let bytes = folder.read("iso");
     assert_eq!(bytes[0x8001..0x8006], *b"CD001");
-    assert_eq!(bytes[510..512], [0x55, 0xaa], "a USB stick boots it, too");
+    assert_eq!(bytes[0x8807..0x881e], *b"EL TORITO SPECIFICATION", "firmware boots it");
 }
