@@ -143,12 +143,12 @@ impl Ready {
                 magic: pvh::MAGIC,
                 version: 1,
                 flags: 0,
-                modules: 0,
-                module_list: 0,
-                command_line: inside(offset_of!(Block, command_line)),
-                rsdp,
-                memory_map: inside(offset_of!(Block, map)),
-                memory_map_entries: 0,
+                nr_modules: 0,
+                modlist_paddr: 0,
+                cmdline_paddr: inside(offset_of!(Block, command_line)),
+                rsdp_paddr: rsdp,
+                memmap_paddr: inside(offset_of!(Block, map)),
+                memmap_entries: 0,
                 reserved: 0,
             },
             map: EMPTY_MAP,
@@ -169,7 +169,7 @@ impl Ready {
         let mut map = unsafe { boot::exit_boot_services(None) };
         // SAFETY: `new` filled the block, and nobody else has it.
         let block = unsafe { self.0.as_mut() };
-        block.start_info.memory_map_entries = translate(&mut map, &mut block.map) as u32;
+        block.start_info.memmap_entries = translate(&mut map, &mut block.map) as u32;
         // LGDT reads a limit of 16 bits and a base of 64.
         let limit = (size_of_val(&block.gdt) - 1) as u128;
         let gdtr: u128 = limit | u128::from(address(&raw const block.gdt)) << 16;
@@ -193,7 +193,7 @@ impl Ready {
 }
 
 const EMPTY_MAP: [Memory; MAP_ROOM] =
-    [Memory { address: 0, size: 0, kind: 0, reserved: 0 }; MAP_ROOM];
+    [Memory { addr: 0, size: 0, r#type: 0, reserved: 0 }; MAP_ROOM];
 
 fn translate(map: &mut MemoryMapOwned, room: &mut [Memory]) -> usize {
     map.sort();

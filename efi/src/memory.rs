@@ -27,13 +27,13 @@ pub fn translate<'a>(
     let (mut used, full) = (0, room.len());
     for descriptor in descriptors {
         let entry = Memory {
-            address: descriptor.phys_start,
+            addr: descriptor.phys_start,
             size: descriptor.page_count * PAGE_SIZE as u64,
-            kind: kind(descriptor.ty),
+            r#type: kind(descriptor.ty),
             reserved: 0,
         };
         match room[..used].last_mut() {
-            Some(last) if last.kind == entry.kind && last.address + last.size == entry.address => {
+            Some(last) if last.r#type == entry.r#type && last.addr + last.size == entry.addr => {
                 last.size += entry.size;
             }
             _ if used < full => {
@@ -50,7 +50,7 @@ pub fn translate<'a>(
 #[must_use]
 pub fn usable(map: &[Memory], start: u64, end: u64) -> bool {
     map.iter().any(|entry| {
-        entry.kind == Memory::RAM && entry.address <= start && end <= entry.address + entry.size
+        entry.r#type == Memory::RAM && entry.addr <= start && end <= entry.addr + entry.size
     })
 }
 
@@ -75,10 +75,10 @@ mod tests {
             descriptor(MemoryType::RUNTIME_SERVICES_DATA, 0x20_0000, 1),
             descriptor(MemoryType::ACPI_RECLAIM, 0x20_1000, 1),
         ];
-        let empty = Memory { address: 0, size: 0, kind: 0, reserved: 0 };
+        let empty = Memory { addr: 0, size: 0, r#type: 0, reserved: 0 };
         let mut room = [empty; 4];
         assert_eq!(translate(map.iter(), &mut room), 4);
-        let seen = room.map(|entry| (entry.address, entry.size, entry.kind));
+        let seen = room.map(|entry| (entry.addr, entry.size, entry.r#type));
         let want = [
             (0, 0x2_0000, 1),
             (0x10_0000, 0x10_0000, 1),

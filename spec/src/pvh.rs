@@ -14,17 +14,17 @@ pub struct StartInfo {
     /// What the guest is.
     pub flags: u32,
     /// How many modules there are.
-    pub modules: u32,
+    pub nr_modules: u32,
     /// Physical address of the list of modules.
-    pub module_list: u64,
+    pub modlist_paddr: u64,
     /// Physical address of the command line, which ends in 0; or 0.
-    pub command_line: u64,
+    pub cmdline_paddr: u64,
     /// Physical address of ACPI's root pointer, or 0.
-    pub rsdp: u64,
+    pub rsdp_paddr: u64,
     /// Physical address of the memory map, or 0.
-    pub memory_map: u64,
+    pub memmap_paddr: u64,
     /// How many entries it has.
-    pub memory_map_entries: u32,
+    pub memmap_entries: u32,
     /// 0.
     pub reserved: u32,
 }
@@ -34,11 +34,11 @@ pub struct StartInfo {
 #[repr(C)]
 pub struct Memory {
     /// Physical address.
-    pub address: u64,
+    pub addr: u64,
     /// Bytes.
     pub size: u64,
     /// As in E820: 1 is usable, see [`Memory::RAM`].
-    pub kind: u32,
+    pub r#type: u32,
     /// 0.
     pub reserved: u32,
 }

@@ -151,22 +151,22 @@ fn read_pvh(boot: &mut Boot, info: u32) {
         return;
     }
     boot.protocol = "pvh";
-    boot.rsdp = Some(info.rsdp);
-    if let Some(text) = reach::<u8>(info.command_line, ROOM) {
+    boot.rsdp = Some(info.rsdp_paddr);
+    if let Some(text) = reach::<u8>(info.cmdline_paddr, ROOM) {
         // SAFETY: with PVH's magic the field is the physical address of a string (`start_info.h`),
         // and `reach` says that L1 can read there; nothing has written there since.
         let text = unsafe { core::slice::from_raw_parts(text, ROOM) };
         boot.copy_command_line(text);
     }
     // Version 0 ends before the memory map.
-    let entries = if info.version >= 1 { info.memory_map_entries as usize } else { 0 };
-    if let Some(map) = reach::<Memory>(info.memory_map, entries) {
+    let entries = if info.version >= 1 { info.memmap_entries as usize } else { 0 };
+    if let Some(map) = reach::<Memory>(info.memmap_paddr, entries) {
         // SAFETY: with PVH's magic and version 1 the two fields are the physical address and the
         // number of entries (`start_info.h`), and `reach` says that L1 can read there; nothing has
         // written there since.
         let map = unsafe { core::slice::from_raw_parts(map, entries) };
         for area in map {
-            boot.area(area.address, area.size, area.kind == Memory::RAM);
+            boot.area(area.addr, area.size, area.r#type == Memory::RAM);
         }
     }
 }

@@ -10,8 +10,9 @@ use dom0::abi::domctl::{
     CreateDomain, DestroyDomain, EMULATE_LAPIC, GRANT_VERSION, HAP, HVM, MaxMem, MaxVcpus,
     NESTED_VIRT, PauseDomain, SetPagingMempool, Tail17, Tail20,
 };
-use dom0::abi::hvm::{Cpu, LapicRegs, MemmapEntry, RAM, START_MAGIC, StartInfo, State};
+use dom0::abi::hvm::{Cpu, LapicRegs, State};
 use dom0::abi::{DomainId, Errno, Version};
+use spec::pvh;
 
 use crate::hypercall::{Control, populate};
 use crate::job::Job;
@@ -91,10 +92,15 @@ impl Guest {
     }
 
     fn write_start_info(&mut self, line: &str, bytes: u64) -> Result<(), Errno> {
-        let range = |addr, end| MemmapEntry { addr, size: end - addr, r#type: RAM, reserved: 0 };
+        let range = |addr, end| pvh::Memory {
+            addr,
+            size: end - addr,
+            r#type: pvh::Memory::RAM,
+            reserved: 0,
+        };
         let map = [range(0, LOW_MEMORY_END), range(HIGH_MEMORY, bytes)];
-        let info = StartInfo {
-            magic: START_MAGIC,
+        let info = pvh::StartInfo {
+            magic: pvh::MAGIC,
             version: 1,
             flags: 0,
             nr_modules: 0,

@@ -13,7 +13,7 @@ use cpio::newc::{Builder, trailer};
 use crate::debian::setup::{GRUB, ensure};
 use crate::payload::L1_ELF;
 use crate::vmm::Unavailable;
-use crate::vmm::process::{Ended, ask, quote};
+use crate::vmm::process::{Ended, ask, quote_words};
 
 /// GRUB's parts for a BIOS.
 pub const FOLDER: &str = "/usr/lib/grub/i386-pc";
@@ -75,8 +75,7 @@ pub fn words(options: &str) -> Result<String, Unavailable> {
         return Err(Unavailable::usage("a command line for GRUB must be one line", ""));
     }
     // Word by word: GRUB puts its own quotes around an argument with a space in it.
-    let words: Vec<String> = options.split_whitespace().map(quote).collect();
-    Ok(words.join(" "))
+    Ok(quote_words(options))
 }
 
 /// Runs a tool that makes a file.

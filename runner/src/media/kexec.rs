@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::payload::L1_ELF;
-use crate::vmm::process::quote;
+use crate::vmm::process::quote_words;
 
 /// Writes the image and a script that boots it into a folder, which is made if it is not there.
 ///
@@ -21,7 +21,6 @@ pub fn write(options: &str, folder: &Path) -> io::Result<()> {
 }
 
 fn script(options: &str) -> String {
-    let words: Vec<String> = options.split_whitespace().map(quote).collect();
     format!(
         "#!/bin/sh\n\
          # Leaves this Linux for maskmatch's image at once: what runs is not stopped, and nothing but\n\
@@ -34,7 +33,7 @@ fn script(options: &str) -> String {
          kexec --load --type=multiboot2-x86 --command-line=\"$*\" maskmatch.elf\n\
          sync\n\
          kexec --exec\n",
-        words.join(" ")
+        quote_words(options)
     )
 }
 

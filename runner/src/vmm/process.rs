@@ -248,6 +248,11 @@ pub fn command_line(command: &Command) -> String {
     words.map(|word| quote(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
 }
 
+/// The same words, each as a shell takes it.
+pub fn quote_words(line: &str) -> String {
+    line.split_whitespace().map(quote).collect::<Vec<_>>().join(" ")
+}
+
 /// A word that a shell takes as it is.
 pub fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);

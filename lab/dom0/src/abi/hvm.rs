@@ -1,5 +1,4 @@
-//! A guest's state as records: `hvm/save.h` and `arch-x86/hvm/save.h`; and what a PVH guest finds at
-//! its start: `arch-x86/hvm/start_info.h`.
+//! A guest's state as records: `hvm/save.h` and `arch-x86/hvm/save.h`.
 
 /// A record's contents.
 pub trait Record {
@@ -200,50 +199,5 @@ impl LapicRegs {
     }
 }
 
-/// `struct hvm_start_info`.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct StartInfo {
-    /// [`START_MAGIC`].
-    pub magic: u32,
-    /// 1: with a memory map.
-    pub version: u32,
-    /// Zero.
-    pub flags: u32,
-    /// Zero.
-    pub nr_modules: u32,
-    /// Zero.
-    pub modlist_paddr: u64,
-    /// The command line.
-    pub cmdline_paddr: u64,
-    /// Zero: no tables.
-    pub rsdp_paddr: u64,
-    /// The memory map.
-    pub memmap_paddr: u64,
-    /// Its entries.
-    pub memmap_entries: u32,
-    /// Zero.
-    pub reserved: u32,
-}
-
-/// XEN_HVM_START_MAGIC_VALUE.
-pub const START_MAGIC: u32 = 0x336e_c578;
-
-/// `struct hvm_memmap_table_entry`.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct MemmapEntry {
-    /// Where it begins.
-    pub addr: u64,
-    /// Bytes.
-    pub size: u64,
-    /// [`RAM`].
-    pub r#type: u32,
-    /// Zero.
-    pub reserved: u32,
-}
-
-/// XEN_HVM_MEMMAP_TYPE_RAM.
-pub const RAM: u32 = 1;
 /// XEN_ELFNOTE_PHYS32_ENTRY, in `elfnote.h`.
 pub const PHYS32_ENTRY: u32 = 18;

@@ -7,6 +7,8 @@ use std::string::String;
 use std::vec::Vec;
 use std::{env, fs, println};
 
+use spec::pvh;
+
 use super::domctl::{Domctl, Tail17, Tail20};
 use super::{Hypercall, SYSCTL, Version, command, dm, domctl, event, hvm, memory, start};
 use dm::DmOp;
@@ -321,11 +323,11 @@ fn of_guests(facts: &mut Facts) {
     layout!(
         facts,
         "struct hvm_start_info",
-        hvm::StartInfo,
+        pvh::StartInfo,
         whole,
         [magic, version, flags, cmdline_paddr, rsdp_paddr, memmap_paddr, memmap_entries]
     );
-    layout!(facts, "struct hvm_memmap_table_entry", hvm::MemmapEntry, whole, [addr, size, r#type]);
+    layout!(facts, "struct hvm_memmap_table_entry", pvh::Memory, whole, [addr, size, r#type]);
     let cpu = |rust: usize, field: usize| (rust + field) as u64;
     let numbers = [
         ("XENMEM_populate_physmap", memory::POPULATE_PHYSMAP),
@@ -335,8 +337,8 @@ fn of_guests(facts: &mut Facts) {
         ("HVM_SAVE_CODE(HEADER)", hvm::Header::CODE.into()),
         ("HVM_SAVE_CODE(CPU)", hvm::Cpu::CODE.into()),
         ("HVM_SAVE_CODE(LAPIC_REGS)", hvm::LapicRegs::CODE.into()),
-        ("XEN_HVM_START_MAGIC_VALUE", hvm::START_MAGIC.into()),
-        ("XEN_HVM_MEMMAP_TYPE_RAM", hvm::RAM.into()),
+        ("XEN_HVM_START_MAGIC_VALUE", pvh::MAGIC.into()),
+        ("XEN_HVM_MEMMAP_TYPE_RAM", pvh::Memory::RAM.into()),
         ("XEN_ELFNOTE_PHYS32_ENTRY", hvm::PHYS32_ENTRY.into()),
         ("offsetof(struct hvm_hw_cpu, rbx)", cpu(core::mem::offset_of!(hvm::Cpu, rax), 8)),
         (

@@ -8,15 +8,12 @@ use crate::vmm::{Boot, Unavailable};
 use linux_loader::loader::KernelLoader;
 use linux_loader::loader::elf::start_info::{hvm_memmap_table_entry, hvm_start_info};
 use linux_loader::loader::elf::{Elf, PvhBootCapability};
+use spec::pvh::{self, Memory};
 use std::io::Cursor;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
-/// The magic number of `hvm_start_info`.
-const START_MAGIC: u32 = 0x336e_c578;
 /// Version 1 of it has the memory map.
 const START_VERSION: u32 = 1;
-/// A memory-map entry's type: usable RAM.
-const RAM: u32 = 1;
 
 const START_INFO: u64 = 0x6000;
 const MEMORY_MAP: u64 = 0x7000;
@@ -58,13 +55,13 @@ pub fn load(memory: &GuestMemoryMmap, boot: &Boot) -> Result<Start, Unavailable>
         let mut at = MEMORY_MAP;
         for (addr, size) in map {
             memory.write_obj(
-                hvm_memmap_table_entry { addr, size, type_: RAM, reserved: 0 },
+                hvm_memmap_table_entry { addr, size, type_: Memory::RAM, reserved: 0 },
                 GuestAddress(at),
             )?;
             at += size_of::<hvm_memmap_table_entry>() as u64;
         }
         let info = hvm_start_info {
-            magic: START_MAGIC,
+            magic: pvh::MAGIC,
             version: START_VERSION,
             cmdline_paddr: CMDLINE,
             memmap_paddr: MEMORY_MAP,
