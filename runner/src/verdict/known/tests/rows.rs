@@ -106,7 +106,6 @@ fn most_rows_say_where_in_the_source_they_are() {
     // These were found by their effect.
     let without = [
         "rf0",
-        "step-early",
         "pkru-alone",
         "nmi-exit-blocks",
         "real-code",
