@@ -20,7 +20,7 @@ pub struct LabArgs {
     #[arg(long, value_name = "BZIMAGE", requires = "modules", conflicts_with = "kernel")]
     pub kernel_image: Option<PathBuf>,
     /// The folder with the modules of --kernel-image, or a kernel's build tree, which has its
-    /// bzImage too.
+    /// bzImage too. KVM may be part of the kernel (CONFIG_KVM_INTEL=y).
     #[arg(long, value_name = "DIR", conflicts_with = "kernel")]
     pub modules: Option<PathBuf>,
     /// A kvm-intel.ko to load in place of the kernel's.

@@ -45,6 +45,9 @@ const COMMON: &[(&str, &str)] = &[
 const NO_FSRM: &str = "clearcpuid=580";
 const NO_FSRM_XSAVES: &str = "clearcpuid=321,323,580";
 
+/// Makes the parameters readable of modules that are part of the kernel.
+const PARAMETERS_IN_SYSFS: &str = "param_sysfs_builtin_init";
+
 /// Init calls to leave out, by what they would do. A kernel that lacks one ignores its name.
 const LEFT_OUT: &[&[&str]] = &[
     // Certificates and keyrings.
@@ -58,7 +61,7 @@ const LEFT_OUT: &[&[&str]] = &[
         "trace_eval_init",
         "trace_eval_sync",
         "tracer_init_tracefs",
-        "param_sysfs_builtin_init",
+        PARAMETERS_IN_SYSFS,
     ],
     // Memory caches in sysfs: 11 million instructions on 6.1.
     &["slab_sysfs_init"],
@@ -82,15 +85,17 @@ const LEFT_OUT: &[&[&str]] = &[
 ];
 
 /// The command line, the same for every kernel from 5.10 to 7.2. `xsaves` says whether Linux can
-/// use the CPU's XSAVES, without which KVM has no shadow stacks. `extra` comes last, so that it
-/// overrides the rest.
-pub fn command_line(xsaves: bool, extra: &str) -> String {
+/// use the CPU's XSAVES, without which KVM has no shadow stacks. `of_kvm` are the parameters of a KVM
+/// that is part of the kernel.
+pub fn command_line(xsaves: bool, of_kvm: &str) -> String {
     let mut words: Vec<String> = COMMON.iter().map(|(text, _)| (*text).to_string()).collect();
     words.push(if xsaves { NO_FSRM } else { NO_FSRM_XSAVES }.to_string());
     // This must be the rate at which the TSC really counts, or timer interrupts come in a storm.
     words.push(format!("tsc_early_khz={}", IPS / 1000));
-    words.push(format!("initcall_blacklist={}", LEFT_OUT.concat().join(",")));
-    words.extend((!extra.is_empty()).then(|| extra.to_string()));
+    let mut left_out = LEFT_OUT.concat();
+    left_out.retain(|call| of_kvm.is_empty() || *call != PARAMETERS_IN_SYSFS);
+    words.push(format!("initcall_blacklist={}", left_out.join(",")));
+    words.extend((!of_kvm.is_empty()).then(|| of_kvm.to_string()));
     words.join(" ")
 }
 
@@ -99,10 +104,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_fits_and_ends_with_what_the_user_added() {
-        let line = command_line(false, "loglevel=7");
+    fn the_line_fits_and_ends_with_the_parameters_of_kvm() {
+        let line = command_line(false, "kvm_intel.ept=0");
         assert!(line.len() < 2048 - 256);
-        assert!(line.ends_with(" loglevel=7"));
+        assert!(line.ends_with(" kvm_intel.ept=0") && !line.contains(PARAMETERS_IN_SYSFS));
+        assert!(command_line(false, "").contains(PARAMETERS_IN_SYSFS));
         assert!(line.contains("tsc_early_khz=50000") && line.contains(" clearcpuid=321,323,580 "));
         assert!(command_line(true, "").contains(" clearcpuid=580 "));
     }

@@ -23,7 +23,7 @@ use super::job::{self, Job, KvmJob};
 use super::kmsg::{self, Kmsg};
 use super::message::{self, Message};
 use super::modules::{KVM, KVM_INTEL};
-use super::params::ParamSet;
+use super::params::{ParamSet, quirk};
 use super::port::{self, Sender};
 use super::virtualbox;
 use crate::vmm::kvm::host::parameters;
@@ -100,7 +100,8 @@ fn work(sender: &Arc<Sender>) -> Result<(), String> {
 /// Runs all sets on KVM.
 fn kvm(job: &KvmJob, kmsg: &Kmsg, sender: &Sender) -> Result<(), String> {
     for module in &job.modules {
-        load(module, quirk(module)).map_err(|error| format!("{module} does not load: {error}"))?;
+        load(module, quirk(module_of(module)))
+            .map_err(|error| format!("{module} does not load: {error}"))?;
     }
     sender.send(&Message::Stage(message::KVM_LOADED.into()));
     for set in &job.sets {
@@ -119,35 +120,36 @@ fn one_set(job: &KvmJob, set: &ParamSet, sender: &Sender) -> Message {
         return Message::Skip { set: name, why };
     }
     let of_kvm: Vec<_> = set.of(KVM).map(|(name, value)| format!("{name}={value}")).collect();
-    if !of_kvm.is_empty()
-        && let Err(error) = reload_kvm(job, &of_kvm.join(" "))
-    {
-        return end(Some(format!("kvm does not load with {}: {error}", of_kvm.join(" "))));
+    // Part of the kernel, it has them from the command line.
+    let kvm = job.modules.iter().find(|path| module_of(path) == KVM);
+    let Some(kvm) = kvm.filter(|_| !of_kvm.is_empty()) else {
+        return with_kvm_intel(job, set, sender);
+    };
+    let of_kvm = of_kvm.join(" ");
+    if let Err(error) = reload_kvm(kvm, &of_kvm) {
+        return end(Some(format!("kvm does not load with {of_kvm}: {error}")));
     }
     let outcome = with_kvm_intel(job, set, sender);
-    if of_kvm.is_empty() {
-        return outcome;
-    }
-    match reload_kvm(job, "") {
+    match reload_kvm(kvm, "") {
         Ok(()) => outcome,
         Err(error) => end(Some(format!("kvm does not load again: {error}"))),
     }
 }
 
 /// Loads `kvm` anew, with these parameters beside those that it always has.
-fn reload_kvm(job: &KvmJob, parameters: &str) -> io::Result<()> {
+fn reload_kvm(path: &str, parameters: &str) -> io::Result<()> {
     unload(KVM)?;
-    let path = job.modules.iter().find(|path| module_of(path) == KVM);
-    let path = path.ok_or_else(|| io::Error::other("it is not in the initramfs"))?;
-    load(path, &format!("{} {parameters}", quirk(path)))
+    load(path, &format!("{} {parameters}", quirk(KVM)))
 }
 
-/// Loads `kvm_intel`, runs the image and unloads.
+/// Loads `kvm_intel`, runs the image and unloads. If it is part of the kernel, it is there.
 fn with_kvm_intel(job: &KvmJob, set: &ParamSet, sender: &Sender) -> Message {
     let name = set.to_string();
     let end = |failure| Message::End { set: set.to_string(), failure };
     let line = set.module_line(&job.always);
-    if let Err(error) = load(&job.kvm_intel, &line) {
+    if let Some(path) = &job.kvm_intel
+        && let Err(error) = load(path, &line)
+    {
         return end(Some(format!("kvm_intel does not load with {line}: {error}")));
     }
     let mut effective = parameters();
@@ -164,7 +166,7 @@ fn with_kvm_intel(job: &KvmJob, set: &ParamSet, sender: &Sender) -> Message {
         serial.flush();
         end(result.err())
     };
-    match unload(KVM_INTEL) {
+    match job.kvm_intel.as_ref().map_or(Ok(()), |_| unload(KVM_INTEL)) {
         Ok(()) => outcome,
         Err(error) => end(Some(format!("kvm_intel does not unload: {error}"))),
     }
@@ -221,12 +223,6 @@ fn drain(kmsg: &Kmsg, sender: &Sender) {
         port::power_off(sender);
         stop()
     }
-}
-
-/// The parameters of modules other than `kvm_intel`: KVM must emulate what follows the
-/// forced-emulation prefix, which otherwise raises #UD.
-fn quirk(path: &str) -> &'static str {
-    if module_of(path) == KVM { "force_emulation_prefix=1" } else { "" }
 }
 
 /// The name of the module in a file.

@@ -34,46 +34,41 @@ pub struct Extra {
     pub bytes: Vec<u8>,
 }
 
-/// Builds the archive for KVM: `init` is the static executable, `modules` as
-/// [`super::modules::gather`] returns them.
+/// Builds the archive for KVM: `modules` as [`super::modules::gather`] returns them, `files` as of
+/// [`pack`].
 ///
 /// # Errors
-/// As [`pack`], or `modules` lacks `kvm_intel`.
-pub fn build(
-    init: &[u8],
+/// As [`pack`].
+pub fn build<'a>(
     modules: &[Module],
     sets: &[ParamSet],
     always: Vec<(String, String)>,
     guest: Guest,
-    extra: &[Extra],
+    files: impl Iterator<Item = &'a Extra>,
 ) -> io::Result<Vec<u8>> {
     let path = |module: &Module| format!("lib/modules/{}.ko", module.name);
-    let subject = modules.iter().find(|module| module.name == KVM_INTEL);
-    let subject = subject.ok_or_else(|| io::Error::other("the lab's modules lack kvm_intel"))?;
+    let loadable = || modules.iter().filter(|module| module.elf.is_some());
+    let inside = |module: &Module| format!("/{}", path(module));
     let job = KvmJob {
-        modules: modules
-            .iter()
-            .filter(|module| module.name != KVM_INTEL)
-            .map(|module| format!("/{}", path(module)))
-            .collect(),
-        kvm_intel: format!("/{}", path(subject)),
+        modules: loadable().filter(|module| module.name != KVM_INTEL).map(inside).collect(),
+        kvm_intel: loadable().find(|module| module.name == KVM_INTEL).map(inside),
         known_params: parameters(modules).into_iter().map(|(name, _)| name).collect(),
         always,
         sets: sets.to_vec(),
         guest,
     };
-    let modules = modules.iter().map(|module| (path(module), false, &module.elf[..]));
-    let extra = extra.iter().map(|file| (file.path.clone(), file.executable, &file.bytes[..]));
-    pack(init, &Job::Kvm(job), modules.chain(extra))
+    let modules =
+        modules.iter().filter_map(|module| Some((path(module), false, module.elf.as_deref()?)));
+    let files = files.map(|file| (file.path.clone(), file.executable, &file.bytes[..]));
+    pack(&Job::Kvm(job), modules.chain(files))
 }
 
-/// Builds an archive with a job, and files: path without a leading slash, whether it can be executed,
-/// content.
+/// Builds an archive with a job, and files, `init` among them: path without a leading slash, whether
+/// it can be executed, content.
 ///
 /// # Errors
-/// `init` is not a static executable, or a file is too large for the format.
+/// A file is too large for the format.
 pub fn pack<'a>(
-    init: &[u8],
     job: &Job,
     files: impl Iterator<Item = (String, bool, &'a [u8])>,
 ) -> io::Result<Vec<u8>> {
@@ -82,7 +77,6 @@ pub fn pack<'a>(
         archive.folder(folder)?;
     }
     archive.entry("dev/console", CHARACTER_DEVICE, CONSOLE, &[])?;
-    archive.file("init", EXECUTABLE, &loadable(init)?)?;
     archive.file(job::PATH.trim_start_matches('/'), FILE, &serde_json::to_vec(job)?)?;
     for (path, executable, bytes) in files {
         archive.file(&path, if executable { EXECUTABLE } else { FILE }, bytes)?;
@@ -134,9 +128,12 @@ impl Archive {
     }
 }
 
-/// The part of a static executable that the kernel maps, without section headers, symbols and debug
-/// information: a debug build would otherwise cost the lab more than the kernel itself.
-fn loadable(elf: &[u8]) -> io::Result<Vec<u8>> {
+/// The part of an executable that the kernel and the loader map, without section headers, symbols and
+/// debug information: a debug build would otherwise cost the lab more than the kernel itself.
+///
+/// # Errors
+/// It is no 64-bit ELF, or cut off.
+pub fn loadable(elf: &[u8]) -> io::Result<Vec<u8>> {
     let wrong = |why: &str| io::Error::other(format!("maskmatch cannot be the lab's init: {why}"));
     let (header, _) =
         pod::from_bytes::<FileHeader64<LittleEndian>>(elf).map_err(|()| wrong("it is cut off"))?;
@@ -146,9 +143,6 @@ fn loadable(elf: &[u8]) -> io::Result<Vec<u8>> {
     let segments = header
         .program_headers(LittleEndian, elf)
         .map_err(|_| wrong("its program headers are damaged"))?;
-    if segments.iter().any(|segment| segment.p_type(LittleEndian) == object::elf::PT_INTERP) {
-        return Err(wrong("it is linked dynamically; build it with target-feature=+crt-static"));
-    }
     let ends =
         segments.iter().filter(|segment| segment.p_type(LittleEndian) == PT_LOAD).map(|segment| {
             let (start, length) = segment.file_range(LittleEndian);
@@ -193,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_static_executable_is_refused() {
+    fn what_is_no_executable_is_refused() {
         assert!(loadable(b"#!/bin/sh").is_err());
         assert!(loadable(&[0; 100]).is_err());
     }

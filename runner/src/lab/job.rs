@@ -24,8 +24,8 @@ pub enum Job {
 pub struct KvmJob {
     /// Modules that stay loaded, paths inside the initramfs, dependencies first.
     pub modules: Vec<String>,
-    /// `kvm_intel` itself, loaded and unloaded for each set.
-    pub kvm_intel: String,
+    /// `kvm_intel` itself, loaded and unloaded for each set; `None`: it is part of the kernel.
+    pub kvm_intel: Option<String>,
     /// The parameters that these modules have, see [`super::modules::parameters`].
     pub known_params: Vec<String>,
     /// Parameters of every set, see [`super::params::always`].

@@ -56,12 +56,16 @@ pub fn info(elf: &[u8]) -> Result<Vec<(String, String)>, String> {
     let sections = header.sections(LittleEndian, elf).map_err(damaged)?;
     let (_, section) =
         sections.section_by_name(LittleEndian, b".modinfo").ok_or("it has no .modinfo section")?;
-    let data = section.data(LittleEndian, elf).map_err(damaged)?;
+    section.data(LittleEndian, elf).map(entries).map_err(damaged)
+}
+
+/// Every `key=value` in order, of which each ends with a zero.
+pub fn entries(data: &[u8]) -> Vec<(String, String)> {
     let entries = data.split(|byte| *byte == 0).filter_map(|entry| {
         let (key, value) = std::str::from_utf8(entry).ok()?.split_once('=')?;
         Some((key.to_string(), value.to_string()))
     });
-    Ok(entries.collect())
+    entries.collect()
 }
 
 /// The modules that this one needs, by the names that `.modinfo` gives them.

@@ -1,6 +1,7 @@
 //! A boot of Linux in Bochs with this executable as process 1, whatever that is to do there, and
 //! what the boot's sets come to.
 
+use std::iter::once;
 use std::time::Duration;
 
 use spec::log::Verdict;
@@ -8,7 +9,9 @@ use spec::log::Verdict;
 use super::boot_params;
 use super::cmdline;
 use super::collect::{Collected, Collector};
+use super::initramfs::{self, Extra};
 use super::kernel::Kernel;
+use super::libraries::libraries;
 use super::vmlinux;
 use crate::interrupt;
 use crate::output::remark;
@@ -25,6 +28,8 @@ pub struct Linux<'a> {
     pub bochs: &'a Bochs,
     /// The kernel.
     pub kernel: &'a Kernel,
+    /// The parameters of a KVM that is part of the kernel.
+    pub of_kvm: &'a str,
     /// RAM of the machine.
     pub memory_mib: u32,
     /// Time limit of the boot.
@@ -45,9 +50,9 @@ impl Linux<'_> {
         first: Option<&impl ToString>,
         collector: &mut Collector,
     ) -> Result<String, Unavailable> {
-        let Self { bochs, kernel, memory_mib, limit, verbose } = *self;
+        let Self { bochs, kernel, of_kvm, memory_mib, limit, verbose } = *self;
         let vmlinux = vmlinux::open(&kernel.image, kernel.unpacked.as_deref())?;
-        let cmdline = cmdline::command_line(bochs.has_sound_xsaves(), "");
+        let cmdline = cmdline::command_line(bochs.has_sound_xsaves(), of_kvm);
         let image = boot_params::lay_out(vmlinux, initramfs, &cmdline, memory_mib)?;
         let machine = Machine {
             memory_mib,
@@ -147,12 +152,16 @@ pub fn conclude(collected: Collected, origin: Origin, strict: bool, why: &str) -
     result
 }
 
-/// This very executable, which is process 1 inside.
+/// This very executable, which is process 1 inside, and the libraries that it needs if it is not
+/// static.
 ///
 /// # Errors
-/// It cannot be read.
-pub fn own_executable() -> Result<Vec<u8>, Unavailable> {
-    std::env::current_exe()
-        .and_then(std::fs::read)
-        .map_err(|error| Unavailable::failed("read maskmatch's own executable", error))
+/// One of them cannot be read.
+pub fn own_executable() -> Result<Vec<Extra>, Unavailable> {
+    let failed = |error| Unavailable::failed("read maskmatch's own executable", error);
+    let path = std::env::current_exe().map_err(failed)?;
+    let elf = std::fs::read(&path).map_err(failed)?;
+    let bytes = initramfs::loadable(&elf).map_err(failed)?;
+    let init = Extra { path: "init".into(), executable: true, bytes };
+    Ok(once(init).chain(libraries(&path, &elf, "")?).collect())
 }

@@ -22,6 +22,7 @@ pub mod job;
 pub mod kernel;
 pub mod kmod;
 pub mod kmsg;
+pub mod libraries;
 pub mod linux;
 pub mod message;
 pub mod modules;

@@ -1,7 +1,9 @@
 //! The KVM modules of a kernel: `kvm_intel` and all it needs, in the order in which they load.
 //!
 //! Dependencies are read from the modules themselves (`depends=` in `.modinfo`): an unpacked
-//! package has no `modules.dep`, and a folder that has one says the same.
+//! package has no `modules.dep`, and a folder that has one says the same. Either of `kvm` and
+//! `kvm_intel` may be part of the kernel instead: then it gets its parameters by the kernel's
+//! command line.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,18 +18,21 @@ use crate::vmm::Unavailable;
 pub const KVM_INTEL: &str = "kvm_intel";
 /// The module that it is built on, which has parameters too.
 pub const KVM: &str = "kvm";
+/// What the modules that are part of a kernel say about themselves, in its build tree and in the
+/// folder of its modules.
+const BUILT_IN: &str = "modules.builtin.modinfo";
 /// How deep a folder of modules may be.
 const MAX_DEPTH: usize = 16;
 
-/// A module ready to be loaded.
+/// A module ready to be loaded, or one that is part of the kernel.
 #[derive(Debug, Clone)]
 pub struct Module {
     /// Its name as the kernel has it, with underscores.
     pub name: String,
     /// Where it was found.
     pub file: PathBuf,
-    /// The ELF, unpacked and lean.
-    pub elf: Vec<u8>,
+    /// The ELF, unpacked and lean; `None`: it is part of the kernel.
+    pub elf: Option<Vec<u8>>,
     /// The parameters it has, with their types.
     pub parameters: Vec<(String, String)>,
     /// The kernel that it was built for: the release, then what must be the same in it.
@@ -38,16 +43,24 @@ pub struct Module {
 /// itself; `instead` is a file to take in its place.
 ///
 /// # Errors
-/// A module is missing or unreadable.
+/// A module is missing or unreadable, or `instead` is for one that is part of the kernel.
 pub fn gather(folder: &Path, instead: Option<&Path>) -> Result<Vec<Module>, Unavailable> {
     let mut index = index_built(folder);
     if index.is_empty() {
         index_folder(folder, MAX_DEPTH, &mut index);
     }
+    let of_tree = Some(folder.join(BUILT_IN)).filter(|path| path.is_file());
+    let said = of_tree.or_else(|| index.get(BUILT_IN).cloned());
+    let mut loaded = said.map_or(Ok(Vec::new()), |file| built_in(&file))?;
     if let Some(file) = instead {
+        if loaded.iter().any(|module| module.name == KVM_INTEL) {
+            return Err(Unavailable::new(
+                format!("{} cannot be used: {KVM_INTEL} is part of this kernel", file.display()),
+                "leave out --kvm-intel, or name a kernel with CONFIG_KVM_INTEL=m",
+            ));
+        }
         index.insert(KVM_INTEL.to_string(), file.to_path_buf());
     }
-    let mut loaded = Vec::new();
     visit(KVM_INTEL, folder, &index, &mut Vec::new(), &mut loaded)?;
     Ok(loaded)
 }
@@ -69,8 +82,8 @@ pub fn parameters(modules: &[Module]) -> Vec<(String, String)> {
 /// # Errors
 /// One was not.
 pub fn check(modules: &[Module], release: &str) -> Result<(), Unavailable> {
-    let Some(first) = modules.first() else { return Ok(()) };
-    for Module { vermagic, file, .. } in modules {
+    let Some(first) = modules.iter().find(|module| module.elf.is_some()) else { return Ok(()) };
+    for Module { vermagic, file, .. } in modules.iter().filter(|module| module.elf.is_some()) {
         let built_for = vermagic.split(' ').next().unwrap_or_default();
         let why = if built_for != release {
             format!("it was built for Linux {built_for}, and the kernel is {release}")
@@ -110,6 +123,25 @@ pub fn copy_needed(from: &Path, to: &Path) -> Result<(), Unavailable> {
     Ok(())
 }
 
+/// Those of `kvm` and `kvm_intel` that are part of the kernel, by the file that says so.
+fn built_in(file: &Path) -> Result<Vec<Module>, Unavailable> {
+    let said = files::read(file, kmod::LIMIT as u64).map_err(|error| wrong(file, error))?;
+    let said = kmod::entries(&said);
+    let of = |name: &str| {
+        let own = |key: &str| Some(key.strip_prefix(name)?.strip_prefix('.')?.to_string());
+        let info = said.iter().filter_map(|(key, value)| Some((own(key)?, value.clone())));
+        let info: Vec<_> = info.collect();
+        (!info.is_empty()).then(|| Module {
+            name: name.into(),
+            file: file.to_path_buf(),
+            elf: None,
+            parameters: kmod::parameters(&info),
+            vermagic: String::new(),
+        })
+    };
+    Ok([KVM, KVM_INTEL].into_iter().filter_map(of).collect())
+}
+
 /// The modules that a kernel's build tree lists, in which copies of them may lie about. Empty for any
 /// other folder.
 fn index_built(folder: &Path) -> HashMap<String, PathBuf> {
@@ -123,7 +155,8 @@ fn index_built(folder: &Path) -> HashMap<String, PathBuf> {
     paths.filter_map(|path| Some((module_name(&path)?, path))).collect()
 }
 
-/// Adds every module file below `folder` under its name.
+/// Adds every module file below `folder` under its name, and what is said of those that are part of
+/// the kernel.
 fn index_folder(folder: &Path, depth: usize, index: &mut HashMap<String, PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -132,6 +165,8 @@ fn index_folder(folder: &Path, depth: usize, index: &mut HashMap<String, PathBuf
             if depth > 0 {
                 index_folder(&path, depth - 1, index);
             }
+        } else if path.ends_with(BUILT_IN) {
+            index.insert(BUILT_IN.into(), path);
         } else if let Some(name) = module_name(&path) {
             index.insert(name, path);
         }
@@ -161,7 +196,10 @@ fn visit(
     }
     let file = index.get(&name).ok_or_else(|| {
         Unavailable::new(
-            format!("{} has no module {name}", folder.display()),
+            format!(
+                "{} has no module {name}, and says of none that it is built in",
+                folder.display()
+            ),
             "name the folder of the kernel's own modules (lib/modules/RELEASE) with --modules",
         )
     })?;
@@ -182,7 +220,7 @@ fn visit(
         (kmod::parameters(&info), kmod::value(&info, "vermagic").to_string());
     // A module that cannot be made leaner still loads, only slower.
     let elf = kmod::lean(&elf).unwrap_or(elf);
-    loaded.push(Module { name, file: file.clone(), elf, parameters, vermagic });
+    loaded.push(Module { name, file: file.clone(), elf: Some(elf), parameters, vermagic });
     Ok(())
 }
 
@@ -227,11 +265,40 @@ mod tests {
     }
 
     #[test]
+    fn what_is_part_of_the_kernel_is_not_looked_for() {
+        let tree = tempfile::tempdir().unwrap();
+        let say = |path: &str, text: &str| {
+            let path = tree.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        // What an earlier build left behind.
+        say("arch/x86/kvm/kvm-intel.ko", "");
+        say(
+            "lib/modules.builtin.modinfo",
+            "kvm.license=GPL\0kvm.parmtype=tdp_mmu:bool\0kvm_intel.parmtype=ept:bool\0",
+        );
+        let found = gather(tree.path(), None).unwrap();
+        let named = |name: &str| (name.to_string(), "bool".to_string());
+        assert_eq!(parameters(&found), [named("kvm.tdp_mmu"), named("ept")]);
+        assert!(found.iter().all(|module| module.elf.is_none()));
+        assert_eq!(check(&found, "6.1.0"), Ok(()));
+        let kept = tempfile::tempdir().unwrap();
+        copy_needed(tree.path(), kept.path()).unwrap();
+        assert_eq!(gather(kept.path(), None).unwrap().len(), 2);
+        let other = gather(tree.path(), Some(Path::new("/x/kvm-intel.ko"))).unwrap_err();
+        assert!(other.why.contains("is part of this kernel"), "{other:?}");
+        // The tree's own word counts, and kvm_intel is then a module, which this one is not.
+        say("modules.builtin.modinfo", "kvm.license=GPL\0");
+        assert!(gather(tree.path(), None).unwrap_err().why.contains("kvm-intel.ko cannot be used"));
+    }
+
+    #[test]
     fn modules_are_of_one_kernel() {
         let module = |vermagic: &str| Module {
             name: "kvm".into(),
             file: "kvm.ko".into(),
-            elf: Vec::new(),
+            elf: Some(Vec::new()),
             parameters: Vec::new(),
             vermagic: vermagic.into(),
         };

@@ -8,10 +8,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::iter::once;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::modules::{KVM, KVM_INTEL};
 use crate::verdict::subject::is_on;
 
 /// `kvm_intel` parameters that every run has: without nesting there is nothing to test.
@@ -59,6 +61,18 @@ impl ParamSet {
             .map(|(name, value)| format!("{name}={value}"))
             .collect::<Vec<_>>()
             .join(" ")
+    }
+
+    /// The words for the kernel's command line if the module is part of the kernel.
+    pub fn kernel_line(&self, module: &str, always: &[(String, String)]) -> String {
+        let own = if module == KVM_INTEL {
+            self.module_line(always)
+        } else {
+            let own = self.of(module).map(|(name, value)| format!("{name}={value}"));
+            once(quirk(module).to_string()).chain(own).collect::<Vec<_>>().join(" ")
+        };
+        let named = own.split_ascii_whitespace().map(|word| format!("{module}{JOINT}{word}"));
+        named.collect::<Vec<_>>().join(" ")
     }
 
     /// The parameters of another module than `kvm_intel`, without its name.
@@ -193,6 +207,12 @@ pub fn always(bochs_major: u32) -> Vec<(String, String)> {
         .collect()
 }
 
+/// The parameters of modules other than `kvm_intel`: KVM must emulate what follows the
+/// forced-emulation prefix, which otherwise raises #UD.
+pub fn quirk(module: &str) -> &'static str {
+    if module == KVM { "force_emulation_prefix=1" } else { "" }
+}
+
 /// Sets that only the exhaustive profile runs.
 const EXHAUSTIVE: [&str; 7] = [
     "unrestricted_guest=0",
@@ -286,6 +306,16 @@ mod tests {
             set.module_line(&always(3)),
             "nested=1 pml=0 allow_smaller_maxphyaddr=0 enable_apicv=1"
         );
+    }
+
+    #[test]
+    fn a_kernel_that_has_the_modules_built_in_gets_their_parameters() {
+        let set: ParamSet = "ept=0,kvm.tdp_mmu=0,guest_maxphyaddr=36".parse().unwrap();
+        assert_eq!(
+            set.kernel_line(KVM_INTEL, &always(2)),
+            "kvm_intel.nested=1 kvm_intel.pml=0 kvm_intel.allow_smaller_maxphyaddr=0 kvm_intel.ept=0"
+        );
+        assert_eq!(set.kernel_line(KVM, &always(2)), "kvm.force_emulation_prefix=1 kvm.tdp_mmu=0");
     }
 
     #[test]

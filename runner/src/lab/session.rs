@@ -9,7 +9,7 @@ use std::time::Duration;
 use spec::catalogue::plan::Profile;
 
 use super::collect::{Collected, Collector, SILENCE};
-use super::initramfs;
+use super::initramfs::{self, Extra};
 use super::job::Guest;
 use super::kernel::{self, Kernel, Which};
 use super::linux::{self, Linux};
@@ -53,12 +53,25 @@ pub struct Ready {
     /// Options that choose this kernel again, each with a space before it.
     options: String,
     modules: Vec<Module>,
-    init: Vec<u8>,
+    /// The executable that is process 1 inside, and its libraries.
+    init: Vec<Extra>,
 }
 
-/// Runs all sets on one kernel.
+impl Ready {
+    /// The modules that are part of the kernel.
+    fn built_in(&self) -> impl Iterator<Item = &str> {
+        self.modules.iter().filter(|module| module.elf.is_none()).map(|module| &*module.name)
+    }
+}
+
+/// Runs all sets on one kernel. What is part of the kernel has its parameters from the kernel's
+/// command line, so then each set has a boot.
 pub fn run(plan: &Plan<'_>, ready: &Ready) -> Vec<RunResult> {
-    linux::run_all(&plan.sets, plan.request.strict, |sets| boot(ready, plan, sets))
+    let at_once = if ready.built_in().next().is_some() { 1 } else { plan.sets.len().max(1) };
+    let boots = plan.sets.chunks(at_once);
+    boots
+        .flat_map(|sets| linux::run_all(sets, plan.request.strict, |sets| boot(ready, plan, sets)))
+        .collect()
 }
 
 /// Finds or fetches all that a kernel needs to boot and run these sets.
@@ -124,10 +137,9 @@ fn boot(ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Result<Vec<RunResu
         processor: bochs.product(),
         qemu: qemu.map(|qemu| qemu.program.clone()),
     };
-    let extra = qemu.map_or(&[][..], |qemu| &qemu.files);
-    let initramfs =
-        initramfs::build(&ready.init, &ready.modules, sets, params::always(major), guest, extra)
-            .map_err(|error| Unavailable::failed("build the lab's initramfs", error))?;
+    let files = ready.init.iter().chain(qemu.map_or(&[][..], |qemu| &qemu.files));
+    let initramfs = initramfs::build(&ready.modules, sets, params::always(major), guest, files)
+        .map_err(|error| Unavailable::failed("build the lab's initramfs", error))?;
     let (of_progress, processor, release) =
         (request.clone(), bochs.product(), ready.kernel.release.clone());
     let progress = Box::new(move |set: &str, effective: &BTreeMap<String, String>| {
@@ -136,9 +148,12 @@ fn boot(ready: &Ready, plan: &Plan<'_>, sets: &[ParamSet]) -> Result<Vec<RunResu
         of_progress.progress(profile, subject, &format!("{release} {set}"))
     });
     let mut collector = Collector::new(SILENCE, progress, request.verbose);
+    let always = params::always(major);
+    let of_kvm = ready.built_in().filter_map(|name| Some(sets.first()?.kernel_line(name, &always)));
     let linux = Linux {
         bochs,
         kernel: &ready.kernel,
+        of_kvm: &of_kvm.collect::<Vec<_>>().join(" "),
         memory_mib: if qemu.is_some() { MEMORY_WITH_QEMU_MIB } else { MEMORY_MIB },
         limit: plan.limit,
         verbose: request.verbose,

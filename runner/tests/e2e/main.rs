@@ -6,6 +6,7 @@ mod boot;
 mod boots;
 mod broken;
 mod browser;
+mod built_in;
 mod cache;
 mod check;
 mod command;

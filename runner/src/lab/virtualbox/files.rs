@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::debian::virtualbox::{FOLDER, LIBRARIES, LOADER};
 use crate::lab::initramfs::Extra;
-use crate::lab::qemu::{answer, extra, parse_list, read};
+use crate::lab::libraries::{answer, extra, parse_list, read};
 use crate::vmm::Unavailable;
 
 /// What is loaded by name. The libraries that these need, the loader lists.

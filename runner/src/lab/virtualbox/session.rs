@@ -37,7 +37,6 @@ pub struct Ready {
     kernel: Kernel,
     version: String,
     files: Vec<Extra>,
-    init: Vec<u8>,
 }
 
 /// What is to be done.
@@ -64,6 +63,14 @@ pub fn prepare(
     which: &Which,
     machines: &[Options],
 ) -> Result<Ready, Unavailable> {
+    let init = linux::own_executable()?;
+    if init.len() > 1 {
+        // They would be in the way of VirtualBox's own, which are of another suite.
+        return Err(Unavailable::new(
+            "this maskmatch needs shared libraries, and VirtualBox in the lab needs one that is static",
+            "build it by `cargo build --release` in maskmatch's folder",
+        ));
+    }
     let mut stage = |stage: &str| remark(stage);
     let cache = debian::cache_folder()?;
     // What is missing most often comes first.
@@ -82,7 +89,8 @@ pub fn prepare(
     };
     let driver = read_driver(&driver)?;
     files.extend([file(PROGRAM, payload::VBOX_ELF.to_vec()), file(DRIVER, driver)]);
-    Ok(Ready { kernel, version: virtualbox.version, files, init: linux::own_executable()? })
+    files.extend(init);
+    Ok(Ready { kernel, version: virtualbox.version, files })
 }
 
 /// The driver, made leaner.
@@ -124,7 +132,7 @@ fn boot(
     };
     let files = ready.files.iter();
     let files = files.map(|file| (file.path.clone(), file.executable, &file.bytes[..]));
-    let initramfs = initramfs::pack(&ready.init, &job::Job::VirtualBox(job), files)
+    let initramfs = initramfs::pack(&job::Job::VirtualBox(job), files)
         .map_err(|error| Unavailable::failed("build the lab's initramfs", error))?;
     let of_progress = (request.clone(), ready.version.clone(), bochs.product());
     let progress = Box::new(move |set: &str, effective: &BTreeMap<String, String>| {
@@ -137,6 +145,7 @@ fn boot(
     let linux = Linux {
         bochs,
         kernel: &ready.kernel,
+        of_kvm: "",
         memory_mib: MEMORY_MIB + request.memory_mib,
         limit: plan.limit,
         verbose: request.verbose,
