@@ -125,6 +125,8 @@ pub enum Fits {
     All,
     /// 64-bit mode alone.
     Bits64,
+    /// Only where the VMCS is an enlightened one whose clean fields are used.
+    CleanFields,
     /// 64-bit mode with linear addresses of 48 bits alone.
     Linear48,
     /// 64-bit mode with linear addresses of 57 bits alone.

@@ -36,7 +36,8 @@ use crate::walk::broken::{Broken, EntryFailed};
 use crate::walk::guest::{self, Guest, shared};
 use crate::walk::interrupt::Interrupts;
 
-static VMCS: Region = Region::new();
+/// Of walks with an ordinary VMCS, and with an enlightened one.
+static VMCS: [Region; 2] = [const { Region::new() }; 2];
 
 /// L2, that walks.
 pub struct Walker {
@@ -69,7 +70,7 @@ pub struct Walked<'a> {
 impl Walker {
     /// Makes vmcs12 current and writes it.
     pub fn new(vmx: Vmx, guest: Guest) -> Result<Self, EntryFailed> {
-        let vmcs = vmx.load(&VMCS)?;
+        let vmcs = vmx.load(&VMCS[usize::from(vmx.is_enlightened())])?;
         guest.write_vmcs(&vmx, &vmcs);
         limit::set(&vmx);
         Ok(Self {
@@ -99,6 +100,11 @@ impl Walker {
     /// VMX, for a VMCS in addition to the walker's.
     pub fn vmx(&self) -> &Vmx {
         &self.vmx
+    }
+
+    /// Makes the walker's VMCS inactive.
+    pub fn clear(&mut self) -> Result<(), EntryFailed> {
+        Ok(self.vmcs.clear()?)
     }
 
     /// Makes the walker's VMCS current.
@@ -203,11 +209,8 @@ impl Walker {
     pub fn go(&mut self) -> Result<Option<Broken>, EntryFailed> {
         changes::entry();
         self.is_ready = false;
-        let first = if self.async_faults.is_some() {
-            enter_walk::enter_walk_once
-        } else {
-            enter_walk::enter_walk
-        };
+        let one_by_one = self.async_faults.is_some() || enter_walk::is_noted_one_by_one(&self.vmcs);
+        let first = if one_by_one { enter_walk::enter_walk_once } else { enter_walk::enter_walk };
         first(&mut self.vmcs)?;
         let mut stay = Stay::default();
         while stay.goes_on() || self.goes_on() {
@@ -223,10 +226,12 @@ impl Walker {
     /// Handles an exit that is not the walk's end. Returns whether it was one.
     fn goes_on(&mut self) -> bool {
         let interrupted = self.interrupts.as_mut().is_some_and(Interrupts::take);
+        let by_exception = || vmread(Field::ExitReason) == u64::from(EXIT_EXCEPTION);
         match &mut self.async_faults {
             Some(faults) if interrupted => faults.ready(),
-            Some(faults) if vmread(Field::ExitReason) == u64::from(EXIT_EXCEPTION) => {
-                return faults.take() || enter_walk::note(&self.vmcs);
+            Some(faults) if by_exception() => return faults.take() || enter_walk::note(&self.vmcs),
+            None if enter_walk::is_noted_one_by_one(&self.vmcs) && by_exception() => {
+                return enter_walk::note(&self.vmcs);
             }
             _ => {}
         }

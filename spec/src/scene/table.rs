@@ -324,7 +324,7 @@ const PLAYS_IN: ([u32; SETS], [u8; COUNT]) = {
     (sets, of_row)
 };
 /// More sets than there are.
-const SETS: usize = 64;
+const SETS: usize = 72;
 
 /// The environments in which an act's scenes can play, by the act's own number.
 pub(super) static ACT_PLAYS_IN: [u32; Act::ALL.len()] = {

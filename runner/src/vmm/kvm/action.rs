@@ -7,7 +7,7 @@ use crate::vmm::kvm::kicks::{Kicker, Kicks, hold_signals};
 use crate::vmm::kvm::machine::{Exits, Machine, create_vm};
 use crate::vmm::kvm::second::Second;
 use crate::vmm::kvm::state::{Failed, State};
-use crate::vmm::kvm::{KvmOptions, cpuid};
+use crate::vmm::kvm::{KvmOptions, cpuid, vcpu};
 use kvm_bindings::{
     CpuId, KVM_CAP_SMALLER_MAXPHYADDR, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_USE_HW_BP,
     KVM_GUESTDBG_USE_SW_BP, KVM_VCPUEVENT_VALID_PAYLOAD, kvm_guest_debug, kvm_msi,
@@ -118,6 +118,8 @@ impl Machine {
             }
             // It needs a port of its own, which this VMM lacks.
             Ask::Migrate | Ask::MigrateMeanwhile => Err(Failed { step: Step::Know, errno: 0 }),
+            Ask::Enlighten => self.enlighten(true),
+            Ask::Ordinary => self.enlighten(false),
             Ask::SecondProcessor => {
                 if self.second.is_none() {
                     self.second = Some(Second::start(&self.vm, &self.host, &self.options)?);
@@ -247,6 +249,12 @@ impl Machine {
         self.vcpu.set_cpuid2(&cpuid).map_err(Failed::at(Step::SetCpuid))
     }
 
+    /// Moves to a VM that offers the enlightened VMCS, or to one that does not.
+    fn enlighten(&mut self, offers: bool) -> Result<(), Failed> {
+        let offered = std::mem::replace(&mut self.options.enlightened, offers);
+        self.relocate(Width::AtStart, None).inspect_err(|_| self.options.enlightened = offered)
+    }
+
     /// Saves everything and goes on in a new VM, whose MAXPHYADDR is `first`, and `then` once all
     /// is restored.
     fn relocate(&mut self, first: Width, then: Option<Width>) -> Result<(), Failed> {
@@ -272,6 +280,9 @@ impl Machine {
         let vm = create_vm(&self.host, payload).map_err(Failed::at(Step::CreateVm))?;
         self.memory.give(&vm, self.tracked)?;
         let vcpu = vm.create_vcpu(0).map_err(Failed::at(Step::CreateVm))?;
+        if self.options.enlightened {
+            vcpu::enlighten(&vcpu).map_err(Failed::at(Step::Enlighten))?;
+        }
         vcpu.set_cpuid2(&first).map_err(Failed::at(Step::SetCpuid))?;
         state.restore(&vm, &vcpu)?;
         if let Some(cpuid) = then {
