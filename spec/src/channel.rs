@@ -150,6 +150,13 @@ crate::listed! {
         Enlighten = 40,
         /// Move; the new vCPU, and those of later moves, do not have it.
         Ordinary = 41,
+        /// [`Ask::PendingFault`] and [`Ask::Smi`].
+        SmiAndFault = 42,
+        /// [`Ask::Nmi`] and [`Ask::Smi`].
+        SmiAndNmi = 43,
+        /// [`Ask::LatePages`]; whenever somebody waits for a page, an SMI comes as a message to the
+        /// local APIC 0, and the page after it.
+        LatePagesAndSmi = 44,
         /// A second vCPU in the same VM, which waits for INIT and SIPI. From then on the guest does
         /// not move.
         SecondProcessor = 64,

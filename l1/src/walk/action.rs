@@ -99,10 +99,10 @@ impl Acting {
             let interrupts = Interrupts::on(apic, action.interrupt_exiting, walker.vmx());
             walker.expect_interrupts(Some(interrupts.ok_or(Unavailable::InterruptExiting)?));
         }
-        if action.event == Some(Event::AsyncFaults) {
+        if action.has_async_faults() {
             walker.expect_async_faults(Some(AsyncFaults::on(cpu).ok_or(Unavailable::AsyncFaults)?));
         }
-        if action.event == Some(Event::Nmi) {
+        if matches!(action.event, Some(Event::Nmi | Event::SmiAndNmi)) {
             drop_late_nmis(true);
         }
         let after = maxphyaddr(action.after)?;

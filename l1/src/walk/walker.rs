@@ -360,13 +360,18 @@ pub fn observed_event(walker: &Walker, event: Event) -> Observed {
         executed: match event {
             Event::Nmi => nmis == 1,
             Event::Smi => smi == 1 && nmis == 0,
+            Event::SmiAndNmi => smi == 1 && nmis == 1,
             // SAFETY: `EXCHANGE_SLOT` is in the shared area and as large as an `Exchange`, as a
             // test of `spec` shows; any bytes are one; L2 does not run.
             Event::Exits => unsafe { exchange().read_volatile() }.is_right(),
             Event::AsyncFaults => walker.async_faults.is_some_and(AsyncFaults::complete),
+            Event::AsyncFaultsAndSmi => {
+                walker.async_faults.is_some_and(AsyncFaults::complete) && smi == 1
+            }
             Event::Interrupt => interrupted && nmis == 0,
             // A fault has no effect, so this is one only if something is wrong.
             Event::InterruptAndFault => !interrupted || nmis != 0,
+            Event::SmiAndFault => smi != 1 || nmis != 0,
             Event::Fault | Event::FaultInDelivery | Event::Init => nmis != 0,
         },
     }

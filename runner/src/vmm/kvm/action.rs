@@ -17,13 +17,15 @@ use spec::channel::{
     Ask, EVENT_ADDRESS, EVENT_PFEC, INTERRUPT_VECTOR, NARROW, Status, Step, page_of,
 };
 use spec::walk::outcome::RFLAGS_RF;
+use std::sync::Arc;
 
 /// The vector of #PF.
 const PAGE_FAULT: u8 = 14;
-/// A message to the local APIC with ID 0, and its data: delivery mode INIT, level asserted. Only a
-/// vector is an interrupt.
+/// A message to the local APIC with ID 0, and its data: delivery mode INIT, level asserted, or SMI.
+/// Only a vector is an interrupt.
 const MSI_TO_APIC_0: u32 = 0xfee0_0000;
 pub const MSI_INIT: u32 = 5 << 8 | 1 << 14;
+const MSI_SMI: u32 = 2 << 8;
 
 /// How many signals move the vCPU, and how many exits do.
 const MOVES_BY_KICK: u32 = 4;
@@ -66,10 +68,11 @@ impl Machine {
                 self.debug(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP)
             }
             Ask::DebugOff => self.debug(0),
-            Ask::Smi => self
-                .memory
-                .write_smi_handler()
-                .and_then(|()| self.vcpu.smi().map_err(Failed::at(Step::Smi))),
+            Ask::Smi => self.smi(),
+            Ask::SmiAndFault => self.fault(true).and_then(|()| self.smi()),
+            Ask::SmiAndNmi => {
+                self.vcpu.nmi().map_err(Failed::at(Step::Nmi)).and_then(|()| self.smi())
+            }
             Ask::Nmi => self.vcpu.nmi().map_err(Failed::at(Step::Nmi)),
             Ask::Init => self.signal(MSI_INIT),
             Ask::Interrupt => self.signal(INTERRUPT_VECTOR.into()),
@@ -100,10 +103,15 @@ impl Machine {
                 self.late = Some(self.memory.late()?);
                 Ok(())
             }
-            Ask::LatePages => match &mut self.late {
-                Some(late) => late.take(self.memory.file()),
-                None => Err(Failed { step: Step::LatePages, errno: 0 }),
-            },
+            Ask::LatePages => self.take_pages(|| ()),
+            Ask::LatePagesAndSmi => {
+                self.memory.write_smi_handler()?;
+                let vm = Arc::clone(&self.vm);
+                // One that is lost comes with the next page.
+                self.take_pages(move || {
+                    let _ = vm.signal_msi(message(MSI_SMI));
+                })
+            }
             Ask::LatePagesEnd => {
                 self.late = None;
                 Ok(())
@@ -155,10 +163,23 @@ impl Machine {
         self.vcpu.set_guest_debug(&debug).map_err(Failed::at(Step::Debug))
     }
 
+    /// A system-management interrupt.
+    fn smi(&mut self) -> Result<(), Failed> {
+        self.memory.write_smi_handler()?;
+        self.vcpu.smi().map_err(Failed::at(Step::Smi))
+    }
+
+    /// Takes all pages of memory away, for which [`Ask::LatePagesReady`] got ready.
+    fn take_pages(&mut self, awaited: impl Fn() + Send + 'static) -> Result<(), Failed> {
+        match &mut self.late {
+            Some(late) => late.take(self.memory.file(), awaited),
+            None => Err(Failed { step: Step::LatePages, errno: 0 }),
+        }
+    }
+
     /// A message to the local APIC 0.
     pub(super) fn signal(&self, data: u32) -> Result<(), Failed> {
-        let message = kvm_msi { address_lo: MSI_TO_APIC_0, data, ..Default::default() };
-        match self.vm.signal_msi(message).map_err(Failed::at(Step::Msi))? {
+        match self.vm.signal_msi(message(data)).map_err(Failed::at(Step::Msi))? {
             // No APIC took it.
             0 => Err(Failed { step: Step::Msi, errno: 0 }),
             _ => Ok(()),
@@ -291,10 +312,15 @@ impl Machine {
         self.ports.rewire(&self.vm, &vm).map_err(Failed::at(Step::CreateVm))?;
         self.counter = ExitCounter::of(&vcpu);
         self.vcpu = vcpu;
-        self.vm = vm;
+        self.vm = Arc::new(vm);
         self.payload = payload;
         Ok(())
     }
+}
+
+/// A message to the local APIC with ID 0.
+fn message(data: u32) -> kvm_msi {
+    kvm_msi { address_lo: MSI_TO_APIC_0, data, ..Default::default() }
 }
 
 /// Whether L0 gives a guest the right error codes if its MAXPHYADDR is [`NARROW`], and that is less
