@@ -21,6 +21,7 @@ mod tally;
 mod turn;
 mod vmx;
 mod walk;
+mod worlds;
 
 use core::panic::PanicInfo;
 

@@ -9,7 +9,6 @@ use crate::machine::cpu::Cpu;
 use crate::machine::loader::Boot;
 use crate::machine::log::{end_with_skip, log};
 use crate::scene;
-use crate::scene::stage::Stage;
 use crate::smp;
 use crate::tally::{Room, Tried};
 use crate::turn::{Failed, Ran, Turn, UNPROTECTED};
@@ -18,6 +17,7 @@ use crate::walk::group::{action, filter, host};
 use crate::walk::guest::Guest;
 use crate::walk::host::FreshMemory;
 use crate::walk::walker::Walker;
+use crate::worlds::{World, Worlds};
 
 /// Runs what the options select.
 pub fn run(
@@ -30,12 +30,11 @@ pub fn run(
     let mut machine = Machine {
         options,
         cpu,
-        walker: Walker::new(vmx, guest)?,
+        worlds: Worlds::new(Walker::new(vmx, guest)?),
         memory: FreshMemory::after_image(boot, options.memory),
-        stage: None,
     };
     let mut room = Room::of_run();
-    let offered = machine.walker.vmx().offered();
+    let offered = machine.worlds.offered();
     if BASE.mode.on(offered) != BASE.mode {
         log()
             .note(&format_args!("{UNPROTECTED}: cases whose outcome depends on them are left out"));
@@ -64,9 +63,8 @@ pub fn run(
 struct Machine<'a> {
     options: &'a Options<'a>,
     cpu: &'a Cpu,
-    walker: Walker,
+    worlds: Worlds,
     memory: FreshMemory,
-    stage: Option<Stage>,
 }
 
 impl Machine<'_> {
@@ -78,16 +76,20 @@ impl Machine<'_> {
         only: Option<Case>,
         room: &mut Room,
     ) -> Result<(), Failed> {
+        let World { walker, stage } = match self.worlds.enter(group.enlightened(), self.cpu)? {
+            Ok(world) => world,
+            Err(reason) => {
+                log().skip(number, &group, &reason);
+                return Ok(());
+            }
+        };
         let tally = Tried::new(group, room);
-        let mut turn =
-            Turn { number, options: self.options, cpu: self.cpu, walker: &mut self.walker, tally };
+        let mut turn = Turn { number, options: self.options, cpu: self.cpu, walker, tally };
         let ran = match (only, group) {
             (None, Group::Walk(group)) => filter::run(group, None, &mut turn),
             (None, Group::Host(need)) => host::run(need, None, &mut self.memory, &mut turn),
             (None, Group::Action(action)) => action::run(action, None, &mut turn),
-            (None, Group::Scene(group)) => {
-                scene::group::run(group, None, &mut self.stage, &mut turn)
-            }
+            (None, Group::Scene(group)) => scene::group::run(group, None, stage, &mut turn),
             (None, Group::Smp(smp)) => smp::group::run(smp, None, &mut turn),
             (Some(Case::Walk(case)), _) => filter::run(case.group, Some(case), &mut turn),
             (Some(Case::Host(case)), _) => {
@@ -95,7 +97,7 @@ impl Machine<'_> {
             }
             (Some(Case::Action(case)), _) => action::run(case.action, Some(case), &mut turn),
             (Some(Case::Scene(case)), _) => {
-                scene::group::run(case.group, Some(case), &mut self.stage, &mut turn)
+                scene::group::run(case.group, Some(case), stage, &mut turn)
             }
             (Some(Case::Smp(case)), _) => smp::group::run(case.group(), Some(case), &mut turn),
         };
@@ -104,12 +106,12 @@ impl Machine<'_> {
                 turn.tally.stopped(turn.walker.filter(), failed);
                 turn.tally.log(number);
                 // The group may have left another VMCS current.
-                return Ok(turn.walker.make_current()?);
+                turn.walker.make_current()?;
             }
             Ok(Ran::Tried) => turn.tally.log(number),
             Ok(Ran::Skipped) => {}
             Err(failed) => return Err(failed),
         }
-        Ok(())
+        self.worlds.rest()
     }
 }

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | which controls a processor allows | [`capabilities`], [`controls`] |
 //! | VMXON and VMXOFF | [`operation`] |
-//! | a VMCS, and the names of its fields | [`vmcs`], [`field`] |
+//! | a VMCS, and the names of its fields | [`vmcs`], [`field`]; one in memory in [`enlightened`] |
 //! | what is written to vmcs12 | [`vmcs12`]; the L1 filter in [`filter`] |
 //! | the one way into L2 and back | [`enter`]; with page faults noted on the way, [`enter_walk`] |
 //! | what a VM exit reports | [`exit`] |
@@ -14,6 +14,7 @@
 pub mod capabilities;
 pub mod changes;
 pub mod controls;
+pub mod enlightened;
 pub mod enter;
 pub mod enter_walk;
 pub mod exit;

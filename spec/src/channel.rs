@@ -145,6 +145,18 @@ crate::listed! {
         /// [`Ask::Migrate`], for which nobody waits: L1 asks, and lets L2 walk until it has
         /// happened.
         MigrateMeanwhile = 39,
+        /// Move; the new vCPU has Hyper-V's interface with the enlightened VMCS, see
+        /// [`crate::manual::enlightened`]. So have those of later moves.
+        Enlighten = 40,
+        /// Move; the new vCPU, and those of later moves, do not have it.
+        Ordinary = 41,
+        /// [`Ask::PendingFault`] and [`Ask::Smi`].
+        SmiAndFault = 42,
+        /// [`Ask::Nmi`] and [`Ask::Smi`].
+        SmiAndNmi = 43,
+        /// [`Ask::LatePages`]; whenever somebody waits for a page, an SMI comes as a message to the
+        /// local APIC 0, and the page after it.
+        LatePagesAndSmi = 44,
         /// A second vCPU in the same VM, which waits for INIT and SIPI. From then on the guest does
         /// not move.
         SecondProcessor = 64,
@@ -270,6 +282,8 @@ crate::listed! {
         SeeWrite = 25 => "see a write to read-only memory",
         /// To find it in L0's interface.
         Offer = 26 => "have L0 do this",
+        /// KVM_CAP_HYPERV_ENLIGHTENED_VMCS.
+        Enlighten = 27 => "enable KVM_CAP_HYPERV_ENLIGHTENED_VMCS",
         /// To make a second vCPU and its thread.
         SecondProcessor = 64 => "make a second vCPU",
         /// To move a guest that has a second vCPU.

@@ -32,6 +32,7 @@ pub mod between;
 mod builder;
 pub mod case;
 pub mod descriptor;
+mod details;
 pub mod end;
 pub mod environment;
 pub mod ept;
@@ -45,6 +46,7 @@ pub mod guest_memory;
 pub mod invalidation;
 mod names;
 pub mod own;
+mod parts;
 pub mod place;
 pub mod rows;
 mod same;
@@ -125,6 +127,8 @@ pub enum Fits {
     All,
     /// 64-bit mode alone.
     Bits64,
+    /// Only where the VMCS is an enlightened one whose clean fields are used.
+    CleanFields,
     /// 64-bit mode with linear addresses of 48 bits alone.
     Linear48,
     /// 64-bit mode with linear addresses of 57 bits alone.

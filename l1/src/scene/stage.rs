@@ -48,8 +48,8 @@ use crate::vmx::{
     vmwrite,
 };
 
-/// Of the two VMCSs.
-static VMCS_REGIONS: [Region; 2] = [const { Region::new() }; 2];
+/// Of a stage's two VMCSs: those of the stage with ordinary ones, then of that with enlightened ones.
+static VMCS_REGIONS: [[Region; 2]; 2] = [const { [const { Region::new() }; 2] }; 2];
 
 /// What was seen before anything was.
 const NOT_SEEN: Ends = Ends { first: End::new(How::Done), second: None };
@@ -123,8 +123,11 @@ impl Stage {
     /// it makes an L0 read changed page tables that it would not read again.
     pub fn new(vmx: &Vmx, invvpid: bool) -> Result<Self, VmFail> {
         let invalidates = invvpid && Capabilities::has_invvpid();
-        let (other, main) =
-            (SceneVcpu::new(vmx, 1, invalidates)?, SceneVcpu::new(vmx, 0, invalidates)?);
+        let new = |number: usize| {
+            let region = &VMCS_REGIONS[usize::from(vmx.is_enlightened())][number];
+            SceneVcpu::new(vmx, vmx.load(region)?, invalidates)
+        };
+        let (other, main) = (new(1)?, new(0)?);
         Ok(Self {
             main,
             other,
@@ -150,6 +153,12 @@ impl Stage {
         self.environment = environment;
         self.other.environment = None;
         self.main.set_up(vmx, environment, maxphyaddr)
+    }
+
+    /// Makes the stage's VMCSs inactive.
+    pub fn clear(&mut self) -> Result<(), VmFail> {
+        self.main.vmcs.clear()?;
+        self.other.vmcs.clear()
     }
 
     /// What the VMCS holds is not known any more.
@@ -254,8 +263,8 @@ impl Stage {
 }
 
 impl SceneVcpu {
-    fn new(vmx: &Vmx, number: usize, always_invalidates: bool) -> Result<Self, VmFail> {
-        let vmcs = vmx.load(&VMCS_REGIONS[number])?;
+    /// With a VMCS that was not used before and is current.
+    fn new(vmx: &Vmx, vmcs: Vmcs, always_invalidates: bool) -> Result<Self, VmFail> {
         vmcs12::write_controls(&vmx.controls);
         vmcs12::write_host_state();
         enter::write_host_entry(&vmcs);

@@ -101,9 +101,18 @@ unsafe extern "sysv64" {
     fn l1_exit_of_walk();
 }
 
-/// Writes where VM exits of a VMCS, which is current, go: through the hot path.
+/// Writes where VM exits of a VMCS, which is current, go: through the hot path if that can read it.
 pub fn write_host_entry(vmcs: &Vmcs) {
-    enter::write_host_entry_at(vmcs, l1_exit_of_walk as *const () as u64);
+    if is_noted_one_by_one(vmcs) {
+        enter::write_host_entry(vmcs);
+    } else {
+        enter::write_host_entry_at(vmcs, l1_exit_of_walk as *const () as u64);
+    }
+}
+
+/// Whether each exit by exception ends [`enter_walk`], too, and is to be [`note`]d.
+pub fn is_noted_one_by_one(vmcs: &Vmcs) -> bool {
+    vmcs.is_enlightened()
 }
 
 /// Enters L2 at its start or at the start of a walk, until an exit that is no exception, or one

@@ -22,6 +22,7 @@ pub struct Vmx {
     pub controls: Controls,
     capabilities: Capabilities,
     processor: usize,
+    is_enlightened: bool,
 }
 
 /// Why VMX operation could not be entered.
@@ -59,11 +60,32 @@ impl Vmx {
                 lateout(reg_byte) carry, lateout(reg_byte) zero, options(nostack));
         }
         outcome("vmxon-failed", carry, zero).map_err(EnterFailed::Vmxon)?;
-        Ok(Self { controls: capabilities.controls, capabilities: *capabilities, processor })
+        let controls = capabilities.controls;
+        Ok(Self { controls, capabilities: *capabilities, processor, is_enlightened: false })
+    }
+
+    /// The same operation with enlightened VMCSs, which the first processor has when L0 offers them,
+    /// with what it then offers beside.
+    pub fn enlightened(&self, capabilities: &Capabilities) -> Self {
+        let controls = capabilities.controls;
+        Self { controls, capabilities: *capabilities, is_enlightened: true, ..*self }
+    }
+
+    /// Whether its VMCSs are enlightened ones.
+    pub fn is_enlightened(&self) -> bool {
+        self.is_enlightened
     }
 
     /// A VMCS in a region, clear and current. The region must hold none that is active.
     pub fn load(&self, region: &'static Region) -> Result<Vmcs, VmFail> {
+        if self.is_enlightened {
+            return Ok(Vmcs::enlighten(region.address()));
+        }
+        self.load_ordinary(region)
+    }
+
+    /// The same of an ordinary VMCS, whatever the others are.
+    pub fn load_ordinary(&self, region: &'static Region) -> Result<Vmcs, VmFail> {
         Vmcs::load(region.prepare(self.capabilities.revision), self.processor)
     }
 

@@ -6,6 +6,7 @@ use core::fmt;
 
 use crate::machine::global::Global;
 use crate::machine::page::Page;
+use crate::vmx::enlightened;
 use crate::vmx::field::Field;
 
 /// A VMX instruction that failed, written as `invvpid-failed,error=1c`. SDM vol. 3C, "Conventions".
@@ -48,6 +49,11 @@ impl Region {
         Self(Global::new(Page::EMPTY))
     }
 
+    /// Its physical address.
+    pub(super) fn address(&self) -> u64 {
+        self.0.get() as u64
+    }
+
     /// Writes the revision and returns the physical address.
     pub(super) fn prepare(&self, revision: u32) -> u64 {
         let region = self.0.get();
@@ -55,7 +61,7 @@ impl Region {
         // no active VMCS and VMXON comes once on each processor. Bits 30:0 are the revision, bit 31
         // is 0, the rest VMCLEAR's to fill.
         unsafe { (*region).0[0] = revision.into() };
-        region as u64
+        self.address()
     }
 }
 
@@ -64,16 +70,29 @@ pub struct Vmcs {
     address: u64,
     launched: bool,
     processor: usize,
+    is_enlightened: bool,
 }
 
 impl Vmcs {
     /// Clears the VMCS at a physical address and makes it current on this processor. The region
     /// must begin with the revision.
     pub(super) fn load(address: u64, processor: usize) -> Result<Self, VmFail> {
-        let mut vmcs = Self { address, launched: false, processor };
+        let mut vmcs = Self { address, launched: false, processor, is_enlightened: false };
         vmcs.clear()?;
         vmcs.make_current()?;
         Ok(vmcs)
+    }
+
+    /// Makes an enlightened VMCS of a page and makes it current on the first processor.
+    pub(super) fn enlighten(address: u64) -> Self {
+        enlightened::prepare(address);
+        enlightened::make_current(address);
+        Self { address, launched: false, processor: 0, is_enlightened: true }
+    }
+
+    /// Whether it is an enlightened one.
+    pub(super) fn is_enlightened(&self) -> bool {
+        self.is_enlightened
     }
 
     /// Clears the VMCS: it keeps its fields, is not current, and its next entry is by VMLAUNCH.
@@ -89,8 +108,14 @@ impl Vmcs {
         outcome("vmclear-failed", carry, zero)
     }
 
-    /// Makes the VMCS current: [`vmread`], [`vmwrite`] and VM entries are its from now on.
+    /// Makes the VMCS current: [`vmread`], [`vmwrite`] and VM entries are its from now on. Before an
+    /// ordinary one is made so, no enlightened one may be active.
     pub fn make_current(&self) -> Result<(), VmFail> {
+        if self.is_enlightened {
+            enlightened::make_current(self.address);
+            return Ok(());
+        }
+        enlightened::leave_current();
         let (carry, zero): (u8, u8);
         // SAFETY: VMX operation was entered, since `Vmx::load` made this; the address is that of a
         // `Region`, which `load` cleared.
@@ -127,6 +152,9 @@ impl Vmcs {
             return Err(VmFail::new("entry-failed", failed & RFLAGS_CF == 0));
         }
         self.launched = true;
+        if self.is_enlightened {
+            enlightened::entered();
+        }
         Ok(())
     }
 }
@@ -135,8 +163,13 @@ impl Vmcs {
 pub use crate::fake::{read_encoding, vmread, vmwrite};
 
 /// Reads a field of the current VMCS, 0 if that fails.
+// As `vmwrite`, it takes less room as a call.
 #[cfg(not(test))]
+#[inline(never)]
 pub fn vmread(field: Field) -> u64 {
+    if let Some(vmcs) = enlightened::current() {
+        return enlightened::read(vmcs, field as u32).unwrap_or(0);
+    }
     let value: u64;
     // SAFETY: VMREAD has no effect but on its destination and the flags. Outside VMX operation it
     // raises #UD, which ends L1 with an error.
@@ -149,6 +182,10 @@ pub fn vmread(field: Field) -> u64 {
 /// Reads the field of an encoding, which need not be one.
 #[cfg(not(test))]
 pub fn read_encoding(encoding: u32) -> Result<u64, VmFail> {
+    if let Some(vmcs) = enlightened::current() {
+        return enlightened::read(vmcs, encoding)
+            .ok_or(VmFail { word: "vmread-failed", error: None });
+    }
     let (value, carry, zero): (u64, u8, u8);
     // SAFETY: as in `vmread`.
     unsafe {
@@ -166,6 +203,12 @@ pub fn read_encoding(encoding: u32) -> Result<u64, VmFail> {
 #[cfg(not(test))]
 #[inline(never)]
 pub fn vmwrite(field: Field, value: u64) {
+    if let Some(vmcs) = enlightened::current() {
+        if !enlightened::write(vmcs, field as u32, value) {
+            refused(field);
+        }
+        return;
+    }
     // SAFETY: VMWRITE changes the current VMCS and the flags. A value that no VM entry takes makes
     // the entry fail; one that leads exits astray is written only by `vmcs12` and `enter`, which
     // say where to.

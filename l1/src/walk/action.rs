@@ -14,7 +14,7 @@ use spec::walk::stimulus::Stimulus;
 use crate::machine::apic::Apic;
 use crate::machine::channel;
 use crate::machine::cpu::Cpu;
-use crate::machine::expected::drop_late_nmis;
+use crate::machine::expected::{drop_late_nmis, unblock_nmis};
 use crate::walk::async_fault::AsyncFaults;
 use crate::walk::broken::{Broken, EntryFailed};
 use crate::walk::guest;
@@ -99,10 +99,10 @@ impl Acting {
             let interrupts = Interrupts::on(apic, action.interrupt_exiting, walker.vmx());
             walker.expect_interrupts(Some(interrupts.ok_or(Unavailable::InterruptExiting)?));
         }
-        if action.event == Some(Event::AsyncFaults) {
+        if action.has_async_faults() {
             walker.expect_async_faults(Some(AsyncFaults::on(cpu).ok_or(Unavailable::AsyncFaults)?));
         }
-        if action.event == Some(Event::Nmi) {
+        if matches!(action.event, Some(Event::Nmi | Event::SmiAndNmi)) {
             drop_late_nmis(true);
         }
         let after = maxphyaddr(action.after)?;
@@ -225,6 +225,10 @@ impl Acting {
     pub fn end(&self, walker: &mut Walker, cpu: &Cpu) -> Result<(), Status> {
         walker.expect_interrupts(None);
         walker.expect_async_faults(None);
+        if self.action.event == Some(Event::AsyncFaultsAndSmi) {
+            // An SMI that came to L1 blocked NMIs there. What RSM leaves of that is not judged.
+            unblock_nmis();
+        }
         if self.action.changes_width() {
             done(asked(Ask::Move))?;
         }

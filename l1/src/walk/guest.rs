@@ -48,6 +48,7 @@ static SHARED: Global<Shared> = Global::new(Shared {
 });
 
 /// The guest.
+#[derive(Clone, Copy)]
 pub struct Guest {
     /// What L2's image says of itself.
     pub header: Header,

@@ -36,7 +36,8 @@ use crate::walk::broken::{Broken, EntryFailed};
 use crate::walk::guest::{self, Guest, shared};
 use crate::walk::interrupt::Interrupts;
 
-static VMCS: Region = Region::new();
+/// Of walks with an ordinary VMCS, and with an enlightened one.
+static VMCS: [Region; 2] = [const { Region::new() }; 2];
 
 /// L2, that walks.
 pub struct Walker {
@@ -69,7 +70,7 @@ pub struct Walked<'a> {
 impl Walker {
     /// Makes vmcs12 current and writes it.
     pub fn new(vmx: Vmx, guest: Guest) -> Result<Self, EntryFailed> {
-        let vmcs = vmx.load(&VMCS)?;
+        let vmcs = vmx.load(&VMCS[usize::from(vmx.is_enlightened())])?;
         guest.write_vmcs(&vmx, &vmcs);
         limit::set(&vmx);
         Ok(Self {
@@ -99,6 +100,11 @@ impl Walker {
     /// VMX, for a VMCS in addition to the walker's.
     pub fn vmx(&self) -> &Vmx {
         &self.vmx
+    }
+
+    /// Makes the walker's VMCS inactive.
+    pub fn clear(&mut self) -> Result<(), EntryFailed> {
+        Ok(self.vmcs.clear()?)
     }
 
     /// Makes the walker's VMCS current.
@@ -203,11 +209,8 @@ impl Walker {
     pub fn go(&mut self) -> Result<Option<Broken>, EntryFailed> {
         changes::entry();
         self.is_ready = false;
-        let first = if self.async_faults.is_some() {
-            enter_walk::enter_walk_once
-        } else {
-            enter_walk::enter_walk
-        };
+        let one_by_one = self.async_faults.is_some() || enter_walk::is_noted_one_by_one(&self.vmcs);
+        let first = if one_by_one { enter_walk::enter_walk_once } else { enter_walk::enter_walk };
         first(&mut self.vmcs)?;
         let mut stay = Stay::default();
         while stay.goes_on() || self.goes_on() {
@@ -223,10 +226,12 @@ impl Walker {
     /// Handles an exit that is not the walk's end. Returns whether it was one.
     fn goes_on(&mut self) -> bool {
         let interrupted = self.interrupts.as_mut().is_some_and(Interrupts::take);
+        let by_exception = || vmread(Field::ExitReason) == u64::from(EXIT_EXCEPTION);
         match &mut self.async_faults {
             Some(faults) if interrupted => faults.ready(),
-            Some(faults) if vmread(Field::ExitReason) == u64::from(EXIT_EXCEPTION) => {
-                return faults.take() || enter_walk::note(&self.vmcs);
+            Some(faults) if by_exception() => return faults.take() || enter_walk::note(&self.vmcs),
+            None if enter_walk::is_noted_one_by_one(&self.vmcs) && by_exception() => {
+                return enter_walk::note(&self.vmcs);
             }
             _ => {}
         }
@@ -355,13 +360,18 @@ pub fn observed_event(walker: &Walker, event: Event) -> Observed {
         executed: match event {
             Event::Nmi => nmis == 1,
             Event::Smi => smi == 1 && nmis == 0,
+            Event::SmiAndNmi => smi == 1 && nmis == 1,
             // SAFETY: `EXCHANGE_SLOT` is in the shared area and as large as an `Exchange`, as a
             // test of `spec` shows; any bytes are one; L2 does not run.
             Event::Exits => unsafe { exchange().read_volatile() }.is_right(),
             Event::AsyncFaults => walker.async_faults.is_some_and(AsyncFaults::complete),
+            Event::AsyncFaultsAndSmi => {
+                walker.async_faults.is_some_and(AsyncFaults::complete) && smi == 1
+            }
             Event::Interrupt => interrupted && nmis == 0,
             // A fault has no effect, so this is one only if something is wrong.
             Event::InterruptAndFault => !interrupted || nmis != 0,
+            Event::SmiAndFault => smi != 1 || nmis != 0,
             Event::Fault | Event::FaultInDelivery | Event::Init => nmis != 0,
         },
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::host::Host;
 
 /// The tables of KVM, by kind.
-const TABLES: [(&str, &str); 14] = [
+const TABLES: [(&str, &str); 15] = [
     ("merge", include_str!("../changes/merge.toml")),
     ("reflection", include_str!("../changes/reflection.toml")),
     ("exit-state", include_str!("../changes/exit-state.toml")),
@@ -18,6 +18,7 @@ const TABLES: [(&str, &str); 14] = [
     ("real-mode", include_str!("../changes/real-mode.toml")),
     ("operand", include_str!("../changes/operand.toml")),
     ("boundary", include_str!("../changes/boundary.toml")),
+    ("enlightened", include_str!("../changes/enlightened.toml")),
     ("while-l2-lives", include_str!("../changes/while-l2-lives.toml")),
     ("parameters", include_str!("../changes/parameters.toml")),
 ];

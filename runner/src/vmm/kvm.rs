@@ -38,11 +38,13 @@ pub struct KvmOptions {
     pub guest_maxphyaddr: Option<u8>,
     /// Physical address of the scratch device's page, see [`mmio`].
     pub mmio_page: u64,
+    /// The guest has Hyper-V's interface with the enlightened VMCS.
+    pub enlightened: bool,
 }
 
 impl Default for KvmOptions {
     fn default() -> Self {
-        Self { guest_maxphyaddr: None, mmio_page: MMIO_PAGE }
+        Self { guest_maxphyaddr: None, mmio_page: MMIO_PAGE, enlightened: false }
     }
 }
 

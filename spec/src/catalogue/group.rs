@@ -7,6 +7,7 @@ use crate::catalogue::kind::Kind;
 use crate::catalogue::name::Name;
 use crate::catalogue::options::Options;
 use crate::catalogue::plan::Profile;
+use crate::manual::enlightened;
 use crate::manual::filter::Filter;
 use crate::manual::paging::Maxphyaddr;
 use crate::scene::case::SceneGroup;
@@ -46,9 +47,29 @@ macro_rules! whichever_kind {
 pub(crate) use whichever_kind;
 
 impl Group {
-    /// All groups in the order in which they run.
+    /// All groups in the order in which they run. Those with an enlightened VMCS run together: they
+    /// need a VM of their own. Those with two processors come last: with a second one the VMM does
+    /// not move the guest.
     pub fn all() -> impl Iterator<Item = Self> {
-        (0..NUMBERS).filter_map(Self::numbered)
+        (0..SMPS + NUMBERS).filter_map(Self::at)
+    }
+
+    /// The group at a place of that order, if there is one.
+    fn at(place: usize) -> Option<Self> {
+        let (number, enlightened) =
+            if place < SMPS { (place, false) } else { (place - SMPS, true) };
+        let is_one_of_two = |group: &Self| group.enlightened().is_some() == enlightened;
+        Self::numbered(number).filter(|group| matches!(group, Self::Smp(_)) || is_one_of_two(group))
+    }
+
+    /// Whether L1's VMCS is an enlightened one, and how it is used.
+    #[must_use]
+    pub const fn enlightened(&self) -> Option<enlightened::Use> {
+        match self {
+            Self::Walk(group) => group.setting.enlightened,
+            Self::Scene(group) => group.environment.enlightened,
+            Self::Host(_) | Self::Action(_) | Self::Smp(_) => None,
+        }
     }
 
     /// The group of a number, if there is one.
@@ -118,7 +139,6 @@ impl Group {
 const HOSTS: usize = WalkGroup::NUMBERS;
 const ACTIONS: usize = HOSTS + Need::NUMBERS;
 const SCENES: usize = ACTIONS + <&Action>::NUMBERS;
-/// The last: with a second processor the VMM does not move the guest.
 const SMPS: usize = SCENES + SceneGroup::NUMBERS;
 const NUMBERS: usize = SMPS + Smp::NUMBERS;
 

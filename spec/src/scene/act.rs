@@ -120,7 +120,9 @@ impl Act {
     pub fn plays_at_all(self, environment: &Environment) -> bool {
         let has_width = self.plays_narrow()
             || environment.width == Width::Bits64 && (!environment.thin || self.plays_thin());
+        // With an enlightened VMCS, what differs is how L0 reads the filter and what a move keeps.
         has_width
+            && !(environment.enlightened.is_some() && !matches!(self, Self::Stale | Self::Restored))
             && !(environment.walk_only && matches!(self, Self::Tlb | Self::Mode | Self::History))
     }
 

@@ -34,10 +34,17 @@ pub enum Between {
         /// Whether the second play has it.
         set: bool,
     },
-    /// The scene plays on another VMCS, whose MASK and MATCH decide the other way.
+    /// As [`Between::Rewrite`] on an enlightened VMCS, but its clean fields say that nothing was
+    /// changed: the old filter may hold or the new one. Then they say that all was changed, and the
+    /// scene plays again.
+    Unannounced(FilterField),
+    /// The scene plays on another VMCS, whose filter decides the other way.
     OtherVmcs,
-    /// The scene plays on another VMCS, whose MASK and MATCH decide the other way, and then on the
-    /// two of them in turn. Where an exit left L2 at the instruction, L1 writes nothing at all
+    /// The same on an ordinary VMCS, where the first one is an enlightened one. L1 uses VMCLEAR before
+    /// it changes from one to the other.
+    OrdinaryVmcs,
+    /// The scene plays on another VMCS, whose filter decides the other way, and then on the two of
+    /// them in turn. Where an exit left L2 at the instruction, L1 writes nothing at all
     /// before it enters that VMCS again, and else only what the delivery changed.
     InTurn,
     /// VMCLEAR, VMPTRLD, and VMLAUNCH in place of VMRESUME.
@@ -81,11 +88,17 @@ impl Between {
             Self::Upper { .. } => {
                 "L1 clears one bit of MATCH's upper half, which MASK has, and resumes L2"
             }
+            Self::Unannounced(_) => {
+                "L1 writes a field of the filter, says in the clean fields that it changed nothing, and resumes L2: either filter may hold; it says that all was changed, and enters L2 for the scene again"
+            }
+            Self::OrdinaryVmcs => {
+                "L1 does the same on an ordinary VMCS whose filter decides otherwise, and comes back"
+            }
             Self::OtherVmcs => {
-                "L1 does the same on another VMCS whose MASK and MATCH decide otherwise, and comes back"
+                "L1 does the same on another VMCS whose filter decides otherwise, and comes back"
             }
             Self::InTurn => {
-                "L1 does the same on another VMCS whose MASK and MATCH decide otherwise, and then enters the two in turn, with nothing written that is not to be"
+                "L1 does the same on another VMCS whose filter decides otherwise, and then enters the two in turn, with nothing written that is not to be"
             }
             Self::Clear => "L1 does VMCLEAR, VMPTRLD and VMLAUNCH",
             Self::OtherExit => "L1 enters L2 for a VMCALL, and then for the scene again",

@@ -100,6 +100,7 @@ impl SceneGroup {
             Act::Entry | Act::Intercept if first => MANY_STEP,
             _ if first => HOME_STEP,
             Act::Unpaged => HOME_STEP,
+            Act::Stale if self.environment.enlightened.is_some() => HOME_STEP,
             _ => ELSEWHERE_STEP,
         }
     }
@@ -156,12 +157,15 @@ impl Kind for SceneGroup {
     /// Of the environments that are not its home, an act plays in every fifth, or in none.
     fn is_long(self) -> bool {
         let Self { act, environment } = self;
+        let uses_clean_fields = environment.enlightened.is_some_and(|how| how.clean_fields);
         let home = match act {
             Act::Ept | Act::Guarded => environment.name == environment::LONG_EPT.name,
             Act::Unpaged => true,
+            Act::Stale | Act::Restored if uses_clean_fields => true,
             _ => environment.number == 0,
         };
-        let is_fifth = (act as usize + environment.number).is_multiple_of(5);
+        let is_fifth = (act as usize + environment.number).is_multiple_of(5)
+            && environment.enlightened.is_none();
         !home && (act.stays_at_home() || !is_fifth)
     }
 

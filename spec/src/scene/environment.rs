@@ -6,6 +6,7 @@ use super::end::{Ends, Word};
 use super::place::{PAGE, Place, STAGE_BASE};
 use super::{Answer, Fits, Scene};
 use crate::manual::descriptor::{CODE_32, CODE_64, access_rights};
+use crate::manual::enlightened;
 use crate::manual::paging::format::Format;
 use crate::manual::paging::{Entry, Mode, Privilege};
 use crate::walk::setting::BASE;
@@ -104,6 +105,8 @@ pub struct Environment {
     /// Controls as the capability MSRs without TRUE allow them: all of the default1 class are 1.
     /// SDM vol. 3D, "Reserved Controls and Default Settings".
     pub default_controls: bool,
+    /// The VMCS is an enlightened one, and how L1 uses it.
+    pub enlightened: Option<enlightened::Use>,
     /// The quick profile has a few scenes in it, not all.
     pub thin: bool,
     /// One line for `maskmatch list`.
@@ -125,6 +128,7 @@ impl Environment {
             vpid: false,
             unrestricted: false,
             default_controls: false,
+            enlightened: None,
             thin: false,
             what,
             number: 0,
@@ -146,6 +150,12 @@ impl Environment {
     /// With the default1 controls.
     const fn default_controls(mut self) -> Self {
         self.default_controls = true;
+        self
+    }
+
+    /// With an enlightened VMCS.
+    const fn enlightened(mut self, clean_fields: bool) -> Self {
+        self.enlightened = Some(enlightened::Use { clean_fields });
         self
     }
 
@@ -237,6 +247,9 @@ impl Environment {
         let width_fits = match scene.fits {
             Fits::All => true,
             Fits::Bits64 => !narrow,
+            Fits::CleanFields => {
+                matches!(self.enlightened, Some(enlightened::Use { clean_fields: true }))
+            }
             Fits::Linear48 => !narrow && !five_levels,
             Fits::Linear57 => !narrow && five_levels,
             Fits::DebugControls => !narrow && self.default_controls,
@@ -391,6 +404,20 @@ const ROWS: &[Environment] = &[
         "64-bit mode, EPT with rights to execute for each of supervisor and user mode",
     )
     .ept(Ept { modes: true, ..EPT })
+    .thin(),
+    Environment::new(
+        "long-evmcs",
+        "64-bit mode; the VMCS is in memory (Hyper-V's enlightened VMCS), its clean fields are used",
+    )
+    .enlightened(true)
+    .thin(),
+    Environment::new(
+        "long-evmcs-ept",
+        "64-bit mode, EPT, VPID; the VMCS is in memory, its clean fields are not used",
+    )
+    .ept(EPT)
+    .vpid()
+    .enlightened(false)
     .thin(),
 ];
 

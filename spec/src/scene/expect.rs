@@ -214,7 +214,7 @@ impl Scene {
     #[must_use]
     pub fn first_filter(&self, between: Between, filter: Filter, pfec: Option<Pfec>) -> Filter {
         match (between, pfec) {
-            (Between::Rewrite(field), Some(pfec)) => {
+            (Between::Rewrite(field) | Between::Unannounced(field), Some(pfec)) => {
                 filter.wanting_but_for(field, pfec).unwrap_or(filter)
             }
             (Between::Upper { field, bit, set }, _) => filter.with_upper(field, bit, !set),

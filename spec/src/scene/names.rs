@@ -5,7 +5,8 @@
 
 use core::fmt;
 
-use super::table::{COUNT, ROWS, SceneId, fits};
+use super::parts::{PartOfScene, first_of, fits, part};
+use super::table::{COUNT, ROWS, SceneId};
 
 /// Words with a number of less than this take one byte of a name. Others take two, of which the
 /// first is this or more.
@@ -26,9 +27,10 @@ struct Made {
     /// none. A search of all words would take the compiler seconds.
     newest: [u16; HASHES],
     older: [u16; WORDS],
-    /// The words' numbers in all names, and how many bytes those of the scenes before each have.
+    /// The words' numbers in all names, how many bytes these are, and which of them are whose.
     names: [u8; NAMES],
-    names_before: [u16; COUNT + 1],
+    len: usize,
+    name_of: PartOfScene,
 }
 
 const MADE: Made = {
@@ -39,11 +41,13 @@ const MADE: Made = {
         newest: [WORDS as u16; HASHES],
         older: [WORDS as u16; WORDS],
         names: [0; NAMES],
-        names_before: [0; COUNT + 1],
+        len: 0,
+        name_of: PartOfScene::EMPTY,
     };
-    let (mut row, mut len) = (0, 0);
+    let mut row = 0;
     while row < COUNT {
         let (name, mut start) = (ROWS[row].texts.name.as_bytes(), 0);
+        let mut len = made.len;
         while start < name.len() {
             let mut end = start;
             while end < name.len() && name[end] != b'-' {
@@ -57,8 +61,8 @@ const MADE: Made = {
             made.names[len] = number as u8;
             (len, start) = (len + 1, end + 1);
         }
-        row += 1;
-        made.names_before[row] = fits(len);
+        made.name_of.set(row, made.len, len);
+        (row, made.len) = (row + 1, len);
     }
     made
 };
@@ -102,27 +106,12 @@ impl Made {
 const TEXT_LEN: usize = MADE.before[MADE.words] as usize;
 static WORD_BYTES: [u8; TEXT_LEN] = first_of(&MADE.text);
 static WORDS_BEFORE: [u16; MADE.words + 1] = first_of(&MADE.before);
-static NAME_BYTES: [u8; MADE.names_before[COUNT] as usize] = first_of(&MADE.names);
-static NAMES_BEFORE: [u16; COUNT + 1] = MADE.names_before;
-
-/// The first `N` values.
-pub(super) const fn first_of<T: Copy, const N: usize>(values: &[T]) -> [T; N] {
-    let (mut first, mut at) = ([values[0]; N], 0);
-    while at < N {
-        first[at] = values[at];
-        at += 1;
-    }
-    first
-}
-
-/// What a list has for an item, given how much those before each have.
-fn part<'a, T>(list: &'a [T], before: &[u16], item: usize) -> Option<&'a [T]> {
-    list.get((*before.get(item)?).into()..(*before.get(item + 1)?).into())
-}
+static NAME_BYTES: [u8; MADE.len] = first_of(&MADE.names);
+static NAME_OF: PartOfScene = MADE.name_of;
 
 impl fmt::Display for SceneId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut name = part(&NAME_BYTES, &NAMES_BEFORE, self.number()).unwrap_or_default().iter();
+        let mut name = NAME_BYTES[NAME_OF.of(self.number())].iter();
         let mut joint = "";
         while let Some(&byte) = name.next() {
             let number = match usize::from(byte).checked_sub(LONG) {

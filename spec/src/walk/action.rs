@@ -63,6 +63,11 @@ pub enum Event {
     Nmi,
     /// An SMI: neither L1 nor L2 can see it, except for what its handler leaves in memory.
     Smi,
+    /// [`Event::Smi`] and [`Event::Fault`] at once: both must come, in whichever order.
+    SmiAndFault,
+    /// [`Event::Smi`] and [`Event::Nmi`] at once: both must come. In system-management mode NMIs are
+    /// blocked.
+    SmiAndNmi,
     /// Exits to user space in the middle of L2's instructions: string I/O to and from a port, reads
     /// and writes of a device. L2 must get what the VMM gave.
     Exits,
@@ -82,6 +87,8 @@ pub enum Event {
     /// Linux, `Documentation/virt/kvm/x86/msr.rst`, MSR_KVM_ASYNC_PF_EN. L2 walks as if nothing had
     /// happened.
     AsyncFaults,
+    /// The same, and [`Event::Smi`] whenever a page is awaited.
+    AsyncFaultsAndSmi,
     /// An INIT signal: a VM exit, whatever vmcs12 says. SDM "Other Causes of VM Exits".
     Init,
 }
@@ -102,11 +109,15 @@ impl Event {
         match self {
             Self::Nmi
             | Self::Smi
+            | Self::SmiAndNmi
             | Self::Exits
             | Self::Init
             | Self::Interrupt
-            | Self::AsyncFaults => Outcome::Silent,
-            Self::Fault | Self::InterruptAndFault => expectation.outcome(filter, cr2),
+            | Self::AsyncFaults
+            | Self::AsyncFaultsAndSmi => Outcome::Silent,
+            Self::Fault | Self::InterruptAndFault | Self::SmiAndFault => {
+                expectation.outcome(filter, cr2)
+            }
             Self::FaultInDelivery => Outcome::Delivered(expectation.delivery()),
         }
     }
@@ -193,7 +204,14 @@ impl Action {
     /// Whether an external interrupt comes to L2.
     #[must_use]
     pub const fn has_interrupt(&self) -> bool {
-        matches!(self.event, Some(Event::Interrupt | Event::InterruptAndFault | Event::AsyncFaults))
+        matches!(self.event, Some(Event::Interrupt | Event::InterruptAndFault))
+            || self.has_async_faults()
+    }
+
+    /// Whether L1 has asynchronous page faults.
+    #[must_use]
+    pub const fn has_async_faults(&self) -> bool {
+        matches!(self.event, Some(Event::AsyncFaults | Event::AsyncFaultsAndSmi))
     }
 
     /// L2's IF when it asks.

@@ -1,5 +1,6 @@
 //! What stays fixed around a walk: the register bits that paging depends on.
 
+use crate::manual::enlightened;
 use crate::manual::paging::Mode;
 
 /// A named [`Mode`] of L2 with 4-level paging.
@@ -9,11 +10,21 @@ pub struct Setting {
     pub name: &'static str,
     /// The register bits.
     pub mode: Mode,
+    /// The VMCS is an enlightened one, and how L1 uses it.
+    pub enlightened: Option<enlightened::Use>,
     /// One line for `maskmatch list`.
     what: &'static str,
 }
 
 impl Setting {
+    const fn new(name: &'static str, mode: Mode, what: &'static str) -> Self {
+        Self { name, mode, enlightened: None, what }
+    }
+
+    const fn enlightened(self, clean_fields: bool) -> Self {
+        Self { enlightened: Some(enlightened::Use { clean_fields }), ..self }
+    }
+
     /// One line for `maskmatch list`.
     #[must_use]
     pub fn what(&self) -> &'static str {
@@ -36,28 +47,24 @@ const ALL_OFF: Mode = Mode { wp: false, smep: false, smap: false, ac: false, nxe
 
 /// Every setting. To add one, add a row.
 const ROWS: &[Setting] = &[
-    Setting { name: "long", mode: ALL_ON, what: "4-level paging; WP, SMEP, SMAP, NXE on; AC off" },
-    Setting {
-        name: "long-ac",
-        mode: Mode { ac: true, ..ALL_ON },
-        what: "RFLAGS.AC on: SMAP suspended",
-    },
-    Setting {
-        name: "long-wp0",
-        mode: Mode { wp: false, smap: false, ..ALL_ON },
-        what: "WP and SMAP off",
-    },
-    Setting {
-        name: "long-smep0",
-        mode: Mode { smep: false, ..ALL_ON },
-        what: "SMEP off: I/D only by NXE",
-    },
-    Setting {
-        name: "long-nx0",
-        mode: Mode { nxe: false, ..ALL_ON },
-        what: "NXE off: I/D only by SMEP, XD is reserved",
-    },
-    Setting { name: "long-off", mode: ALL_OFF, what: "WP, SMEP, SMAP, NXE off: I/D never set" },
+    Setting::new("long", ALL_ON, "4-level paging; WP, SMEP, SMAP, NXE on; AC off"),
+    Setting::new("long-ac", Mode { ac: true, ..ALL_ON }, "RFLAGS.AC on: SMAP suspended"),
+    Setting::new("long-wp0", Mode { wp: false, smap: false, ..ALL_ON }, "WP and SMAP off"),
+    Setting::new("long-smep0", Mode { smep: false, ..ALL_ON }, "SMEP off: I/D only by NXE"),
+    Setting::new(
+        "long-nx0",
+        Mode { nxe: false, ..ALL_ON },
+        "NXE off: I/D only by SMEP, XD is reserved",
+    ),
+    Setting::new("long-off", ALL_OFF, "WP, SMEP, SMAP, NXE off: I/D never set"),
+    Setting::new(
+        "long-evmcs",
+        ALL_ON,
+        "as long; the VMCS is in memory (Hyper-V's enlightened VMCS), its clean fields are used",
+    )
+    .enlightened(true),
+    Setting::new("long-evmcs-all", ALL_ON, "as long-evmcs; its clean fields are not used")
+        .enlightened(false),
 ];
 
 /// The same without the texts, which need not be in the image.

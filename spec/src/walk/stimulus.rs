@@ -244,8 +244,10 @@ mod tests {
 
     #[test]
     fn settings_change_something_each() {
-        for (setting, width) in
-            SETTINGS[1..].iter().flat_map(|setting| WIDTHS.map(|width| (setting, width)))
+        for (setting, width) in SETTINGS
+            .iter()
+            .filter(|setting| setting.mode != BASE.mode)
+            .flat_map(|setting| WIDTHS.map(|width| (setting, width)))
         {
             for stimulus in Stimulus::all(setting, width) {
                 assert_ne!(stimulus.pfec(setting, width), stimulus.pfec(BASE, width));

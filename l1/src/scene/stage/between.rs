@@ -7,7 +7,7 @@ use spec::manual::vector::NMI;
 use spec::scene::Scene;
 use spec::scene::between::Between;
 use spec::scene::descriptor::idt_base;
-use spec::scene::end::{End, How};
+use spec::scene::end::{End, How, Word};
 use spec::scene::environment::Environment;
 use spec::scene::event::{Event, EventType, Source};
 use spec::scene::expect::CR2_AT_START;
@@ -22,9 +22,11 @@ use super::{Around, SceneVcpu, Stage, end};
 use crate::machine::cpu::write_cr2;
 use crate::vmx::exit::REASON_VMCALL;
 use crate::vmx::vmcs12::write_paging;
-use crate::vmx::{Field, VmFail, vmread, vmwrite};
+use crate::vmx::{Field, Region, VmFail, enlightened, vmread, vmwrite};
 use crate::walk::{l1_faults, own_operand};
 
+/// Of [`Between::OrdinaryVmcs`].
+static ORDINARY: Region = Region::new();
 /// No page of the stage is there.
 const NOWHERE: u64 = STAGE_BASE;
 /// #UD, by L1.
@@ -50,7 +52,15 @@ impl Stage {
                 }
                 true
             }
+            Between::Unannounced(_) => {
+                if vmread(Field::ExitReason) != REASON_VMCALL {
+                    self.unannounced(scene, filter, around)?;
+                }
+                self.main.filter.set(filter, scene.intercepts);
+                true
+            }
             Between::OtherVmcs => self.on_other_vmcs(scene, filter, around)?,
+            Between::OrdinaryVmcs => self.on_ordinary_vmcs(scene, filter, around)?,
             Between::InTurn => return self.in_turn(scene, filter, around),
             Between::Clear => {
                 self.main.vmcs.clear()?;
@@ -139,6 +149,55 @@ impl Stage {
         Ok(right)
     }
 
+    /// The same with an ordinary VMCS in place of the other one. Neither kind is used while one of
+    /// the other kind is active.
+    fn on_ordinary_vmcs(
+        &mut self,
+        scene: &Scene,
+        filter: Filter,
+        around: Around<'_>,
+    ) -> Result<bool, VmFail> {
+        self.clear()?;
+        enlightened::leave_current();
+        let vmcs = around.vmx.load_ordinary(&ORDINARY)?;
+        let ordinary = SceneVcpu::new(around.vmx, vmcs, self.other.always_invalidates)?;
+        let other = core::mem::replace(&mut self.other, ordinary);
+        let played = self.on_other_vmcs(scene, filter, around);
+        let mut ordinary = core::mem::replace(&mut self.other, other);
+        enlightened::leave_current();
+        ordinary.vmcs.clear()?;
+        self.main.vmcs.make_current()?;
+        played
+    }
+
+    /// Changes the filter from that of the first play, without a word of it in the clean fields, and
+    /// enters L2, which is at the instruction: either filter may hold. Then all is as if it were new.
+    fn unannounced(
+        &mut self,
+        scene: &Scene,
+        filter: Filter,
+        around: Around<'_>,
+    ) -> Result<(), VmFail> {
+        let old = self.main.filter.filter().unwrap_or(filter);
+        let clean = enlightened::clean_fields();
+        self.main.filter.set(filter, scene.intercepts);
+        enlightened::set_clean_fields(clean);
+        self.main.enter_as_is()?;
+        let [by_old, by_new] = [old, filter].map(|filter| {
+            let want = scene.expect(self.environment, filter, around.maxphyaddr).second;
+            want.and_then(|mut want| {
+                // The words of the filter are what L1 wrote.
+                [Word::Bitmap, Word::Mask, Word::Match]
+                    .into_iter()
+                    .for_each(|word| want.unset(word));
+                wrong(scene, &self.main, &want)
+            })
+        });
+        self.wrong_between = by_old.and(by_new);
+        enlightened::set_clean_fields(0);
+        Ok(())
+    }
+
     /// Plays the scene on the other VMCS, and on the two in turn, up to where the last entry of the
     /// first is to come. False if something ended elsewhere than it must.
     fn in_turn(
@@ -167,8 +226,12 @@ impl Stage {
         Ok(right)
     }
 
-    /// A filter of the other VMCS, whose MASK and MATCH decide the other way.
+    /// A filter of the other VMCS that decides the other way, by MASK and MATCH. Of enlightened VMCSs,
+    /// which have these two in no clean field, by EB.PF.
     fn inverse(&self, scene: &Scene, filter: Filter, around: Around<'_>) -> Filter {
+        if around.vmx.is_enlightened() {
+            return Filter { eb_pf: !filter.eb_pf, ..filter };
+        }
         let code = scene.pfec(self.environment, around.maxphyaddr);
         code.map_or(filter, |code| filter.inverse_for(code))
     }

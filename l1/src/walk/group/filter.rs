@@ -52,7 +52,7 @@ pub fn run(group: WalkGroup, only: Option<WalkCase>, turn: &mut Turn<'_>) -> Res
         };
     }
     // Every setting is entered from the base: what a host keeps from there must not show.
-    if setting != BASE {
+    if setting.mode != BASE.mode {
         walk_in_base(&mut judge, turn.walker)?;
     }
     turn.walker.prepare(setting.mode, judge.stimuli().map(|s| (s.loop_number(), s.address())));

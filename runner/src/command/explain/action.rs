@@ -56,6 +56,10 @@ fn event(text: &mut String, action: &Action, filter: Filter) {
             "its handler runs once, and L2 goes on as if nothing had happened.",
             &[Section::SMI_TREATMENT],
         ),
+        Some((Event::SmiAndNmi, _)) => (
+            "the SMI's handler runs once, and one NMI comes to L2's own handler: vmcs12 does not ask for NMI exits.",
+            &[Section::SMI_TREATMENT, Section::OTHER_CAUSES],
+        ),
         Some((Event::Exits, _)) => (
             "L2 gets back what the VMM gave it, and goes on: vmcs12 asks for no I/O exits.",
             &[Section::CONDITIONAL_EXITS],
@@ -68,7 +72,7 @@ fn event(text: &mut String, action: &Action, filter: Filter) {
             "the interrupt in L2's own handler, once: vmcs12's \"external-interrupt exiting\" is 0, L2's IF is 1.",
             &[Section::OTHER_CAUSES],
         ),
-        Some((Event::AsyncFaults, _)) => (
+        Some((Event::AsyncFaults | Event::AsyncFaultsAndSmi, _)) => (
             "VM exits to L1 by asynchronous page faults, if pages are late, and an interrupt for each when its page is there.\n  \
              Linux, Documentation/virt/kvm/x86/msr.rst (MSR_KVM_ASYNC_PF_EN): L1 enabled them as exits, so no filter is asked",
             &[],
@@ -78,10 +82,10 @@ fn event(text: &mut String, action: &Action, filter: Filter) {
             "the page fault in L2's own handler: no filter is asked about one that is being delivered.",
             &[Section::EVENT_INJECTION],
         ),
-        Some((Event::Fault | Event::InterruptAndFault, Outcome::Exit(_))) => {
+        Some((Event::Fault | Event::InterruptAndFault | Event::SmiAndFault, Outcome::Exit(_))) => {
             ("a VM exit by the page fault: L1's filter asks for it.", &[Section::OTHER_CAUSES])
         }
-        Some((Event::Fault | Event::InterruptAndFault, _)) => (
+        Some((Event::Fault | Event::InterruptAndFault | Event::SmiAndFault, _)) => (
             "the page fault in L2's own handler: L1's filter does not ask for it.",
             &[Section::OTHER_CAUSES],
         ),
@@ -93,9 +97,12 @@ fn event(text: &mut String, action: &Action, filter: Filter) {
         let _ =
             writeln!(text, "The interrupt goes to {who}, once, whatever comes of the page fault.");
     }
+    if matches!(action.event, Some(Event::SmiAndFault | Event::AsyncFaultsAndSmi)) {
+        let _ = writeln!(text, "The SMI's handler runs, whatever comes of the page faults.");
+    }
     if matches!(
         action.event,
-        Some(Event::Fault | Event::FaultInDelivery | Event::InterruptAndFault)
+        Some(Event::Fault | Event::FaultInDelivery | Event::InterruptAndFault | Event::SmiAndFault)
     ) {
         let _ = writeln!(
             text,

@@ -140,6 +140,8 @@ struct Walking {
 impl Walking {
     fn of(group: Group) -> Option<Self> {
         let setting = match group {
+            // How a host reads an enlightened VMCS says nothing about how it reads others.
+            _ if group.enlightened().is_some() => return None,
             Group::Walk(walk) => walk.setting,
             // Where MAXPHYADDR changes, so do the error codes.
             Group::Action(action) if !action.changes_width() => BASE,

@@ -7,7 +7,7 @@ use crate::vmm::kvm::kicks::{Kicker, Kicks, hold_signals};
 use crate::vmm::kvm::machine::{Exits, Machine, create_vm};
 use crate::vmm::kvm::second::Second;
 use crate::vmm::kvm::state::{Failed, State};
-use crate::vmm::kvm::{KvmOptions, cpuid};
+use crate::vmm::kvm::{KvmOptions, cpuid, vcpu};
 use kvm_bindings::{
     CpuId, KVM_CAP_SMALLER_MAXPHYADDR, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_USE_HW_BP,
     KVM_GUESTDBG_USE_SW_BP, KVM_VCPUEVENT_VALID_PAYLOAD, kvm_guest_debug, kvm_msi,
@@ -17,13 +17,15 @@ use spec::channel::{
     Ask, EVENT_ADDRESS, EVENT_PFEC, INTERRUPT_VECTOR, NARROW, Status, Step, page_of,
 };
 use spec::walk::outcome::RFLAGS_RF;
+use std::sync::Arc;
 
 /// The vector of #PF.
 const PAGE_FAULT: u8 = 14;
-/// A message to the local APIC with ID 0, and its data: delivery mode INIT, level asserted. Only a
-/// vector is an interrupt.
+/// A message to the local APIC with ID 0, and its data: delivery mode INIT, level asserted, or SMI.
+/// Only a vector is an interrupt.
 const MSI_TO_APIC_0: u32 = 0xfee0_0000;
 pub const MSI_INIT: u32 = 5 << 8 | 1 << 14;
+const MSI_SMI: u32 = 2 << 8;
 
 /// How many signals move the vCPU, and how many exits do.
 const MOVES_BY_KICK: u32 = 4;
@@ -66,10 +68,11 @@ impl Machine {
                 self.debug(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP)
             }
             Ask::DebugOff => self.debug(0),
-            Ask::Smi => self
-                .memory
-                .write_smi_handler()
-                .and_then(|()| self.vcpu.smi().map_err(Failed::at(Step::Smi))),
+            Ask::Smi => self.smi(),
+            Ask::SmiAndFault => self.fault(true).and_then(|()| self.smi()),
+            Ask::SmiAndNmi => {
+                self.vcpu.nmi().map_err(Failed::at(Step::Nmi)).and_then(|()| self.smi())
+            }
             Ask::Nmi => self.vcpu.nmi().map_err(Failed::at(Step::Nmi)),
             Ask::Init => self.signal(MSI_INIT),
             Ask::Interrupt => self.signal(INTERRUPT_VECTOR.into()),
@@ -100,10 +103,15 @@ impl Machine {
                 self.late = Some(self.memory.late()?);
                 Ok(())
             }
-            Ask::LatePages => match &mut self.late {
-                Some(late) => late.take(self.memory.file()),
-                None => Err(Failed { step: Step::LatePages, errno: 0 }),
-            },
+            Ask::LatePages => self.take_pages(|| ()),
+            Ask::LatePagesAndSmi => {
+                self.memory.write_smi_handler()?;
+                let vm = Arc::clone(&self.vm);
+                // One that is lost comes with the next page.
+                self.take_pages(move || {
+                    let _ = vm.signal_msi(message(MSI_SMI));
+                })
+            }
             Ask::LatePagesEnd => {
                 self.late = None;
                 Ok(())
@@ -118,6 +126,8 @@ impl Machine {
             }
             // It needs a port of its own, which this VMM lacks.
             Ask::Migrate | Ask::MigrateMeanwhile => Err(Failed { step: Step::Know, errno: 0 }),
+            Ask::Enlighten => self.enlighten(true),
+            Ask::Ordinary => self.enlighten(false),
             Ask::SecondProcessor => {
                 if self.second.is_none() {
                     self.second = Some(Second::start(&self.vm, &self.host, &self.options)?);
@@ -153,10 +163,23 @@ impl Machine {
         self.vcpu.set_guest_debug(&debug).map_err(Failed::at(Step::Debug))
     }
 
+    /// A system-management interrupt.
+    fn smi(&mut self) -> Result<(), Failed> {
+        self.memory.write_smi_handler()?;
+        self.vcpu.smi().map_err(Failed::at(Step::Smi))
+    }
+
+    /// Takes all pages of memory away, for which [`Ask::LatePagesReady`] got ready.
+    fn take_pages(&mut self, awaited: impl Fn() + Send + 'static) -> Result<(), Failed> {
+        match &mut self.late {
+            Some(late) => late.take(self.memory.file(), awaited),
+            None => Err(Failed { step: Step::LatePages, errno: 0 }),
+        }
+    }
+
     /// A message to the local APIC 0.
     pub(super) fn signal(&self, data: u32) -> Result<(), Failed> {
-        let message = kvm_msi { address_lo: MSI_TO_APIC_0, data, ..Default::default() };
-        match self.vm.signal_msi(message).map_err(Failed::at(Step::Msi))? {
+        match self.vm.signal_msi(message(data)).map_err(Failed::at(Step::Msi))? {
             // No APIC took it.
             0 => Err(Failed { step: Step::Msi, errno: 0 }),
             _ => Ok(()),
@@ -247,6 +270,12 @@ impl Machine {
         self.vcpu.set_cpuid2(&cpuid).map_err(Failed::at(Step::SetCpuid))
     }
 
+    /// Moves to a VM that offers the enlightened VMCS, or to one that does not.
+    fn enlighten(&mut self, offers: bool) -> Result<(), Failed> {
+        let offered = std::mem::replace(&mut self.options.enlightened, offers);
+        self.relocate(Width::AtStart, None).inspect_err(|_| self.options.enlightened = offered)
+    }
+
     /// Saves everything and goes on in a new VM, whose MAXPHYADDR is `first`, and `then` once all
     /// is restored.
     fn relocate(&mut self, first: Width, then: Option<Width>) -> Result<(), Failed> {
@@ -272,6 +301,9 @@ impl Machine {
         let vm = create_vm(&self.host, payload).map_err(Failed::at(Step::CreateVm))?;
         self.memory.give(&vm, self.tracked)?;
         let vcpu = vm.create_vcpu(0).map_err(Failed::at(Step::CreateVm))?;
+        if self.options.enlightened {
+            vcpu::enlighten(&vcpu).map_err(Failed::at(Step::Enlighten))?;
+        }
         vcpu.set_cpuid2(&first).map_err(Failed::at(Step::SetCpuid))?;
         state.restore(&vm, &vcpu)?;
         if let Some(cpuid) = then {
@@ -280,10 +312,15 @@ impl Machine {
         self.ports.rewire(&self.vm, &vm).map_err(Failed::at(Step::CreateVm))?;
         self.counter = ExitCounter::of(&vcpu);
         self.vcpu = vcpu;
-        self.vm = vm;
+        self.vm = Arc::new(vm);
         self.payload = payload;
         Ok(())
     }
+}
+
+/// A message to the local APIC with ID 0.
+fn message(data: u32) -> kvm_msi {
+    kvm_msi { address_lo: MSI_TO_APIC_0, data, ..Default::default() }
 }
 
 /// Whether L0 gives a guest the right error codes if its MAXPHYADDR is [`NARROW`], and that is less

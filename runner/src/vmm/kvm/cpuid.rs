@@ -1,7 +1,8 @@
 //! The guest's CPUID: what KVM supports, with the physical-address width changed if asked for.
 
 use crate::vmm::kvm::KvmOptions;
-use kvm_bindings::CpuId;
+use kvm_bindings::{CpuId, kvm_cpuid_entry2};
+use spec::manual::enlightened as evmcs;
 
 /// Leaf with the address widths; EAX bits 7:0 are MAXPHYADDR.
 const ADDRESS_WIDTHS: u32 = 0x8000_0008;
@@ -12,9 +13,19 @@ const APIC_ID_SHIFT: u32 = 24;
 /// the VMM.
 const HYPERVISOR: u32 = 1 << 31;
 
+/// Where hypervisors have their leaves.
+const HYPERVISORS: std::ops::RangeInclusive<u32> = 0x4000_0000..=0x4000_ffff;
+
 /// The CPUID of the vCPU with this number.
 pub fn guest(supported: &CpuId, options: &KvmOptions, vcpu: u8) -> CpuId {
     let mut cpuid = supported.clone();
+    if options.enlightened {
+        cpuid.retain(|entry| !HYPERVISORS.contains(&entry.function));
+        for entry in HYPER_V {
+            // There was room for KVM's leaves, and KVM takes many more than these.
+            let _ = cpuid.push(entry);
+        }
+    }
     for entry in cpuid.as_mut_slice() {
         match entry.function {
             1 => {
@@ -30,6 +41,26 @@ pub fn guest(supported: &CpuId, options: &KvmOptions, vcpu: u8) -> CpuId {
         }
     }
     cpuid
+}
+
+/// Hyper-V's leaves in place of KVM's: the interface, the assist page, the enlightened VMCS.
+const HYPER_V: [kvm_cpuid_entry2; 5] = [
+    kvm_cpuid_entry2 {
+        ebx: u32::from_le_bytes(*b"Micr"),
+        ecx: u32::from_le_bytes(*b"osof"),
+        edx: u32::from_le_bytes(*b"t Hv"),
+        ..leaf(evmcs::HIGHEST_LEAF, evmcs::VERSIONS_LEAF)
+    },
+    leaf(evmcs::INTERFACE_LEAF, evmcs::INTERFACE),
+    leaf(evmcs::FEATURES_LEAF, evmcs::FEATURE_ASSIST),
+    leaf(evmcs::HINTS_LEAF, evmcs::HINT_ENLIGHTENED_VMCS),
+    leaf(evmcs::VERSIONS_LEAF, evmcs::VERSION << 8 | evmcs::VERSION),
+];
+
+/// A leaf that has only EAX.
+const fn leaf(function: u32, eax: u32) -> kvm_cpuid_entry2 {
+    let (index, flags, ebx, ecx, edx, padding) = (0, 0, 0, 0, 0, [0; 3]);
+    kvm_cpuid_entry2 { function, index, flags, eax, ebx, ecx, edx, padding }
 }
 
 /// MAXPHYADDR, if its leaf exists.
@@ -67,6 +98,9 @@ mod tests {
             patched.as_slice(),
             [leaf(1, 0x50654, 0x0210_0800, 0x8000_0020), leaf(0x8000_0008, 0x0030_3024, 7, 0)]
         );
+        let enlightened =
+            guest(&supported, &KvmOptions { enlightened: true, ..Default::default() }, 0);
+        assert_eq!(enlightened.as_slice()[2..], super::HYPER_V);
         let same = guest(&supported, &KvmOptions::default(), 7);
         assert_eq!(same.as_slice()[1], supported.as_slice()[1]);
     }

@@ -89,19 +89,20 @@ impl Late {
     }
 
     /// Takes all pages away from the file that the range is a mapping of; from now on each comes
-    /// when it is needed.
+    /// when it is needed, after `awaited` was called.
     ///
     /// # Errors
     /// The file cannot be read, its pages cannot be taken, or no thread can be started.
-    pub fn take(&mut self, file: &File) -> Result<(), Failed> {
+    pub fn take(&mut self, file: &File, awaited: impl Fn() + Send + 'static) -> Result<(), Failed> {
         let mut contents = vec![0; self.size];
         let mut reader = file.try_clone().map_err(failed)?;
         io::Seek::rewind(&mut reader).map_err(failed)?;
         reader.read_exact(&mut contents).map_err(failed)?;
         let (fd, start, stop) = (Arc::clone(&self.fd), self.start, Arc::clone(&self.stop));
         let thread = thread::Builder::new().name("late-pages".into());
-        self.thread =
-            Some(thread.spawn(move || serve(&fd, start, &contents, &stop)).map_err(failed)?);
+        self.thread = Some(
+            thread.spawn(move || serve(&fd, start, &contents, &awaited, &stop)).map_err(failed)?,
+        );
         // Not before the thread runs: pages that nobody has accessed yet are already missing.
         let range = Range { start: self.start, len: self.size as u64 };
         let mut register = Register { range, mode: MODE_MISSING, ioctls: 0 };
@@ -123,7 +124,7 @@ impl Drop for Late {
 }
 
 /// Brings pages until it is asked to stop, then all others that hold anything.
-fn serve(fd: &OwnedFd, start: u64, contents: &[u8], stop: &AtomicBool) {
+fn serve(fd: &OwnedFd, start: u64, contents: &[u8], awaited: &impl Fn(), stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         let mut message = [0u64; 4];
@@ -135,6 +136,7 @@ fn serve(fd: &OwnedFd, start: u64, contents: &[u8], stop: &AtomicBool) {
         if usize::try_from(read) == Ok(size_of_val(&message))
             && message[0] as u8 == EVENT_PAGE_FAULT
         {
+            awaited();
             // `struct uffd_msg`: event, flags, address.
             bring(fd, start, contents, (message[2] - start) as usize / PAGE);
         }
@@ -198,7 +200,7 @@ mod tests {
         else {
             return;
         };
-        late.take(&file).unwrap();
+        late.take(&file, || ()).unwrap();
         let held = |page: usize| map.read_obj::<u8>(GuestAddress((page * PAGE) as u64)).unwrap();
         assert_eq!([held(3), held(15), held(3)], [4, 16, 4]);
         drop(late);

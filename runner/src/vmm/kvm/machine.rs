@@ -15,6 +15,7 @@ use crate::vmm::{Boot, Unavailable};
 use kvm_bindings::{KVM_CAP_EXCEPTION_PAYLOAD, kvm_enable_cap, kvm_pit_config};
 use kvm_ioctls::{VcpuFd, VmFd};
 use spec::channel::Status;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 /// Where kvm_intel may put its three pages of TSS and its identity map: below where a BIOS would
@@ -40,10 +41,12 @@ pub enum Exits {
 /// A VM that is ready to run. The order matters: the vCPUs and the VM go before the memory that
 /// they use.
 pub struct Machine {
+    /// Memory whose pages come late. Its thread may use the VM.
+    pub(super) late: Option<Late>,
     /// The second vCPU, if the guest asked for one.
     pub(super) second: Option<Second>,
     pub(super) vcpu: VcpuFd,
-    pub(super) vm: VmFd,
+    pub(super) vm: Arc<VmFd>,
     pub(super) ports: Ports,
     pub(super) scratch: Scratch,
     pub(super) memory: Memory,
@@ -60,8 +63,6 @@ pub struct Machine {
     pub(super) exits: Exits,
     pub(super) counter: Option<ExitCounter>,
     pub(super) stay: Stay,
-    /// Memory whose pages come late.
-    pub(super) late: Option<Late>,
 }
 
 impl Machine {
@@ -104,9 +105,10 @@ impl Machine {
             Ports::new(&vm, sender).map_err(|error| Unavailable::failed("make COM1", error))?;
         let (scratch, counter) = (Scratch::new(options.mmio_page), ExitCounter::of(&vcpu));
         let machine = Self {
+            late: None,
             second: None,
             vcpu,
-            vm,
+            vm: Arc::new(vm),
             ports,
             scratch,
             memory,
@@ -119,7 +121,6 @@ impl Machine {
             exits: Exits::Plain,
             counter,
             stay: Stay::default(),
-            late: None,
         };
         Ok((machine, receiver))
     }

@@ -2,7 +2,10 @@
 
 use crate::vmm::Unavailable;
 use crate::vmm::kvm::load::Start;
-use kvm_bindings::{CpuId, Msrs, kvm_msr_entry, kvm_regs, kvm_segment};
+use kvm_bindings::{
+    CpuId, KVM_CAP_HYPERV_ENLIGHTENED_VMCS, Msrs, kvm_enable_cap, kvm_msr_entry, kvm_regs,
+    kvm_segment,
+};
 use kvm_ioctls::{VcpuFd, VmFd};
 
 /// CR0 at the PVH entry: PE, and ET which is hardwired.
@@ -50,6 +53,18 @@ pub fn allow_vmx(vcpu: &VcpuFd) -> Result<(), Unavailable> {
         }
         Err(error) => Err(Unavailable::failed("set IA32_FEATURE_CONTROL", error)),
     }
+}
+
+/// Offers the enlightened VMCS, if the CPUID does too.
+///
+/// # Errors
+/// KVM refuses it.
+pub fn enlighten(vcpu: &VcpuFd) -> Result<(), kvm_ioctls::Error> {
+    // KVM writes the versions that it knows.
+    let mut versions = 0u16;
+    let cap = KVM_CAP_HYPERV_ENLIGHTENED_VMCS;
+    let args = [&raw mut versions as u64, 0, 0, 0];
+    vcpu.enable_cap(&kvm_enable_cap { cap, args, ..Default::default() })
 }
 
 /// Puts the vCPU at the entry: flat 32-bit protected mode, paging and interrupts off, EBX = start

@@ -4,7 +4,8 @@
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::Supervisor;
 use crate::scene::between::Between::{
-    self, Clear, GuestRegisters, InTurn, OtherExit, OtherVmcs, OwnFaults, OwnRegisters, Rewrite,
+    self, Clear, GuestRegisters, InTurn, OrdinaryVmcs, OtherExit, OtherVmcs, OwnFaults,
+    OwnRegisters, Rewrite, Unannounced,
 };
 use crate::scene::between::FilterField::{self, Bitmap, Mask, Match};
 use crate::scene::builder::user;
@@ -51,6 +52,11 @@ const fn at_cpl_0(mut row: Row, name: &'static str) -> Row {
         fault.privilege = Supervisor;
     }
     row.renamed(name)
+}
+
+/// On an enlightened VMCS.
+const fn enlightened(row: Row) -> Row {
+    row.fits(Fits::CleanFields)
 }
 
 /// One bit of a field's upper half changes.
@@ -104,4 +110,11 @@ pub const ROWS: &[Row] = &[
     reserved("rsvd-own-faults", OwnFaults),
     reserved("rsvd-own-registers", OwnRegisters),
     reserved("rsvd-guest-registers", GuestRegisters),
+    enlightened(not_present("np-bitmap-unannounced", Unannounced(Bitmap))),
+    enlightened(not_present("np-mask-unannounced", Unannounced(Mask))),
+    enlightened(read_only("ro-match-unannounced", Unannounced(Match))),
+    enlightened(reserved("rsvd-bitmap-unannounced", Unannounced(Bitmap))),
+    enlightened(not_present("np-ordinary-vmcs", OrdinaryVmcs)),
+    enlightened(read_only("ro-ordinary-vmcs", OrdinaryVmcs)),
+    enlightened(reserved("rsvd-ordinary-vmcs", OrdinaryVmcs)),
 ];

@@ -151,6 +151,19 @@ pub(super) const ROWS: &[Action] = &[
         .undoing(Ask::DebugOff),
     Action::new("smi", Ask::Smi, "a system-management interrupt, and RSM back to L2")
         .event(Event::Smi),
+    Action::new("smi-fault", Ask::SmiAndFault, "the same, and a page fault is pending")
+        .event(Event::SmiAndFault),
+    Action::new("smi-nmi", Ask::SmiAndNmi, "an SMI and an NMI, which L2 handles after RSM")
+        .event(Event::SmiAndNmi),
+    Action::new(
+        "smi-async-faults",
+        Ask::LatePagesAndSmi,
+        "as async-faults; an SMI comes whenever a page is awaited",
+    )
+    .preparing(Ask::LatePagesReady)
+    .event(Event::AsyncFaultsAndSmi)
+    .interrupt_exiting()
+    .undoing(Ask::LatePagesEnd),
     Action::new("nmi", Ask::Nmi, "an NMI, which L2 handles").event(Event::Nmi),
     Action::new("interrupt", Ask::Interrupt, "an external interrupt, which L2 handles")
         .event(Event::Interrupt),
