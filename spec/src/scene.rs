@@ -129,6 +129,8 @@ pub enum Fits {
     Bits64,
     /// Only where the VMCS is an enlightened one whose clean fields are used.
     CleanFields,
+    /// 64-bit mode where the VMCS is no enlightened one, whose launch state no manual describes.
+    LaunchState,
     /// 64-bit mode with linear addresses of 48 bits alone.
     Linear48,
     /// 64-bit mode with linear addresses of 57 bits alone.

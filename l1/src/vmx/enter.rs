@@ -189,6 +189,15 @@ pub fn enter(vmcs: &mut Vmcs, registers: &Registers) -> Result<Registers, VmFail
     Ok(left_with(vmcs))
 }
 
+/// Enters L2 by VMLAUNCH where VMRESUME is due, and by VMRESUME where VMLAUNCH is: that fails and leaves
+/// the launch state alone.
+pub fn enter_wrongly(vmcs: &mut Vmcs, registers: &Registers) -> Result<(), VmFail> {
+    let area = AREAS[vmcs.processor()].get();
+    // SAFETY: as in `enter`.
+    unsafe { (*area).registers = *registers };
+    enter_by(vmcs, !vmcs.is_launched(), true)
+}
+
 /// Enters L2 with the registers that it left with.
 pub(super) fn go_on(vmcs: &mut Vmcs) -> Result<(), VmFail> {
     enter_with(vmcs, true)
@@ -200,12 +209,16 @@ pub(super) fn start(vmcs: &mut Vmcs) -> Result<(), VmFail> {
 }
 
 fn enter_with(vmcs: &mut Vmcs, load: bool) -> Result<(), VmFail> {
+    enter_by(vmcs, vmcs.is_launched(), load)
+}
+
+fn enter_by(vmcs: &mut Vmcs, resume: bool, load: bool) -> Result<(), VmFail> {
     let area = AREAS[vmcs.processor()].get();
     // SAFETY: the area is this processor's own. `write_host_entry_at` let HOST_RSP and HOST_RIP
     // lead to the area and to the exit path, which keeps the registers that the ABI says are kept;
     // L2 writes to no memory that Rust has a reference to. All holds for every VMCS that L1 enters,
     // since `Vmcs` is entered nowhere else.
-    let failed = unsafe { l1_enter(area, vmcs.is_launched(), load) };
+    let failed = unsafe { l1_enter(area, resume, load) };
     vmcs.entered(failed)
 }
 

@@ -353,6 +353,7 @@ sections! {
         LOADING_PDPTES at("3.2.4"), "Loading Page-Directory-Pointer-Table Entries";
         EVENT_INJECTION at("6.1"), "Vectored-Event Injection";
         INTERRUPTIBILITY at("7.1"), "Interruptibility State";
+        PENDING_DEBUG derived("7.3"), "Delivery of Pending Debug Exceptions after VM Entry";
         INTERRUPT_WINDOW at("7.5"), "Interrupt-Window Exiting and Virtual-Interrupt Delivery";
         NMI_WINDOW derived("7.6"), "NMI-Window Exiting";
         FAILED_ENTRIES derived("8"), "VM-Entry Failures During or After Loading Guest State";

@@ -6,6 +6,12 @@ use super::own::Own;
 use crate::manual::filter::Filter;
 use crate::manual::pfec::Pfec;
 
+/// The VM-instruction errors of VMLAUNCH with a launched VMCS and VMRESUME with a clear one. SDM vol.
+/// 3C, "VM Instruction Error Numbers".
+pub const LAUNCHED: u16 = 4;
+/// See [`LAUNCHED`].
+pub const NOT_LAUNCHED: u16 = 5;
+
 /// One field of the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilterField {
@@ -49,6 +55,12 @@ pub enum Between {
     InTurn,
     /// VMCLEAR, VMPTRLD, and VMLAUNCH in place of VMRESUME.
     Clear,
+    /// An entry by the instruction that the VMCS's launch state forbids: VMLAUNCH, or after VMCLEAR
+    /// and VMPTRLD VMRESUME. It fails, and the next one is as if it had not been tried.
+    WrongEntry {
+        /// Whether the VMCS was cleared.
+        cleared: bool,
+    },
     /// An entry that exits for another reason.
     OtherExit,
     /// An entry with an event in whose delivery a page fault exits: IDT-vectoring information is
@@ -101,6 +113,12 @@ impl Between {
                 "L1 does the same on another VMCS whose filter decides otherwise, and then enters the two in turn, with nothing written that is not to be"
             }
             Self::Clear => "L1 does VMCLEAR, VMPTRLD and VMLAUNCH",
+            Self::WrongEntry { cleared: false } => {
+                "L1 does VMLAUNCH, which fails as the VMCS is launched, and enters L2 by VMRESUME"
+            }
+            Self::WrongEntry { .. } => {
+                "L1 does VMCLEAR, VMPTRLD and VMRESUME, which fails as the VMCS is clear, and enters L2 by VMLAUNCH"
+            }
             Self::OtherExit => "L1 enters L2 for a VMCALL, and then for the scene again",
             Self::VectoredExit => {
                 "L1 injects #UD with no IDT mapped, a page fault exits in its delivery, and L1 enters L2 for the scene again"

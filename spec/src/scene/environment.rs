@@ -250,6 +250,7 @@ impl Environment {
             Fits::CleanFields => {
                 matches!(self.enlightened, Some(enlightened::Use { clean_fields: true }))
             }
+            Fits::LaunchState => !narrow && self.enlightened.is_none(),
             Fits::Linear48 => !narrow && !five_levels,
             Fits::Linear57 => !narrow && five_levels,
             Fits::DebugControls => !narrow && self.default_controls,

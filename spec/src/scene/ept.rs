@@ -100,6 +100,9 @@ pub struct EptEntry {
     /// With mode-based execute control, bit 10: execute for user-mode addresses, where it is not as
     /// bit 2, which is for supervisor-mode addresses then.
     pub user: Option<bool>,
+    /// It is the entry of the EPT page directory that leads to the deep page's, and to no other
+    /// frame's; it has no memory type. Only of [`GuestFrame::Page`].
+    pub upper: bool,
 }
 
 const READ: u8 = 1 << 0;
@@ -143,9 +146,32 @@ impl EptEntry {
     pub const RO_XU: Self = Self { user: Some(true), ..Self::with_rights(READ) };
     /// With memory type 7, which is reserved.
     pub const TYPE7: Self = Self { memory_type: 7, ..Self::GOOD };
+    /// One level above: not present.
+    pub const UPPER_NP: Self = Self::NP.upper();
+    /// One level above: read and execute.
+    pub const UPPER_RO: Self = Self::RO.upper();
+    /// One level above: read and write.
+    pub const UPPER_NX: Self = Self::NX.upper();
+    /// One level above: write alone, misconfigured.
+    pub const UPPER_WO: Self = Self::WO.upper();
+    /// One level above: with a reserved bit of the address.
+    pub const UPPER_RSVD: Self = Self::RSVD.upper();
+    /// One level above: with a memory type, whose bits are reserved there.
+    pub const UPPER_TYPE: Self = Self { memory_type: WB, ..Self::GOOD.upper() };
 
     const fn with_rights(rights: u8) -> Self {
-        Self { rights, memory_type: WB, reserved: false, user: None }
+        Self { rights, memory_type: WB, reserved: false, user: None, upper: false }
+    }
+
+    /// The same rights one level above.
+    const fn upper(self) -> Self {
+        Self { upper: true, memory_type: 0, ..self }
+    }
+
+    /// What allows everything in its place.
+    #[must_use]
+    pub const fn good(self) -> Self {
+        if self.upper { Self::GOOD.upper() } else { Self::GOOD }
     }
 
     /// Whether code of user-mode addresses may be executed.
@@ -170,10 +196,10 @@ impl EptEntry {
     }
 
     /// Whether a processor with this address width has such entries: with 52 bits none of the
-    /// address is reserved in an entry that maps 4 KiB.
+    /// address is reserved but in an entry that maps 2 MiB, above which nothing is changed here.
     #[must_use]
     pub const fn exists(self, large: bool, maxphyaddr: Maxphyaddr) -> bool {
-        !self.reserved || large || maxphyaddr < 52
+        !(self.upper && large) && (!self.reserved || large || maxphyaddr < 52)
     }
 
     /// Whether the entry, which [exists](Self::exists), is one that the manual calls misconfigured.
@@ -183,6 +209,7 @@ impl EptEntry {
         self.rights != 0
             && (matches!(self.rights, WRITE | 6)
                 || matches!(self.memory_type, 2 | 3 | 7)
+                || self.upper && self.memory_type != 0
                 || self.reserved)
     }
 }

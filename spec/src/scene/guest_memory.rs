@@ -2,7 +2,8 @@
 //!
 //! L1's memory, the 2 MiB at 2 MiB, is L2's at 2 GiB, so that no address of L2's is one of L1's by
 //! chance. In EPT pages of 4 KiB it is there once; in pages of 2 MiB it is there once for each of
-//! its 512 frames, 2 MiB apart, so that each frame has an EPT entry of its own to spoil. In real
+//! its 512 frames, 2 MiB apart, so that each frame has an EPT entry of its own to spoil. So in small
+//! pages has the deep page an entry of the EPT page directory: it is 2 MiB above the others. In real
 //! mode the stage's places are at [`REAL_BASE`] besides. The device's page is where it is, and so
 //! is the frame of pages under test.
 
@@ -30,6 +31,13 @@ pub const fn guest_physical(ept: Option<Ept>, physical: u64) -> u64 {
     }
     let offset = physical - L1_BASE;
     if ept.large { GUEST_BASE + offset / PAGE * LARGE_PAGE + offset } else { GUEST_BASE + offset }
+}
+
+/// The same for the deep page of [`super::ept`].
+#[must_use]
+pub const fn guest_physical_of_deep(ept: Option<Ept>, physical: u64) -> u64 {
+    let above = if matches!(ept, Some(Ept { large: false, .. })) { LARGE_PAGE } else { 0 };
+    guest_physical(ept, physical) + above
 }
 
 // The places fit in a segment of real mode.

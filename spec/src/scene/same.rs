@@ -110,13 +110,17 @@ pub const fn tested(a: &Option<Tested>, b: &Option<Tested>) -> bool {
 }
 
 const fn ept_entry(a: &EptEntry, b: &EptEntry) -> bool {
-    let EptEntry { rights, memory_type, reserved, user } = *a;
+    let EptEntry { rights, memory_type, reserved, user, upper } = *a;
     let same_user = match (user, b.user) {
         (Some(a), Some(b)) => a == b,
         (None, None) => true,
         _ => false,
     };
-    rights == b.rights && memory_type == b.memory_type && reserved == b.reserved && same_user
+    rights == b.rights
+        && memory_type == b.memory_type
+        && reserved == b.reserved
+        && upper == b.upper
+        && same_user
 }
 
 const fn kind(a: &Kind, b: &Kind) -> bool {

@@ -5,7 +5,7 @@ use spec::manual::filter::Filter;
 use spec::manual::paging::Mode;
 use spec::manual::vector::NMI;
 use spec::scene::Scene;
-use spec::scene::between::Between;
+use spec::scene::between::{Between, LAUNCHED, NOT_LAUNCHED};
 use spec::scene::descriptor::idt_base;
 use spec::scene::end::{End, How, Word};
 use spec::scene::environment::Environment;
@@ -22,7 +22,7 @@ use super::{Around, SceneVcpu, Stage, end};
 use crate::machine::cpu::write_cr2;
 use crate::vmx::exit::REASON_VMCALL;
 use crate::vmx::vmcs12::write_paging;
-use crate::vmx::{Field, Region, VmFail, enlightened, vmread, vmwrite};
+use crate::vmx::{Field, Region, VmFail, enlightened, enter, vmread, vmwrite};
 use crate::walk::{l1_faults, own_operand};
 
 /// Of [`Between::OrdinaryVmcs`].
@@ -66,6 +66,14 @@ impl Stage {
                 self.main.vmcs.clear()?;
                 self.main.vmcs.make_current()?;
                 true
+            }
+            Between::WrongEntry { cleared } => {
+                if cleared {
+                    self.main.vmcs.clear()?;
+                    self.main.vmcs.make_current()?;
+                }
+                self.wrong_between = self.main.enter_wrongly();
+                self.wrong_between.is_none()
             }
             Between::OtherExit => {
                 self.main.begin(scene, around)?;
@@ -245,6 +253,18 @@ impl Stage {
 }
 
 impl SceneVcpu {
+    /// Enters L2 by the instruction that the launch state forbids: how that must end, and how it did,
+    /// if that is wrong.
+    fn enter_wrongly(&mut self) -> Option<(End, End)> {
+        let error = if self.vmcs.is_launched() { LAUNCHED } else { NOT_LAUNCHED };
+        let how = match enter::enter_wrongly(&mut self.vmcs, &self.registers) {
+            Ok(()) => How::Exit(vmread(Field::ExitReason) as u16),
+            Err(fail) => How::Failed(fail.error.unwrap_or_default() as u16),
+        };
+        let must = How::Failed(error);
+        (how != must).then(|| (End::new(must), End::new(how)))
+    }
+
     /// Puts L2 back to the start of the scene that it played last, and that ended as it must, with
     /// as few VMWRITEs as that takes: none if it is there. The VMCS is current.
     fn begin_again(

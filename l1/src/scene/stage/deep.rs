@@ -5,7 +5,7 @@ use spec::manual::paging::{Level, Maxphyaddr};
 use spec::scene::Scene;
 use spec::scene::environment::Ept;
 use spec::scene::ept::{DEEP, GuestFrame, deep_entry, entry_offset, is_deep};
-use spec::scene::guest_memory::guest_physical;
+use spec::scene::guest_memory::{guest_physical, guest_physical_of_deep};
 use spec::scene::place::PAGE;
 use spec::walk::page::good;
 
@@ -65,5 +65,9 @@ pub fn mend(ept: Option<Ept>) {
 
 fn set_entry(ept: Option<Ept>, level: Level, flags: u64) {
     let (table, next) = table_and_next(level);
-    tables::set_at(mapped(table + entry_offset(level, DEEP)), guest_physical(ept, next) | flags);
+    let next = match level {
+        Level::Pte => guest_physical_of_deep(ept, next),
+        _ => guest_physical(ept, next),
+    };
+    tables::set_at(mapped(table + entry_offset(level, DEEP)), next | flags);
 }

@@ -9,7 +9,9 @@ use spec::manual::paging::format::Format;
 use spec::manual::paging::{Level, Maxphyaddr};
 use spec::scene::environment::{Environment, Ept, Width};
 use spec::scene::ept::{EXECUTE_FOR_USER, EptEntry, FRAMES, GuestFrame};
-use spec::scene::guest_memory::{GUEST_BASE, L1_BASE, REAL_BASE, guest_physical};
+use spec::scene::guest_memory::{
+    GUEST_BASE, L1_BASE, REAL_BASE, guest_physical, guest_physical_of_deep,
+};
 use spec::scene::place::{PAGE, Place};
 use spec::scene::tested::FRAME;
 
@@ -95,7 +97,9 @@ pub fn set_up(environment: &Environment, maxphyaddr: Maxphyaddr) -> Result<(), V
         at(if ept.large { &tables.large_pd } else { &tables.pd });
     tables.pdpt.0[index(Level::Pdpte, DEVICE_PAGE)] = at(&tables.device_pd);
     tables.low_pd.0[0] = at(&tables.low_pt);
-    tables.pd.0[index(Level::Pde, GUEST_BASE)] = at(&tables.pt);
+    // The second time for the deep page.
+    let number = index(Level::Pde, GUEST_BASE);
+    tables.pd.0[number..=number + 1].fill(at(&tables.pt));
     tables.device_pd.0[index(Level::Pde, DEVICE_PAGE)] = at(&tables.device_pt);
     tables.device_pt.0[index(Level::Pte, DEVICE_PAGE)] = DEVICE_PAGE | DEVICE;
     let good = EptEntry::GOOD;
@@ -134,8 +138,8 @@ pub fn spoil_by(
     if before == frame {
         return Ok(());
     }
-    for (frame, entry) in before.map(|(frame, _)| (frame, EptEntry::GOOD)).into_iter().chain(frame)
-    {
+    let good = before.map(|(frame, entry)| (frame, entry.good()));
+    for (frame, entry) in good.into_iter().chain(frame) {
         set_entry(frame, entry, maxphyaddr);
     }
     invept_of(kind, pointer(ept))
@@ -164,6 +168,10 @@ fn set_entry(frame: GuestFrame, entry: EptEntry, maxphyaddr: Maxphyaddr) {
             tables.low_pt.0[index(Level::Pte, REAL_BASE) + place as usize] =
                 physical | entry.bits(false, maxphyaddr);
         }
+        _ if entry.upper => {
+            tables.pd.0[index(Level::Pde, GUEST_BASE) + 1] =
+                tables.pt.address() | entry.bits(false, maxphyaddr);
+        }
         _ if large() => tables.large_pd.0[number] = L1_BASE | entry.bits(true, maxphyaddr),
         _ => tables.pt.0[number] = physical | entry.bits(false, maxphyaddr),
     }
@@ -183,6 +191,7 @@ pub fn by_frame(address: u64) -> u64 {
     let frames = (0..FRAMES).map(GuestFrame::from_number);
     let start = |frame: GuestFrame| match frame {
         GuestFrame::Place(place) if state().real => REAL_BASE + place as u64 * PAGE,
+        GuestFrame::Page => guest_physical_of_deep(state().ept, physical(frame)),
         _ => guest_physical(state().ept, physical(frame)),
     };
     frames

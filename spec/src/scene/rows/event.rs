@@ -8,11 +8,12 @@ use super::delivery::{
 use super::{apic, event_32};
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::{Supervisor, User};
+use crate::manual::section::Section;
 use crate::scene::builder::user;
 use crate::scene::descriptor::{FRESH_DATA_SELECTOR, FRESH_SEGMENTS, FRESH_USER_DATA_SELECTOR};
 use crate::scene::end::Word::{Dr6, Rax, Rcx, Rdi, Rflags, Rip};
 use crate::scene::event::{Event, EventType};
-use crate::scene::expect::{DR6_AT_START, DR6_BS};
+use crate::scene::expect::{DR6_AT_START, DR6_BS, PENDING_BS};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{
     Data0, EventStack, FaultStack, Gdt, Idt0, Idt1, Stack, Tss, UserStack,
@@ -84,6 +85,11 @@ const LONG: &[Row] = deliveries![
         by(User, &[0x90], "nop").rflags(RFLAGS_TF).event(raised(DB))
             .at_fault(&[(Dr6, DR6_AT_START | DR6_BS), (Rip, RIP + 1)])
             .at_end(&[(Dr6, DR6_AT_START | DR6_BS), (Rip, RIP + 1), (Rflags, RFLAGS_TF | 2)]);
+    "pending-step": "#DB of a step that is pending at the VM entry", DB,
+        by(User, &[0x90], "nop").rflags(RFLAGS_TF).pending_debug(PENDING_BS).event(raised(DB))
+            .section(Section::PENDING_DEBUG.says(""))
+            .at_fault(&[(Dr6, DR6_AT_START | DR6_BS)])
+            .at_end(&[(Dr6, DR6_AT_START | DR6_BS), (Rip, RIP), (Rflags, RFLAGS_TF | 2)]);
     "nmi": "an NMI", NMI, by(User, &[], "").event(injected(EventType::Nmi, NMI));
     "super-nmi": "an NMI at CPL 0", NMI, by(Supervisor, &[], "").event(injected(EventType::Nmi, NMI));
     "extint": "an external interrupt", VECTOR, by(User, &[], "").rflags(RFLAGS_IF).event(injected(EventType::ExternalInterrupt, VECTOR));

@@ -3,9 +3,10 @@
 
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::Supervisor;
+use crate::manual::section::Section;
 use crate::scene::between::Between::{
     self, Clear, GuestRegisters, InTurn, OrdinaryVmcs, OtherExit, OtherVmcs, OwnFaults,
-    OwnRegisters, Rewrite, Unannounced,
+    OwnRegisters, Rewrite, Unannounced, WrongEntry,
 };
 use crate::scene::between::FilterField::{self, Bitmap, Mask, Match};
 use crate::scene::builder::user;
@@ -53,6 +54,13 @@ const fn at_cpl_0(mut row: Row, name: &'static str) -> Row {
     }
     row.renamed(name)
 }
+
+/// Beside an entry that the launch state forbids.
+const fn launch_state(row: Row) -> Row {
+    row.fits(Fits::LaunchState).section(Section::VMX_ERRORS.says(""))
+}
+const LAUNCH: Between = WrongEntry { cleared: false };
+const RESUME: Between = WrongEntry { cleared: true };
 
 /// On an enlightened VMCS.
 const fn enlightened(row: Row) -> Row {
@@ -110,6 +118,10 @@ pub const ROWS: &[Row] = &[
     reserved("rsvd-own-faults", OwnFaults),
     reserved("rsvd-own-registers", OwnRegisters),
     reserved("rsvd-guest-registers", GuestRegisters),
+    launch_state(not_present("np-launch-again", LAUNCH)),
+    launch_state(read_only("ro-launch-again", LAUNCH)),
+    launch_state(not_present("np-resume-cleared", RESUME)),
+    launch_state(reserved("rsvd-resume-cleared", RESUME)),
     enlightened(not_present("np-bitmap-unannounced", Unannounced(Bitmap))),
     enlightened(not_present("np-mask-unannounced", Unannounced(Mask))),
     enlightened(read_only("ro-match-unannounced", Unannounced(Match))),
