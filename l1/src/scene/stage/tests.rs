@@ -12,7 +12,7 @@ use spec::scene::SceneId;
 use spec::scene::act::Act;
 use spec::scene::descriptor::{VMCALL, idt_base, idt_limit};
 use spec::scene::ept::{DEEP, EptEntry, FRAMES, GuestFrame, is_deep};
-use spec::scene::guest_memory::{REAL_BASE, guest_physical};
+use spec::scene::guest_memory::{REAL_BASE, guest_physical, guest_physical_of_deep};
 use spec::scene::place::PAGE;
 use spec::scene::rows::forced;
 use spec::scene::tested::{FRAME, GOOD, last_canonical, linear};
@@ -112,6 +112,9 @@ fn frames(environment: &Environment) -> impl Iterator<Item = (GuestFrame, u64, u
                 GuestFrame::Place(place) if real => {
                     (frame, physical, REAL_BASE + place as u64 * PAGE)
                 }
+                GuestFrame::Page => {
+                    (frame, physical, guest_physical_of_deep(environment.ept, physical))
+                }
                 _ => (frame, physical, guest_physical(environment.ept, physical)),
             }
         })
@@ -202,14 +205,18 @@ fn a_spoiled_frame_is_the_only_one_and_is_mended_after_that() {
             wrong.map(|(frame, ..)| frame).collect()
         };
         assert_eq!(unreachable(), []);
-        for (frame, _, guest) in frames(environment) {
+        let is_large = environment.ept.is_some_and(|ept| ept.large);
+        let upper = frames(environment).filter(|(frame, ..)| *frame == GuestFrame::Page);
+        let upper = upper.filter(|_| !is_large).map(|frame| (frame, EptEntry::UPPER_NP));
+        let last = frames(environment).map(|frame| (frame, EptEntry::NP));
+        for ((frame, _, guest), entry) in last.chain(upper) {
             processor().invepts.clear();
-            ept::spoil(Some((frame, EptEntry::NP)), MAXPHYADDR).unwrap();
+            ept::spoil(Some((frame, entry)), MAXPHYADDR).unwrap();
             assert_eq!(
                 (unreachable(), processor().invepts.as_slice()),
                 ([frame].to_vec(), &[pointer][..])
             );
-            ept::spoil(Some((frame, EptEntry::NP)), MAXPHYADDR).unwrap();
+            ept::spoil(Some((frame, entry)), MAXPHYADDR).unwrap();
             assert_eq!(processor().invepts.len(), 1, "nothing changes");
             assert_eq!(
                 ept::by_frame(guest + 8),
