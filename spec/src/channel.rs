@@ -157,6 +157,8 @@ crate::listed! {
         /// [`Ask::LatePages`]; whenever somebody waits for a page, an SMI comes as a message to the
         /// local APIC 0, and the page after it.
         LatePagesAndSmi = 44,
+        /// [`Ask::MovePendingFault`], and then the system registers are set once more.
+        MoveFaultThenRegisters = 45,
         /// A second vCPU in the same VM, which waits for INIT and SIPI. From then on the guest does
         /// not move.
         SecondProcessor = 64,

@@ -100,7 +100,7 @@ impl SceneGroup {
             Act::Entry | Act::Intercept if first => MANY_STEP,
             _ if first => HOME_STEP,
             Act::Unpaged => HOME_STEP,
-            Act::Stale if self.environment.enlightened.is_some() => HOME_STEP,
+            Act::Stale if self.environment.enlightened.is_some() => 7,
             _ => ELSEWHERE_STEP,
         }
     }
@@ -161,7 +161,7 @@ impl Kind for SceneGroup {
         let home = match act {
             Act::Ept | Act::Guarded => environment.name == environment::LONG_EPT.name,
             Act::Unpaged => true,
-            Act::Stale | Act::Restored if uses_clean_fields => true,
+            Act::Stale if uses_clean_fields => true,
             _ => environment.number == 0,
         };
         let is_fifth = (act as usize + environment.number).is_multiple_of(5)

@@ -2,6 +2,7 @@
 
 use crate::catalogue::kind::Kind;
 use crate::catalogue::plan::Profile;
+use crate::manual::enlightened::Use;
 use crate::manual::filter::Filter;
 use crate::manual::paging::Maxphyaddr;
 use crate::manual::pfec::Pfec;
@@ -36,14 +37,14 @@ const SPELLING_STEP: usize = 73;
 
 impl WalkGroup {
     /// One filter in this many is tried. The quick profile tries all in the base setting, and a
-    /// sample elsewhere; the standard profile a sample with an enlightened VMCS.
+    /// sample elsewhere; the other profiles a sample with an enlightened VMCS.
     fn step(self, profile: Profile) -> usize {
         match (self.family, profile) {
             (Family::Spelling, Profile::Quick | Profile::Exhaustive) => SPELLING_STEP,
-            (Family::Each, _) | (_, Profile::Exhaustive) => 1,
+            (Family::Each, _) => 1,
             // Hosts merge one filter as the other: what differs is how they read it.
             _ if self.setting.enlightened.is_some() => SETTING_STEP,
-            (_, Profile::Standard) => 1,
+            (_, Profile::Standard | Profile::Exhaustive) => 1,
             _ if *self.setting != *BASE => SETTING_STEP,
             (Family::High, _) => HIGH_STEP,
             _ => 1,
@@ -84,8 +85,9 @@ impl Kind for WalkGroup {
     }
 
     fn is_long(self) -> bool {
-        self.family == Family::Spelling
-            || self.setting.enlightened.is_some_and(|how| !how.clean_fields)
+        let Self { family, setting } = self;
+        let tells_most = |how: Use| family == Family::Basic && how.clean_fields;
+        family == Family::Spelling || setting.enlightened.is_some_and(|how| !tells_most(how))
     }
 
     fn filter_count(self, profile: Profile) -> usize {

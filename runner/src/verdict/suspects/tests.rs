@@ -67,7 +67,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// The log of `filter.*` and of `others` groups after it.
-    fn log(&mut self, others: usize, more: impl FnOnce(&mut Writer<&mut String>)) -> String {
+    fn log(&mut self, others: usize, more: impl FnOnce(&mut Writer<&mut String>, usize)) -> String {
         let mut text = String::new();
         let options = format!("profile={}+filter=filter.*", self.profile.name());
         let facts = format!("boot=pvh maxphyaddr={MAXPHYADDR} options={options}");
@@ -77,11 +77,12 @@ impl Run<'_> {
             _ => None,
         });
         let groups: Vec<WalkGroup> = groups.collect();
+        let at_end = groups.len() + 1;
         log.plan(groups.len() + others);
         for (at, group) in groups.into_iter().enumerate() {
             self.group(&mut log, at + 1, group);
         }
-        more(&mut log);
+        more(&mut log, at_end);
         log.end();
         text
     }
@@ -185,7 +186,7 @@ fn causes_with(
     host: &dyn Fn(&Fault) -> Does,
 ) -> Vec<&'static str> {
     let mut run = Run { profile, width, keeps, host, entry: ALWAYS };
-    concluded(&run.log(0, |_| ())).map(|conclusion| conclusion.causes).unwrap_or_default()
+    concluded(&run.log(0, |_, _| ())).map(|conclusion| conclusion.causes).unwrap_or_default()
 }
 
 fn causes(profile: Profile, width: Width, host: &dyn Fn(&Fault) -> Does) -> Vec<&'static str> {
@@ -234,7 +235,7 @@ fn a_healthy_host_is_never_suspected() {
             let host = |fault: &Fault| decide(is_right(fault), fault.code);
             let mut run =
                 Run { profile, width, keeps: Hypothesis::AllExit, host: &host, entry: ALWAYS };
-            assert_eq!(concluded(&run.log(0, |_| ())), None);
+            assert_eq!(concluded(&run.log(0, |_, _| ())), None);
         }
     }
 }
@@ -249,7 +250,7 @@ fn faults_that_go_to_the_right_party_blame_no_filter() {
         host: &host,
         entry: ALWAYS,
     };
-    let conclusion = concluded(&run.log(0, |_| ())).unwrap();
+    let conclusion = concluded(&run.log(0, |_, _| ())).unwrap();
     assert_eq!(conclusion.causes, [""; 0]);
     assert!(conclusion.sentence.starts_with("RSVD of error code is wrong"), "{conclusion:?}");
 }
@@ -317,12 +318,12 @@ fn what_is_named_where_l0_corrects_nothing_is_another_host() {
 }
 
 /// A group in which L2 gets faults of L0's.
-fn silent_group(log: &mut Writer<&mut String>) {
+fn silent_group(log: &mut Writer<&mut String>, number: usize) {
     let mut room = [None; 1];
     let mut tally = Tally::new(&mut room);
     tally.add("super-read-first", 0, Filter::NEVER, &"done>delivered14".parse().unwrap(), 1);
     log.differs(&"host.touch", &mut tally);
-    log.result(20, &"host.touch", &Counts { cases: 48, differing: 1, ..Counts::default() });
+    log.result(number, &"host.touch", &Counts { cases: 48, differing: 1, ..Counts::default() });
 }
 
 /// L0 makes L2's page tables, and gets no fault where EB.PF is 0.
@@ -339,7 +340,7 @@ fn a_host_with_mask_and_match_for_its_need_and_only_l1_s_eb_is_named() {
     let keeps = Hypothesis::AllExit;
     let (profile, width) = (Profile::Quick, Width::Whole);
     let mut run = Run { profile, width, keeps, host: &host, entry: ALWAYS };
-    assert_eq!(concluded(&run.log(0, |_| ())).unwrap().causes, ["inverse-ignored"]);
+    assert_eq!(concluded(&run.log(0, |_, _| ())).unwrap().causes, ["inverse-ignored"]);
     let conclusion = concluded(&run.log(1, silent_group)).unwrap();
     assert_eq!(conclusion.causes, ["l0-need-without-eb"]);
 }

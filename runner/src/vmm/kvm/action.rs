@@ -124,6 +124,12 @@ impl Machine {
             Ask::MovePendingFault => {
                 self.fault(true).and_then(|()| self.relocate(Width::AtStart, None))
             }
+            Ask::MoveFaultThenRegisters => {
+                self.fault(true)?;
+                self.relocate(Width::AtStart, None)?;
+                let sregs = self.vcpu.get_sregs().map_err(Failed::at(Step::SaveVcpu))?;
+                self.vcpu.set_sregs(&sregs).map_err(Failed::at(Step::RestoreVcpu))
+            }
             // It needs a port of its own, which this VMM lacks.
             Ask::Migrate | Ask::MigrateMeanwhile => Err(Failed { step: Step::Know, errno: 0 }),
             Ask::Enlighten => self.enlighten(true),

@@ -128,7 +128,13 @@ impl Machine {
 
 /// A VM with the kernel's interrupt controllers and timer, and exception payloads if asked for.
 pub(super) fn create_vm(host: &Device, payload: bool) -> Result<VmFd, kvm_ioctls::Error> {
-    let vm = host.kvm.create_vm()?;
+    let vm = loop {
+        match host.kvm.create_vm() {
+            // A signal came.
+            Err(error) if error.errno() == libc::EINTR => {}
+            made => break made?,
+        }
+    };
     vm.set_tss_address(TSS_ADDRESS)?;
     vm.set_identity_map_address(IDENTITY_MAP_ADDRESS)?;
     vm.create_irq_chip()?;

@@ -122,7 +122,7 @@ pub const ROWS: &[Row] = &[
     launch_state(read_only("ro-launch-again", LAUNCH)),
     launch_state(not_present("np-resume-cleared", RESUME)),
     launch_state(reserved("rsvd-resume-cleared", RESUME)),
-    enlightened(not_present("np-bitmap-unannounced", Unannounced(Bitmap))),
+    enlightened(not_present("np-bitmap-unannounced", Unannounced(Bitmap))).telling(),
     enlightened(not_present("np-mask-unannounced", Unannounced(Mask))),
     enlightened(read_only("ro-match-unannounced", Unannounced(Match))),
     enlightened(reserved("rsvd-bitmap-unannounced", Unannounced(Bitmap))),

@@ -33,6 +33,12 @@ pub(super) const ROWS: &[Action] = &[
     )
     .event(Event::Fault),
     Action::new(
+        "restore-registers-last",
+        Ask::MoveFaultThenRegisters,
+        "as restore-pending-fault; system registers are set once more, after the fault",
+    )
+    .event(Event::Fault),
+    Action::new(
         "restore-injected-fault",
         Ask::MoveInjectedFault,
         "a page fault is being delivered; saved, and restored in a new VM",
