@@ -122,7 +122,7 @@ impl Act {
             || environment.width == Width::Bits64 && (!environment.thin || self.plays_thin());
         // With an enlightened VMCS, what differs is how L0 reads the filter and what a move keeps.
         has_width
-            && !(environment.enlightened.is_some() && !matches!(self, Self::Stale | Self::Restored))
+            && (environment.enlightened.is_none() || matches!(self, Self::Stale | Self::Restored))
             && !(environment.walk_only && matches!(self, Self::Tlb | Self::Mode | Self::History))
     }
 

@@ -56,15 +56,17 @@ const fn at_cpl_0(mut row: Row, name: &'static str) -> Row {
 }
 
 /// Beside an entry that the launch state forbids.
-const fn launch_state(row: Row) -> Row {
-    row.fits(Fits::LaunchState).section(Section::VMX_ERRORS.says(""))
+const fn launch_state(mut row: Row) -> Row {
+    row.scene.fits = Fits::LaunchState;
+    row.section(Section::VMX_ERRORS.says(""))
 }
 const LAUNCH: Between = WrongEntry { cleared: false };
 const RESUME: Between = WrongEntry { cleared: true };
 
 /// On an enlightened VMCS.
-const fn enlightened(row: Row) -> Row {
-    row.fits(Fits::CleanFields)
+const fn enlightened(mut row: Row) -> Row {
+    row.scene.fits = Fits::CleanFields;
+    row
 }
 
 /// One bit of a field's upper half changes.
