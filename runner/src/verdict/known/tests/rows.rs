@@ -114,6 +114,7 @@ fn most_rows_say_where_in_the_source_they_are() {
         "smap-implicit",
         "vpid-unsynced",
         "vbox-ept-emulated",
+        "vbox-pending-step",
         "smi-apf-kill",
     ];
     let tables = Tables::built_in();
