@@ -23,6 +23,7 @@ mod missing;
 mod player;
 mod results;
 mod robust;
+mod share;
 mod suites;
 mod usage;
 mod virtualbox;
