@@ -13,6 +13,7 @@ mod command;
 mod consumers;
 mod display;
 mod files;
+mod fleet;
 mod interrupt;
 mod iso;
 mod known;

@@ -28,7 +28,7 @@ shows = { cases = ["filter.*:*"], when = "exits" }
 "#;
 
 /// What does not depend on when something ran.
-fn lasting(files: &Folder, name: &str) -> Value {
+pub fn lasting(files: &Folder, name: &str) -> Value {
     let mut json = files.json(name);
     let forget = |value: &mut Value, keys: &[&str]| {
         for key in keys {

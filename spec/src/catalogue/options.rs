@@ -47,7 +47,7 @@ pub struct Options<'a> {
 }
 
 /// Groups from a place to before another, in the order of [`Group::all`] in this build.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// The first one's place, from 0.
     pub from: usize,
