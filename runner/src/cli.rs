@@ -23,7 +23,7 @@ pub use list::{ExplainArgs, ListArgs};
 pub use merge::MergeArgs;
 pub use on::{OnArgs, What};
 pub use results::{CompareArgs, ReportArgs};
-pub use run::{BenchArgs, HostedArgs, ReplayArgs, RunArgs};
+pub use run::{BenchArgs, GatherArgs, HostedArgs, ReplayArgs, RunArgs, ShareArgs};
 
 /// Checks how a hypervisor handles page faults of a nested guest.
 ///
@@ -60,6 +60,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Give the verdict on a serial log that was made anywhere.
     Check(CheckArgs),
+    /// Give the verdict on the parts of a run that --results kept, as if one machine had done all.
+    Gather(GatherArgs),
     /// Say what got worse, what got better, what is new and what is gone between two results of
     /// --json. The exit code is 1 only if something got worse.
     Compare(CompareArgs),

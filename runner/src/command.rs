@@ -5,6 +5,7 @@ pub mod check;
 pub mod compare;
 pub mod doctor;
 pub mod explain;
+pub mod gather;
 pub mod help;
 pub mod image;
 pub mod list;

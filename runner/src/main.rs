@@ -39,8 +39,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{BenchArgs, Cli, Command, HostedArgs, OnArgs, ReplayArgs, RunArgs, What};
+use cli::{BenchArgs, Cli, Command, HostedArgs, OnArgs, ReplayArgs, RunArgs, ShareArgs, What};
 use host::Choice;
+use request::Request;
+use results::record::Shelf;
 use verdict::exit_code::{self, Exit, Stop};
 
 fn main() -> ExitCode {
@@ -84,6 +86,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Stop> {
             command::bench::bench(&choices, &request)
         }
         Command::Check(args) => command::check::check(&args),
+        Command::Gather(args) => command::gather::gather(args),
         Command::Compare(args) => command::compare::compare(&args),
         Command::Report(args) => command::report::report(args),
         Command::List(args) => command::list::list(&args),
@@ -97,9 +100,17 @@ fn dispatch(cli: Cli) -> Result<Exit, Stop> {
     }
 }
 
-fn run(RunArgs { filter: filters, exclude, case, bisect, on }: RunArgs) -> Result<Exit, Stop> {
+fn run(
+    RunArgs { filter: filters, exclude, case, bisect, share, on }: RunArgs,
+) -> Result<Exit, Stop> {
     let run = || {
         let (choices, request) = on.request(What { filters, exclude, case })?;
+        let ShareArgs { plan, partition: part, results, resume } = share;
+        let keep = results.map(|folder| Shelf::open(folder, resume)).transpose()?;
+        let request = Request { part, keep, ..request };
+        if plan {
+            return command::run::plan(&choices, &request);
+        }
         command::run::run(&choices, &request)
     };
     let ended = run();

@@ -5,18 +5,21 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use spec::catalogue::case::Case;
 use spec::catalogue::group::Group;
-use spec::catalogue::options::{MAX_COMMAND_LINE, Options, Patterns};
+use spec::catalogue::options::{MAX_COMMAND_LINE, Options, Patterns, Span};
 use spec::catalogue::plan::Profile;
+use spec::log::CRC32;
 
 use crate::lab::kernel::Which;
 use crate::lab::params::ParamSet;
 use crate::lab::virtualbox::options::Options as VboxOptions;
 use crate::results::publish::Outputs;
+use crate::results::record::Shelf;
 use crate::verdict::account::Knowledge;
 use crate::verdict::exit_code::Stop;
 use crate::verdict::known::cases::Cases;
@@ -37,6 +40,12 @@ pub struct Request {
     pub filters: Vec<String>,
     /// Patterns of groups or cases that do not run.
     pub exclude: Vec<String>,
+    /// Which of these groups run, if not all.
+    pub groups: Span,
+    /// Which part of the run is to be done, if not all.
+    pub part: Option<Part>,
+    /// Where what was done is kept, if anywhere.
+    pub keep: Option<Shelf>,
     /// One case in place of groups.
     pub case: Option<Case>,
     /// Whether to measure what faults cost, in place of groups.
@@ -67,6 +76,28 @@ pub struct Request {
     pub xen: XenRequest,
     /// The virtual machines, if VirtualBox is the lab's host. If there are none, the usual ones.
     pub vbox: Vec<VboxOptions>,
+}
+
+/// A part of a run: what one of several machines does of it. Written `hash:I/N`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its number, from 1.
+    pub number: NonZeroUsize,
+    /// How many parts there are.
+    pub of: NonZeroUsize,
+}
+
+impl FromStr for Part {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let numbers = text.strip_prefix("hash:").and_then(|numbers| numbers.split_once('/'));
+        let part = numbers.and_then(|(number, of)| {
+            Some(Self { number: number.parse().ok()?, of: of.parse().ok()? })
+        });
+        part.filter(|part| part.number <= part.of)
+            .ok_or("a part is written hash:I/N, with I from 1 to N")
+    }
 }
 
 /// Which Bochs, and as which processor.
@@ -116,8 +147,24 @@ impl Request {
     /// The image's command line, without what it runs on and what that asks for.
     pub fn cmdline(&self, profile: Profile) -> String {
         let mut line = selection(&self.filters, &self.exclude, profile);
+        let span = (self.groups != Span::ALL).then_some(self.groups);
+        line.extend(span.map(|span| format!(" groups={span}")));
         line.extend(self.case.iter().map(|case| format!(" case={case}")));
         line + if self.bench { " bench=yes" } else { "" }
+    }
+
+    /// What results depend on beside the set and the image's command line.
+    pub fn choice(&self) -> String {
+        let asks = serde_json::to_vec(&self.tables.asks()).unwrap_or_default();
+        format!(
+            "memory={} accel={}{} vmm={:?} isolate={} asks={:x}",
+            self.memory_mib,
+            self.accel.name(),
+            self.bochs.options(),
+            self.lab.vmm,
+            self.xen.isolate,
+            CRC32.checksum(&asks)
+        )
     }
 
     /// Shows how far a run is; of several at the same time each has its name.

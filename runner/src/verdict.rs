@@ -10,6 +10,7 @@ pub mod example;
 pub mod exit_code;
 pub mod findings;
 pub mod intake;
+pub mod join;
 pub mod judge;
 pub mod kind;
 pub mod known;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::TypedValueParser;
 use spec::catalogue::case::Case;
+use spec::catalogue::options::Span;
 use spec::catalogue::plan::Profile;
 
 use super::known::KnownArgs;
@@ -117,6 +118,9 @@ impl OnArgs {
         let request = Request {
             filters,
             exclude,
+            groups: Span::ALL,
+            part: None,
+            keep: None,
             case,
             bench: false,
             profile,

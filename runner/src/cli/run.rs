@@ -1,11 +1,16 @@
 //! Options of `run`, `lab`, `replay` and `bench`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use spec::catalogue::case::Case;
 
+use super::known::KnownArgs;
 use super::on::OnArgs;
+use super::results::ResultArgs;
 use super::value::{case, glob, one_of};
 use crate::host::{self, Choice};
+use crate::request::Part;
 
 /// Options of `run`.
 #[derive(Clone, Debug, Args)]
@@ -27,7 +32,44 @@ pub struct RunArgs {
     #[arg(long)]
     pub bisect: bool,
     #[command(flatten)]
+    pub share: ShareArgs,
+    #[command(flatten)]
     pub on: OnArgs,
+}
+
+/// How a run is shared out.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Sharing a run out")]
+pub struct ShareArgs {
+    /// Print the jobs as JSON, with the instructions that each is estimated to take, and boot
+    /// nothing.
+    #[arg(long, conflicts_with_all = ["case", "bisect", "results"])]
+    pub plan: bool,
+    /// Run only part I of N, which cost about the same: the sets in an order that a hash of their
+    /// names gives, cut between groups. The same command line gives the same parts everywhere.
+    #[arg(long, value_name = "hash:I/N", conflicts_with = "case")]
+    pub partition: Option<Part>,
+    /// Keep each job that is done as a file in this folder, for --resume and `maskmatch gather`.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["case", "bisect"])]
+    pub results: Option<PathBuf>,
+    /// Do not run again what is kept in the folder of --results.
+    #[arg(long, requires = "results")]
+    pub resume: bool,
+}
+
+/// Options of `gather`.
+#[derive(Debug, Args)]
+pub struct GatherArgs {
+    /// Folders that --results wrote, each with those below it.
+    #[arg(value_name = "DIR", required = true)]
+    pub folders: Vec<PathBuf>,
+    /// Known deviations of the host are failures, and so are those that had to show and did not.
+    #[arg(long)]
+    pub strict: bool,
+    #[command(flatten)]
+    pub known: KnownArgs,
+    #[command(flatten)]
+    pub results: ResultArgs,
 }
 
 /// Options of `lab`.

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
+use spec::catalogue::plan::Profile;
+
 use super::boot::OneBoot;
+use super::cost::Price;
 use super::kind::{Host, Kind, Takes};
 use crate::debian;
 use crate::debian::setup::{BOCHS, found_or_installed};
@@ -19,6 +22,7 @@ pub const KIND: Kind = Kind {
     title: "Bochs",
     help: "The Bochs emulator: a processor in place of a host",
     takes: &[Takes::Bochs],
+    profile: Profile::Standard,
     find,
     look,
 };
@@ -28,7 +32,7 @@ fn find(request: &Request) -> Result<Box<dyn Host>, Unavailable> {
     let subject = Subject::processor(vmm.product());
     let options = format!(" --l0 bochs{}", request.bochs.options());
     // It runs nothing but emulated code.
-    Ok(Box::new(OneBoot::new(vmm, subject, options, 2, request)?))
+    Ok(Box::new(OneBoot::new(vmm, subject, options, 2, Price::Bochs, request)?))
 }
 
 /// What this machine has of it.

@@ -11,7 +11,8 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use spec::catalogue::options::Options;
 use spec::catalogue::plan::Profile;
 
-use super::kind::Host;
+use super::cost::Price;
+use super::kind::{Host, Set};
 use crate::files::is_standard_output;
 use crate::payload;
 use crate::request::{Request, cmdline_on, processors};
@@ -31,12 +32,16 @@ pub struct OneBoot<V> {
     options: String,
     /// How much slower than hardware it is.
     slowness: u32,
-    /// The image's command line.
-    cmdline: String,
+    /// What a case costs.
+    price: Price,
 }
 
-impl<V: Vmm> Host for OneBoot<V> {
-    fn run(&self, request: &Request) -> Vec<RunResult> {
+impl<V: Vmm + Sync> Host for OneBoot<V> {
+    fn sets(&self) -> Vec<Set> {
+        vec![Set { name: self.vmm.describe(), boot: 0, price: self.price, files: 0 }]
+    }
+
+    fn run(&self, request: &Request, _: &[usize]) -> Vec<RunResult> {
         vec![self.boot(request).unwrap_or_else(|why| RunResult::unavailable(&why, request.strict))]
     }
 }
@@ -51,16 +56,21 @@ impl<V: Vmm> OneBoot<V> {
         subject: Subject,
         options: String,
         slowness: u32,
+        price: Price,
         request: &Request,
     ) -> Result<Self, Unavailable> {
-        let cmdline =
-            cmdline_on(&request.cmdline(profile(request)), &request.tables.asks(), &subject)?;
-        Ok(Self { vmm, subject, options, slowness, cmdline })
+        let host = Self { vmm, subject, options, slowness, price };
+        host.cmdline(request).map(|_| host)
+    }
+
+    /// The image's command line.
+    fn cmdline(&self, request: &Request) -> Result<String, Unavailable> {
+        cmdline_on(&request.cmdline(profile(request)), &request.tables.asks(), &self.subject)
     }
 
     /// Boots the image and reads its log to the end.
     fn boot(&self, request: &Request) -> Result<RunResult, Unavailable> {
-        let (profile, cmdline) = (profile(request), &self.cmdline);
+        let (profile, cmdline) = (profile(request), &self.cmdline(request)?);
         let boot = Boot {
             elf: payload::L1_ELF,
             cmdline,
@@ -70,11 +80,17 @@ impl<V: Vmm> OneBoot<V> {
             verbose: request.verbose,
         };
         let (mut log, mut log_error) = (None, None);
-        match request.outputs.log.as_deref().map(create).transpose() {
+        // What is kept of it is written at the end.
+        let path = request.outputs.log.as_deref().filter(|_| request.keep.is_none());
+        match path.map(create).transpose() {
             Ok(file) => log = file,
             Err(error) => log_error = Some(error),
         }
-        let log = log.as_mut().map(|log| &mut **log as &mut dyn Write);
+        let mut raw = Vec::new();
+        let log: Option<&mut dyn Write> = match &mut log {
+            Some(log) => Some(&mut **log as &mut dyn Write),
+            None => request.keep.is_some().then_some(&mut raw as &mut dyn Write),
+        };
         let mut intake =
             Intake::new(SILENCE, log, request.progress(profile, self.subject.clone(), ""));
         let start = Instant::now();
@@ -98,7 +114,8 @@ impl<V: Vmm> OneBoot<V> {
         let source = Source::Run(outcome.end);
         let judge =
             |read| RunResult::new(read, source.clone(), request.strict, origin.clone(), measured);
-        Ok(RunResult { log_error, ..RunResult::of_boots(boots, judge) })
+        let raw = request.keep.is_some().then_some(raw);
+        Ok(RunResult { raw, log_error, ..RunResult::of_boots(boots, judge) })
     }
 }
 

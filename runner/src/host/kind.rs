@@ -1,15 +1,36 @@
 //! What a host is to the rest of the runner.
 
+use spec::catalogue::plan::Profile;
+
+use super::cost::Price;
 use crate::request::Request;
 use crate::verdict::result::RunResult;
 use crate::vmm::Unavailable;
 
 /// A host under test, found and ready.
-pub trait Host {
-    /// Boots the image, and judges each boot, whatever came of it. Most hosts give one result. A
-    /// host with versions and parameter sets gives one for each, with a
-    /// [`column`](crate::verdict::result::Origin::column).
-    fn run(&self, request: &Request) -> Vec<RunResult>;
+pub trait Host: Sync {
+    /// What it has: most hosts have one set. A host with versions and parameter sets has one for
+    /// each of these with each of those.
+    fn sets(&self) -> Vec<Set>;
+
+    /// Boots the image on sets of these numbers, and judges each, whatever came of it. They can
+    /// share a boot. There is a result for each set, with a
+    /// [`column`](crate::verdict::result::Origin::column) if the host has several; fewer if the run
+    /// was interrupted.
+    fn run(&self, request: &Request, sets: &[usize]) -> Vec<RunResult>;
+}
+
+/// What a result is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set {
+    /// Its name, the same in every run on the same version.
+    pub name: String,
+    /// Sets with the same number can share a boot.
+    pub boot: usize,
+    /// What a case costs there.
+    pub price: Price,
+    /// The checksum of the files that make it up: what has the same name may be another build.
+    pub files: u32,
 }
 
 /// A kind of host: a row of [`super::TABLE`].
@@ -23,6 +44,8 @@ pub struct Kind {
     pub help: &'static str,
     /// The options that it has in addition to those of all hosts.
     pub takes: &'static [Takes],
+    /// How much it tries if nothing is asked for.
+    pub profile: Profile,
     /// Finds one on this machine. What is missing is installed first, where that is permitted.
     pub find: fn(&Request) -> Result<Box<dyn Host>, Unavailable>,
     /// Says what this machine has of it, and installs nothing.

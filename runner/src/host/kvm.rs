@@ -1,6 +1,9 @@
 //! This machine's KVM, by the built-in VMM.
 
+use spec::catalogue::plan::Profile;
+
 use super::boot::OneBoot;
+use super::cost::Price;
 use super::kind::{Host, Kind};
 use crate::request::Request;
 use crate::verdict::subject::{Product, Subject};
@@ -14,12 +17,20 @@ pub const KIND: Kind = Kind {
     title: "this machine's KVM",
     help: "This machine's KVM, with the built-in VMM",
     takes: &[],
+    profile: Profile::Standard,
     find,
     look: || open().map(|kvm| kvm.describe()),
 };
 
 fn find(request: &Request) -> Result<Box<dyn Host>, Unavailable> {
-    Ok(Box::new(OneBoot::new(open()?, subject(), " --l0 kvm".into(), 1, request)?))
+    Ok(Box::new(OneBoot::new(
+        open()?,
+        subject(),
+        " --l0 kvm".into(),
+        1,
+        Price::OfKvm(100),
+        request,
+    )?))
 }
 
 /// KVM, checked to be fit.

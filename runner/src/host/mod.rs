@@ -1,7 +1,9 @@
 //! The hosts under test, and how one is chosen.
 //!
 //! To add a host: write a file here with its [`Kind`], and add a row to [`TABLE`]. The command
-//! line, `doctor`, report and JSON follow. A host that boots the image once is a [`boot::OneBoot`].
+//! line, `doctor`, report and JSON follow. A host that boots the image once is a [`boot::OneBoot`];
+//! one with versions and parameter sets has [`versions::Versions`]. What a host has is cut into
+//! [`jobs`], which are shared out and run several at a time.
 //!
 //! Known deviations depend on a result's [`Subject`](crate::verdict::subject::Subject); a new
 //! family of products is a variant of [`Family`](crate::verdict::subject::Family). Options that
@@ -10,15 +12,21 @@
 
 pub mod bochs;
 mod boot;
+mod cost;
+mod jobs;
 mod kind;
 mod kvm;
 pub mod lab;
 pub mod parallel;
 mod qemu;
+mod versions;
 pub mod virtualbox;
 pub mod xen;
 
+pub use jobs::Planned;
 pub use kind::{Kind, Takes};
+
+use jobs::Jobs;
 
 use crate::interrupt;
 use crate::output::remark;
@@ -61,12 +69,30 @@ pub fn run(choices: &[Choice], request: &Request) -> Result<Vec<RunResult>, Stop
         });
     }
     if results.is_empty() {
-        results.push(RunResult::unavailable(
-            &Unavailable::new("interrupted before anything ran", ""),
-            request.strict,
-        ));
+        let why = if interrupt::pending() {
+            "interrupted before anything ran"
+        } else {
+            "this part of the run has no group"
+        };
+        results.push(RunResult::unavailable(&Unavailable::new(why, ""), request.strict));
     }
     Ok(results)
+}
+
+/// The jobs of the hosts, which would run.
+///
+/// # Errors
+/// As [`run`], or a host is not available.
+pub fn plan(choices: &[Choice], request: &Request) -> Result<Vec<Planned>, Stop> {
+    let mut planned = Vec::new();
+    for choice in choices {
+        let Choice::This(kind) = choice else {
+            return Err(Stop::usage("a plan is of a host that is named: add --l0"));
+        };
+        let host = (kind.find)(request)?;
+        planned.extend(Jobs::of(kind, &*host, request).planned(kind));
+    }
+    Ok(planned)
 }
 
 /// Runs on the best host; one on which nothing could be run gives way to the next.
@@ -91,12 +117,20 @@ fn best(request: &Request) -> Result<Vec<RunResult>, Stop> {
 
 /// Runs on a host of a kind; `found` is called when there is one.
 fn run_on(kind: &Kind, request: &Request, found: impl FnOnce()) -> Result<Vec<RunResult>, Stop> {
-    match (kind.find)(request) {
-        Ok(host) => {
-            found();
-            Ok(host.run(request))
-        }
-        Err(unavailable) if unavailable.is_usage => Err(unavailable.into()),
-        Err(unavailable) => Ok(vec![RunResult::unavailable(&unavailable, request.strict)]),
+    let host = match (kind.find)(request) {
+        Ok(host) => host,
+        Err(unavailable) if unavailable.is_usage => return Err(unavailable.into()),
+        Err(unavailable) => return Ok(vec![RunResult::unavailable(&unavailable, request.strict)]),
+    };
+    found();
+    let mut results = Jobs::of(kind, &*host, request).run(kind, &*host, request)?;
+    if results.iter().any(RunResult::is_available) {
+        // The table does not say why.
+        let missing = results.iter().filter(|result| !result.is_available());
+        missing.for_each(|result| remark(&result.judgement.sentence));
+    } else {
+        // Where nothing ran, one reason is enough.
+        results.truncate(1);
     }
+    Ok(results)
 }

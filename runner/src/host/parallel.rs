@@ -4,13 +4,6 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use spec::catalogue::plan::Profile;
-
-use crate::interrupt;
-use crate::request::Request;
-use crate::verdict::result::RunResult;
-use crate::vmm::Unavailable;
-
 /// How many boots run at the same time if nothing is asked for: one for each processor.
 pub fn usual_jobs() -> NonZeroUsize {
     thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
@@ -42,44 +35,9 @@ pub fn each<T: Send, R: Send>(
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Runs all sets on all kernels, several boots at the same time. A kernel that cannot be had is a
-/// result too.
-pub fn on_kernels<K: Sync, S: Sync>(
-    request: &Request,
-    profile: Profile,
-    kernels: &[Result<K, Unavailable>],
-    sets: &[S],
-    run: impl Fn(&K, &[S]) -> Vec<RunResult> + Sync,
-) -> Vec<RunResult> {
-    let size = sets_of_boot(profile, sets.len(), kernels.len(), request.jobs.get());
-    let boots = kernels.iter().flat_map(|kernel| match kernel {
-        Ok(_) => sets.chunks(size).map(|sets| (kernel, sets)).collect(),
-        Err(_) => vec![(kernel, sets)],
-    });
-    let results = each(request.jobs, boots.collect(), |(kernel, sets)| match kernel {
-        _ if interrupt::pending() => Vec::new(),
-        Ok(ready) => run(ready, sets),
-        Err(unavailable) => vec![RunResult::unavailable(unavailable, request.strict)],
-    });
-    results.into_iter().flatten().collect()
-}
-
-/// How many sets a boot of a kernel runs. In the quick profile the boot costs more than a set, so
-/// there are only as many boots as jobs. In others each set has a boot, so that a job that is done
-/// takes the next.
-fn sets_of_boot(profile: Profile, sets: usize, kernels: usize, jobs: usize) -> usize {
-    let boots = match profile {
-        _ if jobs == 1 => 1,
-        Profile::Quick => jobs.div_ceil(kernels.max(1)),
-        Profile::Standard | Profile::Exhaustive => sets,
-    };
-    sets.div_ceil(boots.max(1)).max(1)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{each, sets_of_boot};
-    use spec::catalogue::plan::Profile;
+    use super::each;
     use std::num::NonZeroUsize;
     use std::sync::Barrier;
 
@@ -93,20 +51,5 @@ mod tests {
         });
         assert_eq!(doubled, [6, 2, 4, 0]);
         assert!(each(two, Vec::new(), |(): ()| ()).is_empty());
-    }
-
-    #[test]
-    fn quick_boots_as_often_as_there_are_jobs_and_standard_for_each_set() {
-        for (profile, sets, kernels, jobs, size) in [
-            (Profile::Quick, 4, 1, 1, 4),
-            (Profile::Quick, 4, 1, 2, 2),
-            (Profile::Quick, 4, 2, 2, 4),
-            (Profile::Quick, 4, 1, 16, 1),
-            (Profile::Quick, 3, 1, 2, 2),
-            (Profile::Standard, 4, 1, 1, 4),
-            (Profile::Standard, 4, 1, 2, 1),
-        ] {
-            assert_eq!(sets_of_boot(profile, sets, kernels, jobs), size, "{sets} {kernels} {jobs}");
-        }
     }
 }

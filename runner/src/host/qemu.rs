@@ -1,6 +1,9 @@
 //! QEMU, on this machine's KVM or on its own emulation, which has no VMX.
 
+use spec::catalogue::plan::Profile;
+
 use super::boot::OneBoot;
+use super::cost::Price;
 use super::kind::{Host, Kind, Takes};
 use super::kvm;
 use crate::debian::setup::{QEMU, found_or_installed};
@@ -15,6 +18,7 @@ pub const KIND: Kind = Kind {
     title: "QEMU",
     help: "QEMU, see --accel; `action.migrate*` move the guest by its own migration",
     takes: &[Takes::Accel],
+    profile: Profile::Standard,
     find,
     look: || Qemu::find(Accel::Kvm).map(|qemu| qemu.describe()),
 };
@@ -30,7 +34,7 @@ fn find(request: &Request) -> Result<Box<dyn Host>, Unavailable> {
         Accel::Tcg => Subject::processor(Product::new(Family::Qemu, version(vmm.version()))),
     };
     let options = format!(" --l0 qemu --accel {}", request.accel.name());
-    Ok(Box::new(OneBoot::new(vmm, subject, options, 1, request)?))
+    Ok(Box::new(OneBoot::new(vmm, subject, options, 1, Price::OfKvm(100), request)?))
 }
 
 /// QEMU, installed if it is missing.

@@ -3,9 +3,10 @@
 use spec::catalogue::plan::Profile;
 
 use super::bochs;
-use super::kind::{Host, Kind, Takes};
+use super::cost::Price;
+use super::kind::{Host, Kind, Set, Takes};
 use super::lab::SLOWNESS;
-use super::parallel::on_kernels;
+use super::versions::Versions;
 use crate::debian;
 use crate::interrupt;
 use crate::lab::virtualbox::options::{Options, matrix};
@@ -22,6 +23,7 @@ pub const KIND: Kind = Kind {
     title: "VirtualBox in the lab",
     help: "Real VirtualBox on Linux inside Bochs",
     takes: &[Takes::Bochs, Takes::Kernel, Takes::VirtualBox, Takes::Refresh],
+    profile: Profile::Quick,
     find,
     look,
 };
@@ -31,33 +33,37 @@ const SLOWER: u32 = 3;
 
 struct VirtualBox {
     bochs: Bochs,
-    machines: Vec<Options>,
-    /// The kernels. One that cannot be had leaves the others.
-    kernels: Vec<Result<Ready, Unavailable>>,
+    /// The kernels, with the machines.
+    kernels: Versions<Ready, Options>,
 }
 
 fn find(request: &Request) -> Result<Box<dyn Host>, Unavailable> {
     let bochs = bochs::chosen(request, DefaultModel::Plain)?;
     let machines = if request.vbox.is_empty() { matrix() } else { request.vbox.clone() };
-    let mut kernels = Vec::new();
+    let mut versions = Vec::new();
     for which in request.lab.kernels.iter().take_while(|_| !interrupt::pending()) {
         match session::prepare(request, &bochs, which, &machines) {
             Err(error) if error.is_usage => return Err(error),
-            kernel => kernels.push(kernel),
+            kernel => versions.push(kernel),
         }
     }
-    Ok(Box::new(VirtualBox { bochs, machines, kernels }))
+    Ok(Box::new(VirtualBox { bochs, kernels: Versions { versions, sets: machines } }))
 }
 
 impl Host for VirtualBox {
-    fn run(&self, request: &Request) -> Vec<RunResult> {
-        let profile = request.profile.unwrap_or(Profile::Quick);
-        on_kernels(request, profile, &self.kernels, &self.machines, |ready, machines| {
+    fn sets(&self) -> Vec<Set> {
+        self.kernels.list(|ready, options| {
+            let price = Price::OfKvm(100 * u64::from(SLOWER));
+            (ready.title(&self.bochs, options), price, ready.files())
+        })
+    }
+
+    fn run(&self, request: &Request, sets: &[usize]) -> Vec<RunResult> {
+        self.kernels.run(sets, request.strict, |ready, machines| {
+            let profile = request.profile.unwrap_or(KIND.profile);
             // A boot runs its machines one after the other.
             let count = u32::try_from(machines.len()).unwrap_or(u32::MAX);
-            let slowness = (SLOWNESS * SLOWER).saturating_mul(count);
-            let limit = request.limit(profile, slowness);
-            let machines = machines.to_vec();
+            let limit = request.limit(profile, (SLOWNESS * SLOWER).saturating_mul(count));
             session::run(&Plan { bochs: &self.bochs, request, profile, machines, limit }, ready)
         })
     }

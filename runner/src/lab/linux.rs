@@ -4,8 +4,6 @@
 use std::iter::once;
 use std::time::Duration;
 
-use spec::log::Verdict;
-
 use super::boot_params;
 use super::cmdline;
 use super::collect::{Collected, Collector};
@@ -142,14 +140,7 @@ pub fn conclude(collected: Collected, origin: Origin, strict: bool, why: &str) -
         Err(reason) => RunResult::skipped(reason, strict, origin),
     };
     result.raw = Some(raw);
-    result.trouble = trouble.iter().map(ToString::to_string).collect();
-    if let Some(first) = result.trouble.first()
-        && result.judgement.verdict < Verdict::Fail
-    {
-        result.judgement.verdict = Verdict::Fail;
-        result.judgement.sentence = format!("L0's kernel is in trouble: {first}");
-    }
-    result
+    result.in_trouble(trouble.iter().map(ToString::to_string).collect())
 }
 
 /// This very executable, which is process 1 inside, and the libraries that it needs if it is not

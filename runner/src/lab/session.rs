@@ -2,11 +2,12 @@
 //! others.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use spec::catalogue::plan::Profile;
+use spec::log::CRC32;
 
 use super::collect::{Collected, Collector, SILENCE};
 use super::initramfs::{self, Extra};
@@ -61,6 +62,23 @@ impl Ready {
     /// The modules that are part of the kernel.
     fn built_in(&self) -> impl Iterator<Item = &str> {
         self.modules.iter().filter(|module| module.elf.is_none()).map(|module| &*module.name)
+    }
+
+    /// The checksum of what it boots.
+    pub fn files(&self) -> u32 {
+        let image = std::fs::read(&self.kernel.image).unwrap_or_default();
+        let mut sum = CRC32.digest();
+        sum.update(&image);
+        self.modules.iter().flat_map(|module| &module.elf).for_each(|elf| sum.update(elf));
+        sum.finalize()
+    }
+
+    /// What is under test with a set.
+    pub fn title(&self, bochs: &Bochs, qemu: Option<&Packed>, set: &dyn fmt::Display) -> String {
+        let (major, minor) = bochs.version();
+        let on = qemu.map_or_else(String::new, |qemu| format!("QEMU {} on ", qemu.version));
+        let release = &self.kernel.release;
+        format!("{on}KVM of Linux {release} with {set} in Bochs {major}.{minor}")
     }
 }
 
@@ -171,11 +189,7 @@ fn origin(collected: &Collected, ready: &Ready, plan: &Plan<'_>) -> Origin {
     let Plan { bochs, qemu, request, profile, .. } = *plan;
     let (release, options) = (&ready.kernel.release, &ready.options);
     let Collected { set, effective, boots, .. } = collected;
-    let (major, minor) = bochs.version();
-    let (on, vmm) = match qemu {
-        Some(qemu) => (format!("QEMU {} on ", qemu.version), " --vmm qemu"),
-        None => (String::new(), ""),
-    };
+    let vmm = if qemu.is_some() { " --vmm qemu" } else { "" };
     let shown = |name: &str| TOLD.contains(&name) || set.contains(name);
     let in_force = effective
         .iter()
@@ -184,7 +198,7 @@ fn origin(collected: &Collected, ready: &Ready, plan: &Plan<'_>) -> Origin {
     let width = boots.iter().find_map(|(findings, _)| findings.fact("maxphyaddr"));
     let width = width.map(|bits| format!("guest MAXPHYADDR={bits}"));
     Origin {
-        l0: format!("{on}KVM of Linux {release} with {set} in Bochs {major}.{minor}"),
+        l0: ready.title(bochs, qemu, set),
         subject: Subject {
             processor: Some(bochs.product()),
             host: Some(Product::kvm(release, effective.clone())),
@@ -197,8 +211,8 @@ fn origin(collected: &Collected, ready: &Ready, plan: &Plan<'_>) -> Origin {
         tables: Arc::clone(&request.tables),
         asked: Some(request.cmdline(profile)),
         column: Some(Column {
-            l0: L0,
-            host: "KVM of Linux",
+            l0: L0.into(),
+            host: "KVM of Linux".into(),
             release: release.clone(),
             set: set.clone(),
             in_force: in_force.chain(width).collect::<Vec<_>>().join(" "),

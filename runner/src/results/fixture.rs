@@ -78,8 +78,8 @@ pub fn host(release: &str, set: &str, body: Body) -> RunResult {
     let mut log = Writer::begin(&mut text, "0.0.9", &facts);
     body(&mut log);
     let column = Column {
-        l0: "lab",
-        host: "KVM of Linux",
+        l0: "lab".into(),
+        host: "KVM of Linux".into(),
         release: format!("{release}.0-57-cloud-amd64"),
         set: set.into(),
         in_force: String::new(),

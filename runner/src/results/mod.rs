@@ -9,6 +9,7 @@
 //! | how a run becomes that | [`of_run`] |
 //! | how a result is called, the same in every run | [`label`] |
 //! | reading files and folders, writing atomically | [`store`] |
+//! | what is kept of each job of a run, and how jobs are gathered | [`record`] |
 //! | test points, as JUnit and TAP have them | [`points`], [`junit`], [`tap`] |
 //! | two runs beside each other | [`mod@compare`] |
 //! | the page for people | [`html`] |
@@ -24,5 +25,6 @@ mod label;
 pub mod of_run;
 mod points;
 pub mod publish;
+pub mod record;
 pub mod store;
 mod tap;

@@ -183,8 +183,13 @@ mod tests {
     fn a_host_with_sets_is_named_by_what_was_asked_for() {
         let result = |set: &str| {
             let (release, set) = ("6.1.0-57-cloud-amd64".into(), set.into());
-            let column =
-                Column { l0: "lab", host: "KVM of Linux", release, set, in_force: String::new() };
+            let column = Column {
+                l0: "lab".into(),
+                host: "KVM of Linux".into(),
+                release,
+                set,
+                in_force: String::new(),
+            };
             let subject = Subject::host("kvm 6.1 ept=N vpid=Y".parse().unwrap());
             let origin = Origin { column: Some(column), subject, ..Origin::default() };
             RunResult::skipped("why".into(), false, origin)

@@ -94,7 +94,7 @@ fn parse(bytes: &[u8]) -> Result<Results, String> {
 /// The folder cannot be read, or has no results.
 pub fn read_folder(folder: &Path) -> Result<Vec<(PathBuf, Results)>, Stop> {
     let mut paths = Vec::new();
-    find(folder, &mut paths).map_err(|error| Stop::file("read", folder, &error))?;
+    find(folder, ".json", &mut paths).map_err(|error| Stop::file("read", folder, &error))?;
     paths.sort();
     let mut found = Vec::new();
     for path in paths {
@@ -113,12 +113,16 @@ pub fn read_folder(folder: &Path) -> Result<Vec<(PathBuf, Results)>, Stop> {
     Ok(found)
 }
 
-fn find(folder: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
+/// Finds the files in a folder and in those below it whose names end so.
+///
+/// # Errors
+/// A folder cannot be read.
+pub fn find(folder: &Path, ending: &str, paths: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let (entry, kind) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)))?;
         if kind.is_dir() {
-            find(&entry, paths)?;
-        } else if entry.extension().is_some_and(|extension| extension == "json") {
+            find(&entry, ending, paths)?;
+        } else if entry.to_string_lossy().ends_with(ending) {
             paths.push(entry);
         }
     }

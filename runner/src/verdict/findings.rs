@@ -44,6 +44,15 @@ pub struct Differing {
     pub probes: String,
 }
 
+impl Differing {
+    /// Whether the case with this id is the first.
+    fn is_first(&self, id: &str) -> bool {
+        let mut parts = id.split(':').skip(1);
+        let first = self.probes.split(',').next();
+        parts.next() == first && parts.next().and_then(|filter| filter.parse().ok()) == self.filter
+    }
+}
+
 /// Cases of a group that came to no end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Incomplete {
@@ -94,6 +103,18 @@ pub struct Group {
 }
 
 impl Group {
+    /// The group without failing cases that the image would not have written after these
+    /// differences: it writes the first case of each kind.
+    fn without_seen(mut self, seen: &[Difference]) -> Self {
+        let differing = &self.differing;
+        self.failures.retain(|failure| {
+            let own = differing.iter().find(|one| one.is_first(&failure.id));
+            let difference = own.and_then(|one| one.difference);
+            difference.is_none_or(|own| !seen.iter().any(|seen| seen.is_like(&own)))
+        });
+        self
+    }
+
     /// The counts, if it ran.
     pub fn counts(&self) -> Option<&Counts> {
         match &self.fate {
@@ -301,10 +322,23 @@ impl Findings {
         self.facts.retain(|(key, _)| key != "options");
         self.planned = self.planned.zip(later.planned).map(|(one, other)| one + other);
         self.skip = self.skip.take().or(later.skip);
-        self.groups.extend(later.groups);
+        let seen: Vec<Difference> = self.kinds().collect();
+        for group in later.groups {
+            self.index.insert(group.name.clone(), self.groups.len());
+            self.groups.push(group.without_seen(&seen));
+        }
         self.errors.extend(later.errors);
-        self.notes.extend(later.notes);
+        for note in later.notes {
+            if self.noted.insert(note.clone()) {
+                self.notes.push(note);
+            }
+        }
         self.heartbeat = later.heartbeat;
+    }
+
+    /// What differs in the groups.
+    fn kinds(&self) -> impl Iterator<Item = Difference> {
+        self.groups.iter().flat_map(|group| &group.differing).filter_map(|one| one.difference)
     }
 
     /// The group of a name with its index, made at its first mention. There are no more groups

@@ -23,14 +23,14 @@ pub fn tables(text: &mut String, results: &[RunResult]) {
     if placed.windows(2).any(|pair| pair[0].0.host != pair[1].0.host) {
         let head = |column: &Column, result: &RunResult| {
             let product = result.origin.subject.tested().map(Product::title);
-            format!("{}\n{}", product.unwrap_or_else(|| column.host.into()), column.set)
+            format!("{}\n{}", product.unwrap_or_else(|| column.host.clone()), column.set)
         };
         for part in placed.chunks(COLUMNS) {
             let _ = writeln!(text, "verdict and million instructions\n{}", table(part, &head));
         }
         return;
     }
-    let is_same = |a: &Column, b: &Column| (a.host, &a.release) == (b.host, &b.release);
+    let is_same = |a: &Column, b: &Column| (&a.host, &a.release) == (&b.host, &b.release);
     for version in placed.chunk_by(|(a, _), (b, _)| is_same(a, b)) {
         for part in version.chunks(COLUMNS) {
             let Column { host, release, .. } = part[0].0;
@@ -135,8 +135,13 @@ mod tests {
 
     fn origin(release: &str, set: &str) -> Origin {
         let (release, set) = (release.to_string(), set.to_string());
-        let column =
-            Column { l0: "lab", host: "KVM of Linux", release, set, in_force: "ept=N".into() };
+        let column = Column {
+            l0: "lab".into(),
+            host: "KVM of Linux".into(),
+            release,
+            set,
+            in_force: "ept=N".into(),
+        };
         Origin { l0: "KVM".into(), column: Some(column), ..Origin::default() }
     }
 
@@ -221,7 +226,7 @@ mod tests {
     fn hosts_are_columns_of_one_table() {
         let mut xen = ran("4.17.5", "default", 0);
         if let Some(column) = &mut xen.origin.column {
-            column.host = "Xen";
+            column.host = "Xen".into();
         }
         xen.origin.subject = Subject::of(["bochs 2.7", "xen 4.17"]).unwrap();
         let mut kvm = ran("6.1.0-57", "ept=0", 3);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use spec::log::Verdict;
 
 use crate::verdict::account::{Accounts, Knowledge};
@@ -14,7 +15,7 @@ use crate::verdict::subject::Subject;
 use crate::vmm::Unavailable;
 
 /// Where a log came from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Origin {
     /// What is under test, as the verdict line calls it. Empty if unknown.
     pub l0: String,
@@ -23,6 +24,7 @@ pub struct Origin {
     /// Options of `run` that choose this host again, each with a space before it.
     pub options: String,
     /// What is known of hosts.
+    #[serde(skip)]
     pub tables: Arc<Tables>,
     /// The image's command line, without what the host adds to it. `None` if the log was made
     /// elsewhere.
@@ -32,12 +34,12 @@ pub struct Origin {
 }
 
 /// What differs between the results of a host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
     /// The host's name on the command line.
-    pub l0: &'static str,
+    pub l0: String,
     /// What runs, without its version, such as `KVM of Linux`.
-    pub host: &'static str,
+    pub host: String,
     /// Its version in full.
     pub release: String,
     /// The parameters that it was asked to run with.
@@ -47,7 +49,7 @@ pub struct Column {
 }
 
 /// What was measured apart from the log.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Measured {
     /// Instructions that the guest ran, if the VMM counts them.
     pub instructions: Option<u64>,
@@ -153,6 +155,18 @@ impl RunResult {
             source: Source::Unavailable,
             ..Self::skipped(why.to_string(), strict, Origin::default())
         }
+    }
+
+    /// The same with what L0's own kernel said that shows it in trouble: then it is no pass.
+    pub fn in_trouble(mut self, trouble: Vec<String>) -> Self {
+        if let Some(first) = trouble.first()
+            && self.judgement.verdict < Verdict::Fail
+        {
+            self.judgement.verdict = Verdict::Fail;
+            self.judgement.sentence = format!("L0's kernel is in trouble: {first}");
+        }
+        self.trouble = trouble;
+        self
     }
 
     /// Whether what was asked for was there.

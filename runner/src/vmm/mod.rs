@@ -10,6 +10,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub mod bochs;
 pub mod elf;
 pub mod kvm;
@@ -36,7 +38,7 @@ pub struct Boot<'a> {
 }
 
 /// How a guest's run ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// The guest powered off.
     PoweredOff,

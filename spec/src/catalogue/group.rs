@@ -5,7 +5,7 @@ use core::fmt;
 use crate::catalogue::glob;
 use crate::catalogue::kind::Kind;
 use crate::catalogue::name::Name;
-use crate::catalogue::options::Options;
+use crate::catalogue::options::{Options, Span};
 use crate::catalogue::plan::Profile;
 use crate::manual::enlightened;
 use crate::manual::filter::Filter;
@@ -47,11 +47,25 @@ macro_rules! whichever_kind {
 pub(crate) use whichever_kind;
 
 impl Group {
+    /// How many places there are for them. Some are empty.
+    pub const PLACES: usize = SMPS + SMPS + Smp::NUMBERS;
+
     /// All groups in the order in which they run. Those with an enlightened VMCS run together: they
     /// need a VM of their own. Those with two processors come last: with a second one the VMM does
     /// not move the guest.
     pub fn all() -> impl Iterator<Item = Self> {
-        (0..SMPS + NUMBERS).filter_map(Self::at)
+        Self::of_span(Span::ALL)
+    }
+
+    /// Some of them.
+    pub fn of_span(span: Span) -> impl Iterator<Item = Self> {
+        (span.from..span.until).filter_map(Self::at)
+    }
+
+    /// Its place in that order.
+    #[must_use]
+    pub fn place(self) -> Option<usize> {
+        (0..Self::PLACES).find(|&place| Self::at(place) == Some(self))
     }
 
     /// The group at a place of that order, if there is one.
@@ -88,7 +102,7 @@ impl Group {
     pub fn selected(options: Options<'_>) -> impl Iterator<Item = Self> {
         let quick = options.profile == Profile::Quick;
         let (every, excludes) = (options.filter.is_empty(), !options.exclude.is_empty());
-        Self::all().filter(move |group| {
+        Self::of_span(options.groups).filter(move |group| {
             let long = quick && group.is_long();
             let selects = |pattern| group.matches(pattern) && !(pattern == "*" && long);
             let selected = if every { !long } else { options.filter.iter().any(selects) };
@@ -140,7 +154,6 @@ const HOSTS: usize = WalkGroup::NUMBERS;
 const ACTIONS: usize = HOSTS + Need::NUMBERS;
 const SCENES: usize = ACTIONS + <&Action>::NUMBERS;
 const SMPS: usize = SCENES + SceneGroup::NUMBERS;
-const NUMBERS: usize = SMPS + Smp::NUMBERS;
 
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -184,6 +197,7 @@ mod tests {
     use crate::catalogue::options::Options;
     use std::collections::HashSet;
     use std::string::ToString;
+    use std::vec::Vec;
 
     #[test]
     fn names_are_unique_and_find_their_group() {
@@ -195,6 +209,20 @@ mod tests {
         }
         assert_eq!(Group::from_name("filter.*"), None);
         assert_eq!(Group::from_name("filter.basic"), None);
+    }
+
+    #[test]
+    fn spans_share_out_what_is_selected() {
+        let names = |line: &str| -> Vec<_> {
+            let groups = Group::selected(Options::parse(line).unwrap());
+            groups.map(|group| group.to_string()).collect()
+        };
+        let all = names("profile=quick exclude=host.apic");
+        let parts = ["0x0,0x1", "0x1,0x28", "0x28,0xffffffff"]
+            .map(|span| names(&std::format!("profile=quick exclude=host.apic groups={span}")));
+        assert_eq!(parts.concat(), all);
+        assert!(parts.iter().all(|part| !part.is_empty()) && parts[0] == all[..1]);
+        assert!(names("filter=host.* groups=0x0,0x1").is_empty());
     }
 
     #[test]

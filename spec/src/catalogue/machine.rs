@@ -74,8 +74,7 @@ impl Region {
     /// Reads the option's value, `0xADDRESS,0xSIZE`.
     #[must_use]
     pub fn from_numbers(text: &str) -> Option<Self> {
-        let (start, size) = text.split_once(',')?;
-        let (start, size) = (hex(start)?, hex(size)?);
+        let (start, size) = two_hex(text)?;
         let fits = start >= Self::LOWEST && size >= Self::SMALLEST && size - 1 <= u32::MAX - start;
         (fits && start.is_multiple_of(4)).then_some(Self { start, size })
     }
@@ -116,6 +115,12 @@ pub const fn debug_exit(verdict: Verdict) -> u8 {
         Verdict::Crash => 4,
         Verdict::Error => 5,
     }
+}
+
+/// Two numbers with a comma between them.
+pub(super) fn two_hex(text: &str) -> Option<(u32, u32)> {
+    let (one, other) = text.split_once(',')?;
+    Some((hex(one)?, hex(other)?))
 }
 
 /// A number as `0x3F8`.

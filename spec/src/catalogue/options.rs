@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::catalogue::case::Case;
 use crate::catalogue::group::Group;
-use crate::catalogue::machine::{End, Outlets, Region, hex};
+use crate::catalogue::machine::{End, Outlets, Region, hex, two_hex};
 use crate::catalogue::name::Name;
 use crate::catalogue::pattern::Pattern;
 use crate::catalogue::plan::Profile;
@@ -21,6 +21,8 @@ pub struct Options<'a> {
     pub filter: Patterns<'a>,
     /// Which groups or cases do not run, see [`Patterns::excludes`].
     pub exclude: Patterns<'a>,
+    /// Only of these, for the runner that shares groups out.
+    pub groups: Span,
     /// How many filters each group tries.
     pub profile: Profile,
     /// One case instead of groups.
@@ -42,6 +44,32 @@ pub struct Options<'a> {
     /// The I/O port that gets the verdict at the end, see
     /// [`debug_exit`](crate::catalogue::machine::debug_exit).
     pub debug_exit: Option<u16>,
+}
+
+/// Groups from a place to before another, in the order of [`Group::all`] in this build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first one's place, from 0.
+    pub from: usize,
+    /// The place after the last one's.
+    pub until: usize,
+}
+
+impl Span {
+    /// All groups.
+    pub const ALL: Self = Self { from: 0, until: Group::PLACES };
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x},{:#x}", self.from, self.until)
+    }
 }
 
 /// The values of one key on a command line, each a [`Pattern`].
@@ -207,6 +235,11 @@ impl<'a> Options<'a> {
                 let case = Case::from_id(value);
                 self.case = Some(case.ok_or("case is an id as `maskmatch list --cases` shows")?);
             }
+            "groups" => {
+                let (from, until) = two_hex(value).ok_or("groups is 0xFROM,0xUNTIL")?;
+                self.groups =
+                    Span { from: from as usize, until: Group::PLACES.min(until as usize) };
+            }
             "bench" => self.bench = yes?,
             "invvpid" => self.invvpid = yes?,
             "on" => self.on = value,
@@ -262,7 +295,7 @@ mod tests {
     fn every_option_is_read() {
         let id = "filter.high.long:user-read-np-pte:0,80000000,0";
         let line = std::format!(
-            "filter=filter.basic.* profile=quick filter=host.* case={id} exclude=a:b bench=yes invvpid=yes on=kvm-6.1 \
+            "filter=filter.basic.* profile=quick filter=host.* case={id} exclude=a:b groups=0x2,0xf bench=yes invvpid=yes on=kvm-6.1 \
              serial=com1,e9 memory=0x1000000,0x10000 end=reset debug-exit=0x501"
         );
         let options = Options::parse(&line).unwrap();
@@ -273,6 +306,7 @@ mod tests {
         assert_eq!(options.serial, Outlets::from_names("com1,e9"));
         assert_eq!(options.memory, Region::from_numbers("0x1000000,0x10000"));
         assert_eq!((options.end, options.debug_exit), (End::Reset, Some(0x501)));
+        assert_eq!((options.groups.from, options.groups.until), (2, 15));
     }
 
     #[test]
@@ -299,6 +333,8 @@ mod tests {
             "end=off",
             "debug-exit=501",
             "debug-exit=0x10000",
+            "groups=0x3",
+            "groups=1,3",
         ] {
             let bad = Options::parse(line).unwrap_err();
             assert!(line.ends_with(bad.option), "{line}");

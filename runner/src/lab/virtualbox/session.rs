@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spec::catalogue::plan::Profile;
+use spec::log::CRC32;
 
 use super::files;
 use super::inside::{DRIVER, PROGRAM};
@@ -51,6 +52,24 @@ pub struct Plan<'a> {
     pub machines: Vec<Options>,
     /// Time limit of a boot.
     pub limit: Duration,
+}
+
+impl Ready {
+    /// The checksum of what it runs.
+    pub fn files(&self) -> u32 {
+        let mut sum = CRC32.digest();
+        self.files.iter().for_each(|file| sum.update(&file.bytes));
+        sum.finalize()
+    }
+
+    /// What is under test with a machine.
+    pub fn title(&self, bochs: &Bochs, options: &Options) -> String {
+        let ((major, minor), Self { kernel, version, .. }) = (bochs.version(), self);
+        format!(
+            "VirtualBox {version} with options {options} on Linux {} in Bochs {major}.{minor}",
+            kernel.release
+        )
+    }
 }
 
 /// Finds or fetches all that is needed.
@@ -161,13 +180,9 @@ fn boot(
 fn origin(plan: &Plan<'_>, ready: &Ready, options: &Options) -> Origin {
     let Plan { bochs, request, profile, .. } = *plan;
     let Ready { kernel, version, .. } = ready;
-    let (major, minor) = bochs.version();
     let in_force = options.in_force().into_iter().map(|(name, value)| format!("{name}={value}"));
     Origin {
-        l0: format!(
-            "VirtualBox {version} with options {options} on Linux {} in Bochs {major}.{minor}",
-            kernel.release
-        ),
+        l0: ready.title(bochs, options),
         subject: subject(version, options, &bochs.product()),
         options: format!(
             " --l0 {L0} --kernel {} --vbox-options {}{}{}",
@@ -179,8 +194,8 @@ fn origin(plan: &Plan<'_>, ready: &Ready, options: &Options) -> Origin {
         tables: Arc::clone(&request.tables),
         asked: Some(request.cmdline(profile)),
         column: Some(Column {
-            l0: L0,
-            host: "VirtualBox",
+            l0: L0.into(),
+            host: "VirtualBox".into(),
             release: version.clone(),
             set: options.to_string(),
             in_force: in_force.collect::<Vec<_>>().join(" "),

@@ -7,11 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spec::catalogue::plan::Profile;
-use spec::log::Verdict;
+use spec::log::{CRC32, Verdict};
 
 use super::layout::{Job, machine, read};
-use crate::host::parallel;
-use crate::interrupt;
 use crate::lab::collect::{Collected, Collector, SILENCE};
 use crate::output::remark;
 use crate::request::{Request, cmdline_on};
@@ -26,7 +24,7 @@ use crate::vmm::{End, Unavailable};
 /// Xen's name on the command line.
 pub const L0: &str = "xen";
 /// Xen's options if none are given: each is a run of its own.
-const MATRIX: [&str; 4] = ["", "ept=no-ad", "vpid=0", "hap_1gb=0 hap_2mb=0"];
+pub const MATRIX: [&str; 4] = ["", "ept=no-ad", "vpid=0", "hap_1gb=0 hap_2mb=0"];
 
 /// What is to be done with a Xen.
 pub struct Plan<'a> {
@@ -40,28 +38,53 @@ pub struct Plan<'a> {
     pub limit: Duration,
 }
 
-/// Runs a Xen with each command line; `options` choose this Xen again, with a space before each.
-pub fn run(plan: &Plan<'_>, xen: &Path, options: &str) -> Result<Vec<RunResult>, Unavailable> {
-    let image = read(xen)?;
-    let given = &plan.request.xen.options;
-    let matrix: Vec<&str> =
-        if given.is_empty() { MATRIX.into() } else { given.iter().map(String::as_str).collect() };
-    // Only Xen itself is sure to know; the image's log gets what the file's name says.
+/// A Xen, ready to boot.
+pub struct Ready {
+    image: Vec<u8>,
+    /// Its version. Only Xen itself is sure to know it: this is what the file's name says.
+    name: String,
+    /// Options that choose this Xen again, with a space before each.
+    options: String,
+}
+
+/// Reads a Xen.
+///
+/// # Errors
+/// The file cannot be read, or is none.
+pub fn prepare(xen: &Path, options: String) -> Result<Ready, Unavailable> {
     let name =
         xen.file_name().and_then(|name| name.to_str()?.strip_prefix("xen-")).unwrap_or_default();
-    let results = parallel::each(plan.request.jobs, matrix, |line| {
-        (!interrupt::pending()).then(|| boot(plan, (&image, name), line, options))
-    });
-    results.into_iter().flatten().collect()
+    Ok(Ready { image: read(xen)?, name: name.into(), options })
+}
+
+impl Ready {
+    /// Its checksum.
+    pub fn files(&self) -> u32 {
+        CRC32.checksum(&self.image)
+    }
+
+    /// What is under test with a command line.
+    pub fn title(&self, bochs: &Bochs, line: &str) -> String {
+        title(&self.name, line, bochs)
+    }
+}
+
+/// What is under test: a release with a command line.
+fn title(release: &str, line: &str, bochs: &Bochs) -> String {
+    let (major, minor) = bochs.version();
+    format!("Xen {release} with options {} in Bochs {major}.{minor}", shown(line))
+}
+
+fn shown(line: &str) -> &str {
+    if line.is_empty() { "default" } else { line }
 }
 
 /// One boot.
-fn boot(
-    plan: &Plan<'_>,
-    (image, name): (&[u8], &str),
-    line: &str,
-    options: &str,
-) -> Result<RunResult, Unavailable> {
+///
+/// # Errors
+/// Bochs does not start, or the image's command line would be too long.
+pub fn boot(plan: &Plan<'_>, ready: &Ready, line: &str) -> Result<RunResult, Unavailable> {
+    let Ready { image, name, options } = ready;
     let Plan { bochs, request, profile, limit } = *plan;
     let subject = |release: &str| Subject {
         processor: Some(bochs.product()),
@@ -76,7 +99,7 @@ fn boot(
     let job = Job { line: &cmdline, isolate: request.xen.isolate, memory_mib: request.memory_mib };
     let machine = machine(image, line, &job)?;
     let (major, minor) = bochs.version();
-    let shown = if line.is_empty() { "default" } else { line };
+    let shown = shown(line);
     remark(&format!("Xen boots in Bochs {major}.{minor}, options: {shown}"));
     let of_progress = (request.clone(), subject(name), format!("xen {name} {shown}"));
     let progress = Box::new(move |_: &str, _: &BTreeMap<String, String>| {
@@ -89,9 +112,9 @@ fn boot(
         collector.sets.push(Collected::lost(String::new()));
     }
     let effective = &collector.sets[0].effective;
-    let release = effective.get("release").map_or(name, String::as_str).to_string();
+    let release = effective.get("release").unwrap_or(name).clone();
     let origin = Origin {
-        l0: format!("Xen {release} with options {shown} in Bochs {major}.{minor}"),
+        l0: title(&release, line, bochs),
         subject: subject(&release),
         options: format!(
             " --l0 {L0}{options} --xen-options {}{}{}{}",
@@ -104,8 +127,8 @@ fn boot(
         // Each of several domains is asked for a part, and so is an isolated one.
         asked: (collector.sets.len() == 1 && !is_apart).then(|| request.cmdline(profile)),
         column: Some(Column {
-            l0: L0,
-            host: "Xen",
+            l0: L0.into(),
+            host: "Xen".into(),
             release,
             set: shown.into(),
             in_force: format!(
