@@ -125,7 +125,7 @@ impl Stage {
         let invalidates = invvpid && Capabilities::has_invvpid();
         let new = |number: usize| {
             let region = &VMCS_REGIONS[usize::from(vmx.is_enlightened())][number];
-            SceneVcpu::new(vmx, vmx.load(region)?, invalidates)
+            Ok(SceneVcpu::new(vmx, vmx.load(region)?, invalidates))
         };
         let (other, main) = (new(1)?, new(0)?);
         Ok(Self {
@@ -264,11 +264,11 @@ impl Stage {
 
 impl SceneVcpu {
     /// With a VMCS that was not used before and is current.
-    fn new(vmx: &Vmx, vmcs: Vmcs, always_invalidates: bool) -> Result<Self, VmFail> {
+    fn new(vmx: &Vmx, vmcs: Vmcs, always_invalidates: bool) -> Self {
         vmcs12::write_controls(&vmx.controls);
         vmcs12::write_host_state();
         enter::write_host_entry(&vmcs);
-        Ok(Self {
+        Self {
             vmcs,
             registers: Registers::ZERO,
             flaw: None,
@@ -284,7 +284,7 @@ impl SceneVcpu {
             pins: 0,
             vpid: VPID,
             always_invalidates,
-        })
+        }
     }
 
     /// Makes the VMCS current and writes what all scenes of the environment share.

@@ -81,9 +81,9 @@ pub fn leave_current() {
 
 fn set_entry(is_enlightened: u8, address: u64) {
     let page = ASSIST_PAGE.get().cast::<u8>();
-    // SAFETY: both are within the page, and the second is aligned; L0 reads them at VM entries.
+    // SAFETY: both are within the page; L0 reads them at VM entries.
     unsafe {
-        page.add(CURRENT_VMCS).cast::<u64>().write_volatile(address);
+        page.add(CURRENT_VMCS).cast::<[u8; 8]>().write_volatile(address.to_le_bytes());
         page.add(ENTRY_IS_ENLIGHTENED).write_volatile(is_enlightened);
     }
 }
@@ -95,16 +95,20 @@ pub fn entered() {
 
 /// Which groups L1 has not changed, as the current VMCS says.
 pub fn clean_fields() -> u16 {
-    // SAFETY: within the page of the current VMCS, and aligned; L2 does not run.
-    current()
-        .map_or(0, |vmcs| unsafe { vmcs.add(CLEAN_FIELDS).cast::<u32>().read_volatile() } as u16)
+    current().map_or(0, |vmcs| {
+        // SAFETY: within the page of the current VMCS; L2 does not run.
+        let bytes = unsafe { vmcs.add(CLEAN_FIELDS).cast::<[u8; 2]>().read_volatile() };
+        u16::from_le_bytes(bytes)
+    })
 }
 
 /// Says which groups L1 has not changed.
 pub fn set_clean_fields(clean: u16) {
     if let Some(vmcs) = current() {
         // SAFETY: as in `clean_fields`.
-        unsafe { vmcs.add(CLEAN_FIELDS).cast::<u32>().write_volatile(clean.into()) };
+        let at = unsafe { vmcs.add(CLEAN_FIELDS).cast::<[u8; 4]>() };
+        // SAFETY: as above.
+        unsafe { at.write_volatile(u32::from(clean).to_le_bytes()) };
     }
 }
 
@@ -150,7 +154,11 @@ mod tests {
         prepare(VMCS.get() as u64);
         make_current(VMCS.get() as u64);
         let vmcs = current().unwrap();
-        let at = |offset: usize| unsafe { vmcs.add(offset).cast::<u32>().read_volatile() };
+        let at = |offset: usize| {
+            // SAFETY: within the page, which only this test uses.
+            let bytes = unsafe { vmcs.add(offset).cast::<[u8; 4]>().read_volatile() };
+            u32::from_le_bytes(bytes)
+        };
         assert_eq!(at(0), VERSION);
         for clean_fields in [true, false] {
             use_as(Use { clean_fields });

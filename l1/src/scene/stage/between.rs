@@ -168,7 +168,7 @@ impl Stage {
         self.clear()?;
         enlightened::leave_current();
         let vmcs = around.vmx.load_ordinary(&ORDINARY)?;
-        let ordinary = SceneVcpu::new(around.vmx, vmcs, self.other.always_invalidates)?;
+        let ordinary = SceneVcpu::new(around.vmx, vmcs, self.other.always_invalidates);
         let other = core::mem::replace(&mut self.other, ordinary);
         let played = self.on_other_vmcs(scene, filter, around);
         let mut ordinary = core::mem::replace(&mut self.other, other);
@@ -195,9 +195,9 @@ impl Stage {
             let want = scene.expect(self.environment, filter, around.maxphyaddr).second;
             want.and_then(|mut want| {
                 // The words of the filter are what L1 wrote.
-                [Word::Bitmap, Word::Mask, Word::Match]
-                    .into_iter()
-                    .for_each(|word| want.unset(word));
+                for word in [Word::Bitmap, Word::Mask, Word::Match] {
+                    want.unset(word);
+                }
                 wrong(scene, &self.main, &want)
             })
         });
