@@ -115,6 +115,7 @@ fn most_rows_say_where_in_the_source_they_are() {
         "vpid-unsynced",
         "vbox-ept-emulated",
         "vbox-pending-step",
+        "enlightened-hang",
         "smi-apf-kill",
     ];
     let tables = Tables::built_in();
