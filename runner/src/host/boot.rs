@@ -38,7 +38,7 @@ pub struct OneBoot<V> {
 
 impl<V: Vmm + Sync> Host for OneBoot<V> {
     fn sets(&self) -> Vec<Set> {
-        vec![Set { name: self.vmm.describe(), boot: 0, price: self.price, files: 0 }]
+        vec![Set { name: self.vmm.describe(), boot: 0, price: self.price }]
     }
 
     fn run(&self, request: &Request, _: &[usize]) -> Vec<RunResult> {

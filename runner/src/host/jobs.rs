@@ -119,11 +119,12 @@ impl Jobs {
         request: &Request,
     ) -> Result<Vec<RunResult>, Stop> {
         let shelf = request.keep.as_ref();
+        let files = shelf.map_or_else(Vec::new, |_| host.checksums());
         let identity = |job: &Job| {
             let groups = self.span(&job.groups);
             Identity {
                 host: kind.name.into(),
-                sets: self.sets.iter().map(|set| (set.name.clone(), set.files)).collect(),
+                sets: self.sets.iter().map(|set| set.name.clone()).zip(files.clone()).collect(),
                 asked: request.cmdline(self.profile),
                 choice: request.choice(),
                 set: self.sets[job.set].name.clone(),
@@ -281,7 +282,7 @@ mod tests {
 
     fn sets(boots: &[usize]) -> Vec<Set> {
         let price = Price::Bochs;
-        let set = |(at, &boot)| Set { name: format!("set {at}"), boot, price, files: 0 };
+        let set = |(at, &boot)| Set { name: format!("set {at}"), boot, price };
         boots.iter().enumerate().map(set).collect()
     }
 

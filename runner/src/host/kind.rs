@@ -18,6 +18,12 @@ pub trait Host: Sync {
     /// [`column`](crate::verdict::result::Origin::column) if the host has several; fewer if the run
     /// was interrupted.
     fn run(&self, request: &Request, sets: &[usize]) -> Vec<RunResult>;
+
+    /// The checksums of the files that make up its sets, for records: what has the same name may be
+    /// another build. All files are read for it.
+    fn checksums(&self) -> Vec<u32> {
+        vec![0; self.sets().len()]
+    }
 }
 
 /// What a result is of.
@@ -29,8 +35,6 @@ pub struct Set {
     pub boot: usize,
     /// What a case costs there.
     pub price: Price,
-    /// The checksum of the files that make it up: what has the same name may be another build.
-    pub files: u32,
 }
 
 /// A kind of host: a row of [`super::TABLE`].

@@ -7,7 +7,6 @@ use super::kind::{Host, Kind, Set, Takes};
 use super::versions::Versions;
 use super::{bochs, qemu};
 use crate::debian;
-use crate::interrupt;
 use crate::lab::params::{self, ParamSet};
 use crate::lab::qemu::{Packed, pack};
 use crate::lab::session::{self, Plan, Ready};
@@ -51,14 +50,9 @@ fn find(request: &Request) -> Result<Box<dyn Host>, Unavailable> {
     if sets.is_empty() {
         sets = params::matrix(profile(request) == Profile::Exhaustive);
     }
-    let mut versions = Vec::new();
-    for which in request.lab.kernels.iter().take_while(|_| !interrupt::pending()) {
-        match session::prepare(request, &bochs, which, &sets) {
-            Err(error) if error.is_usage => return Err(error),
-            kernel => versions.push(kernel),
-        }
-    }
-    Ok(Box::new(Lab { bochs, qemu, kernels: Versions { versions, sets } }))
+    let prepare = |which: &_, sets: &_| session::prepare(request, &bochs, which, sets);
+    let kernels = Versions::of_kernels(request, sets, prepare)?;
+    Ok(Box::new(Lab { bochs, qemu, kernels }))
 }
 
 fn profile(request: &Request) -> Profile {
@@ -69,8 +63,12 @@ impl Host for Lab {
     fn sets(&self) -> Vec<Set> {
         self.kernels.list(|ready, set| {
             let name = ready.title(&self.bochs, self.qemu.as_ref(), set);
-            (name, Price::OfKvm(percent(set)), ready.files())
+            (name, Price::OfKvm(percent(set)))
         })
+    }
+
+    fn checksums(&self) -> Vec<u32> {
+        self.kernels.checksums(Ready::checksum)
     }
 
     fn run(&self, request: &Request, sets: &[usize]) -> Vec<RunResult> {

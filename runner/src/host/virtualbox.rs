@@ -8,7 +8,6 @@ use super::kind::{Host, Kind, Set, Takes};
 use super::lab::SLOWNESS;
 use super::versions::Versions;
 use crate::debian;
-use crate::interrupt;
 use crate::lab::virtualbox::options::{Options, matrix};
 use crate::lab::virtualbox::session::{self, Plan, Ready};
 use crate::request::Request;
@@ -40,22 +39,21 @@ struct VirtualBox {
 fn find(request: &Request) -> Result<Box<dyn Host>, Unavailable> {
     let bochs = bochs::chosen(request, DefaultModel::Plain)?;
     let machines = if request.vbox.is_empty() { matrix() } else { request.vbox.clone() };
-    let mut versions = Vec::new();
-    for which in request.lab.kernels.iter().take_while(|_| !interrupt::pending()) {
-        match session::prepare(request, &bochs, which, &machines) {
-            Err(error) if error.is_usage => return Err(error),
-            kernel => versions.push(kernel),
-        }
-    }
-    Ok(Box::new(VirtualBox { bochs, kernels: Versions { versions, sets: machines } }))
+    let prepare = |which: &_, machines: &_| session::prepare(request, &bochs, which, machines);
+    let kernels = Versions::of_kernels(request, machines, prepare)?;
+    Ok(Box::new(VirtualBox { bochs, kernels }))
 }
 
 impl Host for VirtualBox {
     fn sets(&self) -> Vec<Set> {
         self.kernels.list(|ready, options| {
             let price = Price::OfKvm(100 * u64::from(SLOWER));
-            (ready.title(&self.bochs, options), price, ready.files())
+            (ready.title(&self.bochs, options), price)
         })
+    }
+
+    fn checksums(&self) -> Vec<u32> {
+        self.kernels.checksums(Ready::checksum)
     }
 
     fn run(&self, request: &Request, sets: &[usize]) -> Vec<RunResult> {

@@ -55,11 +55,13 @@ fn find(request: &Request) -> Result<Box<dyn Host>, Unavailable> {
 impl Host for Xen {
     fn sets(&self) -> Vec<Set> {
         let price = Price::OfKvm(PER_CENT_OF_KVM);
-        let all = self
-            .versions
-            .list(|ready, line| (ready.title(&self.bochs, line), price, ready.files()));
+        let all = self.versions.list(|ready, line| (ready.title(&self.bochs, line), price));
         // Each command line has a boot of its own.
         all.into_iter().enumerate().map(|(boot, set)| Set { boot, ..set }).collect()
+    }
+
+    fn checksums(&self) -> Vec<u32> {
+        self.versions.checksums(Ready::checksum)
     }
 
     fn run(&self, request: &Request, sets: &[usize]) -> Vec<RunResult> {

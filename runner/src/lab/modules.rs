@@ -272,7 +272,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         };
-        // What an earlier build left behind.
+        // Left by an earlier build.
         say("arch/x86/kvm/kvm-intel.ko", "");
         say(
             "lib/modules.builtin.modinfo",

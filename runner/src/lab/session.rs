@@ -65,7 +65,7 @@ impl Ready {
     }
 
     /// The checksum of what it boots.
-    pub fn files(&self) -> u32 {
+    pub fn checksum(&self) -> u32 {
         let image = std::fs::read(&self.kernel.image).unwrap_or_default();
         let mut sum = CRC32.digest();
         sum.update(&image);

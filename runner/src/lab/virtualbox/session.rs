@@ -56,7 +56,7 @@ pub struct Plan<'a> {
 
 impl Ready {
     /// The checksum of what it runs.
-    pub fn files(&self) -> u32 {
+    pub fn checksum(&self) -> u32 {
         let mut sum = CRC32.digest();
         self.files.iter().for_each(|file| sum.update(&file.bytes));
         sum.finalize()

@@ -59,7 +59,7 @@ pub fn prepare(xen: &Path, options: String) -> Result<Ready, Unavailable> {
 
 impl Ready {
     /// Its checksum.
-    pub fn files(&self) -> u32 {
+    pub fn checksum(&self) -> u32 {
         CRC32.checksum(&self.image)
     }
 
