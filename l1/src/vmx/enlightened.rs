@@ -105,10 +105,9 @@ pub fn clean_fields() -> u16 {
 /// Says which groups L1 has not changed.
 pub fn set_clean_fields(clean: u16) {
     if let Some(vmcs) = current() {
+        let bytes = u32::from(clean).to_le_bytes();
         // SAFETY: as in `clean_fields`.
-        let at = unsafe { vmcs.add(CLEAN_FIELDS).cast::<[u8; 4]>() };
-        // SAFETY: as above.
-        unsafe { at.write_volatile(u32::from(clean).to_le_bytes()) };
+        unsafe { vmcs.add(CLEAN_FIELDS).cast::<[u8; 4]>().write_volatile(bytes) };
     }
 }
 

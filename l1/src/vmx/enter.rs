@@ -177,10 +177,7 @@ pub(super) fn write_host_entry_at(vmcs: &Vmcs, rip: u64) {
 /// Enters L2 with these registers until the first VM exit other than for its time, and gives those
 /// that it has then.
 pub fn enter(vmcs: &mut Vmcs, registers: &Registers) -> Result<Registers, VmFail> {
-    let area = AREAS[vmcs.processor()].get();
-    // SAFETY: the area is a static of this processor, which is the only one with this VMCS; L2 does
-    // not run.
-    unsafe { (*area).registers = *registers };
+    set_registers(vmcs, registers);
     go_on(vmcs)?;
     let mut stay = Stay::default();
     while stay.goes_on() {
@@ -192,10 +189,15 @@ pub fn enter(vmcs: &mut Vmcs, registers: &Registers) -> Result<Registers, VmFail
 /// Enters L2 by VMLAUNCH where VMRESUME is due, and by VMRESUME where VMLAUNCH is: that fails and leaves
 /// the launch state alone.
 pub fn enter_wrongly(vmcs: &mut Vmcs, registers: &Registers) -> Result<(), VmFail> {
-    let area = AREAS[vmcs.processor()].get();
-    // SAFETY: as in `enter`.
-    unsafe { (*area).registers = *registers };
+    set_registers(vmcs, registers);
     enter_by(vmcs, !vmcs.is_launched(), true)
+}
+
+fn set_registers(vmcs: &Vmcs, registers: &Registers) {
+    let area = AREAS[vmcs.processor()].get();
+    // SAFETY: the area is a static of this processor, which is the only one with this VMCS; L2 does
+    // not run.
+    unsafe { (*area).registers = *registers };
 }
 
 /// Enters L2 with the registers that it left with.

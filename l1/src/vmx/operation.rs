@@ -84,7 +84,7 @@ impl Vmx {
         self.load_ordinary(region)
     }
 
-    /// The same of an ordinary VMCS, whatever the others are.
+    /// As [`load`](Self::load), but an ordinary VMCS, whatever the others are.
     pub fn load_ordinary(&self, region: &'static Region) -> Result<Vmcs, VmFail> {
         Vmcs::load(region.prepare(self.capabilities.revision), self.processor)
     }

@@ -17,9 +17,6 @@ pub struct CheckArgs {
     /// the emulator below it. By default, what the log's header says.
     #[arg(long, value_name = "PRODUCT")]
     pub host: Vec<String>,
-    /// Known deviations of the host are failures, and so are those that had to show and did not.
-    #[arg(long)]
-    pub strict: bool,
     #[command(flatten)]
     pub known: KnownArgs,
     #[command(flatten)]

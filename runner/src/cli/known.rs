@@ -1,4 +1,4 @@
-//! Options about known deviations, of `run` and `check`.
+//! Options about known deviations, of `run`, `check` and `gather`.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,6 +16,9 @@ const MAX_TABLE: u64 = 1 << 20;
 /// What is known of hosts.
 #[derive(Clone, Debug, Default, Args)]
 pub struct KnownArgs {
+    /// Known deviations of the host are failures, and so are those that had to show and did not.
+    #[arg(long)]
+    pub strict: bool,
     /// Known deviations of your own, in the form of runner/known/*.toml; may be repeated.
     #[arg(long, value_name = "FILE")]
     pub known: Vec<PathBuf>,

@@ -63,9 +63,6 @@ pub struct OnArgs {
     /// Time limit of the boot; a generous one by default.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub limit: Option<Duration>,
-    /// Known deviations of the host are failures, and so are those that had to show and did not.
-    #[arg(long)]
-    pub strict: bool,
     #[command(flatten)]
     pub known: KnownArgs,
     /// Keep the raw serial log, written as it arrives; `-` is standard output. Of several runs, each
@@ -104,7 +101,7 @@ impl OnArgs {
         outputs.check()?;
         let What { filters, exclude, case } = what;
         selected(&selection(&filters, &exclude, Profile::Standard))?;
-        let Self { profile, accel, lab, xen, vbox, refresh, limit, strict, verbose, .. } = self;
+        let Self { profile, accel, lab, xen, vbox, refresh, limit, known, verbose, .. } = self;
         let LabArgs { kernel, kernel_image, modules, kvm_intel, params: sets, vmm } = lab;
         let XenArgs { xen_image: image, xen_options: options, isolate } = xen;
         let usual = Which { kernel: None, image: kernel_image, modules, kvm_intel, refresh };
@@ -127,7 +124,7 @@ impl OnArgs {
             memory_mib: self.memory,
             limit,
             tables,
-            strict,
+            strict: known.strict,
             verbose,
             jobs: self.jobs.unwrap_or_else(parallel::usual_jobs),
             outputs,

@@ -63,9 +63,6 @@ pub struct GatherArgs {
     /// Folders that --results wrote, each with those below it.
     #[arg(value_name = "DIR", required = true)]
     pub folders: Vec<PathBuf>,
-    /// Known deviations of the host are failures, and so are those that had to show and did not.
-    #[arg(long)]
-    pub strict: bool,
     #[command(flatten)]
     pub known: KnownArgs,
     #[command(flatten)]

@@ -44,7 +44,7 @@ pub fn check(arguments: &CheckArgs) -> Result<Exit, Stop> {
         let leaf = findings.fact("hypervisor").filter(|name| *name != "none").map(str::to_string);
         let l0 = leaf.or_else(|| subject.tested().map(Product::title)).unwrap_or_default();
         let origin = Origin { l0, subject, tables: tables.clone(), ..Origin::default() };
-        RunResult::new(read, Source::File, arguments.strict, origin, Measured::default())
+        RunResult::new(read, Source::File, arguments.known.strict, origin, Measured::default())
     });
     if let Some(family) = some {
         let (title, example) = (family.title(), family.example());

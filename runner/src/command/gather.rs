@@ -13,6 +13,6 @@ pub fn gather(arguments: GatherArgs) -> Result<Exit, Stop> {
     let outputs = arguments.results.outputs(None);
     outputs.check()?;
     let tables = arguments.known.tables()?;
-    let results = record::gather(&arguments.folders, &tables, arguments.strict)?;
+    let results = record::gather(&arguments.folders, &tables, arguments.known.strict)?;
     outputs.publish(&report::text(&results), &results)
 }

@@ -248,7 +248,7 @@ pub fn command_line(command: &Command) -> String {
     words.map(|word| quote(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
 }
 
-/// The same words, each as a shell takes it.
+/// A line whose words are each as a shell takes it.
 pub fn quote_words(line: &str) -> String {
     line.split_whitespace().map(quote).collect::<Vec<_>>().join(" ")
 }

@@ -2,10 +2,10 @@
 //!
 //! L1's memory, the 2 MiB at 2 MiB, is L2's at 2 GiB, so that no address of L2's is one of L1's by
 //! chance. In EPT pages of 4 KiB it is there once; in pages of 2 MiB it is there once for each of
-//! its 512 frames, 2 MiB apart, so that each frame has an EPT entry of its own to spoil. So in small
-//! pages has the deep page an entry of the EPT page directory: it is 2 MiB above the others. In real
-//! mode the stage's places are at [`REAL_BASE`] besides. The device's page is where it is, and so
-//! is the frame of pages under test.
+//! its 512 frames, 2 MiB apart, so that each frame has an EPT entry of its own to spoil. With pages
+//! of 4 KiB the deep page is 2 MiB above the others, so that it alone has an entry of the EPT page
+//! directory. In real mode the stage's places are at [`REAL_BASE`] besides. The device's page is
+//! where it is, and so is the frame of pages under test.
 
 use super::environment::{Ept, REAL_SELECTOR};
 use super::place::{PAGE, PLACES};
