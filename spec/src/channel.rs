@@ -159,6 +159,12 @@ crate::listed! {
         LatePagesAndSmi = 44,
         /// [`Ask::MovePendingFault`], and then the system registers are set once more.
         MoveFaultThenRegisters = 45,
+        /// [`Ask::LatePages`]; the first times that somebody waits for a page, the guest moves, and
+        /// the page comes after that.
+        LatePagesAndMoves = 46,
+        /// Move; before the nested state is restored, L0 gets malformed ones, each of which it must
+        /// refuse.
+        MoveMalformed = 47,
         /// A second vCPU in the same VM, which waits for INIT and SIPI. From then on the guest does
         /// not move.
         SecondProcessor = 64,
@@ -286,6 +292,9 @@ crate::listed! {
         Offer = 26 => "have L0 do this",
         /// KVM_CAP_HYPERV_ENLIGHTENED_VMCS.
         Enlighten = 27 => "enable KVM_CAP_HYPERV_ENLIGHTENED_VMCS",
+        /// To have KVM_SET_NESTED_STATE refuse what is malformed. The mistake's number is in place of
+        /// the error's.
+        RefuseNested = 28 => "have KVM_SET_NESTED_STATE refuse malformed state",
         /// To make a second vCPU and its thread.
         SecondProcessor = 64 => "make a second vCPU",
         /// To move a guest that has a second vCPU.
@@ -361,6 +370,9 @@ impl fmt::Display for Status {
             Self::Refused { step: Step::SmallerMaxphyaddr, .. } => {
                 f.write_str("needs an L0 that supports a guest MAXPHYADDR below its own, as kvm_intel with allow_smaller_maxphyaddr=1")
             }
+            Self::Refused { step: Step::RefuseNested, errno } => {
+                write!(f, "KVM_SET_NESTED_STATE takes malformed state, mistake {errno}")
+            }
             Self::Refused { step, errno: 0 } => write!(f, "the VMM cannot {}", step.what()),
             Self::Refused { step, errno: EINVAL } => write!(f, "the VMM cannot {}: EINVAL", step.what()),
             Self::Refused { step, errno } => write!(f, "the VMM cannot {}: errno {errno}", step.what()),
@@ -404,10 +416,10 @@ mod tests {
     fn every_failure_has_a_sentence() {
         for step in Step::ALL {
             let sentence = Status::Refused { step, errno: 4 }.to_string();
-            let ends = if step == Step::SmallerMaxphyaddr {
-                "allow_smaller_maxphyaddr=1"
-            } else {
-                ": errno 4"
+            let ends = match step {
+                Step::SmallerMaxphyaddr => "allow_smaller_maxphyaddr=1",
+                Step::RefuseNested => "mistake 4",
+                _ => ": errno 4",
             };
             assert!(sentence.ends_with(ends), "{sentence}");
         }

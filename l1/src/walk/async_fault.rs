@@ -16,6 +16,7 @@ use x86_64::registers::model_specific::Msr;
 use crate::machine::cpu::Cpu;
 use crate::machine::global::Global;
 use crate::machine::log::log;
+use crate::machine::trace;
 use crate::vmx::exit::current_exit;
 use crate::vmx::{Field, vmread};
 
@@ -35,6 +36,9 @@ const NOT_PRESENT: u32 = 1;
 /// The bits of a token in which KVM has the vCPU's number, 0 of this one. No page under test begins
 /// where they are 0.
 const TOKEN_CPU: u64 = 0xfff;
+/// The token of the news that is for all pages: KVM sends it when this is enabled, and so when a
+/// new VM gets the MSR. Linux, `arch/x86/kernel/kvm.c`, `kvm_async_pf_task_wake`.
+const TOKEN_ALL: u32 = u32::MAX;
 
 /// How often to look for the news of pages.
 const POLLS: u32 = 1 << 22;
@@ -99,6 +103,7 @@ impl AsyncFaults {
             self.taken_for_one = Some(current_exit());
             return false;
         }
+        trace::step(&format_args!("asynchronous page fault, token {token:x}"));
         self.exits += 1;
         match self.missing.iter_mut().find(|token| **token == 0) {
             Some(free) => *free = token as u32,
@@ -123,9 +128,11 @@ impl AsyncFaults {
         if came != 0 {
             // SAFETY: as above; KVM writes no next one until this is acknowledged.
             unsafe { token.write_volatile(0) };
-            // KVM also sends news of a page that came before L1 could learn that it was missing,
-            // and one for all when this is enabled.
-            if let Some(token) = self.missing.iter_mut().find(|token| **token == came) {
+            trace::step(&format_args!("asynchronous page fault over, token {came:x}"));
+            // KVM also sends news of a page that came before L1 could learn that it was missing.
+            if came == TOKEN_ALL {
+                self.missing.fill(0);
+            } else if let Some(token) = self.missing.iter_mut().find(|token| **token == came) {
                 *token = 0;
             }
             wrmsr(MSR_ACKNOWLEDGE, 1);

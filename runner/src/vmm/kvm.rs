@@ -18,6 +18,7 @@ pub mod kicks;
 pub mod late;
 pub mod load;
 pub mod machine;
+pub mod malformed;
 pub mod memory;
 pub mod mmio;
 pub mod second;

@@ -1,5 +1,6 @@
 //! The files of docs/fleet: a run shared out by Slurm and by GNU parallel, in which a part is killed,
-//! and what linters say of the others. What is not installed here is not tried.
+//! and what linters say of the others. What is not installed here is not tried. These tests run only
+//! when they are asked for: what a machine has by these names need not be what is meant.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -68,6 +69,7 @@ fn is_one_run(files: &Folder) {
 }
 
 #[test]
+#[ignore = "runs GNU parallel, if installed: cargo test -p runner --test e2e -- --ignored fleet"]
 fn parallel_runs_a_part_that_was_killed_again() {
     if !is_installed("parallel") {
         return;
@@ -89,6 +91,7 @@ fn parallel_runs_a_part_that_was_killed_again() {
 }
 
 #[test]
+#[ignore = "runs Slurm's daemons, if installed: cargo test -p runner --test e2e -- --ignored fleet"]
 fn slurm_requeues_a_part_that_was_killed() {
     let tools = ["sbatch", "slurmctld", "slurmd", "munged"];
     if !tools.into_iter().all(is_installed) || !is_root() {
@@ -125,6 +128,7 @@ fn is_root() -> bool {
 }
 
 #[test]
+#[ignore = "runs linters, if installed: cargo test -p runner --test e2e -- --ignored fleet"]
 fn linters_accept_the_files_of_kubernetes_and_github() {
     for (linter, options, file, changed, to) in [
         ("kubernetes-validate", "--strict", "kubernetes.yml", "completions:", "completion:"),

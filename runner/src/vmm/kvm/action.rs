@@ -3,7 +3,7 @@
 
 use crate::vmm::kvm::exits::ExitCounter;
 use crate::vmm::kvm::host::Device;
-use crate::vmm::kvm::kicks::{Kicker, Kicks, hold_signals};
+use crate::vmm::kvm::kicks::{Kicker, Kicks, Target, hold_signals};
 use crate::vmm::kvm::machine::{Exits, Machine, create_vm};
 use crate::vmm::kvm::second::Second;
 use crate::vmm::kvm::state::{Failed, State};
@@ -17,7 +17,9 @@ use spec::channel::{
     Ask, EVENT_ADDRESS, EVENT_PFEC, INTERRUPT_VECTOR, NARROW, Status, Step, page_of,
 };
 use spec::walk::outcome::RFLAGS_RF;
+use std::mem::replace;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The vector of #PF.
 const PAGE_FAULT: u8 = 14;
@@ -29,6 +31,8 @@ const MSI_SMI: u32 = 2 << 8;
 
 /// How many signals move the vCPU, and how many exits do.
 const MOVES_BY_KICK: u32 = 4;
+/// How many pages that come late have it move.
+const MOVES_BY_PAGE: u32 = 3;
 const MOVES: u32 = 8;
 
 /// The guest's MAXPHYADDR.
@@ -37,6 +41,18 @@ enum Width {
     AtStart,
     Wide,
     Narrow,
+}
+
+/// How the vCPU moves to a new VM.
+#[derive(Clone, Copy)]
+struct Move {
+    /// The new VM has exception payloads.
+    payload: bool,
+    /// Its MAXPHYADDR, and the one after all is restored.
+    first: Width,
+    then: Option<Width>,
+    /// It gets malformed nested states first.
+    malformed: bool,
 }
 
 impl Machine {
@@ -51,8 +67,11 @@ impl Machine {
     fn does(&mut self, ask: Ask, page: u64) -> Result<(), Failed> {
         match ask {
             Ask::RearmDirtyLog => self.rearm_dirty_log(),
-            Ask::Move => self.relocate_to(true, Width::AtStart, None),
-            Ask::MoveWithoutPayload => self.relocate_to(false, Width::AtStart, None),
+            Ask::Move => self.relocate_by(Move { payload: true, ..self.plain_move() }),
+            Ask::MoveMalformed => self.relocate_by(Move { malformed: true, ..self.plain_move() }),
+            Ask::MoveWithoutPayload => {
+                self.relocate_by(Move { payload: false, ..self.plain_move() })
+            }
             Ask::MoveWide => self.relocate(Width::Wide, None),
             Ask::MoveNarrow => self.relocate(Width::Narrow, None),
             Ask::Narrow => self.change_width(Width::Narrow),
@@ -94,27 +113,30 @@ impl Machine {
             }
             Ask::KicksOn => self.kick(0),
             Ask::MovesOn => self.kick(MOVES_BY_KICK),
-            Ask::KicksOff => {
-                self.kicks.take().map_or(Ok(()), |kicks| kicks.failed.map_or(Ok(()), Err))
-            }
+            Ask::KicksOff => self.end_kicks(),
             Ask::LatePagesReady => {
                 // The old one goes first: a range has one owner.
                 self.late = None;
                 self.late = Some(self.memory.late()?);
                 Ok(())
             }
-            Ask::LatePages => self.take_pages(|| ()),
+            Ask::LatePages => self.take_pages(|_| true),
             Ask::LatePagesAndSmi => {
                 self.memory.write_smi_handler()?;
                 let vm = Arc::clone(&self.vm);
                 // One that is lost comes with the next page.
-                self.take_pages(move || {
+                self.take_pages(move |_| {
                     let _ = vm.signal_msi(message(MSI_SMI));
+                    true
                 })
+            }
+            Ask::LatePagesAndMoves => {
+                self.kicks = Some(Kicks { moves: MOVES_BY_PAGE, failed: None, _kicker: None });
+                self.take_pages(after_move(Arc::clone(&self.moves)))
             }
             Ask::LatePagesEnd => {
                 self.late = None;
-                Ok(())
+                self.end_kicks()
             }
             Ask::PlainExits => self.serve_exits(Exits::Plain),
             Ask::ImmediateExits => self.serve_exits(Exits::Immediate),
@@ -176,9 +198,12 @@ impl Machine {
     }
 
     /// Takes all pages of memory away, for which [`Ask::LatePagesReady`] got ready.
-    fn take_pages(&mut self, awaited: impl Fn() + Send + 'static) -> Result<(), Failed> {
+    fn take_pages(
+        &mut self,
+        comes: impl FnMut(i32) -> bool + Send + 'static,
+    ) -> Result<(), Failed> {
         match &mut self.late {
-            Some(late) => late.take(self.memory.file(), awaited),
+            Some(late) => late.take(self.memory.file(), comes),
             None => Err(Failed { step: Step::LatePages, errno: 0 }),
         }
     }
@@ -198,8 +223,13 @@ impl Machine {
             step: Step::Kick,
             errno: error.raw_os_error().unwrap_or_default(),
         })?;
-        self.kicks = Some(Kicks { moves, failed: None, _kicker: kicker });
+        self.kicks = Some(Kicks { moves, failed: None, _kicker: Some(kicker) });
         Ok(())
+    }
+
+    /// Ends the signals, and says whether the moves by them went well.
+    fn end_kicks(&mut self) -> Result<(), Failed> {
+        self.kicks.take().map_or(Ok(()), |kicks| kicks.failed.map_or(Ok(()), Err))
     }
 
     /// Handles a signal that made KVM_RUN return.
@@ -219,7 +249,7 @@ impl Machine {
 
     /// Sets how exits to user space are served from now on, and says whether that went well so far.
     fn serve_exits(&mut self, exits: Exits) -> Result<(), Failed> {
-        match std::mem::replace(&mut self.exits, exits) {
+        match replace(&mut self.exits, exits) {
             Exits::Moved(_, Some(failed)) => Err(failed),
             _ => Ok(()),
         }
@@ -278,29 +308,31 @@ impl Machine {
 
     /// Moves to a VM that offers the enlightened VMCS, or to one that does not.
     fn enlighten(&mut self, offers: bool) -> Result<(), Failed> {
-        let offered = std::mem::replace(&mut self.options.enlightened, offers);
+        let offered = replace(&mut self.options.enlightened, offers);
         self.relocate(Width::AtStart, None).inspect_err(|_| self.options.enlightened = offered)
+    }
+
+    /// A move to a VM as this one was at its start.
+    fn plain_move(&self) -> Move {
+        Move { payload: self.payload, first: Width::AtStart, then: None, malformed: false }
     }
 
     /// Saves everything and goes on in a new VM, whose MAXPHYADDR is `first`, and `then` once all
     /// is restored.
     fn relocate(&mut self, first: Width, then: Option<Width>) -> Result<(), Failed> {
-        self.relocate_to(self.payload, first, then)
+        self.relocate_by(Move { first, then, ..self.plain_move() })
     }
 
-    /// The same. The new VM has exception payloads if asked for.
-    fn relocate_to(
-        &mut self,
-        payload: bool,
-        first: Width,
-        then: Option<Width>,
-    ) -> Result<(), Failed> {
+    /// Saves everything and goes on in a new VM.
+    fn relocate_by(&mut self, how: Move) -> Result<(), Failed> {
+        let Move { payload, first, then, malformed } = how;
         if self.second.is_some() {
             return Err(Failed { step: Step::MoveTwo, errno: 0 });
         }
         let (first, then) = (self.cpuid(first)?, then.map(|width| self.cpuid(width)).transpose()?);
         complete(&mut self.vcpu)?;
         let mut state = State::save(&self.host.kvm, &self.vm, &self.vcpu)?;
+        self.moves.fetch_add(1, Ordering::Release);
         if !payload {
             state.drop_payload();
         }
@@ -311,6 +343,9 @@ impl Machine {
             vcpu::enlighten(&vcpu).map_err(Failed::at(Step::Enlighten))?;
         }
         vcpu.set_cpuid2(&first).map_err(Failed::at(Step::SetCpuid))?;
+        if malformed {
+            state.refuses_malformed(&vm, &vcpu)?;
+        }
         state.restore(&vm, &vcpu)?;
         if let Some(cpuid) = then {
             vcpu.set_cpuid2(&cpuid).map_err(Failed::at(Step::SetCpuid))?;
@@ -321,6 +356,31 @@ impl Machine {
         self.vm = Arc::new(vm);
         self.payload = payload;
         Ok(())
+    }
+}
+
+/// Whether a page that is awaited may come: when the state of the vCPU, which is this thread's, has
+/// been saved once more. Each of the first pages has it move, unless it is this thread itself that
+/// waits.
+fn after_move(moves: Arc<AtomicU32>) -> impl FnMut(i32) -> bool + Send + 'static {
+    let (vcpu, own) = (Target::this_thread(), rustix::thread::gettid().as_raw_nonzero().get());
+    let (mut left, mut asked) = (MOVES_BY_PAGE, None);
+    move |waiter| {
+        let done = moves.load(Ordering::Acquire);
+        match asked {
+            _ if waiter == own => true,
+            None if left == 0 => true,
+            None => {
+                (left, asked) = (left - 1, Some(done));
+                vcpu.kick();
+                false
+            }
+            Some(before) if before == done => false,
+            Some(_) => {
+                asked = None;
+                true
+            }
+        }
     }
 }
 

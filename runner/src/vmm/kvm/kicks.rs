@@ -21,8 +21,8 @@ pub struct Kicks {
     pub moves: u32,
     /// The move that failed.
     pub failed: Option<Failed>,
-    /// Ends the signals when it is dropped.
-    pub _kicker: Kicker,
+    /// Sends them until it is dropped; `None` if somebody else does.
+    pub _kicker: Option<Kicker>,
 }
 
 /// A thread that signals the one that started it, until it goes out of scope.
@@ -47,13 +47,29 @@ impl Drop for Held {
     }
 }
 
-struct Target(libc::pthread_t);
+/// A thread that gets signals. It must join the thread that sends them before it ends.
+pub struct Target(libc::pthread_t);
 
-// SAFETY: the handle is that of the thread that owns the `Kicker`, which joins the sender before it
-// ends.
+// SAFETY: the handle is that of a thread that lives, as the type's comment demands: `Kicker` and
+// `Late`, whose threads send the signals, join them when they are dropped, and both belong to the
+// `Machine`, which the thread that is meant owns.
 unsafe impl Killable for Target {
     fn pthread_handle(&self) -> libc::pthread_t {
         self.0
+    }
+}
+
+impl Target {
+    /// This thread.
+    pub fn this_thread() -> Self {
+        // SAFETY: it has no conditions.
+        Self(unsafe { libc::pthread_self() })
+    }
+
+    /// Signals it.
+    pub fn kick(&self) {
+        // One that is not sent is simply missing.
+        let _ = self.kill(SIGRTMIN());
     }
 }
 
@@ -65,15 +81,13 @@ impl Kicker {
     pub fn start() -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
-        // SAFETY: it has no conditions.
-        let target = Target(unsafe { libc::pthread_self() });
+        let target = Target::this_thread();
         let thread = thread::Builder::new().name("kicker".into()).spawn(move || {
             let mut pause = PAUSE;
             while !seen.load(Ordering::Acquire) {
                 thread::sleep(pause);
                 pause += LONGER;
-                // One that is not sent is simply missing.
-                let _ = target.kill(SIGRTMIN());
+                target.kick();
             }
         })?;
         Ok(Self { stop, thread: Some(thread) })

@@ -15,8 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 const PAGE: usize = 4096;
-/// Linux's `linux/userfaultfd.h`: version, ioctls, mode of registration, event.
+/// Linux's `linux/userfaultfd.h`: version, feature, ioctls, mode of registration, event.
 const API: u64 = 0xaa;
+/// A feature: a fault comes with the id of the thread that waits.
+const THREAD_ID: u64 = 1 << 8;
 const UFFDIO_API: libc::Ioctl = 0xc018_aa3f;
 const UFFDIO_REGISTER: libc::Ioctl = 0xc020_aa00;
 const UFFDIO_WAKE: libc::Ioctl = 0x8010_aa02;
@@ -25,6 +27,9 @@ const MODE_MISSING: u64 = 1;
 const EVENT_PAGE_FAULT: u8 = 0x12;
 /// How long the thread waits for a fault before it checks whether to end.
 const WAIT_MS: i32 = 20;
+/// The pause before it asks again whether a page may come, and how often it does at most.
+const PAUSE_MS: i32 = 1;
+const PATIENCE: u32 = 8;
 
 /// `struct uffdio_api`.
 #[repr(C)]
@@ -82,27 +87,31 @@ impl Late {
             }
             OwnedFd::from_raw_fd(fd as i32)
         };
-        let mut version = Version { api: API, features: 0, ioctls: 0 };
+        let mut version = Version { api: API, features: THREAD_ID, ioctls: 0 };
         // SAFETY: the structure is the one that the call reads and writes.
         check(unsafe { libc::ioctl(fd.as_raw_fd(), UFFDIO_API, &raw mut version) })?;
         Ok(Self { fd: Arc::new(fd), start, size, thread: None, stop: Arc::default() })
     }
 
-    /// Takes all pages away from the file that the range is a mapping of; from now on each comes
-    /// when it is needed, after `awaited` was called.
+    /// Takes all pages away from the file that the range is a mapping of. From now on each comes
+    /// when it is needed: once `comes` says so, which is called again and again with the id of the
+    /// thread that waits, or another page is needed too, or it took too long.
     ///
     /// # Errors
     /// The file cannot be read, its pages cannot be taken, or no thread can be started.
-    pub fn take(&mut self, file: &File, awaited: impl Fn() + Send + 'static) -> Result<(), Failed> {
+    pub fn take(
+        &mut self,
+        file: &File,
+        comes: impl FnMut(i32) -> bool + Send + 'static,
+    ) -> Result<(), Failed> {
         let mut contents = vec![0; self.size];
         let mut reader = file.try_clone().map_err(failed)?;
         io::Seek::rewind(&mut reader).map_err(failed)?;
         reader.read_exact(&mut contents).map_err(failed)?;
         let (fd, start, stop) = (Arc::clone(&self.fd), self.start, Arc::clone(&self.stop));
         let thread = thread::Builder::new().name("late-pages".into());
-        self.thread = Some(
-            thread.spawn(move || serve(&fd, start, &contents, &awaited, &stop)).map_err(failed)?,
-        );
+        self.thread =
+            Some(thread.spawn(move || serve(&fd, start, &contents, comes, &stop)).map_err(failed)?);
         // Not before the thread runs: pages that nobody has accessed yet are already missing.
         let range = Range { start: self.start, len: self.size as u64 };
         let mut register = Register { range, mode: MODE_MISSING, ioctls: 0 };
@@ -124,21 +133,30 @@ impl Drop for Late {
 }
 
 /// Brings pages until it is asked to stop, then all others that hold anything.
-fn serve(fd: &OwnedFd, start: u64, contents: &[u8], awaited: &impl Fn(), stop: &AtomicBool) {
+fn serve(
+    fd: &OwnedFd,
+    start: u64,
+    contents: &[u8],
+    mut comes: impl FnMut(i32) -> bool,
+    stop: &AtomicBool,
+) {
     while !stop.load(Ordering::Acquire) {
-        let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        is_awaited(fd, WAIT_MS);
         let mut message = [0u64; 4];
-        // SAFETY: the structure and the buffer are ours, and as large as said.
+        // SAFETY: the buffer is ours, and as large as said; the descriptor does not block.
         let read = unsafe {
-            libc::poll(&raw mut poll, 1, WAIT_MS);
             libc::read(fd.as_raw_fd(), message.as_mut_ptr().cast(), size_of_val(&message))
         };
         if usize::try_from(read) == Ok(size_of_val(&message))
             && message[0] as u8 == EVENT_PAGE_FAULT
         {
-            awaited();
-            // `struct uffd_msg`: event, flags, address.
-            bring(fd, start, contents, (message[2] - start) as usize / PAGE);
+            // `struct uffd_msg`: event, flags, address, thread.
+            let (address, waiter) = (message[2], message[3] as i32);
+            let mut patience = PATIENCE;
+            while !comes(waiter) && patience > 0 && !is_awaited(fd, PAUSE_MS) {
+                patience -= 1;
+            }
+            bring(fd, start, contents, (address - start) as usize / PAGE);
         }
     }
     for (page, held) in contents.chunks_exact(PAGE).enumerate() {
@@ -147,6 +165,13 @@ fn serve(fd: &OwnedFd, start: u64, contents: &[u8], awaited: &impl Fn(), stop: &
             bring(fd, start, contents, page);
         }
     }
+}
+
+/// Waits for a fault this long at most; whether there is one.
+fn is_awaited(fd: &OwnedFd, milliseconds: i32) -> bool {
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: the structure is ours, and the only one.
+    unsafe { libc::poll(&raw mut poll, 1, milliseconds) == 1 }
 }
 
 /// Brings a page if it is not there, and wakes those who wait for it.
@@ -200,7 +225,7 @@ mod tests {
         else {
             return;
         };
-        late.take(&file, || ()).unwrap();
+        late.take(&file, |_| true).unwrap();
         let held = |page: usize| map.read_obj::<u8>(GuestAddress((page * PAGE) as u64)).unwrap();
         assert_eq!([held(3), held(15), held(3)], [4, 16, 4]);
         drop(late);

@@ -16,6 +16,7 @@ use kvm_bindings::{KVM_CAP_EXCEPTION_PAYLOAD, kvm_enable_cap, kvm_pit_config};
 use kvm_ioctls::{VcpuFd, VmFd};
 use spec::channel::Status;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 /// Where kvm_intel may put its three pages of TSS and its identity map: below where a BIOS would
@@ -60,6 +61,8 @@ pub struct Machine {
     pub(super) options: KvmOptions,
     /// Signals to this thread.
     pub(super) kicks: Option<Kicks>,
+    /// How often its state was saved, to move to a new VM.
+    pub(super) moves: Arc<AtomicU32>,
     pub(super) exits: Exits,
     pub(super) counter: Option<ExitCounter>,
     pub(super) stay: Stay,
@@ -118,6 +121,7 @@ impl Machine {
             host,
             options,
             kicks: None,
+            moves: Arc::default(),
             exits: Exits::Plain,
             counter,
             stay: Stay::default(),

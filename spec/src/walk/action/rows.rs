@@ -45,6 +45,11 @@ pub(super) const ROWS: &[Action] = &[
     )
     .event(Event::FaultInDelivery),
     Action::new(
+        "restore-malformed",
+        Ask::MoveMalformed,
+        "saved, and restored in a new VM, which must first refuse malformed states",
+    ),
+    Action::new(
         "restore-anywhere",
         Ask::MovesOn,
         "saved, and restored in a new VM, at each of the first signals",
@@ -140,6 +145,15 @@ pub(super) const ROWS: &[Action] = &[
         "async-faults",
         Ask::LatePages,
         "as memory-late; L1 has enabled KVM's asynchronous page faults",
+    )
+    .preparing(Ask::LatePagesReady)
+    .event(Event::AsyncFaults)
+    .interrupt_exiting()
+    .undoing(Ask::LatePagesEnd),
+    Action::new(
+        "async-faults-restored",
+        Ask::LatePagesAndMoves,
+        "as async-faults; the first times that a page is awaited, saved, and restored in a new VM",
     )
     .preparing(Ask::LatePagesReady)
     .event(Event::AsyncFaults)
