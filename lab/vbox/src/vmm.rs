@@ -5,7 +5,7 @@
 //! | iprt/initterm.h | `RTR3InitExe` |
 //! | iprt/string.h | `RTStrPrintfV` |
 //! | VBox/vmm/cfgm.h | `CFGMR3...` |
-//! | VBox/vmm/pgm.h | `PGMPhysSimpleWriteGCPhys` |
+//! | VBox/vmm/pgm.h | `PGMPhysSimpleWriteGCPhys`, `PGMR3PhysReadExternal` |
 //! | VBox/vmm/vmapi.h | `VMR3...` |
 #![allow(unsafe_code, reason = "a library of C is called")]
 
@@ -22,6 +22,8 @@ const VMM: &CStr = c"/usr/lib/virtualbox/VBoxVMM.so";
 const OPEN_DRIVER: u32 = 1 << 16;
 /// `SUPR3INIT_F_UNRESTRICTED`, in its place among those flags.
 const UNRESTRICTED: u32 = 1 << 18;
+/// `PGMACCESSORIGIN_DEBUGGER`: who reads memory.
+const DEBUGGER: c_int = 4;
 /// What an error's text may have.
 const TEXT: usize = 1000;
 
@@ -51,6 +53,7 @@ type Create = unsafe extern "C" fn(
 ) -> c_int;
 
 type Write = unsafe extern "C" fn(Handle, u64, *const c_void, usize) -> c_int;
+type Read = unsafe extern "C" fn(Handle, u64, *mut c_void, usize, c_int) -> c_int;
 /// What calls a function on a processor's thread: handle, number of the processor, function, how many
 /// arguments it has, and these.
 type Call = unsafe extern "C" fn(Handle, u32, Write, c_uint, ...) -> c_int;
@@ -60,6 +63,7 @@ pub struct Vmm {
     create: Create,
     call: Call,
     write: Write,
+    read: Read,
     power_on: unsafe extern "C" fn(Handle) -> c_int,
     state: unsafe extern "C" fn(Handle) -> c_int,
     state_name: unsafe extern "C" fn(c_int) -> *const c_char,
@@ -101,6 +105,7 @@ impl Vmm {
                 create: vmm.function(c"VMR3Create")?,
                 call: vmm.function(c"VMR3ReqCallWaitU")?,
                 write: vmm.function(c"PGMPhysSimpleWriteGCPhys")?,
+                read: vmm.function(c"PGMR3PhysReadExternal")?,
                 power_on: vmm.function(c"VMR3PowerOn")?,
                 state: vmm.function(c"VMR3GetStateU")?,
                 state_name: vmm.function(c"VMR3GetStateName")?,
@@ -214,6 +219,17 @@ impl<'a> Machine<'a> {
             call(self.handle, FIRST, *write, 4, self.vm, address, bytes.as_ptr(), bytes.len())
         };
         if status < 0 { Err(self.complaint("write to memory", status)) } else { Ok(()) }
+    }
+
+    /// Reads its memory, from a thread that is none of its processors'. It may run meanwhile.
+    ///
+    /// # Errors
+    /// What VirtualBox says.
+    pub fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), String> {
+        let (to, length) = (bytes.as_mut_ptr().cast(), bytes.len());
+        // SAFETY: the handle is of a machine that was made, and `bytes` has room for its length.
+        let status = unsafe { (self.vmm.read)(self.vm, address, to, length, DEBUGGER) };
+        if status < 0 { Err(self.complaint("read memory", status)) } else { Ok(()) }
     }
 
     /// Starts it.

@@ -14,7 +14,7 @@ use crate::verdict::names;
 /// The version of this maskmatch and of the image that it carries.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Options that a host adds to those that a run asks for.
-const OF_HOST: [&str; 3] = ["exclude", "invvpid", "on"];
+const OF_HOST: [&str; 5] = ["exclude", "invvpid", "memory", "on", "serial"];
 /// Cases that a group counts when it cannot go on: L2 does not start, a processor is gone.
 const AT_TROUBLE: u64 = 2;
 

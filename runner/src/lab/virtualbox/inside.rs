@@ -9,14 +9,14 @@ use std::time::Duration;
 use spec::catalogue::options::Options as ImageOptions;
 
 use super::job::Job;
-use super::machine::{FIRMWARE, SERIAL, settings};
+use super::machine::{FIRMWARE, SERIAL, log_region, settings};
 use super::options::Options;
-use super::session::subject;
+use super::session::{image_options, subject};
 use crate::lab::init::{Serial, load};
 use crate::lab::message::{DRIVER_LOADED, Message};
 use crate::lab::port::Sender;
 use crate::payload;
-use crate::request::{cmdline_on, processors};
+use crate::request::processors;
 use crate::vmm::bochs::machine::Machine;
 use crate::vmm::bochs::rom::rom_image;
 use crate::vmm::process::{Ended, Source, Tail, run as watch};
@@ -32,6 +32,10 @@ const REFUSED: i32 = 3;
 const SETTINGS: &str = "/tmp/machine.json";
 /// What is in its RAM when it starts.
 const RAM: &str = "/tmp/ram.bin";
+/// Where the log that the image keeps in memory comes.
+const LOG: &str = "/tmp/log";
+/// What is kept of what VirtualBox says when it stops a machine: the reason comes first.
+const MOST_OF_DUMP: usize = 1 << 20;
 /// The guest's clock runs slower than the user's, and only the user's time limit counts.
 const LIMIT: Duration = Duration::from_hours(24);
 
@@ -76,7 +80,8 @@ impl From<String> for Failure {
 fn machine(job: &Job, options: &Options, serial: &mut Serial<'_>) -> Result<(), Failure> {
     let failed = |what: &str, error: std::io::Error| format!("{what} cannot be made: {error}");
     let subject = subject(&job.version, options, &job.processor);
-    let cmdline = cmdline_on(&job.cmdline, &job.asks, &subject).map_err(|error| error.why)?;
+    let cmdline = image_options(&job.cmdline, &job.asks, &subject, job.memory_mib);
+    let cmdline = cmdline.map_err(|error| error.why)?;
     let needed = ImageOptions::parse(&cmdline).map_or(1, |options| processors(&options));
     let boot = Boot {
         elf: payload::L1_ELF,
@@ -95,21 +100,28 @@ fn machine(job: &Job, options: &Options, serial: &mut Serial<'_>) -> Result<(), 
     let ram = File::create(RAM).map_err(|error| failed(RAM, error))?;
     let written = Machine::of_image(&boot).and_then(|machine| machine.write_ram(&ram));
     written.map_err(why)?.map_err(|error| failed(RAM, error))?;
-    // A file in memory: to be woken by each byte would cost more than the byte.
-    let line = File::create(SERIAL).and_then(|_| File::open(SERIAL));
-    let mut line = line.map_err(|error| failed(SERIAL, error))?;
-    let mut said = Tail::default();
+    // Files in memory. What comes at COM1 comes before the log.
+    let open = |path: &str| {
+        File::create(path).and_then(|_| File::open(path)).map_err(|error| failed(path, error))
+    };
+    let (mut line, mut log) = (open(SERIAL)?, open(LOG)?);
+    let (mut said, mut dump) = (Tail::default(), Vec::new());
+    let address = format!("{:#x}", log_region(job.memory_mib).start);
     let mut command = Command::new(PROGRAM);
-    command.args([SETTINGS, RAM]).env_clear().env("HOME", "/tmp").env("LC_ALL", "C");
+    command.args([SETTINGS, RAM, &address, LOG]).env_clear().env("HOME", "/tmp").env("LC_ALL", "C");
     let mut pass_on = |serial: &mut Serial<'_>| {
         let mut bytes = Vec::new();
-        // What cannot be read now is read later, or the log lacks its end.
-        let _ = line.read_to_end(&mut bytes);
+        for file in [&mut line, &mut log] {
+            // What cannot be read now is read later, or the log lacks its end.
+            let _ = file.read_to_end(&mut bytes);
+        }
         serial.take(&bytes);
     };
     let ended = watch(&mut command, Vec::new(), LIMIT, &mut |source, bytes| {
         match source {
             Source::Nothing => pass_on(serial),
+            Source::Stderr if dump.len() < MOST_OF_DUMP => dump.extend(bytes),
+            Source::Stderr => {}
             _ => said.add(bytes),
         }
         Flow::Continue
@@ -120,10 +132,33 @@ fn machine(job: &Job, options: &Options, serial: &mut Serial<'_>) -> Result<(), 
         Ended::Exited(status) if status.code() == Some(REFUSED) => {
             Err(Failure::Refused(said.last_line()))
         }
-        Ended::Exited(status) if status.code() == Some(1) => Err(said.last_line().into()),
+        Ended::Exited(status) if status.code() == Some(1) => {
+            let guru = guru(&dump).map(|why| format!(" ({why})")).unwrap_or_default();
+            Err(format!("{}{guru}", said.last_line()).into())
+        }
         Ended::Exited(status) => {
+            said.add(&dump);
             Err(format!("VirtualBox ended with {status}: {}", said.last_line()).into())
         }
         Ended::TimedOut | Ended::Stopped => Err("VirtualBox was stopped".to_string().into()),
+    }
+}
+
+/// Why VirtualBox stopped a machine, in its words: a line of the dump that it makes of it.
+fn guru(dump: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(dump);
+    let line = text.lines().find(|line| line.contains("Guru Meditation"))?;
+    Some(line.trim_matches(|c: char| c == '!' || c.is_whitespace()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::guru;
+
+    #[test]
+    fn the_reason_is_found_in_the_dump() {
+        let dump = b"\n!!!!!!\n!!\n!!         Guru Meditation -4005 (VERR_VMX)\n!!\n!!!!\nrax=0\n";
+        assert_eq!(guru(dump).as_deref(), Some("Guru Meditation -4005 (VERR_VMX)"));
+        assert_eq!(guru(b"nothing"), None);
     }
 }

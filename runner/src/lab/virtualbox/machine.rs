@@ -2,7 +2,10 @@
 //!
 //! They are those that VirtualBox gives to a machine that was made by `VBoxManage createvm --ostype
 //! Other_64` with `--nested-hw-virt on --ioapic on --x86-x2apic on`, COM1 to a file, and no display,
-//! keyboard, disk or network.
+//! keyboard, disk or network. The image keeps its log in memory, after that which its loader's map
+//! has: [`log_region`].
+
+use spec::catalogue::machine::Region;
 
 use serde_json::{Map, Value, json};
 
@@ -11,8 +14,10 @@ use super::options::{Options, SWITCHES};
 /// Where the firmware is, inside: the boot ROM for Bochs, which needs no more of a machine than
 /// VirtualBox has.
 pub const FIRMWARE: &str = "/tmp/firmware.bin";
-/// Where COM1's bytes come, inside.
+/// Where COM1's bytes come, inside: what the image says before it knows its options.
 pub const SERIAL: &str = "/tmp/serial";
+/// Memory for the log. That of the exhaustive profile is far below a megabyte.
+const LOG_MIB: u32 = 2;
 /// The machine's name in its identifier, which must have 16 bytes.
 const UUID: &[u8; 16] = b"maskmatch lab VM";
 /// Where memory above 4 GiB would begin, counted from 4 GiB down.
@@ -25,6 +30,17 @@ const COM1: (u64, u64) = (0x3f8, 4);
 const PIIX4: (u64, u64) = (7, 0);
 /// A device that is trusted may have a part in the kernel.
 const TRUSTED: (&str, u64) = ("Trusted", 1);
+
+/// Where a machine keeps the log whose image has so much memory.
+pub fn log_region(memory_mib: u32) -> Region {
+    Region { start: memory_mib << 20, size: LOG_MIB << 20 }
+}
+
+/// What the image is asked for the log's sake, after all else.
+pub fn log_options(memory_mib: u32) -> String {
+    let Region { start, size } = log_region(memory_mib);
+    format!("serial=none memory={start:#x},{size:#x}")
+}
 
 /// The settings of a machine with these options.
 pub fn settings(options: &Options, processors: u32, memory_mib: u32) -> Value {
@@ -41,7 +57,7 @@ pub fn settings(options: &Options, processors: u32, memory_mib: u32) -> Value {
     json!({
         "Name": "maskmatch",
         "UUID": UUID,
-        "RamSize": u64::from(memory_mib) << 20,
+        "RamSize": u64::from(memory_mib + LOG_MIB) << 20,
         "RamHoleSize": RAM_HOLE,
         "NumCPUs": processors,
         "CpuExecutionCap": 100,
@@ -104,7 +120,8 @@ fn device(config: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::settings;
+    use super::{log_options, log_region, settings};
+    use spec::catalogue::options::Options;
 
     #[test]
     fn options_reach_the_settings() {
@@ -113,10 +130,19 @@ mod tests {
         assert_eq!(usual["HM"]["EnableVPID"], 1);
         assert_eq!(other["HM"]["EnableVPID"], 0);
         assert_eq!(other["HM"]["EnableNestedPaging"], 1);
-        assert_eq!(usual["RamSize"], 32 << 20);
+        assert_eq!(usual["RamSize"], 34 << 20);
         assert_eq!(usual["UUID"].as_array().unwrap().len(), 16);
         for device in ["apic", "ioapic", "pcbios", "acpi"] {
             assert_eq!(usual["Devices"][device]["0"]["Config"]["NumCPUs"], 2, "{device}");
         }
+    }
+    #[test]
+    fn the_image_is_asked_to_keep_the_log_where_the_machine_has_memory_for_it() {
+        let line = format!("profile=quick {}", log_options(4));
+        let options = Options::parse(&line).unwrap();
+        assert_eq!(options.memory, Some(log_region(4)));
+        assert_eq!(options.serial.unwrap().iter().count(), 0);
+        let (end, ram) = (4 << 20, settings(&"".parse().unwrap(), 1, 4)["RamSize"].as_u64());
+        assert_eq!((log_region(4).start, ram), (end, Some(u64::from(end + log_region(4).size))));
     }
 }

@@ -11,6 +11,7 @@ use spec::log::CRC32;
 use super::files;
 use super::inside::{DRIVER, PROGRAM};
 use super::job::Job;
+use super::machine::log_options;
 use super::options::Options;
 use crate::debian;
 use crate::lab::collect::{Collected, Collector, SILENCE};
@@ -21,7 +22,8 @@ use crate::lab::kmod;
 use crate::lab::linux::{self, Linux};
 use crate::output::remark;
 use crate::payload;
-use crate::request::{Request, cmdline_on};
+use crate::request::{Request, cmdline_with};
+use crate::verdict::known::Asks;
 use crate::verdict::result::{Column, Origin, RunResult};
 use crate::verdict::subject::{Family, Product, Subject, version};
 use crate::vmm::Unavailable;
@@ -96,9 +98,10 @@ pub fn prepare(
     let virtualbox = debian::virtualbox::obtain(request.bochs.refresh, &cache, &mut stage)?;
     let kernel = kernel::obtain(which, &mut stage)?;
     let driver = debian::vboxdrv::obtain(&virtualbox, &kernel, &cache, &mut stage)?;
+    let asks = request.tables.asks();
     for options in machines {
         let subject = subject(&virtualbox.version, options, &bochs.product());
-        cmdline_on(&request.cmdline(Profile::Exhaustive), &request.tables.asks(), &subject)?;
+        image_options(&request.cmdline(Profile::Exhaustive), &asks, &subject, request.memory_mib)?;
     }
     let mut files = files::gather(&virtualbox.root)?;
     let file = |path: &str, bytes| Extra {
@@ -127,6 +130,19 @@ pub fn subject(release: &str, options: &Options, processor: &Product) -> Subject
         parameters: options.in_force(),
     };
     Subject { processor: Some(processor.clone()), host: Some(host) }
+}
+
+/// The image's whole command line in a machine.
+///
+/// # Errors
+/// It is longer than the image takes.
+pub fn image_options(
+    cmdline: &str,
+    asks: &[Asks],
+    subject: &Subject,
+    memory_mib: u32,
+) -> Result<String, Unavailable> {
+    cmdline_with(cmdline, asks, subject, &log_options(memory_mib))
 }
 
 /// Runs all machines.

@@ -114,6 +114,8 @@ fn most_rows_say_where_in_the_source_they_are() {
         "smap-implicit",
         "vpid-unsynced",
         "vbox-ept-emulated",
+        "vbox-inject-lost",
+        "vbox-nmi-push",
         "vbox-pending-step",
         "enlightened-hang",
         "smi-apf-kill",
