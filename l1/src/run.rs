@@ -41,7 +41,7 @@ pub fn run(
     }
     if let Some(case) = options.case {
         log().plan(1);
-        changes::begin();
+        changes::begin(machine.worlds.vmx());
         return machine.run_group(1, case.group(), Some(case), &mut room);
     }
     let groups = Group::selected(*options).count();

@@ -14,7 +14,7 @@ use crate::machine::trace;
 use crate::scene::stage::Stage;
 use crate::turn::Failed;
 use crate::vmx::capabilities::Missing;
-use crate::vmx::{Capabilities, changes, enlightened};
+use crate::vmx::{Capabilities, Vmx, changes, enlightened};
 use crate::walk::walker::Walker;
 
 /// What groups use of L1.
@@ -78,6 +78,11 @@ impl Worlds {
         Self { ordinary, enlightened: None, is_enlightened: false, is_moved: false }
     }
 
+    /// VMX as ordinary VMCSs have it.
+    pub fn vmx(&self) -> &Vmx {
+        self.ordinary.walker.vmx()
+    }
+
     /// See [`Vmx::offered`](crate::vmx::Vmx::offered).
     pub fn offered(&self) -> Mode {
         self.ordinary.walker.vmx().offered()
@@ -114,7 +119,7 @@ impl Worlds {
             },
         };
         if trace::is_on() {
-            changes::begin();
+            changes::begin(world.walker.vmx());
         }
         Ok(Ok(world))
     }

@@ -3,43 +3,56 @@
 
 use crate::machine::global::Global;
 use crate::machine::trace;
+use crate::vmx::controls::{PinBased, ProcessorBased, Secondary};
+use crate::vmx::field::Field;
+use crate::vmx::operation::Vmx;
 use crate::vmx::vmcs::read_encoding;
 
-/// Every encoding that a field can have, in the order of [`encoding`]: 3 bits of index beyond what
-/// any field uses are left out. SDM vol. 3C, "VMREAD, VMWRITE, and Encodings of VMCS Fields".
-const INDEXES: u32 = 64;
-const FIELDS: u32 = 4 * 4 * INDEXES;
-/// Fields that VM exits write: they are about what was before.
+/// Bits 11:10 of the encoding of fields that VM exits write: they are about what was before. SDM vol.
+/// 3C, "VMREAD, VMWRITE, and Encodings of VMCS Fields".
 const READ_ONLY_TYPE: u32 = 1;
 
+type Values = [Option<u64>; Field::ALL.len()];
+
 /// The fields at the last VM entry, or of the base state; `None` where there is no field.
-static BEFORE: Global<[Option<u64>; FIELDS as usize]> = Global::new([None; FIELDS as usize]);
+static BEFORE: Global<Values> = Global::new([None; Field::ALL.len()]);
 
-/// The full-width encoding of a number below [`FIELDS`]: width in bits 14:13, type in 11:10, index
-/// in 9:1.
-const fn encoding(number: u32) -> u32 {
-    let (width_and_type, index) = (number / INDEXES, number % INDEXES);
-    (width_and_type / 4) << 13 | (width_and_type % 4) << 10 | index << 1
-}
-
-fn fields() -> impl Iterator<Item = (usize, u32)> {
-    (0..FIELDS)
-        .map(|number| (number as usize, encoding(number)))
-        .filter(|(_, field)| field >> 10 & 3 != READ_ONLY_TYPE)
+fn fields() -> impl Iterator<Item = (usize, Field)> {
+    let is_read_only = |field| field as u32 >> 10 & 3 == READ_ONLY_TYPE;
+    Field::ALL.into_iter().enumerate().filter(move |(_, field)| !is_read_only(*field))
 }
 
 #[expect(unsafe_code, reason = "a static that only this module uses")]
-fn before() -> &'static mut [Option<u64>; FIELDS as usize] {
+fn before() -> &'static mut Values {
     // SAFETY: only the first processor traces, and `begin` and `entry` drop the reference before
     // either is called again.
     unsafe { &mut *BEFORE.get() }
 }
 
 /// Begins the trace; the current VMCS holds the base state.
-pub fn begin() {
+pub fn begin(vmx: &Vmx) {
     trace::turn_on();
     for (number, field) in fields() {
-        before()[number] = read_encoding(field).ok();
+        before()[number] = is_there(field, vmx).then(|| read_encoding(field as u32).ok()).flatten();
+    }
+}
+
+/// Whether the processor has the field, as its controls tell. To try is no way: VirtualBox 7.2 goes
+/// on at another instruction after a VMREAD that fails.
+fn is_there(field: Field, vmx: &Vmx) -> bool {
+    let has = |secondary| vmx.processor_based(ProcessorBased::empty(), secondary).is_some();
+    match field {
+        Field::Vpid => has(Secondary::VPID),
+        Field::EptPointer
+        | Field::GuestPdpte0
+        | Field::GuestPdpte1
+        | Field::GuestPdpte2
+        | Field::GuestPdpte3 => has(Secondary::EPT),
+        Field::PreemptionTimer => vmx.allows_pins(PinBased::PREEMPTION_TIMER.bits()),
+        Field::GuestSCet | Field::GuestSsp | Field::GuestInterruptSspTable => {
+            vmx.entry_with_cet().is_some()
+        }
+        _ => true,
     }
 }
 
@@ -53,12 +66,12 @@ pub fn entry() {
         &"VM entry; fields of vmcs12 that are not as at the entry before, at first as in the base state:",
     );
     for (number, field) in fields() {
-        let now = read_encoding(field).ok();
-        let before = core::mem::replace(&mut before()[number], now);
-        if let (Some(before), Some(now)) = (before, now)
-            && before != now
-        {
-            trace::step(&format_args!("field {field:x} value={now:x} before={before:x}"));
+        let Some(before) = &mut before()[number] else { continue };
+        let Ok(now) = read_encoding(field as u32) else { continue };
+        let was = core::mem::replace(before, now);
+        if was != now {
+            let encoding = field as u32;
+            trace::step(&format_args!("field {encoding:x} value={now:x} before={was:x}"));
         }
     }
 }

@@ -1,10 +1,11 @@
 //! VMCS fields by name. SDM vol. 3D, "Field Encoding in VMCS".
 
-/// The encoding of a field of the VMCS.
-#[derive(Clone, Copy)]
-#[repr(u32)]
 #[rustfmt::skip]
-pub enum Field {
+spec::listed! {
+    /// The encoding of a field of the VMCS.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    #[repr(u32)]
+    pub enum Field {
     // 16 bits, controls.
     Vpid = 0x0000,
     // 16 bits, guest state.
@@ -50,4 +51,5 @@ pub enum Field {
     HostCr0 = 0x6c00, HostCr3 = 0x6c02, HostCr4 = 0x6c04, HostFsBase = 0x6c06, HostGsBase = 0x6c08,
     HostTrBase = 0x6c0a, HostGdtrBase = 0x6c0c, HostIdtrBase = 0x6c0e, HostSysenterEsp = 0x6c10,
     HostSysenterEip = 0x6c12, HostRsp = 0x6c14, HostRip = 0x6c16,
+    }
 }
