@@ -96,6 +96,7 @@ impl SceneGroup {
             Act::Page if first => PAGE_STEP,
             Act::Ept | Act::Page => RARE_STEP,
             // A move is expensive.
+            Act::Restored if first => 5,
             Act::Restored => ELSEWHERE_STEP,
             Act::Entry | Act::Intercept if first => MANY_STEP,
             _ if first => HOME_STEP,

@@ -110,7 +110,8 @@ pub const ROWS: &[Row] = &[
     )
     .interruptibility(BLOCKING_BY_NMI)
     .pages(&[(Data0, Kind::NP)])
-    .fault_after(DATA0, Read, NEXT),
+    .fault_after(DATA0, Read, NEXT)
+    .telling(),
     moved!("int", "INT n", User, [0xcd, 0x09], "; int 9")
         .event(Event::new(Source::Raised, EventType::SoftwareInterrupt, VECTOR).length(2))
         .at_end(&[DONE, STATUS, (Rip, NEXT + 2)]),

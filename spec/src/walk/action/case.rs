@@ -98,7 +98,12 @@ impl Kind for &'static Action {
     fn is_long(self) -> bool {
         let short = matches!(
             self.ask,
-            Ask::Move | Ask::PendingFault | Ask::PlainExits | Ask::Nmi | Ask::DirtyLogOn
+            Ask::Move
+                | Ask::MovePendingFault
+                | Ask::PendingFault
+                | Ask::PlainExits
+                | Ask::Nmi
+                | Ask::DirtyLogOn
         ) || matches!(self.ask, Ask::MoveThenNarrow)
             && matches!(self.then, Then::SameWalk);
         !short
