@@ -106,6 +106,13 @@ impl Change {
         Self { host, ..toml::from_str(text).expect("every key is there") }
     }
 
+    /// Whether nothing that a guest can see in the lab is wrong, by the reason that it survives.
+    pub fn is_hidden(&self) -> bool {
+        let kinds = ["Equivalent: ", "Not observable here: "];
+        let reason = self.survives.as_deref().unwrap_or_default();
+        kinds.into_iter().any(|kind| reason.starts_with(kind))
+    }
+
     /// Whether a word of the command line names it.
     pub fn is(&self, word: &str) -> bool {
         [self.name.as_str(), &self.kind, self.host.name()].contains(&word)

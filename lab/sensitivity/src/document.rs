@@ -64,6 +64,19 @@ fn part(host: Host, known: &[(&Change, Record)], package: &str) -> String {
         percent(quick),
         percent(all)
     );
+    let is_hidden =
+        |(change, record): &&(&Change, Record)| record.quick.is_some() && change.is_hidden();
+    let hidden = known.iter().filter(is_hidden).count();
+    if hidden > 0 {
+        let shown = ran - hidden;
+        let _ = writeln!(
+            text,
+            "\nIn {hidden}, nothing that a guest can see here is wrong; of the other {shown} they are \
+             {} and {} %.",
+            quick * 100 / shown.max(1),
+            all * 100 / shown.max(1)
+        );
+    }
     text.push_str(&images(known));
     for kind in change::kinds(host) {
         let of_kind = || known.iter().filter(|(change, _)| change.kind == kind);

@@ -5,9 +5,8 @@
 //! keyboard, disk or network. The image keeps its log in memory, after that which its loader's map
 //! has: [`log_region`].
 
-use spec::catalogue::machine::Region;
-
 use serde_json::{Map, Value, json};
+use spec::catalogue::machine::Region;
 
 use super::options::{Options, SWITCHES};
 
@@ -136,6 +135,7 @@ mod tests {
             assert_eq!(usual["Devices"][device]["0"]["Config"]["NumCPUs"], 2, "{device}");
         }
     }
+
     #[test]
     fn the_image_is_asked_to_keep_the_log_where_the_machine_has_memory_for_it() {
         let line = format!("profile=quick {}", log_options(4));

@@ -7,7 +7,9 @@ use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::manual::section::Section;
 use crate::scene::descriptor::gate_address;
-use crate::scene::end::Word::{self, Memory, Rax, Rcx, Rdi, Rdx, Rip, Rsi};
+use crate::scene::end::Word::{
+    self, Ds, DsAccess, DsBase, DsLimit, Memory, Rax, Rcx, Rdi, Rdx, Rip, Rsi,
+};
 use crate::scene::environment::REAL;
 use crate::scene::event::{Event, EventType, Source};
 use crate::scene::expect::BLOCKING_BY_NMI;
@@ -15,6 +17,8 @@ use crate::scene::feature::LISTED_PORT_A;
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, Idt0};
 use crate::scene::{Answer, Exiting, Feature, Fits, RIP, Row};
+
+use super::saved::{BASE, DESCRIPTOR, FRESH, GDT, LIMIT, RIGHTS};
 
 const DATA0: u64 = Data0.linear();
 const VECTOR: u8 = 9;
@@ -111,6 +115,21 @@ pub const ROWS: &[Row] = &[
     .interruptibility(BLOCKING_BY_NMI)
     .pages(&[(Data0, Kind::NP)])
     .fault_after(DATA0, Read, NEXT)
+    .telling(),
+    row(
+        "super-read-np-ds",
+        "DS is loaded before, and a read of a page that is not present",
+        Supervisor,
+        &[0x8e, 0xd9, 0xef, 0xb2, 0x51, 0xed, 0x8b, 0x0f],
+        "mov ds,cx; out dx,eax; mov dl,51h; in eax,dx; mov ecx,[rdi]",
+    )
+    .registers(&[ASK, AT, (Rdi, DATA0), (Rcx, FRESH)])
+    .memory(&[(GDT + FRESH, DESCRIPTOR)])
+    .pages(&[(Data0, Kind::NP)])
+    .fault_after(DATA0, Read, NEXT + 2)
+    .at_fault(&[DONE, STATUS, (Ds, FRESH), (DsBase, BASE), (DsLimit, LIMIT), (DsAccess, RIGHTS)])
+    .only_64_bit()
+    .unsettles()
     .telling(),
     moved!("int", "INT n", User, [0xcd, 0x09], "; int 9")
         .event(Event::new(Source::Raised, EventType::SoftwareInterrupt, VECTOR).length(2))

@@ -21,16 +21,16 @@ use crate::walk::outcome::RFLAGS_RF;
 const DATA: u64 = Data0.linear();
 const OPERAND: u64 = Data1.linear();
 const VALUE: u64 = 0x1234;
-const GDT: u64 = Gdt.linear();
-const FRESH: u64 = FRESH_DATA_SELECTOR as u64;
+pub(super) const GDT: u64 = Gdt.linear();
+pub(super) const FRESH: u64 = FRESH_DATA_SELECTOR as u64;
 const SS_FLAT: u64 = access_rights(DATA_SEGMENT);
 
 /// A data segment with a base of its own, 12345678H, and a limit in bytes, 54321H, not accessed yet.
-const DESCRIPTOR: u64 = 0x1245_9234_5678_4321;
-const BASE: u64 = 0x1234_5678;
-const LIMIT: u64 = 0x5_4321;
+pub(super) const DESCRIPTOR: u64 = 0x1245_9234_5678_4321;
+pub(super) const BASE: u64 = 0x1234_5678;
+pub(super) const LIMIT: u64 = 0x5_4321;
 /// What a VMCS has of its access rights once it was loaded: D/B, P, S, and a type with A.
-const RIGHTS: u64 = 0x4093;
+pub(super) const RIGHTS: u64 = 0x4093;
 
 const CR0: Part = Part(
     &[0x0f, 0x20, 0xc0, 0x8d, 0x80, 0x08, 0x00, 0x03, 0x00, 0x0f, 0x22, 0xc0],

@@ -3,10 +3,10 @@
 use core::fmt;
 
 use super::rows::ACTIONS;
-use super::{Action, Then, own_pfec};
+use super::{Action, Event, Then, own_pfec};
 use crate::catalogue::kind::Kind;
 use crate::catalogue::plan::{FORMS, Profile, QUICK_BASIC};
-use crate::channel::Ask;
+use crate::channel::{Ask, EVENT_PFEC};
 use crate::manual::filter::Filter;
 use crate::manual::paging::Maxphyaddr;
 use crate::manual::pfec::Pfec;
@@ -50,6 +50,9 @@ pub struct ActionCase {
 const QUICK_WIDTH: [Filter; 2] = [Filter::new(false, 0, 1), Filter::new(true, 8, 8)];
 /// All except writes, in the inverse form: some faults exit, some do not.
 const QUICK: [Filter; 1] = [Filter::new(false, 2, 2)];
+/// Writes, for what brings a page fault: L1 wants it.
+const QUICK_FAULT: Filter = Filter::new(true, 2, 2);
+const _: () = assert!(EVENT_PFEC.bits() & 2 == 2);
 
 /// One in so many of the others is tried.
 const STEP: usize = 3;
@@ -63,6 +66,7 @@ const _: () = assert!(OTHERS.is_multiple_of(STEP));
 fn filter(action: &Action, profile: Profile, number: usize) -> Filter {
     match profile {
         Profile::Quick if action.changes_width() => QUICK_WIDTH[number],
+        Profile::Quick if matches!(action.event, Some(Event::Fault)) => QUICK_FAULT,
         Profile::Quick => QUICK[number],
         Profile::Standard if !action.changes_width() && number >= FORMS => {
             let turn = ACTIONS.iter().position(|row| row.name == action.name).unwrap_or(0);
