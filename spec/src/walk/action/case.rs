@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::rows::ACTIONS;
-use super::{Action, Event, Then, own_pfec};
+use super::{Action, Then, own_pfec};
 use crate::catalogue::kind::Kind;
 use crate::catalogue::plan::{FORMS, Profile, QUICK_BASIC};
 use crate::channel::{Ask, EVENT_PFEC};
@@ -50,7 +50,7 @@ pub struct ActionCase {
 const QUICK_WIDTH: [Filter; 2] = [Filter::new(false, 0, 1), Filter::new(true, 8, 8)];
 /// All except writes, in the inverse form: some faults exit, some do not.
 const QUICK: [Filter; 1] = [Filter::new(false, 2, 2)];
-/// Writes, for what brings a page fault: L1 wants it.
+/// Writes, for a page fault that is pending while the VM moves: L1 wants it.
 const QUICK_FAULT: Filter = Filter::new(true, 2, 2);
 const _: () = assert!(EVENT_PFEC.bits() & 2 == 2);
 
@@ -66,7 +66,7 @@ const _: () = assert!(OTHERS.is_multiple_of(STEP));
 fn filter(action: &Action, profile: Profile, number: usize) -> Filter {
     match profile {
         Profile::Quick if action.changes_width() => QUICK_WIDTH[number],
-        Profile::Quick if matches!(action.event, Some(Event::Fault)) => QUICK_FAULT,
+        Profile::Quick if matches!(action.ask, Ask::MovePendingFault) => QUICK_FAULT,
         Profile::Quick => QUICK[number],
         Profile::Standard if !action.changes_width() && number >= FORMS => {
             let turn = ACTIONS.iter().position(|row| row.name == action.name).unwrap_or(0);
