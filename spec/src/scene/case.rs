@@ -92,11 +92,10 @@ impl SceneGroup {
             Act::Tlb => HOME_STEP,
             Act::Guarded if self.environment.name == environment::LONG_EPT.name => 6,
             Act::Mode if first => 4,
-            Act::Operand if first => 5,
+            Act::Operand | Act::Restored if first => 5,
             Act::Page if first => PAGE_STEP,
             Act::Ept | Act::Page => RARE_STEP,
             // A move is expensive.
-            Act::Restored if first => 5,
             Act::Restored => ELSEWHERE_STEP,
             Act::Entry | Act::Intercept if first => MANY_STEP,
             _ if first => HOME_STEP,
