@@ -24,8 +24,8 @@ const ENTRY_INTERRUPTION: usize = 788;
 const ACTIVITY: usize = 916;
 /// VM-entry interruption information: valid, hardware exception, #PF without its error code and
 /// \#UD with one. SDM vol. 3C, "VM-Entry Control Fields", checks.
-const PAGE_FAULT_WITHOUT_CODE: u32 = 1 << 31 | 3 << 8 | 14;
-const INVALID_OPCODE_WITH_CODE: u32 = 1 << 31 | 1 << 11 | 3 << 8 | 6;
+const PAGE_FAULT_WITHOUT_CODE: u32 = 1 << 31 | 3 << 8 | 0xe;
+const INVALID_OPCODE_WITH_CODE: u32 = 1 << 31 | 1 << 11 | 3 << 8 | 0x6;
 /// No activity state of the manual.
 const NO_ACTIVITY: u32 = 5;
 
