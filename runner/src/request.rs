@@ -262,24 +262,10 @@ pub fn processors(options: &Options<'_>) -> u32 {
 /// # Errors
 /// It is longer than the image takes.
 pub fn cmdline_on(cmdline: &str, asks: &[Asks], subject: &Subject) -> Result<String, Unavailable> {
-    cmdline_with(cmdline, asks, subject, "")
-}
-
-/// The image's whole command line on a subject, whose host adds options of its `own` at the end.
-///
-/// # Errors
-/// As [`cmdline_on`].
-pub fn cmdline_with(
-    cmdline: &str,
-    asks: &[Asks],
-    subject: &Subject,
-    own: &str,
-) -> Result<String, Unavailable> {
     let asked = Asks::options(asks, subject);
     let on = Some(format!("on={}", subject.to_word())).filter(|_| *subject != Subject::default());
-    let own = Some(own.to_string()).filter(|own| !own.is_empty());
-    let words = std::iter::once(cmdline.to_string()).chain(asked).chain(on).chain(own);
-    let line = words.collect::<Vec<_>>().join(" ");
+    let line =
+        std::iter::once(cmdline.to_string()).chain(asked).chain(on).collect::<Vec<_>>().join(" ");
     if line.len() > MAX_COMMAND_LINE {
         let why = format!(
             "the image's command line would have {} bytes; it takes {MAX_COMMAND_LINE}",

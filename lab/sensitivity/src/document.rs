@@ -54,15 +54,15 @@ fn part(host: Host, known: &[(&Change, Record)], package: &str) -> String {
     let quick = count(&|record| matches!(record.noticed(), Some((Profile::Quick, _))));
     let all = count(&|record| record.noticed().is_some());
     let ran = count(&|record| record.quick.is_some());
-    let percent = |part: usize| 100 * part / ran.max(1);
+    let percent = |part: usize, of: usize| 100 * part / of.max(1);
     let some = if ran < known.len() { format!(", of which {ran} ran") } else { String::new() };
     let _ = write!(
         text,
         "\n    {package}\n\n{} changes{some}: {quick} ({} %) are noticed by quick, {all} ({} %) by \
          quick or standard.\n",
         known.len(),
-        percent(quick),
-        percent(all)
+        percent(quick, ran),
+        percent(all, ran)
     );
     let is_hidden =
         |(change, record): &&(&Change, Record)| record.quick.is_some() && change.is_hidden();
@@ -73,8 +73,8 @@ fn part(host: Host, known: &[(&Change, Record)], package: &str) -> String {
             text,
             "\nIn {hidden}, nothing that a guest can see here is wrong; of the other {shown} they are \
              {} and {} %.",
-            quick * 100 / shown.max(1),
-            all * 100 / shown.max(1)
+            percent(quick, shown),
+            percent(all, shown)
         );
     }
     text.push_str(&images(known));

@@ -183,6 +183,12 @@ impl Action {
         Self { undo: Some(ask), ..self }
     }
 
+    /// L1 has enabled asynchronous page faults, and pages come late.
+    const fn async_faults(self, event: Event) -> Self {
+        let late = self.preparing(Ask::LatePagesReady).undoing(Ask::LatePagesEnd);
+        late.event(event).interrupt_exiting()
+    }
+
     const fn event(self, event: Event) -> Self {
         Self { event: Some(event), ..self }
     }

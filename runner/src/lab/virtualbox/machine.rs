@@ -35,7 +35,7 @@ pub fn log_region(memory_mib: u32) -> Region {
     Region { start: memory_mib << 20, size: LOG_MIB << 20 }
 }
 
-/// What the image is asked for the log's sake, after all else.
+/// What the image is asked for the log's sake.
 pub fn log_options(memory_mib: u32) -> String {
     let Region { start, size } = log_region(memory_mib);
     format!("serial=none memory={start:#x},{size:#x}")

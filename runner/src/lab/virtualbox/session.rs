@@ -22,7 +22,7 @@ use crate::lab::kmod;
 use crate::lab::linux::{self, Linux};
 use crate::output::remark;
 use crate::payload;
-use crate::request::{Request, cmdline_with};
+use crate::request::{Request, cmdline_on};
 use crate::verdict::known::Asks;
 use crate::verdict::result::{Column, Origin, RunResult};
 use crate::verdict::subject::{Family, Product, Subject, version};
@@ -142,7 +142,7 @@ pub fn image_options(
     subject: &Subject,
     memory_mib: u32,
 ) -> Result<String, Unavailable> {
-    cmdline_with(cmdline, asks, subject, &log_options(memory_mib))
+    cmdline_on(&format!("{cmdline} {}", log_options(memory_mib)), asks, subject)
 }
 
 /// Runs all machines.

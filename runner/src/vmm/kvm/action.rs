@@ -342,10 +342,7 @@ impl Machine {
             vcpu::enlighten(&vcpu).map_err(Failed::at(Step::Enlighten))?;
         }
         vcpu.set_cpuid2(&first).map_err(Failed::at(Step::SetCpuid))?;
-        if malformed {
-            state.refuses_malformed(&vm, &vcpu)?;
-        }
-        state.restore(&vm, &vcpu)?;
+        state.restore(&vm, &vcpu, malformed)?;
         if let Some(cpuid) = then {
             vcpu.set_cpuid2(&cpuid).map_err(Failed::at(Step::SetCpuid))?;
         }
@@ -363,14 +360,15 @@ impl Machine {
 /// waits.
 fn after_move(moves: Arc<AtomicU32>) -> impl FnMut(i32) -> bool + Send + 'static {
     let (vcpu, own) = (Target::this_thread(), rustix::thread::gettid().as_raw_nonzero().get());
-    let (mut left, mut asked) = (MOVES_BY_PAGE, None);
+    let (first, mut asked) = (moves.load(Ordering::Acquire), None);
     move |waiter| {
         let done = moves.load(Ordering::Acquire);
+        if waiter == own || done - first >= MOVES_BY_PAGE {
+            return true;
+        }
         match asked {
-            _ if waiter == own => true,
-            None if left == 0 => true,
             None => {
-                (left, asked) = (left - 1, Some(done));
+                asked = Some(done);
                 vcpu.kick();
                 false
             }

@@ -12,9 +12,10 @@ use kvm_bindings::{
 };
 use kvm_ioctls::VcpuFd;
 use spec::channel::Step;
+use std::mem::offset_of;
 
 /// Bytes of the state before vmcs12.
-const HEADER: u32 = 128;
+const HEADER: u32 = offset_of!(KvmNestedStateBuffer, data) as u32;
 /// A flag that none of KVM's versions has.
 const UNKNOWN_FLAG: u16 = 1 << 15;
 /// Fields of KVM's vmcs12: their offsets in bytes. Linux, `arch/x86/kvm/vmx/vmcs12.h`, which fixes

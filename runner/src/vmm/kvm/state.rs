@@ -115,23 +115,25 @@ impl State {
         self.events.flags &= !KVM_VCPUEVENT_VALID_PAYLOAD;
     }
 
-    /// Gives a new VM malformed nested states, each of which KVM must refuse. What comes before
-    /// nested state is restored.
+    /// Restores in a new VM, if asked for with malformed nested states before the right one.
     ///
     /// # Errors
-    /// KVM takes one of them, or refuses what comes before.
-    pub fn refuses_malformed(&self, vm: &VmFd, vcpu: &VcpuFd) -> Result<(), Failed> {
-        self.restore_first(vm, vcpu)?;
-        malformed::refuses(vcpu, &self.nested)
-    }
-
-    /// Restores in a new VM.
-    ///
-    /// # Errors
-    /// KVM refuses a part.
-    pub fn restore(&self, vm: &VmFd, vcpu: &VcpuFd) -> Result<(), Failed> {
+    /// KVM refuses a part, or takes a malformed state.
+    pub fn restore(&self, vm: &VmFd, vcpu: &VcpuFd, malformed_first: bool) -> Result<(), Failed> {
+        let of_vm = Failed::at(Step::RestoreVm);
         let of_vcpu = Failed::at(Step::RestoreVcpu);
-        self.restore_first(vm, vcpu)?;
+        for chip in &self.irqchips {
+            vm.set_irqchip(chip).map_err(&of_vm)?;
+        }
+        vm.set_pit2(&self.pit).map_err(&of_vm)?;
+        // KVM_SET_CLOCK does not take what KVM_GET_CLOCK says of the host's clock.
+        vm.set_clock(&kvm_clock_data { flags: 0, ..self.clock }).map_err(&of_vm)?;
+        self.write_msrs(vcpu, |index| index == MSR_FEATURE_CONTROL)?;
+        vcpu.set_sregs(&self.sregs).map_err(&of_vcpu)?;
+        vcpu.set_lapic(&self.lapic).map_err(&of_vcpu)?;
+        if malformed_first {
+            malformed::refuses(vcpu, &self.nested)?;
+        }
         vcpu.set_nested_state(&self.nested).map_err(Failed::at(Step::RestoreNested))?;
         vcpu.set_regs(&self.regs).map_err(&of_vcpu)?;
         // SAFETY: KVM reads as many bytes as KVM_CAP_XSAVE2 says, which `save` found to be those
@@ -143,21 +145,6 @@ impl State {
         vcpu.set_mp_state(self.mp).map_err(&of_vcpu)?;
         self.write_msrs(vcpu, |index| index == MSR_TSC_DEADLINE)?;
         vcpu.set_debug_regs(&self.debug).map_err(&of_vcpu)
-    }
-
-    /// Restores what comes before nested state.
-    fn restore_first(&self, vm: &VmFd, vcpu: &VcpuFd) -> Result<(), Failed> {
-        let of_vm = Failed::at(Step::RestoreVm);
-        let of_vcpu = Failed::at(Step::RestoreVcpu);
-        for chip in &self.irqchips {
-            vm.set_irqchip(chip).map_err(&of_vm)?;
-        }
-        vm.set_pit2(&self.pit).map_err(&of_vm)?;
-        // KVM_SET_CLOCK does not take what KVM_GET_CLOCK says of the host's clock.
-        vm.set_clock(&kvm_clock_data { flags: 0, ..self.clock }).map_err(&of_vm)?;
-        self.write_msrs(vcpu, |index| index == MSR_FEATURE_CONTROL)?;
-        vcpu.set_sregs(&self.sregs).map_err(&of_vcpu)?;
-        vcpu.set_lapic(&self.lapic).map_err(&of_vcpu)
     }
 
     /// Writes the MSRs of a kind. If one holds 0 and cannot be written, the guest does not have it.

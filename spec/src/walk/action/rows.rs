@@ -146,19 +146,13 @@ pub(super) const ROWS: &[Action] = &[
         Ask::LatePages,
         "as memory-late; L1 has enabled KVM's asynchronous page faults",
     )
-    .preparing(Ask::LatePagesReady)
-    .event(Event::AsyncFaults)
-    .interrupt_exiting()
-    .undoing(Ask::LatePagesEnd),
+    .async_faults(Event::AsyncFaults),
     Action::new(
         "async-faults-restored",
         Ask::LatePagesAndMoves,
         "as async-faults; the first times that a page is awaited, saved, and restored in a new VM",
     )
-    .preparing(Ask::LatePagesReady)
-    .event(Event::AsyncFaults)
-    .interrupt_exiting()
-    .undoing(Ask::LatePagesEnd),
+    .async_faults(Event::AsyncFaults),
     Action::new(
         "memory-read-only",
         Ask::ReadOnlyOn,
@@ -180,10 +174,7 @@ pub(super) const ROWS: &[Action] = &[
         Ask::LatePagesAndSmi,
         "as async-faults; an SMI comes whenever a page is awaited",
     )
-    .preparing(Ask::LatePagesReady)
-    .event(Event::AsyncFaultsAndSmi)
-    .interrupt_exiting()
-    .undoing(Ask::LatePagesEnd),
+    .async_faults(Event::AsyncFaultsAndSmi),
     Action::new("nmi", Ask::Nmi, "an NMI, which L2 handles").event(Event::Nmi),
     Action::new("interrupt", Ask::Interrupt, "an external interrupt, which L2 handles")
         .event(Event::Interrupt),
