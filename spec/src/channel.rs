@@ -165,6 +165,10 @@ crate::listed! {
         /// Move; before the nested state is restored, L0 gets malformed ones, each of which it must
         /// refuse.
         MoveMalformed = 47,
+        /// Move as soon as L2 is being entered and has executed nothing, as signals to the vCPU's
+        /// thread find it. Until then it is refused with [`Step::SeeEntry`], and asked for again;
+        /// [`Ask::KicksOff`] gives it up.
+        MoveAtEntry = 48,
         /// A second vCPU in the same VM, which waits for INIT and SIPI. From then on the guest does
         /// not move.
         SecondProcessor = 64,
@@ -295,6 +299,8 @@ crate::listed! {
         /// To have KVM_SET_NESTED_STATE refuse what is malformed. The mistake's number is in place of
         /// the error's.
         RefuseNested = 28 => "have KVM_SET_NESTED_STATE refuse malformed state",
+        /// To find L2 being entered.
+        SeeEntry = 29 => "find L2 being entered",
         /// To make a second vCPU and its thread.
         SecondProcessor = 64 => "make a second vCPU",
         /// To move a guest that has a second vCPU.

@@ -1,5 +1,8 @@
 //! The changes: each makes a host wrong in one place.
 
+use std::collections::BTreeSet;
+use std::iter;
+
 use serde::{Deserialize, Serialize};
 
 use crate::host::Host;
@@ -56,6 +59,10 @@ pub struct Change {
     /// Parameter sets under which it can show, or options of Xen.
     #[serde(default)]
     pub sets: Vec<String>,
+    /// Debian's suite whose Bochs it runs on, with the named groups alone in both profiles; else
+    /// Bochs 2.7.
+    #[serde(default)]
+    pub bochs: Option<String>,
     /// Whether CI runs it.
     #[serde(default)]
     pub small: bool,
@@ -100,6 +107,27 @@ pub fn kinds(host: Host) -> impl Iterator<Item = &'static str> {
 }
 
 impl Change {
+    /// No change at all of a host, for each Bochs that its changes run on: under all sets of the
+    /// lab, or those of the changes on that Bochs.
+    pub fn nones(host: Host, changes: &[&Self]) -> Vec<Self> {
+        let suites: BTreeSet<&str> =
+            changes.iter().filter_map(|change| change.bochs.as_deref()).collect();
+        let on = |suite: &str| {
+            let there = || changes.iter().filter(|change| change.bochs.as_deref() == Some(suite));
+            let all_of = |of: fn(&Self) -> &Vec<String>| {
+                there().flat_map(|change| of(change)).cloned().collect::<BTreeSet<_>>()
+            };
+            Self {
+                name: format!("unchanged-{suite}"),
+                groups: all_of(|change| &change.groups).into_iter().collect(),
+                sets: all_of(|change| &change.sets).into_iter().collect(),
+                bochs: Some(suite.into()),
+                ..Self::none(host)
+            }
+        };
+        iter::once(Self::none(host)).chain(suites.into_iter().map(on)).collect()
+    }
+
     /// No change at all of a host: under all sets of the lab.
     pub fn none(host: Host) -> Self {
         let text = "name = 'unchanged'\nfile = ''\nwithin = ''\nfind = ''\nput = ''\nwhy = ''\ngroups = []\nsets = []";

@@ -206,7 +206,10 @@ impl Lab {
         let mut command = self.command();
         command.args(["lab", "--profile", profile.name(), "--limit", profile.limit()]);
         command.args(change.sets.iter().flat_map(|set| [change.host.option_of_sets(), set]));
-        if profile == Profile::Standard {
+        if let Some(suite) = &change.bochs {
+            command.args(["--bochs", suite]);
+        }
+        if profile == Profile::Standard || change.bochs.is_some() {
             command.args(change.groups.iter().flat_map(|group| ["--filter", group]));
         }
         command.args(built).arg("--json").arg(&json);

@@ -89,7 +89,7 @@ fn run(options: &Options) -> Result<bool, Stop> {
         let all: Vec<&Change> = changes.iter().filter(of_host).collect();
         let on = On { host, tree: &*tree, store: Store::open(host, &*tree, &lab)?, lab: &lab };
         if !options.document {
-            on.unchanged_passes()?;
+            on.unchanged_passes(&chosen)?;
             as_told &= on.examine_all(&chosen, options)?;
         }
         if chosen.len() == all.len() {
@@ -122,30 +122,32 @@ struct On<'a> {
 }
 
 impl On<'_> {
-    /// A rebuild without a change must pass, or nothing follows from a build that fails.
-    fn unchanged_passes(&self) -> Result<(), Stop> {
+    /// A rebuild without a change must pass on each Bochs that the changes need, or nothing follows
+    /// from a build that fails.
+    fn unchanged_passes(&self, changes: &[&Change]) -> Result<(), Stop> {
         let Self { host, tree, store, lab } = self;
-        let unchanged = Change::none(*host);
-        let mut record = store.load(&unchanged);
         let title = host.title();
-        if record.quick.is_none() {
-            println!("building {title} of {} without a change", tree.package());
-            match tree.build(&unchanged, 0)? {
-                Build::Done(built) => {
-                    record.quick = Some(lab.run(&unchanged, Profile::Quick, &built, store)?);
+        for unchanged in Change::nones(*host, changes) {
+            let mut record = store.load(&unchanged);
+            if record.quick.is_none() {
+                println!("building {title} of {} without a change", tree.package());
+                match tree.build(&unchanged, 0)? {
+                    Build::Done(built) => {
+                        record.quick = Some(lab.run(&unchanged, Profile::Quick, &built, store)?);
+                    }
+                    Build::Failed(why) => {
+                        return Err(Stop::missing(format!("{title} cannot be built: {why}")));
+                    }
                 }
-                Build::Failed(why) => {
-                    return Err(Stop::missing(format!("{title} cannot be built: {why}")));
-                }
+                store.keep(&unchanged, &record)?;
             }
-            store.keep(&unchanged, &record)?;
-        }
-        match record.quick {
-            Some(Outcome::Noticed(seen)) => {
-                Err(Stop::failed(format!("{title} rebuilt without a change does not pass: {seen}")))
+            if let Some(Outcome::Noticed(seen)) = record.quick {
+                return Err(Stop::failed(format!(
+                    "{title} rebuilt without a change does not pass: {seen}"
+                )));
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     /// Builds each change while the lab runs the one before. Returns whether all is as the changes

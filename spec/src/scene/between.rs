@@ -11,6 +11,8 @@ use crate::manual::pfec::Pfec;
 pub const LAUNCHED: u16 = 4;
 /// See [`LAUNCHED`].
 pub const NOT_LAUNCHED: u16 = 5;
+/// How often a scene plays at most until the VMM has moved the VM at an entry.
+pub const PLAYS_FOR_MOVE: u32 = 1 << 14;
 
 /// One field of the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,12 @@ pub enum Between {
     /// changed: the old filter may hold or the new one. Then they say that all was changed, and the
     /// scene plays again.
     Unannounced(FilterField),
+    /// As [`Between::Rewrite`], but before L1 resumes L2, the VMM moves the VM: it saves it while L1
+    /// runs, which has written that field and not entered L2.
+    Moved(FilterField),
+    /// The VMM moves the VM when L1 has entered L2 and no instruction of L2 was executed: the scene
+    /// plays again until the VMM has seen that, or for [`PLAYS_FOR_MOVE`] times.
+    MovedAtEntry,
     /// The scene plays on another VMCS, whose filter decides the other way.
     OtherVmcs,
     /// The same on an ordinary VMCS, where the first one is an enlightened one. L1 uses VMCLEAR before
@@ -88,6 +96,12 @@ impl Between {
             }
             Self::Rewrite(FilterField::Mask) => "L1 writes MASK and nothing else, and resumes L2",
             Self::Rewrite(FilterField::Match) => "L1 writes MATCH and nothing else, and resumes L2",
+            Self::Moved(_) => {
+                "L1 writes a field of the filter and nothing else, the VMM saves the VM and restores it in another, and L1 resumes L2"
+            }
+            Self::MovedAtEntry => {
+                "L1 enters L2 for the scene until the VMM has saved the VM between a VM entry and L2's first instruction, and restored it in another"
+            }
             Self::Upper { field: FilterField::Mask, set: true, .. } => {
                 "L1 sets one bit of MASK's upper half, and resumes L2"
             }

@@ -214,9 +214,10 @@ impl Scene {
     #[must_use]
     pub fn first_filter(&self, between: Between, filter: Filter, pfec: Option<Pfec>) -> Filter {
         match (between, pfec) {
-            (Between::Rewrite(field) | Between::Unannounced(field), Some(pfec)) => {
-                filter.wanting_but_for(field, pfec).unwrap_or(filter)
-            }
+            (
+                Between::Rewrite(field) | Between::Unannounced(field) | Between::Moved(field),
+                Some(pfec),
+            ) => filter.wanting_but_for(field, pfec).unwrap_or(filter),
             (Between::Upper { field, bit, set }, _) => filter.with_upper(field, bit, !set),
             _ => filter,
         }

@@ -1,11 +1,12 @@
 //! What comes between two plays of a scene, see [`spec::scene::between`].
 #![allow(unsafe_code, reason = "writes L1's CR0 and CR4")]
 
+use spec::channel::{Ask, Status, Step};
 use spec::manual::filter::Filter;
 use spec::manual::paging::Mode;
 use spec::manual::vector::NMI;
 use spec::scene::Scene;
-use spec::scene::between::{Between, LAUNCHED, NOT_LAUNCHED};
+use spec::scene::between::{Between, LAUNCHED, NOT_LAUNCHED, PLAYS_FOR_MOVE};
 use spec::scene::descriptor::idt_base;
 use spec::scene::end::{End, How, Word};
 use spec::scene::environment::Environment;
@@ -19,6 +20,7 @@ use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 use super::answer::inject;
 use super::pending::{self, NmiSeen};
 use super::{Around, SceneVcpu, Stage, end};
+use crate::machine::channel;
 use crate::machine::cpu::write_cr2;
 use crate::vmx::exit::REASON_VMCALL;
 use crate::vmx::vmcs12::write_paging;
@@ -43,9 +45,13 @@ impl Stage {
         around: Around<'_>,
     ) -> Result<bool, VmFail> {
         let right = match between {
-            Between::Rewrite(_) | Between::Upper { .. } => {
+            Between::Rewrite(_) | Between::Upper { .. } | Between::Moved(_) => {
                 let exited = vmread(Field::ExitReason) != REASON_VMCALL;
                 self.main.filter.set(Scene::second_filter(between, filter), scene.intercepts);
+                if matches!(between, Between::Moved(_)) {
+                    let status = channel::ask(Ask::Move.word());
+                    self.wrong_between = (status != Status::Done).then(|| refused(status));
+                }
                 if exited {
                     // L2 is still at the instruction: nothing else is to be written.
                     return Ok(true);
@@ -59,6 +65,7 @@ impl Stage {
                 self.main.filter.set(filter, scene.intercepts);
                 true
             }
+            Between::MovedAtEntry => self.until_moved(scene, filter, around)?,
             Between::OtherVmcs => self.on_other_vmcs(scene, filter, around)?,
             Between::OrdinaryVmcs => self.on_ordinary_vmcs(scene, filter, around)?,
             Between::InTurn => return self.in_turn(scene, filter, around),
@@ -133,6 +140,35 @@ impl Stage {
         };
         self.main.begin(scene, around)?;
         Ok(right)
+    }
+
+    /// Plays the scene until the VMM has moved the VM at an entry. False if a play ended elsewhere
+    /// than it must.
+    fn until_moved(
+        &mut self,
+        scene: &Scene,
+        filter: Filter,
+        around: Around<'_>,
+    ) -> Result<bool, VmFail> {
+        let want = scene.expect(self.environment, filter, around.maxphyaddr).first;
+        for _ in 0..PLAYS_FOR_MOVE {
+            let status = channel::ask(Ask::MoveAtEntry.word());
+            if status == Status::Done {
+                return Ok(true);
+            }
+            if !matches!(status, Status::Refused { step: Step::SeeEntry, .. }) {
+                self.wrong_between = Some(refused(status));
+                return Ok(true);
+            }
+            self.main.begin(scene, around)?;
+            self.main.enter()?;
+            self.wrong_between = wrong(scene, &self.main, &want);
+            if self.wrong_between.is_some() {
+                break;
+            }
+        }
+        channel::ask(Ask::KicksOff.word());
+        Ok(self.wrong_between.is_none_or(|(must, was)| must.how == was.how))
     }
 
     /// Plays the scene on the other VMCS under a filter that decides the other way, and makes the
@@ -287,6 +323,12 @@ fn wrong(scene: &Scene, vcpu: &SceneVcpu, want: &End) -> Option<(End, End)> {
     let mut seen = End::new(want.how);
     end(scene, vcpu.environment(), &vcpu.registers, None, want, &mut seen);
     (!want.admits(&seen)).then_some((*want, seen))
+}
+
+/// What the VMM does not do: it must say 0, and said something else.
+fn refused(status: Status) -> (End, End) {
+    let done = End::new(How::Done);
+    (done.with(Word::Rax, 0), done.with(Word::Rax, status.word().into()))
 }
 
 /// Turns CR0.WP and CR4.SMEP of L1 off and on, or the other way round.

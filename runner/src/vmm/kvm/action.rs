@@ -8,9 +8,11 @@ use crate::vmm::kvm::machine::{Exits, Machine, create_vm};
 use crate::vmm::kvm::second::Second;
 use crate::vmm::kvm::state::{Failed, State};
 use crate::vmm::kvm::{KvmOptions, cpuid, vcpu};
+use kvm_bindings::nested::KvmNestedStateBuffer;
 use kvm_bindings::{
     CpuId, KVM_CAP_SMALLER_MAXPHYADDR, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_USE_HW_BP,
-    KVM_GUESTDBG_USE_SW_BP, KVM_VCPUEVENT_VALID_PAYLOAD, kvm_guest_debug, kvm_msi,
+    KVM_GUESTDBG_USE_SW_BP, KVM_STATE_NESTED_RUN_PENDING, KVM_VCPUEVENT_VALID_PAYLOAD,
+    kvm_guest_debug, kvm_msi,
 };
 use kvm_ioctls::VcpuFd;
 use spec::channel::{
@@ -110,8 +112,9 @@ impl Machine {
                     Err(Failed { step: Step::SeeWrite, errno: 0 })
                 }
             }
-            Ask::KicksOn => self.kick(0),
-            Ask::MovesOn => self.kick(MOVES_BY_KICK),
+            Ask::KicksOn => self.kick(0, false),
+            Ask::MovesOn => self.kick(MOVES_BY_KICK, false),
+            Ask::MoveAtEntry => self.move_at_entry(),
             Ask::KicksOff => self.end_kicks(),
             Ask::LatePagesReady => {
                 // The old one goes first: a range has one owner.
@@ -130,7 +133,12 @@ impl Machine {
                 })
             }
             Ask::LatePagesAndMoves => {
-                self.kicks = Some(Kicks { moves: MOVES_BY_PAGE, failed: None, _kicker: None });
+                self.kicks = Some(Kicks {
+                    moves: MOVES_BY_PAGE,
+                    at_entry: false,
+                    failed: None,
+                    _kicker: None,
+                });
                 self.take_pages(after_move(Arc::clone(&self.moves)))
             }
             Ask::LatePagesEnd => {
@@ -216,13 +224,32 @@ impl Machine {
         }
     }
 
-    /// Begins to signal this thread. The first signals, this many, move the vCPU.
-    fn kick(&mut self, moves: u32) -> Result<(), Failed> {
+    /// Whether a signal has moved the vCPU at a VM entry of L2's. The first time that somebody asks,
+    /// the signals begin, and when it has, they end.
+    fn move_at_entry(&mut self) -> Result<(), Failed> {
+        match &self.kicks {
+            None => self.kick(1, true)?,
+            Some(Kicks { moves: 0, .. }) => return self.end_kicks(),
+            Some(_) => {}
+        }
+        Err(Failed { step: Step::SeeEntry, errno: 0 })
+    }
+
+    /// Whether L1 has entered L2, and L2 has not begun.
+    fn is_entering(&self) -> bool {
+        let mut nested = Box::new(KvmNestedStateBuffer::empty());
+        self.vcpu.nested_state(&mut nested).is_ok()
+            && u32::from(nested.flags) & KVM_STATE_NESTED_RUN_PENDING != 0
+    }
+
+    /// Begins to signal this thread. The first signals, this many, move the vCPU; of those that find
+    /// L2 being entered, with `at_entry`.
+    fn kick(&mut self, moves: u32, at_entry: bool) -> Result<(), Failed> {
         let kicker = Kicker::start().map_err(|error| Failed {
             step: Step::Kick,
             errno: error.raw_os_error().unwrap_or_default(),
         })?;
-        self.kicks = Some(Kicks { moves, failed: None, _kicker: Some(kicker) });
+        self.kicks = Some(Kicks { moves, at_entry, failed: None, _kicker: Some(kicker) });
         Ok(())
     }
 
@@ -233,16 +260,16 @@ impl Machine {
 
     /// Handles a signal that made KVM_RUN return.
     pub fn kicked(&mut self) {
-        let Some(kicks) = &mut self.kicks else { return };
-        let Some(left) = kicks.moves.checked_sub(1) else { return };
-        kicks.moves = left;
+        let Some(Kicks { moves: left @ 1.., at_entry, .. }) = self.kicks else { return };
+        if at_entry && !self.is_entering() {
+            return;
+        }
         // A signal would make the move's system calls return early.
         let held = hold_signals();
         let failed = self.relocate(Width::AtStart, None).err();
         drop(held);
-        if let (Some(kicks), Some(failed)) = (&mut self.kicks, failed) {
-            kicks.moves = 0;
-            kicks.failed = Some(failed);
+        if let Some(kicks) = &mut self.kicks {
+            (kicks.moves, kicks.failed) = (if failed.is_some() { 0 } else { left - 1 }, failed);
         }
     }
 

@@ -19,6 +19,8 @@ const LONGER: Duration = Duration::from_micros(40);
 pub struct Kicks {
     /// How many more signals move the vCPU.
     pub moves: u32,
+    /// Only those count that find L2 being entered.
+    pub at_entry: bool,
     /// The move that failed.
     pub failed: Option<Failed>,
     /// Sends them until it is dropped; `None` if somebody else does.

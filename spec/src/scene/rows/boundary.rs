@@ -28,7 +28,8 @@ const DATA0: u64 = Data0.linear();
 const INTERRUPT: u16 = 1;
 const INTERRUPT_WINDOW: u16 = 7;
 const NMI_WINDOW: u16 = 8;
-const MONITOR_TRAP: u16 = 37;
+/// The basic exit reason of the monitor trap flag.
+pub const MONITOR_TRAP: u16 = 37;
 const TIMER: u16 = 52;
 /// "External-interrupt exiting" and "activate VMX-preemption timer" among the pin-based controls.
 /// The timer's value is 0.

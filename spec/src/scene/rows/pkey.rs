@@ -6,7 +6,7 @@ use crate::manual::paging::Entry;
 use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::manual::section::{Citation, Section};
 use crate::scene::builder::user;
-use crate::scene::end::Word::{Memory, Rax, Rcx, Rdi, Rsi};
+use crate::scene::end::Word::{Memory, Rax, Rcx, Rdi, Rdx, Rsi};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0, Data1, Gdt};
 use crate::scene::{Answer, Feature, Row};
@@ -18,6 +18,10 @@ const CODE1: u64 = Code1.linear();
 const END0: u64 = DATA1 - 8;
 /// RFLAGS.AC: SMAP suspended.
 const AC: u64 = 1 << 18;
+/// RFLAGS.IOPL = 3.
+const IOPL: u64 = 3 << 12;
+/// A port that no device has.
+const PORT: u64 = 0x4d50;
 /// Access-disable and write-disable of key 1, key 15, and key 0.
 const AD1: u32 = 1 << 2;
 const WD1: u32 = 1 << 3;
@@ -228,6 +232,20 @@ pub const ROWS: &[Row] = &[
     .keys(AD1 | WD1)
     .watch(DATA0)
     .at_end(&[(Memory, 7)]),
+    // String I/O, which L0 emulates where it intercepts ports.
+    keyed("ad-outs", "OUTS, access-disable", User, &[0x6e], "outsb dx,[rsi]")
+        .registers(&[(Rdx, PORT), (Rsi, DATA0)])
+        .rflags(IOPL)
+        .pages(&[(Data0, KEY1)])
+        .keys(AD1)
+        .fault(DATA0, Read),
+    keyed("wd-ins", "INS, write-disable", User, &[0x6c], "insb [rdi],dx")
+        .registers(&[(Rdx, PORT), (Rdi, DATA0)])
+        .rflags(IOPL)
+        .pages(&[(Data0, KEY1)])
+        .keys(WD1)
+        .watch(DATA0)
+        .fault(DATA0, Write),
     // Supervisor keys.
     Row::new(
         "pks-ad-read",

@@ -1,11 +1,15 @@
 //! L2 of every kind saved and restored in the middle: it asks the VMM to move the VM, by the port
 //! of [`crate::channel`], and then does what the filter is asked about. What was asked for must be
-//! done: the status that L2 reads is 0.
+//! done: the status that L2 reads is 0. In rows whose names begin with "entry" or "l1", L1 asks: the
+//! VM moves as L2 is about to begin, or while L1 is about to enter it.
 
 use crate::channel::{Ask, PORT, STATUS_PORT};
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::manual::section::Section;
+use crate::scene::between::Between::{Moved, MovedAtEntry};
+use crate::scene::between::FilterField::{self, Bitmap, Mask, Match};
+use crate::scene::builder::user;
 use crate::scene::descriptor::gate_address;
 use crate::scene::end::Word::{
     self, Ds, DsAccess, DsBase, DsLimit, Memory, Rax, Rcx, Rdi, Rdx, Rip, Rsi,
@@ -18,6 +22,8 @@ use crate::scene::place::Kind;
 use crate::scene::place::Place::{Data0, Idt0};
 use crate::scene::{Answer, Exiting, Feature, Fits, RIP, Row};
 
+use super::boundary::MONITOR_TRAP;
+use super::delivery::{PF, injected};
 use super::saved::{BASE, DESCRIPTOR, FRESH, GDT, LIMIT, RIGHTS};
 
 const DATA0: u64 = Data0.linear();
@@ -59,6 +65,22 @@ const fn row(
         .at_end(&[DONE, STATUS])
         .needs(Feature::Moves)
         .section(Section::VM_EXITS.says(""))
+}
+
+/// The VM moves between the VM entry and what it leads to.
+const fn at_entry(row: Row) -> Row {
+    row.answer(Answer::Again(MovedAtEntry)).needs(Feature::Moves)
+}
+
+/// The VM moves while L1 runs, which has written a field of the filter for L2.
+const fn in_l1(name: &'static str, field: FilterField) -> Row {
+    user(name, "a write to a page that is not good, twice", &[0x89, 0x37], "mov [rdi],esi")
+        .registers(&[(Rdi, DATA0)])
+        .watch(DATA0)
+        .fault(DATA0, Write)
+        .answer(Answer::Again(Moved(field)))
+        .needs(Feature::Moves)
+        .fits(Fits::Bits64)
 }
 
 /// In real mode.
@@ -153,6 +175,40 @@ pub const ROWS: &[Row] = &[
     .exiting(Exiting::IoBitmaps)
     .intercepted(IO, Some((LISTED_PORT_A as u64) << 16 | STRING))
     .only_64_bit(),
+    Row::new("trap", "the monitor trap flag", Supervisor, &[0xef], "out dx,eax")
+        .registers(&[ASK, AT])
+        .exiting(Exiting::MonitorTrap)
+        .stops_after(MONITOR_TRAP)
+        .needs(Feature::Moves)
+        .section(Section::MONITOR_TRAP.says("")),
+    at_entry(
+        user(
+            "entry-read-np",
+            "a read of a page that is not present",
+            &[0x8b, 0x07],
+            "mov eax,[rdi]",
+        )
+        .registers(&[(Rdi, DATA0)])
+        .pages(&[(Data0, Kind::NP)])
+        .fault(DATA0, Read)
+        .fits(Fits::Bits64),
+    ),
+    at_entry(
+        user("entry-pf", "#PF injected", &[], "")
+            .event(injected(EventType::HardwareException, PF).error_code(5)),
+    )
+    .telling(),
+    at_entry(
+        user("entry-swint-idt-np", "INT n injected, IDT not present", &[], "")
+            .event(injected(EventType::SoftwareInterrupt, VECTOR).length(2))
+            .pages(&[(Idt0, Kind::NP)])
+            .implicit_fault(gate_address(VECTOR, true), Read)
+            .fits(Fits::Long),
+    ),
+    in_l1("l1-np-mask", Mask).pages(&[(Data0, Kind::NP)]),
+    in_l1("l1-ro-match", Match).pages(&[(Data0, Kind::RO)]),
+    in_l1("l1-np-bitmap", Bitmap).pages(&[(Data0, Kind::NP)]).telling(),
+    in_l1("l1-rsvd-bitmap", Bitmap).pages(&[(Data0, Kind::RSVD)]),
     moved_real!("real-write", "a write in real mode", [0x89, 0x0d], "; mov [di],cx")
         .watch(DATA0)
         .pages(&[(Data0, Kind::RO)])

@@ -5,15 +5,16 @@ use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::between::Between;
 use crate::scene::builder::user;
 use crate::scene::end::Word::{
-    Cs, Dirty, Interruptibility, Leaf, Memory, Rax, Rbp, Rdi, Rflags, Rsp, Ss,
+    self, Cs, Dirty, Interruptibility, Leaf, Memory, Rax, Rbp, Rcx, Rdi, Rflags, Rip, Rsp, Ss,
 };
+use crate::scene::event::{Event, EventType, Source};
 use crate::scene::expect::{
     BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, PENDING_BS, selectors,
 };
 use crate::scene::freedom::{NMI_EXITING, VIRTUAL_NMIS};
 use crate::scene::place::Kind;
 use crate::scene::place::Place::{Code1, Data0, UserStack};
-use crate::scene::{Answer, Fault, Fits, Row, stack_of};
+use crate::scene::{Answer, Fault, Fits, RIP, Row, stack_of};
 use crate::walk::outcome::{RFLAGS_IF, RFLAGS_RF, RFLAGS_TF};
 
 const DATA0: u64 = Data0.linear();
@@ -59,6 +60,10 @@ const fn iret(name: &'static str, what: &'static str) -> Row {
 }
 
 const CS_3: u64 = selectors(User).0;
+const SS_0: u64 = selectors(Supervisor).1;
+const DB: u8 = 1;
+/// DR7.GD: an access to a debug register is #DB; and bit 10, which is 1.
+const DETECT: u64 = 1 << 13 | 1 << 10;
 const SS_3: u64 = selectors(User).1;
 const STACK_3: u64 = stack_of(User);
 
@@ -170,6 +175,22 @@ pub const ROWS: &[Row] = &[
         .rflags(RFLAGS_TF)
         .interruptibility(BLOCKING_BY_MOV_SS)
         .pending_debug(PENDING_BS),
+    Row::new(
+        "detect-mov-ss",
+        "MOV from DR6 with DR7.GD set, after MOV SS with TF set",
+        Supervisor,
+        &[0x0f, 0x23, 0xf8, 0x9d, 0x8e, 0xd1, 0x0f, 0x21, 0xf3],
+        "mov dr7,rax; popfq; mov ss,ecx; mov rbx,dr6",
+    )
+    .fits(Fits::Bits64)
+    .registers(&[(Rax, DETECT), (Rcx, SS_0)])
+    .rsp(DATA0)
+    .memory(&[(DATA0, RFLAGS_TF | 2)])
+    .event(Event::new(Source::Raised, EventType::HardwareException, DB))
+    .event_stack(1 << DB)
+    .at_end(&[(Rip, RIP + 6), (Rsp, DATA0 + 8)])
+    // Not asked: RF, and whether the single step that MOV SS holds back is reported too.
+    .open(Word::Dr6.bit() | Word::Rflags.bit()),
     // NMIs.
     read("nmi-blocked", "no IRET, NMIs blocked").interruptibility(BLOCKING_BY_NMI),
     read("nmi-blocked-virtual", "no IRET, virtual NMIs blocked")
