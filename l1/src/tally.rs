@@ -188,8 +188,11 @@ impl<'a> Tried<'a> {
         if made.walked {
             let mut cr2 = CR2_AT_START;
             if let Some((want, got)) = acting.event(filter, walker) {
-                // What a delivered fault leaves; one that went to the wrong party leaves nothing.
-                cr2 = got.delivery.map_or(cr2, |delivery| delivery.cr2);
+                // What a delivered fault leaves; one that went to the wrong party leaves nothing, and
+                // one of user mode comes after other accesses.
+                let asking = walker.guest().header.supervisor_cs;
+                let left = got.delivery.filter(|delivery| delivery.cs == asking);
+                cr2 = left.map_or(cr2, |delivery| delivery.cr2);
                 self.counts.cases += 1;
                 if want != got {
                     self.differs(&case(ActionProbe::Event), &want, &got);

@@ -7,7 +7,7 @@
 //! | RBX | the token |
 //! | RBP | the walk's number |
 //! | RCX | slots left in this loop |
-//! | RDX | a port of the VMM, only before the first access |
+//! | RDX | a port of the VMM, only before the first access; the first slot of user mode, until that begins |
 //! | RDI | the address to access |
 //! | RSI | the slot |
 //! | R14 | the shared area |
@@ -151,7 +151,10 @@ global_asm!(
         l2_loop super, write4, 4, mov [rdi], eax
         # The same slots and flags in user mode, which has no stack: it pushes nothing.
         mov r14d, {shared_user}
-        lea rsi, [rsi - (1 << {supervisor_bit})]
+        # A fault that comes with user mode, before the first access, is noted in the event's slot.
+        lea rdx, [rsi - (1 << {supervisor_bit})]
+        lea rsi, [r14 + {event_slot}]
+        lea r15, [rip + l2_user_walk]
         push {user_ss}
         push 0
         pushfq
@@ -217,6 +220,7 @@ global_asm!(
 
     .section .user, "ax"
     l2_user_walk:
+        mov rsi, rdx
         l2_loop user, read, 5, mov rax, [rdi]
         l2_loop user, write, 6, mov [rdi], rax
         l2_loop user, fetch, 7, jmp rdi

@@ -169,6 +169,8 @@ crate::listed! {
         /// thread find it. Until then it is refused with [`Step::SeeEntry`], and asked for again;
         /// [`Ask::KicksOff`] gives it up.
         MoveAtEntry = 48,
+        /// [`Ask::LatePagesAndMoves`], with more moves: pages of L2's user mode are awaited at some.
+        LatePagesAndManyMoves = 49,
         /// A second vCPU in the same VM, which waits for INIT and SIPI. From then on the guest does
         /// not move.
         SecondProcessor = 64,

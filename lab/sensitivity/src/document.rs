@@ -86,7 +86,7 @@ fn part(host: Host, known: &[(&Change, Record)], package: &str) -> String {
             "| change | what goes wrong | noticed first by | cause named |\n|---|---|---|---|\n",
         );
         for (change, record) in of_kind() {
-            let (by, cause) = noticed_by(record);
+            let (by, cause) = noticed_by(change, record);
             let _ = writeln!(text, "| {} | {} | {by} | {cause} |", change.name, change.why);
         }
     }
@@ -132,17 +132,18 @@ fn images(known: &[(&Change, Record)]) -> String {
 }
 
 /// What noticed a change, and the cause that the report names.
-fn noticed_by(record: &Record) -> (String, String) {
+fn noticed_by(change: &Change, record: &Record) -> (String, String) {
     let Some((profile, seen)) = record.noticed() else {
         let by = if record.quick.is_some() { "nothing" } else { "not run" };
         return (by.into(), String::new());
     };
     // Xen has its options of its own by default.
     let set = if seen.set == "default" { String::new() } else { format!(", {}", seen.set) };
+    let bochs = if change.bochs.is_some() { ", Bochs 3.0" } else { "" };
     let by = match (&seen.group, seen.verdict.as_str()) {
-        (Some(group), "fail") => format!("{}{set}: `{group}`", profile.name()),
-        (Some(group), verdict) => format!("{}{set}: `{group}`, {verdict}", profile.name()),
-        (None, verdict) => format!("{}{set}: {verdict}", profile.name()),
+        (Some(group), "fail") => format!("{}{set}{bochs}: `{group}`", profile.name()),
+        (Some(group), verdict) => format!("{}{set}{bochs}: `{group}`, {verdict}", profile.name()),
+        (None, verdict) => format!("{}{set}{bochs}: {verdict}", profile.name()),
     };
     (
         by,

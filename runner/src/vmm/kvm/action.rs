@@ -31,10 +31,12 @@ const MSI_TO_APIC_0: u32 = 0xfee0_0000;
 pub const MSI_INIT: u32 = 5 << 8 | 1 << 14;
 const MSI_SMI: u32 = 2 << 8;
 
-/// How many signals move the vCPU, how many exits do, and how many pages that come late.
+/// How many signals move the vCPU, how many exits do, and how many pages that
+/// come late.
 const MOVES_BY_KICK: u32 = 4;
 const MOVES: u32 = 8;
 const MOVES_BY_PAGE: u32 = 3;
+const MANY_MOVES_BY_PAGE: u32 = 12;
 
 /// The guest's MAXPHYADDR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,15 +134,8 @@ impl Machine {
                     true
                 })
             }
-            Ask::LatePagesAndMoves => {
-                self.kicks = Some(Kicks {
-                    moves: MOVES_BY_PAGE,
-                    at_entry: false,
-                    failed: None,
-                    _kicker: None,
-                });
-                self.take_pages(after_move(Arc::clone(&self.moves)))
-            }
+            Ask::LatePagesAndMoves => self.take_pages_and_move(MOVES_BY_PAGE),
+            Ask::LatePagesAndManyMoves => self.take_pages_and_move(MANY_MOVES_BY_PAGE),
             Ask::LatePagesEnd => {
                 self.late = None;
                 self.end_kicks()
@@ -213,6 +208,12 @@ impl Machine {
             Some(late) => late.take(self.memory.file(), comes),
             None => Err(Failed { step: Step::LatePages, errno: 0 }),
         }
+    }
+
+    /// The same; at the first pages that are awaited, this many, the vCPU moves.
+    fn take_pages_and_move(&mut self, moves: u32) -> Result<(), Failed> {
+        self.kicks = Some(Kicks { moves, at_entry: false, failed: None, _kicker: None });
+        self.take_pages(after_moves(Arc::clone(&self.moves), moves))
     }
 
     /// A message to the local APIC 0.
@@ -385,12 +386,12 @@ impl Machine {
 /// Whether a page that is awaited may come: when the state of the vCPU, which is this thread's, has
 /// been saved once more. Each of the first pages has it move, unless it is this thread itself that
 /// waits.
-fn after_move(moves: Arc<AtomicU32>) -> impl FnMut(i32) -> bool + Send + 'static {
+fn after_moves(moves: Arc<AtomicU32>, most: u32) -> impl FnMut(i32) -> bool + Send + 'static {
     let (vcpu, own) = (Target::this_thread(), rustix::thread::gettid().as_raw_nonzero().get());
     let (first, mut asked) = (moves.load(Ordering::Acquire), None);
     move |waiter| {
         let done = moves.load(Ordering::Acquire);
-        if waiter == own || done - first >= MOVES_BY_PAGE {
+        if waiter == own || done - first >= most {
             return true;
         }
         match asked {

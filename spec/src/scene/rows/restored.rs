@@ -3,6 +3,8 @@
 //! done: the status that L2 reads is 0. In rows whose names begin with "entry" or "l1", L1 asks: the
 //! VM moves as L2 is about to begin, or while L1 is about to enter it.
 
+#![expect(clippy::large_types_passed_by_value, reason = "as the builder methods of scenes")]
+
 use crate::channel::{Ask, PORT, STATUS_PORT};
 use crate::manual::paging::Access::{Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};

@@ -154,6 +154,12 @@ pub(super) const ROWS: &[Action] = &[
     )
     .async_faults(Event::AsyncFaults),
     Action::new(
+        "async-faults-restored-often",
+        Ask::LatePagesAndManyMoves,
+        "as async-faults-restored, and more often: also when L2's user mode awaits a page",
+    )
+    .async_faults(Event::AsyncFaults),
+    Action::new(
         "memory-read-only",
         Ask::ReadOnlyOn,
         "the page under test is read-only; writes exit to the VMM",

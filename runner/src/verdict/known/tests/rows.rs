@@ -117,6 +117,7 @@ fn most_rows_say_where_in_the_source_they_are() {
         "vbox-inject-lost",
         "vbox-nmi-push",
         "vbox-pending-step",
+        "apf-restored-lost",
         "enlightened-hang",
         "smi-apf-kill",
     ];
