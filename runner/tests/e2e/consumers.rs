@@ -219,8 +219,9 @@ fn document(table: &str) -> String {
 
 `cargo test -p runner --test e2e -- --ignored consumers` installs these programs in a folder of its
 own, has them read three results, compares what they count with what the results have, and writes
-this file. The three are a quick run on Bochs, the same without known deviations, and the first half
-of its log. Each cell has the test points that passed, are known deviations, were skipped, and failed.
+this file. It needs the Debian packages `python3-venv`, `npm`, `perl`, `jq` and `rsync`. The three
+results are a quick run on Bochs, the same without known deviations, and the first half of its log.
+Each cell has the test points that passed, are known deviations, were skipped, and failed.
 
 | program | passes | fails | crashed | what to run |
 |---|---|---|---|---|
