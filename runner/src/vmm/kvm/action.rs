@@ -31,8 +31,7 @@ const MSI_TO_APIC_0: u32 = 0xfee0_0000;
 pub const MSI_INIT: u32 = 5 << 8 | 1 << 14;
 const MSI_SMI: u32 = 2 << 8;
 
-/// How many signals move the vCPU, how many exits do, and how many pages that
-/// come late.
+/// How many signals move the vCPU, how many exits do, and how many pages that come late.
 const MOVES_BY_KICK: u32 = 4;
 const MOVES: u32 = 8;
 const MOVES_BY_PAGE: u32 = 3;
