@@ -180,7 +180,7 @@ pub const ROWS: &[Row] = &[
         "MOV from DR6 with DR7.GD set, after MOV SS with TF set",
         Supervisor,
         &[0x0f, 0x23, 0xf8, 0x9d, 0x8e, 0xd1, 0x0f, 0x21, 0xf3],
-        "mov dr7,rax; popfq; mov ss,ecx; mov rbx,dr6",
+        "mov dr7,rax; popfq; mov ss,cx; mov rbx,dr6",
     )
     .fits(Fits::Bits64)
     .registers(&[(Rax, DETECT), (Rcx, SS_0)])
