@@ -139,7 +139,8 @@ fn noticed_by(change: &Change, record: &Record) -> (String, String) {
     };
     // Xen has its options of its own by default.
     let set = if seen.set == "default" { String::new() } else { format!(", {}", seen.set) };
-    let bochs = if change.bochs.is_some() { ", Bochs 3.0" } else { "" };
+    let bochs =
+        change.bochs.as_deref().map_or(String::new(), |suite| format!(", Bochs of {suite}"));
     let by = match (&seen.group, seen.verdict.as_str()) {
         (Some(group), "fail") => format!("{}{set}{bochs}: `{group}`", profile.name()),
         (Some(group), verdict) => format!("{}{set}{bochs}: `{group}`, {verdict}", profile.name()),

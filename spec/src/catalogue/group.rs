@@ -204,7 +204,7 @@ mod tests {
         let names: HashSet<_> = Group::all().map(|group| group.to_string()).collect();
         assert_eq!(names.len(), Group::all().count());
         for group in Group::all() {
-            assert!(group.to_string().len() <= 34);
+            assert!(group.to_string().len() <= 32);
             assert_eq!(Group::from_name(&group.to_string()), Some(group));
         }
         assert_eq!(Group::from_name("filter.*"), None);

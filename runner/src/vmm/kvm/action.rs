@@ -6,9 +6,8 @@ use crate::vmm::kvm::host::Device;
 use crate::vmm::kvm::kicks::{Kicker, Kicks, Target, hold_signals};
 use crate::vmm::kvm::machine::{Exits, Machine, create_vm};
 use crate::vmm::kvm::second::Second;
-use crate::vmm::kvm::state::{Failed, State};
+use crate::vmm::kvm::state::{self, Failed, State};
 use crate::vmm::kvm::{KvmOptions, cpuid, vcpu};
-use kvm_bindings::nested::KvmNestedStateBuffer;
 use kvm_bindings::{
     CpuId, KVM_CAP_SMALLER_MAXPHYADDR, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_USE_HW_BP,
     KVM_GUESTDBG_USE_SW_BP, KVM_STATE_NESTED_RUN_PENDING, KVM_VCPUEVENT_VALID_PAYLOAD,
@@ -237,9 +236,8 @@ impl Machine {
 
     /// Whether L1 has entered L2, and L2 has not begun.
     fn is_entering(&self) -> bool {
-        let mut nested = Box::new(KvmNestedStateBuffer::empty());
-        self.vcpu.nested_state(&mut nested).is_ok()
-            && u32::from(nested.flags) & KVM_STATE_NESTED_RUN_PENDING != 0
+        state::nested(&self.vcpu)
+            .is_ok_and(|nested| u32::from(nested.flags) & KVM_STATE_NESTED_RUN_PENDING != 0)
     }
 
     /// Begins to signal this thread. The first signals, this many, move the vCPU; of those that find

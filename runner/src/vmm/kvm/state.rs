@@ -89,8 +89,7 @@ impl State {
             chip(KVM_IRQCHIP_PIC_SLAVE).map_err(&of_vm)?,
             chip(KVM_IRQCHIP_IOAPIC).map_err(&of_vm)?,
         ];
-        let mut nested = Box::new(KvmNestedStateBuffer::empty());
-        vcpu.nested_state(&mut nested).map_err(Failed::at(Step::SaveNested))?;
+        let nested = nested(vcpu)?;
         Ok(Self {
             irqchips,
             pit: vm.get_pit2().map_err(&of_vm)?,
@@ -163,6 +162,16 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// Saves the nested state.
+///
+/// # Errors
+/// KVM refuses.
+pub fn nested(vcpu: &VcpuFd) -> Result<Box<KvmNestedStateBuffer>, Failed> {
+    let mut nested = Box::new(KvmNestedStateBuffer::empty());
+    vcpu.nested_state(&mut nested).map_err(Failed::at(Step::SaveNested))?;
+    Ok(nested)
 }
 
 /// All MSRs that are state according to KVM and that this vCPU has.

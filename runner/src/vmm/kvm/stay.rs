@@ -7,9 +7,8 @@
 use crate::vmm::kvm::action::MSI_INIT;
 use crate::vmm::kvm::exits::ExitCounter;
 use crate::vmm::kvm::machine::Machine;
-use crate::vmm::kvm::state::Failed;
+use crate::vmm::kvm::state::{self, Failed};
 use kvm_bindings::KVM_STATE_NESTED_GUEST_MODE;
-use kvm_bindings::nested::KvmNestedStateBuffer;
 use spec::channel::Step;
 use std::time::Duration;
 
@@ -67,9 +66,7 @@ impl Machine {
 
     /// Drops what is to be delivered to L2, and signals INIT, if L2 is active.
     fn end_stay(&self) -> Result<(), Failed> {
-        let mut nested = Box::new(KvmNestedStateBuffer::empty());
-        self.vcpu.nested_state(&mut nested).map_err(Failed::at(Step::SaveNested))?;
-        if u32::from(nested.flags) & KVM_STATE_NESTED_GUEST_MODE == 0 {
+        if u32::from(state::nested(&self.vcpu)?.flags) & KVM_STATE_NESTED_GUEST_MODE == 0 {
             return Ok(());
         }
         let mut events = self.vcpu.get_vcpu_events().map_err(Failed::at(Step::SaveEvents))?;

@@ -3,6 +3,7 @@
 //! is written.
 
 use super::REP;
+use super::ports::{IOPL, PORT};
 use crate::manual::paging::Access::{self, Read, Write};
 use crate::manual::paging::Level::Pte;
 use crate::manual::section::{Citation, Section};
@@ -25,10 +26,6 @@ const END0: u64 = DATA1 - 8;
 const DEEP_DATA: u64 = DEEP + 0x208;
 const VALUE: u64 = 0x1234;
 const RAX: u64 = initial_register(Rax as usize);
-/// RFLAGS.IOPL = 3.
-const IOPL: u64 = 3 << 12;
-/// A port that no device has: it reads as all ones.
-const PORT: u64 = 0x4d50;
 const NEXT: u64 = RIP + FORCED_EMULATION_PREFIX.len() as u64;
 const PRIORITIES: Citation = Section::EPT_PRIORITIES.says("");
 

@@ -1,6 +1,7 @@
 //! Protection keys: the user-mode ones of PKRU, which L1 writes before the entry, and the
 //! supervisor-mode ones of IA32_PKRS.
 
+use super::ports::{IOPL, PORT};
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Entry;
 use crate::manual::paging::Privilege::{self, Supervisor, User};
@@ -18,10 +19,6 @@ const CODE1: u64 = Code1.linear();
 const END0: u64 = DATA1 - 8;
 /// RFLAGS.AC: SMAP suspended.
 const AC: u64 = 1 << 18;
-/// RFLAGS.IOPL = 3.
-const IOPL: u64 = 3 << 12;
-/// A port that no device has.
-const PORT: u64 = 0x4d50;
 /// Access-disable and write-disable of key 1, key 15, and key 0.
 const AD1: u32 = 1 << 2;
 const WD1: u32 = 1 << 3;

@@ -16,9 +16,9 @@ const DATA1: u64 = Data1.linear();
 const END0: u64 = DATA1 - 8;
 const DF: u64 = 1 << 10;
 /// RFLAGS.IOPL = 3.
-const IOPL: u64 = 3 << 12;
-/// A port that no device has.
-const PORT: u64 = 0x4d50;
+pub const IOPL: u64 = 3 << 12;
+/// A port that no device has: it reads as all ones.
+pub const PORT: u64 = 0x4d50;
 
 /// The rows.
 pub const ROWS: &[Row] = &[

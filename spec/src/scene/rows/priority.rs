@@ -1,6 +1,7 @@
 //! Instructions that L1 intercepts and whose operand would fault: the VM exit comes first, and a
 //! fault of the fetch before it.
 
+use super::ports::{IOPL, PORT};
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Privilege::{self, Supervisor, User};
 use crate::manual::section::{Citation, Section};
@@ -18,10 +19,6 @@ const CODE1: u64 = Code1.linear();
 /// The operand of all these instructions.
 const OPERAND: &[(crate::scene::place::Place, Kind)] = &[(Data0, Kind::NP)];
 const RAISES_GP: Event = Event::new(Raised, HardwareException, 13).error_code(0);
-/// RFLAGS.IOPL = 3.
-const IOPL: u64 = 3 << 12;
-/// A port that no device has.
-const PORT: u64 = 0x4d50;
 /// Basic exit reasons. SDM vol. 3D, "VMX Basic Exit Reasons".
 const VMCLEAR: u16 = 19;
 const VMPTRLD: u16 = 21;

@@ -26,6 +26,7 @@ use crate::scene::{Answer, Exiting, Feature, Fits, RIP, Row};
 
 use super::boundary::MONITOR_TRAP;
 use super::delivery::{PF, injected};
+use super::ports::IOPL;
 use super::saved::{BASE, DESCRIPTOR, FRESH, GDT, LIMIT, RIGHTS};
 
 const DATA0: u64 = Data0.linear();
@@ -33,8 +34,6 @@ const VECTOR: u8 = 9;
 /// The basic exit reason of I/O instructions, and the bit of the qualification that says a string.
 const IO: u16 = 30;
 const STRING: u64 = 1 << 4;
-/// RFLAGS.IOPL = 3.
-const IOPL: u64 = 3 << 12;
 /// The bytes before the instruction under test, and where that is.
 const ASKING: u64 = 4;
 const ASKING_REAL: u64 = 6;

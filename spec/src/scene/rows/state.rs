@@ -1,5 +1,6 @@
 //! What a fault leaves of L2's state, and what an exit reports of it.
 
+use super::delivery::{DB, raised};
 use crate::manual::paging::Access::{Fetch, Read, Write};
 use crate::manual::paging::Privilege::{Supervisor, User};
 use crate::scene::between::Between;
@@ -7,7 +8,6 @@ use crate::scene::builder::user;
 use crate::scene::end::Word::{
     self, Cs, Dirty, Interruptibility, Leaf, Memory, Rax, Rbp, Rcx, Rdi, Rflags, Rip, Rsp, Ss,
 };
-use crate::scene::event::{Event, EventType, Source};
 use crate::scene::expect::{
     BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, PENDING_BS, selectors,
 };
@@ -61,7 +61,6 @@ const fn iret(name: &'static str, what: &'static str) -> Row {
 
 const CS_3: u64 = selectors(User).0;
 const SS_0: u64 = selectors(Supervisor).1;
-const DB: u8 = 1;
 /// DR7.GD: an access to a debug register is #DB; and bit 10, which is 1.
 const DETECT: u64 = 1 << 13 | 1 << 10;
 const SS_3: u64 = selectors(User).1;
@@ -186,7 +185,7 @@ pub const ROWS: &[Row] = &[
     .registers(&[(Rax, DETECT), (Rcx, SS_0)])
     .rsp(DATA0)
     .memory(&[(DATA0, RFLAGS_TF | 2)])
-    .event(Event::new(Source::Raised, EventType::HardwareException, DB))
+    .event(raised(DB))
     .event_stack(1 << DB)
     .at_end(&[(Rip, RIP + 6), (Rsp, DATA0 + 8)])
     // Not asked: RF, and whether the single step that MOV SS holds back is reported too.

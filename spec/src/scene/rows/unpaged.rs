@@ -4,6 +4,7 @@
 
 #![expect(clippy::large_types_passed_by_value, reason = "as the builder methods of scenes")]
 
+use super::delivery::{DB, DE, GP, SS, UD};
 use crate::manual::paging::Access::{self, Fetch, Read, Write};
 use crate::manual::paging::Privilege::Supervisor;
 use crate::manual::section::Section;
@@ -73,11 +74,6 @@ const LAST: u64 = STAGE_BASE + PAGE + 0xffff;
 /// What the delivery of an exception with the stack pointer there pushes, as eight bytes that begin
 /// one below it.
 const FRAME_AT_LAST: u64 = LAST - 7;
-const DE: u8 = 0;
-const DB: u8 = 1;
-const UD: u8 = 6;
-const SS: u8 = 12;
-const GP: u8 = 13;
 const PF: u8 = 14;
 
 /// An exception of an instruction: in real mode none has an error code. `frame` is what its

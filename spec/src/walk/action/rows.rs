@@ -154,7 +154,7 @@ pub(super) const ROWS: &[Action] = &[
     )
     .async_faults(Event::AsyncFaults),
     Action::new(
-        "async-faults-restored-often",
+        "async-faults-moved-often",
         Ask::LatePagesAndManyMoves,
         "as async-faults-restored, and more often: also when L2's user mode awaits a page",
     )
