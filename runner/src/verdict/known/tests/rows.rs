@@ -118,7 +118,6 @@ fn most_rows_say_where_in_the_source_they_are() {
         "vbox-nmi-push",
         "vbox-pending-step",
         "apf-restored-lost",
-        "enlightened-hang",
         "smi-apf-kill",
     ];
     let tables = Tables::built_in();
