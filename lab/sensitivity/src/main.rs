@@ -1,10 +1,10 @@
 //! Who tests the tests: builds KVM and Xen wrong on purpose, runs maskmatch's lab on them, and
 //! writes down what noticed it.
 //!
-//! Each wrong host is one small change of Debian's KVM 6.1 or Xen 4.17, a row of `changes/*.toml`.
-//! All is kept
-//! in `~/.cache/maskmatch/sensitivity`: sources, build tree and results. What was run is not run
-//! again unless the change, the image or the known deviations changed.
+//! Each wrong host is one small change of Debian's KVM (of 6.1, or of sid) or Xen 4.17, a row of
+//! `changes/*.toml`. All is kept in `~/.cache/maskmatch/sensitivity`: sources, build tree and
+//! results. What was run is not run again unless the change, the image or the known deviations
+//! changed.
 
 mod change;
 mod document;
@@ -40,7 +40,7 @@ use crate::tree::{Build, Tree};
 #[command(name = "sensitivity", version, verbatim_doc_comment)]
 struct Options {
     /// Only this change, this kind of changes, or those of this host; may be repeated.
-    #[arg(long, value_name = "NAME|KIND|kvm|xen")]
+    #[arg(long, value_name = "NAME|KIND|kvm|kvm-sid|xen")]
     only: Vec<String>,
     /// `quick` leaves out the standard profile; `standard` runs it for all changes.
     #[arg(long)]

@@ -1,10 +1,11 @@
 //! KVM's build tree: Debian's sources of it and what builds them.
 //!
-//! The kernel is the one that maskmatch's lab keeps under the name 6.1. Its sources, headers and
-//! build tools come from the package index that the lab fetched with it, so that all are of one
-//! version. `source/` stays as Debian has it; `work/` is what is changed and built.
+//! The kernel is one that maskmatch's lab keeps: see [`Release`]. Its sources, headers and build tools
+//! come from the package index that the lab fetched with it, so that all are of one version.
+//! `source/` stays as Debian has it; `work/` is what is changed and built.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,10 +15,32 @@ use crate::host::Host;
 use crate::lab::Lab;
 use crate::stop::Stop;
 
-/// The kernel, as `maskmatch lab --kernel` takes it.
-const KERNEL: &str = "6.1";
-/// The suite whose index the lab fetches for it.
-const SUITE: &str = "bookworm";
+/// A kernel whose KVM is built.
+pub struct Release {
+    /// The kernel, as `maskmatch lab --kernel` takes it.
+    kernel: &'static str,
+    /// The suite whose index the lab fetches for it.
+    suite: &'static str,
+    /// Packages with the C library of its build tools, where that of bookworm is too old for them.
+    libraries: &'static [&'static str],
+    /// Its configuration is for a newer compiler: what [`COMPILER`] lacks is turned off.
+    too_new: &'static [&'static str],
+}
+
+/// Linux 6.1.
+pub const BOOKWORM: Release =
+    Release { kernel: "6.1", suite: "bookworm", libraries: &[], too_new: &[] };
+/// The newest kernel.
+pub const SID: Release = Release {
+    kernel: "sid",
+    suite: "sid",
+    libraries: &["libc6", "libelf1t64", "libzstd1", "zlib1g"],
+    too_new: &["CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT="],
+};
+/// The compiler of all of them.
+const COMPILER: &str = "CC=x86_64-linux-gnu-gcc-12";
+/// Where the packages with libraries have them.
+const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 /// How the names of the kernel's packages end.
 const FLAVOUR: &str = "-cloud-amd64";
 /// What must be installed: a program, and the package that has it.
@@ -36,6 +59,7 @@ const KVM: &str = "arch/x86/kvm";
 pub struct Kvm {
     /// The kernel's package with its version.
     kernel: String,
+    release: &'static Release,
     /// The kernel with Debian's own modules.
     stock: Modules,
     folder: PathBuf,
@@ -56,11 +80,13 @@ struct Package {
 }
 
 impl Package {
-    /// Reads `linux-image-ABI-cloud-amd64-unsigned_VERSION`.
+    /// Reads `linux-image-ABI-cloud-amd64-unsigned_VERSION`, or
+    /// `linux-binary-unsigned-ABI-cloud-amd64_VERSION` as newer kernels have it.
     fn parse(folder: &str) -> Option<Self> {
         let (name, version) = folder.split_once('_')?;
         let abi = name
-            .strip_prefix("linux-image-")?
+            .strip_prefix("linux-image-")
+            .or_else(|| name.strip_prefix("linux-binary-unsigned-"))?
             .trim_end_matches("-unsigned")
             .strip_suffix(FLAVOUR)?;
         Some(Self { folder: folder.into(), abi: abi.into(), version: version.into() })
@@ -69,13 +95,25 @@ impl Package {
     /// The packages with its sources and what builds them.
     fn needed(&self) -> [String; 4] {
         let Self { abi, version, .. } = self;
+        let series = self.series();
+        let kbuild = if self.is_of_its_own_output() { abi } else { &series };
         [
-            "source-6.1".into(),
-            "kbuild-6.1".into(),
+            format!("source-{series}"),
+            format!("kbuild-{kbuild}"),
             format!("headers-{abi}-common"),
             format!("headers-{abi}{FLAVOUR}"),
         ]
         .map(|name| format!("linux-{name}={version}"))
+    }
+
+    /// The first two numbers of its version.
+    fn series(&self) -> String {
+        self.abi.split('.').take(2).collect::<Vec<_>>().join(".")
+    }
+
+    /// Whether the headers say where they are, as those do whose ABI names Debian's release.
+    fn is_of_its_own_output(&self) -> bool {
+        self.abi.contains("+deb")
     }
 }
 
@@ -84,17 +122,19 @@ impl Kvm {
     ///
     /// # Errors
     /// A tool or a package is missing.
-    pub fn open(lab: &Lab) -> Result<Self, Stop> {
+    pub fn open(release: &'static Release, lab: &Lab) -> Result<Self, Stop> {
+        let kernel = release.kernel;
         let of_lab = cache_folder()?;
         let cache = of_lab.join("sensitivity");
         let kernels = of_lab.join("kernels");
         let named = || {
-            let name = fs::read_to_string(kernels.join("names").join(KERNEL)).ok()?;
+            let name = fs::read_to_string(kernels.join("names").join(kernel)).ok()?;
             Package::parse(name.trim())
                 .filter(|package| kernels.join(&package.folder).join("bzImage").is_file())
         };
         let at = |package: &Package| Self {
             kernel: package.folder.clone(),
+            release,
             stock: Modules {
                 image: kernels.join(&package.folder).join("bzImage"),
                 folder: kernels.join(&package.folder).join("modules"),
@@ -114,10 +154,10 @@ impl Kvm {
         // The index is of the day when the kernel was fetched: the archive may have gone on since.
         let fetched = || {
             let package = named()
-                .ok_or_else(|| Stop::missing(format!("the lab keeps no kernel {KERNEL}")))?;
-            fetch(&package, &kernels, &at(&package).folder).map(|()| package)
+                .ok_or_else(|| Stop::missing(format!("the lab keeps no kernel {kernel}")))?;
+            fetch(release, &package, &kernels, &at(&package).folder).map(|()| package)
         };
-        let package = fetched().or_else(|_| lab.refresh_kernel(KERNEL).and_then(|()| fetched()))?;
+        let package = fetched().or_else(|_| lab.refresh_kernel(kernel).and_then(|()| fetched()))?;
         let tree = at(&package);
         tree.lay_out(&package)?;
         Ok(tree)
@@ -130,12 +170,13 @@ impl Kvm {
         let put = |path: &Path, result: std::io::Result<()>| {
             result.map_err(|error| Stop::file(path, error))
         };
+        let sources = format!("linux-source-{}", package.series());
         for folder in [&source, &work] {
             put(folder, fs::create_dir_all(folder))?;
-            let tarball = root.join("usr/src/linux-source-6.1.tar.xz");
+            let tarball = root.join("usr/src").join(format!("{sources}.tar.xz"));
             let mut tar = Command::new("tar");
             tar.arg("-xJf").arg(tarball).arg("-C").arg(folder).arg("--strip-components=1");
-            run(tar.args([format!("linux-source-6.1/{KVM}"), "linux-source-6.1/virt".into()]))?;
+            run(tar.args([KVM, "virt"].map(|below| format!("{sources}/{below}"))))?;
         }
         let common = root.join("usr/src").join(format!("linux-headers-{}-common", package.abi));
         for below in [KVM, "virt"] {
@@ -147,8 +188,19 @@ impl Kvm {
         }
         // The package expects to be installed.
         let makefile = self.headers.join("Makefile");
-        let text = format!("include {}/Makefile\n", common.display());
+        let output = if package.is_of_its_own_output() {
+            format!("KBUILD_OUTPUT={}\n", self.headers.display())
+        } else {
+            String::new()
+        };
+        let text = format!("{output}include {}/Makefile\n", common.display());
         put(&makefile, fs::write(&makefile, text))?;
+        if !self.release.libraries.is_empty() {
+            let kbuild = format!("usr/lib/linux-kbuild-{}", package.abi);
+            for folder in ["scripts/mod", "tools/objtool"] {
+                give_libraries(&root.join(&kbuild).join(folder), &root.join(LIBRARIES))?;
+            }
+        }
         let whole = self.folder.join(WHOLE);
         put(&whole, fs::write(&whole, ""))
     }
@@ -173,15 +225,18 @@ impl Tree for Kvm {
             "CONFIG_KVM_WERROR=",
             "CONFIG_DEBUG_INFO_BTF_MODULES=",
             "KCFLAGS=-g0",
+            COMPILER,
             "modules",
         ]);
+        make.args(self.release.too_new);
         if let Err(stop) = run(&mut make) {
             return Ok(Build::Failed(stop.why));
         }
         let folder = made(&self.folder, place)?;
-        for (from, name) in
-            [(&work, "kvm.ko"), (&work, "kvm-intel.ko"), (&self.stock.folder, "irqbypass.ko")]
-        {
+        let stock = &self.stock.folder;
+        let packed = stock.join("irqbypass.ko.xz").exists();
+        let third = if packed { "irqbypass.ko.xz" } else { "irqbypass.ko" };
+        for (from, name) in [(&work, "kvm.ko"), (&work, "kvm-intel.ko"), (stock, third)] {
             fs::copy(from.join(name), folder.join(name))
                 .map_err(|error| Stop::file(&from.join(name), error))?;
         }
@@ -195,19 +250,20 @@ impl Tree for Kvm {
 }
 
 /// Downloads and unpacks a kernel's sources and build tools below `folder`.
-fn fetch(package: &Package, kernels: &Path, folder: &Path) -> Result<(), Stop> {
+fn fetch(release: &Release, package: &Package, kernels: &Path, folder: &Path) -> Result<(), Stop> {
     println!("fetching the sources of {}", package.folder);
     let (debs, root) = (folder.join("debs"), folder.join("root"));
     for folder in [&debs, &root] {
         fs::create_dir_all(folder).map_err(|error| Stop::file(folder, error))?;
     }
-    let index = kernels.join("apt").join(SUITE).join("apt.conf");
+    let index = kernels.join("apt").join(release.suite).join("apt.conf");
     run(Command::new("apt-get")
         .arg("-qq")
         .arg("-c")
         .arg(index)
         .arg("download")
         .args(package.needed())
+        .args(release.libraries)
         .current_dir(&debs))?;
     let files = fs::read_dir(&debs).map_err(|error| Stop::file(&debs, error))?;
     for deb in files.flatten().map(|entry| entry.path()) {
@@ -215,6 +271,31 @@ fn fetch(package: &Package, kernels: &Path, folder: &Path) -> Result<(), Stop> {
         fs::remove_file(&deb).map_err(|error| Stop::file(&deb, error))?;
     }
     Ok(())
+}
+
+/// Has the programs of a folder of build tools that are made for one kind of machine, as
+/// `objtool.real-x86`, run with other libraries than this system's.
+fn give_libraries(folder: &Path, libraries: &Path) -> Result<(), Stop> {
+    let files = fs::read_dir(folder).map_err(|error| Stop::file(folder, error))?;
+    let programs =
+        files.flatten().map(|entry| entry.path()).filter(|path| name_of(path).contains(".real-"));
+    for program in programs.collect::<Vec<_>>() {
+        let moved = folder.join(format!("of-sid.{}", name_of(&program)));
+        let text = format!(
+            "#!/bin/sh\nexec {0}/ld-linux-x86-64.so.2 --library-path {0} {1} \"$@\"\n",
+            libraries.display(),
+            moved.display()
+        );
+        fs::rename(&program, &moved)
+            .and_then(|()| fs::write(&program, text))
+            .and_then(|()| fs::set_permissions(&program, fs::Permissions::from_mode(0o755)))
+            .map_err(|error| Stop::file(&program, error))?;
+    }
+    Ok(())
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -227,6 +308,11 @@ mod tests {
             Package::parse("linux-image-6.1.0-57-cloud-amd64-unsigned_6.1.192-3").unwrap();
         assert_eq!(package.needed()[3], "linux-headers-6.1.0-57-cloud-amd64=6.1.192-3");
         assert_eq!(package.needed()[2], "linux-headers-6.1.0-57-common=6.1.192-3");
+        assert_eq!(package.needed()[1], "linux-kbuild-6.1=6.1.192-3");
         assert!(Package::parse("linux-image-6.1.0-57").is_none());
+        let newer =
+            Package::parse("linux-binary-unsigned-7.2.13+deb14-cloud-amd64_7.2.13-1").unwrap();
+        assert_eq!(newer.needed()[0], "linux-source-7.2=7.2.13-1");
+        assert_eq!(newer.needed()[1], "linux-kbuild-7.2.13+deb14=7.2.13-1");
     }
 }
