@@ -117,7 +117,6 @@ fn most_rows_say_where_in_the_source_they_are() {
         "vbox-inject-lost",
         "vbox-nmi-push",
         "vbox-pending-step",
-        "apf-restored-lost",
         "smi-apf-kill",
     ];
     let tables = Tables::built_in();
