@@ -41,6 +41,8 @@ pub const SID: Release = Release {
 const COMPILER: &str = "CC=x86_64-linux-gnu-gcc-12";
 /// Where the packages with libraries have them.
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
+/// What is in the names of build tools for one kind of machine.
+const OF_ONE_MACHINE: &str = ".real-";
 /// How the names of the kernel's packages end.
 const FLAVOUR: &str = "-cloud-amd64";
 /// What must be installed: a program, and the package that has it.
@@ -96,7 +98,7 @@ impl Package {
     fn needed(&self) -> [String; 4] {
         let Self { abi, version, .. } = self;
         let series = self.series();
-        let kbuild = if self.is_of_its_own_output() { abi } else { &series };
+        let kbuild = if self.names_release() { abi } else { &series };
         [
             format!("source-{series}"),
             format!("kbuild-{kbuild}"),
@@ -111,8 +113,9 @@ impl Package {
         self.abi.split('.').take(2).collect::<Vec<_>>().join(".")
     }
 
-    /// Whether the headers say where they are, as those do whose ABI names Debian's release.
-    fn is_of_its_own_output(&self) -> bool {
+    /// Whether its ABI names Debian's release. Then the build tools are of that ABI, and the headers'
+    /// Makefile says where they are.
+    fn names_release(&self) -> bool {
         self.abi.contains("+deb")
     }
 }
@@ -188,7 +191,7 @@ impl Kvm {
         }
         // The package expects to be installed.
         let makefile = self.headers.join("Makefile");
-        let output = if package.is_of_its_own_output() {
+        let output = if package.names_release() {
             format!("KBUILD_OUTPUT={}\n", self.headers.display())
         } else {
             String::new()
@@ -277,10 +280,11 @@ fn fetch(release: &Release, package: &Package, kernels: &Path, folder: &Path) ->
 /// `objtool.real-x86`, run with other libraries than this system's.
 fn give_libraries(folder: &Path, libraries: &Path) -> Result<(), Stop> {
     let files = fs::read_dir(folder).map_err(|error| Stop::file(folder, error))?;
-    let programs =
-        files.flatten().map(|entry| entry.path()).filter(|path| name_of(path).contains(".real-"));
-    for program in programs.collect::<Vec<_>>() {
-        let moved = folder.join(format!("of-sid.{}", name_of(&program)));
+    let names = files.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    for name in names.filter(|name| name.contains(OF_ONE_MACHINE)).collect::<Vec<_>>() {
+        let program = folder.join(&name);
+        // Another name, so that what an interrupted run moved is not taken for a program again.
+        let moved = folder.join(name.replace(OF_ONE_MACHINE, ".program-"));
         let text = format!(
             "#!/bin/sh\nexec {0}/ld-linux-x86-64.so.2 --library-path {0} {1} \"$@\"\n",
             libraries.display(),
@@ -294,13 +298,27 @@ fn give_libraries(folder: &Path, libraries: &Path) -> Result<(), Stop> {
     Ok(())
 }
 
-fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::Package;
+    use std::path::Path;
+    use std::{env, fs, process};
+
+    use super::{Package, give_libraries};
+
+    #[test]
+    fn programs_get_libraries_once_however_often_they_are_unpacked() {
+        let folder = env::temp_dir().join(format!("maskmatch-tools-{}", process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        for _ in 0..2 {
+            fs::write(folder.join("objtool.real-x86"), "program").unwrap();
+            assert!(give_libraries(&folder, Path::new("/libraries")).is_ok());
+        }
+        let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+        assert_eq!(read("objtool.program-x86"), "program");
+        assert!(read("objtool.real-x86").contains("objtool.program-x86 \"$@\""));
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+        fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn a_kernel_s_folder_names_the_packages_of_its_sources() {
