@@ -247,6 +247,7 @@ impl<'a> Tried<'a> {
         if !self.is_complete(filter, broken, cases, walker)? {
             return Ok(());
         }
+        pages.look_into_log();
         let want = Observed::exactly(Outcome::Silent);
         for (access, got) in pages.observed(&walker.last()) {
             self.counts.exits += got.exits;

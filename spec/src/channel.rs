@@ -171,6 +171,9 @@ crate::listed! {
         MoveAtEntry = 48,
         /// [`Ask::LatePagesAndMoves`], with more moves: pages of L2's user mode are awaited at some.
         LatePagesAndManyMoves = 49,
+        /// Look whether the log of writes, which [`Ask::RearmDirtyLog`] began, has the page that
+        /// [`logged`] names, and forget what it has. Refused with [`Step::SeeLogged`] if it has not.
+        Logged = 50,
         /// A second vCPU in the same VM, which waits for INIT and SIPI. From then on the guest does
         /// not move.
         SecondProcessor = 64,
@@ -187,7 +190,17 @@ const CODE_MASK: u32 = 0xff;
 /// below 2^36.
 #[must_use]
 pub const fn read_only(address: u64) -> u32 {
-    Ask::ReadOnlyOn.code() | ((address >> 12) as u32) << CODE_MASK.trailing_ones()
+    of_page(Ask::ReadOnlyOn, address)
+}
+
+/// The same for [`Ask::Logged`].
+#[must_use]
+pub const fn logged(address: u64) -> u32 {
+    of_page(Ask::Logged, address)
+}
+
+const fn of_page(ask: Ask, address: u64) -> u32 {
+    ask.code() | ((address >> 12) as u32) << CODE_MASK.trailing_ones()
 }
 
 /// The physical address of the page in what was written to [`PORT`].
@@ -303,6 +316,8 @@ crate::listed! {
         RefuseNested = 28 => "have KVM_SET_NESTED_STATE refuse malformed state",
         /// To find L2 being entered.
         SeeEntry = 29 => "find L2 being entered",
+        /// To find a page in the log of writes.
+        SeeLogged = 30 => "find the page in the log of writes",
         /// To make a second vCPU and its thread.
         SecondProcessor = 64 => "make a second vCPU",
         /// To move a guest that has a second vCPU.

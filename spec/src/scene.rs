@@ -118,6 +118,10 @@ pub enum Answer {
     /// The scene plays first with [`Scene::before`], and completes. Then L1 makes the page what it
     /// is to be, invalidates what is cached of it, and plays the scene again.
     Spoil(Invalidation),
+    /// Where [`Scene::first`] reached L2, enters L2 at the instruction of [`Scene::fault`], with its
+    /// registers as at the start and with all that is cached of its page tables. Where L1's filter
+    /// wants the first fault, the scene is over with it.
+    GoOn,
 }
 
 /// The widths of code in which a scene's bytes mean what its text says.

@@ -245,6 +245,7 @@ impl Stage {
                 self.main.enter()?;
             }
             Answer::Spoil(how) => self.main.enter_spoiled(how, scene, around)?,
+            Answer::GoOn => self.main.go_on(scene)?,
             _ => {
                 answer::answer(scene, self.environment, around.maxphyaddr)?;
                 self.main.enter()?;
@@ -313,6 +314,24 @@ impl SceneVcpu {
         Ok(())
     }
 
+    /// Enters L2 at the instruction of the scene's fault, whatever an earlier one has left, with what
+    /// is cached of its page tables.
+    fn go_on(&mut self, scene: &Scene) -> Result<(), VmFail> {
+        let rip = scene.fault.and_then(|fault| fault.rip).unwrap_or(scene.rip);
+        self.start(&Scene { rip, ..*scene });
+        self.enter_as_is()
+    }
+
+    /// Puts L2's registers to the start of a scene.
+    fn start(&mut self, scene: &Scene) {
+        state::write_scene(scene, self.environment(), &mut self.kept);
+        self.registers = Registers::in_order(scene.start_registers());
+        write_cr2(CR2_AT_START);
+        if self.dr6 {
+            state::write_dr6(DR6_AT_START);
+        }
+    }
+
     /// Puts L2 to the start of a scene.
     fn begin(&mut self, scene: &Scene, around: Around<'_>) -> Result<(), VmFail> {
         let environment = self.environment();
@@ -320,17 +339,12 @@ impl SceneVcpu {
         ept::set_device(device)?;
         memory::lay_out(scene, environment, device, around.maxphyaddr);
         ept::spoil(scene.spoiled_at_start(), around.maxphyaddr)?;
-        state::write_scene(scene, environment, &mut self.kept);
+        self.start(scene);
         state::write_pdptes(environment);
         self.set_controls(around.vmx, scene);
         self.set_pins(around.vmx, scene.pins);
         if let Some(event) = scene.event.filter(|event| event.source == Source::Injected) {
             answer::inject(event.info(), event.error_code.unwrap_or_default().into(), event.length);
-        }
-        self.registers = Registers::in_order(scene.start_registers());
-        write_cr2(CR2_AT_START);
-        if self.dr6 {
-            state::write_dr6(DR6_AT_START);
         }
         pending::make(scene, around.apic);
         self.flaw = scene.flaw;

@@ -5,7 +5,7 @@
 use core::fmt;
 
 use spec::catalogue::machine::Region;
-use spec::channel::{Ask, DEVICE_PAGE};
+use spec::channel::{Ask, DEVICE_PAGE, Status, Step, logged};
 use spec::manual::paging::{Access, Privilege};
 use spec::walk::host::{HostAccess, Need, Round};
 use spec::walk::layout::TOKEN;
@@ -15,6 +15,7 @@ use spec::walk::setting::SETTINGS;
 use crate::machine::channel;
 use crate::machine::cpu::Cpu;
 use crate::machine::loader::Boot;
+use crate::machine::log::log;
 use crate::walk::guest;
 use crate::walk::tables::map_host_page;
 use crate::walk::walker::{self, Walked, Walker};
@@ -101,6 +102,9 @@ pub struct Pages {
     /// Fresh memory can be run.
     zeroed: bool,
     laid: [Option<Laid>; MAX_ACCESSES],
+    /// L0's log of writes lacks one of the last walk, and whether that was said.
+    unlogged: bool,
+    noted: bool,
 }
 
 impl Pages {
@@ -135,6 +139,8 @@ impl Pages {
             page,
             zeroed: cpu.has_hypervisor() || channel::present(),
             laid: [None; MAX_ACCESSES],
+            unlogged: false,
+            noted: false,
         })
     }
 
@@ -198,7 +204,24 @@ impl Pages {
         }
     }
 
-    /// What was seen of each access of the walk.
+    /// Asks whether the writes of the walk are in L0's log. Where nobody can say, they count as being
+    /// there.
+    pub fn look_into_log(&mut self) {
+        let mut laid = self.laid.iter().flatten();
+        let writes = laid.any(|laid| laid.access.access == Access::Write);
+        self.unlogged = self.need == Need::Dirty
+            && writes
+            && matches!(
+                channel::ask(logged(self.page).into()),
+                Status::Refused { step: Step::SeeLogged, .. }
+            );
+        if self.unlogged && !core::mem::replace(&mut self.noted, true) {
+            log().note(&"L0's log of writes lacks a page that L2 wrote: the write is lost to L0");
+        }
+    }
+
+    /// What was seen of each access of the walk. Where L0 tracks writes, one that its log lacks is
+    /// without its effect.
     pub fn observed<'a>(
         &'a self,
         walked: &'a Walked<'_>,
@@ -215,7 +238,8 @@ impl Pages {
                 exit,
                 deliveries: slot.faults,
                 delivery: (slot.faults != 0).then_some(slot.delivery),
-                executed: self.has_effect(*laid, slot.result, walked.number),
+                executed: self.has_effect(*laid, slot.result, walked.number)
+                    && !(self.unlogged && laid.access.access == Access::Write),
             };
             (laid.access, observed)
         })

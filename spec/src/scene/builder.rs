@@ -249,7 +249,16 @@ impl Row {
         self
     }
 
-    /// The same, of an implicit supervisor-mode access.
+    /// With a fault of the scene's privilege before [`Scene::fault`], which comes if L1 has L2 go on
+    /// after it.
+    #[must_use]
+    pub const fn goes_on_after(mut self, address: u64, access: Access, rip: u64) -> Self {
+        let privilege = self.scene.cpl;
+        self.scene.first = Some(Fault { address, access, privilege, rip: Some(rip) });
+        self.answer(Answer::GoOn)
+    }
+
+    /// With the first fault one of an implicit supervisor-mode access.
     #[must_use]
     pub const fn implicit_first(mut self, address: u64, access: Access) -> Self {
         self.scene.first =

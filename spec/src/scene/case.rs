@@ -87,6 +87,8 @@ impl SceneGroup {
         let first = self.environment.number == 0;
         match self.act {
             Act::Ept if self.environment.name == environment::LONG_EPT.name => EPT_STEP,
+            // Its scenes about mode-based execute control play nowhere else.
+            Act::Ept if self.environment.ept.is_some_and(|ept| ept.modes) => HOME_STEP,
             // Many show whether an invalidation is done.
             Act::Tlb if first || self.environment.vpid => 2,
             Act::Tlb => HOME_STEP,

@@ -314,7 +314,7 @@ impl Scene {
             How::Delivered(_) | How::Done | How::Failed(_) => return Ends { first, second: None },
         };
         let second = match self.answer {
-            Answer::Nothing | Answer::Resume | Answer::Spoil(_) => None,
+            Answer::Nothing | Answer::Resume | Answer::Spoil(_) | Answer::GoOn => None,
             _ => Some(end(&mended)),
         };
         Ends { first, second }

@@ -166,6 +166,9 @@ impl Scene {
         let pfec = self.pfec(environment, maxphyaddr);
         let first = self.first.zip(self.first_pfec(environment, maxphyaddr));
         match first.zip(self.fault.zip(pfec)) {
+            Some((first, then)) if self.answer == Answer::GoOn => {
+                self.expect_in_turn(first, then, filter)
+            }
             Some((first, then)) => self.expect_two(first, then, filter),
             None => self.expect_64(filter, pfec),
         }
@@ -189,7 +192,9 @@ impl Scene {
                     second: Some(under(Self::second_filter(between, filter))),
                 }
             }
-            Answer::Nothing => Ends { first: self.end_under(filter, pfec), second: None },
+            Answer::Nothing | Answer::GoOn => {
+                Ends { first: self.end_under(filter, pfec), second: None }
+            }
             Answer::Spoil(_) => {
                 Ends { first: self.settled(), second: Some(self.end_under(filter, pfec)) }
             }
@@ -253,6 +258,15 @@ impl Scene {
         self.stop.map_or(end, |stop| self.stopped(end, stop))
     }
 
+    /// What must be seen of one fault, and if L2 gets it of the next: nothing that was cached of the
+    /// address before the first fault counts. Whether a fault that exits makes that invalid too is
+    /// left open. SDM vol. 3A, "Operations that Invalidate TLBs and Paging-Structure Caches".
+    fn expect_in_turn(&self, first: (Fault, Pfec), then: (Fault, Pfec), filter: Filter) -> Ends {
+        let end =
+            |(fault, pfec)| self.arises(fault, pfec, self.event.as_ref(), CR2_AT_START, filter);
+        Ends { first: end(first), second: (!filter.exits(first.1)).then(|| end(then)) }
+    }
+
     /// What must be seen where a page fault comes in the delivery of one. Interception of each is
     /// decided before a double fault is made of them: "Other Causes of VM Exits".
     fn expect_two(&self, first: (Fault, Pfec), then: (Fault, Pfec), filter: Filter) -> Ends {
@@ -265,7 +279,11 @@ impl Scene {
         let (end, second) = if filter.exits(first.1) {
             let second = match self.answer {
                 // The others are for scenes with one fault.
-                Answer::Nothing | Answer::Again(_) | Answer::Resume | Answer::Spoil(_) => None,
+                Answer::Nothing
+                | Answer::Again(_)
+                | Answer::Resume
+                | Answer::Spoil(_)
+                | Answer::GoOn => None,
                 Answer::Retry | Answer::Reinject => Some(self.settled_later()),
                 // L1 writes CR2, and then it goes as in hardware.
                 Answer::Reflect => Some(in_delivery),

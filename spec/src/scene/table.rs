@@ -225,8 +225,8 @@ fields! {
         event: Option<Event> = (None), same::event;
         /// What L1's local APIC has. It is [`Scene::event`], or L2 blocks it.
         pending: Option<Pending> = (None), same::never;
-        /// The page fault in whose delivery [`Scene::fault`] comes, if that is so. Both meet L1's
-        /// filter.
+        /// The page fault in whose delivery [`Scene::fault`] comes, or after which it comes
+        /// ([`Answer::GoOn`]), if that is so. Both meet L1's filter.
         first: Option<Fault> = (None), same::fault;
         /// The fault, if there is one.
         fault: Option<Fault> = (None), same::fault;

@@ -22,8 +22,9 @@ crate::listed! {
     pub enum Need {
         /// Memory that nobody has accessed yet: L0 must map it.
         Touch => "touch", "memory that was never accessed before: L0 must map it",
-        /// Memory whose writes L0 tracks (dirty logging).
-        Dirty => "dirty", "memory whose writes L0 tracks",
+        /// Memory whose writes L0 tracks (dirty logging). L0 must find the page in its log after each
+        /// walk that wrote there. Linux, `Documentation/virt/kvm/api.rst`, KVM_GET_DIRTY_LOG.
+        Dirty => "dirty", "memory whose writes L0 tracks, and finds in its log",
         /// The local APIC's page: L0 emulates it.
         Apic => "apic", "the local APIC, which L0 emulates",
         /// A device's page: L0 passes the access to the VMM.

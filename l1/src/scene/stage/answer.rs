@@ -36,10 +36,15 @@ pub(super) fn answer(
         | Answer::Reflect
         | Answer::Again(_)
         | Answer::Resume
-        | Answer::Spoil(_) => {}
+        | Answer::Spoil(_)
+        | Answer::GoOn => {}
     }
     match scene.answer {
-        Answer::Nothing | Answer::Again(_) | Answer::Resume | Answer::Spoil(_) => {}
+        Answer::Nothing
+        | Answer::Again(_)
+        | Answer::Resume
+        | Answer::Spoil(_)
+        | Answer::GoOn => {}
         // An IRET that comes again must find NMIs blocked. SDM vol. 3C, "Information About NMI
         // Unblocking Due to IRET".
         Answer::Retry => {

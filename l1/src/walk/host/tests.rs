@@ -7,7 +7,8 @@ const WALKS: usize = 28;
 const WANTED: u64 = 6 * WALKS as u64;
 
 fn pages(need: Need) -> Pages {
-    Pages { need, page: 0, zeroed: true, laid: [None; MAX_ACCESSES] }
+    let laid = [None; MAX_ACCESSES];
+    Pages { need, page: 0, zeroed: true, laid, unlogged: false, noted: false }
 }
 
 #[test]

@@ -134,6 +134,7 @@ pub fn explain(text: &mut String, case: &SceneCase, maxphyaddr: Maxphyaddr) {
             Answer::Again(between) => between.what(),
             Answer::Resume => "L1 changes nothing and enters L2 again",
             Answer::Spoil(how) => how.what(),
+            Answer::GoOn => "L1 enters L2 at the next instruction that faults",
         };
         let _ = writeln!(text, "Then {answer}: {}", end(second));
         let _ = writeln!(text, "  {second}");

@@ -144,12 +144,12 @@ impl Memory {
             .map_err(|_| Failed { step: Step::Memory, errno: libc::EFAULT })
     }
 
-    /// Fetches the log of writes, which makes KVM forget them.
+    /// Fetches the log of writes, which makes KVM forget them: a bit for each page.
     ///
     /// # Errors
     /// KVM has none.
-    pub fn forget_writes(&self, vm: &VmFd) -> Result<(), Failed> {
-        vm.get_dirty_log(SLOT, self.size).map_err(Failed::at(Step::DirtyLog)).map(drop)
+    pub fn take_log(&self, vm: &VmFd) -> Result<Vec<u64>, Failed> {
+        vm.get_dirty_log(SLOT, self.size).map_err(Failed::at(Step::DirtyLog))
     }
 
     /// Drops all pages from this process' page tables; the file keeps their contents.

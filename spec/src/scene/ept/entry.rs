@@ -59,6 +59,10 @@ impl EptEntry {
     pub const XU: Self = Self { user: Some(true), ..Self::NX };
     /// Read, and execute for user-mode addresses alone.
     pub const RO_XU: Self = Self { user: Some(true), ..Self::with_rights(READ) };
+    /// Execute for user-mode addresses and nothing else, which a processor need not support.
+    pub const XU_ALONE: Self = Self { user: Some(true), ..Self::NP };
+    /// The same with a reserved bit: misconfigured.
+    pub const XU_ALONE_RSVD: Self = Self { reserved: true, ..Self::XU_ALONE };
     /// With memory type 7, which is reserved.
     pub const TYPE7: Self = Self { memory_type: 7, ..Self::GOOD };
     /// One level above: not present.
@@ -130,7 +134,7 @@ impl EptEntry {
     /// Execute alone is taken to be supported.
     #[must_use]
     pub const fn is_misconfigured(self) -> bool {
-        self.rights != 0
+        (self.rights != 0 || matches!(self.user, Some(true)))
             && (matches!(self.rights, WRITE | 6)
                 || matches!(self.memory_type, 2 | 3 | 7)
                 || self.upper && self.memory_type != 0

@@ -50,7 +50,9 @@ const fn deep(
         Write => row.registers(const { &[(Rdi, DATA)] }).watch(DATA),
         Fetch => row,
     };
-    row.nested(nested).answer(Answer::Retry).section(PRIORITIES)
+    let row = row.nested(nested).answer(Answer::Retry).section(PRIORITIES);
+    // What is about mode-based execute control shows only where it is on.
+    if matches!(frame, Some((_, EptEntry { user: Some(_), .. }))) { row.telling() } else { row }
 }
 
 /// A spoiled frame, with or without a guest entry that is not good. The access comes first, then
@@ -86,6 +88,7 @@ const fn super_fetch(name: &'static str, entry: EptEntry) -> Row {
         .nested(nested)
         .answer(Answer::Retry)
         .section(Section::EPT_VIOLATIONS.says("mode-based execute control"))
+        .telling()
 }
 
 /// The rows.
@@ -103,9 +106,19 @@ pub const ROWS: &[Row] = &[
     row!("read-page-xs", "the page is executable at supervisor-mode addresses only"; Read Page XS),
     row!("write-page-ro-xu", "the page is read-only and executable at user-mode addresses only";
         Write Page RO_XU),
+    row!("fetch-page-xu-alone", "the page is for execution at user-mode addresses alone";
+        Fetch Page XU_ALONE)
+    .needs(Feature::ExecuteOnly),
+    row!("read-page-xu-alone", "the page is for execution at user-mode addresses alone";
+        Read Page XU_ALONE)
+    .needs(Feature::ExecuteOnly),
+    row!("fetch-page-xu-alone-rsvd", "a reserved bit where the page is for user-mode addresses alone";
+        Fetch Page XU_ALONE_RSVD)
+    .needs(Feature::ExecuteOnly),
     row!("fetch-nx-xs", "the guest entry and EPT forbid the fetch"; Fetch Pte NX, Page XS),
     super_fetch("super-fetch-xs", EptEntry::XS),
     super_fetch("super-fetch-xu", EptEntry::XU),
+    super_fetch("super-fetch-xu-alone", EptEntry::XU_ALONE).needs(Feature::ExecuteOnly),
     // EPT violations of each frame, by each access.
     row!("read-root", "L2's root table is not there"; Read Root NP),
     row!("read-pdpt", "the PDPT's frame is not there"; Read Pdpt NP),

@@ -5,10 +5,11 @@
 
 use super::delivery::{GP, join, raised};
 use super::tlb_contexts;
-use crate::manual::paging::Access::{Fetch, Read, Write};
+use crate::manual::paging::Access::{self, Fetch, Read, Write};
 use crate::manual::paging::Privilege::Supervisor;
 use crate::manual::paging::format::Format;
 use crate::manual::paging::{Entry, Level};
+use crate::manual::section::Section;
 use crate::scene::builder::user;
 use crate::scene::end::Word::{Rax, Rcx, Rdi, Rip, Rsi, Rsp};
 use crate::scene::invalidation::Invalidation;
@@ -41,6 +42,7 @@ const SUPER: Page = GOOD.without(Entry::US);
 const SUPER_NP: Page = SUPER.without(Entry::P);
 const SUPER_RO: Page = SUPER.without(Entry::RW);
 const SUPER_NX: Page = SUPER.with(Entry::XD);
+const SUPER_RO_NX: Page = SUPER_RO.with(Entry::XD);
 const PDPTE_GOOD: Page = entry(Level::Pdpte);
 const PDPTE_NP: Page = PDPTE_GOOD.without(Entry::P);
 const PDE_GOOD: Page = entry(Level::Pde);
@@ -86,6 +88,26 @@ const fn loads_cr3(mut row: Row, instruction: &'static str) -> Row {
     row.texts.instruction = instruction;
     row.scene.open |= Rcx.bit();
     row.needs(Feature::Cr3WithoutExits)
+}
+
+/// With a fault, and after L2 got it another of the same address: what each accesses, and where it
+/// is.
+const fn faulted(row: Row, first: (Access, u64), then: (Access, u64)) -> Row {
+    row.fault_after(BY_PTE, then.0, then.1)
+        .goes_on_after(BY_PTE, first.0, first.1)
+        .section(Section::INVALIDATING.says("a page-fault exception"))
+}
+
+impl Row {
+    /// With a call of a read-only page, which returns.
+    const fn calls(self) -> Self {
+        self.only_64_bit()
+            // RET.
+            .memory(&[(BY_PTE, 0xc3)])
+            .before(SUPER_RO)
+            .tested(of(SUPER_RO_NX, Formats::WIDE))
+            .telling()
+    }
 }
 
 /// L2 writes the low byte of the PDPTE and loads CR3; then it reads by way of it, or the load
@@ -203,6 +225,43 @@ const BY_L2: &[Row] = &[
     .at_end(&[(Rax, VALUE)]),
     loads_cr3(CR3_NP, "mov eax,[rdi]; mov byte ptr [rsi],62h; mov rcx,cr3; mov cr3,rcx; mov eax,[rdi]"),
     loads_cr3(CR3_RO, "mov [rdi],eax; mov byte ptr [rsi],61h; mov rcx,cr3; mov cr3,rcx; mov [rdi],eax"),
+    // A fault that has nothing to do with what L2 changed makes invalid what is cached.
+    faulted(
+        code(
+            "fault-ro",
+            "a write; L2 clears R/W; a fetch, which XD forbids; the write again",
+            &[0x89, 0x07, 0xc6, 0x06, 0x61, 0xff, 0xe7, 0x89, 0x07],
+            "mov [rdi],eax; mov byte ptr [rsi],61h; jmp rdi; mov [rdi],eax",
+        )
+        .only_64_bit()
+        .before(SUPER_NX)
+        .tested(of(SUPER_RO_NX, Formats::WIDE)),
+        (Fetch, BY_PTE),
+        (Write, RIP + 7),
+    ),
+    faulted(
+        code(
+            "fault-nx",
+            "a call; L2 sets XD; a write, which R/W forbids; a fetch again",
+            &[0xff, 0xd7, 0xc6, 0x46, 0x07, 0x80, 0x89, 0x07],
+            "call rdi; mov byte ptr [rsi+7],80h; mov [rdi],eax",
+        )
+        .calls(),
+        (Write, RIP + 6),
+        (Fetch, BY_PTE),
+    ),
+    faulted(
+        code(
+            "fault-nx-forced",
+            "a call; L2 sets XD; a write that L0 emulates and R/W forbids; a fetch again",
+            &[0xff, 0xd7, 0xc6, 0x46, 0x07, 0x80, 0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07],
+            "call rdi; mov byte ptr [rsi+7],80h; mov [rdi],eax",
+        )
+        .calls()
+        .needs(Feature::ForcedEmulation),
+        (Write, RIP + 11),
+        (Fetch, BY_PTE),
+    ),
     // The PDPTE registers.
     loads_pdpte!("pdpte-np", "L2 clears P of a PDPTE and loads CR3; a read by way of it", 0, then read)
         .fault_after(BY_PDPTE, Read, RIP + 9)
