@@ -173,8 +173,8 @@ impl Stage {
 
     /// Plays a scene under a filter. `want` says what must be seen; what was is read as far as
     /// `want` fixes it, and in full where it ended otherwise; [`Stage::seen`] has it. If what came
-    /// between two plays is wrong and the second play is not, the second end is that of what came
-    /// between.
+    /// between two plays is wrong and the second play is not, or is as the first was, the second end
+    /// is that of what came between.
     pub fn play(
         &mut self,
         scene: &Scene,
@@ -254,8 +254,9 @@ impl Stage {
         let seen = self.seen.second.insert(End::new(second.how));
         let SceneVcpu { registers, error, .. } = &self.main;
         end(scene, self.environment, registers, *error, second, seen);
+        // What both plays show is no news: it must not hide what is wrong between them.
         if let Some((must, was)) = self.wrong_between
-            && second.admits(seen)
+            && (second.admits(seen) || *seen == self.seen.first)
         {
             (want.second, self.seen.second) = (Some(must), Some(was));
         }

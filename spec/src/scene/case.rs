@@ -67,7 +67,8 @@ impl SceneGroup {
     pub fn scenes_in(self, profile: Profile) -> impl Iterator<Item = SceneId> {
         let Self { act, environment } = self;
         let plays = act.plays_at_all(environment);
-        let step = if profile == Profile::Quick { self.step() } else { 1 };
+        let only_telling = profile == Profile::Quick && self.plays_only_telling();
+        let step = if profile == Profile::Quick && !only_telling { self.step() } else { 1 };
         let (first, end) = OF_ACT[act as usize];
         let end = if plays { end } else { first };
         (first..end).step_by(step).enumerate().filter_map(move |(at, first)| {
@@ -76,10 +77,16 @@ impl SceneGroup {
                 .take(len)
                 .map(|turn| SceneId(first + (turn % len) as u16))
                 .filter(|id| id.plays_in(environment));
-            let is_home = (2..ELSEWHERE_STEP).contains(&step);
+            let is_home = step < ELSEWHERE_STEP;
             let telling = chunk.clone().find(|id| is_home && id.is_telling());
-            telling.or_else(|| chunk.clone().next())
+            telling.or_else(|| chunk.clone().next().filter(|_| !only_telling))
         })
+    }
+
+    /// Whether the quick profile plays the telling scenes alone: those about mode-based execute
+    /// control are among them, and all others play in an environment without it.
+    fn plays_only_telling(self) -> bool {
+        self.act == Act::Ept && self.environment.ept.is_some_and(|ept| ept.modes)
     }
 
     /// The quick profile plays one scene in so many: most where the act is at home, few elsewhere.
@@ -87,8 +94,6 @@ impl SceneGroup {
         let first = self.environment.number == 0;
         match self.act {
             Act::Ept if self.environment.name == environment::LONG_EPT.name => EPT_STEP,
-            // Its scenes about mode-based execute control play nowhere else.
-            Act::Ept if self.environment.ept.is_some_and(|ept| ept.modes) => HOME_STEP,
             // Many show whether an invalidation is done.
             Act::Tlb if first || self.environment.vpid => 2,
             Act::Tlb => HOME_STEP,

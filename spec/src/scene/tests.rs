@@ -24,6 +24,7 @@ fn names_are_unique_and_fit_ids() {
 }
 
 mod freedom;
+mod in_turn;
 
 /// Widths of physical addresses that processors have: the smallest, and those of clients and
 /// servers. With 52 bits no address bit is reserved.
@@ -198,4 +199,17 @@ fn instructions_are_what_their_text_says() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn quick_plays_all_that_is_about_mode_based_execute_control() {
+    let mut played = 0;
+    for group in SceneGroup::all().filter(|group| group.act == Act::Ept) {
+        let is_about_modes =
+            |id: &SceneId| id.scene().spoiled().is_some_and(|(_, entry)| entry.user.is_some());
+        let quick: HashSet<_> = group.scenes_in(Profile::Quick).filter(is_about_modes).collect();
+        assert_eq!(quick, group.scenes().filter(is_about_modes).collect());
+        played += quick.len();
+    }
+    assert!(played > 0);
 }

@@ -40,11 +40,7 @@ pub(super) fn answer(
         | Answer::GoOn => {}
     }
     match scene.answer {
-        Answer::Nothing
-        | Answer::Again(_)
-        | Answer::Resume
-        | Answer::Spoil(_)
-        | Answer::GoOn => {}
+        Answer::Nothing | Answer::Again(_) | Answer::Resume | Answer::Spoil(_) | Answer::GoOn => {}
         // An IRET that comes again must find NMIs blocked. SDM vol. 3C, "Information About NMI
         // Unblocking Due to IRET".
         Answer::Retry => {

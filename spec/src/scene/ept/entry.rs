@@ -141,3 +141,21 @@ impl EptEntry {
                 || self.reserved)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::EptEntry;
+
+    #[test]
+    fn an_entry_for_user_mode_addresses_alone_is_present() {
+        let bits = |entry: EptEntry| entry.bits(false, 40);
+        assert_eq!(bits(EptEntry::XU_ALONE) & 0x407, 0x400);
+        assert!(!EptEntry::XU_ALONE.is_misconfigured() && !EptEntry::NP.is_misconfigured());
+        assert!(EptEntry::XU_ALONE_RSVD.is_misconfigured());
+        assert!(!EptEntry { reserved: true, ..EptEntry::NP }.is_misconfigured());
+        assert_eq!(
+            (EptEntry::XU_ALONE.rights_for(true), EptEntry::XU_ALONE.rights_for(false)),
+            (4, 0)
+        );
+    }
+}

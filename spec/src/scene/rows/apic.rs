@@ -104,7 +104,8 @@ const LONG: &[Row] = deliveries![
     stack_np("apic-extint-stack-np", "an interrupt of the local APIC, stack not present", User),
     stack_np("apic-super-extint-stack-np", "an interrupt of the local APIC at CPL 0, stack not present", Supervisor),
     stack_np("apic-extint-hlt-stack-np", "an interrupt of the local APIC that ends HLT, stack not present", Supervisor)
-        .activity(HLT),
+        .activity(HLT)
+        .telling(),
     stack_np("apic-extint-stack-ro", "an interrupt of the local APIC, stack read-only", User)
         .pages(&[(EventStack, Kind::RO)])
         .answer(Answer::Nothing),

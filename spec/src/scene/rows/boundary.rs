@@ -151,7 +151,8 @@ pub const ROWS: &[Row] = &[
     ))
     .needs(Feature::ForcedEmulation)
     .only_64_bit()
-    .stops_after(MONITOR_TRAP),
+    .stops_after(MONITOR_TRAP)
+    .telling(),
     read("interrupt", "an interrupt that exits, IF = 0, and a read")
         .pins(EXTERNAL_INTERRUPT_EXITING)
         .pending(ARRIVES, Hypervisor)

@@ -143,7 +143,7 @@ pub const ROWS: &[Row] = &[
     row!("fetch-pt-ro", "the page table is read-only"; Fetch Pt RO),
     row!("fetch-pt-nx", "the page table is not executable"; Fetch Pt NX),
     row!("read-page-ro", "the page is read-only"; Read Page RO),
-    row!("write-page-ro", "the page is read-only"; Write Page RO),
+    row!("write-page-ro", "the page is read-only"; Write Page RO).telling(),
     row!("fetch-page-ro", "the page is read-only"; Fetch Page RO),
     row!("read-page-nx", "the page is not executable"; Read Page NX),
     row!("write-page-nx", "the page is not executable"; Write Page NX),

@@ -111,6 +111,7 @@ pub const ROWS: &[Row] = &[
     )
     .registers(&[(Rdi, DATA0)])
     .pages(&[(Data0, Kind::NP)])
+    .telling()
     .fault_after(DATA0, Write, NEXT),
     forced!("add-ro", "a destination that is read and written", [0x01, 0x07], "add [rdi],eax")
         .registers(&[(Rdi, DATA0)])

@@ -139,6 +139,8 @@ pub const ROWS: &[Row] = both![
         row.registers(&[RDI_AT]).watch(DATA0).at_end(const { &[(Memory, LDT_SELECTOR as u64)] });
     "in": "IN with unconditional I/O exiting", Supervisor, [0xec], "in al,dx", |row|
         row.registers(&[(Rdx, FREE_PORT)]).exiting(Exiting::Io).intercepted(IO, Some(FREE_PORT << 16 | IN));
+    "in-wraps": "IN of two bytes beyond the last port, whose bits are clear", Supervisor, [0x66, 0xed], "in ax,dx", |row|
+        row.registers(&[(Rdx, 0xffff)]).exiting(Exiting::IoBitmaps).intercepted(IO, Some(0xffff << 16 | IN | 1)).telling();
     "out": "OUT with unconditional I/O exiting", Supervisor, [0xef], "out dx,eax", |row|
         row.registers(&[(Rdx, FREE_PORT)]).exiting(Exiting::Io).intercepted(IO, Some(FREE_PORT << 16 | 3));
     "outs": "OUTS with unconditional I/O exiting, its source bad", Supervisor, [0xf3, 0x6e], "rep outsb dx,[rsi]", |row|
@@ -155,8 +157,6 @@ pub const ROWS: &[Row] = both![
         row.registers(&[(Rdx, IO_A - 3)]).exiting(Exiting::IoBitmaps).intercepted(IO, Some((IO_A - 3) << 16 | IN | 3));
     "in-wide-unlisted": "IN of four bytes up to the port before it", Supervisor, [0xed], "in eax,dx", |row|
         row.registers(&[(Rdx, IO_A - 4)]).exiting(Exiting::IoBitmaps).open(Rax.bit());
-    "in-wraps": "IN of two bytes beyond the last port, whose bits are clear", Supervisor, [0x66, 0xed], "in ax,dx", |row|
-        row.registers(&[(Rdx, 0xffff)]).exiting(Exiting::IoBitmaps).intercepted(IO, Some(0xffff << 16 | IN | 1));
     "out-listed": "OUT to a port whose bit in bitmap B is set", Supervisor, [0xee], "out dx,al", |row|
         row.registers(&[(Rdx, IO_B)]).exiting(Exiting::IoBitmaps).intercepted(IO, Some(IO_B << 16)).telling();
     "out-unlisted": "OUT to the port before it", Supervisor, [0xee], "out dx,al", |row|

@@ -150,7 +150,8 @@ const OTHERS: &[Row] = &[
         .of_data(&[(Data0, Kind::NX)])
         .exiting(Exiting::NotEvenMsrs)
         .flips(NO_NXE)
-        .forced(),
+        .forced()
+        .telling(),
     parts!("nxe-off-device", "IA32_EFER.NXE turned over: the read of the device meets a reserved bit", Supervisor;
         READ, NXE_OFF, INVLPG, READ => DEVICE, Read)
         .of_device(&[(Device, Kind::NX)])

@@ -47,7 +47,7 @@ macro_rules! operands {
 pub const ROWS: &[Row] = operands![
     Vmread "VMREAD": "vmread" "user", "vmread-np" "np-pte", "vmread-np-pml4e" "np-pml4e",
         "vmread-rsvd" "rsvd-low-pte", "vmread-ro" "user-ro" telling, "vmread-ro-pde" "ro-pde";
-    Vmwrite "VMWRITE": "vmwrite" "user", "vmwrite-ro" "user-ro" telling, "vmwrite-np" "np-pde",
+    Vmwrite "VMWRITE": "vmwrite" "user", "vmwrite-ro" "user-ro", "vmwrite-np" "np-pde" telling,
         "vmwrite-rsvd" "rsvd-top-pte";
     Vmptrld "VMPTRLD": "vmptrld" "user", "vmptrld-np" "np-pte" telling, "vmptrld-rsvd" "rsvd-low-pdpte";
     Vmptrst "VMPTRST": "vmptrst" "user", "vmptrst-np" "np-pdpte", "vmptrst-ro" "super-ro" telling,
