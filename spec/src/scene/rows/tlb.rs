@@ -90,15 +90,15 @@ const fn loads_cr3(mut row: Row, instruction: &'static str) -> Row {
     row.needs(Feature::Cr3WithoutExits)
 }
 
-/// With a fault, and after L2 got it another of the same address: what each accesses, and where it
-/// is.
-const fn faulted(row: Row, first: (Access, u64), then: (Access, u64)) -> Row {
-    row.fault_after(BY_PTE, then.0, then.1)
-        .goes_on_after(BY_PTE, first.0, first.1)
-        .section(Section::INVALIDATING.says("a page-fault exception"))
-}
-
 impl Row {
+    /// With a fault, and after L2 got it another of the same address: what each accesses, and where
+    /// it is.
+    const fn faulted(self, first: (Access, u64), then: (Access, u64)) -> Self {
+        self.fault_after(BY_PTE, then.0, then.1)
+            .goes_on_after(BY_PTE, first.0, first.1)
+            .section(Section::INVALIDATING.says("a page-fault exception"))
+    }
+
     /// With a call of a read-only page, which returns.
     const fn calls(self) -> Self {
         self.only_64_bit()
@@ -226,42 +226,33 @@ const BY_L2: &[Row] = &[
     loads_cr3(CR3_NP, "mov eax,[rdi]; mov byte ptr [rsi],62h; mov rcx,cr3; mov cr3,rcx; mov eax,[rdi]"),
     loads_cr3(CR3_RO, "mov [rdi],eax; mov byte ptr [rsi],61h; mov rcx,cr3; mov cr3,rcx; mov [rdi],eax"),
     // A fault that has nothing to do with what L2 changed makes invalid what is cached.
-    faulted(
-        code(
-            "fault-ro",
-            "a write; L2 clears R/W; a fetch, which XD forbids; the write again",
-            &[0x89, 0x07, 0xc6, 0x06, 0x61, 0xff, 0xe7, 0x89, 0x07],
-            "mov [rdi],eax; mov byte ptr [rsi],61h; jmp rdi; mov [rdi],eax",
-        )
-        .only_64_bit()
-        .before(SUPER_NX)
-        .tested(of(SUPER_RO_NX, Formats::WIDE)),
-        (Fetch, BY_PTE),
-        (Write, RIP + 7),
-    ),
-    faulted(
-        code(
-            "fault-nx",
-            "a call; L2 sets XD; a write, which R/W forbids; a fetch again",
-            &[0xff, 0xd7, 0xc6, 0x46, 0x07, 0x80, 0x89, 0x07],
-            "call rdi; mov byte ptr [rsi+7],80h; mov [rdi],eax",
-        )
-        .calls(),
-        (Write, RIP + 6),
-        (Fetch, BY_PTE),
-    ),
-    faulted(
-        code(
-            "fault-nx-forced",
-            "a call; L2 sets XD; a write that L0 emulates and R/W forbids; a fetch again",
-            &[0xff, 0xd7, 0xc6, 0x46, 0x07, 0x80, 0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07],
-            "call rdi; mov byte ptr [rsi+7],80h; mov [rdi],eax",
-        )
-        .calls()
-        .needs(Feature::ForcedEmulation),
-        (Write, RIP + 11),
-        (Fetch, BY_PTE),
-    ),
+    code(
+        "fault-ro",
+        "a write; L2 clears R/W; a fetch, which XD forbids; the write again",
+        &[0x89, 0x07, 0xc6, 0x06, 0x61, 0xff, 0xe7, 0x89, 0x07],
+        "mov [rdi],eax; mov byte ptr [rsi],61h; jmp rdi; mov [rdi],eax",
+    )
+    .only_64_bit()
+    .before(SUPER_NX)
+    .tested(of(SUPER_RO_NX, Formats::WIDE))
+    .faulted((Fetch, BY_PTE), (Write, RIP + 7)),
+    code(
+        "fault-nx",
+        "a call; L2 sets XD; a write, which R/W forbids; a fetch again",
+        &[0xff, 0xd7, 0xc6, 0x46, 0x07, 0x80, 0x89, 0x07],
+        "call rdi; mov byte ptr [rsi+7],80h; mov [rdi],eax",
+    )
+    .calls()
+    .faulted((Write, RIP + 6), (Fetch, BY_PTE)),
+    code(
+        "fault-nx-forced",
+        "a call; L2 sets XD; a write that L0 emulates and R/W forbids; a fetch again",
+        &[0xff, 0xd7, 0xc6, 0x46, 0x07, 0x80, 0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x89, 0x07],
+        "call rdi; mov byte ptr [rsi+7],80h; mov [rdi],eax",
+    )
+    .calls()
+    .needs(Feature::ForcedEmulation)
+    .faulted((Write, RIP + 11), (Fetch, BY_PTE)),
     // The PDPTE registers.
     loads_pdpte!("pdpte-np", "L2 clears P of a PDPTE and loads CR3; a read by way of it", 0, then read)
         .fault_after(BY_PDPTE, Read, RIP + 9)
