@@ -5,6 +5,7 @@ use crate::vmm::kvm::exits::ExitCounter;
 use crate::vmm::kvm::host::Device;
 use crate::vmm::kvm::kicks::{Kicker, Kicks, Target, hold_signals};
 use crate::vmm::kvm::machine::{Exits, Machine, create_vm};
+use crate::vmm::kvm::memory::has_page;
 use crate::vmm::kvm::second::Second;
 use crate::vmm::kvm::state::{self, Failed, State};
 use crate::vmm::kvm::{KvmOptions, cpuid, vcpu};
@@ -24,8 +25,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The vector of #PF.
 const PAGE_FAULT: u8 = 14;
-/// The binary logarithm of a page's bytes.
-const PAGE_SHIFT: u32 = 12;
 /// A message to the local APIC with ID 0, and its data: delivery mode INIT, level asserted, or SMI.
 /// Only a vector is an interrupt.
 const MSI_TO_APIC_0: u32 = 0xfee0_0000;
@@ -415,12 +414,6 @@ fn after_moves(moves: Arc<AtomicU32>, most: u32) -> impl FnMut(i32) -> bool + Se
     }
 }
 
-/// Whether a log of writes, which has a bit for each page, has the page at an address.
-fn has_page(log: &[u64], address: u64) -> bool {
-    let page = address >> PAGE_SHIFT;
-    log.get((page / 64) as usize).is_some_and(|bits| bits >> (page % 64) & 1 == 1)
-}
-
 /// A message to the local APIC with ID 0.
 fn message(data: u32) -> kvm_msi {
     kvm_msi { address_lo: MSI_TO_APIC_0, data, ..Default::default() }
@@ -445,16 +438,4 @@ fn complete(vcpu: &mut VcpuFd) -> Result<(), Failed> {
     };
     vcpu.set_kvm_immediate_exit(0);
     failed.map_or(Ok(()), |errno| Err(Failed { step: Step::Run, errno }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::has_page;
-
-    #[test]
-    fn a_page_is_found_in_the_log_by_its_bit() {
-        let log = [0, 1 << 3];
-        assert!(has_page(&log, 67 << 12) && has_page(&log, (67 << 12) + 0xfff));
-        assert!(![66, 68, 3, 128].into_iter().any(|page| has_page(&log, page << 12)));
-    }
 }

@@ -191,3 +191,21 @@ impl Memory {
         self.map.write_slice(&SMI_CODE, GuestAddress(SMI_HANDLER)).map_err(failed)
     }
 }
+
+/// Whether a log of writes, which has a bit for each page, has the page at an address.
+pub fn has_page(log: &[u64], address: u64) -> bool {
+    let page = address / PAGE;
+    log.get((page / 64) as usize).is_some_and(|bits| bits >> (page % 64) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_page;
+
+    #[test]
+    fn a_page_is_found_in_the_log_by_its_bit() {
+        let log = [0, 1 << 3];
+        assert!(has_page(&log, 67 << 12) && has_page(&log, (67 << 12) + 0xfff));
+        assert!(![66, 68, 3, 128].into_iter().any(|page| has_page(&log, page << 12)));
+    }
+}
